@@ -1,0 +1,39 @@
+"""The errors a user can cause, one type a kind.
+
+Messages say what is wrong, where, and what to do. The command line prints them without a traceback and exits
+with ``exit_code``.
+"""
+
+
+class PpclsError(Exception):
+    """Base of all errors below."""
+
+    exit_code = 2
+
+
+class ConfigError(PpclsError):
+    """A recipe or an override is wrong."""
+
+
+class DataError(PpclsError):
+    """A data set, list file or image is missing or broken."""
+
+
+class WeightsError(PpclsError):
+    """A weight file is missing, refused, or does not fit the model."""
+
+
+class CheckpointError(PpclsError):
+    """A checkpoint is missing, damaged, or belongs to another run."""
+
+
+class TrainingError(PpclsError):
+    """Training cannot go on, for example because the loss is not finite."""
+
+
+class ExportError(PpclsError):
+    """A model cannot be exported, or its export does not answer as it should."""
+
+
+class MachineError(PpclsError):
+    """The machine lacks something: disk space, a device, an optional package."""
