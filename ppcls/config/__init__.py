@@ -1,0 +1,20 @@
+"""What the user wrote: recipes, their inheritance and overrides, checked against one schema.
+
+Nothing is imported here, so that ``ppcls.config.registry`` can be used without pydantic and YAML.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ppcls.config.load import from_plain, load
+    from ppcls.config.schema import Config
+
+_HOMES = {"load": "ppcls.config.load", "from_plain": "ppcls.config.load", "Config": "ppcls.config.schema"}
+__all__ = ["Config", "from_plain", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

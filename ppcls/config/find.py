@@ -1,0 +1,54 @@
+"""Where recipes are: the user's own files first, then the library shipped with the package."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Iterator, List
+
+from ppcls.errors import ConfigError
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def library() -> Path:
+    """Return the folder of the shipped recipes."""
+    installed = _PACKAGE / "configs"
+    # In a checkout without symbolic links (some Windows clones) ppcls/configs is a text file.
+    return installed.resolve() if installed.is_dir() else _PACKAGE.parent / "configs"
+
+
+def recipes() -> List[str]:
+    """Return all shipped recipes, as they can be given after ``-c``; fragments (``_base_``) are not recipes."""
+    root = library()
+    found = (path.relative_to(root) for path in root.rglob("*.yaml"))
+    return sorted(path.as_posix() for path in found if not path.parts[0].startswith("_"))
+
+
+def find(name: str) -> Path:
+    """Return the file meant by ``-c name``: a path, or a name in the shipped library; ``.yaml`` may be left out.
+
+    Raises:
+        ConfigError: there is no such file; the message names the nearest shipped recipes.
+    """
+    for candidate in _candidates(name):
+        if candidate.is_file():
+            return candidate
+    near = difflib.get_close_matches(_inside_library(name), recipes(), n=3, cutoff=0.4)
+    hint = f"; shipped recipes with similar names: {', '.join(near)}" if near else ""
+    raise ConfigError(f"-c {name}: no such recipe, neither here nor in the shipped library{hint}")
+
+
+def _candidates(name: str) -> Iterator[Path]:
+    for base in (Path(name).expanduser(), library() / _inside_library(name)):
+        for suffix in ("", ".yaml", ".yml"):
+            yield base.with_name(base.name + suffix) if base.name else base
+
+
+def _inside_library(name: str) -> str:
+    """Return ``name`` without the folders under which a checkout shows the library."""
+    parts = [part for part in Path(name).parts if part != "."]
+    for prefix in (["ppcls", "configs"], ["configs"]):
+        if parts[: len(prefix)] == prefix:
+            parts = parts[len(prefix) :]
+    return Path(*parts).as_posix() if parts else name

@@ -1,0 +1,66 @@
+"""``_base_: file.yaml`` (or a list of files): recipes built on others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Dict, Tuple
+
+from ppcls.config.source import parse
+from ppcls.config.tree import Node, plain
+from ppcls.errors import ConfigError
+
+BASE = "_base_"
+DELETE = "_delete_"
+
+
+def read(path: Path, _open: Tuple[Path, ...] = ()) -> Node:
+    """Read a recipe and, below it, the files that it names as its base.
+
+    Mappings are merged key by key, anything else is replaced. ``_delete_: true`` in a mapping drops what the base
+    had there first: for a component with another name, whose arguments do not mix with the base's.
+
+    Raises:
+        ConfigError: unreadable file, invalid YAML, a base that is missing, or bases in a circle.
+    """
+    if path.resolve() in _open:
+        circle = [*_open[_open.index(path.resolve()) :], path.resolve()]
+        raise ConfigError(f"{path}: {BASE} goes in a circle: {' -> '.join(p.name for p in circle)}")
+    root = _parse_file(path)
+    own = dict(root.value)
+    bases = own.pop(BASE, Node([], root.origin))
+    names = plain(bases)
+    names = [names] if isinstance(names, str) else names
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"{bases.origin}: {BASE} takes a file name or a list of file names")
+    merged = Node({}, root.origin)
+    for name in names:
+        target = path.parent / name
+        if not target.is_file():
+            raise ConfigError(f"{bases.origin}: {BASE} {name}: no such file ({target})")
+        merged = merge(merged, read(target, (*_open, path.resolve())))
+    return merge(merged, Node(own, root.origin))
+
+
+def merge(base: Node, top: Node) -> Node:
+    """Return ``base`` overlaid by ``top``; see ``read``."""
+    if not isinstance(top.value, dict):
+        return top
+    own = dict(top.value)
+    delete = own.pop(DELETE, None)
+    if delete is not None and not isinstance(delete.value, bool):
+        raise ConfigError(f"{delete.origin}: {DELETE} is true or false, not {plain(delete)!r}")
+    below = base.value if isinstance(base.value, dict) and not (delete and delete.value) else {}
+    nothing = Node(None, top.origin)
+    merged: Dict[str, Node] = {**below, **{key: merge(below.get(key, nothing), value) for key, value in own.items()}}
+    return Node(merged, top.origin)
+
+
+def _parse_file(path: Path) -> Node:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    root = parse(text, str(path))
+    if not isinstance(root.value, dict):
+        raise ConfigError(f"{path}:1: a recipe is a mapping of sections (Global, Arch, ...)")
+    return root

@@ -1,0 +1,72 @@
+"""The JSON schema of recipes, from which editors complete and check while a user types."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Mapping, cast
+
+from ppcls.config.components import SITES, Site, arguments_model
+from ppcls.config.registry import Registry
+from ppcls.config.schema import Config
+
+_ARITHMETIC = {"type": "string", "pattern": r"^[-+*/().\d\seE]+$"}
+
+
+def json_schema(registries: Mapping[str, Registry]) -> Dict[str, Any]:
+    """Return the schema of a recipe, with the arguments of every registered component."""
+    schema = Config.model_json_schema()
+    definitions = schema["$defs"]
+    for kind, registry in registries.items():
+        definitions[f"{kind}.item"] = _item_schema(registry, definitions)
+    for site in SITES:
+        _attach(definitions, site, registries[site.kind])
+    schema["properties"]["_base_"] = {
+        "description": "Recipes that this one builds on, relative to this file.",
+        "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+    }
+    schema["title"] = "ppcls recipe"
+    return cast(Dict[str, Any], _relaxed(schema))
+
+
+def _item_schema(registry: Registry, definitions: Dict[str, Any]) -> Dict[str, Any]:
+    properties = {}
+    for name in registry.names():
+        arguments = arguments_model(registry[name]).model_json_schema()
+        definitions.update(arguments.pop("$defs", {}))
+        properties[name] = {"anyOf": [arguments, {"type": "null"}]}
+    one = {"minProperties": 1, "maxProperties": 1} if properties else {}
+    return {"type": "object", "properties": properties, "additionalProperties": False, **one}
+
+
+def _attach(definitions: Dict[str, Any], site: Site, registry: Registry) -> None:
+    """Put a registry's names and arguments where a recipe may use them."""
+    owner = {"Optimizer": "OptimizerSection", "Arch": "ArchSection"}.get(site.path[-1], "")
+    sections = {"lr": "Schedule", "dataset": "Dataset", "sampler": "Sampler"}
+    if site.own_keys:
+        target = definitions[owner or sections[site.path[-1]]]
+        target["properties"]["name"] = {"enum": registry.names()}
+        for name in registry.names():
+            for key, value in arguments_model(registry[name]).model_json_schema().get("properties", {}).items():
+                target["properties"].setdefault(key, {"description": value.get("description", "")})
+        return
+    section = {"transforms": "InferSection"}.get(site.path[-1])
+    section = section or ("Dataset" if site.path[0] == "DataLoader" else f"{site.path[0]}Section")
+    definitions[section]["properties"][site.path[-1]] = {
+        "anyOf": [{"type": "array", "items": {"$ref": f"#/$defs/{site.kind}.item"}}, {"type": "null"}]
+    }
+
+
+def _relaxed(node: Any) -> Any:
+    """Return the schema with arithmetic allowed for numbers, and nothing required: a base or ``-o`` may give it."""
+    if isinstance(node, list):
+        return [_relaxed(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    relaxed = {key: _relaxed(value) for key, value in node.items() if key != "required" or not _is_names(value)}
+    if relaxed.get("type") in ("number", "integer"):
+        kept = {key: relaxed.pop(key) for key in ("description", "default", "title") if key in relaxed}
+        return {**kept, "anyOf": [relaxed, _ARITHMETIC]}
+    return relaxed
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)

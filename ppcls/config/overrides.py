@@ -1,0 +1,84 @@
+"""``-o Key.sub.0.name=value``: command-line changes to a recipe."""
+
+from __future__ import annotations
+
+from typing import Any, List, Sequence, Tuple
+
+from ppcls.config.numbers import word
+from ppcls.config.registry import suggest
+from ppcls.config.source import parse
+from ppcls.config.tree import Node, Path, dotted
+from ppcls.errors import ConfigError
+
+
+def apply(root: Node, overrides: Sequence[str]) -> Tuple[Node, List[str]]:
+    """Return the tree with every override set, in order, and the messages of those that could not be."""
+    problems = []
+    for text in overrides:
+        try:
+            path, value = read(text)
+            root = _set(root, path, value, ())
+        except ConfigError as error:
+            problems.append(str(error))
+    return root, problems
+
+
+def read(text: str) -> Tuple[List[str], Node]:
+    """Split ``Key.sub=value`` at its first '=' and give the value its YAML type.
+
+    Raises:
+        ConfigError: no '=', an empty key, or a value that starts like a list, mapping or quoted text and is none.
+    """
+    origin = f"-o {text}"
+    key, equals, value = text.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise ConfigError(f"{origin}: write it as Section.key=value, for example -o Global.epochs=3")
+    return parts, _relabel(_typed(value.strip(), origin), origin)
+
+
+def _typed(value: str, origin: str) -> Node:
+    if value[:1] in "[{'\"" and value:
+        return parse(value, origin)
+    # Anything else is one word: a path with ': ', ' #' or '*' in it stays what the user typed.
+    return Node(word(value), origin)
+
+
+def _relabel(node: Node, origin: str) -> Node:
+    if isinstance(node.value, dict):
+        return Node({key: _relabel(item, origin) for key, item in node.value.items()}, origin)
+    if isinstance(node.value, list):
+        return Node([_relabel(item, origin) for item in node.value], origin)
+    return Node(node.value, origin)
+
+
+def _set(node: Node, parts: Sequence[str], value: Node, done: Path) -> Node:
+    """Return ``node`` with the value at ``parts`` below it replaced; nodes are never changed in place."""
+    if not parts:
+        return value
+    part, rest = parts[0], parts[1:]
+    if isinstance(node.value, list):
+        index = _position(part, node.value, done, value.origin)
+        items = list(node.value)
+        items[index] = _set(items[index], rest, value, (*done, index))
+        return Node(items, node.origin)
+    if isinstance(node.value, dict) or node.value is None:
+        children: dict[str, Any] = dict(node.value or {})
+        children[part] = _set(children.get(part, Node(None, value.origin)), rest, value, (*done, part))
+        # A mapping that only this override made comes from it.
+        return Node(children, node.origin)
+    raise ConfigError(f"{value.origin}: {dotted(done)} is {node.value!r}, it has no {part!r} below it")
+
+
+def _position(part: str, items: List[Node], done: Path, origin: str) -> int:
+    """Return the list position meant by ``part``: a number, or the name of a component in the list."""
+    if part.lstrip("-").isdigit():
+        index = int(part)
+        if not 0 <= index < len(items):
+            raise ConfigError(f"{origin}: {dotted(done)} has positions 0 to {len(items) - 1}, there is no {part}")
+        return index
+    names = [next(iter(item.value)) for item in items if isinstance(item.value, dict) and len(item.value) == 1]
+    raise ConfigError(
+        f"{origin}: {dotted(done)} is a list: give a position from 0 to {len(items) - 1} before {part!r}"
+        + (suggest(part, [f"{index}.{name}" for index, name in enumerate(names)]) if names else "")
+    )

@@ -1,0 +1,109 @@
+"""All the mistakes of a recipe in one message, each with the place where it was written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, Iterable, List, Type
+
+from pydantic import BaseModel, ValidationError
+
+from ppcls.config.registry import suggest
+from ppcls.config.tree import Node, Path, descend, dotted
+from ppcls.errors import ConfigError
+
+# Pydantic's words for types, in a recipe's words.
+_MEANING = {
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+    "string_type": "must be text",
+    "list_type": "must be a list",
+    "sequence_str": "must be a list",
+    "dict_type": "must be a mapping",
+    "model_type": "must be a mapping",
+    "none_required": "must be null",
+    "is_instance_of": "must be a list",
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake: the path of the value and what is wrong with it."""
+
+    path: Path
+    message: str
+
+
+def from_validation(
+    error: ValidationError, model: Type[BaseModel], tree: Node, prefix: Path = (), skip: Iterable[str] = ()
+) -> List[Problem]:
+    """Translate what pydantic found in the part of ``tree`` at ``prefix``.
+
+    Args:
+        skip: keys at ``prefix`` that are valid there although ``model`` does not have them; named as allowed too.
+    """
+    found: Dict[Path, List[str]] = {}
+    for detail in error.errors(include_url=False):
+        kind, loc = detail["type"], tuple(detail["loc"])
+        if kind == "missing":
+            path, message = (*prefix, *loc), "missing"
+        elif kind == "extra_forbidden":
+            names = [*skip, *_fields(model, loc[:-1])]
+            path, message = (*prefix, *loc), f"unknown {'key' if not skip else 'argument'}{suggest(loc[-1], names)}"
+        else:
+            # Behind the written path pydantic adds which member of a union it tried.
+            path = descend(tree, (*prefix, *loc))[1]
+            message = _MEANING.get(kind) or _lower(detail["msg"])
+        found.setdefault(path, [])
+        if message not in found[path]:
+            found[path].append(message)
+    return [Problem(path, _with_value(" or ".join(messages), tree, path)) for path, messages in found.items()]
+
+
+def _with_value(message: str, tree: Node, path: Path) -> str:
+    if not message.startswith("must"):
+        return message
+    node, reached = descend(tree, path)
+    short = node.value if reached == path else None
+    text = {dict: "a mapping", list: "a list"}.get(type(short), repr(getattr(short, "text", short)))
+    hint = "; quote it to make it text" if "text" in message and isinstance(short, (int, float)) else ""
+    return f"{message}, not {text}{hint}"
+
+
+def _lower(message: str) -> str:
+    message = message.replace("Input should be", "must be").replace("Value error, ", "")
+    return message[:1].lower() + message[1:]
+
+
+def _fields(model: Any, loc: Path) -> List[str]:
+    """Return the keys that the (nested) section at ``loc`` below ``model`` has."""
+    for part in loc:
+        field = model.model_fields.get(part) if isinstance(part, str) else None
+        if field is None:
+            return []
+        annotation = field.annotation
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        model = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+        if model is None:
+            return []
+    return list(model.model_fields)
+
+
+def located(problem: Problem, tree: Node) -> str:
+    """Return "file:line: Dotted.path: what is wrong"."""
+    node, _ = descend(tree, problem.path)
+    where = node.origin
+    return f"{where}: {dotted(problem.path)}: {problem.message}" if problem.path else f"{where}: {problem.message}"
+
+
+def raise_all(messages: List[str], recipe: str) -> None:
+    """Raise one ConfigError for all messages, if there are any."""
+    if not messages:
+        return
+    unique = list(dict.fromkeys(messages))
+    if len(unique) == 1:
+        raise ConfigError(unique[0])
+    lines = "\n".join(f"  {message}" for message in unique)
+    raise ConfigError(f"{len(unique)} mistakes in {recipe}:\n{lines}")

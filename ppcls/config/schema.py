@@ -1,0 +1,214 @@
+"""The sections of a recipe: names, types, defaults and limits (the PaddleClas 2.x names, and ours)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Dict, List, Literal, Mapping, Optional, Tuple, Union
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
+
+
+def _exact_int(value: Any) -> Any:
+    """Take 1e2 as 100; anything with a fraction is left for the type check to refuse."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _as_written(value: Any) -> Any:
+    """Take back a path such as 2024/11 that was read as arithmetic."""
+    return getattr(value, "text", value)
+
+
+Int = Annotated[int, BeforeValidator(_exact_int)]
+Text = Annotated[str, BeforeValidator(_as_written)]
+Positive = Annotated[Int, Field(ge=1)]
+NotNegative = Annotated[Int, Field(ge=0)]
+# A list entry such as `RandFlipImage: {flip_code: 1}`; ppcls.config.components checks the inside.
+Component = Dict[str, Optional[Dict[str, Any]]]
+
+
+class Section(BaseModel):
+    """A section that refuses unknown keys and cannot be changed after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class ComponentSection(BaseModel):
+    """A section whose remaining keys are the arguments of the component that ``name`` selects."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True, allow_inf_nan=False)
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """Return the component's arguments."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class GlobalSection(Section):
+    """What concerns the whole run."""
+
+    checkpoints: Annotated[Optional[Text], Field(description="Prefix of a checkpoint to resume from.")] = None
+    pretrained_model: Annotated[Optional[Text], Field(description="Weights to start from, evaluate or export.")] = None
+    drop_mismatched_head: Annotated[
+        bool, Field(description="Load pretrained_model although its classifier has another class count.")
+    ] = False
+    output_dir: Annotated[Text, Field(description="Folder for logs, curves and checkpoints.")] = "./output"
+    device: Annotated[
+        Literal["auto", "gpu", "cpu", "xpu", "npu", "mlu", "gcu", "iluvatar_gpu", "intel_gpu", "mps", "dcu"],
+        Field(description="auto: a GPU where PaddlePaddle can use one, else the CPU."),
+    ] = "auto"
+    save_interval: Annotated[NotNegative, Field(description="Epochs between epoch_N checkpoints; 0: none.")] = 1
+    keep_checkpoints: Annotated[
+        Optional[NotNegative], Field(description="How many of the last epoch_N checkpoints to keep; null: all.")
+    ] = 3
+    save_every_minutes: Annotated[
+        Optional[float], Field(ge=0, description="Also save `latest` inside an epoch, this often; null: never.")
+    ] = 10.0
+    eval_during_train: bool = True
+    eval_interval: Annotated[Positive, Field(description="Epochs between evaluations.")] = 1
+    start_eval_epoch: Annotated[NotNegative, Field(description="No evaluation before this epoch.")] = 0
+    epochs: Annotated[Optional[Positive], Field(description="Epochs to train; training needs it.")] = None
+    print_batch_step: Annotated[Positive, Field(description="Batches between log lines.")] = 10
+    use_visualdl: Annotated[bool, Field(description="Write VisualDL curves to output_dir/vdl.")] = False
+    image_shape: Annotated[
+        List[Positive], Field(min_length=3, max_length=3, description="Input of the exported model: [C, H, W].")
+    ] = [3, 224, 224]
+    save_inference_dir: Annotated[Text, Field(description="Folder of the exported model.")] = "./inference"
+    to_static: bool = False
+    seed: Annotated[NotNegative, Field(lt=2**31)] = 0
+    update_freq: Annotated[Positive, Field(description="Batches whose gradients make one update.")] = 1
+    eval_mode: Literal["classification"] = "classification"
+    log_ranks: Annotated[Text, Field(description="Comma-separated ranks that print to the console.")] = "0"
+
+
+class ArchSection(ComponentSection):
+    """The model: a registered name and its constructor's arguments."""
+
+    name: Text
+    class_num: Positive = 1000
+    pretrained: Annotated[
+        Union[bool, Text, None], Field(description="Path of weights to start from; true: the public ones.")
+    ] = False
+    use_sync_bn: bool = False
+
+
+class LossSection(Section):
+    """Weighted losses that are added up."""
+
+    Train: Annotated[List[Component], Field(min_length=1)] = [{"CELoss": None}]
+    Eval: Annotated[List[Component], Field(min_length=1)] = [{"CELoss": None}]
+
+
+class Schedule(ComponentSection):
+    """The learning rate over the run."""
+
+    name: Text
+
+
+class OptimizerSection(ComponentSection):
+    """The optimizer and its arguments."""
+
+    name: Text
+    lr: Schedule
+
+
+class Dataset(ComponentSection):
+    """Where samples come from and what is done to them."""
+
+    name: Text
+    transform_ops: List[Component] = []
+    batch_transform_ops: Optional[List[Component]] = None
+
+
+class Sampler(ComponentSection):
+    """Which samples make a batch; batch_size is per device."""
+
+    name: Text = "DistributedBatchSampler"
+
+
+class Loader(Section):
+    """Worker processes."""
+
+    num_workers: NotNegative = 4
+    use_shared_memory: bool = True
+
+
+class Split(Section):
+    """One side of DataLoader."""
+
+    dataset: Dataset
+    sampler: Sampler
+    loader: Loader = Loader()
+
+
+class DataLoaderSection(Section):
+    """Training and evaluation data."""
+
+    Train: Optional[Split] = None
+    Eval: Optional[Split] = None
+
+
+class PostProcessSection(Section):
+    """How scores become an answer."""
+
+    name: Literal["Topk"] = "Topk"
+    topk: Positive = 5
+    class_id_map_file: Annotated[Optional[Text], Field(description="Lines `id name`, or a name a line.")] = None
+
+
+class InferSection(Section):
+    """Prediction of images without labels."""
+
+    infer_imgs: Annotated[Optional[Text], Field(description="An image, or a folder searched recursively.")] = None
+    infer_list: Annotated[Optional[Text], Field(description="A file that names an image a line.")] = None
+    batch_size: Positive = 10
+    save_dir: Annotated[Optional[Text], Field(description="Where predictions.json goes; null: output_dir.")] = None
+    transforms: Annotated[
+        Optional[List[Component]], Field(description="null: those of DataLoader.Eval.dataset.")
+    ] = None
+    PostProcess: PostProcessSection = PostProcessSection()
+
+
+class MetricSection(Section):
+    """What is measured, and logged."""
+
+    Train: Optional[List[Component]] = None
+    Eval: Annotated[List[Component], Field(min_length=1)] = [{"TopkAcc": {"topk": [1, 5]}}]
+
+
+class AMPSection(Section):
+    """Automatic mixed precision; on when the section is there."""
+
+    use_amp: bool = True
+    level: Literal["O1", "O2"] = "O1"
+    scale_loss: Annotated[float, Field(gt=0)] = 1.0
+    use_dynamic_loss_scaling: bool = False
+
+
+class EMASection(Section):
+    """Exponential moving average of the weights; on when the section is there."""
+
+    decay: Annotated[float, Field(gt=0, lt=1)] = 0.9999
+
+
+class Config(Section):
+    """A whole recipe."""
+
+    Global: GlobalSection = GlobalSection()
+    Arch: ArchSection
+    Loss: LossSection = LossSection()
+    Optimizer: Optional[OptimizerSection] = None
+    DataLoader: DataLoaderSection = DataLoaderSection()
+    Infer: InferSection = InferSection()
+    Metric: MetricSection = MetricSection()
+    AMP: Optional[AMPSection] = None
+    EMA: Optional[EMASection] = None
+
+    # Where each value was written, by path; set by ppcls.config.load.
+    _origins: Dict[Tuple[Any, ...], str] = PrivateAttr(default_factory=dict)
+
+    def plain(self) -> Dict[str, Any]:
+        """Return everything, defaults included, as dicts, lists and scalars."""
+        return self.model_dump()
+
+    def where(self, *path: Any) -> str:
+        """Return "file:line", "-o ..." or "default" for the value at ``path``."""
+        return self._origins.get(path, "default")

@@ -1,0 +1,88 @@
+"""YAML text to a tree of values with their file and line."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List
+
+import yaml
+
+from ppcls.config.numbers import word
+from ppcls.config.tree import Node
+from ppcls.errors import ConfigError
+
+_BOOLEAN_NULL_NUMBER_STRING = ("bool", "null", "int", "float", "str", "timestamp", "value", "merge")
+
+
+def parse(text: str, name: str) -> Node:
+    """Read one YAML document.
+
+    Args:
+        text: the document; an empty one is an empty mapping.
+        name: what to call it in origins and errors, usually its path.
+
+    Raises:
+        ConfigError: the text is not YAML, repeats a key, or uses a tag; the message gives the line.
+    """
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{name}:{mark.line + 1}" if mark else name
+        reason = " ".join(filter(None, (error.context, error.problem)))
+        raise ConfigError(f"{where}: not valid YAML: {reason}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{name}: not valid YAML: {error}") from None
+    if root is None:
+        return Node({}, f"{name}:1")
+    return _Builder(name).build(root)
+
+
+class _Builder:
+    """Turns PyYAML's nodes into ours. (PyYAML's own constructor drops line numbers and repeated keys.)"""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.parents: List[yaml.Node] = []
+
+    def build(self, node: yaml.Node) -> Node:
+        if any(node is parent for parent in self.parents):
+            raise ConfigError(f"{self._where(node)}: the alias contains itself")
+        self.parents.append(node)
+        try:
+            return Node(self._value(node), self._where(node))
+        finally:
+            self.parents.pop()
+
+    def _value(self, node: yaml.Node) -> Any:
+        kind = node.tag.rsplit(":", 1)[-1]
+        if isinstance(node, yaml.MappingNode) and kind == "map":
+            return self._mapping(node)
+        if isinstance(node, yaml.SequenceNode) and kind == "seq":
+            return [self.build(item) for item in node.value]
+        if isinstance(node, yaml.ScalarNode) and node.tag.startswith("tag:yaml.org,2002:"):
+            if kind in _BOOLEAN_NULL_NUMBER_STRING:
+                return node.value if node.style else word(node.value)
+        raise ConfigError(f"{self._where(node)}: the tag {node.tag} is not allowed in a recipe")
+
+    def _mapping(self, node: yaml.MappingNode) -> Dict[str, Node]:
+        merged: Dict[str, Node] = {}
+        own: Dict[str, Node] = {}
+        for key_node, value_node in node.value:
+            if key_node.tag.endswith(":merge"):
+                sources = value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
+                for source in sources:
+                    if not isinstance(source, yaml.MappingNode):
+                        raise ConfigError(f"{self._where(source)}: '<<' takes a mapping or a list of mappings")
+                    merged = {**self._mapping(source), **merged}
+                continue
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise ConfigError(f"{self._where(key_node)}: a key must be a word")
+            key = key_node.value
+            if key in own:
+                raise ConfigError(f"{self._where(key_node)}: {key!r} stands twice (first at {own[key].origin})")
+            # The line of the key, not of its value, which may start further down.
+            own[key] = Node(self.build(value_node).value, self._where(key_node))
+        return {**merged, **own}
+
+    def _where(self, node: yaml.Node) -> str:
+        return f"{self.name}:{node.start_mark.line + 1}"
