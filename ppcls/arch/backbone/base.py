@@ -1,0 +1,119 @@
+"""What every backbone can do."""
+
+from __future__ import annotations
+
+from typing import List, NamedTuple, Set, Tuple
+
+import paddle
+from paddle import nn
+
+from ppcls.arch.layers import checkpointed, linear
+from ppcls.arch.weights.naming import Naming
+from ppcls.errors import ConfigError
+
+
+class FeatureInfo(NamedTuple):
+    """One map of ``Backbone.features``: [B, channels, H / stride, W / stride]."""
+
+    channels: int
+    stride: int
+
+
+class Backbone(nn.Layer):
+    """Base of all families: a trunk that ends in a map, and a classifier called ``head`` on its pooled features.
+
+    A family implements ``forward_features``, ``features``, ``depth_of`` and, where it differs, ``forward_head``.
+    Its constructor ends with ``reset_classifier(class_num)``, so that parameters stand in the order of the computation.
+
+    Args:
+        num_features: channels of the pooled features.
+        in_channels: channels of the input image.
+        patch_size: the smallest height and width that the stem accepts, in pixels.
+        recompute: trade time for memory by gradient checkpointing (training only, same gradients).
+
+    Attributes:
+        feature_info: channels and stride of each map that ``features`` returns.
+        namings: how weight files name this family's tensors, its own names first.
+    """
+
+    feature_info: List[FeatureInfo]
+    namings: Tuple[Naming, ...] = ()
+
+    def __init__(self, num_features: int, in_channels: int, patch_size: int, recompute: bool) -> None:
+        super().__init__()
+        require_positive(in_channels=in_channels, patch_size=patch_size)
+        self.num_features = num_features
+        self.in_channels = in_channels
+        self.patch_size = patch_size
+        self.recompute = recompute
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """Return logits [B, class_num] of images [B, in_channels, H, W]; pooled features if class_num is 0."""
+        return self.forward_head(self.forward_features(x))
+
+    def forward_features(self, x: paddle.Tensor) -> paddle.Tensor:
+        """Return the last map, [B, num_features, H', W'].
+
+        Raises:
+            ValueError: the image is smaller than a patch or has another number of channels.
+        """
+        raise NotImplementedError
+
+    def forward_head(self, x: paddle.Tensor) -> paddle.Tensor:
+        """Return logits [B, class_num] of the last map [B, num_features, H', W']."""
+        x = x.mean([2, 3])
+        return x if self.head is None else self.head(x)
+
+    def features(self, x: paddle.Tensor) -> List[paddle.Tensor]:
+        """Return the maps that ``feature_info`` describes, in the order of the computation."""
+        raise NotImplementedError
+
+    def reset_classifier(self, class_num: int) -> None:
+        """Replace the classifier by a freshly initialised one; 0 removes it.
+
+        Raises:
+            ConfigError: ``class_num`` is not an integer of 0 or more.
+        """
+        if isinstance(class_num, bool) or not isinstance(class_num, int) or class_num < 0:
+            raise ConfigError(f"class_num: expected an integer of 0 or more, got {class_num!r}")
+        self.class_num = class_num
+        self.head = linear(self.num_features, class_num) if class_num else None
+
+    def depth_of(self, name: str) -> int:
+        """Return how deep the parameter called ``name`` sits, for layer-wise learning-rate decay.
+
+        The stem has 0, the head the largest number.
+
+        Raises:
+            ValueError: there is no such place in this architecture.
+        """
+        raise NotImplementedError
+
+    def no_weight_decay(self) -> Set[str]:
+        """Return the names of parameters that the paper does not decay, whatever the recipe says."""
+        return set()
+
+    def run(self, block: nn.Layer, x: paddle.Tensor) -> paddle.Tensor:
+        """Return ``block(x)``, by gradient checkpointing if that is on."""
+        return checkpointed(block, x) if self.recompute and self.training else block(x)
+
+    def check_input(self, x: paddle.Tensor) -> None:
+        """Refuse images that the stem would crash on or turn into an empty map.
+
+        Raises:
+            ValueError: not [B, in_channels, H >= patch_size, W >= patch_size].
+        """
+        if not paddle.in_dynamic_mode():  # an exported graph has no sizes yet
+            return
+        shape = list(x.shape)
+        if len(shape) != 4 or shape[1] != self.in_channels:
+            raise ValueError(f"expected images of shape [B, {self.in_channels}, H, W], got {shape}")
+        if min(shape[2:]) < self.patch_size:
+            raise ValueError(f"an image of {shape[2]}x{shape[3]} px is smaller than a patch of {self.patch_size} px")
+
+
+def require_positive(**sizes: int) -> None:
+    """Raise ConfigError for a size that is not a positive integer."""
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise ConfigError(f"{name}: expected a positive integer, got {size!r}")

@@ -1,0 +1,87 @@
+"""Which architectures exist, and how one is built by name."""
+
+from __future__ import annotations
+
+import fnmatch
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
+
+from ppcls.arch.backbone.base import Backbone
+from ppcls.arch.spec import ModelSpec
+from ppcls.arch.weights import load_weights
+from ppcls.config.registry import Registry, suggest
+from ppcls.errors import ConfigError, WeightsError
+
+BACKBONES = Registry("architecture")
+
+_SPECS: Dict[str, ModelSpec] = {}
+
+
+def register_family(family: Type[Backbone], variants: Sequence[Tuple[ModelSpec, Mapping[str, Any]]]) -> None:
+    """Register a family under its own name, freely configurable, and each of its variants.
+
+    Args:
+        variants: for each variant its spec and the constructor arguments that make it.
+    """
+    BACKBONES.register(family)
+    for variant, arguments in variants:
+        if variant.family != family.__name__:
+            raise ValueError(f"{variant.name}: the spec's family is {variant.family}, not {family.__name__}")
+        BACKBONES.register(family, name=variant.name, defaults=arguments)
+        _SPECS[variant.name] = variant
+
+
+def list_models(pattern: str = "*") -> List[str]:
+    """Return the variants whose name matches a shell-style ``pattern``, whatever the case, sorted."""
+    return [name for name in sorted(_SPECS) if fnmatch.fnmatchcase(name.lower(), pattern.lower())]
+
+
+def spec(name: str) -> ModelSpec:
+    """Return the facts about the variant called ``name``.
+
+    Raises:
+        ConfigError: no such variant, or ``name`` is a whole family.
+    """
+    if name in _SPECS:
+        return _SPECS[name]
+    if name in BACKBONES:
+        raise ConfigError(f"{name} is a family, which has no spec of its own; name one of {', '.join(list_models())}")
+    raise ConfigError(f"unknown architecture {name!r}{suggest(name, _SPECS)}")
+
+
+def create_model(
+    name: str,
+    class_num: int = 1000,
+    pretrained: Union[None, bool, str, Path] = None,
+    **arguments: Any,  # all go to the constructor, and the registry refuses what it does not take
+) -> Backbone:
+    """Build an architecture, with fresh weights or with those of a local file.
+
+    Args:
+        class_num: outputs of the classifier; 0 gives the pooled features instead.
+        pretrained: path of a weight file; see ``load_weights`` for what it may hold.
+        arguments: of the family's constructor.
+
+    Raises:
+        ConfigError: unknown name or argument, or a value that the constructor refuses.
+        WeightsError: the weight file cannot be read or does not fit.
+    """
+    model: Backbone = BACKBONES.build(name, {"class_num": class_num, **arguments})
+    if pretrained is True:
+        raise WeightsError(_where_to_get(name))
+    if pretrained is None or pretrained is False:
+        return model
+    if not isinstance(pretrained, (str, Path)):
+        raise ConfigError(f"pretrained: expected a path, got {pretrained!r}")
+    load_weights(model, pretrained)
+    return model
+
+
+def _where_to_get(name: str) -> str:
+    known: Optional[ModelSpec] = _SPECS.get(name)
+    if known is None or known.url is None:
+        return f"{name}: no published weights are known; give pretrained the path of a local file instead of true"
+    return (
+        f"{name}: weights are not downloaded automatically. The authors' file is {known.url} ; "
+        "fetch it, and give pretrained its local path (.pdparams or .safetensors) instead of true"
+    )
