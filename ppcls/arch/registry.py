@@ -52,7 +52,7 @@ def spec(name: str) -> ModelSpec:
 def create_model(
     name: str,
     class_num: int = 1000,
-    pretrained: Union[None, bool, str, Path] = None,
+    pretrained: Union[bool, str, Path, None] = None,
     **arguments: Any,  # all go to the constructor, and the registry refuses what it does not take
 ) -> Backbone:
     """Build an architecture, with fresh weights or with those of a local file.

@@ -73,7 +73,7 @@ def _allowed() -> Dict[Tuple[str, str], Callable[..., Any]]:
     return allowed
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """A pickle asks for something that weights have no use for."""
 
 
@@ -87,7 +87,7 @@ class _Unpickler(pickle.Unpickler):
         try:
             return self.allowed[module, name]
         except KeyError:
-            raise _Refused(f"{module}.{name}") from None
+            raise _RefusedError(f"{module}.{name}") from None
 
 
 def restricted_load(path: PathLike) -> Dict[str, Any]:
@@ -102,7 +102,7 @@ def restricted_load(path: PathLike) -> Dict[str, Any]:
     try:
         with path.open("rb") as file:
             content = _Unpickler(file).load()
-    except _Refused as refused:
+    except _RefusedError as refused:
         raise WeightsError(
             f"{path}: refused, because it asks for {refused}, which weights do not need; nothing was run. "
             "Do not trust this file"

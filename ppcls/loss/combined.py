@@ -1,0 +1,54 @@
+"""Several losses as one."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+
+import paddle
+from paddle import nn
+
+from ppcls.errors import ConfigError
+from ppcls.loss.registry import LOSSES
+
+
+class CombinedLoss(nn.Layer):
+    """The weighted sum of losses.
+
+    Args:
+        losses: each with its name; a loss has ``weight`` and is called with logits and labels.
+    """
+
+    def __init__(self, losses: Sequence[Tuple[str, nn.Layer]]) -> None:
+        super().__init__()
+        self.names = [name for name, _ in losses]
+        self.losses = nn.LayerList([loss for _, loss in losses])
+
+    def forward(self, logits: paddle.Tensor, labels: paddle.Tensor) -> Dict[str, paddle.Tensor]:
+        """Return each weighted loss under its name and their sum as ``loss``, all scalars of shape []."""
+        values = {name: loss(logits, labels) * loss.weight for name, loss in zip(self.names, self.losses)}
+        total = sum(values.values())
+        return {**values, "loss": total}
+
+
+def build_loss(components: Sequence[Mapping[str, Optional[Mapping[str, Any]]]]) -> CombinedLoss:
+    """Build the losses of a recipe's ``Loss.Train`` or ``Loss.Eval``.
+
+    Args:
+        components: single-key maps from a loss's name to its arguments.
+
+    Raises:
+        ConfigError: no loss, one loss twice, an unknown one or one with wrong arguments.
+    """
+    if not components:
+        raise ConfigError(
+            f"no loss given; write for example [{{CELoss: {{weight: 1.0}}}}] ({', '.join(LOSSES.names())})"
+        )
+    losses: Dict[str, nn.Layer] = {}
+    for index, component in enumerate(components):
+        if len(component) != 1:
+            raise ConfigError(f"[{index}]: expected one loss and its arguments, got {sorted(component) or 'nothing'}")
+        ((name, args),) = component.items()
+        if name in losses:
+            raise ConfigError(f"[{index}]: {name} stands here twice")
+        losses[name] = LOSSES.build(name, args)
+    return CombinedLoss(list(losses.items()))

@@ -1,0 +1,5 @@
+"""The table of losses."""
+
+from ppcls.config.registry import Registry
+
+LOSSES = Registry("loss")

@@ -1,0 +1,5 @@
+"""The table of metrics."""
+
+from ppcls.config.registry import Registry
+
+METRICS = Registry("metric")
