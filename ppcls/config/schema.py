@@ -57,7 +57,7 @@ class GlobalSection(Section):
     ] = "auto"
     save_interval: Annotated[NotNegative, Field(description="Epochs between epoch_N checkpoints; 0: none.")] = 1
     keep_checkpoints: Annotated[
-        Optional[NotNegative], Field(description="How many of the last epoch_N checkpoints to keep; null: all.")
+        Optional[Positive], Field(description="How many of the last epoch_N checkpoints to keep; null: all.")
     ] = 3
     save_every_minutes: Annotated[
         Optional[float], Field(ge=0, description="Also save `latest` inside an epoch, this often; null: never.")
@@ -161,9 +161,9 @@ class InferSection(Section):
     infer_list: Annotated[Optional[Text], Field(description="A file that names an image a line.")] = None
     batch_size: Positive = 10
     save_dir: Annotated[Optional[Text], Field(description="Where predictions.json goes; null: output_dir.")] = None
-    transforms: Annotated[
-        Optional[List[Component]], Field(description="null: those of DataLoader.Eval.dataset.")
-    ] = None
+    transforms: Annotated[Optional[List[Component]], Field(description="null: those of DataLoader.Eval.dataset.")] = (
+        None
+    )
     PostProcess: PostProcessSection = PostProcessSection()
 
 

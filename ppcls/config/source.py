@@ -10,7 +10,7 @@ from ppcls.config.numbers import word
 from ppcls.config.tree import Node
 from ppcls.errors import ConfigError
 
-_BOOLEAN_NULL_NUMBER_STRING = ("bool", "null", "int", "float", "str", "timestamp", "value", "merge")
+_SCALARS = ("bool", "null", "int", "float", "str", "timestamp", "value", "merge")
 
 
 def parse(text: str, name: str) -> Node:
@@ -59,9 +59,8 @@ class _Builder:
             return self._mapping(node)
         if isinstance(node, yaml.SequenceNode) and kind == "seq":
             return [self.build(item) for item in node.value]
-        if isinstance(node, yaml.ScalarNode) and node.tag.startswith("tag:yaml.org,2002:"):
-            if kind in _BOOLEAN_NULL_NUMBER_STRING:
-                return node.value if node.style else word(node.value)
+        if isinstance(node, yaml.ScalarNode) and node.tag.startswith("tag:yaml.org,2002:") and kind in _SCALARS:
+            return node.value if node.style else word(node.value)
         raise ConfigError(f"{self._where(node)}: the tag {node.tag} is not allowed in a recipe")
 
     def _mapping(self, node: yaml.MappingNode) -> Dict[str, Node]:

@@ -1,0 +1,41 @@
+# Each target works on a fresh machine with Python and make: what is missing is installed into .venv first.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+
+.PHONY: quickstart test lint format schema clean
+
+$(RUN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.user: $(RUN)/python requirements.txt pyproject.toml
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e ".[report]"
+	@touch $@
+
+$(VENV)/.dev: $(RUN)/python requirements.txt pyproject.toml
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e ".[report,dev]"
+	@touch $@ $(VENV)/.user
+
+quickstart: $(VENV)/.user
+	$(RUN)/python tools/quickstart.py
+
+test: $(VENV)/.dev
+	$(RUN)/python -m pytest -n 2
+
+lint: $(VENV)/.dev
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+	$(RUN)/python -m pytest -q tests/test_arrows.py
+
+format: $(VENV)/.dev
+	$(RUN)/ruff check --fix .
+	$(RUN)/ruff format .
+
+# configs/schema.json, from which editors complete recipes; a test keeps it in step.
+schema: $(VENV)/.dev
+	$(RUN)/ppcls config --json-schema > configs/schema.json.tmp
+	mv configs/schema.json.tmp configs/schema.json
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,7 @@
+"""``python -m ppcls``."""
+
+import sys
+
+from ppcls.cli import main
+
+sys.exit(main())

@@ -1,0 +1,151 @@
+"""The command line: ``ppcls train|eval|infer|export|config``; ``tools/*.py`` are doors to the same."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import Any, Callable, Dict, List, Optional, Sequence
+
+from ppcls.errors import PpclsError
+
+_RECIPE_HELP = "recipe file, or the name of a shipped one (quick_start/digits_ConvMixer)"
+_OVERRIDE_HELP = "change of the recipe, such as Global.epochs=3 or DataLoader.Train.sampler.batch_size=64"
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Run one command; return the process's exit code: 0, 2 for a user's error, 130 or 143 when interrupted."""
+    options = _parser().parse_args(arguments)
+    from ppcls.utils import environment, logging
+
+    environment.prepare()  # before the first import of numpy and paddle
+    logging.setup()
+    try:
+        return int(_COMMANDS[options.command](options))
+    except PpclsError as error:
+        if options.debug:
+            raise
+        print(f"error: {error}" if error.exit_code == 2 else str(error), file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `ppcls config ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ppcls", description="Vision MLPs on PaddlePaddle.")
+    parser.add_argument("--version", action="version", version=f"ppcls {__import__('ppcls').__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, help_text in (
+        ("train", "train a model, or continue with -o Global.checkpoints=PREFIX"),
+        ("eval", "evaluate weights (-o Global.pretrained_model=PREFIX)"),
+        ("infer", "predict images (-o Infer.infer_imgs=IMAGE_OR_FOLDER)"),
+        ("export", "write an inference model (-o Global.pretrained_model=PREFIX)"),
+        ("config", "show the resolved recipe and where each value came from"),
+    ):
+        command = commands.add_parser(name, help=help_text, description=help_text)
+        _add_recipe_options(command, required=name != "config")
+        if name == "config":
+            command.add_argument("--list", action="store_true", help="list the shipped recipes")
+            command.add_argument("--json-schema", action="store_true", help="print the JSON schema for editors")
+    return parser
+
+
+def _add_recipe_options(parser: argparse.ArgumentParser, required: bool) -> None:
+    parser.add_argument("-c", "--config", metavar="RECIPE", required=required, help=_RECIPE_HELP)
+    parser.add_argument(
+        "-o", "--override", metavar="KEY=VALUE", action="append", nargs="+", default=[], help=_OVERRIDE_HELP
+    )
+    parser.add_argument("--debug", action="store_true", help="show a traceback for errors")
+
+
+def _load(options: argparse.Namespace) -> Any:
+    from ppcls.utils import environment
+
+    environment.import_paddle()
+    from ppcls import engine
+
+    return engine.load_config(options.config, [change for group in options.override for change in group])
+
+
+def _train(options: argparse.Namespace) -> int:
+    from ppcls.engine import train
+
+    train(_load(options))
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from ppcls.engine import evaluate
+
+    print(_json(evaluate(_load(options))))
+    return 0
+
+
+def _infer(options: argparse.Namespace) -> int:
+    from ppcls.engine import infer
+
+    answers = infer(_load(options))
+    print(_json(answers))
+    return 2 if any("error" in answer for answer in answers) else 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from ppcls.engine import export
+
+    print(_json(export(_load(options))))
+    return 0
+
+
+def _config(options: argparse.Namespace) -> int:
+    if options.list:
+        from ppcls.config.find import recipes
+
+        print("\n".join(recipes()))
+        return 0
+    if options.json_schema:
+        print(schema_text(), end="")
+        return 0
+    if not options.config:
+        print("error: give -c RECIPE, --list or --json-schema", file=sys.stderr)
+        return 2
+    from ppcls.config.show import to_yaml
+
+    print(to_yaml(_load(options)), end="")
+    return 0
+
+
+def schema_text() -> str:
+    """Return the text of ``configs/schema.json``."""
+    from ppcls.utils import environment
+
+    environment.import_paddle()
+    from ppcls.config.json_schema import json_schema
+    from ppcls.engine.registries import REGISTRIES
+
+    return _json(json_schema(REGISTRIES)) + "\n"
+
+
+def _json(value: Any) -> str:
+    import json
+
+    if isinstance(value, list):  # one image a line
+        return "[" + ",\n ".join(json.dumps(item, ensure_ascii=False) for item in value) + "]"
+    return json.dumps(value, indent=1, ensure_ascii=False)
+
+
+_COMMANDS: Dict[str, Callable[[argparse.Namespace], int]] = {
+    "train": _train,
+    "eval": _evaluate,
+    "infer": _infer,
+    "export": _export,
+    "config": _config,
+}
+
+
+def tool(command: str, arguments: Optional[List[str]] = None) -> int:
+    """Run ``command`` as ``tools/<command>.py`` does."""
+    return main([command, *(sys.argv[1:] if arguments is None else arguments)])

@@ -1,0 +1,99 @@
+"""Which images to predict: files, folders, lists, bytes and arrays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Iterator, List, NamedTuple, Sequence, Union
+
+import numpy as np
+
+from ppcls.errors import DataError
+
+# What OpenCV reads. A folder is searched for these; a file that is named is tried whatever its name.
+SUFFIXES = frozenset(
+    ".bmp .dib .jpeg .jpg .jpe .jp2 .png .webp .avif .pbm .pgm .ppm .pnm .tif .tiff .exr .hdr .gif".split()
+)
+Image = Union[str, Path, bytes, np.ndarray]
+
+
+class Source(NamedTuple):
+    """One image to predict: its name in the results, and a path, encoded bytes or an RGB array [H, W, 3] uint8."""
+
+    name: str
+    data: Union[Path, bytes, np.ndarray]
+
+    def read(self) -> Union[bytes, np.ndarray]:
+        """Return the encoded or decoded image.
+
+        Raises:
+            DataError: the file cannot be read.
+        """
+        if not isinstance(self.data, Path):
+            return self.data
+        try:
+            return self.data.read_bytes()
+        except OSError as error:
+            raise DataError(f"{self.data}: cannot be read: {error.strerror}") from None
+
+
+def collect(images: Union[Image, Sequence[Image]]) -> List[Source]:
+    """Return the sources meant by paths (files or folders), bytes, arrays, or a sequence of them.
+
+    Raises:
+        DataError: a path does not exist, or nothing is left to predict.
+    """
+    several = isinstance(images, (list, tuple))
+    sources = [source for image in (images if several else [images]) for source in _expand(image)]  # type: ignore
+    if not sources:
+        raise DataError("no images to predict: the list is empty")
+    return [
+        source if source.name else Source(f"image {number}", source.data) for number, source in enumerate(sources, 1)
+    ]
+
+
+def _expand(image: Image) -> Iterator[Source]:
+    if isinstance(image, (bytes, np.ndarray)):
+        yield Source("", image)
+        return
+    path = Path(image).expanduser()
+    if path.is_dir():
+        yield from (Source(str(file), file) for file in list_images(path))
+    elif path.exists():
+        yield Source(str(path), path)
+    else:
+        raise DataError(f"{path}: no such image or folder")
+
+
+def list_images(folder: Path) -> List[Path]:
+    """Return all images below a folder, sorted by path.
+
+    Raises:
+        DataError: there are none.
+    """
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not found:
+        raise DataError(f"{folder}: no images in this folder or below it ({', '.join(sorted(SUFFIXES))})")
+    return found
+
+
+def read_list(file: Path, root: Path) -> List[Source]:
+    """Return the images that a file names, one path a line, relative to ``root``.
+
+    A label behind the path, as in training lists, is allowed and not used.
+
+    Raises:
+        DataError: the file cannot be read or names nothing.
+    """
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file}: cannot be read: {error}") from None
+    sources = []
+    for line in filter(None, lines):
+        head, _, tail = line.rpartition(" ")
+        labelled = tail.isdigit() and head and not (root / line).exists()
+        name = head.strip() if labelled else line
+        sources.append(Source(name, root / name))
+    if not sources:
+        raise DataError(f"{file}: names no images")
+    return sources

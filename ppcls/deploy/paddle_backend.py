@@ -1,0 +1,56 @@
+"""An exported model in Paddle Inference."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import Optional
+
+import numpy as np
+
+from ppcls.deploy.description import Description
+from ppcls.errors import DataError
+from ppcls.utils import environment
+
+
+class PaddleBackend:
+    """Paddle Inference on the CPU.
+
+    Raises:
+        DataError: a file of the export is missing or is not the one that was exported.
+    """
+
+    def __init__(self, description: Description, threads: Optional[int]) -> None:
+        _check_files(description)
+        environment.import_paddle()
+        from paddle import inference
+
+        model = next(name for name in description.files if not name.endswith(".pdiparams"))
+        parameters = next(name for name in description.files if name.endswith(".pdiparams"))
+        config = inference.Config(str(description.folder / model), str(description.folder / parameters))
+        config.disable_gpu()
+        config.set_cpu_math_library_num_threads(threads or int(os.environ.get(environment.THREADS, "1")))
+        config.disable_glog_info()
+        if hasattr(config, "enable_new_executor"):  # Paddle 3: memory optimization needs it
+            config.enable_new_executor()
+        config.enable_memory_optim()
+        self._predictor = inference.create_predictor(config)
+        self._input = self._predictor.get_input_handle(self._predictor.get_input_names()[0])
+        self._output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        """Return the model's output for a batch [B, C, H, W] float32."""
+        self._input.reshape(list(batch.shape))
+        self._input.copy_from_cpu(np.ascontiguousarray(batch, dtype=np.float32))
+        self._predictor.run()
+        return np.asarray(self._output.copy_to_cpu())
+
+
+def _check_files(description: Description) -> None:
+    """Compare the files with the digests taken when they were written: Paddle aborts the process on a damaged one."""
+    for name, digest in description.files.items():
+        path = description.folder / name
+        if not path.is_file():
+            raise DataError(f"{path}: missing; export the model again")
+        if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            raise DataError(f"{path}: damaged, or not the file that was exported; export the model again")

@@ -1,0 +1,151 @@
+"""From the sections of a recipe to a device, a model with weights, and loaders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, List, Optional
+
+import paddle
+
+from ppcls.arch import create_model, load_weights
+from ppcls.config.schema import Config, Split
+from ppcls.data import build_loader
+from ppcls.data.loader import DataLoader
+from ppcls.engine import checkpoint
+from ppcls.errors import ConfigError, MachineError
+from ppcls.metric import build_metrics
+from ppcls.utils import distributed
+from ppcls.utils.logging import get_logger
+
+
+def set_device(name: str) -> str:
+    """Select the device that ``Global.device`` names; "auto" is a GPU where Paddle can use one, else the CPU.
+
+    Raises:
+        MachineError: this build of Paddle, or this machine, has no such device.
+    """
+    if name == "auto":
+        name = "gpu" if paddle.device.is_compiled_with_cuda() and paddle.device.cuda.device_count() else "cpu"
+    try:
+        return str(paddle.device.set_device(name))
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise MachineError(
+            f"Global.device={name}: not usable here ({reason}); use -o Global.device=cpu, or install the PaddlePaddle "
+            f"build for {name}"
+        ) from None
+
+
+def check_supported(config: Config) -> None:
+    """Refuse what the schema knows and the engine cannot do yet, rather than ignore it.
+
+    Raises:
+        ConfigError: the recipe uses such a setting.
+    """
+    requests = {
+        "AMP": config.AMP is not None and config.AMP.use_amp,
+        "EMA": config.EMA is not None,
+        "Global.to_static": config.Global.to_static,
+        "Arch.use_sync_bn": config.Arch.use_sync_bn,
+    }
+    used = [name for name, used in requests.items() if used]
+    if used:
+        off = "; ".join(f"-o {name}={'null' if name.isupper() else 'false'}" for name in used)
+        raise ConfigError(f"{', '.join(used)}: not available in this version; turn off with {off}")
+    if distributed.world_size() > 1:
+        raise ConfigError("training with several processes is not available in this version; start one")
+
+
+def split(config: Config, name: str) -> Split:
+    """Return ``DataLoader.Train`` or ``DataLoader.Eval``.
+
+    Raises:
+        ConfigError: the recipe has no such section.
+    """
+    section = getattr(config.DataLoader, name)
+    if section is None:
+        raise ConfigError(f"DataLoader.{name}: missing; the recipe has no data to {name.lower()} with")
+    return section
+
+
+def loader(config: Config, name: str) -> DataLoader:
+    """Build the loader of ``DataLoader.Train`` or ``DataLoader.Eval``; labels are checked against Arch.class_num."""
+    section = split(config, name).model_dump()
+    return build_loader(
+        section,
+        train=name == "Train",
+        seed=config.Global.seed,
+        class_num=config.Arch.class_num,
+        rank=distributed.rank(),
+        num_replicas=distributed.world_size(),
+    )
+
+
+def metrics(config: Config, mode: str) -> Any:
+    """Build the metrics of ``Metric.Train`` or ``Metric.Eval``, checked against the class count.
+
+    Raises:
+        ConfigError: a metric makes no sense for this many classes.
+    """
+    combined = build_metrics(getattr(config.Metric, mode) or [])
+    try:
+        combined.check(config.Arch.class_num)
+    except ConfigError as error:
+        raise ConfigError(f"Metric.{mode}: {error} ({config.where('Arch', 'class_num')})") from None
+    return combined
+
+
+def model(config: Config) -> paddle.nn.Layer:
+    """Build the architecture with its initial weights, which depend on ``Global.seed`` alone."""
+    paddle.seed(config.Global.seed)
+    return create_model(config.Arch.name, class_num=config.Arch.class_num, **config.Arch.arguments)
+
+
+def weights_path(config: Config) -> Optional[str]:
+    """Return where the recipe says the weights are: a checkpoint, pretrained_model, or Arch.pretrained."""
+    for value in (config.Global.checkpoints, config.Global.pretrained_model, config.Arch.pretrained):
+        if value and value is not True:
+            return str(value)
+    if config.Arch.pretrained is True:
+        create_model(config.Arch.name, pretrained=True)  # says which file to get
+    return None
+
+
+def load_required_weights(config: Config, net: paddle.nn.Layer, purpose: str) -> str:
+    """Load the recipe's weights into the model; return their path.
+
+    Raises:
+        ConfigError: the recipe names none: a model of random weights would answer nonsense.
+        WeightsError: the file is missing, refused or does not fit.
+    """
+    path = weights_path(config)
+    if path is None:
+        raise ConfigError(
+            f"no weights to {purpose}: give -o Global.pretrained_model=PATH (for example "
+            f"{Path(config.Global.output_dir) / 'best_model'})"
+        )
+    load_initial_weights(config, net, path)
+    return path
+
+
+def load_initial_weights(config: Config, net: paddle.nn.Layer, path: str) -> None:
+    """Load weights, finishing an interrupted checkpoint first; what was left out is logged."""
+    prefix = checkpoint.strip_suffix(path)
+    checkpoint.commit.settle(prefix)
+    report = load_weights(net, path, drop_mismatched_head=config.Global.drop_mismatched_head)
+    get_logger().info("weights: %s: %s", path, report)
+
+
+def class_names(config: Config, dataset: Any = None, weights: Optional[str] = None) -> Optional[List[str]]:
+    """Return the label names: those of the recipe's file, else the checkpoint's, else the data set's.
+
+    Raises:
+        DataError: the file does not name every class.
+    """
+    from ppcls.deploy.postprocess import read_class_names
+
+    file = config.Infer.PostProcess.class_id_map_file
+    if file:
+        return read_class_names(Path(file), config.Arch.class_num)
+    saved = checkpoint.class_names(checkpoint.strip_suffix(weights)) if weights else None
+    return saved or (dataset.class_names if dataset is not None else None)

@@ -1,0 +1,99 @@
+"""Files that belong together, replaced together: whatever happens, all old ones or all new ones can be read.
+
+A set is ``PREFIX.pdparams``, ``PREFIX.pdopt`` and ``PREFIX.pdstates``. New files are written beside the old ones and
+forced to disk; then one rename creates ``PREFIX.commit``, from which moment the new set counts; then each file takes
+its final name. A reader or writer that finds ``PREFIX.commit`` finishes the renames first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any, Callable, Dict, Mapping
+
+STATES = ".pdstates"
+_MARK = ".commit"
+
+
+def named(prefix: Path, suffix: str) -> Path:
+    """Return ``PREFIX + suffix`` (``with_suffix`` would cut a prefix at its last dot)."""
+    return prefix.with_name(prefix.name + suffix)
+
+
+def write_set(prefix: Path, writers: Mapping[str, Callable[[Path], Any]], states: Mapping[str, Any]) -> None:
+    """Replace the set at ``prefix``.
+
+    Args:
+        writers: for each suffix, a function that writes the file at the path it is given.
+        states: what the JSON file of the set holds; the digests of the other files are added as "files".
+
+    Raises:
+        OSError: nothing was replaced.
+    """
+    settle(prefix)
+    digests: Dict[str, str] = {}
+    for suffix, write in writers.items():
+        temporary = named(prefix, suffix + ".tmp")
+        temporary.unlink(missing_ok=True)  # it may be a link left by an interrupted alias
+        write(temporary)
+        _force_to_disk(temporary)
+        digests[suffix] = sha256(temporary)
+    mark = named(prefix, _MARK + ".tmp")
+    mark.write_text(json.dumps({**states, "files": digests}, indent=1), encoding="utf-8")
+    _force_to_disk(mark)
+    mark.replace(named(prefix, _MARK))
+    _force_to_disk(prefix.parent)
+    settle(prefix)
+
+
+def settle(prefix: Path) -> None:
+    """Finish a replacement that was interrupted after its commit; without one, do nothing."""
+    mark = named(prefix, _MARK)
+    if not mark.is_file():
+        return
+    for suffix in json.loads(mark.read_text(encoding="utf-8"))["files"]:
+        temporary = named(prefix, suffix + ".tmp")
+        if temporary.exists():
+            temporary.replace(named(prefix, suffix))
+    _force_to_disk(prefix.parent)
+    mark.replace(named(prefix, STATES))
+
+
+def link(source: Path, target: Path) -> None:
+    """Make ``target`` the same file as ``source``; a copy where the file system has no links.
+
+    Files of a set are never written in place, so sharing one between sets is safe.
+    """
+    try:
+        os.link(source, target)
+    except OSError:
+        target.write_bytes(source.read_bytes())
+
+
+def sha256(path: Path) -> str:
+    """Return the file's digest as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace one text file in a single step."""
+    temporary = named(path, ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    _force_to_disk(temporary)
+    temporary.replace(path)
+
+
+def _force_to_disk(path: Path) -> None:
+    if path.is_dir() and os.name == "nt":  # Windows cannot open folders
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

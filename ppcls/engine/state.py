@@ -1,0 +1,47 @@
+"""What a run is made of at one moment, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional
+
+import paddle
+
+
+@dataclass
+class Best:
+    """The best evaluation so far; the first of equals stays."""
+
+    metric: str
+    value: Optional[float] = None
+    epoch: int = 0
+
+    def beaten_by(self, value: float) -> bool:
+        """Return whether ``value`` is better (higher; NaN never is)."""
+        return value == value and (self.value is None or value > self.value)
+
+
+@dataclass
+class TrainState:
+    """Exactly what a checkpoint holds.
+
+    Dropout and the like need no generator state here: Paddle's generators are seeded for every batch from the run's
+    seed and the batch's number, as sample augmentation is from the sample's.
+
+    Attributes:
+        epoch: the epoch in progress, from 0; equal to ``Global.epochs`` when all are done.
+        batch: batches of it already used.
+        step: updates of the weights so far.
+        sums: what the log averages over the epoch: losses and metric counts.
+        history: one record an evaluation.
+    """
+
+    model: paddle.nn.Layer
+    optimizer: paddle.optimizer.Optimizer
+    best: Best
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    sums: Dict[str, Any] = field(default_factory=dict)
+    history: List[Dict[str, Any]] = field(default_factory=list)
+    class_names: Optional[List[str]] = None

@@ -1,0 +1,177 @@
+"""Training: from a recipe to a folder of checkpoints, curves and logs."""
+
+from __future__ import annotations
+
+from typing import Dict
+
+import numpy as np
+import paddle
+
+from ppcls.config.schema import Config
+from ppcls.data.loader import Batch
+from ppcls.engine import build, evaluate, journal
+from ppcls.engine.interrupt import InterruptedRunError
+from ppcls.engine.run import Run, open_run
+from ppcls.errors import TrainingError
+from ppcls.loss import build_loss
+from ppcls.utils.logging import get_logger
+
+
+def train(config: Config) -> Dict[str, float]:
+    """Train as the recipe says, or continue where ``Global.checkpoints`` left off.
+
+    Returns:
+        The best evaluation: {"top1": ..., "epoch": ...}; without evaluation, the last epoch's averages.
+
+    Raises:
+        ConfigError, DataError, MachineError: something is wrong; found before the first step where it can be.
+        TrainingError: the loss is not finite.
+        InterruptedRunError: asked to stop; the run was saved.
+    """
+    with open_run(config) as run:
+        while run.state.epoch < run.epochs:
+            _train_epoch(run)
+            _finish_epoch(run)
+        return _result(run)
+
+
+def _train_epoch(run: Run) -> None:
+    """Use the rest of the current epoch's batches."""
+    state, total = run.state, run.batches
+    run.metrics.reset()
+    if state.sums:
+        run.metrics.load_state(state.sums["metrics"])
+    state.model.train()
+    run.clock.restart()
+    batches = run.train_loader.epoch(state.epoch, start=state.batch)
+    title = f"epoch {state.epoch + 1}/{run.epochs}"
+    for batch in journal.progress(run.waiting(batches), title, total, state.batch):
+        _train_batch(run, batch)
+        run.clock.add(len(batch.labels), run.waiting.seconds)
+        if (state.batch - 1) % run.config.Global.print_batch_step == 0:
+            _log_batch(run)
+        at_update = state.batch % run.config.Global.update_freq == 0 or state.batch == total
+        if at_update:
+            _save_if_asked(run)
+
+
+def _train_batch(run: Run, batch: Batch) -> None:
+    """Forward, backward and, at the end of an accumulation group, one update."""
+    state, frequency, total = run.state, run.config.Global.update_freq, run.batches
+    # Random layers depend on the run's seed and the batch's number alone, so a resumed run draws the same.
+    paddle.seed(_batch_seed(run.config.Global.seed, state.epoch, state.batch))
+    state.optimizer.set_lr(run.lr_at(state.step))
+    logits = state.model(paddle.to_tensor(batch.images))
+    losses = run.criterion(logits, paddle.to_tensor(batch.labels))
+    _check_finite(run, losses["loss"])
+    group = min(frequency, total - state.batch // frequency * frequency)  # the epoch's last group may be smaller
+    (losses["loss"] / group if group > 1 else losses["loss"]).backward()
+    state.batch += 1
+    if state.batch % frequency == 0 or state.batch == total:
+        state.optimizer.step()
+        state.optimizer.clear_grad()
+        state.step += 1
+    _count(run, batch, logits, losses)
+
+
+def _batch_seed(seed: int, epoch: int, batch: int) -> int:
+    return int(np.random.SeedSequence((seed, epoch, batch)).generate_state(1)[0])
+
+
+def _count(run: Run, batch: Batch, logits: paddle.Tensor, losses: Dict[str, paddle.Tensor]) -> None:
+    """Add a batch to what the log averages over the epoch."""
+    sums = run.state.sums
+    evaluate.add(sums.setdefault("losses", {}), losses, len(batch.labels))
+    sums["samples"] = sums.get("samples", 0) + len(batch.labels)
+    run.metrics.update(np.asarray(logits.detach().astype("float32")), batch.labels)
+    sums["metrics"] = run.metrics.state()
+    run.skipped.note(batch)
+
+
+def _check_finite(run: Run, loss: paddle.Tensor) -> None:
+    value = loss.item()
+    if np.isfinite(value):
+        return
+    state = run.state
+    raise TrainingError(
+        f"the loss is {value} at epoch {state.epoch + 1}, batch {state.batch + 1}/{run.batches} "
+        f"(update {state.step + 1}, learning rate {run.lr_at(state.step):g}); the weights are not saved. Try a lower "
+        f"Optimizer.lr.learning_rate, a longer Optimizer.lr.warmup_epoch, or Optimizer.clip_norm=1.0"
+        f"{run.saver.resume_hint()}"
+    )
+
+
+def _averages(run: Run) -> Dict[str, float]:
+    """Return the epoch's losses and training metrics so far."""
+    sums = run.state.sums
+    losses = {name: value / sums["samples"] for name, value in sums["losses"].items()}
+    return {**run.metrics.result(), **losses}
+
+
+def _log_batch(run: Run) -> None:
+    state, epochs, total = run.state, run.epochs, run.batches
+    lr = state.optimizer.get_lr()
+    remaining = (epochs - state.epoch) * total - state.batch
+    values = _averages(run)
+    get_logger().info(
+        "[Train][Epoch %d/%d][Iter: %d/%d]lr: %.8f, %s, %s",
+        *(state.epoch + 1, epochs, state.batch - 1, total, lr, journal.values_text(values), run.clock.text(remaining)),
+    )
+    run.journal.write("train", state.step, state.epoch + 1, {"lr": lr, **values})
+    run.clock.restart()
+
+
+def _finish_epoch(run: Run) -> None:
+    """Log, evaluate and save at the end of an epoch."""
+    state, settings = run.state, run.config.Global
+    epoch = state.epoch + 1
+    get_logger().info("[Train][Epoch %d/%d][Avg]%s", epoch, run.epochs, journal.values_text(_averages(run)))
+    run.skipped.report(epoch)
+    last = epoch == run.epochs
+    due = epoch % settings.eval_interval == 0 and epoch >= settings.start_eval_epoch
+    is_best = run.eval_loader is not None and (due or last) and _evaluate(run, epoch)
+    state.epoch, state.batch, state.sums = epoch, 0, {}
+    run.saver.save_epoch(state, run.journal.position(), is_best)
+
+
+def _evaluate(run: Run, epoch: int) -> bool:
+    """Evaluate, and return whether this is the best model so far."""
+    state, config = run.state, run.config
+    assert run.eval_loader is not None
+    metrics = build.metrics(config, "Eval")
+    values = evaluate.run(
+        state.model, run.eval_loader, build_loss(config.Loss.Eval), metrics, check=lambda: _save_if_asked(run)
+    )
+    get_logger().info("[Eval][Epoch %d][Avg]%s", epoch, journal.values_text(values))
+    state.history.append(run.journal.write("eval", state.step, epoch, values))
+    value = values[state.best.metric]
+    is_best = state.best.beaten_by(value)
+    if is_best:
+        state.best.value, state.best.epoch = value, epoch
+    get_logger().info("[Eval][Epoch %d][best metric: %.5f]", epoch, state.best.value or 0.0)
+    return is_best
+
+
+def _save_if_asked(run: Run) -> None:
+    """Save ``latest`` when it is time to, or when the run was asked to stop (and then stop)."""
+    if run.stop.signal is None:
+        run.saver.save_if_due(run.state, run.journal.position())
+        return
+    prefix = run.saver.save_latest(run.state, run.journal.position())
+    raise InterruptedRunError(
+        f"stopped in epoch {run.state.epoch + 1} after batch {run.state.batch}/{run.batches}; continue with: "
+        f"the same command and -o Global.checkpoints={prefix}",
+        run.stop.exit_code,
+    )
+
+
+def _result(run: Run) -> Dict[str, float]:
+    best = run.state.best
+    if best.value is None:
+        get_logger().info("training is done; nothing was evaluated. Weights: %s", run.saver.prefix("latest"))
+        return {"epoch": run.state.epoch}
+    get_logger().info(
+        "training is done; best %s %.5f at epoch %d: %s",
+        *(best.metric, best.value, best.epoch, run.saver.prefix("best_model")),
+    )
+    return {best.metric: best.value, "epoch": best.epoch}

@@ -1,0 +1,90 @@
+"""CPU threads and the matrix library's code path, chosen before anything heavy is imported."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Dict, Optional
+
+from ppcls.utils import distributed
+
+THREADS = "OMP_NUM_THREADS"
+MKL_PATH = "MKL_DEBUG_CPU_TYPE"
+_chosen: Dict[str, str] = {}
+
+
+def prepare() -> None:
+    """Set the thread count and, on AMD processors, MKL's code path, where the user has not set them.
+
+    Paddle reads both when it is imported, and uses one thread unless told otherwise. On AMD processors the bundled
+    MKL falls back to a slow path although the faster instructions are there; measured 2.5 to 4.3 times on matmul.
+    """
+    for key, value in {THREADS: str(_threads()), MKL_PATH: _mkl_path()}.items():
+        if value is not None and key not in os.environ:
+            if "paddle" in sys.modules:
+                _chosen[key] = "not set: paddle was imported first"
+                continue
+            os.environ[key] = _chosen[key] = value
+    os.environ.setdefault("GLOG_minloglevel", "2")  # Paddle's C++ chatter; errors still show
+
+
+def import_paddle() -> None:
+    """Import paddle without the two warnings that our own settings cause; anything else it says is shown."""
+    if "paddle" in sys.modules:
+        return
+    prepare()
+    said = io.StringIO()
+    with warnings.catch_warnings(), contextlib.redirect_stderr(said):
+        warnings.filterwarnings("ignore", message="No ccache found")
+        importlib.import_module("paddle")
+    for line in said.getvalue().splitlines():
+        if not line.startswith(("WARNING: OMP_NUM_THREADS set to", "PLEASE USE OMP_NUM_THREADS WISELY")):
+            print(line, file=sys.stderr)
+
+
+def describe() -> str:
+    """Return one line for the log."""
+    parts = []
+    for key, name in ((THREADS, "CPU threads"), (MKL_PATH, "MKL code path")):
+        value = os.environ.get(key)
+        source = f"set by the user with {key}" if key not in _chosen else f"chosen here, override with {key}"
+        if value is None and key in _chosen:
+            parts.append(f"{name} {_chosen[key]}")
+        else:
+            parts.append(f"{name}: {value} ({source})" if value is not None else f"{name}: default")
+    return ", ".join(parts)
+
+
+def _threads() -> int:
+    """Return the cores that this process may use, shared between the training processes of this machine."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _container_cores()
+    if quota is not None:
+        cores = min(cores, max(1, round(quota)))
+    return max(1, cores // distributed.local_size())
+
+
+def _container_cores() -> Optional[float]:
+    """Return the CPU limit of the control group (a container's ``--cpus``), None where there is none."""
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return float(quota) / float(period) if quota != "max" else None
+    except (OSError, ValueError):
+        return None
+
+
+def _mkl_path() -> Optional[str]:
+    """Return 7 (AVX-512) or 5 (AVX2) on AMD processors, None elsewhere."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return None
+    if "AuthenticAMD" not in text:
+        return None
+    flags = next((line.split() for line in text.splitlines() if line.startswith("flags")), [])
+    return "7" if "avx512f" in flags else "5" if "avx2" in flags else None

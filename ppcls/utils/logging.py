@@ -1,0 +1,45 @@
+"""Log lines as PaddleClas users grep them, on the console and in a file, beside progress bars."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Optional
+
+_FORMAT = logging.Formatter("[%(asctime)s] ppcls %(levelname)s: %(message)s", "%Y/%m/%d %H:%M:%S")
+
+
+class _Console(logging.Handler):
+    """Writes to standard error above the progress bar, if one is drawn."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record)
+        if "tqdm" in sys.modules:
+            sys.modules["tqdm"].tqdm.write(text, file=sys.stderr)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+
+def get_logger() -> logging.Logger:
+    """Return the package's logger; as a library it stays silent below warnings until ``setup`` is called."""
+    return logging.getLogger("ppcls")
+
+
+def setup(file: Optional[Path] = None, console: bool = True) -> None:
+    """Send the package's log lines to the console and, appended, to ``file``.
+
+    Calling it again replaces what an earlier call set up.
+    """
+    logger = get_logger()
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    handlers: list = [_Console()] if console else []
+    if file is not None:
+        handlers.append(logging.FileHandler(file, encoding="utf-8"))
+    for handler in handlers or [logging.NullHandler()]:
+        handler.setFormatter(_FORMAT)
+        logger.addHandler(handler)
