@@ -7,10 +7,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ppcls.config.load import from_plain, load
+    from ppcls.config.loading import from_plain, load
     from ppcls.config.schema import Config
 
-_HOMES = {"load": "ppcls.config.load", "from_plain": "ppcls.config.load", "Config": "ppcls.config.schema"}
+_HOMES = {"load": "ppcls.config.loading", "from_plain": "ppcls.config.loading", "Config": "ppcls.config.schema"}
 __all__ = ["Config", "from_plain", "load"]
 
 

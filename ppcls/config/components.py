@@ -100,7 +100,10 @@ def _check_item(tree: Node, item: Node, path: Path, kind: str, registry: Registr
         try:
             registry.build(name, converted(registry[name], plain(arguments)))
         except ConfigError as error:
-            yield Problem((*path, name), str(error).replace(f"{name}: ", "", 1))
+            message = str(error).replace(f"{name}: ", "", 1)
+            culprit = message.split(maxsplit=1)[0].strip(":")
+            below = (culprit,) if arguments.value and culprit in arguments.value else ()
+            yield Problem((*path, name, *below), message)
 
 
 def _check_arguments(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, Tuple
+from typing import Tuple
 
 from ppcls.config.source import parse
 from ppcls.config.tree import Node, plain
@@ -13,17 +13,21 @@ BASE = "_base_"
 DELETE = "_delete_"
 
 
-def read(path: Path, _open: Tuple[Path, ...] = ()) -> Node:
+def read(path: Path) -> Node:
     """Read a recipe and, below it, the files that it names as its base.
 
-    Mappings are merged key by key, anything else is replaced. ``_delete_: true`` in a mapping drops what the base
+    Mappings are merged key by key, anything else is replaced. ``_delete_: true`` in a mapping drops what the bases
     had there first: for a component with another name, whose arguments do not mix with the base's.
 
     Raises:
         ConfigError: unreadable file, invalid YAML, a base that is missing, or bases in a circle.
     """
-    if path.resolve() in _open:
-        circle = [*_open[_open.index(path.resolve()) :], path.resolve()]
+    return _without_marks(_read(path, ()))
+
+
+def _read(path: Path, opened: Tuple[Path, ...]) -> Node:
+    if path.resolve() in opened:
+        circle = [*opened[opened.index(path.resolve()) :], path.resolve()]
         raise ConfigError(f"{path}: {BASE} goes in a circle: {' -> '.join(p.name for p in circle)}")
     root = _parse_file(path)
     own = dict(root.value)
@@ -37,22 +41,28 @@ def read(path: Path, _open: Tuple[Path, ...] = ()) -> Node:
         target = path.parent / name
         if not target.is_file():
             raise ConfigError(f"{bases.origin}: {BASE} {name}: no such file ({target})")
-        merged = merge(merged, read(target, (*_open, path.resolve())))
-    return merge(merged, Node(own, root.origin))
+        merged = _merge(merged, _read(target, (*opened, path.resolve())))
+    return _merge(merged, Node(own, root.origin))
 
 
-def merge(base: Node, top: Node) -> Node:
-    """Return ``base`` overlaid by ``top``; see ``read``."""
+def _merge(base: Node, top: Node) -> Node:
+    """Return ``base`` overlaid by ``top``. A delete mark stays in the result: it concerns earlier bases too."""
     if not isinstance(top.value, dict):
         return top
-    own = dict(top.value)
-    delete = own.pop(DELETE, None)
+    delete = top.value.get(DELETE)
     if delete is not None and not isinstance(delete.value, bool):
         raise ConfigError(f"{delete.origin}: {DELETE} is true or false, not {plain(delete)!r}")
     below = base.value if isinstance(base.value, dict) and not (delete and delete.value) else {}
     nothing = Node(None, top.origin)
-    merged: Dict[str, Node] = {**below, **{key: merge(below.get(key, nothing), value) for key, value in own.items()}}
-    return Node(merged, top.origin)
+    own = {key: _merge(below.get(key, nothing), value) for key, value in top.value.items()}
+    return Node({**below, **own}, top.origin)
+
+
+def _without_marks(node: Node) -> Node:
+    if isinstance(node.value, dict):
+        kept = {key: _without_marks(value) for key, value in node.value.items() if key != DELETE}
+        return Node(kept, node.origin)
+    return node
 
 
 def _parse_file(path: Path) -> Node:

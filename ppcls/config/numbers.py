@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import operator
 import re
-from typing import Any, Optional, Union
+from typing import Any, Callable, Dict, Optional, Union
 
 # Wider than YAML 1.1 in floats (1e-8), narrower elsewhere: no dates, no base-60 integers such as 1:30.
 _INTEGER = re.compile(r"[-+]?\d+")
@@ -17,8 +17,13 @@ _CONSTANTS = {
     # None is not YAML, but it is what `-o` took for years in PaddleClas.
     **dict.fromkeys(("", "~", "null", "Null", "NULL", "None"), None),
 }
-_OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
-_SIGNS = {ast.USub: operator.neg, ast.UAdd: operator.pos}
+_OPERATORS: Dict[type, Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
+_SIGNS: Dict[type, Callable[[Any], Any]] = {ast.USub: operator.neg, ast.UAdd: operator.pos}
 
 
 class WrittenFloat(float):

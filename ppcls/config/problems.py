@@ -67,7 +67,8 @@ def _with_value(message: str, tree: Node, path: Path) -> str:
         return message
     node, reached = descend(tree, path)
     short = node.value if reached == path else None
-    text = {dict: "a mapping", list: "a list"}.get(type(short), repr(getattr(short, "text", short)))
+    written = repr(getattr(short, "text", short))
+    text = "a mapping" if isinstance(short, dict) else "a list" if isinstance(short, list) else written
     hint = "; quote it to make it text" if "text" in message and isinstance(short, (int, float)) else ""
     return f"{message}, not {text}{hint}"
 

@@ -202,7 +202,7 @@ class Config(Section):
     AMP: Optional[AMPSection] = None
     EMA: Optional[EMASection] = None
 
-    # Where each value was written, by path; set by ppcls.config.load.
+    # Where each value was written, by path; set when a recipe is loaded.
     _origins: Dict[Tuple[Any, ...], str] = PrivateAttr(default_factory=dict)
 
     def plain(self) -> Dict[str, Any]:

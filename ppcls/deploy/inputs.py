@@ -11,7 +11,9 @@ from ppcls.errors import DataError
 
 # What OpenCV reads. A folder is searched for these; a file that is named is tried whatever its name.
 SUFFIXES = frozenset(
-    ".bmp .dib .jpeg .jpg .jpe .jp2 .png .webp .avif .pbm .pgm .ppm .pnm .tif .tiff .exr .hdr .gif".split()
+    f".{kind}"
+    for kind in ("bmp", "dib", "jpeg", "jpg", "jpe", "jp2", "png", "webp", "avif", "gif")
+    + ("pbm", "pgm", "ppm", "pnm", "tif", "tiff", "exr", "hdr")
 )
 Image = Union[str, Path, bytes, np.ndarray]
 

@@ -4,17 +4,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ppcls.engine.evaluate import evaluate
-    from ppcls.engine.export import export
-    from ppcls.engine.infer import infer
+    from ppcls.engine.evaluation import evaluate
+    from ppcls.engine.exporting import export
+    from ppcls.engine.inference import infer
     from ppcls.engine.registries import load_config
-    from ppcls.engine.train import train
+    from ppcls.engine.training import train
 
+_HOMES = {
+    "evaluate": "evaluation",
+    "export": "exporting",
+    "infer": "inference",
+    "load_config": "registries",
+    "train": "training",
+}
 __all__ = ["evaluate", "export", "infer", "load_config", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = "registries" if name == "load_config" else name
-    return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

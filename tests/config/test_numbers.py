@@ -36,7 +36,21 @@ def test_words_with_a_meaning(text, value):
 
 @pytest.mark.parametrize(
     "text",
-    ["os", "exit()", "1:30", "x-1", "1/0", "a=b", "-", "2**3", "1e", "__import__('os')", "1 if 1 else 2", "0x10", "nan"],
+    [
+        "os",
+        "exit()",
+        "1:30",
+        "x-1",
+        "1/0",
+        "a=b",
+        "-",
+        "2**3",
+        "1e",
+        "__import__('os')",
+        "1 if 1 else 2",
+        "0x10",
+        "nan",
+    ],
 )
 def test_anything_else_is_text(text):
     assert word(text) == text

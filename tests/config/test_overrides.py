@@ -56,7 +56,9 @@ def changed(*texts):
 
 
 def test_positions_new_keys_and_order():
-    values, problems = changed("ops.1.CropImage.size=32", "Global.seed=1", "Global.epochs=7", "Global.epochs=8", "empty.x.y=2")
+    values, problems = changed(
+        "ops.1.CropImage.size=32", "Global.seed=1", "Global.epochs=7", "Global.epochs=8", "empty.x.y=2"
+    )
     assert problems == []
     assert values["ops"] == [{"DecodeImage": {"to_rgb": True}}, {"CropImage": {"size": 32}}]
     assert values["Global"] == {"epochs": 8, "seed": 1}

@@ -17,7 +17,7 @@ from ppcls.data.transforms import build_transforms
 from ppcls.deploy import Predictor, description
 from ppcls.deploy.inputs import Source, collect
 from ppcls.engine import build, commit
-from ppcls.engine.infer import runner, transform_ops
+from ppcls.engine.inference import runner, transform_ops
 from ppcls.errors import DataError, ExportError
 from ppcls.utils.logging import get_logger
 

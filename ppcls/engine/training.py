@@ -9,7 +9,7 @@ import paddle
 
 from ppcls.config.schema import Config
 from ppcls.data.loader import Batch
-from ppcls.engine import build, evaluate, journal
+from ppcls.engine import build, evaluation, journal
 from ppcls.engine.interrupt import InterruptedRunError
 from ppcls.engine.run import Run, open_run
 from ppcls.errors import TrainingError
@@ -81,7 +81,7 @@ def _batch_seed(seed: int, epoch: int, batch: int) -> int:
 def _count(run: Run, batch: Batch, logits: paddle.Tensor, losses: Dict[str, paddle.Tensor]) -> None:
     """Add a batch to what the log averages over the epoch."""
     sums = run.state.sums
-    evaluate.add(sums.setdefault("losses", {}), losses, len(batch.labels))
+    evaluation.add(sums.setdefault("losses", {}), losses, len(batch.labels))
     sums["samples"] = sums.get("samples", 0) + len(batch.labels)
     run.metrics.update(np.asarray(logits.detach().astype("float32")), batch.labels)
     sums["metrics"] = run.metrics.state()
@@ -139,7 +139,7 @@ def _evaluate(run: Run, epoch: int) -> bool:
     state, config = run.state, run.config
     assert run.eval_loader is not None
     metrics = build.metrics(config, "Eval")
-    values = evaluate.run(
+    values = evaluation.run(
         state.model, run.eval_loader, build_loss(config.Loss.Eval), metrics, check=lambda: _save_if_asked(run)
     )
     get_logger().info("[Eval][Epoch %d][Avg]%s", epoch, journal.values_text(values))

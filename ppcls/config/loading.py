@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, List, Mapping, Sequence, Union
+from typing import Any, List, Mapping, Optional, Sequence, Tuple, Union
 
 from pydantic import ValidationError
 
@@ -28,8 +28,7 @@ def load(path: Union[str, Path], changes: Sequence[str] = (), *, registries: Map
     """
     file = find(str(path))
     tree, messages = overrides.apply(inherit.read(file), changes)
-    problems, config = _validate(tree)
-    problems += components.check(tree, registries)
+    problems, config = _check(tree, registries)
     raise_all(messages + [located(problem, tree) for problem in problems], str(file))
     assert config is not None  # without problems there is one
     config._origins.update({path: node.origin for path, node in leaves(tree)})
@@ -43,8 +42,7 @@ def from_plain(values: Mapping[str, Any], *, registries: Mapping[str, Registry],
         ConfigError: as ``load``.
     """
     tree = _node(values, name)
-    problems, config = _validate(tree)
-    problems += components.check(tree, registries)
+    problems, config = _check(tree, registries)
     raise_all([located(problem, tree) for problem in problems], name)
     assert config is not None
     return _with_converted_arguments(config, registries)
@@ -58,12 +56,16 @@ def _node(value: Any, origin: str) -> Node:
     return Node(value, origin)
 
 
-def _validate(tree: Node) -> Any:
+def _check(tree: Node, registries: Mapping[str, Registry]) -> Tuple[List[Problem], Optional[Config]]:
     problems: List[Problem] = []
+    config = None
     try:
-        return problems, Config.model_validate(plain(tree))
+        config = Config.model_validate(plain(tree))
     except ValidationError as error:
-        return from_validation(error, Config, tree), None
+        problems = from_validation(error, Config, tree)
+    known = {problem.path for problem in problems}
+    problems += [problem for problem in components.check(tree, registries) if problem.path not in known]
+    return problems, config
 
 
 def _with_converted_arguments(config: Config, registries: Mapping[str, Registry]) -> Config:
