@@ -85,7 +85,7 @@ def load_weights(
     if isinstance(weights, (str, Path)):
         origin, arrays = str(weights), read_weights(weights)
     else:
-        origin, arrays = "weights", dict(weights)
+        origin, arrays = "weights", {name: np.asarray(array) for name, array in weights.items()}
     target = model.state_dict()
     fit = min(
         (_fit(model, target, arrays, naming) for naming in _namings(model)),
@@ -96,7 +96,7 @@ def load_weights(
         fresh = _without_head(fit)
     faults = fit.faults()
     if faults:
-        raise WeightsError("\n".join([_headline(model, origin, fit, arrays), *faults, *_advice(model, fit)]))
+        raise WeightsError("\n".join([_headline(model, origin, fit, arrays), *faults, *_advice(model, fit, arrays)]))
     with paddle.no_grad():
         for name, array in fit.arrays.items():
             target[name].set_value(paddle.to_tensor(array).astype(target[name].dtype))
@@ -159,12 +159,12 @@ def _headline(model: nn.Layer, origin: str, fit: _Fit, arrays: Mapping[str, np.n
     return f"{text}; it looks like {guess}:" if guess else f"{text}:"
 
 
-def _advice(model: nn.Layer, fit: _Fit) -> List[str]:
+def _advice(model: nn.Layer, fit: _Fit, arrays: Mapping[str, np.ndarray]) -> List[str]:
     wrong = [*fit.missing, *fit.misshaped, *(fit.naming.rename(name) or name for name in fit.unexpected)]
     if not all(_in_head(name) for name in wrong):
         return []
-    bias = fit.arrays.get("head.bias")
-    found = "no classifier" if bias is None else f"{bias.shape[0]} classes"
+    biases = [array for name, array in arrays.items() if fit.naming.rename(name) == "head.bias"]
+    found = f"{biases[0].size} classes" if biases else "no classifier"
     return [
         f"Only the head differs: the weights have {found}, the model has class_num {getattr(model, 'class_num', '?')}. "
         "To fine-tune, load with drop_mismatched_head=True, which keeps the freshly initialised head"

@@ -1,20 +1,14 @@
-"""Weight files into arrays, without running what they contain.
-
-``paddle.load`` is an unrestricted unpickler: a file can make it run any code. This one knows the few names that
-genuine files need and refuses every other.
-"""
+"""Weight files of every format into arrays."""
 
 from __future__ import annotations
 
-import pickle
-import struct
-from collections import OrderedDict
 from pathlib import Path
-from typing import Any, Callable, Dict, Tuple, Union
+from typing import Callable, Dict, Union
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError, deserialize
 
+from ppcls.arch.weights.unpickling import restricted_load
 from ppcls.errors import WeightsError
 
 PathLike = Union[str, Path]
@@ -23,112 +17,8 @@ PathLike = Union[str, Path]
 _WRAPPERS = ("state_dict_ema", "state_dict", "model")
 # Paddle keeps its own variable names beside the weights.
 _PADDLE_NAMES = "StructuredToParameterName@@"
-# Paddle's way to say protocol 2 or 3 cannot hold a tensor above 1 GiB.
-_SPLIT = "UnpackBigParamInfor@@"
-# What a damaged pickle can raise, as found by flipping and cutting bytes of genuine files.
-_DAMAGED = (
-    pickle.UnpicklingError,
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    ImportError,
-    LookupError,
-    MemoryError,
-    RuntimeError,
-    SyntaxError,
-    SystemError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
-
-
-def _latin1(text: str, encoding: str = "latin1") -> bytes:
-    """Stand in for ``_codecs.encode``, by which protocol 2 writes bytes."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"bytes in encoding {encoding!r}")
-    return text.encode("latin1")
-
-
-def _tuple(items: Tuple[Any, ...] = ()) -> Tuple[Any, ...]:
-    """Stand in for ``tuple``, by which Paddle writes a tensor as (name, array)."""
-    return tuple(items)
-
-
-def _allowed() -> Dict[Tuple[str, str], Callable[..., Any]]:
-    """Return the names that files of paddle.save 2.6 and 3.x hold, in protocols 2 to 4."""
-    multiarray = np.zeros(0).__reduce__()[0].__module__  # numpy._core.multiarray; numpy.core.multiarray before 2.0
-    reconstruct = np.zeros(0).__reduce__()[0]
-    scalar = np.float32(0).__reduce__()[0]
-    allowed: Dict[Tuple[str, str], Callable[..., Any]] = {
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
-        ("collections", "OrderedDict"): OrderedDict,
-        ("_codecs", "encode"): _latin1,
-        ("builtins", "tuple"): _tuple,
-    }
-    for module in ("numpy.core.multiarray", "numpy._core.multiarray", multiarray):
-        allowed[module, "_reconstruct"] = reconstruct
-        allowed[module, "scalar"] = scalar
-    return allowed
-
-
-class _RefusedError(Exception):
-    """A pickle asks for something that weights have no use for."""
-
-
-class _Unpickler(pickle.Unpickler):
-    """An unpickler that can make arrays, numbers, strings and containers, and nothing else."""
-
-    allowed = _allowed()
-
-    def find_class(self, module: str, name: str) -> Callable[..., Any]:
-        """Return the callable for a name on the allow-list."""
-        try:
-            return self.allowed[module, name]
-        except KeyError:
-            raise _RefusedError(f"{module}.{name}") from None
-
-
-def restricted_load(path: PathLike) -> Dict[str, Any]:
-    """Read a file that ``paddle.save`` wrote: a dict, possibly nested, of arrays, numbers and strings.
-
-    Tensors inside come back as arrays; bfloat16 ones as uint16, as they are stored.
-
-    Raises:
-        WeightsError: the file is missing, damaged, no such dict, or asks to run anything.
-    """
-    path = Path(path)
-    try:
-        with path.open("rb") as file:
-            content = _Unpickler(file).load()
-    except _RefusedError as refused:
-        raise WeightsError(
-            f"{path}: refused, because it asks for {refused}, which weights do not need; nothing was run. "
-            "Do not trust this file"
-        ) from None
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except _DAMAGED as error:
-        raise WeightsError(
-            f"{path}: damaged, or not a file of paddle.save ({type(error).__name__}: {error}); "
-            f"it has {path.stat().st_size} bytes. Copy or download it again"
-        ) from None
-    if not isinstance(content, dict):
-        raise WeightsError(f"{path}: expected a dict of arrays, found {type(content).__name__}")
-    if _SPLIT in content:
-        raise WeightsError(f"{path}: holds tensors above 1 GiB in pieces; save it again with protocol=4")
-    return _plain(content, path)
-
-
-def _plain(value: Any, path: Path) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item, path) for key, item in value.items()}
-    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], np.ndarray):
-        value = value[1]  # a tensor: (name, array)
-    if isinstance(value, np.ndarray) and value.dtype.hasobject:
-        raise WeightsError(f"{path}: damaged: holds an array of Python objects")
-    return value
+# Little-endian by definition of the format; bfloat16 is widened afterwards, I64 occurs as a counter.
+_SAFETENSORS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4"}
 
 
 def find_file(path: PathLike) -> Path:
@@ -192,11 +82,17 @@ def _widen(array: np.ndarray) -> np.ndarray:
 
 
 def _read_safetensors(path: Path) -> Dict[str, np.ndarray]:
+    # Not by safetensors.numpy, which has no bfloat16.
     try:
-        with safe_open(str(path), framework="np") as file:
-            return {name: np.asarray(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError, TypeError, KeyError) as error:
+        entries = deserialize(path.read_bytes())
+    except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: damaged, or not a safetensors file ({error})") from None
+    tensors: Dict[str, np.ndarray] = {}
+    for name, entry in entries:
+        if entry["dtype"] not in _SAFETENSORS:
+            raise WeightsError(f"{path}: {name} is of type {entry['dtype']}, which no weight has")
+        tensors[name] = _widen(np.frombuffer(entry["data"], _SAFETENSORS[entry["dtype"]]).reshape(entry["shape"]))
+    return tensors
 
 
 _READERS: Dict[str, Callable[[Path], Dict[str, np.ndarray]]] = {
