@@ -1,0 +1,219 @@
+"""The contract of a backbone, for every registered variant: a new family is covered by registering."""
+
+import numpy as np
+import paddle
+import pytest
+from paddle import nn
+
+from ppcls.arch import BACKBONES, create_model, list_models, spec
+from ppcls.arch.weights import load_weights
+from ppcls.errors import ConfigError, WeightsError
+
+# The cheapest variant of each family, for what costs a backward pass.
+SMALLEST = sorted({spec(n).family: n for n in sorted(list_models(), key=lambda n: -spec(n).macs)}.values())
+
+
+def images(name, batch=1, channels=3, seed=0):
+    size = spec(name).image_size
+    return paddle.to_tensor(np.random.RandomState(seed).randn(batch, channels, size, size).astype("float32"))
+
+
+@pytest.fixture(scope="module", params=list_models())
+def built(request):
+    """Return a variant's name, the model, and the multiply-adds of one forward pass with its result."""
+    name = request.param
+    model = create_model(name, class_num=spec(name).class_num)
+    model.eval()
+    macs = []
+
+    def count(layer, _, output):
+        if isinstance(layer, nn.Conv2D):
+            macs.append(int(np.prod(output.shape[1:])) * int(np.prod(layer.weight.shape[1:])))
+        elif isinstance(layer, nn.Linear):
+            macs.append(int(np.prod(output.shape[1:])) * layer.weight.shape[0])
+
+    hooks = [layer.register_forward_post_hook(count) for layer in model.sublayers()]
+    with paddle.no_grad():
+        last = model.forward_features(images(name))
+        logits = model.forward_head(last)
+    for hook in hooks:
+        hook.remove()
+    return name, model, sum(macs), last, logits
+
+
+def test_facts(built):
+    name, model, macs, _, logits = built
+    facts = spec(name)
+    assert sum(p.size for p in model.parameters() if p.trainable) == facts.params
+    assert macs == facts.macs
+    assert facts.name == name
+    assert facts.family in BACKBONES
+    assert facts.paper.startswith("https://")
+    assert 0 < facts.crop_pct <= 1
+    assert logits.shape == [1, facts.class_num]
+
+
+def test_features(built):
+    name, model, _, last, _ = built
+    with paddle.no_grad():
+        maps = model.features(images(name))
+    size = spec(name).image_size
+    expected = [[1, info.channels, size // info.stride, size // info.stride] for info in model.feature_info]
+    assert [m.shape for m in maps] == expected
+    assert last.shape[1] == model.num_features
+
+
+def test_depths(built):
+    _, model, *_ = built
+    depths = {name: model.depth_of(name) for name, _ in model.named_parameters()}
+    assert min(depths.values()) == 0
+    assert sorted(set(depths.values())) == list(range(max(depths.values()) + 1))
+    assert depths["head.weight"] == depths["head.bias"] == max(depths.values())
+    assert sum(depth == max(depths.values()) for depth in depths.values()) == 2
+    with pytest.raises(ValueError, match=r"nowhere\.weight"):
+        model.depth_of("nowhere.weight")
+
+
+def test_names(built):
+    _, model, *_ = built
+    names = list(model.state_dict())
+    assert model.no_weight_decay() <= set(names)
+    assert model.namings[0].source == "ppcls"
+    assert all(model.namings[0].rename(name) == name for name in names)
+
+
+def test_unknown_argument(built):
+    with pytest.raises(ConfigError, match=r"unknown argument 'clas_nm'; did you mean 'class_num'"):
+        create_model(built[0], clas_nm=10)
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_classifier(name):
+    model = create_model(name, class_num=3)
+    model.eval()
+    x = images(name, batch=2)
+    with paddle.no_grad():
+        np.testing.assert_array_equal(model(x).numpy(), model.forward_head(model.forward_features(x)).numpy())
+        before = model.head.weight
+        for class_num in (0, 0, 7):
+            model.reset_classifier(class_num)
+            assert model(x).shape == [2, class_num or model.num_features]
+    assert model.head.weight is not before
+    assert create_model(name, class_num=0)(x).shape == [2, model.num_features]
+    for wrong in (-1, 1.5, True):
+        with pytest.raises(ConfigError, match="class_num"):
+            model.reset_classifier(wrong)
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_input_checks(name):
+    model = create_model(name, class_num=3, in_channels=1)
+    model.eval()
+    assert model(images(name, channels=1)).shape == [1, 3]
+    with pytest.raises(ValueError, match=r"expected images of shape \[B, 1, H, W\]"):
+        model(images(name))
+    with pytest.raises(ValueError, match="smaller than a patch"):
+        model(paddle.zeros([1, 1, 1, 1]))
+
+
+def _gradients(name, recompute, frozen):
+    paddle.seed(0)
+    model = create_model(name, class_num=3, recompute=recompute)
+    for parameter in model.parameters():
+        if frozen and model.depth_of(_name_of(model, parameter)) == 0:
+            parameter.stop_gradient = True
+    model.train()
+    model(images(name, batch=2)).square().sum().backward()
+    found = {n: p.grad.numpy() for n, p in model.named_parameters() if p.grad is not None}
+    return found, {n: t.numpy() for n, t in model.state_dict().items()}
+
+
+def _name_of(model, parameter):
+    return next(name for name, own in model.named_parameters() if own is parameter)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("name", SMALLEST)
+def test_gradient_checkpointing_changes_nothing_but_memory(name, frozen):
+    gradients, state = _gradients(name, False, frozen)
+    again, state_again = _gradients(name, True, frozen)
+    assert gradients.keys() == again.keys()
+    assert bool(frozen) == (len(gradients) < len([n for n in state if not n.endswith(("_mean", "_variance"))]))
+    for key in gradients:
+        np.testing.assert_array_equal(gradients[key], again[key], err_msg=key)
+    for key in state:  # batch-norm statistics must not move twice
+        np.testing.assert_array_equal(state[key], state_again[key], err_msg=key)
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_same_answer_from_own_weights(name, tmp_path):
+    model, other = create_model(name, class_num=3), create_model(name, class_num=3)
+    paddle.save(model.state_dict(), str(tmp_path / "w.pdparams"))
+    report = load_weights(other, tmp_path / "w")
+    assert len(report.loaded) == len(model.state_dict())
+    assert not report.dropped
+    assert not report.fresh
+    model.eval()
+    other.eval()
+    np.testing.assert_array_equal(model(images(name)).numpy(), other(images(name)).numpy())
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_static_graph(name):
+    model = create_model(name, class_num=3)
+    model.eval()
+    size = spec(name).image_size
+    inputs = [paddle.static.InputSpec([None, 3, size, size], "float32")]
+    x = images(name, batch=2)
+    expected = model(x).numpy()
+    found = paddle.jit.to_static(model, full_graph=True, input_spec=inputs)(x).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_listing():
+    assert {"ConvMixer_256_8", "ConvMixer_1024_20"} <= set(list_models("convmixer*"))
+    assert "ConvMixer" not in list_models()
+    assert "ConvMixer" in BACKBONES
+    assert list_models("nothing*") == []
+
+
+def test_spec_errors():
+    with pytest.raises(ConfigError, match="did you mean 'ConvMixer_768_32'"):
+        spec("ConvMixer_768_3")
+    with pytest.raises(ConfigError, match="is a family"):
+        spec("ConvMixer")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"dim": 0}, "dim: expected a positive integer"),
+        ({"depth": 2.5}, "depth: expected a positive integer"),
+        ({"kernel_size": 4}, "kernel_size: expected an odd number"),
+        ({"act": "gelo"}, "did you mean 'gelu'"),
+        ({"in_channels": -3}, "in_channels: expected a positive integer"),
+    ],
+)
+def test_convmixer_arguments(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        create_model("ConvMixer", **{"dim": 8, "depth": 2, **arguments})
+
+
+@pytest.mark.parametrize(("depth", "blocks"), [(1, [0]), (2, [0, 1]), (3, [0, 1, 2]), (8, [1, 3, 5, 7])])
+def test_convmixer_features_end_with_the_last_map(depth, blocks):
+    model = create_model("ConvMixer", dim=8, depth=depth, patch_size=4)
+    model.eval()
+    x = paddle.randn([2, 3, 18, 22])  # the rest of a patch is left out, as in the reference
+    assert model.feature_blocks == blocks
+    np.testing.assert_array_equal(model.features(x)[-1].numpy(), model.forward_features(x).numpy())
+
+
+def test_pretrained():
+    with pytest.raises(WeightsError, match=r"convmixer_1024_20_ks9_p14\.pth\.tar"):
+        create_model("ConvMixer_1024_20", dim=8, depth=1, pretrained=True)
+    with pytest.raises(WeightsError, match="no published weights are known"):
+        create_model("ConvMixer_256_8", dim=8, depth=1, pretrained=True)
+    with pytest.raises(WeightsError, match="no weight file at"):
+        create_model("ConvMixer_256_8", dim=8, depth=1, pretrained="/nowhere/w")
+    with pytest.raises(ConfigError, match="expected a path"):
+        create_model("ConvMixer_256_8", dim=8, depth=1, pretrained=3)
