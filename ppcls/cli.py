@@ -18,9 +18,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     options = _parser().parse_args(arguments)
     from ppcls.utils import environment, logging
 
-    environment.prepare()  # before the first import of numpy and paddle
     logging.setup()
     try:
+        environment.import_paddle()  # first of all heavy imports: it chooses threads
         return int(_COMMANDS[options.command](options))
     except PpclsError as error:
         if options.debug:
@@ -33,6 +33,11 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     except BrokenPipeError:  # `ppcls config ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:  # a disk that is full, a folder without permission
+        if options.debug or error.filename is None:
+            raise
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -63,9 +68,6 @@ def _add_recipe_options(parser: argparse.ArgumentParser, required: bool) -> None
 
 
 def _load(options: argparse.Namespace) -> Any:
-    from ppcls.utils import environment
-
-    environment.import_paddle()
     from ppcls import engine
 
     return engine.load_config(options.config, [change for group in options.override for change in group])
@@ -120,9 +122,6 @@ def _config(options: argparse.Namespace) -> int:
 
 def schema_text() -> str:
     """Return the text of ``configs/schema.json``."""
-    from ppcls.utils import environment
-
-    environment.import_paddle()
     from ppcls.config.json_schema import json_schema
     from ppcls.engine.registries import REGISTRIES
 

@@ -11,8 +11,8 @@ class PpclsError(Exception):
     exit_code = 2
 
 
-class ConfigError(PpclsError):
-    """A recipe or an override is wrong."""
+class ConfigError(PpclsError, ValueError):
+    """A recipe, an override or a component's argument is wrong."""
 
 
 class DataError(PpclsError):

@@ -10,11 +10,8 @@ import numpy as np
 from ppcls.errors import DataError
 
 # What OpenCV reads. A folder is searched for these; a file that is named is tried whatever its name.
-SUFFIXES = frozenset(
-    f".{kind}"
-    for kind in ("bmp", "dib", "jpeg", "jpg", "jpe", "jp2", "png", "webp", "avif", "gif")
-    + ("pbm", "pgm", "ppm", "pnm", "tif", "tiff", "exr", "hdr")
-)
+_KINDS = "bmp dib jpeg jpg jpe jp2 png webp avif gif pbm pgm ppm pnm tif tiff exr hdr"
+SUFFIXES = frozenset(f".{kind}" for kind in _KINDS.split())
 Image = Union[str, Path, bytes, np.ndarray]
 
 
@@ -95,7 +92,7 @@ def read_list(file: Path, root: Path) -> List[Source]:
         head, _, tail = line.rpartition(" ")
         labelled = tail.isdigit() and head and not (root / line).exists()
         name = head.strip() if labelled else line
-        sources.append(Source(name, root / name))
+        sources.append(Source(str(root / name), root / name))
     if not sources:
         raise DataError(f"{file}: names no images")
     return sources

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import hashlib
 import os
-from typing import Optional
+import sys
+from typing import Iterator, Optional
 
 import numpy as np
 
@@ -34,7 +37,9 @@ class PaddleBackend:
         if hasattr(config, "enable_new_executor"):  # Paddle 3: memory optimization needs it
             config.enable_new_executor()
         config.enable_memory_optim()
-        self._predictor = inference.create_predictor(config)
+        with _standard_output_kept_clean():
+            self._predictor = inference.create_predictor(config)
+        self._has_run = False
         self._input = self._predictor.get_input_handle(self._predictor.get_input_names()[0])
         self._output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
 
@@ -42,8 +47,28 @@ class PaddleBackend:
         """Return the model's output for a batch [B, C, H, W] float32."""
         self._input.reshape(list(batch.shape))
         self._input.copy_from_cpu(np.ascontiguousarray(batch, dtype=np.float32))
-        self._predictor.run()
+        with contextlib.nullcontext() if self._has_run else _standard_output_kept_clean():
+            self._predictor.run()
+        self._has_run = True
         return np.asarray(self._output.copy_to_cpu())
+
+
+@contextlib.contextmanager
+def _standard_output_kept_clean() -> Iterator[None]:
+    """Send what Paddle's C++ code prints to standard error, as it does while it prepares a model.
+
+    Standard output is for results.
+    """
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        if os.name == "posix":
+            ctypes.CDLL(None).fflush(None)  # what is still in C's buffer
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _check_files(description: Description) -> None:

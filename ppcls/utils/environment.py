@@ -34,7 +34,7 @@ def prepare() -> None:
 
 
 def import_paddle() -> None:
-    """Import paddle without the two warnings that our own settings cause; anything else it says is shown."""
+    """Import paddle without the warnings that our own settings cause; anything else it says is shown."""
     if "paddle" in sys.modules:
         return
     prepare()
@@ -42,6 +42,8 @@ def import_paddle() -> None:
     with warnings.catch_warnings(), contextlib.redirect_stderr(said):
         warnings.filterwarnings("ignore", message="No ccache found")
         importlib.import_module("paddle")
+    # Said once by every batch norm that trains, and of no use to anybody.
+    warnings.filterwarnings("ignore", message="When training, we now always track global mean and variance")
     for line in said.getvalue().splitlines():
         if not line.startswith(("WARNING: OMP_NUM_THREADS set to", "PLEASE USE OMP_NUM_THREADS WISELY")):
             print(line, file=sys.stderr)

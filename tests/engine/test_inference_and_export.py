@@ -1,0 +1,204 @@
+"""Evaluation, inference and export of a trained checkpoint, as real processes."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT, write_recipe
+
+
+@pytest.fixture(scope="module")
+def trained(digits, tmp_path_factory):
+    """Return the folder of a trained recipe."""
+    folder = tmp_path_factory.mktemp("trained")
+    recipe = write_recipe(digits, folder)
+    arguments = [sys.executable, "-m", "ppcls", "train", "-c", str(recipe), "-o", "Global.epochs=10"]
+    subprocess.run(arguments, check=True, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True)
+    return folder
+
+
+@pytest.fixture
+def arguments(trained):
+    return ("-c", trained / "recipe.yaml", "-o", f"Global.pretrained_model={trained}/out/best_model")
+
+
+def test_eval_repeats_what_training_measured(trained, arguments, run):
+    values = json.loads(run("eval", *arguments).stdout)
+    best = json.loads((trained / "out" / "best_model.pdstates").read_text())["best"]
+    assert values["top1"] == best["value"] > 0.3
+    assert set(values) == {"CELoss", "loss", "top1", "top5"}
+    again = json.loads(run("eval", *arguments, "DataLoader.Eval.sampler.batch_size=7").stdout)
+    assert again["top1"] == values["top1"]  # an uneven last batch counts every sample once
+    assert again["loss"] == pytest.approx(values["loss"], rel=1e-5)
+
+
+def test_infer_names_every_image_and_its_labels(trained, arguments, digits, run, tmp_path):
+    done = run("infer", *arguments, f"Infer.infer_imgs={digits}/val", f"Infer.save_dir={tmp_path}/answers")
+    answers = json.loads(done.stdout)
+    assert [a["file_name"] for a in answers] == sorted(str(p) for p in (digits / "val").iterdir())
+    assert json.loads((tmp_path / "answers" / "predictions.json").read_text()) == answers
+    labels = dict(line.split() for line in (digits / "val_list.txt").read_text().splitlines())
+    right = sum(a["class_ids"][0] == int(labels["val/" + Path(a["file_name"]).name]) for a in answers)
+    measured = json.loads(run("eval", *arguments).stdout)["top1"]
+    assert right / len(answers) == pytest.approx(measured)
+    first = answers[0]
+    assert first["label_names"] == [f"digit-{i}" for i in first["class_ids"]]
+    assert first["scores"] == sorted(first["scores"], reverse=True)
+    assert len(first["scores"]) == 5
+
+
+def test_infer_from_a_list_and_a_single_image(arguments, digits, run):
+    listed = run("infer", *arguments, f"Infer.infer_list={digits}/val_list.txt", f"Infer.infer_imgs={digits}")
+    one = run("infer", *arguments, f"Infer.infer_imgs={digits}/val/000.png", "Infer.PostProcess.topk=1")
+    answers, (answer,) = json.loads(listed.stdout), json.loads(one.stdout)
+    assert len(answers) == 40
+    assert answers[0]["file_name"] == answer["file_name"]
+    assert answers[0]["class_ids"][:1] == answer["class_ids"]
+
+
+def test_a_broken_image_is_reported_and_the_others_answered(arguments, digits, run, tmp_path):
+    folder = tmp_path / "images"
+    shutil.copytree(digits / "val", folder)
+    (folder / "004.png").write_bytes((digits / "val" / "004.png").read_bytes()[:60])
+    (folder / "notes.txt").write_text("not an image, and not named like one")
+    done = run("infer", *arguments, f"Infer.infer_imgs={folder}", f"Infer.save_dir={tmp_path}", code=2)
+    answers = json.loads(done.stdout)
+    broken = [a for a in answers if "error" in a]
+    assert [Path(a["file_name"]).name for a in broken] == ["004.png"]
+    assert len(answers) == 40
+    assert all(len(a["class_ids"]) == 5 for a in answers if a not in broken)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("Infer.infer_imgs=nowhere", "nowhere: no such image or folder"),
+        ("Infer.infer_list=nothing.txt", "nothing.txt: cannot be read"),
+        ("Global.seed=0", "nothing to predict"),
+    ],
+)
+def test_infer_without_usable_images(arguments, run, change, message):
+    assert message in run("infer", *arguments, change, code=2).stderr
+
+
+@pytest.mark.parametrize("command", ["eval", "infer", "export"])
+def test_random_weights_are_refused(trained, digits, run, command):
+    done = run(command, "-c", trained / "recipe.yaml", "-o", f"Infer.infer_imgs={digits}/val", code=2)
+    assert "no weights to" in done.stderr
+    assert "Global.pretrained_model" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def exported(trained):
+    command = [sys.executable, "-m", "ppcls", "export", "-c", str(trained / "recipe.yaml"), "-o"]
+    command += [
+        f"Global.pretrained_model={trained}/out/best_model.pdparams",
+        f"Global.save_inference_dir={trained}/model",
+    ]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=trained, check=True
+    )
+    return trained / "model", json.loads(done.stdout)
+
+
+def test_the_export_answers_as_the_checkpoint(trained, arguments, exported, digits, run, tmp_path):
+    folder, report = exported
+    assert report["images"] == 8
+    assert report["max_difference"] < 1e-5
+    answers = json.loads(
+        run("infer", *arguments, f"Infer.infer_imgs={digits}/val", f"Infer.save_dir={tmp_path}").stdout
+    )
+    code = (
+        "import json, sys; from ppcls import Predictor; answers = Predictor(sys.argv[1]).predict(sys.argv[2]); "
+        "assert not [m for m in sys.modules if m.startswith(('ppcls.engine', 'ppcls.arch', 'ppcls.loss'))]; "
+        "print(json.dumps(answers))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder), str(digits / "val")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+    )
+    from_export = json.loads(done.stdout)  # and nothing else on standard output
+    assert [a["class_ids"] for a in from_export] == [a["class_ids"] for a in answers]
+    assert [a["label_names"] for a in from_export] == [a["label_names"] for a in answers]
+    scores = [[a["scores"] for a in both] for both in (from_export, answers)]
+    np.testing.assert_allclose(*scores, atol=2e-5)
+
+
+def test_the_export_describes_itself(trained, exported):
+    import yaml
+
+    from ppcls.engine import commit
+
+    values = yaml.safe_load((exported[0] / "inference.yml").read_text())
+    assert values["Model"]["architecture"]["depth"] == 2
+    assert values["Model"]["weights_sha256"] == commit.sha256(trained / "out" / "best_model.pdparams")
+    assert values["PostProcess"]["Topk"]["label_list"][3] == "digit-3"
+    assert [next(iter(op)) for op in values["PreProcess"]["transform_ops"]] == [
+        "DecodeImage",
+        "NormalizeImage",
+        "ToCHWImage",
+    ]
+    assert {"ppcls", "paddle"} == set(values["Versions"])
+
+
+def test_an_export_replaces_an_export_and_nothing_else(arguments, exported, run, tmp_path):
+    target = tmp_path / "model"
+    target.mkdir()
+    (target / "thesis.txt").write_text("years of work")
+    done = run("export", *arguments, f"Global.save_inference_dir={target}", code=2)
+    assert "exists and is not an exported model" in done.stderr
+    assert (target / "thesis.txt").read_text() == "years of work"
+    shutil.rmtree(target)
+    shutil.copytree(exported[0], target)
+    (target / "inference.pdiparams").unlink()
+    run("export", *arguments, f"Global.save_inference_dir={target}")
+    assert (target / "inference.pdiparams").is_file()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model"]
+
+
+def test_damaged_weights_are_not_exported(trained, arguments, run, tmp_path):
+    import paddle
+
+    weights = paddle.load(str(trained / "out" / "best_model.pdparams"))
+    weights["head.bias"] = paddle.full_like(weights["head.bias"], float("nan"))
+    paddle.save(weights, str(tmp_path / "damaged.pdparams"))
+    changes = (f"Global.pretrained_model={tmp_path}/damaged", f"Global.save_inference_dir={tmp_path}/model")
+    done = run("export", *arguments, *changes, code=2)
+    assert "not finite" in done.stderr
+    assert not (tmp_path / "model").exists()
+
+
+def test_weights_with_code_in_them_are_refused_and_not_run(trained, run, tmp_path):
+    import pickle
+
+    class Attack:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "owned"),))
+
+    (tmp_path / "evil.pdparams").write_bytes(pickle.dumps({"head.weight": Attack()}))
+    recipe = trained / "recipe.yaml"
+    for command in ("eval", "export", "train"):
+        change = f"Global.pretrained_model={tmp_path}/evil"
+        done = run(command, "-c", recipe, "-o", change, f"Global.output_dir={tmp_path}/out", code=2)
+        assert "evil.pdparams" in done.stderr
+    assert not (tmp_path / "owned").exists()
+
+
+def test_class_names_come_from_the_file_when_there_is_one(arguments, digits, run, tmp_path):
+    names = tmp_path / "names.txt"
+    names.write_text("".join(f"{i} class number {i}\n" for i in range(10)))
+    change = f"Infer.PostProcess.class_id_map_file={names}"
+    (answer,) = json.loads(run("infer", *arguments, f"Infer.infer_imgs={digits}/val/000.png", change).stdout)
+    assert answer["label_names"][0] == f"class number {answer['class_ids'][0]}"
+    names.write_text("0 only\n")
+    done = run("infer", *arguments, f"Infer.infer_imgs={digits}/val/000.png", change, code=2)
+    assert "names for 10 classes" in done.stderr

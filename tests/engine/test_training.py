@@ -1,0 +1,257 @@
+"""Training as a real process on real pictures."""
+
+import json
+import os
+import random
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ppcls.engine import commit
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def start(recipe, *changes):
+    arguments = [sys.executable, "-m", "ppcls", "train", "-c", str(recipe), "-o", *changes]
+    return subprocess.Popen(
+        arguments, cwd=recipe.parent, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish(process):
+    _, err = process.communicate(timeout=240)
+    return process.returncode, err
+
+
+def digests(folder):
+    return {name: commit.sha256(folder / name) for name in ("latest.pdparams", "latest.pdopt", "best_model.pdparams")}
+
+
+def records(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+# Long enough to be interrupted in the middle; `latest` is also written between epochs, at every update.
+LONG = ("Global.epochs=4", "Global.update_freq=2", "Global.save_every_minutes=0")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(digits, tmp_path_factory, request):
+    """Return the folder of a run of the LONG recipe that nothing disturbed."""
+    from tests.conftest import write_recipe
+
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    code, err = finish(start(write_recipe(digits, folder), *LONG))
+    assert code == 0, err
+    return folder / "out"
+
+
+def test_a_run_leaves_checkpoints_logs_and_curves(recipe, run):
+    run("train", "-c", recipe, "-o", "Global.use_visualdl=true")
+    out = recipe.parent / "out"
+    names = {p.name for p in out.iterdir()}
+    for prefix in ("latest", "best_model", "epoch_1", "epoch_2"):
+        assert {f"{prefix}.pdparams", f"{prefix}.pdopt", f"{prefix}.pdstates"} <= names
+    assert {"train.log", "metrics.jsonl", "config.yaml", "vdl"} <= names
+    assert list((out / "vdl").iterdir())
+    log = (out / "train.log").read_text()
+    number = r"\d+\.\d+"
+    for pattern in (
+        rf"\[Train\]\[Epoch 1/2\]\[Iter: 2/8\]lr: {number}, top1: {number}, CELoss: {number}, loss: {number}, "
+        rf"batch_cost: {number}s, reader_cost: {number}, ips: {number} images/sec, eta: \d+:\d\d:\d\d",
+        rf"\[Train\]\[Epoch 2/2\]\[Avg\]top1: {number}, CELoss: {number}, loss: {number}",
+        rf"\[Eval\]\[Epoch 2\]\[Avg\]CELoss: {number}, loss: {number}, top1: {number}, top5: {number}",
+        rf"\[Eval\]\[Epoch 2\]\[best metric: {number}\]",
+        r"CPU threads: 1 \(set by the user with OMP_NUM_THREADS\)",
+    ):
+        assert re.search(pattern, log), pattern
+    kinds = [record["kind"] for record in records(out)]
+    assert kinds.count("eval") == 2
+    assert kinds.count("train") == 8
+    states = json.loads((out / "best_model.pdstates").read_text())
+    assert states["class_names"] == [f"digit-{i}" for i in range(10)]
+
+
+def test_the_saved_recipe_gives_the_same_run(recipe, run):
+    run("train", "-c", recipe)
+    out = recipe.parent / "out"
+    first = digests(out)
+    run("train", "-c", out / "config.yaml", "-o", "Global.output_dir=again")
+    assert digests(recipe.parent / "again") == first
+
+
+def test_only_the_last_epochs_are_kept(recipe, run):
+    run("train", "-c", recipe, "-o", "Global.epochs=4", "Global.keep_checkpoints=2", "Global.eval_during_train=false")
+    kept = {p.name.split(".")[0] for p in (recipe.parent / "out").glob("*.pdparams")}
+    assert kept == {"latest", "epoch_3", "epoch_4"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_inside_an_epoch_and_resumed_equals_uninterrupted(recipe, uninterrupted, number):
+    process = start(recipe, *LONG)
+    metrics = recipe.parent / "out" / "metrics.jsonl"
+    while process.poll() is None and not (metrics.exists() and metrics.stat().st_size):
+        time.sleep(0.02)
+    process.send_signal(number)
+    code, err = finish(process)
+    assert code == 128 + number
+    resume = re.search(r"-o (Global\.checkpoints=\S+latest)", err).group(1)
+    code, err = finish(start(recipe, *LONG, resume))
+    assert code == 0, err
+    assert digests(recipe.parent / "out") == digests(uninterrupted)
+    assert records(recipe.parent / "out") == records(uninterrupted)
+
+
+def test_killed_at_random_moments_and_resumed_equals_uninterrupted(recipe, uninterrupted):
+    """kill -9, three times, anywhere: also while a checkpoint is being written."""
+    chance = random.Random(0)
+    out = recipe.parent / "out"
+    kills = 0
+    while True:
+        saved = (out / "latest.pdstates").exists() or (out / "latest.commit").exists()
+        process = start(recipe, *LONG, *([f"Global.checkpoints={out}/latest"] if saved else []))
+        if kills < 3:
+            while process.poll() is None and not (out / "latest.pdstates").exists():
+                time.sleep(0.01)
+            time.sleep(chance.uniform(1.5, 3.0) if saved else chance.uniform(0, 0.5))
+            process.kill()
+            kills += 1
+        code, err = finish(process)
+        assert code in (0, -signal.SIGKILL), err
+        if code == 0:
+            break
+    assert kills == 3
+    assert digests(out) == digests(uninterrupted)
+    assert records(out) == records(uninterrupted)
+
+
+def test_resuming_a_finished_run_changes_nothing(recipe, run):
+    run("train", "-c", recipe)
+    out = recipe.parent / "out"
+    before = digests(out)
+    done = run("train", "-c", recipe, "-o", f"Global.checkpoints={out}/latest.pdparams")
+    assert "training is done" in done.stderr
+    assert digests(out) == before
+
+
+def test_resuming_says_what_changed_in_the_recipe(recipe, run):
+    run("train", "-c", recipe)
+    changes = ("Global.epochs=3", "Optimizer.weight_decay=0.5", f"Global.checkpoints={recipe.parent}/out/latest")
+    done = run("train", "-c", recipe, "-o", *changes)
+    assert "Optimizer.weight_decay was 0.01 when this run was saved, and is 0.5 now" in done.stderr
+    assert "Global.epochs was 2" in done.stderr
+
+
+def test_the_best_metric_survives_resuming(recipe, run):
+    run("train", "-c", recipe)
+    out = recipe.parent / "out"
+    states = json.loads((out / "latest.pdstates").read_text())
+    states["best"].update(value=1.0, epoch=1)  # nothing later can beat it
+    commit.write_text(out / "latest.pdstates", json.dumps(states))
+    best = commit.sha256(out / "best_model.pdparams")
+    run("train", "-c", recipe, "-o", "Global.epochs=3", f"Global.checkpoints={out}/latest")
+    assert commit.sha256(out / "best_model.pdparams") == best
+    assert "[Eval][Epoch 3][best metric: 1.00000]" in (out / "train.log").read_text()
+
+
+def test_accumulation_makes_fewer_updates_and_the_last_group_may_be_smaller(recipe, run):
+    run("train", "-c", recipe, "-o", "Global.epochs=2", "Global.update_freq=3")
+    records_ = [record for record in records(recipe.parent / "out") if record["kind"] == "eval"]
+    assert [record["step"] for record in records_] == [3, 6]  # 8 batches: groups of 3, 3 and 2
+
+
+# -- bad input ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["DataLoader.Train.dataset.cls_label_path=nothing.txt"], "nothing.txt"),
+        (["DataLoader.Train.dataset.image_root=nowhere"], "nowhere"),
+        (["Arch.class_num=3", "Metric.Eval.0.TopkAcc.topk=[1]"], "class_num"),
+        (["Arch.class_num=4"], "topk 5"),
+        (["Global.output_dir=/dev/null/x"], "Global.output_dir=/dev/null/x: cannot be written to"),
+        (["Global.device=gpu"], "Global.device=gpu: not usable here"),
+        (["Global.checkpoints=out/nothing"], "checkpoint out/nothing"),
+        (["Global.pretrained_model=out/nothing"], "out/nothing"),
+        (["AMP.level=O1"], "AMP: not available in this version"),
+        (["EMA.decay=0.99"], "turn off with -o EMA=null"),
+        (["Global.epochs=null"], "Global.epochs: missing"),
+        (["Optimizer=null"], "Optimizer: missing"),
+        (["DataLoader.Eval=null"], "DataLoader.Eval: missing"),
+        (["DataLoader.Train=null"], "DataLoader.Train: missing"),
+        (["Arch.patch_size=64"], "patch"),
+    ],
+)
+def test_bad_recipes_end_with_code_2_before_training(recipe, run, changes, message):
+    done = run("train", "-c", recipe, "-o", *changes, code=2)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "[Train]" not in done.stderr
+
+
+def test_debug_shows_the_traceback(recipe, run):
+    done = run("train", "-c", recipe, "--debug", "-o", "Global.epochs=null", code=1)
+    assert "Traceback" in done.stderr
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(recipe, run):
+    changes = ("Optimizer.lr.learning_rate=1e30", "Optimizer.name=SGD", "Global.print_batch_step=1")
+    done = run("train", "-c", recipe, "-o", *changes, code=2)
+    assert re.search(r"the loss is (nan|inf) at epoch \d, batch \d+/8", done.stderr)
+    assert "Optimizer.clip_norm" in done.stderr
+    assert not (recipe.parent / "out" / "latest.pdparams").exists()
+
+
+def limit_file_size(size):
+    def apply():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    return apply
+
+
+def test_a_checkpoint_that_cannot_be_written_keeps_the_last_one(recipe, run):
+    run("train", "-c", recipe, "-o", "Arch.dim=64", "Global.print_batch_step=1000")
+    out = recipe.parent / "out"
+    before = digests(out)
+    size = (out / "latest.pdparams").stat().st_size - 1
+    assert size > max((out / name).stat().st_size for name in ("train.log", "config.yaml", "latest.pdstates"))
+    changes = ("Arch.dim=64", "Global.epochs=4", f"Global.checkpoints={out}/latest", "Global.print_batch_step=1000")
+    done = run("train", "-c", recipe, "-o", *changes, code=2, preexec=limit_file_size(size))
+    assert "cannot write the checkpoint" in done.stderr
+    assert f"resume with -o Global.checkpoints={out}/latest" in done.stderr
+    assert digests(out) == before
+    run("train", "-c", recipe, "-o", *changes)
+
+
+def test_a_damaged_checkpoint_is_not_resumed(recipe, run):
+    run("train", "-c", recipe)
+    weights = recipe.parent / "out" / "latest.pdparams"
+    content = bytearray(weights.read_bytes())
+    content[-20] ^= 1
+    weights.unlink()  # it shares its content with epoch_2
+    weights.write_bytes(content)
+    done = run("train", "-c", recipe, "-o", "Global.checkpoints=out/latest", code=2)
+    assert "latest.pdparams: damaged" in done.stderr
+    run("train", "-c", recipe, "-o", "Global.checkpoints=out/epoch_2")
+
+
+def test_a_checkpoint_of_another_model_is_refused(recipe, run):
+    run("train", "-c", recipe)
+    done = run("train", "-c", recipe, "-o", "Global.checkpoints=out/latest", "Arch.dim=24", code=2)
+    assert "stem.conv.weight" in done.stderr
+    done = run("train", "-c", recipe, "-o", "Global.pretrained_model=out/latest", "Arch.class_num=12", code=2)
+    assert "head.weight" in done.stderr
+    assert "drop_mismatched_head" in done.stderr
+    done = run(
+        *("train", "-c", recipe, "-o", "Global.pretrained_model=out/latest", "Arch.class_num=12"),
+        *("Global.drop_mismatched_head=true", "Global.output_dir=other"),
+    )
+    assert "head" in done.stderr
