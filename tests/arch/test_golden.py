@@ -15,7 +15,7 @@ GOLDENS = Path(__file__).resolve().parents[2].parent / "shared" / "goldens"
 if not (GOLDENS / "reference.json").is_file():
     pytest.skip("the reference results (../shared/goldens) are not here", allow_module_level=True)
 sys.path.insert(0, str(GOLDENS))
-import fill
+import fill  # noqa: E402 (it lives beside the reference results)
 
 REFERENCE = {
     entry: facts

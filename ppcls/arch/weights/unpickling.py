@@ -104,7 +104,9 @@ _ALLOWED: Dict[Tuple[str, str], Callable[..., Any]] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("_codecs", "encode"): _latin1,
     ("builtins", "tuple"): _tuple,
+    ("__builtin__", "tuple"): _tuple,  # Python 2's name, which protocol 2 writes
     ("builtins", "bytes"): _no_bytes,
+    ("__builtin__", "bytes"): _no_bytes,
 }
 
 
