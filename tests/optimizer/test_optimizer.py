@@ -1,0 +1,185 @@
+"""Updates against closed forms in NumPy."""
+
+import numpy as np
+import paddle
+import pytest
+from paddle import nn
+
+from ppcls.arch import create_model
+from ppcls.errors import ConfigError
+from ppcls.optimizer import build_optimizer
+from ppcls.optimizer.decay import decay_report
+
+RATES = [0.1, 0.05, 0.2]
+
+
+class Tiny(nn.Layer):
+    """Two parameters whose gradients are what the test says."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 2)
+        self.norm = nn.LayerNorm(2)
+
+    def gradients(self, step):
+        rng = np.random.RandomState(step)
+        return {name: rng.randn(*p.shape).astype("float32") for name, p in self.named_parameters()}
+
+    def backward(self, step):
+        wanted = self.gradients(step)
+        sum((p * paddle.to_tensor(wanted[name])).sum() for name, p in self.named_parameters()).backward()
+
+
+def train(args):
+    """Return each parameter before and after three updates, and its gradients."""
+    paddle.seed(0)
+    model = Tiny()
+    before = {name: p.numpy().astype("float64") for name, p in model.named_parameters()}
+    optimizer = build_optimizer(args, model, learning_rate=123.0)
+    for step, rate in enumerate(RATES):
+        optimizer.set_lr(rate)
+        model.backward(step)
+        optimizer.step()
+        optimizer.clear_grad()
+    after = {name: p.numpy() for name, p in model.named_parameters()}
+    gradients = [{n: g.astype("float64") for n, g in model.gradients(step).items()} for step in range(len(RATES))]
+    return before, after, gradients
+
+
+def clipped(gradients, bound):
+    norm = np.sqrt(sum((g**2).sum() for g in gradients.values()))
+    return {name: g * min(1, bound / norm) for name, g in gradients.items()}
+
+
+def check(args, update, bound=None, decayed=lambda name: True):
+    before, after, gradients = train(args)
+    for name, p in before.items():
+        memory = {}
+        for step, rate in enumerate(RATES):
+            g = (clipped(gradients[step], bound) if bound else gradients[step])[name]
+            p = update(p, g, rate, step + 1, memory, decayed(name))
+        np.testing.assert_allclose(after[name], p, rtol=2e-5, atol=1e-6, err_msg=name)
+
+
+def sgd(decay):
+    return lambda p, g, rate, t, memory, on: p - rate * (g + decay * on * p)
+
+
+def momentum(decay, nesterov=False, mu=0.8):
+    def update(p, g, rate, t, memory, on):
+        g = g + decay * on * p
+        v = memory["v"] = mu * memory.get("v", 0) + g
+        return p - rate * (g + mu * v if nesterov else v)
+
+    return update
+
+
+def adam(decay, decoupled, b1=0.7, b2=0.95, eps=1e-3):
+    def update(p, g, rate, t, memory, on):
+        g = g if decoupled else g + decay * on * p
+        m = memory["m"] = b1 * memory.get("m", 0) + (1 - b1) * g
+        v = memory["v"] = b2 * memory.get("v", 0) + (1 - b2) * g**2
+        p = p * (1 - rate * decay * on) if decoupled else p
+        return p - rate * (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + eps)
+
+    return update
+
+
+BETAS = {"beta1": 0.7, "beta2": 0.95, "epsilon": 1e-3}
+
+
+@pytest.mark.parametrize(
+    ("args", "update"),
+    [
+        ({"name": "SGD"}, sgd(0)),
+        ({"name": "SGD", "weight_decay": 0.3}, sgd(0.3)),
+        ({"name": "SGD", "regularizer": {"name": "L2", "coeff": 0.3}}, sgd(0.3)),
+        ({"name": "Momentum", "momentum": 0.8}, momentum(0)),
+        ({"name": "Momentum", "momentum": 0.8, "weight_decay": 0.3}, momentum(0.3)),
+        ({"name": "Momentum", "momentum": 0.8, "use_nesterov": True, "weight_decay": 0.3}, momentum(0.3, True)),
+        ({"name": "Adam", **BETAS}, adam(0, False)),
+        ({"name": "Adam", **BETAS, "weight_decay": 0.3}, adam(0.3, False)),
+        ({"name": "AdamW", **BETAS, "weight_decay": 0.3}, adam(0.3, True)),
+        ({"name": "AdamW", **BETAS, "weight_decay": 0}, adam(0, True)),
+    ],
+)
+def test_updates(args, update):
+    check(args, update)
+    check({**args, "clip_norm": 1.5}, update, bound=1.5)
+    check({**args, "clip_norm": 1e6}, update, bound=1e6)
+    check({**args, "no_weight_decay_name": "norm xyz"}, update, decayed=lambda name: "norm" not in name)
+    check({**args, "one_dim_param_no_weight_decay": True}, update, decayed=lambda name: name == "fc.weight")
+
+
+def test_l1():
+    check(
+        {"name": "SGD", "regularizer": {"name": "L1", "coeff": 0.3}, "no_weight_decay_name": "bias"},
+        lambda p, g, rate, t, memory, on: p - rate * (g + 0.3 * on * np.sign(p)),
+        decayed=lambda name: "bias" not in name,
+    )
+
+
+def test_a_second_optimizer_forgets_the_first_one_s_decay():
+    paddle.seed(0)
+    model = Tiny()
+    build_optimizer({"name": "SGD", "weight_decay": 0.5}, model, learning_rate=0.1)
+    optimizer = build_optimizer({"name": "SGD"}, model, learning_rate=0.1)
+    before = model.fc.weight.numpy()
+    model.backward(0)
+    optimizer.step()
+    np.testing.assert_allclose(model.fc.weight.numpy(), before - 0.1 * model.gradients(0)["fc.weight"], rtol=1e-5)
+
+
+def test_what_is_decayed():
+    model = create_model("ConvMixer", dim=8, depth=1, patch_size=2, class_num=3)
+    decayed, spared = decay_report(model, no_weight_decay_name="norm .bias")
+    assert decayed == [
+        "stem.conv.weight",
+        "blocks.0.depthwise.conv.weight",
+        "blocks.0.pointwise.conv.weight",
+        "head.weight",
+    ]
+    assert "stem.norm.weight" in spared
+    assert not any(name.endswith(("_mean", "_variance")) for name in decayed + spared)
+    assert decay_report(model, one_dim_param_no_weight_decay=True)[0] == decayed
+    model.no_weight_decay = lambda: {"head.weight"}
+    assert decay_report(model)[1] == ["head.weight"]
+
+
+def test_frozen_parameters_stay():
+    model = create_model("ConvMixer", dim=8, depth=1, patch_size=2, class_num=3)
+    for parameter in model.stem.parameters():
+        parameter.stop_gradient = True
+    before = model.stem.conv.weight.numpy()
+    optimizer = build_optimizer({"name": "AdamW", "weight_decay": 0.5}, model, learning_rate=0.1)
+    model(paddle.ones([2, 3, 4, 4])).sum().backward()
+    optimizer.step()
+    np.testing.assert_array_equal(model.stem.conv.weight.numpy(), before)
+    for parameter in model.parameters():
+        parameter.stop_gradient = True
+    with pytest.raises(ConfigError, match="every parameter is frozen"):
+        build_optimizer({"name": "AdamW"}, model, learning_rate=0.1)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ({"weight_decay": 0.1}, "name is missing"),
+        ({"name": "AdamX"}, "unknown optimizer 'AdamX'; did you mean 'Adam"),
+        ({"name": "AdamW", "weight_decy": 0.1}, "did you mean 'weight_decay'"),
+        ({"name": "AdamW", "weight_decay": -0.1}, "weight_decay: expected a number of at least 0"),
+        ({"name": "AdamW", "beta1": 1.0}, "beta1: expected"),
+        ({"name": "AdamW", "regularizer": {"name": "L2", "coeff": 0.1}}, "unknown argument 'regularizer'"),
+        ({"name": "Momentum", "momentum": 1.5}, "momentum: expected"),
+        ({"name": "SGD", "momentum": 0.9}, "unknown argument 'momentum'"),
+        ({"name": "SGD", "clip_norm": 0}, "clip_norm: expected a positive number"),
+        ({"name": "SGD", "weight_decay": 0.1, "regularizer": {"name": "L2", "coeff": 0.1}}, "say the same"),
+        ({"name": "SGD", "regularizer": {"name": "L3", "coeff": 0.1}}, "unknown name 'L3'"),
+        ({"name": "SGD", "regularizer": {"name": "L2"}}, r"regularizer\.coeff: expected"),
+        ({"name": "SGD", "regularizer": {"name": "L2", "coef": 0.1}}, "did you mean 'coeff'"),
+        ({"name": "SGD", "model": 1}, "unknown argument 'model'"),
+    ],
+)
+def test_wrong_recipes(args, message):
+    with pytest.raises(ConfigError, match=message):
+        build_optimizer(args, Tiny(), learning_rate=0.1)
