@@ -71,7 +71,7 @@ def write_recipe(digits, folder):
             "lr": {"name": "Cosine", "learning_rate": 0.01, "warmup_epoch": 1},
         },
         "DataLoader": {
-            "Train": split(digits, "train", [{"RandCropImageV2": {"size": 16, "padding": 2}}], shuffle=True),
+            "Train": split(digits, "train", [{"Pad": {"padding": 2}}, {"RandCropImageV2": {"size": 16}}], shuffle=True),
             "Eval": split(digits, "val", [], shuffle=False),
         },
         "Metric": {"Train": [{"TopkAcc": {"topk": [1]}}], "Eval": [{"TopkAcc": {"topk": [1, 5]}}]},

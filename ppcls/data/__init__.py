@@ -1,0 +1,19 @@
+"""What goes in: data sets, decoding, transforms, samplers and the loader.
+
+Nothing is imported here, so that ``ppcls.data.transforms`` can be used with numpy and OpenCV alone.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ppcls.data.build import build_dataset, build_loader
+
+_HOMES = {"build_dataset": "ppcls.data.build", "build_loader": "ppcls.data.build"}
+__all__ = ["build_dataset", "build_loader"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

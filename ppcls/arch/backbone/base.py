@@ -55,7 +55,7 @@ class Backbone(nn.Layer):
         """Return the last map, [B, num_features, H', W'].
 
         Raises:
-            ValueError: the image is smaller than a patch or has another number of channels.
+            ConfigError: the image is smaller than a patch or has another number of channels.
         """
         raise NotImplementedError
 
@@ -101,15 +101,15 @@ class Backbone(nn.Layer):
         """Refuse images that the stem would crash on or turn into an empty map.
 
         Raises:
-            ValueError: not [B, in_channels, H >= patch_size, W >= patch_size].
+            ConfigError: not [B, in_channels, H >= patch_size, W >= patch_size].
         """
         if not paddle.in_dynamic_mode():  # an exported graph has no sizes yet
             return
         shape = list(x.shape)
         if len(shape) != 4 or shape[1] != self.in_channels:
-            raise ValueError(f"expected images of shape [B, {self.in_channels}, H, W], got {shape}")
+            raise ConfigError(f"expected images of shape [B, {self.in_channels}, H, W], got {shape}")
         if min(shape[2:]) < self.patch_size:
-            raise ValueError(f"an image of {shape[2]}x{shape[3]} px is smaller than a patch of {self.patch_size} px")
+            raise ConfigError(f"an image of {shape[2]}x{shape[3]} px is smaller than a patch of {self.patch_size} px")
 
 
 def require_positive(**sizes: int) -> None:

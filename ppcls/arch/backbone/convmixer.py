@@ -131,7 +131,7 @@ class ConvMixer(Backbone):
         """Return the last map, [B, in, H, W] -> [B, dim, H / p, W / p].
 
         Raises:
-            ValueError: the image is smaller than a patch or has another number of channels.
+            ConfigError: the image is smaller than a patch or has another number of channels.
         """
         self.check_input(x)
         z = self.stem(x)

@@ -1,0 +1,74 @@
+"""A recipe's ``transform_ops`` as one callable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ppcls.data.transforms.opencv import cv2
+from ppcls.data.transforms.registry import TRANSFORMS
+from ppcls.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True)
+class Compose:
+    """Transforms, one after the other.
+
+    Args:
+        names: of the transforms, for error messages.
+        ops: the transforms.
+    """
+
+    names: Tuple[str, ...]
+    ops: Tuple[Callable[[Any, np.random.Generator], Any], ...]
+
+    def __call__(self, image: Any, rng: np.random.Generator) -> Any:
+        """Return the transformed image, contiguous in memory.
+
+        Args:
+            image: an encoded file's bytes, or an image [H, W, 3] uint8, RGB.
+            rng: where random transforms draw from.
+
+        Raises:
+            DataError: the image cannot be used; the message begins with the transform's name.
+        """
+        for name, op in zip(self.names, self.ops):
+            try:
+                image = op(image, rng)
+            except DataError as error:
+                raise DataError(f"{name}: {error}") from None
+            except cv2.error as error:
+                raise DataError(f"{name}: OpenCV: {error.err or error} (got {_describe(image)})") from None
+        return np.ascontiguousarray(image) if isinstance(image, np.ndarray) else image
+
+
+def build_transforms(ops: Sequence[Mapping[str, Optional[Mapping[str, Any]]]]) -> Compose:
+    """Build the transforms that a recipe lists.
+
+    Args:
+        ops: single-key maps of a name to its arguments: ``[{"DecodeImage": {"to_rgb": True}}, {"ToCHWImage": None}]``.
+
+    Raises:
+        ConfigError: an entry is something else, or a transform refuses its arguments; the message gives its place.
+    """
+    names, built = [], []
+    for index, op in enumerate(ops):
+        if not isinstance(op, Mapping) or len(op) != 1:
+            raise ConfigError(f"transform_ops[{index}]: must be one `name: arguments` map, not {op!r}")
+        name, arguments = next(iter(op.items()))
+        if arguments is not None and not isinstance(arguments, Mapping):
+            raise ConfigError(f"transform_ops[{index}].{name}: takes a mapping of arguments, not {arguments!r}")
+        try:
+            built.append(TRANSFORMS.build(name, arguments))
+        except ConfigError as error:
+            raise ConfigError(f"transform_ops[{index}].{error}") from None
+        names.append(name)
+    return Compose(tuple(names), tuple(built))
+
+
+def _describe(image: Any) -> str:
+    if isinstance(image, np.ndarray):
+        return f"{image.dtype} array of shape {list(image.shape)}"
+    return type(image).__name__

@@ -1,0 +1,91 @@
+"""From an image file's bytes to pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Union
+
+import numpy as np
+
+from ppcls.data.transforms import formats
+from ppcls.data.transforms.arguments import check_backend, check_hwc, integer
+from ppcls.data.transforms.opencv import cv2
+from ppcls.data.transforms.registry import TRANSFORMS
+from ppcls.errors import DataError
+
+MAX_PIXELS = 178_956_970  # half a gigabyte decoded; where Pillow, too, suspects an attack
+
+
+@TRANSFORMS.register
+@dataclass(frozen=True)
+class DecodeImage:
+    """Decode an image file; an image that is an array already passes through.
+
+    Args:
+        to_rgb: RGB channels; BGR otherwise.
+        channel_first: give [3, H, W] instead of [H, W, 3].
+        to_np: has no effect on what is given, an array either way; known from PaddleClas, where False would keep
+            another library's image object if ``backend`` were not "cv2".
+        backend: only "cv2".
+        max_pixels: larger images are refused before memory is allocated for them.
+
+    Raises:
+        ConfigError: a value makes no sense.
+    """
+
+    to_rgb: bool = True
+    channel_first: bool = False
+    to_np: bool = False
+    backend: str = "cv2"
+    max_pixels: int = MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        check_backend(self.backend)
+        integer("max_pixels", self.max_pixels, 1)
+
+    def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
+        """Return the decoded image [H, W, 3] uint8; see ``decode_image`` for what becomes of which file."""
+        if isinstance(image, np.ndarray) and image.ndim != 1:
+            check_hwc(image)
+        else:
+            image = decode_image(image, int(self.max_pixels))
+        if not self.to_rgb:
+            image = np.ascontiguousarray(image[:, :, ::-1])
+        return np.ascontiguousarray(image.transpose(2, 0, 1)) if self.channel_first else image
+
+
+def decode_image(data: Union[bytes, bytearray, memoryview, np.ndarray], max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Decode any image that OpenCV reads into RGB [H, W, 3] uint8.
+
+    Grayscale becomes three equal channels, transparency is dropped (what is below it shows), 16 bits a channel become
+    8, the EXIF orientation is applied, and of an animation the first picture is taken.
+
+    Args:
+        data: the file's content; bytes, or a one-dimensional uint8 array.
+        max_pixels: larger images are refused before memory is allocated for them.
+
+    Raises:
+        DataError: empty, not an image, cut off, too large, or damaged.
+    """
+    if isinstance(data, np.ndarray):
+        if data.dtype != np.uint8:
+            raise DataError(f"takes a file's bytes, got an array of {data.dtype}")
+        data = data.tobytes()
+    elif not isinstance(data, (bytes, bytearray, memoryview)):
+        raise DataError(f"takes a file's bytes or an image array, got {type(data).__name__}")
+    data = bytes(data)
+    kind = formats.check(data, max_pixels)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAG)
+    except cv2.error as error:
+        raise DataError(f"cannot be decoded ({kind}, {len(data)} bytes): {error.err or error}") from None
+    if image is None:
+        raise DataError(f"cannot be decoded: a damaged {kind}, or a variety that OpenCV does not read")
+    if image.shape[0] * image.shape[1] > max_pixels:  # formats that do not tell beforehand
+        raise DataError(formats.too_large(image.shape[1], image.shape[0], max_pixels))
+    return image if _IN_RGB else cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+
+
+# Decoding straight to RGB saves a pass; older OpenCV (before 4.10) cannot.
+_IN_RGB = hasattr(cv2, "IMREAD_COLOR_RGB")
+_FLAG = cv2.IMREAD_COLOR_RGB if _IN_RGB else cv2.IMREAD_COLOR

@@ -1,0 +1,326 @@
+"""Resizing, cropping, padding and flipping. Sizes given as pairs are [width, height], as PaddleClas has them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from ppcls.data.transforms.arguments import (
+    check_backend,
+    check_choice,
+    check_hwc,
+    check_interpolation,
+    integer,
+    limits,
+    number,
+    probability,
+    resize,
+    size_pair,
+)
+from ppcls.data.transforms.opencv import cv2
+from ppcls.data.transforms.registry import TRANSFORMS
+from ppcls.errors import ConfigError, DataError
+
+_ATTEMPTS = 10  # as torchvision's RandomResizedCrop
+_BORDERS = {
+    "constant": cv2.BORDER_CONSTANT,
+    "edge": cv2.BORDER_REPLICATE,
+    "reflect": cv2.BORDER_REFLECT_101,
+    "symmetric": cv2.BORDER_REFLECT,
+}
+
+
+@TRANSFORMS.register
+@dataclass(frozen=True)
+class ResizeImage:
+    """Resize to a fixed size, or so that the short side has a given length.
+
+    Args:
+        size: a side or [width, height] in pixels; the image's proportions are not kept.
+        resize_short: length of the short side in pixels; the long side is rounded to the nearest pixel. Wins over
+            ``size``, which may not be given with it.
+        interpolation: nearest, bilinear (the default), bicubic, area, lanczos, or random (bilinear or bicubic).
+        backend: only "cv2".
+        return_numpy: only True: images are arrays.
+
+    Raises:
+        ConfigError: a value makes no sense.
+    """
+
+    size: Optional[Union[int, Sequence[int]]] = None
+    resize_short: Optional[int] = None
+    interpolation: Optional[str] = None
+    backend: str = "cv2"
+    return_numpy: bool = True
+
+    def __post_init__(self) -> None:
+        if (self.size is None) == (self.resize_short is None):
+            raise ConfigError("size: give either size or resize_short")
+        if self.size is not None:
+            size_pair("size", self.size)
+        else:
+            integer("resize_short", self.resize_short, 1)
+        check_interpolation(self.interpolation)
+        check_backend(self.backend)
+        if not self.return_numpy:
+            raise ConfigError("return_numpy: must be true: images are arrays")
+
+    def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
+        """Return the resized image [H, W, 3]."""
+        check_hwc(image)
+        if self.size is not None:
+            return resize(image, size_pair("size", self.size), self.interpolation, rng)
+        height, width = image.shape[:2]
+        assert self.resize_short is not None
+        ratio = self.resize_short / min(width, height)
+        # A side of a very thin picture would round to nothing.
+        target = (max(1, round(width * ratio)), max(1, round(height * ratio)))
+        return resize(image, target, self.interpolation, rng)
+
+
+@TRANSFORMS.register
+@dataclass(frozen=True)
+class CropImage:
+    """Cut out the centre.
+
+    Args:
+        size: a side or [width, height] in pixels.
+
+    Raises:
+        ConfigError: not a size.
+    """
+
+    size: Union[int, Sequence[int]]
+
+    def __post_init__(self) -> None:
+        size_pair("size", self.size)
+
+    def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
+        """Return the centre [height, width, 3] of the image."""
+        check_hwc(image)
+        width, height = size_pair("size", self.size)
+        _check_covers(image, width, height)
+        top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+        return image[top : top + height, left : left + width]
+
+
+@TRANSFORMS.register
+@dataclass(frozen=True)
+class RandCropImage:
+    """Cut out a random part of random area and proportions, and resize it (Inception, arXiv 1409.4842, section 6).
+
+    Up to ten times, area and proportions are drawn until the part fits into the image; then the largest centred part
+    with allowed proportions is taken. Same as torchvision's RandomResizedCrop.
+
+    Args:
+        size: of the result: a side or [width, height] in pixels.
+        scale: smallest and largest area of the part, as a fraction of the image's; [0.08, 1] unless given.
+        ratio: smallest and largest width / height of the part; [3/4, 4/3] unless given.
+        interpolation: nearest, bilinear (the default), bicubic, area, lanczos, or random (bilinear or bicubic).
+        use_log_aspect: draw the logarithm of the proportions evenly, so that wide is as likely as high.
+        backend: only "cv2".
+
+    Raises:
+        ConfigError: a value makes no sense.
+    """
+
+    size: Union[int, Sequence[int]]
+    scale: Optional[Sequence[float]] = None
+    ratio: Optional[Sequence[float]] = None
+    interpolation: Optional[str] = None
+    use_log_aspect: bool = True
+    backend: str = "cv2"
+
+    def __post_init__(self) -> None:
+        size_pair("size", self.size)
+        if self._scale()[1] > 1:
+            raise ConfigError(f"scale: a part cannot be larger than its image, so at most 1, not {self.scale!r}")
+        self._ratio()
+        check_interpolation(self.interpolation)
+        check_backend(self.backend)
+
+    def _scale(self) -> Tuple[float, float]:
+        return limits("scale", self.scale, (0.08, 1.0))
+
+    def _ratio(self) -> Tuple[float, float]:
+        return limits("ratio", self.ratio, (3 / 4, 4 / 3))
+
+    def box(self, width: int, height: int, rng: np.random.Generator) -> Tuple[int, int, int, int]:
+        """Return (left, top, width, height) of the part to cut from a width x height image."""
+        low, high = self._ratio()
+        for _ in range(_ATTEMPTS):
+            area = width * height * rng.uniform(*self._scale())
+            if self.use_log_aspect:
+                ratio = math.exp(rng.uniform(math.log(low), math.log(high)))
+            else:
+                ratio = rng.uniform(low, high)
+            w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+            if 0 < w <= width and 0 < h <= height:
+                top, left = int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1))
+                return left, top, w, h
+        w, h = width, height
+        if width / height < low:
+            h = min(height, round(width / low))
+        elif width / height > high:
+            w = min(width, round(height * high))
+        w, h = max(1, w), max(1, h)
+        return (width - w) // 2, (height - h) // 2, w, h
+
+    def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
+        """Return the resized part [height, width, 3]."""
+        check_hwc(image)
+        left, top, width, height = self.box(image.shape[1], image.shape[0], rng)
+        part = image[top : top + height, left : left + width]
+        return resize(part, size_pair("size", self.size), self.interpolation, rng)
+
+
+@TRANSFORMS.register(name="RandomCropImage")
+@TRANSFORMS.register
+@dataclass(frozen=True)
+class RandCropImageV2:
+    """Cut out a part of fixed size at a random place, without resizing.
+
+    Args:
+        size: a side or [width, height] in pixels.
+        padding: pixels of border added around the image first (CIFAR: 4).
+        fill: value of the border.
+
+    Raises:
+        ConfigError: a value makes no sense.
+    """
+
+    size: Union[int, Sequence[int]]
+    padding: int = 0
+    fill: int = 0
+
+    def __post_init__(self) -> None:
+        size_pair("size", self.size)
+        integer("padding", self.padding, 0)
+        _check_fill(self.fill)
+
+    def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
+        """Return the part [height, width, 3]."""
+        check_hwc(image)
+        if self.padding:
+            image = _pad(image, [int(self.padding)] * 4, "constant", self.fill)
+        width, height = size_pair("size", self.size)
+        _check_covers(image, width, height)
+        top = int(rng.integers(image.shape[0] - height + 1))
+        left = int(rng.integers(image.shape[1] - width + 1))
+        return image[top : top + height, left : left + width]
+
+
+@TRANSFORMS.register
+@dataclass(frozen=True)
+class Pad:
+    """Add a border.
+
+    Args:
+        padding: pixels on all sides, [left and right, top and bottom], or [left, top, right, bottom].
+        fill: value of a constant border; one for all channels, or one each.
+        padding_mode: constant, edge, reflect (without the outermost row) or symmetric (with it).
+        backend: only "cv2".
+
+    Raises:
+        ConfigError: a value makes no sense.
+    """
+
+    padding: Union[int, Sequence[int]]
+    fill: Union[int, Sequence[int]] = 0
+    padding_mode: str = "constant"
+    backend: str = "cv2"
+
+    def __post_init__(self) -> None:
+        self._sides()
+        _check_fill(self.fill)
+        check_choice("padding_mode", self.padding_mode, tuple(_BORDERS))
+        check_backend(self.backend)
+
+    def _sides(self) -> Sequence[int]:
+        if not isinstance(self.padding, (list, tuple)):
+            return [integer("padding", self.padding, 0)] * 4
+        sides = [integer("padding", side, 0) for side in self.padding]
+        if len(sides) not in (2, 4):
+            raise ConfigError(
+                f"padding: must be a number, [horizontal, vertical] or [left, top, right, bottom], not {self.padding!r}"
+            )
+        return sides * (4 // len(sides))
+
+    def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
+        """Return the image with its border, [H, W, 3]."""
+        check_hwc(image)
+        return _pad(image, self._sides(), self.padding_mode, self.fill)
+
+
+@TRANSFORMS.register
+@dataclass(frozen=True)
+class RandFlipImage:
+    """Mirror the image with a probability.
+
+    Args:
+        flip_code: 1 left to right, 0 upside down, -1 both.
+        prob: the probability.
+
+    Raises:
+        ConfigError: a value makes no sense.
+    """
+
+    flip_code: int = 1
+    prob: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_choice("flip_code", self.flip_code, (-1, 0, 1))
+        probability("prob", self.prob)
+
+    def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
+        """Return the image [H, W, 3], mirrored or not."""
+        check_hwc(image)
+        return cv2.flip(image, int(self.flip_code)) if rng.random() < self.prob else image
+
+
+@TRANSFORMS.register
+@dataclass(frozen=True)
+class RandomHorizontalFlip:
+    """Mirror the image left to right with a probability.
+
+    Args:
+        prob: the probability.
+
+    Raises:
+        ConfigError: it is not between 0 and 1.
+    """
+
+    prob: float = 0.5
+
+    def __post_init__(self) -> None:
+        probability("prob", self.prob)
+
+    def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
+        """Return the image [H, W, 3], mirrored or not."""
+        check_hwc(image)
+        return cv2.flip(image, 1) if rng.random() < self.prob else image
+
+
+def _check_fill(fill: Union[int, Sequence[int]]) -> None:
+    values = fill if isinstance(fill, (list, tuple)) else [fill]
+    if len(values) not in (1, 3) or not all(0 <= number("fill", value) <= 255 for value in values):
+        raise ConfigError(f"fill: must be from 0 to 255, one number or three, not {fill!r}")
+
+
+def _check_covers(image: np.ndarray, width: int, height: int) -> None:
+    if image.shape[1] < width or image.shape[0] < height:
+        raise DataError(
+            f"the image is {image.shape[1]} x {image.shape[0]}, smaller than the crop of {width} x {height} (width x "
+            f"height); put ResizeImage or Pad before it"
+        )
+
+
+def _pad(image: np.ndarray, sides: Sequence[int], mode: str, fill: Union[int, Sequence[int]]) -> np.ndarray:
+    left, top, right, bottom = sides
+    if mode == "reflect" and (max(left, right) >= image.shape[1] or max(top, bottom) >= image.shape[0]):
+        raise DataError(f"the image {list(image.shape[:2])} is too small to reflect {max(sides)} pixels of it")
+    colour: Sequence[int] = list(fill) * (3 // len(fill)) if isinstance(fill, (list, tuple)) else [fill] * 3  # type: ignore[list-item]
+    return cv2.copyMakeBorder(image, top, bottom, left, right, _BORDERS[mode], value=colour)

@@ -1,0 +1,16 @@
+"""OpenCV, set up for use by many worker processes."""
+
+import os
+
+# OpenCV reads this when it is loaded. It bounds what a damaged header can allocate in the formats whose size
+# ``ppcls.data.transforms.formats`` cannot read beforehand.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**28))
+
+import cv2
+
+# Parallelism is by processes: OpenCV's threads would compete with them, and its pool does not survive a fork.
+cv2.setNumThreads(0)
+if "OPENCV_LOG_LEVEL" not in os.environ and hasattr(cv2, "setLogLevel"):
+    cv2.setLogLevel(0)  # an image that cannot be read becomes an error of ours that names the file
+
+__all__ = ["cv2"]

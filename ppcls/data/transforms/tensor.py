@@ -1,0 +1,94 @@
+"""From pixels to the numbers a model takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, List, Optional, Sequence
+
+import numpy as np
+
+from ppcls.data.transforms.arguments import check_choice, check_hwc, number
+from ppcls.data.transforms.opencv import cv2
+from ppcls.data.transforms.registry import TRANSFORMS
+from ppcls.errors import ConfigError, DataError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@TRANSFORMS.register
+@dataclass(frozen=True)
+class NormalizeImage:
+    """Compute (image * scale - mean) / std in float32.
+
+    Args:
+        scale: 1/255 unless given.
+        mean: a value a channel; ImageNet's unless given.
+        std: a value a channel; ImageNet's unless given.
+        order: layout of the image that arrives: "chw" (after ToCHWImage), or "hwc", also written "".
+        output_fp16: only False: batches are float32, mixed precision casts them.
+        channel_num: only 3.
+
+    Raises:
+        ConfigError: a value makes no sense.
+    """
+
+    scale: Optional[float] = None
+    mean: Optional[Sequence[float]] = None
+    std: Optional[Sequence[float]] = None
+    order: str = "chw"
+    output_fp16: bool = False
+    channel_num: int = 3
+    _table: np.ndarray = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        check_choice("order", self.order, ("chw", "hwc", ""))
+        if self.output_fp16:
+            raise ConfigError("output_fp16: not available: batches are float32, and mixed precision casts them")
+        if self.channel_num != 3:
+            raise ConfigError(f"channel_num: must be 3, not {self.channel_num!r}")
+        scale = 1 / 255 if self.scale is None else number("scale", self.scale)
+        mean = _per_channel("mean", self.mean, IMAGENET_MEAN)
+        std = _per_channel("std", self.std, IMAGENET_STD)
+        if 0 in std:
+            raise ConfigError("std: must not contain 0")
+        # All 256 possible answers a channel, [3, 256]: one look-up a pixel is five times faster than the arithmetic.
+        values = np.arange(256) * scale
+        table = np.stack([(values - m) / s for m, s in zip(mean, std)]).astype(np.float32)
+        object.__setattr__(self, "_table", table)
+
+    def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
+        """Return the normalized float32 image in the layout that it came in."""
+        chw = self.order == "chw"
+        if not chw:
+            check_hwc(image)
+        elif not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[0] != 3:
+            got = list(image.shape) if isinstance(image, np.ndarray) else type(image).__name__
+            raise DataError(f"order 'chw' takes a channels-first image, got {got}; use order: '' before ToCHWImage")
+        if image.dtype != np.uint8:
+            raise DataError(f"takes uint8 pixels, got {image.dtype}; normalize once, after all other transforms")
+        channels = image if chw else cv2.split(image)
+        # Channels-first memory in both cases, so that a ToCHWImage that follows has nothing to copy.
+        out = np.empty((3, *channels[0].shape), np.float32)
+        for channel, table, plane in zip(channels, self._table, out):
+            cv2.LUT(channel, table[None], dst=plane)
+        return out if chw else out.transpose(1, 2, 0)
+
+
+@TRANSFORMS.register
+@dataclass(frozen=True)
+class ToCHWImage:
+    """Turn an image [H, W, 3] into [3, H, W]."""
+
+    def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
+        """Return the image [3, H, W]."""
+        check_hwc(image)
+        return np.ascontiguousarray(image.transpose(2, 0, 1))
+
+
+def _per_channel(name: str, values: Optional[Sequence[float]], default: Sequence[float]) -> List[float]:
+    if values is None:
+        return list(default)
+    if not isinstance(values, (list, tuple)) or len(values) != 3:
+        raise ConfigError(f"{name}: must be three numbers, one a channel, not {values!r}")
+    return [number(name, value) for value in values]
