@@ -1,0 +1,71 @@
+"""From a recipe's ``DataLoader.Train`` or ``DataLoader.Eval`` to a loader."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, Optional
+
+from ppcls.data.datasets import DATASETS, Dataset, check_labels
+from ppcls.data.loader import DataLoader
+from ppcls.data.samplers import SAMPLERS
+from ppcls.data.transforms import build_transforms
+from ppcls.errors import ConfigError
+
+_OWN_KEYS = ("name", "transform_ops", "batch_transform_ops")
+
+
+def build_dataset(section: Mapping[str, Any]) -> Dataset:
+    """Build the data set of a recipe's ``dataset`` section; its transforms are left aside.
+
+    Raises:
+        ConfigError: the section is wrong.
+        DataError: files are missing or malformed.
+    """
+    if "name" not in section:
+        raise ConfigError("dataset.name: missing")
+    arguments = {key: value for key, value in section.items() if key not in _OWN_KEYS}
+    dataset: Dataset = DATASETS.build(section["name"], arguments)
+    return dataset
+
+
+def build_loader(
+    section: Mapping[str, Any],
+    *,
+    train: bool,
+    seed: int,
+    class_num: Optional[int],
+    rank: int = 0,
+    num_replicas: int = 1,
+) -> DataLoader:
+    """Build the loader of one side of a recipe's ``DataLoader``.
+
+    Args:
+        section: "dataset", "sampler" and "loader", as in the recipe.
+        train: whether it is for training.
+        seed: of the order and of random transforms.
+        class_num: how many classes the model has, to check the labels; None does not check them.
+        rank: which process this is.
+        num_replicas: how many processes share the data.
+
+    Raises:
+        ConfigError: the section is wrong.
+        DataError: the data set is missing, malformed or too small, or its labels do not fit the model.
+    """
+    if section["dataset"].get("batch_transform_ops"):
+        raise ConfigError("batch_transform_ops: not available in this version; remove it")
+    transforms = build_transforms(section["dataset"].get("transform_ops") or [])
+    dataset = build_dataset(section["dataset"])
+    if class_num is not None:
+        check_labels(dataset, class_num)
+    arguments = dict(section.get("sampler") or {})
+    name = arguments.pop("name", "DistributedBatchSampler")
+    sampler = SAMPLERS.build(name, arguments, length=len(dataset), seed=seed, num_replicas=num_replicas, rank=rank)
+    settings = section.get("loader") or {}
+    return DataLoader(
+        dataset,
+        transforms,
+        sampler,
+        seed=seed,
+        num_workers=settings.get("num_workers", 0),
+        use_shared_memory=settings.get("use_shared_memory", True),
+        train=train,
+    )

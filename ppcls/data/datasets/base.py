@@ -1,0 +1,132 @@
+"""What every data set offers, and what they share."""
+
+from __future__ import annotations
+
+import abc
+from pathlib import Path
+from typing import Iterable, List, Optional, Sequence, Union
+
+import numpy as np
+
+from ppcls.config.registry import Registry
+from ppcls.errors import ConfigError, DataError
+
+DATASETS = Registry("data set")
+_SHOWN = 10  # mistakes that one message lists
+
+
+class Dataset(abc.ABC):
+    """Labelled images, by index.
+
+    Attributes:
+        labels: class ids, [N] int64.
+        class_names: by class id, where known.
+        on_error: what training does about an unreadable image: "error", or "skip" to take the next good one.
+    """
+
+    def __init__(self, labels: np.ndarray, class_names: Optional[List[str]], on_error: str) -> None:
+        if on_error not in ("error", "skip"):
+            raise ConfigError(f"on_error: must be 'error' or 'skip', not {on_error!r}")
+        self.labels = labels
+        self.class_names = class_names
+        self.on_error = on_error
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def label(self, index: int) -> int:
+        """Return the class id of a sample."""
+        return int(self.labels[index])
+
+    @abc.abstractmethod
+    def read(self, index: int) -> Union[bytes, np.ndarray]:
+        """Return a sample's encoded file, or its pixels [H, W, 3] uint8 RGB.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+
+    @abc.abstractmethod
+    def describe(self, index: int) -> str:
+        """Return where a sample is, for messages."""
+
+    def where(self, index: int) -> str:
+        """Return where a sample's label is written, for messages."""
+        return self.describe(index)
+
+
+class PathTable:
+    """Many paths below one folder in two arrays.
+
+    A list of strings would be copied into every worker process, string by string: counting references writes to them.
+
+    Args:
+        root: the folder.
+        paths: relative to it, or absolute.
+    """
+
+    def __init__(self, root: Path, paths: Iterable[str]) -> None:
+        self._root = root
+        encoded = [path.encode("utf-8", "surrogateescape") for path in paths]
+        self._ends = np.cumsum([len(path) for path in encoded], dtype=np.int64)
+        self._bytes = b"".join(encoded)
+
+    def __getitem__(self, index: int) -> Path:
+        start = int(self._ends[index - 1]) if index else 0
+        name = self._bytes[start : int(self._ends[index])]
+        return self._root / name.decode("utf-8", "surrogateescape")
+
+    def read(self, index: int) -> bytes:
+        """Return a file's content.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        try:
+            return self[index].read_bytes()
+        except FileNotFoundError:
+            raise DataError("no such file") from None
+        except OSError as error:
+            raise DataError(f"cannot be read: {error.strerror}") from None
+
+
+def join_mistakes(title: str, mistakes: Sequence[str]) -> str:
+    """Return one message for many mistakes: the first ones, and how many more there are."""
+    shown = list(mistakes[:_SHOWN])
+    if len(mistakes) > _SHOWN:
+        shown.append(f"... and {len(mistakes) - _SHOWN} more")
+    return "\n  ".join([title, *shown])
+
+
+def existing_folder(argument: str, path: Union[str, Path]) -> Path:
+    """Return ``path`` of a recipe's ``argument``.
+
+    Raises:
+        DataError: there is no such folder.
+    """
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        what = "is a file, not a folder" if folder.exists() else "no such folder"
+        raise DataError(f"{argument}: {folder}: {what} (looked for from {Path.cwd()})")
+    return folder
+
+
+def check_labels(dataset: Dataset, class_num: int) -> None:
+    """Check that the model has a score for every label.
+
+    Raises:
+        DataError: it has not; the message lists the first samples concerned.
+    """
+    outside = np.flatnonzero((dataset.labels < 0) | (dataset.labels >= class_num))
+    if not len(outside):
+        return
+    mistakes = [f"{dataset.where(int(index))}: label {dataset.label(int(index))}" for index in outside[:_SHOWN]]
+    mistakes += [""] * (len(outside) - len(mistakes))
+    raise DataError(
+        join_mistakes(
+            f"label {dataset.label(int(outside[0]))} is outside 0..{class_num - 1} (Arch.class_num is {class_num}); "
+            f"{len(outside)} of {len(dataset)} samples have such a label. Set Arch.class_num to the number of classes, "
+            f"or, where labels do not count from 0, the data set's relabel to true:",
+            mistakes,
+        )
+    )

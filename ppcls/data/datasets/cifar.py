@@ -1,0 +1,163 @@
+"""CIFAR-10 and CIFAR-100 in their official files (Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Dict, List, Optional, Tuple
+
+import numpy as np
+
+from ppcls.data.datasets.base import DATASETS, Dataset, existing_folder
+from ppcls.data.datasets.names import read_lines
+from ppcls.data.datasets.pickles import read_dict
+from ppcls.errors import ConfigError, DataError
+
+_PIXELS = 3 * 32 * 32
+_HOME = "https://www.cs.toronto.edu/~kriz/cifar.html"
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How a data set's files are called and built.
+
+    Attributes:
+        folders: of the binary and of the Python layout.
+        files: by mode; the binary layout adds ".bin".
+        names: files of the class names, in both layouts.
+        label_bytes: before each image in the binary layout; the last one is the class.
+        keys: of labels and of class names in the Python layout.
+    """
+
+    folders: Tuple[str, str]
+    files: Dict[str, List[str]]
+    names: Tuple[str, str]
+    label_bytes: int
+    keys: Tuple[bytes, bytes]
+
+
+class _Cifar(Dataset):
+    """Images of 32 x 32 pixels, held in memory; subclasses say in which files they are."""
+
+    layout: ClassVar[_Layout]
+
+    def __init__(self, image_root: str, mode: str = "train", download: bool = False, on_error: str = "error") -> None:
+        if mode not in self.layout.files:
+            raise ConfigError(f"mode: must be 'train' or 'test', not {mode!r}")
+        if download:
+            raise ConfigError(f"download: not available; get the files from {_HOME} and set image_root to their folder")
+        root = existing_folder("image_root", image_root)
+        folder, binary = self._find(root, self.layout.files[mode][0])
+        self._files = [folder / (name + ".bin" if binary else name) for name in self.layout.files[mode]]
+        parts = [(self._binary if binary else self._python)(path) for path in self._files]
+        self._ends = np.cumsum([len(labels) for _, labels in parts])
+        self._pixels = np.concatenate([pixels for pixels, _ in parts])
+        super().__init__(np.concatenate([labels for _, labels in parts]), self._names(folder, binary), on_error)
+
+    def _find(self, root: Path, first: str) -> Tuple[Path, bool]:
+        """Return the folder that holds the file called ``first``, and whether it is of the binary layout."""
+        for folder in (root, *(root / name for name in self.layout.folders)):
+            if (folder / f"{first}.bin").is_file():
+                return folder, True
+            if (folder / first).is_file():
+                return folder, False
+        raise DataError(
+            f"image_root: {root}: neither {first}.bin nor {first} here, nor in {' or '.join(self.layout.folders)} "
+            f"below; get the files from {_HOME}"
+        )
+
+    def _binary(self, path: Path) -> Tuple[np.ndarray, np.ndarray]:
+        """Return pixels [N, 3072] and labels [N] of a file of the binary layout."""
+        record = self.layout.label_bytes + _PIXELS
+        data = np.frombuffer(_read(path), np.uint8)
+        if not len(data) or len(data) % record:
+            raise DataError(
+                f"{path}: {len(data)} bytes, but a multiple of {record} is expected ({10_000 * record} for 10000 "
+                f"images); unpack or download it again"
+            )
+        records = data.reshape(-1, record)
+        return records[:, self.layout.label_bytes :], records[:, self.layout.label_bytes - 1].astype(np.int64)
+
+    def _python(self, path: Path) -> Tuple[np.ndarray, np.ndarray]:
+        """Return pixels [N, 3072] and labels [N] of a file of the Python layout."""
+        content = read_dict(path)
+        pixels, labels = content.get(b"data"), content.get(self.layout.keys[0])
+        images = pixels if isinstance(pixels, np.ndarray) and pixels.shape[1:] == (_PIXELS,) else None
+        if images is None or not isinstance(labels, list) or len(labels) != len(images):
+            raise DataError(f"{path}: does not hold images [N, {_PIXELS}] and as many {self.layout.keys[0].decode()}")
+        return images, np.array(labels, dtype=np.int64)
+
+    def _names(self, folder: Path, binary: bool) -> Optional[List[str]]:
+        path = folder / self.layout.names[0 if binary else 1]
+        if not path.is_file():
+            return None
+        if binary:
+            return [text.strip() for _, text in read_lines(path) if text.strip()]
+        return [name.decode("utf-8") for name in read_dict(path).get(self.layout.keys[1], [])] or None
+
+    def read(self, index: int) -> np.ndarray:
+        """Return an image, [32, 32, 3] uint8 RGB."""
+        return np.ascontiguousarray(self._pixels[index].reshape(3, 32, 32).transpose(1, 2, 0))
+
+    def describe(self, index: int) -> str:
+        """Return the sample's file and its place in it, "data_batch_1.bin[17]"."""
+        file = int(np.searchsorted(self._ends, index, side="right"))
+        start = int(self._ends[file - 1]) if file else 0
+        return f"{self._files[file]}[{index - start}]"
+
+
+@DATASETS.register
+class Cifar10(_Cifar):
+    """CIFAR-10: ten classes of 32 x 32 pixel images, in the official binary or Python files.
+
+    Args:
+        image_root: the unpacked folder ("cifar-10-batches-bin" or "cifar-10-batches-py"), or the folder that holds it.
+        mode: "train" or "test".
+        download: only False.
+        on_error: as for other data sets; pixels in memory have no errors.
+
+    Raises:
+        ConfigError: a value makes no sense.
+        DataError: files are missing or damaged.
+    """
+
+    layout = _Layout(
+        folders=("cifar-10-batches-bin", "cifar-10-batches-py"),
+        files={"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]},
+        names=("batches.meta.txt", "batches.meta"),
+        label_bytes=1,
+        keys=(b"labels", b"label_names"),
+    )
+
+
+@DATASETS.register
+class Cifar100(_Cifar):
+    """CIFAR-100: a hundred fine classes of 32 x 32 pixel images, in the official binary or Python files.
+
+    Args:
+        image_root: the unpacked folder ("cifar-100-binary" or "cifar-100-python"), or the folder that holds it.
+        mode: "train" or "test".
+        download: only False.
+        on_error: as for other data sets; pixels in memory have no errors.
+
+    Raises:
+        ConfigError: a value makes no sense.
+        DataError: files are missing or damaged.
+    """
+
+    layout = _Layout(
+        folders=("cifar-100-binary", "cifar-100-python"),
+        files={"train": ["train"], "test": ["test"]},
+        names=("fine_label_names.txt", "meta"),
+        label_bytes=2,
+        keys=(b"fine_labels", b"fine_label_names"),
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; get it from {_HOME}") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None

@@ -1,0 +1,65 @@
+"""Class names written beside a data set."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Dict, Iterable, List, Optional, Tuple
+
+from ppcls.errors import DataError
+
+FILE = "labels.txt"
+_NUMBERED = re.compile(r"(\d+)\s+(\S.*)")
+
+
+def find_class_names(folders: Iterable[Path]) -> Optional[List[str]]:
+    """Return the names in the first ``labels.txt`` of these folders, None if none has one."""
+    for folder in folders:
+        if (folder / FILE).is_file():
+            return read_class_names(folder / FILE)
+    return None
+
+
+def read_class_names(path: Path) -> List[str]:
+    """Return class names by class id.
+
+    The file has lines ``id name`` in any order, or a name a line (a lone number is a name).
+
+    Raises:
+        DataError: the file is unreadable, empty, or its ids are not 0, 1, 2, ... each once.
+    """
+    lines = [(number, text.strip()) for number, text in read_lines(path) if text.strip()]
+    if not lines:
+        raise DataError(f"{path}: empty; write `id name` lines, or remove it")
+    matches = [_NUMBERED.fullmatch(text) for _, text in lines]
+    if not all(matches):
+        return [text for _, text in lines]
+    names: Dict[int, str] = {}
+    for (number, text), match in zip(lines, matches):
+        assert match is not None
+        if int(match[1]) in names:
+            raise DataError(f"{path}:{number}: class {match[1]} has a name already: {text!r}")
+        names[int(match[1])] = match[2]
+    missing = sorted(set(range(len(names))) - set(names))
+    if missing:
+        raise DataError(f"{path}: {len(names)} names, but none for class {missing[0]}; ids count from 0")
+    return [names[index] for index in range(len(names))]
+
+
+def read_lines(path: Path) -> List[Tuple[int, str]]:
+    """Return (line number, text) of a UTF-8 text file's lines, whatever their ends; a byte-order mark is dropped.
+
+    Raises:
+        DataError: the file cannot be read, or is not UTF-8.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path}:{line}: not UTF-8 text; save the file as UTF-8") from None
+    # Not str.splitlines: it also splits at characters that file names may contain.
+    return [(number, line.rstrip("\r")) for number, line in enumerate(text.split("\n"), 1)]

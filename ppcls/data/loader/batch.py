@@ -1,0 +1,129 @@
+"""Samples, and batches of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ppcls.data.datasets.base import Dataset
+from ppcls.errors import DataError
+
+Skipped = Tuple[Tuple[int, str], ...]
+Allocate = Callable[[Tuple[int, ...]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step works on.
+
+    Attributes:
+        images: [B, C, H, W] float32.
+        labels: [B] int64.
+        indices: [B] int64, the samples that are in the batch.
+        skipped: (index, message) of samples that could not be read, and were replaced.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    indices: np.ndarray
+    skipped: Skipped = ()
+
+
+def generator(seed: int, epoch: int, index: int) -> np.random.Generator:
+    """Return the random numbers of one sample in one epoch: the same in whichever process, whatever came before."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, epoch, index))))
+
+
+class Reader:
+    """Makes images of samples.
+
+    Args:
+        dataset: where samples come from.
+        transforms: called with what the data set gives and a random generator.
+        seed: of the random transforms.
+        skip: replace a sample that cannot be read by the next one that can.
+    """
+
+    def __init__(self, dataset: Dataset, transforms: Callable[..., Any], seed: int, skip: bool) -> None:
+        self.dataset = dataset
+        self._transforms = transforms
+        self._seed = seed
+        self._skip = skip
+
+    def image(self, epoch: int, index: int) -> np.ndarray:
+        """Return a sample's image [C, H, W] float32.
+
+        Raises:
+            DataError: it cannot be made; the message begins with the file's name.
+        """
+        try:
+            image = self._transforms(self.dataset.read(index), generator(self._seed, epoch, index))
+            _check_result(image)
+        except DataError as error:
+            raise DataError(f"{self.dataset.describe(index)}: {error}") from None
+        return image
+
+    def sample(self, epoch: int, index: int, skipped: List[Tuple[int, str]]) -> Tuple[int, np.ndarray]:
+        """Return (index, image) of a sample, or of the next good one; what was skipped is added to ``skipped``.
+
+        Raises:
+            DataError: the sample is broken and may not be skipped, or all are.
+        """
+        if not self._skip:
+            return index, self.image(epoch, index)
+        count = len(self.dataset)
+        for step in range(count):
+            candidate = (index + step) % count
+            try:
+                return candidate, self.image(epoch, candidate)
+            except DataError as error:
+                skipped.append((candidate, str(error)))
+        raise DataError(f"none of the {count} samples can be read; the first: {skipped[-count][1]}")
+
+    def batch(
+        self, epoch: int, indices: Sequence[int], allocate: Allocate, check: Optional[Callable[[], None]] = None
+    ) -> Batch:
+        """Return a batch, or a part of one.
+
+        Args:
+            allocate: gives the array of a shape that the images are written to.
+            check: called before each sample; it may raise to end the work.
+
+        Raises:
+            DataError: a sample is broken, or shapes differ.
+        """
+        skipped: List[Tuple[int, str]] = []
+        images, used = np.empty((0, 0, 0, 0), np.float32), np.array(indices, dtype=np.int64)
+        for position, index in enumerate(indices):
+            if check is not None:
+                check()
+            used[position], image = self.sample(epoch, int(index), skipped)
+            if not position:
+                images = allocate((len(indices), *image.shape))
+            self.check_shape(int(used[0]), images.shape[1:], int(used[position]), image.shape)
+            images[position] = image
+        return Batch(images, self.dataset.labels[used], used, tuple(skipped))
+
+    def check_shape(self, first: int, expected: Tuple[int, ...], index: int, shape: Tuple[int, ...]) -> None:
+        """Check that the images of two samples can be in one batch.
+
+        Raises:
+            DataError: their shapes differ.
+        """
+        if shape != expected:
+            raise DataError(
+                f"images of one batch differ in shape: {self.dataset.describe(first)} gives {list(expected)}, "
+                f"{self.dataset.describe(index)} gives {list(shape)} ([C, H, W]); add a CropImage, or a ResizeImage "
+                f"with size, to transform_ops"
+            )
+
+
+def _check_result(image: Any) -> None:
+    if not isinstance(image, np.ndarray):
+        raise DataError("is still an undecoded file after all transforms; add DecodeImage to transform_ops")
+    if image.dtype != np.float32:
+        raise DataError(f"is still {image.dtype} after all transforms; add NormalizeImage to transform_ops")
+    if image.ndim != 3 or (image.shape[0] != 3 and image.shape[2] == 3):
+        raise DataError(f"has the shape {list(image.shape)} after all transforms; end transform_ops with ToCHWImage")
