@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Two test processes share two cores: one thread each. Set before paddle is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from ppcls.utils import environment
+from ppcls.utils import environment  # noqa: E402
 
 environment.prepare()
 

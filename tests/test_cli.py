@@ -1,0 +1,137 @@
+"""The command line as a user meets it."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+
+TOOLS = {"train": "train", "eval": "eval", "infer": "infer", "export_model": "export"}
+
+
+def tool(name, *arguments, cwd):
+    command = [sys.executable, str(ROOT / "tools" / f"{name}.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_help_names_the_options_and_loads_nothing_heavy(name, tmp_path):
+    done = tool(name, "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "Global.epochs=3" in done.stdout
+    traced = subprocess.run(
+        [sys.executable, "-X", "importtime", str(ROOT / "tools" / f"{name}.py"), "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = {line.split("|")[-1].strip().split(".")[0] for line in traced.stderr.splitlines()}
+    assert "argparse" in imported
+    assert not {"paddle", "numpy", "cv2", "yaml", "pydantic"} & imported
+
+
+def test_the_tools_run_from_any_folder_without_installation(recipe, tmp_path):
+    done = tool("train", "-c", recipe, "-o", "Global.epochs=1", cwd="/")
+    assert done.returncode == 0, done.stderr
+    weights = f"Global.pretrained_model={tmp_path}/out/latest"
+    for name, output in (("eval", "top1"), ("export_model", "max_difference")):
+        done = tool(name, "-c", recipe, "-o", weights, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert output in json.loads(done.stdout)
+
+
+def test_overrides_several_at_once_and_repeated(recipe, run):
+    text = run(*("config", "-c", recipe, "-o", "Global.epochs=3", "Global.seed=4"), "-o", "Global.seed=5").stdout
+    values = yaml.safe_load(text)
+    assert values["Global"]["epochs"] == 3
+    assert values["Global"]["seed"] == 5
+    assert "-o Global.seed=5" in text
+
+
+def test_config_shows_where_values_come_from(run):
+    text = run("config", "-c", "quick_start/digits_ConvMixer").stdout
+    lines = [line.split("#") for line in text.splitlines()]
+    origins = {value.strip(): origin.strip() for value, *rest in lines for origin in rest}
+    assert "quick_start/digits_ConvMixer.yaml:" in origins["dim: 64"]
+    assert "_base_/runtime.yaml:" in origins["save_interval: 10"]
+    assert origins["start_eval_epoch: 0"] == "default"
+
+
+def test_config_lists_the_shipped_recipes(run):
+    assert "quick_start/digits_ConvMixer.yaml" in run("config", "--list").stdout.split()
+
+
+@pytest.mark.parametrize(
+    "name", ["./ppcls/configs/quick_start/digits_ConvMixer.yaml", "configs/quick_start/digits_ConvMixer.yaml"]
+)
+def test_paths_of_a_checkout_work_everywhere(run, name):
+    assert "dim: 64" in run("config", "-c", name).stdout
+    assert "dim: 64" in run("config", "-c", name, cwd=ROOT).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train"], "-c"),
+        (["trian"], "invalid choice"),
+        (["config"], "give -c RECIPE"),
+        (["train", "-c", "nothing.yaml"], "no such recipe"),
+        (["train", "-c", "."], "no such recipe"),
+        (["eval", "-c", "quick_start/digits_ConvMixer", "-o", "weights=x"], "weights: unknown key"),
+    ],
+)
+def test_wrong_calls_end_with_code_2_and_no_traceback(run, arguments, message):
+    done = run(*arguments, code=2)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_output_may_be_cut_off_by_a_pager(recipe):
+    command = f"{sys.executable} -m ppcls config -c {recipe} | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.stdout.startswith("Global:")
+    assert "Traceback" not in done.stderr
+
+
+def test_the_wheel_brings_the_recipes(tmp_path):
+    """Build a wheel from a copy of the sources, install it into an empty folder and use it from another."""
+    source = tmp_path / "source"
+    ignore = shutil.ignore_patterns("__pycache__", "*.egg-info", "build")
+    source.mkdir()
+    for name in ("ppcls", "configs"):
+        shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=ignore)
+    for name in ("pyproject.toml", "requirements.txt", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    target = tmp_path / "site"
+    subprocess.run(
+        [*pip, "install", "--no-deps", "--target", str(target), str(source)], check=True, capture_output=True
+    )
+    shutil.rmtree(source)
+    code = "import ppcls, sys; from ppcls.cli import main; print(ppcls.__file__); sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "config", "-c", "quick_start/digits_ConvMixer.yaml"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(target), "PATH": "/usr/bin:/bin"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert str(target) in done.stdout
+    assert "dim: 64" in done.stdout
+    assert (target / "bin" / "ppcls").is_file()
+
+
+def test_make_digits_writes_the_data_set(tmp_path):
+    done = tool("make_digits", tmp_path / "digits", cwd=tmp_path)
+    assert "1433 pictures to train with, 364 to evaluate with" in done.stdout
+    for name, count in (("train_list.txt", 1433), ("val_list.txt", 364)):
+        lines = (tmp_path / "digits" / name).read_text().splitlines()
+        assert len(lines) == count
+        assert all((tmp_path / "digits" / line.split()[0]).is_file() for line in lines)
+        assert {line.split()[1] for line in lines} == {str(i) for i in range(10)}
