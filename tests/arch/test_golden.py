@@ -40,7 +40,7 @@ def test_logits(entry, record_property):
         found = model(paddle.to_tensor(fill.image())).numpy()
     expected = np.load(GOLDENS / "logits.npz")[entry]
     difference = float(np.abs(found - expected).max() / np.abs(expected).max())
-    record_property("difference", difference)
+    record_property("difference", float(difference))
     print(f"{entry}: logits differ by {difference:.1e} of the largest")
     assert difference < 1e-4
 
@@ -62,5 +62,5 @@ def test_training(entry, record_property):
         # 1e-3 because the reference summed the squares of a million numbers in float32.
         assert found == pytest.approx(norm, rel=1e-3, abs=1e-6), name
         largest = max(largest, abs(found - norm) / max(norm, 1e-6))
-    record_property("difference", largest)
+    record_property("difference", float(largest))
     print(f"{entry}: loss differs by {float(loss) - expected['loss']:.1e}, gradient norms by up to {largest:.1e}")
