@@ -1,0 +1,148 @@
+"""Broken data in training and evaluation, through the command line, with worker processes and without."""
+
+import json
+import shutil
+import struct
+import zlib
+
+import pytest
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+HUGE = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)) + chunk(b"IEND", b"")
+BROKEN = {
+    "truncated": (lambda good: good[: len(good) // 2], "truncated"),
+    "empty": (lambda good: b"", "empty"),
+    "text": (lambda good: b"this is not a picture", "not an image"),
+    "huge": (lambda good: HUGE, "60000 x 60000"),
+}
+
+
+@pytest.fixture
+def copy(digits, tmp_path):
+    """Return a copy of the data that a test may damage, and the overrides that make a recipe use it."""
+    folder = tmp_path / "data"
+    shutil.copytree(digits, folder)
+    changes = []
+    for split, name in (("Train", "train"), ("Eval", "val")):
+        section = f"DataLoader.{split}.dataset"
+        changes += [f"{section}.image_root={folder}", f"{section}.cls_label_path={folder}/{name}_list.txt"]
+    return folder, changes
+
+
+def damage(folder, split, kind):
+    """Break one image of a split; return its path."""
+    victim = sorted((folder / split).iterdir())[7]
+    victim.write_bytes(BROKEN[kind][0](victim.read_bytes()))
+    return victim
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_training_image_stops_the_run_and_is_named(recipe, run, copy, kind, workers):
+    folder, changes = copy
+    victim = damage(folder, "train", kind)
+    done = run("train", "-c", recipe, "-o", *changes, f"DataLoader.Train.loader.num_workers={workers}", code=2)
+    assert str(victim) in done.stderr
+    assert BROKEN[kind][1] in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_skipped_images_are_replaced_counted_and_listed(recipe, run, copy):
+    folder, changes = copy
+    victims = [damage(folder, "train", "truncated")]
+    victims.append(sorted((folder / "train").iterdir())[50])
+    victims[1].unlink()
+    done = run("train", "-c", recipe, "-o", *changes, "DataLoader.Train.dataset.on_error=skip")
+    assert "2 unreadable images so far were replaced" in done.stderr
+    listed = (recipe.parent / "out" / "skipped_images.txt").read_text().splitlines()
+    assert len(listed) == 2
+    assert all(any(line.startswith(f"{victim}: ") for line in listed) for victim in victims)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_evaluation_never_replaces(recipe, run, copy, workers):
+    folder, changes = copy
+    run("train", "-c", recipe, "-o", *changes, "Global.epochs=1")
+    victim = damage(folder, "val", "truncated")
+    weights = f"Global.pretrained_model={recipe.parent}/out/latest"
+    workers = f"DataLoader.Eval.loader.num_workers={workers}"
+    done = run("eval", "-c", recipe, "-o", *changes, weights, workers, code=2)
+    assert str(victim) in done.stderr
+    done = run("eval", "-c", recipe, "-o", *changes, weights, "DataLoader.Eval.dataset.on_error=skip", code=2)
+    assert "on_error" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("spoil", "parts"),
+    [
+        (lambda text: "", ["lists no images"]),
+        (lambda text: text + "train/001.png\n", ["train_list.txt:121"]),
+        (lambda text: text + "train/001.png three\n", ["train_list.txt:121", "'three'"]),
+        (lambda text: text.replace(" 9\n", " 10\n", 1), ["label 10 is outside 0..9", "train_list.txt:"]),
+        (lambda text: "nowhere.png 1\n" + text, ["train_list.txt:1", "nowhere.png"]),
+    ],
+)
+def test_wrong_lists_are_located_before_training(recipe, run, copy, spoil, parts):
+    folder, changes = copy
+    listed = folder / "train_list.txt"
+    listed.write_text(spoil(listed.read_text()))
+    done = run("train", "-c", recipe, "-o", *changes, code=2)
+    for part in parts:
+        assert part in done.stderr
+    assert "[Train]" not in done.stderr
+
+
+def test_workers_and_none_train_the_same_weights(recipe, run):
+    from ppcls.engine import commit
+
+    weights = []
+    for workers in (0, 1, 3):
+        changes = [f"DataLoader.{split}.loader.num_workers={workers}" for split in ("Train", "Eval")]
+        out = recipe.parent / f"out{workers}"
+        run("train", "-c", recipe, "-o", *changes, f"Global.output_dir={out}")
+        states = json.loads((out / "latest.pdstates").read_text())
+        weights.append((commit.sha256(out / "latest.pdparams"), states["history"]))
+    assert weights[0] == weights[1] == weights[2]
+
+
+def test_class_folders_without_lists(recipe, run, tmp_path, digits):
+    for line in (digits / "train_list.txt").read_text().splitlines():
+        name, label = line.split()
+        target = tmp_path / "folders" / f"class-{label}" / name.replace("/", "-")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(digits / name, target)
+    text = recipe.read_text().replace("name: ImageNetDataset", "name: ImageFolder")
+    text = "\n".join(line for line in text.splitlines() if "cls_label_path" not in line)
+    recipe.write_text(text)
+    changes = [f"DataLoader.{split}.dataset.image_root={tmp_path}/folders" for split in ("Train", "Eval")]
+    run("train", "-c", recipe, "-o", *changes)
+    states = json.loads((recipe.parent / "out" / "best_model.pdstates").read_text())
+    assert states["class_names"] == [f"class-{i}" for i in range(10)]
+
+
+def test_cifar10_in_its_official_binary_layout(recipe, run, tmp_path):
+    import numpy as np
+
+    folder = tmp_path / "cifar-10-batches-bin"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name in [f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]:
+        records = rng.integers(0, 256, (8, 3073), np.uint8)
+        records[:, 0] %= 10
+        (folder / name).write_bytes(records.tobytes())
+    lines = []
+    for line in recipe.read_text().splitlines():
+        if "cls_label_path" in line:
+            continue
+        lines.append(line.replace("name: ImageNetDataset", "name: Cifar10"))
+    recipe.write_text("\n".join(lines))
+    changes = [f"DataLoader.{split}.dataset.image_root={tmp_path}" for split in ("Train", "Eval")]
+    changes += ["DataLoader.Eval.dataset.mode=test", "DataLoader.Train.sampler.batch_size=8", "Arch.patch_size=8"]
+    done = run(
+        "train", "-c", recipe, "-o", *changes, "DataLoader.Train.dataset.transform_ops.2.RandCropImageV2.size=32"
+    )
+    assert "[Epoch 2/2][Iter: 4/5]" in done.stderr
