@@ -7,11 +7,9 @@ from typing import Iterator, List, NamedTuple, Sequence, Union
 
 import numpy as np
 
+from ppcls.data.transforms.formats import IMAGE_SUFFIXES
 from ppcls.errors import DataError
 
-# What OpenCV reads. A folder is searched for these; a file that is named is tried whatever its name.
-_KINDS = "bmp dib jpeg jpg jpe jp2 png webp avif gif pbm pgm ppm pnm tif tiff exr hdr"
-SUFFIXES = frozenset(f".{kind}" for kind in _KINDS.split())
 Image = Union[str, Path, bytes, np.ndarray]
 
 
@@ -69,9 +67,9 @@ def list_images(folder: Path) -> List[Path]:
     Raises:
         DataError: there are none.
     """
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
     if not found:
-        raise DataError(f"{folder}: no images in this folder or below it ({', '.join(sorted(SUFFIXES))})")
+        raise DataError(f"{folder}: no images in this folder or below it ({' '.join(IMAGE_SUFFIXES)})")
     return found
 
 

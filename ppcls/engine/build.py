@@ -10,9 +10,11 @@ import paddle
 from ppcls.arch import create_model, load_weights
 from ppcls.config.schema import Config, Split
 from ppcls.data import build_loader
+from ppcls.data.datasets import Dataset
+from ppcls.data.datasets.names import read_class_names
 from ppcls.data.loader import DataLoader
 from ppcls.engine import checkpoint
-from ppcls.errors import ConfigError, MachineError
+from ppcls.errors import ConfigError, DataError, MachineError
 from ppcls.metric import build_metrics
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
@@ -136,16 +138,32 @@ def load_initial_weights(config: Config, net: paddle.nn.Layer, path: str) -> Non
     get_logger().info("weights: %s: %s", path, report)
 
 
-def class_names(config: Config, dataset: Any = None, weights: Optional[str] = None) -> Optional[List[str]]:
-    """Return the label names: those of the recipe's file, else the checkpoint's, else the data set's.
+def class_names(config: Config, weights: Optional[str] = None) -> Optional[List[str]]:
+    """Return the label names of the recipe's file, else those saved with the weights, None where there are none.
 
     Raises:
-        DataError: the file does not name every class.
+        DataError: the file is missing or does not name every class.
     """
-    from ppcls.deploy.postprocess import read_class_names
-
     file = config.Infer.PostProcess.class_id_map_file
-    if file:
-        return read_class_names(Path(file), config.Arch.class_num)
-    saved = checkpoint.class_names(checkpoint.strip_suffix(weights)) if weights else None
-    return saved or (dataset.class_names if dataset is not None else None)
+    if not file:
+        return checkpoint.class_names(checkpoint.strip_suffix(weights)) if weights else None
+    names = read_class_names(Path(file).expanduser())
+    if len(names) != config.Arch.class_num:
+        raise DataError(f"{file}: {len(names)} names for {config.Arch.class_num} classes (Arch.class_num)")
+    return names
+
+
+def training_class_names(config: Config, dataset: Dataset) -> Optional[List[str]]:
+    """Return the label names to keep with the weights: the data set's, else those of the recipe's file."""
+    try:
+        names = dataset.class_names or class_names(config)
+    except DataError as error:  # it concerns inference: no reason not to train
+        get_logger().warning("%s; the checkpoints will not have class names", error)
+        return None
+    if names is not None and len(names) != config.Arch.class_num:
+        get_logger().warning(
+            "the data set names %d classes, Arch.class_num is %d: the checkpoints will not have class names",
+            *(len(names), config.Arch.class_num),
+        )
+        return None
+    return names

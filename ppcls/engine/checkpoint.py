@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, cast
 
 import paddle
 
@@ -55,7 +55,7 @@ def save(state: TrainState, prefix: Path, config: Config, **position: Any) -> No
     }
     writers = {
         WEIGHTS: lambda path: paddle.save(state.model.state_dict(), str(path)),
-        OPTIMIZER: lambda path: paddle.save(optimizer_state(state.optimizer, state.model), str(path)),
+        OPTIMIZER: lambda path: paddle.save(cast(Any, optimizer_state(state.optimizer, state.model)), str(path)),
     }
     try:
         commit.write_set(prefix, writers, states)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Optional, cast
 
 import numpy as np
 import paddle
@@ -70,4 +70,4 @@ def run(
 def add(sums: Dict[str, float], losses: Dict[str, paddle.Tensor], samples: int) -> None:
     """Add batch means, weighted by the batch's size, to running sums."""
     for name, value in losses.items():
-        sums[name] = sums.get(name, 0.0) + float(value.item()) * samples
+        sums[name] = sums.get(name, 0.0) + cast(float, value.item()) * samples

@@ -138,7 +138,7 @@ def _initial_state(config: Config, learning_rate: float, loader: DataLoader) -> 
     model = build.model(config)
     arguments = {"name": config.Optimizer.name, **config.Optimizer.arguments}
     optimizer = build_optimizer(arguments, model, learning_rate=learning_rate)
-    names = build.class_names(config, loader.dataset)
+    names = build.training_class_names(config, loader.dataset)
     return TrainState(
         model=model, optimizer=optimizer, best=Best(build.metrics(config, "Eval").names[0]), class_names=names
     )

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ppcls.deploy import inputs
-from ppcls.deploy.postprocess import Topk, read_class_names, softmax
+from ppcls.deploy.postprocess import Topk, softmax
 from ppcls.errors import DataError
 
 
@@ -50,26 +50,3 @@ def test_topk_is_sorted_and_stable():
 
 def test_softmax_of_large_logits_is_finite():
     np.testing.assert_allclose(softmax(np.array([[1000.0, 1000.0, -1000.0]])), [[0.5, 0.5, 0.0]])
-
-
-def test_class_names_with_and_without_ids(tmp_path):
-    file = tmp_path / "names.txt"
-    file.write_text("1 red fox\n0 dog\n")
-    assert read_class_names(file, 2) == ["dog", "red fox"]
-    file.write_text("great dane\npug\n")
-    assert read_class_names(file, 2) == ["great dane", "pug"]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("0 a\n2 b\n", "names.txt:2: class id 2 is not one of 0..1"),
-        ("0 a\n0 b\n", "names.txt:2: class id 0 stands twice"),
-        ("a\n", "1 names for 2 classes"),
-        ("a\nb\nc\n", "class id 2 is not one of"),
-    ],
-)
-def test_wrong_class_names_are_located(tmp_path, text, message):
-    (tmp_path / "names.txt").write_text(text)
-    with pytest.raises(DataError, match=message.replace(".", r"\.")):
-        read_class_names(tmp_path / "names.txt", 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import paddle
@@ -177,7 +177,8 @@ def _guess(arrays: Mapping[str, np.ndarray]) -> Optional[str]:
 
     names = list(arrays)
     for family in (name for name in BACKBONES.names() if name not in list_models()):
-        for naming in BACKBONES[family].target.namings:
+        backbone: Any = BACKBONES[family].target
+        for naming in backbone.namings:
             if naming.share(names) < 1.0:
                 continue
             buffers = ("._mean", "._variance")

@@ -9,9 +9,8 @@ from typing import Iterator, List
 import numpy as np
 
 from ppcls.data.datasets.base import DATASETS, Dataset, PathTable, existing_folder
+from ppcls.data.transforms.formats import IMAGE_SUFFIXES
 from ppcls.errors import DataError
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
 
 
 @DATASETS.register
@@ -42,8 +41,8 @@ class ImageFolder(Dataset):
         empty = [name for name, count in zip(names, counts) if not count]
         if empty:
             raise DataError(
-                f"image_root: {root}: no images ({' '.join(SUFFIXES)}) in the class folder {', '.join(empty[:10])}; "
-                f"remove it, or fill it"
+                f"image_root: {root}: no images ({' '.join(IMAGE_SUFFIXES)}) in the class folder "
+                f"{', '.join(empty[:10])}; remove it, or fill it"
             )
         self._paths = PathTable(root, paths)
         super().__init__(np.repeat(np.arange(len(names), dtype=np.int64), counts), names, on_error)
@@ -72,7 +71,7 @@ def _images(root: Path, folder: Path) -> Iterator[str]:
         seen.add(real)
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
+            if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith("."):
                 yield os.path.relpath(str(Path(path) / name), root)
 
 

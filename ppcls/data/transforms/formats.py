@@ -12,6 +12,10 @@ from typing import Callable, Dict, Tuple
 
 from ppcls.errors import DataError
 
+# What OpenCV reads, by file name. Folders are searched for these; a file that is named is tried whatever its name.
+_SUFFIXES = ".jpg .jpeg .jpe .png .bmp .dib .webp .gif .tif .tiff .ppm .pgm .pbm .pnm .jp2 .avif .exr .hdr"
+IMAGE_SUFFIXES = tuple(_SUFFIXES.split())
+
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _TEXT = bytes({9, 10, 13, *range(32, 127)})
