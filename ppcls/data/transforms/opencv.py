@@ -10,7 +10,8 @@ import cv2
 
 # Parallelism is by processes: OpenCV's threads would compete with them, and its pool does not survive a fork.
 cv2.setNumThreads(0)
-if "OPENCV_LOG_LEVEL" not in os.environ and hasattr(cv2, "setLogLevel"):
-    cv2.setLogLevel(0)  # an image that cannot be read becomes an error of ours that names the file
+if "OPENCV_LOG_LEVEL" not in os.environ and hasattr(cv2.utils, "logging"):  # old releases have no such switch
+    # An image that cannot be read becomes an error of ours, which names the file.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 __all__ = ["cv2"]

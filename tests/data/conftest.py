@@ -1,0 +1,65 @@
+"""Small real image files and data sets."""
+
+import cv2
+import numpy as np
+import pytest
+
+
+def picture(height=40, width=60, seed=0):
+    """Return a smooth random RGB picture [H, W, 3]."""
+    small = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def encode(rgb, suffix):
+    """Return the bytes of an image file."""
+    done, data = cv2.imencode(suffix, rgb[:, :, ::-1] if rgb.ndim == 3 and rgb.shape[2] == 3 else rgb)
+    assert done
+    return data.tobytes()
+
+
+OPS = [
+    {"DecodeImage": {"to_rgb": True}},
+    {"RandCropImage": {"size": 16}},
+    {"RandFlipImage": {"flip_code": 1}},
+    {"NormalizeImage": {"order": ""}},
+    {"ToCHWImage": None},
+]
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Return a folder with 23 pictures of three classes and ``list.txt``."""
+    lines = []
+    for index in range(23):
+        name = f"image {index:02d}.png"
+        (tmp_path / name).write_bytes(encode(picture(30 + index, 40, index), ".png"))
+        lines.append(f"{name} {index % 3}\n")
+    (tmp_path / "list.txt").write_text("".join(lines))
+    return tmp_path
+
+
+@pytest.fixture
+def section(images):
+    """Return a function that gives a DataLoader section over ``images``."""
+
+    def make(workers=0, batch_size=4, shared_memory=True, ops=OPS, dataset=None, **sampler):
+        return {
+            "dataset": {
+                "name": "ImageNetDataset",
+                "image_root": str(images),
+                "cls_label_path": str(images / "list.txt"),
+                "transform_ops": ops,
+                "batch_transform_ops": None,
+                **(dataset or {}),
+            },
+            "sampler": {"name": "DistributedBatchSampler", "batch_size": batch_size, "shuffle": True, **sampler},
+            "loader": {"num_workers": workers, "use_shared_memory": shared_memory},
+        }
+
+    return make
