@@ -297,6 +297,24 @@ def test_interrupts_are_left_to_the_main_process(section):
         assert len(list(iterator)) == 5
 
 
+def test_an_interrupt_while_waiting_leaves_a_usable_loader(images):
+    def strike(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, strike)
+    try:
+        with custom(images, Slowly(0.05)) as loader:
+            for seconds in (0.12, 0.21, 0.33, 0.47):
+                signal.setitimer(signal.ITIMER_REAL, seconds)
+                with pytest.raises(KeyboardInterrupt):
+                    list(loader.epoch(0))
+                assert not multiprocessing.active_children()
+            assert sum(len(batch.labels) for batch in loader.epoch(0)) == 23
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 MAIN = """
 import sys, time
 sys.path.insert(0, {root!r})

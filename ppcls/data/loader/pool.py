@@ -94,14 +94,22 @@ class Pool:
         Raises:
             DataError: a sample is broken, or a worker died.
         """
-        self._abandon()
-        sizes = [len(batch) for batch in self._sampler.batches(epoch)]
-        issued = start
-        for number in range(start, len(sizes)):
-            while issued < len(sizes) and issued <= number + self._depth - 1:
-                self._issue(epoch, issued, sizes[issued])
-                issued += 1
-            yield self._collect()
+        try:
+            self._abandon()
+            sizes = [len(batch) for batch in self._sampler.batches(epoch)]
+            issued = start
+            for number in range(start, len(sizes)):
+                while issued < len(sizes) and issued < number + self._depth:
+                    self._issue(epoch, issued, sizes[issued])
+                    issued += 1
+                yield self._collect()
+        except (DataError, RuntimeError, GeneratorExit):
+            raise
+        except BaseException:
+            # Ctrl-C, or another signal's handler, may have struck between two answers of one batch: which of them were
+            # taken is not known, and waiting for the others could last for ever.
+            self.close()
+            raise
 
     def close(self) -> None:
         """End all workers."""
