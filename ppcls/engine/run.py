@@ -22,7 +22,7 @@ from ppcls.errors import ConfigError, MachineError
 from ppcls.loss import build_loss
 from ppcls.metric import build_metrics
 from ppcls.optimizer import build_optimizer, build_schedule
-from ppcls.utils import environment, logging
+from ppcls.utils import distributed, environment, logging
 
 
 @dataclass
@@ -146,7 +146,8 @@ def _initial_state(config: Config, learning_rate: float, loader: DataLoader) -> 
 
 def _start(config: Config, state: TrainState, folder: Path) -> Optional[int]:
     """Bring the state to where the run starts; return how much of ``metrics.jsonl`` to keep."""
-    logging.setup(folder / "train.log")
+    spoken = str(distributed.rank()) in config.Global.log_ranks.replace(" ", "").split(",")
+    logging.setup(folder / "train.log", console=spoken)
     log = logging.get_logger()
     log.info("%s; device: %s; paddle %s", environment.describe(), paddle.get_device(), paddle.__version__)
     commit.write_text(folder / "config.yaml", to_yaml(config))

@@ -12,7 +12,7 @@ from ppcls.data.loader import Batch
 from ppcls.engine import build, evaluation, journal
 from ppcls.engine.interrupt import InterruptedRunError
 from ppcls.engine.run import Run, open_run
-from ppcls.errors import TrainingError
+from ppcls.errors import DataError, TrainingError
 from ppcls.loss import build_loss
 from ppcls.utils.logging import get_logger
 
@@ -29,9 +29,12 @@ def train(config: Config) -> Dict[str, float]:
         InterruptedRunError: asked to stop; the run was saved.
     """
     with open_run(config) as run:
-        while run.state.epoch < run.epochs:
-            _train_epoch(run)
-            _finish_epoch(run)
+        try:
+            while run.state.epoch < run.epochs:
+                _train_epoch(run)
+                _finish_epoch(run)
+        except DataError as error:
+            raise DataError(f"{error}{_save_for_repair(run)}") from None
         return _result(run)
 
 
@@ -50,8 +53,7 @@ def _train_epoch(run: Run) -> None:
         run.clock.add(len(batch.labels), run.waiting.seconds)
         if (state.batch - 1) % run.config.Global.print_batch_step == 0:
             _log_batch(run)
-        at_update = state.batch % run.config.Global.update_freq == 0 or state.batch == total
-        if at_update:
+        if _at_update(run):
             _save_if_asked(run)
 
 
@@ -67,11 +69,16 @@ def _train_batch(run: Run, batch: Batch) -> None:
     group = min(frequency, total - state.batch // frequency * frequency)  # the epoch's last group may be smaller
     (losses["loss"] / group if group > 1 else losses["loss"]).backward()
     state.batch += 1
-    if state.batch % frequency == 0 or state.batch == total:
+    if _at_update(run):
         state.optimizer.step()
         state.optimizer.clear_grad()
         state.step += 1
     _count(run, batch, logits, losses)
+
+
+def _at_update(run: Run) -> bool:
+    """Return whether the batches used so far are whole accumulation groups: gradients are not saved."""
+    return run.state.batch % run.config.Global.update_freq == 0 or run.state.batch == run.batches
 
 
 def _batch_seed(seed: int, epoch: int, batch: int) -> int:
@@ -163,6 +170,14 @@ def _save_if_asked(run: Run) -> None:
         f"the same command and -o Global.checkpoints={prefix}",
         run.stop.exit_code,
     )
+
+
+def _save_for_repair(run: Run) -> str:
+    """Save the run that broken data ended, where that can be done; return the end of the message."""
+    if not run.state.step or not _at_update(run):
+        return run.saver.resume_hint()
+    prefix = run.saver.save_latest(run.state, run.journal.position())
+    return f"\nThe run up to there is saved: repair the data and continue with -o Global.checkpoints={prefix}"
 
 
 def _result(run: Run) -> Dict[str, float]:

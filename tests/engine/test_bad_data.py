@@ -1,11 +1,14 @@
 """Broken data in training and evaluation, through the command line, with worker processes and without."""
 
 import json
+import re
 import shutil
 import struct
 import zlib
 
 import pytest
+
+from ppcls.engine import commit
 
 
 def chunk(kind, data):
@@ -49,6 +52,19 @@ def test_a_broken_training_image_stops_the_run_and_is_named(recipe, run, copy, k
     assert str(victim) in done.stderr
     assert BROKEN[kind][1] in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_run_that_broken_data_ended_goes_on_after_the_repair(recipe, run, copy, split):
+    folder, changes = copy
+    run("train", "-c", recipe, "-o", *changes, "Global.output_dir=calm")
+    good = sorted((folder / split).iterdir())[7].read_bytes()
+    victim = damage(folder, split, "truncated")
+    done = run("train", "-c", recipe, "-o", *changes, code=2)
+    resume = re.search(r"-o (Global\.checkpoints=\S+)", done.stderr).group(1)
+    victim.write_bytes(good)
+    run("train", "-c", recipe, "-o", *changes, resume)
+    assert commit.sha256(recipe.parent / "out/latest.pdparams") == commit.sha256(recipe.parent / "calm/latest.pdparams")
 
 
 def test_skipped_images_are_replaced_counted_and_listed(recipe, run, copy):
@@ -97,8 +113,6 @@ def test_wrong_lists_are_located_before_training(recipe, run, copy, spoil, parts
 
 
 def test_workers_and_none_train_the_same_weights(recipe, run):
-    from ppcls.engine import commit
-
     weights = []
     for workers in (0, 1, 3):
         changes = [f"DataLoader.{split}.loader.num_workers={workers}" for split in ("Train", "Eval")]

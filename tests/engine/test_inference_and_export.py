@@ -165,6 +165,21 @@ def test_an_export_replaces_an_export_and_nothing_else(arguments, exported, run,
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model"]
 
 
+def test_an_export_of_another_size_than_its_images_is_refused(arguments, run, tmp_path):
+    changes = ("Global.image_shape=[3, 32, 32]", f"Global.save_inference_dir={tmp_path}/model")
+    done = run("export", *arguments, *changes, code=2)
+    assert "[3, 16, 16]" in done.stderr
+    assert "Global.image_shape=[3, 32, 32]" in done.stderr
+    assert not (tmp_path / "model").exists()
+
+
+def test_an_export_works_where_the_data_are_not(arguments, run, tmp_path):
+    changes = (f"Global.save_inference_dir={tmp_path}/model", "Infer.infer_imgs=nowhere")
+    done = run("export", *arguments, *changes, "DataLoader.Eval.dataset.image_root=nowhere")
+    assert "compared on noise" in done.stderr
+    assert (tmp_path / "model" / "inference.yml").is_file()
+
+
 def test_damaged_weights_are_not_exported(trained, arguments, run, tmp_path):
     import paddle
 
