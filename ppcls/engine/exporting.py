@@ -18,6 +18,7 @@ from ppcls.data.transforms import build_transforms
 from ppcls.deploy import Predictor, description
 from ppcls.deploy.inputs import Source, collect
 from ppcls.engine import build, commit
+from ppcls.engine import folder as folders
 from ppcls.engine.inference import runner, transform_ops
 from ppcls.errors import ConfigError, DataError, ExportError
 from ppcls.utils.logging import get_logger
@@ -57,8 +58,8 @@ def export(config: Config) -> Dict[str, Any]:
     model = build.model(config)
     weights = build.load_required_weights(config, model, "export")
     model.eval()
-    target = Path(config.Global.save_inference_dir).expanduser()
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target = Path(config.Global.save_inference_dir).expanduser().resolve()
+    folders.prepare(target.parent, "Global.save_inference_dir")
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
         folder = Path(temporary) / "export"
         files = _save(model, config, folder)
@@ -77,7 +78,12 @@ def _save(model: paddle.nn.Layer, config: Config, folder: Path) -> Dict[str, str
     layer = _WithSoftmax(model)
     layer.eval()
     static = paddle.jit.to_static(layer, input_spec=spec, full_graph=True)
-    paddle.jit.save(static, str(folder / _STEM))
+    try:
+        paddle.jit.save(static, str(folder / _STEM))
+    except (OSError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[-1]
+        target = config.Global.save_inference_dir
+        raise ExportError(f"{target}: cannot be written (is the disk full?): {reason}") from error
     return {file.name: commit.sha256(file) for file in sorted(folder.iterdir()) if not file.name.endswith(".info")}
 
 
@@ -171,7 +177,7 @@ def _named_images(config: Config) -> List[Source]:
 def _evaluation_images(config: Config) -> List[Source]:
     if config.DataLoader.Eval is None:
         return []
-    dataset = build_dataset(config.DataLoader.Eval.dataset.model_dump())
+    dataset = build_dataset(config.DataLoader.Eval.dataset.model_dump(), train=False)
     chosen = np.linspace(0, len(dataset) - 1, min(_IMAGES, len(dataset))).astype(int)
     return [Source(dataset.describe(int(index)), dataset.read(int(index))) for index in chosen]
 

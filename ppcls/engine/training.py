@@ -9,7 +9,7 @@ import paddle
 
 from ppcls.config.schema import Config
 from ppcls.data.loader import Batch
-from ppcls.engine import build, evaluation, journal
+from ppcls.engine import build, checkpoint, evaluation, journal
 from ppcls.engine.interrupt import InterruptedRunError
 from ppcls.engine.run import Run, open_run
 from ppcls.errors import DataError, TrainingError
@@ -136,13 +136,14 @@ def _finish_epoch(run: Run) -> None:
     run.skipped.report(epoch)
     last = epoch == run.epochs
     due = epoch % settings.eval_interval == 0 and epoch >= settings.start_eval_epoch
-    is_best = run.eval_loader is not None and (due or last) and _evaluate(run, epoch)
+    if run.eval_loader is not None and (due or last):
+        _evaluate(run, epoch)
     state.epoch, state.batch, state.sums = epoch, 0, {}
-    run.saver.save_epoch(state, run.journal.position(), is_best)
+    run.saver.save_epoch(state, run.journal.position())
 
 
-def _evaluate(run: Run, epoch: int) -> bool:
-    """Evaluate, and return whether this is the best model so far."""
+def _evaluate(run: Run, epoch: int) -> None:
+    """Evaluate, and note it if this is the best model so far."""
     state, config = run.state, run.config
     assert run.eval_loader is not None
     metrics = build.metrics(config, "Eval")
@@ -152,11 +153,9 @@ def _evaluate(run: Run, epoch: int) -> bool:
     get_logger().info("[Eval][Epoch %d][Avg]%s", epoch, journal.values_text(values))
     state.history.append(run.journal.write("eval", state.step, epoch, values))
     value = values[state.best.metric]
-    is_best = state.best.beaten_by(value)
-    if is_best:
+    if state.best.beaten_by(value):
         state.best.value, state.best.epoch = value, epoch
     get_logger().info("[Eval][Epoch %d][best metric: %.5f]", epoch, state.best.value or 0.0)
-    return is_best
 
 
 def _save_if_asked(run: Run) -> None:
@@ -185,8 +184,7 @@ def _result(run: Run) -> Dict[str, float]:
     if best.value is None:
         get_logger().info("training is done; nothing was evaluated. Weights: %s", run.saver.prefix("latest"))
         return {"epoch": run.state.epoch}
-    get_logger().info(
-        "training is done; best %s %.5f at epoch %d: %s",
-        *(best.metric, best.value, best.epoch, run.saver.prefix("best_model")),
-    )
+    best_model = run.saver.prefix("best_model")
+    where = best_model if checkpoint.exists(best_model) else "in the folder of the run that was resumed"
+    get_logger().info("training is done; best %s %.5f at epoch %d: %s", best.metric, best.value, best.epoch, where)
     return {best.metric: best.value, "epoch": best.epoch}

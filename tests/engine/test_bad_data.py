@@ -5,6 +5,7 @@ import re
 import shutil
 import struct
 import zlib
+from pathlib import Path
 
 import pytest
 
@@ -160,3 +161,24 @@ def test_cifar10_in_its_official_binary_layout(recipe, run, tmp_path):
         "train", "-c", recipe, "-o", *changes, "DataLoader.Train.dataset.transform_ops.2.RandCropImageV2.size=32"
     )
     assert "[Epoch 2/2][Iter: 4/5]" in done.stderr
+
+
+def test_classes_that_differ_between_training_and_evaluation_are_refused(recipe, run, tmp_path, digits):
+    for split, missing in (("train", None), ("val", "4")):
+        for line in (digits / f"{split}_list.txt").read_text().splitlines():
+            name, label = line.split()
+            if label != missing:
+                target = tmp_path / "folders" / split / f"class-{label}" / Path(name).name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(digits / name, target)
+    text = recipe.read_text().replace("name: ImageNetDataset", "name: ImageFolder")
+    recipe.write_text("\n".join(line for line in text.splitlines() if "cls_label_path" not in line))
+    pairs = (("Train", "train"), ("Eval", "val"))
+    changes = [f"DataLoader.{section}.dataset.image_root={tmp_path}/folders/{split}" for section, split in pairs]
+    done = run("train", "-c", recipe, "-o", *changes, code=2)
+    assert "class 4 is 'class-4' in training (10 classes) and 'class-5' in evaluation (9 classes)" in done.stderr
+
+
+def test_evaluation_does_not_leave_images_out(recipe, run):
+    done = run("train", "-c", recipe, "-o", "DataLoader.Eval.sampler.drop_last=true", code=2)
+    assert "evaluation counts each image once" in done.stderr

@@ -217,3 +217,30 @@ def test_class_names_come_from_the_file_when_there_is_one(arguments, digits, run
     names.write_text("0 only\n")
     done = run("infer", *arguments, f"Infer.infer_imgs={digits}/val/000.png", change, code=2)
     assert "names for 10 classes" in done.stderr
+
+
+def test_a_head_that_was_never_trained_is_refused(arguments, run, tmp_path):
+    changes = ("Arch.class_num=20", "Global.drop_mismatched_head=true", f"Global.save_inference_dir={tmp_path}/model")
+    done = run("export", *arguments, *changes, code=2)
+    assert "head.weight" in done.stderr
+    assert not (tmp_path / "model").exists()
+
+
+def test_weights_with_paddleclas_states_beside_them(trained, digits, run, tmp_path):
+    import pickle
+
+    shutil.copy(trained / "out" / "best_model.pdparams", tmp_path)
+    (tmp_path / "best_model.pdstates").write_bytes(pickle.dumps({"metric": 0.5, "epoch": 3}))
+    changes = (f"Global.pretrained_model={tmp_path}/best_model", f"Infer.infer_imgs={digits}/val/000.png")
+    (answer,) = json.loads(run("infer", "-c", trained / "recipe.yaml", "-o", *changes).stdout)
+    assert answer["label_names"] == []
+
+
+def test_an_export_through_a_link_replaces_what_it_points_to(arguments, exported, run, tmp_path):
+    real = tmp_path / "real"
+    shutil.copytree(exported[0], real)
+    (real / "inference.pdiparams").unlink()
+    (tmp_path / "link").symlink_to(real)
+    run("export", *arguments, f"Global.save_inference_dir={tmp_path}/link")
+    assert (real / "inference.pdiparams").is_file()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "real"]
