@@ -81,7 +81,11 @@ class Backbone(nn.Layer):
         if isinstance(class_num, bool) or not isinstance(class_num, int) or class_num < 0:
             raise ConfigError(f"class_num: expected an integer of 0 or more, got {class_num!r}")
         self.class_num = class_num
-        self.head = linear(self.num_features, class_num) if class_num else None
+        self.head = self.new_head(class_num) if class_num else None
+
+    def new_head(self, class_num: int) -> nn.Linear:
+        """Return a freshly initialised classifier, [B, num_features] -> [B, class_num]."""
+        return linear(self.num_features, class_num)
 
     def depth_of(self, name: str) -> int:
         """Return how deep the parameter called ``name`` sits, for layer-wise learning-rate decay.

@@ -43,6 +43,14 @@ def _linear(in_features: int, out_features: int) -> nn.Linear:
     return nn.Linear(in_features, out_features, weight_attr=Normal(std=0.02), bias_attr=Constant(0.0))
 
 
+def _channels_first(x: paddle.Tensor) -> paddle.Tensor:
+    return x.transpose([0, 3, 1, 2])
+
+
+def _channels_last(x: paddle.Tensor) -> paddle.Tensor:
+    return x.transpose([0, 2, 3, 1])
+
+
 class ConvNormAct(nn.Layer):
     """Convolution without a bias, batch norm, ReLU: [B, C, H, W] -> [B, C', H', W']."""
 
@@ -121,23 +129,16 @@ class Stage(nn.Layer):
         return _channels_first(x)
 
 
-def _channels_first(x: paddle.Tensor) -> paddle.Tensor:
-    return x.transpose([0, 3, 1, 2])
-
-
-def _channels_last(x: paddle.Tensor) -> paddle.Tensor:
-    return x.transpose([0, 2, 3, 1])
-
-
 # The authors number the layers of a Sequential: convolution, batch norm, ReLU, convolution, ...
 def _numbered(prefix: str) -> Callable[[re.Match], str]:
     def rename(match: re.Match) -> str:
         *place, layer, leaf = match.groups()
-        kind = ("conv", "norm")[int(layer) % 3]
-        return ".".join([prefix, *place, str(int(layer) // 3), kind, leaf])
+        return ".".join([prefix, *place, str(int(layer) // 3), ("conv", "norm")[int(layer) % 3], leaf])
 
     return rename
 
+
+_BLOCK = r"stages\.\d+\.blocks\.\d+\.(norm1|norm2|connect|connect_norm|channel_mlp[12]\.fc[12])\.\w+"
 
 NAMINGS = (
     Naming(
@@ -146,7 +147,7 @@ NAMINGS = (
             (r"tokenizer\.\d+\.(conv|norm)\.\w+", None),
             (r"conv_blocks\.\d+\.\d+\.(conv|norm)\.\w+", None),
             (r"stages\.\d+\.downsample\.\w+", None),
-            (r"stages\.\d+\.blocks\.\d+\.(norm1|norm2|connect|connect_norm|channel_mlp[12]\.fc[12])\.\w+", None),
+            (_BLOCK, None),
             (r"(norm|head)\.\w+", None),
         ],
     ),
@@ -162,7 +163,7 @@ NAMINGS = (
                 r"stages\.(\d+)\.downsample_mlp\.downsample\.(\w+)",
                 lambda m: f"stages.{int(m[1]) + 1}.downsample.{m[2]}",
             ),
-            (r"stages\.\d+\.blocks\.\d+\.(norm1|norm2|connect|connect_norm|channel_mlp[12]\.fc[12])\.\w+", None),
+            (_BLOCK, None),
             (r"(norm|head)\.\w+", None),
         ],
     ),
@@ -204,17 +205,14 @@ class ConvMLP(Backbone):
         in_channels: int = 3,
         recompute: bool = False,
     ) -> None:
-        if not len(blocks) == len(dims) == len(mlp_ratios) > 0:
-            raise ConfigError(
-                "blocks, dims and mlp_ratios: expected one entry a stage in each, "
-                f"got {len(blocks)}, {len(dims)} and {len(mlp_ratios)}"
-            )
+        entries = [len(blocks), len(dims), len(mlp_ratios)]
+        if not blocks or len(set(entries)) > 1:
+            raise ConfigError(f"blocks, dims and mlp_ratios: expected one entry a stage in each, got {entries}")
         hidden = [int(dim * ratio) for dim, ratio in zip(dims, mlp_ratios)]
-        require_positive(channels=channels, conv_blocks=conv_blocks)
+        require_positive(**{"channels // 2": channels // 2, "conv_blocks": conv_blocks})
         for depth, dim, width in zip(blocks, dims, hidden):
             require_positive(blocks=depth, dims=dim, mlp_ratios=width)
         super().__init__(dims[-1], in_channels, 4, recompute)
-        self.depths = list(blocks)
         self.tokenizer = nn.Sequential(
             ConvNormAct(in_channels, channels // 2, 3, stride=2),
             ConvNormAct(channels // 2, channels // 2, 3),
@@ -228,20 +226,12 @@ class ConvMLP(Backbone):
         self.feature_info = [FeatureInfo(width, 4 << index) for index, width in enumerate([channels, *dims])]
         self.reset_classifier(class_num)
 
-    def reset_classifier(self, class_num: int) -> None:
-        """Replace the classifier by one initialised as the authors'; 0 removes it.
-
-        Raises:
-            ConfigError: ``class_num`` is not an integer of 0 or more.
-        """
-        super().reset_classifier(class_num)
-        if class_num:
-            self.head = _linear(self.num_features, class_num)
+    def new_head(self, class_num: int) -> nn.Linear:
+        """Return a classifier initialised as the authors', [B, dims[-1]] -> [B, class_num]."""
+        return _linear(self.num_features, class_num)
 
     def forward_features(self, x: paddle.Tensor) -> paddle.Tensor:
-        """Return the last map, normalised, [B, in, H, W] -> [B, dims[-1], H', W'].
-
-        Each of the reductions by two rounds up.
+        """Return the last map, normalised, [B, in, H, W] -> [B, dims[-1], H / 32, W / 32] (3 stages), rounded up.
 
         Raises:
             ConfigError: the image is smaller than 4 px or has another number of channels.
@@ -268,10 +258,9 @@ class ConvMLP(Backbone):
         Raises:
             ValueError: there is no such place in this architecture.
         """
-        units = ["tokenizer", *(f"conv_blocks.{index}" for index in range(len(self.conv_blocks)))]
-        units += [f"stages.{stage}.blocks.{index}" for stage, depth in enumerate(self.depths) for index in range(depth)]
-        place = re.sub(r"^(stages\.\d+)\.downsample\b", r"\1.blocks.0", name)
-        place = re.sub(r"^norm\b", units[-1], place)
+        units = ["tokenizer", *(f"conv_blocks.{i}" for i in range(len(self.conv_blocks)))]
+        units += [f"stages.{i}.blocks.{j}" for i, stage in enumerate(self.stages) for j in range(len(stage.blocks))]
+        place = re.sub(r"^norm\b", units[-1], re.sub(r"^(stages\.\d+)\.downsample\b", r"\1.blocks.0", name))
         for depth, unit in enumerate([*units, "head"]):
             if place == unit or place.startswith(f"{unit}."):
                 return depth
