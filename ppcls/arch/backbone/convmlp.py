@@ -64,17 +64,20 @@ class ConvNormAct(nn.Layer):
         return nn.functional.relu(self.norm(self.conv(x)))
 
 
-class ConvBlock(nn.Sequential):
+class ConvBlock(nn.LayerList):
     """1x1, 3x3 and 1x1 convolution with a residual around them; keeps the shape [B, C, H, W]."""
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__(
-            ConvNormAct(channels, hidden, 1), ConvNormAct(hidden, hidden, 3), ConvNormAct(hidden, channels, 1)
+            ConvNormAct(*args) for args in ((channels, hidden, 1), (hidden, hidden, 3), (hidden, channels, 1))
         )
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return x + f(x)."""
-        return x + super().forward(x)
+        z = x
+        for conv in self:
+            z = conv(z)
+        return x + z
 
 
 class ChannelMLP(nn.Layer):
@@ -91,10 +94,7 @@ class ChannelMLP(nn.Layer):
 
 
 class ConvMLPBlock(nn.Layer):
-    """Channel MLP, depthwise 3x3 convolution, channel MLP; keeps the shape [B, H, W, C].
-
-    The MLPs have a residual around them, the convolution that connects them has none.
-    """
+    """Channel MLP, depthwise 3x3 convolution (without a residual around it), channel MLP; keeps [B, H, W, C]."""
 
     def __init__(self, dim: int, hidden: int, drop_path: float) -> None:
         super().__init__()

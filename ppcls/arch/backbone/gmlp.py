@@ -109,8 +109,9 @@ NAMINGS = (
 class gMLP(Backbone):  # noqa: N801 (the paper's name)
     """gMLP for images (sections 2 and 3).
 
-    The spatial projections are made for one image size. Weights of another size are resized when they are loaded,
-    on the assumption that they were made for a square image, or else for one of this model's proportions.
+    The spatial projections are made for one image size. Weights for another number of tokens are resized when they
+    are loaded, on the assumption that they come from a square image, or else from one of this model's proportions;
+    weights for as many tokens are taken as they are.
 
     Args:
         dim: d_model, the width of the patch embeddings.
@@ -203,7 +204,7 @@ class gMLP(Backbone):  # noqa: N801 (the paper's name)
         Raises:
             ConfigError: not [B, in_channels, H, W] with the patches of ``image_size``.
         """
-        super().check_input(x)
+        Backbone.check_input(self, x)  # paddle 2 cannot export super()
         if not paddle.in_dynamic_mode():
             return
         height, width = x.shape[2:]

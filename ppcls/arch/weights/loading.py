@@ -139,9 +139,11 @@ def _fit(
 
 def _adapted(model: nn.Layer, target: Mapping[str, paddle.Tensor], fit: _Fit) -> List[str]:
     """Let the model make mis-shaped tensors of ``fit`` fit, and return the names of those it could."""
-    resized = []
+    resized: List[str] = []
+    if not hasattr(model, "adapt"):  # any layer can be loaded
+        return resized
     for name in [name for name in fit.misshaped if fit.arrays[name].dtype.kind == "f"]:
-        array = model.adapt(name, fit.arrays[name]) if hasattr(model, "adapt") else fit.arrays[name]
+        array = model.adapt(name, fit.arrays[name].astype(np.float32))
         if list(array.shape) == list(target[name].shape):
             fit.arrays[name] = array
             del fit.misshaped[name]
