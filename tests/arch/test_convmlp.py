@@ -6,7 +6,7 @@ import numpy as np
 import paddle
 import pytest
 
-from ppcls.arch import create_model
+from ppcls.arch import create_model, spec
 from ppcls.errors import ConfigError
 
 TINY = {"blocks": [1, 2], "dims": [8, 12], "mlp_ratios": [2, 1.5], "channels": 6, "conv_blocks": 2, "class_num": 3}
@@ -89,3 +89,8 @@ def test_depths():
 def test_arguments(arguments, message):
     with pytest.raises(ConfigError, match=message):
         tiny(**arguments)
+
+
+@pytest.mark.parametrize(("name", "gigamacs"), [("ConvMLP_S", 2.4), ("ConvMLP_M", 3.9), ("ConvMLP_L", 9.9)])
+def test_multiply_adds_are_as_published(name, gigamacs):
+    assert spec(name).macs == pytest.approx(gigamacs * 1e9, rel=0.01)

@@ -6,7 +6,7 @@ import numpy as np
 import paddle
 import pytest
 
-from ppcls.arch import create_model, load_weights
+from ppcls.arch import create_model, load_weights, spec
 from ppcls.arch.weights.resizing import grid_interpolation, interpolation, likely_grid, resize_spatial_weight
 from ppcls.errors import ConfigError, WeightsError
 
@@ -201,3 +201,8 @@ def test_depths():
     for wrong in ("blocks.3.norm.bias", "blocks", "blocks.x", "nor"):
         with pytest.raises(ValueError, match="gMLP has no parameter"):
             model.depth_of(wrong)
+
+
+@pytest.mark.parametrize(("name", "gigamacs"), [("gMLP_Ti16", 1.34), ("gMLP_S16", 4.42), ("gMLP_B16", 15.78)])
+def test_multiply_adds_are_as_published(name, gigamacs):
+    assert spec(name).macs == pytest.approx(gigamacs * 1e9, rel=0.01)
