@@ -135,7 +135,7 @@ def resume(state: TrainState, prefix: Path) -> Dict[str, Any]:
         path = commit.named(prefix, suffix)
         if not path.is_file() or commit.sha256(path) != digest:
             raise CheckpointError(f"{path}: {'damaged' if path.is_file() else 'missing'}; resume from another one")
-    load_weights(state.model, commit.named(prefix, WEIGHTS))
+    load_weights(state.model, commit.named(prefix, WEIGHTS), adapt=False)
     load_optimizer_state(state.optimizer, state.model, restricted_load(commit.named(prefix, OPTIMIZER)))
     if states["best"]["metric"] == state.best.metric:
         state.best = Best(**states["best"])
