@@ -10,7 +10,6 @@ import math
 from typing import Sequence
 
 import paddle
-import paddle.nn.functional as F
 from paddle import nn
 
 from ppcls.errors import ConfigError
@@ -24,17 +23,15 @@ def cycle_shift(x: paddle.Tensor, axis: int, kernel_size: int) -> paddle.Tensor:
         kernel_size: k, the number of positions that the channels cycle through.
     """
     reach = kernel_size // 2
-    ends = [0, 0, reach, reach] if axis == 1 else [reach, reach, 0, 0]
-    padded = F.pad(x, ends, data_format="NHWC")
+    size = x.shape[axis] if paddle.in_dynamic_mode() else paddle.shape(x)[axis]
     residue = paddle.arange(x.shape[-1]) % kernel_size
+    source = paddle.arange(size).reshape([-1] + [1] * (3 - axis)) + (residue + reach) % kernel_size - reach
+    # Not by padding, concatenation or slices: on channels-last maps, Paddle Inference's (oneDNN) fail, and the backward
+    # passes of slices and of gathered channels take ten times as long.
     shifted = x
     for r in range(1, kernel_size):
-        # Split rather than slice, and select rather than gather channels: their backward passes are 10 times faster.
-        start = (r + reach) % kernel_size
-        sections = [start, -1, 2 * reach - start]
-        pieces = paddle.split(padded, [size for size in sections if size], axis)
-        shifted = paddle.where(residue == r, pieces[1 if start else 0], shifted)
-    return shifted
+        shifted = paddle.where(residue == r, paddle.roll(x, reach - (r + reach) % kernel_size, axis), shifted)
+    return paddle.where((source >= 0) & (source < size), shifted, paddle.zeros_like(x))
 
 
 class CycleFC(nn.Conv2D):
