@@ -5,7 +5,7 @@ import re
 import numpy as np
 import paddle
 import pytest
-from paddle import nn
+from paddle import inference, nn
 
 from ppcls.arch import BACKBONES, create_model, list_models, load_weights, spec
 from ppcls.arch.layers.cycle_fc import CycleFC
@@ -101,6 +101,19 @@ def test_export_with_any_size(tmp_path):
     loaded = paddle.jit.load(str(tmp_path / "net"))
     for shape in ([2, 3, 64, 64], [1, 3, 37, 90]):
         np.testing.assert_allclose(loaded(images(*shape)).numpy(), model(images(*shape)).numpy(), rtol=1e-4, atol=1e-6)
+    # Paddle Inference runs other kernels (oneDNN).
+    graph = next(str(path) for path in tmp_path.iterdir() if path.suffix in (".json", ".pdmodel"))
+    config = inference.Config(graph, str(tmp_path / "net.pdiparams"))
+    config.disable_gpu()
+    config.enable_mkldnn()
+    predictor = inference.create_predictor(config)
+    entry = predictor.get_input_handle(predictor.get_input_names()[0])
+    for shape in ([2, 3, 64, 64], [1, 3, 37, 90]):
+        entry.reshape(shape)
+        entry.copy_from_cpu(images(*shape).numpy())
+        predictor.run()
+        found = predictor.get_output_handle(predictor.get_output_names()[0]).copy_to_cpu()
+        np.testing.assert_allclose(found, model(images(*shape)).numpy(), rtol=1e-4, atol=1e-6)
 
 
 def test_drop_path_grows_over_all_stages():
