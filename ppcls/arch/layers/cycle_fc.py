@@ -1,0 +1,64 @@
+"""Cycle fully-connected layer: a projection whose channels each read a neighbour's value.
+
+Paper: CycleMLP, https://arxiv.org/abs/2107.10224 (section 3.2). The authors compute it as a deformable convolution with
+whole-number offsets; a shift gives the same numbers, can be exported, and is faster (benchmarks/cycle_fc.py).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Sequence
+
+import paddle
+from paddle import nn
+
+from ppcls.errors import ConfigError
+
+
+def cycle_shift(x: paddle.Tensor, axis: int, kernel_size: int) -> paddle.Tensor:
+    """Return [B, H, W, C] whose channel i at n is ``x`` at n + (i + k // 2) % k - k // 2 along ``axis``, or 0 outside.
+
+    Args:
+        axis: 1 to shift along the height, 2 along the width.
+        kernel_size: k, the number of positions that the channels cycle through.
+    """
+    reach = kernel_size // 2
+    size = x.shape[axis] if paddle.in_dynamic_mode() else paddle.shape(x)[axis]
+    residue = paddle.arange(x.shape[-1]) % kernel_size
+    source = paddle.arange(size).reshape([-1] + [1] * (3 - axis)) + (residue + reach) % kernel_size - reach
+    # Not by padding, concatenation or slices: on channels-last maps, Paddle Inference's (oneDNN) fail, and the backward
+    # passes of slices and of gathered channels take ten times as long.
+    shifted = x
+    for r in range(1, kernel_size):
+        shifted = paddle.where(residue == r, paddle.roll(x, reach - (r + reach) % kernel_size, axis), shifted)
+    return paddle.where((source >= 0) & (source < size), shifted, paddle.zeros_like(x))
+
+
+class CycleFC(nn.Conv2D):
+    """A 1x1 convolution of shifted channels, [B, H, W, in_channels] -> [B, H, W, out_channels].
+
+    Initialised as PyTorch's convolutions, like the authors' layer (their networks draw the weights anew).
+
+    Args:
+        kernel_size: (1, k) shifts along the width, (k, 1) along the height.
+
+    Raises:
+        ConfigError: ``kernel_size`` is not two positive integers of which one is 1.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: Sequence[int]) -> None:
+        if len(kernel_size) != 2 or min(kernel_size) != 1:
+            raise ConfigError(f"kernel_size: expected [1, k] or [k, 1], got {kernel_size!r}")
+        bound = nn.initializer.Uniform(-1 / math.sqrt(in_channels), 1 / math.sqrt(in_channels))
+        super().__init__(in_channels, out_channels, 1, weight_attr=bound, bias_attr=bound, data_format="NHWC")
+        self.cycle_axis = 1 if kernel_size[0] > 1 else 2
+        self.cycle_size = max(kernel_size)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """Return the projection of the shifted ``x``."""
+        x = cycle_shift(x, self.cycle_axis, self.cycle_size)
+        return paddle.matmul(x, self.weight.flatten(1), transpose_y=True) + self.bias
+
+    def extra_repr(self) -> str:
+        """Return what differs from a plain 1x1 convolution, for printing."""
+        return f"{super().extra_repr()}, axis={'HW'[self.cycle_axis - 1]}, k={self.cycle_size}"
