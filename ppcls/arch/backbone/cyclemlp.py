@@ -146,6 +146,7 @@ class CycleMLP(Backbone):
     """
 
     namings = NAMINGS
+    first_conv = "stem.weight"
 
     def __init__(
         self,
