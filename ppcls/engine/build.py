@@ -8,6 +8,7 @@ from typing import Any, List, Optional
 import paddle
 
 from ppcls.arch import create_model, load_weights
+from ppcls.arch.registry import local_weights
 from ppcls.config.schema import Config, Split
 from ppcls.data import build_loader
 from ppcls.data.datasets import Dataset
@@ -104,12 +105,13 @@ def model(config: Config) -> paddle.nn.Layer:
 
 
 def weights_path(config: Config) -> Optional[str]:
-    """Return where the recipe says the weights are: a checkpoint, pretrained_model, or Arch.pretrained."""
+    """Return where the recipe says the weights are: a checkpoint, pretrained_model, or Arch.pretrained.
+
+    What is a URL, or the published weights, is downloaded first.
+    """
     for value in (config.Global.checkpoints, config.Global.pretrained_model, config.Arch.pretrained):
-        if value and value is not True:
-            return str(value)
-    if config.Arch.pretrained is True:
-        create_model(config.Arch.name, pretrained=True)  # says which file to get
+        if value:
+            return str(local_weights(config.Arch.name, value))
     return None
 
 

@@ -105,7 +105,9 @@ def _choose(net: Backbone, name: str) -> Naming:
     else:
         candidates = [naming for naming in net.namings if not naming.torch]
     if not candidates:
-        raise WeightsError(f"{type(net).__name__} has no {name} names; it has {', '.join(n.source for n in net.namings)}")
+        raise WeightsError(
+            f"{type(net).__name__} has no {name} names; it has {', '.join(n.source for n in net.namings)}"
+        )
     return candidates[0]
 
 

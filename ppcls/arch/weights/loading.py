@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple, Union
+from typing import Dict, List, Mapping, Sequence, Set, Tuple, Union
 
 import numpy as np
 import paddle
@@ -62,6 +62,7 @@ class Fit:
         return self.naming.source + (", Paddle's layout," if self.naming.torch and not self.transposed else "")
 
     def faults(self) -> List[str]:
+        """Return what is wrong, a line for each kind of fault."""
         found = []
         for kind, lines in (
             ("missing", self.missing),
@@ -132,9 +133,7 @@ def _namings(model: nn.Layer) -> Sequence[Naming]:
     return getattr(model, "namings", ()) or (Naming("ppcls", rules=[(r".*", None)]),)
 
 
-def _fit(
-    model: nn.Layer, target: Mapping[str, paddle.Tensor], arrays: Mapping[str, np.ndarray], naming: Naming
-) -> Fit:
+def _fit(model: nn.Layer, target: Mapping[str, paddle.Tensor], arrays: Mapping[str, np.ndarray], naming: Naming) -> Fit:
     fit = Fit(naming, {}, [], [], [], {})
     for name, array in arrays.items():
         ours = naming.rename(name)
@@ -208,7 +207,12 @@ def _headline(model: nn.Layer, origin: str, fit: Fit, arrays: Mapping[str, np.nd
 
 
 def _advice(model: nn.Layer, fit: Fit, arrays: Mapping[str, np.ndarray]) -> List[str]:
-    wrong = [*fit.undecided, *fit.missing, *fit.misshaped, *(fit.naming.rename(name) or name for name in fit.unexpected)]
+    wrong = [
+        *fit.undecided,
+        *fit.missing,
+        *fit.misshaped,
+        *(fit.naming.rename(name) or name for name in fit.unexpected),
+    ]
     if not all(_in_head(name) for name in wrong):
         return []
     biases = [array for name, array in arrays.items() if fit.naming.rename(name) == "head.bias"]

@@ -98,9 +98,10 @@ def _turned(pattern: str, replacement: Replacement) -> Optional[Tuple[str, Resto
     pieces = re.findall(r"\(([^()]*)\)|\\([^\w])|([\w-])|(.)", pattern, re.DOTALL)
     if any(rest for *_, rest in pieces):
         return None
-    groups = [group for group, escaped, letter, _ in pieces if not escaped and not letter]
+    groups = [group for _, escaped, letter, _ in pieces if not escaped and not letter]
     # Our template becomes the pattern, each group where it is first used; the pattern becomes the template.
-    source, order = "", []
+    source = ""
+    order: List[str] = []
     for index, part in enumerate(re.split(r"\\(\d)", replacement)):
         if index % 2 == 0:
             source += re.escape(part)
@@ -110,7 +111,7 @@ def _turned(pattern: str, replacement: Replacement) -> Optional[Tuple[str, Resto
             source += f"({groups[int(part) - 1]})"
             order.append(part)
     target, number = "", 0
-    for group, escaped, letter, _ in pieces:
+    for _, escaped, letter, _ in pieces:
         if escaped or letter:
             target += escaped or letter
             continue

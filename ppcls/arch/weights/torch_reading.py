@@ -181,9 +181,9 @@ class TorchFile:
     def _bytes(self, start: int, size: int, check: Any, name: str) -> np.ndarray:
         content = np.empty(size, np.uint8)
         self._file.seek(start)
-        if self._file.readinto(memoryview(content)) != size:  # type: ignore[attr-defined]
+        if self._file.readinto(content.data) != size:  # type: ignore[attr-defined]
             raise pickle.UnpicklingError(f"{name} is cut off")
-        if check is not None and zlib.crc32(content) != check:
+        if check is not None and zlib.crc32(content.data) != check:
             raise pickle.UnpicklingError(f"{name} has another checksum than the archive says")
         return content
 

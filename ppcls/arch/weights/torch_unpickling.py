@@ -59,6 +59,7 @@ class Inert:
     __slots__ = ()
 
     def __new__(cls, *arguments: Any) -> Inert:
+        """Take any arguments."""
         return object.__new__(cls)
 
     def __init__(self, *arguments: Any) -> None:
@@ -231,7 +232,7 @@ def _check_instructions(file: BinaryIO) -> None:
     """Refuse, before anything is built, instructions that fill memory or that leave the allow-list aside."""
     start = file.tell()
     for index, (instruction, argument, _) in enumerate(pickletools.genops(file)):
-        if instruction.name.endswith("PUT") and argument > index:
+        if instruction.name.endswith("PUT") and int(argument or 0) > index:
             raise pickle.UnpicklingError("a table of references larger than the file")
         if instruction.name.startswith("EXT"):
             raise RefusedError("an object registered with copyreg")

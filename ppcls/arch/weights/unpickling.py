@@ -42,11 +42,13 @@ class Function:
     """Stands for a callable that files name; unlike a Python function, a pickle cannot change it."""
 
     __slots__ = ("_call",)
+    _call: Callable[..., Any]
 
     def __init__(self, call: Callable[..., Any]) -> None:
         object.__setattr__(self, "_call", call)
 
     def __call__(self, *arguments: Any) -> Any:
+        """Do what the callable's stand-in does."""
         return self._call(*arguments)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -112,7 +114,7 @@ def _no_bytes() -> bytes:
     return b""
 
 
-# NumPy's and Python's own names in all that paddle.save 2.6 and 3.x write, in protocols 2 to 4; NumPy 2 renamed its core.
+# NumPy's and Python's own names in all that paddle.save 2.6 and 3.x write; NumPy 2 renamed its core.
 NUMPY: Dict[Tuple[str, str], Callable[..., Any]] = {
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Dtype,

@@ -84,7 +84,7 @@ def _write_torch(arrays: Mapping[str, np.ndarray], path: Path) -> None:
         _add(archive, "archive/byteorder", b"little")
         for index, array in enumerate(native.values()):
             # A view as bytes: the numbers themselves are not copied.
-            _add(archive, f"archive/data/{index}", memoryview(array.reshape(-1).view(np.uint8)))
+            _add(archive, f"archive/data/{index}", array.reshape(-1).view(np.uint8).data)
         _add(archive, "archive/version", b"3\n")
 
 
@@ -94,7 +94,7 @@ def _add(archive: zipfile.ZipFile, name: str, content: Union[bytes, memoryview])
     start = archive.fp.tell() + _LOCAL_HEADER + len(name) + 4
     padding = -start % _ALIGNMENT
     entry.extra = b"FB" + struct.pack("<H", padding) + b"Z" * padding
-    archive.writestr(entry, content)  # type: ignore[arg-type]  # any buffer will do
+    archive.writestr(entry, content)
 
 
 def _description(arrays: Mapping[str, np.ndarray]) -> bytes:
