@@ -98,7 +98,7 @@ def _turned(pattern: str, replacement: Replacement) -> Optional[Tuple[str, Resto
     pieces = re.findall(r"\(([^()]*)\)|\\([^\w])|([\w-])|(.)", pattern, re.DOTALL)
     if any(rest for *_, rest in pieces):
         return None
-    groups = [group for _, escaped, letter, _ in pieces if not escaped and not letter]
+    groups = [group for group, escaped, letter, _ in pieces if not escaped and not letter]
     # Our template becomes the pattern, each group where it is first used; the pattern becomes the template.
     source = ""
     order: List[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import zipfile
@@ -10,6 +11,7 @@ from typing import Callable, Dict, Mapping, Union
 
 import numpy as np
 import paddle
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from ppcls.arch.weights.reading import TORCH_SUFFIXES
@@ -65,8 +67,11 @@ def write_weights(arrays: Mapping[str, np.ndarray], path: Union[str, Path], to: 
         temporary.replace(path)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be written: {error.strerror or error}") from None
+    except SafetensorError as error:
+        raise WeightsError(f"{path}: cannot be written: {error}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def _write_safetensors(arrays: Mapping[str, np.ndarray], path: Path) -> None:
