@@ -15,15 +15,16 @@ _OVERRIDE_HELP = "change of the recipe, such as Global.epochs=3 or DataLoader.Tr
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run one command; return the process's exit code: 0, 2 for a user's error, 130 or 143 when interrupted."""
-    options = _parser().parse_args(arguments)
-    from ppcls.utils import environment, logging
-
-    logging.setup()
+    debug = False
     try:
-        environment.import_paddle()  # first of all heavy imports: it chooses threads
+        options = _parser().parse_args(arguments)
+        debug = options.debug
+        from ppcls.utils import logging
+
+        logging.setup()
         return int(_COMMANDS[options.command](options))
     except PpclsError as error:
-        if options.debug:
+        if debug:
             raise
         print(f"error: {error}" if error.exit_code == 2 else str(error), file=sys.stderr)
         return error.exit_code
@@ -34,9 +35,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:  # a disk that is full, a folder without permission
-        if options.debug or error.filename is None:
+        if debug:
             raise
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror or error} (--debug shows where)", file=sys.stderr)
         return 2
 
 
@@ -85,37 +87,44 @@ def _add_recipe_options(parser: argparse.ArgumentParser, required: bool) -> None
 
 
 def _load(options: argparse.Namespace) -> Any:
+    from ppcls.utils import environment
+
+    environment.import_paddle()  # first of all heavy imports: it chooses threads
     from ppcls import engine
 
     return engine.load_config(options.config, [change for group in options.override for change in group])
 
 
 def _train(options: argparse.Namespace) -> int:
+    config = _load(options)
     from ppcls.engine import train
 
-    train(_load(options))
+    print(_json(train(config)))
     return 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    config = _load(options)
     from ppcls.engine import evaluate
 
-    print(_json(evaluate(_load(options))))
+    print(_json(evaluate(config)))
     return 0
 
 
 def _infer(options: argparse.Namespace) -> int:
+    config = _load(options)
     from ppcls.engine import infer
 
-    answers = infer(_load(options))
+    answers = infer(config)
     print(_json(answers))
     return 2 if any("error" in answer for answer in answers) else 0
 
 
 def _export(options: argparse.Namespace) -> int:
+    config = _load(options)
     from ppcls.engine import export
 
-    print(_json(export(_load(options))))
+    print(_json(export(config)))
     return 0
 
 
@@ -148,6 +157,9 @@ def _config(options: argparse.Namespace) -> int:
 
 def schema_text() -> str:
     """Return the text of ``configs/schema.json``."""
+    from ppcls.utils import environment
+
+    environment.import_paddle()
     from ppcls.config.json_schema import json_schema
     from ppcls.engine.registries import REGISTRIES
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Sequence, Tuple, Type, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
 
 from ppcls.arch.backbone.base import Backbone
 from ppcls.arch.spec import ModelSpec
@@ -78,7 +78,7 @@ def create_model(
     return model
 
 
-def local_weights(name: str, pretrained: Union[bool, str, Path, None]) -> Union[str, Path, None]:
+def local_weights(name: str, pretrained: Union[bool, str, Path, None]) -> Optional[Path]:
     """Return the path of what ``create_model``'s ``pretrained`` means, downloaded if need be; None if it means none.
 
     Raises:
@@ -93,4 +93,6 @@ def local_weights(name: str, pretrained: Union[bool, str, Path, None]) -> Union[
         return None
     if not isinstance(pretrained, (str, Path)):
         raise ConfigError(f"pretrained: expected a path, got {pretrained!r}")
-    return weights_at(str(pretrained)) if isinstance(pretrained, str) and is_url(pretrained) else pretrained
+    if isinstance(pretrained, str) and is_url(pretrained):
+        return weights_at(pretrained)
+    return Path(pretrained).expanduser()

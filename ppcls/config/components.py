@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple, Type, Un
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from ppcls.config.problems import Problem, from_validation
-from ppcls.config.registry import Entry, Registry, suggest
+from ppcls.config.registry import Entry, Registry
 from ppcls.config.schema import Int, Text
 from ppcls.config.tree import Node, Path, child, plain
 from ppcls.errors import ConfigError
@@ -47,8 +47,6 @@ SITES: Sequence[Site] = (
     *(Site(("Loss", mode), "loss") for mode in ("Train", "Eval")),
     *(Site(("Metric", mode), "metric") for mode in ("Train", "Eval")),
 )
-# Built once at load time, so that a value which the constructor refuses is found there too.
-_CHEAP = ("transform", "loss", "metric")
 
 
 def check(tree: Node, registries: Mapping[str, Registry]) -> List[Problem]:
@@ -65,7 +63,7 @@ def check(tree: Node, registries: Mapping[str, Registry]) -> List[Problem]:
             problems += _check_section(tree, node, site, registry)
         elif isinstance(node.value, list):
             for index, item in enumerate(node.value):
-                problems += _check_item(tree, item, (*site.path, index), site.kind, registry)
+                problems += _check_item(tree, item, (*site.path, index), registry)
     return problems
 
 
@@ -75,45 +73,52 @@ def _check_section(tree: Node, node: Node, site: Site, registry: Registry) -> It
     own = {key: value for key, value in node.value.items() if key not in site.own_keys}
     default = "DistributedBatchSampler" if site.kind == "sampler" else None
     name = plain(node.value["name"]) if "name" in node.value else default
-    if name is None:
-        return  # the schema reports it as missing
+    if not isinstance(name, str):
+        return  # the schema reports what is missing or no text
     if name not in registry:
-        yield Problem((*site.path, "name"), f"unknown {registry.kind} {name!r}{suggest(name, registry.names())}")
+        yield Problem((*site.path, "name"), registry.unknown(name))
         return
-    yield from _check_arguments(tree, own, site.path, registry[name], site.own_keys)
+    yield from _check_arguments(tree, own, site.path, registry, name, site.own_keys)
 
 
-def _check_item(tree: Node, item: Node, path: Path, kind: str, registry: Registry) -> Iterator[Problem]:
+def _check_item(tree: Node, item: Node, path: Path, registry: Registry) -> Iterator[Problem]:
     if not isinstance(item.value, dict) or len(item.value) != 1:
         yield Problem(path, f"an entry is one `name: arguments` map; {registry.kind}s: {', '.join(registry.names())}")
         return
     name, arguments = next(iter(item.value.items()))
     if name not in registry:
-        yield Problem((*path, name), f"unknown {registry.kind}{suggest(name, registry.names())}")
+        yield Problem((*path, name), registry.unknown(name))
         return
     if arguments.value is not None and not isinstance(arguments.value, dict):
         yield Problem((*path, name), f"takes a mapping of arguments ({', '.join(_names(registry[name]))})")
         return
-    problems = list(_check_arguments(tree, arguments.value or {}, (*path, name), registry[name], ()))
-    yield from problems
-    if kind in _CHEAP and not problems:
-        try:
-            registry.build(name, converted(registry[name], plain(arguments)))
-        except ConfigError as error:
-            message = str(error).replace(f"{name}: ", "", 1)
-            culprit = message.split(maxsplit=1)[0].strip(":")
-            below = (culprit,) if arguments.value and culprit in arguments.value else ()
-            yield Problem((*path, name, *below), message)
+    yield from _check_arguments(tree, arguments.value or {}, (*path, name), registry, name, ())
 
 
 def _check_arguments(
-    tree: Node, arguments: Mapping[str, Node], path: Path, entry: Entry, own_keys: Sequence[str]
+    tree: Node,
+    arguments: Mapping[str, Node],
+    path: Path,
+    registry: Registry,
+    name: str,
+    own_keys: Sequence[str],
 ) -> Iterator[Problem]:
-    model = arguments_model(entry)
+    """Yield what is wrong with names and types of arguments, else what the constructor says of their values."""
+    model = arguments_model(registry[name])
     try:
         model.model_validate({key: plain(value) for key, value in arguments.items()})
     except ValidationError as error:
         yield from from_validation(error, model, tree, path, own_keys)
+        return
+    if registry.trial is None:
+        return
+    try:
+        given = converted(registry[name], {key: plain(value) for key, value in arguments.items()})
+        registry.build(name, given, **registry.trial())
+    except ConfigError as error:
+        message = str(error).replace(f"{name}: ", "", 1)
+        culprit = message.split(maxsplit=1)[0].strip(":")
+        yield Problem((*path, culprit) if culprit in arguments else path, message)
 
 
 def converted(entry: Entry, arguments: Any) -> Dict[str, Any]:

@@ -47,7 +47,7 @@ def _candidates(name: str) -> Iterator[Path]:
 
 def _inside_library(name: str) -> str:
     """Return ``name`` without the folders under which a checkout shows the library."""
-    parts = [part for part in Path(name).parts if part != "."]
+    parts = [part for part in Path(name).parts if part not in (".", "..")]
     for prefix in (["ppcls", "configs"], ["configs"]):
         if parts[: len(prefix)] == prefix:
             parts = parts[len(prefix) :]

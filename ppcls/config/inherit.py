@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Tuple
 
+from ppcls.config.find import find
 from ppcls.config.source import parse
 from ppcls.config.tree import Node, plain
 from ppcls.errors import ConfigError
@@ -38,11 +40,22 @@ def _read(path: Path, opened: Tuple[Path, ...]) -> Node:
         raise ConfigError(f"{bases.origin}: {BASE} takes a file name or a list of file names")
     merged = Node({}, root.origin)
     for name in names:
-        target = path.parent / name
-        if not target.is_file():
-            raise ConfigError(f"{bases.origin}: {BASE} {name}: no such file ({target})")
+        target = _base_file(path, name, bases.origin)
         merged = _merge(merged, _read(target, (*opened, path.resolve())))
     return _merge(merged, Node(own, root.origin))
+
+
+def _base_file(path: Path, name: str, origin: str) -> Path:
+    """Return the file meant by ``_base_: name``: beside the recipe, else in the shipped library."""
+    target = Path(os.path.normpath(path.parent / name))
+    if target.is_file():
+        return target
+    try:
+        return find(name)
+    except ConfigError:
+        raise ConfigError(
+            f"{origin}: {BASE} {name}: no such file ({target}), nor a shipped recipe of this name"
+        ) from None
 
 
 def _merge(base: Node, top: Node) -> Node:

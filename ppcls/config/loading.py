@@ -60,7 +60,8 @@ def _check(tree: Node, registries: Mapping[str, Registry]) -> Tuple[List[Problem
     problems: List[Problem] = []
     config = None
     try:
-        config = Config.model_validate(plain(tree))
+        # A section with nothing below its name is one with its defaults.
+        config = Config.model_validate({key: value for key, value in plain(tree).items() if value is not None})
     except ValidationError as error:
         problems = from_validation(error, Config, tree)
     known = {problem.path for problem in problems}

@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, Optional, Union
 _INTEGER = re.compile(r"[-+]?\d+")
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _ARITHMETIC = re.compile(r"(?=.*\d)(?=.*[-+*/])[-+*/().\d\seE]+")
+_LONGEST = 100  # characters of a number; Python refuses to read integers of thousands
 _CONSTANTS = {
     **dict.fromkeys(("true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"), True),
     **dict.fromkeys(("false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"), False),
@@ -42,6 +43,8 @@ def word(text: str) -> Any:
     """Return what the unquoted ``text`` means: bool, None, int, float, or the text itself."""
     if text in _CONSTANTS:
         return _CONSTANTS[text]
+    if len(text) > _LONGEST:
+        return text
     if _INTEGER.fullmatch(text):
         return int(text)
     if _FLOAT.fullmatch(text):

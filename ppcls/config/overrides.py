@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, List, Sequence, Tuple
 
 from ppcls.config.numbers import word
@@ -72,7 +73,7 @@ def _set(node: Node, parts: Sequence[str], value: Node, done: Path) -> Node:
 
 def _position(part: str, items: List[Node], done: Path, origin: str) -> int:
     """Return the list position meant by ``part``: a number, or the name of a component in the list."""
-    if part.lstrip("-").isdigit():
+    if re.fullmatch(r"-?[0-9]{1,9}", part):
         index = int(part)
         if not 0 <= index < len(items):
             raise ConfigError(f"{origin}: {dotted(done)} has positions 0 to {len(items) - 1}, there is no {part}")

@@ -61,10 +61,20 @@ class Registry:
 
     Args:
         kind: what the entries are, in the words of an error message ("transform", "architecture").
+        trial: gives what the calling code provides, made up, so that a recipe's arguments can be tried when it is
+            loaded: the constructors refuse what makes no sense. None where construction costs too much.
+        planned: names that users of similar software know and that do not exist here yet.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(
+        self,
+        kind: str,
+        trial: Optional[Callable[[], Mapping[str, Any]]] = None,
+        planned: Iterable[str] = (),
+    ) -> None:
         self.kind = kind
+        self.trial = trial
+        self.planned = frozenset(planned)
         self._entries: Dict[str, Entry] = {}
 
     def register(
@@ -91,7 +101,13 @@ class Registry:
         return sorted(self._entries)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        return isinstance(name, str) and name in self._entries
+
+    def unknown(self, name: object) -> str:
+        """Return what to say of a name that is not registered."""
+        if isinstance(name, str) and name in self.planned:
+            return f"{self.kind} {name!r} is not available in this version; (allowed: {', '.join(self.names())})"
+        return f"unknown {self.kind} {name!r}{suggest(name, self._entries)}"
 
     def __getitem__(self, name: str) -> Entry:
         """Return the entry called ``name``.
@@ -99,10 +115,9 @@ class Registry:
         Raises:
             ConfigError: no such name; the message gives the nearest ones and all that exist.
         """
-        try:
-            return self._entries[name]
-        except (KeyError, TypeError):
-            raise ConfigError(f"unknown {self.kind} {name!r}{suggest(name, self._entries)}") from None
+        if name not in self:
+            raise ConfigError(self.unknown(name))
+        return self._entries[name]
 
     def build(self, name: str, args: Optional[Mapping[str, Any]] = None, **provided: Any) -> Any:
         """Construct ``name`` from a recipe's ``args`` and what the calling code ``provided``.

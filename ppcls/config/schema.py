@@ -171,7 +171,9 @@ class MetricSection(Section):
     """What is measured, and logged."""
 
     Train: Optional[List[Component]] = None
-    Eval: Annotated[List[Component], Field(min_length=1)] = [{"TopkAcc": {"topk": [1, 5]}}]
+    Eval: Annotated[
+        Optional[List[Component]], Field(min_length=1, description="The first one selects best_model; null: TopkAcc.")
+    ] = None
 
 
 class AMPSection(Section):

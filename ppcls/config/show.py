@@ -22,7 +22,7 @@ def to_yaml(config: Config, origins: bool = True) -> str:
 
 
 def _commented(text: str, origin: Any) -> str:
-    return f"{text:<{_COLUMN}}  # {origin}" if origin else text
+    return f"{text:<{_COLUMN}}  # {' '.join(origin.split())}" if origin else text
 
 
 def _lines(value: Any, path: Path, depth: int = 0) -> List[Tuple[str, Path]]:

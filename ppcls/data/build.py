@@ -13,8 +13,12 @@ from ppcls.errors import ConfigError
 _OWN_KEYS = ("name", "transform_ops", "batch_transform_ops")
 
 
-def build_dataset(section: Mapping[str, Any]) -> Dataset:
+def build_dataset(section: Mapping[str, Any], train: bool) -> Dataset:
     """Build the data set of a recipe's ``dataset`` section; its transforms are left aside.
+
+    Args:
+        section: as in the recipe.
+        train: whether it is for training; data sets that have both parts take theirs.
 
     Raises:
         ConfigError: the section is wrong.
@@ -23,7 +27,7 @@ def build_dataset(section: Mapping[str, Any]) -> Dataset:
     if "name" not in section:
         raise ConfigError("dataset.name: missing")
     arguments = {key: value for key, value in section.items() if key not in _OWN_KEYS}
-    dataset: Dataset = DATASETS.build(section["name"], arguments)
+    dataset: Dataset = DATASETS.build(section["name"], arguments, train=train)
     return dataset
 
 
@@ -53,7 +57,7 @@ def build_loader(
     if section["dataset"].get("batch_transform_ops"):
         raise ConfigError("batch_transform_ops: not available in this version; remove it")
     transforms = build_transforms(section["dataset"].get("transform_ops") or [])
-    dataset = build_dataset(section["dataset"])
+    dataset = build_dataset(section["dataset"], train)
     if class_num is not None:
         check_labels(dataset, class_num)
     arguments = dict(section.get("sampler") or {})

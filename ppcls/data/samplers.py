@@ -9,7 +9,11 @@ import numpy as np
 from ppcls.config.registry import Registry
 from ppcls.errors import ConfigError, DataError
 
-SAMPLERS = Registry("sampler")
+SAMPLERS = Registry(
+    "sampler",
+    trial=lambda: {"length": 2**62, "seed": 0, "num_replicas": 1, "rank": 0},
+    planned=("RASampler", "DistributedRandomIdentitySampler"),
+)
 _PROVIDED = ("length", "seed", "num_replicas", "rank")
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from ppcls.data.transforms.formats import IMAGE_SUFFIXES
 from ppcls.errors import DataError
 
+_TRIED = 20  # lines of a list with which folders are tried
 Image = Union[str, Path, bytes, np.ndarray]
 
 
@@ -52,6 +53,9 @@ def _expand(image: Image) -> Iterator[Source]:
     if isinstance(image, (bytes, np.ndarray)):
         yield Source("", image)
         return
+    if not isinstance(image, (str, Path)):
+        kind = type(image).__name__
+        raise DataError(f"an image is a path, encoded bytes or an RGB array [H, W, 3] uint8, not {kind}")
     path = Path(image).expanduser()
     if path.is_dir():
         yield from (Source(str(file), file) for file in list_images(path))
@@ -73,10 +77,11 @@ def list_images(folder: Path) -> List[Path]:
     return found
 
 
-def read_list(file: Path, root: Path) -> List[Source]:
-    """Return the images that a file names, one path a line, relative to ``root``.
+def read_list(file: Path, roots: Sequence[Path]) -> List[Source]:
+    """Return the images that a file names, one path a line.
 
-    A label behind the path, as in training lists, is allowed and not used.
+    A label behind the path, as in training lists, is allowed and not used. The paths are relative to that
+    of ``roots`` which has the most of the first ones.
 
     Raises:
         DataError: the file cannot be read or names nothing.
@@ -85,12 +90,19 @@ def read_list(file: Path, root: Path) -> List[Source]:
         lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file}: cannot be read: {error}") from None
-    sources = []
-    for line in filter(None, lines):
-        head, _, tail = line.rpartition(" ")
-        labelled = tail.isdigit() and head and not (root / line).exists()
-        name = head.strip() if labelled else line
-        sources.append(Source(str(root / name), root / name))
-    if not sources:
+    lines = [line for line in lines if line]
+    if not lines:
         raise DataError(f"{file}: names no images")
-    return sources
+    found = [sum((root / _path_of(line, root)).exists() for line in lines[:_TRIED]) for root in roots]
+    if not any(found):
+        tried = ", ".join(dict.fromkeys(str(root.absolute()) for root in roots))
+        raise DataError(f"{file}: {lines[0]!r} and those after it are in none of {tried}; set Infer.infer_imgs")
+    root = roots[found.index(max(found))]
+    paths = [root / _path_of(line, root) for line in lines]
+    return [Source(str(path), path) for path in paths]
+
+
+def _path_of(line: str, root: Path) -> str:
+    """Return a list's line without the label that may stand behind the path."""
+    head, _, tail = line.rpartition(" ")
+    return head.strip() if tail.isdigit() and head and not (root / line).exists() else line

@@ -3,12 +3,16 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ppcls.utils import environment
+
 if TYPE_CHECKING:
     from ppcls.engine.evaluation import evaluate
     from ppcls.engine.exporting import export
     from ppcls.engine.inference import infer
     from ppcls.engine.registries import load_config
     from ppcls.engine.training import train
+
+environment.prepare()  # whoever imports this package directly gets the same threads
 
 _HOMES = {
     "evaluate": "evaluation",

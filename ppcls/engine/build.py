@@ -15,7 +15,7 @@ from ppcls.data.datasets import Dataset
 from ppcls.data.datasets.names import read_class_names
 from ppcls.data.loader import DataLoader
 from ppcls.engine import checkpoint
-from ppcls.errors import ConfigError, DataError, MachineError
+from ppcls.errors import ConfigError, DataError, MachineError, WeightsError
 from ppcls.metric import build_metrics
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
@@ -90,7 +90,10 @@ def metrics(config: Config, mode: str) -> Any:
     Raises:
         ConfigError: a metric makes no sense for this many classes.
     """
-    combined = build_metrics(getattr(config.Metric, mode) or [])
+    components = getattr(config.Metric, mode)
+    if components is None:
+        components = [{"TopkAcc": {"topk": sorted({1, min(5, config.Arch.class_num)})}}] if mode == "Eval" else []
+    combined = build_metrics(components)
     try:
         combined.check(config.Arch.class_num)
     except ConfigError as error:
@@ -101,7 +104,10 @@ def metrics(config: Config, mode: str) -> Any:
 def model(config: Config) -> paddle.nn.Layer:
     """Build the architecture with its initial weights, which depend on ``Global.seed`` alone."""
     paddle.seed(config.Global.seed)
-    return create_model(config.Arch.name, class_num=config.Arch.class_num, **config.Arch.arguments)
+    try:
+        return create_model(config.Arch.name, class_num=config.Arch.class_num, **config.Arch.arguments)
+    except ConfigError as error:
+        raise ConfigError(f"{config.where('Arch', 'name')}: Arch: {error}") from None
 
 
 def weights_path(config: Config) -> Optional[str]:
@@ -128,16 +134,25 @@ def load_required_weights(config: Config, net: paddle.nn.Layer, purpose: str) ->
             f"no weights to {purpose}: give -o Global.pretrained_model=PATH (for example "
             f"{Path(config.Global.output_dir) / 'best_model'})"
         )
-    load_initial_weights(config, net, path)
+    # Never without its head: one that was not trained would answer nonsense.
+    get_logger().info(_load(net, path, drop_mismatched_head=False))
     return path
 
 
-def load_initial_weights(config: Config, net: paddle.nn.Layer, path: str) -> None:
-    """Load weights, finishing an interrupted checkpoint first; what was left out is logged."""
-    prefix = checkpoint.strip_suffix(path)
-    checkpoint.commit.settle(prefix)
-    report = load_weights(net, path, drop_mismatched_head=config.Global.drop_mismatched_head)
-    get_logger().info("weights: %s: %s", path, report)
+def load_initial_weights(config: Config, net: paddle.nn.Layer, path: str) -> str:
+    """Load weights to train from; return what to log: what was loaded, and what left out."""
+    return _load(net, path, drop_mismatched_head=config.Global.drop_mismatched_head)
+
+
+def _load(net: paddle.nn.Layer, path: str, drop_mismatched_head: bool) -> str:
+    """Load weights, finishing an interrupted checkpoint first."""
+    checkpoint.commit.settle(checkpoint.strip_suffix(path))
+    try:
+        report = load_weights(net, path, drop_mismatched_head=drop_mismatched_head)
+    except WeightsError as error:  # the recipe's word for it
+        text = str(error).replace("drop_mismatched_head=True", "-o Global.drop_mismatched_head=true")
+        raise WeightsError(text) from None
+    return f"weights: {path}: {report}"
 
 
 def class_names(config: Config, weights: Optional[str] = None) -> Optional[List[str]]:
@@ -164,7 +179,8 @@ def training_class_names(config: Config, dataset: Dataset) -> Optional[List[str]
         return None
     if names is not None and len(names) != config.Arch.class_num:
         get_logger().warning(
-            "the data set names %d classes, Arch.class_num is %d: the checkpoints will not have class names",
+            "the data set has %d classes and Arch.class_num is %d: is one of image_root and class_num wrong? The "
+            "checkpoints will not have class names",
             *(len(names), config.Arch.class_num),
         )
         return None

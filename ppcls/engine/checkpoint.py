@@ -18,9 +18,11 @@ from ppcls.engine import commit
 from ppcls.engine.state import Best, TrainState
 from ppcls.errors import CheckpointError
 from ppcls.optimizer.state import load_optimizer_state, optimizer_state
+from ppcls.utils.logging import get_logger
 
 WEIGHTS, OPTIMIZER, STATES = ".pdparams", ".pdopt", commit.STATES
 _FORMAT = 1
+_KEYS = {"epoch", "batch", "step", "best", "sums", "history", "config", "layout", "journal_bytes", "files"}
 
 
 def strip_suffix(prefix: str) -> Path:
@@ -51,6 +53,7 @@ def save(state: TrainState, prefix: Path, config: Config, **position: Any) -> No
         "history": state.history,
         "class_names": state.class_names,
         "config": config.plain(),
+        "layout": state.layout,
         **position,
     }
     writers = {
@@ -64,10 +67,9 @@ def save(state: TrainState, prefix: Path, config: Config, **position: Any) -> No
 
 
 def _write_failed(prefix: Path, error: OSError) -> str:
-    kept = commit.named(prefix, STATES).is_file() or commit.named(prefix, ".commit").is_file()
     rest = (
         f"the checkpoint written there before is whole: make room, then resume with -o Global.checkpoints={prefix}"
-        if kept
+        if exists(prefix)
         else "there is no earlier checkpoint to resume from: make room, then start again"
     )
     return f"cannot write the checkpoint {prefix}: {error.strerror or error}; {rest}"
@@ -82,6 +84,11 @@ def alias(source: Path, target: Path) -> None:
         commit.write_set(target, writers, states)
     except OSError as error:
         raise CheckpointError(_write_failed(target, error)) from None
+
+
+def exists(prefix: Path) -> bool:
+    """Return whether there is a checkpoint at ``prefix``."""
+    return any(commit.named(prefix, suffix).is_file() for suffix in (STATES, commit.MARK))
 
 
 def read_states(prefix: Path) -> Dict[str, Any]:
@@ -103,7 +110,7 @@ def read_states(prefix: Path) -> Dict[str, Any]:
             f"{path}: damaged, or not written by ppcls ({error}); its weights may still be used as "
             f"Global.pretrained_model={prefix}"
         ) from None
-    if not isinstance(states, dict) or states.get("format") != _FORMAT:
+    if not isinstance(states, dict) or states.get("format") != _FORMAT or not states.keys() >= _KEYS:
         raise CheckpointError(f"{path}: format {_FORMAT} expected; its weights may still be used as pretrained_model")
     return states
 
@@ -112,26 +119,40 @@ def resume(state: TrainState, prefix: Path) -> Dict[str, Any]:
     """Bring a fresh state to where the checkpoint at ``prefix`` left off; return what else was saved.
 
     Raises:
-        CheckpointError, WeightsError: missing, damaged, or of another model; the state is not changed then.
+        CheckpointError, WeightsError: missing, damaged, of another model, or in the middle of an epoch that would be
+            cut into other batches now.
     """
     states = read_states(prefix)
+    layout = states["layout"]
+    changed = [key for key in layout if layout[key] != state.layout.get(key)]
+    if states["batch"] and changed:
+        text = "; ".join(f"{key} was {layout[key]} and is {state.layout.get(key)}" for key in changed)
+        raise CheckpointError(
+            f"{prefix} was saved inside epoch {states['epoch'] + 1}, which has other batches now ({text}); undo that, "
+            f"or resume from an epoch_N checkpoint"
+        )
     for suffix, digest in states["files"].items():
         path = commit.named(prefix, suffix)
         if not path.is_file() or commit.sha256(path) != digest:
             raise CheckpointError(f"{path}: {'damaged' if path.is_file() else 'missing'}; resume from another one")
-    load_weights(state.model, commit.named(prefix, WEIGHTS))
+    load_weights(state.model, commit.named(prefix, WEIGHTS), adapt=False)
     load_optimizer_state(state.optimizer, state.model, restricted_load(commit.named(prefix, OPTIMIZER)))
-    state.best = Best(**states["best"])
+    if states["best"]["metric"] == state.best.metric:
+        state.best = Best(**states["best"])
+    else:
+        before, now = states["best"]["metric"], state.best.metric
+        get_logger().warning("the best model was chosen by %s, and is chosen by %s from now on", before, now)
     state.epoch, state.batch, state.step = states["epoch"], states["batch"], states["step"]
     state.sums, state.history = states["sums"], states["history"]
     return states
 
 
 def class_names(prefix: Path) -> Optional[list]:
-    """Return the class names saved beside weights, None where there are none."""
-    if not (commit.named(prefix, STATES).is_file() or commit.named(prefix, ".commit").is_file()):
+    """Return the class names saved beside weights, None where there are none (or PaddleClas wrote the file)."""
+    try:
+        return read_states(prefix).get("class_names")
+    except CheckpointError:
         return None
-    return read_states(prefix).get("class_names")
 
 
 def remove_old(folder: Path, keep: Optional[int]) -> None:

@@ -11,10 +11,12 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any, Callable, Dict, Mapping
+from typing import Any, Callable, Mapping
+
+from ppcls.errors import CheckpointError, MachineError
 
 STATES = ".pdstates"
-_MARK = ".commit"
+MARK = ".commit"
 
 
 def named(prefix: Path, suffix: str) -> Path:
@@ -33,27 +35,42 @@ def write_set(prefix: Path, writers: Mapping[str, Callable[[Path], Any]], states
         OSError: nothing was replaced.
     """
     settle(prefix)
-    digests: Dict[str, str] = {}
-    for suffix, write in writers.items():
-        temporary = named(prefix, suffix + ".tmp")
-        temporary.unlink(missing_ok=True)  # it may be a link left by an interrupted alias
-        write(temporary)
-        _force_to_disk(temporary)
-        digests[suffix] = sha256(temporary)
-    mark = named(prefix, _MARK + ".tmp")
-    mark.write_text(json.dumps({**states, "files": digests}, indent=1), encoding="utf-8")
-    _force_to_disk(mark)
-    mark.replace(named(prefix, _MARK))
+    mark = named(prefix, MARK + ".tmp")
+    try:
+        digests = {suffix: _write(named(prefix, suffix + ".tmp"), write) for suffix, write in writers.items()}
+        mark.write_text(json.dumps({**states, "files": digests}, indent=1), encoding="utf-8")
+        _force_to_disk(mark)
+    except OSError:
+        for suffix in (*writers, MARK):  # they may fill the disk
+            named(prefix, suffix + ".tmp").unlink(missing_ok=True)
+        raise
+    mark.replace(named(prefix, MARK))
     _force_to_disk(prefix.parent)
     settle(prefix)
 
 
+def _write(path: Path, write: Callable[[Path], Any]) -> str:
+    """Write one file to disk and return its digest."""
+    path.unlink(missing_ok=True)  # it may be a link left by an interrupted alias
+    write(path)
+    _force_to_disk(path)
+    return sha256(path)
+
+
 def settle(prefix: Path) -> None:
-    """Finish a replacement that was interrupted after its commit; without one, do nothing."""
-    mark = named(prefix, _MARK)
+    """Finish a replacement that was interrupted after its commit; without one, do nothing.
+
+    Raises:
+        CheckpointError: the commit itself is damaged.
+    """
+    mark = named(prefix, MARK)
     if not mark.is_file():
         return
-    for suffix in json.loads(mark.read_text(encoding="utf-8"))["files"]:
+    try:
+        suffixes = list(json.loads(mark.read_text(encoding="utf-8"))["files"])
+    except (ValueError, KeyError, TypeError):
+        raise CheckpointError(f"{mark}: damaged; delete it, and resume from another checkpoint") from None
+    for suffix in suffixes:
         temporary = named(prefix, suffix + ".tmp")
         if temporary.exists():
             temporary.replace(named(prefix, suffix))
@@ -82,11 +99,19 @@ def sha256(path: Path) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace one text file in a single step."""
+    """Replace one text file in a single step.
+
+    Raises:
+        MachineError: it could not be written.
+    """
     temporary = named(path, ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    _force_to_disk(temporary)
-    temporary.replace(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        _force_to_disk(temporary)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise MachineError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _force_to_disk(path: Path) -> None:

@@ -13,12 +13,14 @@ import paddle
 
 import ppcls
 from ppcls.config.schema import Config
+from ppcls.data import build_dataset
 from ppcls.data.transforms import build_transforms
 from ppcls.deploy import Predictor, description
 from ppcls.deploy.inputs import Source, collect
 from ppcls.engine import build, commit
+from ppcls.engine import folder as folders
 from ppcls.engine.inference import runner, transform_ops
-from ppcls.errors import DataError, ExportError
+from ppcls.errors import ConfigError, DataError, ExportError
 from ppcls.utils.logging import get_logger
 
 _STEM = "inference"
@@ -56,8 +58,8 @@ def export(config: Config) -> Dict[str, Any]:
     model = build.model(config)
     weights = build.load_required_weights(config, model, "export")
     model.eval()
-    target = Path(config.Global.save_inference_dir).expanduser()
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target = Path(config.Global.save_inference_dir).expanduser().resolve()
+    folders.prepare(target.parent, "Global.save_inference_dir")
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
         folder = Path(temporary) / "export"
         files = _save(model, config, folder)
@@ -76,7 +78,12 @@ def _save(model: paddle.nn.Layer, config: Config, folder: Path) -> Dict[str, str
     layer = _WithSoftmax(model)
     layer.eval()
     static = paddle.jit.to_static(layer, input_spec=spec, full_graph=True)
-    paddle.jit.save(static, str(folder / _STEM))
+    try:
+        paddle.jit.save(static, str(folder / _STEM))
+    except (OSError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[-1]
+        target = config.Global.save_inference_dir
+        raise ExportError(f"{target}: cannot be written (is the disk full?): {reason}") from error
     return {file.name: commit.sha256(file) for file in sorted(folder.iterdir()) if not file.name.endswith(".info")}
 
 
@@ -113,13 +120,12 @@ def _compare(config: Config, model: paddle.nn.Layer, folder: Path, transforms: A
     """
     images = _images(config, transforms)
     predictor = Predictor(folder)
-    run = runner(model)
+    expected = runner(model)(images)
+    if not np.isfinite(expected).all():
+        raise ExportError("the model's own answers are not finite: its weights are damaged; nothing was exported")
     difference = 0.0
-    for image in images:  # one by one: they may differ in size
-        expected, answer = run(image[None]), predictor.run(image[None])
-        if not np.isfinite(expected).all():
-            raise ExportError("the model's own answers are not finite: its weights are damaged; nothing was exported")
-        difference = max(difference, float(np.abs(answer - expected).max()))
+    for count in (1, len(images)):  # the batch size of the exported model is free
+        difference = max(difference, float(np.abs(predictor.run(images[:count]) - expected[:count]).max()))
     if not difference <= TOLERANCE:
         raise ExportError(
             f"the exported model differs from the trained one by {difference:.3g} (allowed: {TOLERANCE:g}); nothing "
@@ -128,28 +134,50 @@ def _compare(config: Config, model: paddle.nn.Layer, folder: Path, transforms: A
     return len(images), difference
 
 
-def _images(config: Config, transforms: Any) -> List[np.ndarray]:
-    """Return preprocessed images: those of ``Infer.infer_imgs``, else of the evaluation set, else noise (said so)."""
+def _images(config: Config, transforms: Any) -> np.ndarray:
+    """Return preprocessed images [B, C, H, W] of ``Infer.infer_imgs`` or the evaluation set, else noise (said so).
+
+    Raises:
+        ConfigError: they have another size than the exported model will take.
+    """
     rng = np.random.default_rng(0)
-    sources: List[Source] = []
-    if config.Infer.infer_imgs:
-        sources = collect(config.Infer.infer_imgs)[:_IMAGES]
-    elif config.DataLoader.Eval is not None:
-        sources = _evaluation_images(config)
-    if sources:
-        return [transforms(source.read(), rng) for source in sources]
+    shape = tuple(config.Global.image_shape)
+    images = []
+    for source in _sources(config):
+        image = transforms(source.read(), rng)
+        if image.shape != shape:
+            raise ConfigError(
+                f"{source.name}: the transforms make an image of {list(image.shape)}, but the exported model takes "
+                f"Global.image_shape={list(shape)}; change one of them"
+            )
+        images.append(image)
+    if images:
+        return np.stack(images)
     get_logger().warning("no real images at hand: the export is compared on noise. Better: -o Infer.infer_imgs=FOLDER")
-    return list(rng.standard_normal((_IMAGES, *config.Global.image_shape), dtype=np.float32))
+    return rng.standard_normal((_IMAGES, *shape), dtype=np.float32)
+
+
+def _sources(config: Config) -> List[Source]:
+    """Return some images: an export must also work where the data are not."""
+    for find in (_named_images, _evaluation_images):
+        try:
+            sources = find(config)
+        except DataError as error:
+            get_logger().warning("not compared on these images: %s", error)
+            continue
+        if sources:
+            return sources
+    return []
+
+
+def _named_images(config: Config) -> List[Source]:
+    return collect(config.Infer.infer_imgs)[:_IMAGES] if config.Infer.infer_imgs else []
 
 
 def _evaluation_images(config: Config) -> List[Source]:
-    from ppcls.data import build_dataset
-
-    try:
-        dataset = build_dataset(build.split(config, "Eval").dataset.model_dump())
-    except DataError as error:
-        get_logger().warning("the evaluation data cannot be read: %s", error)
+    if config.DataLoader.Eval is None:
         return []
+    dataset = build_dataset(config.DataLoader.Eval.dataset.model_dump(), train=False)
     chosen = np.linspace(0, len(dataset) - 1, min(_IMAGES, len(dataset))).astype(int)
     return [Source(dataset.describe(int(index)), dataset.read(int(index))) for index in chosen]
 

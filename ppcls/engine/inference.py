@@ -14,6 +14,7 @@ from ppcls.deploy import inputs, pipeline
 from ppcls.deploy.inputs import Source
 from ppcls.deploy.postprocess import Topk, softmax
 from ppcls.engine import build, journal
+from ppcls.engine import folder as folders
 from ppcls.errors import ConfigError
 from ppcls.utils.logging import get_logger
 
@@ -34,14 +35,14 @@ def infer(config: Config) -> List[Dict[str, Any]]:
     model = build.model(config)
     weights = build.load_required_weights(config, model, "predict with")
     postprocess = Topk(config.Infer.PostProcess.topk, build.class_names(config, weights=weights))
+    target = Path(config.Infer.save_dir or config.Global.output_dir).expanduser()
+    folders.prepare(target, "Infer.save_dir" if config.Infer.save_dir else "Global.output_dir")
     shown = journal.progress(sources, "inference", len(sources))
     answers = list(pipeline.predict(shown, transforms, runner(model), postprocess, config.Infer.batch_size))
     for answer in answers:
         if "error" in answer:
             get_logger().error("%s: %s", answer["file_name"], answer["error"])
-    journal.write_json(
-        Path(config.Infer.save_dir or config.Global.output_dir).expanduser() / "predictions.json", answers
-    )
+    journal.write_json(target / "predictions.json", answers)
     return answers
 
 
@@ -72,7 +73,16 @@ def runner(model: paddle.nn.Layer) -> Any:
 def _sources(config: Config) -> List[Source]:
     images, listed = config.Infer.infer_imgs, config.Infer.infer_list
     if listed:
-        return inputs.read_list(Path(listed).expanduser(), Path(images).expanduser() if images else Path())
+        return inputs.read_list(Path(listed).expanduser(), _list_roots(config))
     if not images:
         raise ConfigError("nothing to predict: give -o Infer.infer_imgs=IMAGE_OR_FOLDER (or Infer.infer_list=FILE)")
     return inputs.collect(images)
+
+
+def _list_roots(config: Config) -> List[Path]:
+    """Return the folders to which the paths of ``Infer.infer_list`` may be relative, the likeliest first."""
+    roots = [config.Infer.infer_imgs]
+    if config.DataLoader.Eval is not None:
+        roots.append(config.DataLoader.Eval.dataset.arguments.get("image_root"))
+    found = [Path(root).expanduser() for root in roots if root]
+    return [*found, Path(config.Infer.infer_list or "").expanduser().parent, Path()]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, TypeVar
 from tqdm import tqdm
 
 from ppcls.engine import commit
+from ppcls.errors import MachineError
 from ppcls.utils.logging import get_logger
 
 T = TypeVar("T")
@@ -79,9 +82,14 @@ class Journal:
 
     def write(self, kind: str, step: int, epoch: int, values: Mapping[str, float]) -> Dict[str, Any]:
         """Add one record: a line of the file, a point of each curve."""
-        record = {"kind": kind, "step": step, "epoch": epoch, **values}
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
+        # JSON has no NaN.
+        finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        record = {"kind": kind, "step": step, "epoch": epoch, **finite}
+        try:
+            self._file.write(json.dumps(record) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise MachineError(f"{self._file.name} cannot be written: {error.strerror}") from None
         if self._curves is not None:
             for name, value in values.items():
                 self._curves.add_scalar(tag=f"{kind}/{name}", step=step, value=value)
@@ -93,7 +101,8 @@ class Journal:
 
     def close(self) -> None:
         """Close the files."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # what could not be written was reported when it was
+            self._file.close()
         if self._curves is not None:
             self._curves.close()
 

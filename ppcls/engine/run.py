@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Iterator, Optional
@@ -14,15 +13,18 @@ from ppcls.config.schema import Config
 from ppcls.config.show import to_yaml
 from ppcls.data.loader import DataLoader
 from ppcls.engine import build, checkpoint, commit
+from ppcls.engine import folder as folders
 from ppcls.engine.interrupt import StopRequest
 from ppcls.engine.journal import Clock, Journal
 from ppcls.engine.saver import Saver, SkippedImages, Waiting
 from ppcls.engine.state import Best, TrainState
-from ppcls.errors import ConfigError, MachineError
+from ppcls.errors import ConfigError, DataError
 from ppcls.loss import build_loss
 from ppcls.metric import build_metrics
 from ppcls.optimizer import build_optimizer, build_schedule
-from ppcls.utils import environment, logging
+from ppcls.optimizer.decay import decay_report
+from ppcls.optimizer.schedule import Schedule
+from ppcls.utils import distributed, environment, logging
 
 
 @dataclass
@@ -65,17 +67,20 @@ def open_run(config: Config) -> Iterator[Run]:
     _check_recipe(config)
     build.set_device(config.Global.device)
     folder = Path(config.Global.output_dir).expanduser()
-    prepare_folder(folder)
+    folders.prepare(folder)
     with contextlib.ExitStack() as stack:
         train_loader = stack.enter_context(build.loader(config, "Train"))
         eval_loader = stack.enter_context(build.loader(config, "Eval")) if config.Global.eval_during_train else None
-        updates = -(-len(train_loader) // config.Global.update_freq)
-        assert config.Optimizer is not None and config.Global.epochs is not None
-        lr = {"name": config.Optimizer.lr.name, **config.Optimizer.lr.arguments}
-        schedule = build_schedule(lr, epochs=config.Global.epochs, steps_per_epoch=updates)
+        _check_classes(train_loader, eval_loader)
+        schedule = _schedule(config, updates=-(-len(train_loader) // config.Global.update_freq))
         state = _initial_state(config, schedule.lr_at(0), train_loader)
-        _check_space(folder, state.model)
-        kept = _start(config, state, folder)
+        folders.check_space(folder, state.model)
+        saver = Saver(folder, config)
+        kept = None
+        if config.Global.checkpoints:
+            kept = _resume(config, state, saver)
+        else:
+            _start(config, state, folder)
         yield Run(
             config=config,
             state=state,
@@ -84,7 +89,7 @@ def open_run(config: Config) -> Iterator[Run]:
             lr_at=schedule.lr_at,
             criterion=build_loss(config.Loss.Train),
             metrics=build_metrics(config.Metric.Train or []),
-            saver=Saver(folder, config),
+            saver=saver,
             journal=stack.enter_context(contextlib.closing(Journal(folder, kept, config.Global.use_visualdl))),
             skipped=SkippedImages(folder),
             stop=stack.enter_context(StopRequest()),
@@ -104,65 +109,106 @@ def _check_recipe(config: Config) -> None:
         build.metrics(config, mode)
 
 
-def prepare_folder(folder: Path) -> None:
-    """Make the output folder and prove that files can be written there.
+def _check_classes(train_loader: DataLoader, eval_loader: Optional[DataLoader]) -> None:
+    """Refuse to train on one numbering of the classes and to evaluate on another.
 
     Raises:
-        MachineError: they cannot.
+        DataError: the two data sets name their classes differently.
     """
-    probe = folder / ".writable"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"x")
-        probe.unlink()
-    except OSError as error:
-        raise MachineError(
-            f"Global.output_dir={folder}: cannot be written to: {error.strerror}; choose another with "
-            f"-o Global.output_dir=..."
-        ) from None
-
-
-def _check_space(folder: Path, model: paddle.nn.Layer) -> None:
-    """Refuse to start where even two checkpoints (weights and at most two moments each) do not fit."""
-    weights = sum(int(p.size) * p.element_size() for p in model.state_dict().values())
-    needed, free = 2 * 3 * weights, shutil.disk_usage(folder).free
-    if free < needed:
-        raise MachineError(
-            f"Global.output_dir={folder}: {free / 1e6:.0f} MB free, a run needs {needed / 1e6:.0f} MB; make room, or "
-            f"choose another with -o Global.output_dir=..."
-        )
-
-
-def _initial_state(config: Config, learning_rate: float, loader: DataLoader) -> TrainState:
-    assert config.Optimizer is not None
-    model = build.model(config)
-    arguments = {"name": config.Optimizer.name, **config.Optimizer.arguments}
-    optimizer = build_optimizer(arguments, model, learning_rate=learning_rate)
-    names = build.training_class_names(config, loader.dataset)
-    return TrainState(
-        model=model, optimizer=optimizer, best=Best(build.metrics(config, "Eval").names[0]), class_names=names
+    ours = train_loader.dataset.class_names
+    theirs = eval_loader.dataset.class_names if eval_loader is not None else None
+    if ours is None or theirs is None or ours == theirs:
+        return
+    differing = next((i for i, pair in enumerate(zip(ours, theirs)) if pair[0] != pair[1]), min(len(ours), len(theirs)))
+    names = [repr(names[differing]) if differing < len(names) else "missing" for names in (ours, theirs)]
+    raise DataError(
+        f"DataLoader.Train and DataLoader.Eval number their classes differently: class {differing} is {names[0]} in "
+        f"training ({len(ours)} classes) and {names[1]} in evaluation ({len(theirs)} classes)"
     )
 
 
-def _start(config: Config, state: TrainState, folder: Path) -> Optional[int]:
-    """Bring the state to where the run starts; return how much of ``metrics.jsonl`` to keep."""
-    logging.setup(folder / "train.log")
+def _schedule(config: Config, updates: int) -> Schedule:
+    """Build the learning-rate schedule; a warm-up longer than the run ends with it, as users of short trials expect."""
+    assert config.Optimizer is not None and config.Global.epochs is not None
+    epochs = config.Global.epochs
+    arguments = {"name": config.Optimizer.lr.name, **config.Optimizer.lr.arguments}
+    if arguments.get("warmup_epoch", 0) > epochs:
+        logging.get_logger().warning(
+            "Optimizer.lr.warmup_epoch is %g, but Global.epochs is %d: warming up for all of them",
+            *(arguments["warmup_epoch"], epochs),
+        )
+        arguments["warmup_epoch"] = epochs
+    return build_schedule(arguments, epochs=epochs, steps_per_epoch=updates)
+
+
+def _initial_state(config: Config, learning_rate: float, loader: DataLoader) -> TrainState:
+    assert config.Optimizer is not None and config.DataLoader.Train is not None
+    model = build.model(config)
+    arguments = {"name": config.Optimizer.name, **config.Optimizer.arguments}
+    return TrainState(
+        model=model,
+        optimizer=build_optimizer(arguments, model, learning_rate=learning_rate),
+        best=Best(build.metrics(config, "Eval").names[0]),
+        layout={
+            "images": len(loader.dataset),
+            "sampler": config.DataLoader.Train.sampler.model_dump(),
+            "update_freq": config.Global.update_freq,
+            "seed": config.Global.seed,
+        },
+        class_names=build.training_class_names(config, loader.dataset),
+    )
+
+
+def _start(config: Config, state: TrainState, folder: Path) -> None:
+    """Bring the state to where a new run starts."""
+    weights = build.weights_path(config)
+    # Before anything is moved: they may lie in this folder, or not fit.
+    loaded = build.load_initial_weights(config, state.model, weights) if weights is not None else ""
+    folders.set_aside(folder)
+    _open_log(config, state, folder)
+    if loaded:
+        logging.get_logger().info(loaded)
+
+
+def _resume(config: Config, state: TrainState, saver: Saver) -> Optional[int]:
+    """Bring the state to where a checkpoint left off; return how much of ``metrics.jsonl`` to keep."""
+    prefix = checkpoint.strip_suffix(config.Global.checkpoints or "")
+    saved = checkpoint.resume(state, prefix)
+    same_folder = prefix.parent.resolve() == saver.folder.resolve()
+    if not same_folder:
+        folders.set_aside(saver.folder)
+    _open_log(config, state, saver.folder)
+    _log_differences(saved["config"], config.plain())
+    log = logging.get_logger()
+    log.info("resuming from %s: epoch %d, batch %d, update %d", prefix, state.epoch + 1, state.batch, state.step)
+    if same_folder and prefix.name == "latest" and state.epoch and not state.batch:
+        saver.finish_epoch(state)
+    return int(saved["journal_bytes"]) if same_folder else None
+
+
+def _open_log(config: Config, state: TrainState, folder: Path) -> None:
+    spoken = str(distributed.rank()) in config.Global.log_ranks.replace(" ", "").split(",")
+    logging.setup(folder / "train.log", console=spoken)
     log = logging.get_logger()
     log.info("%s; device: %s; paddle %s", environment.describe(), paddle.get_device(), paddle.__version__)
-    commit.write_text(folder / "config.yaml", to_yaml(config))
+    # Without the position: trained again, the recipe starts from the beginning.
+    start = config.model_copy(update={"Global": config.Global.model_copy(update={"checkpoints": None})})
+    commit.write_text(folder / "config.yaml", to_yaml(start))
     trainable = sum(int(p.size) for p in state.model.parameters() if not p.stop_gradient)
     log.info("%s: %s trainable parameters, %d classes", config.Arch.name, f"{trainable:,}", config.Arch.class_num)
-    if config.Global.checkpoints:
-        prefix = checkpoint.strip_suffix(config.Global.checkpoints)
-        saved = checkpoint.resume(state, prefix)
-        _log_differences(saved["config"], config.plain())
-        log.info("resuming from %s: epoch %d, batch %d, update %d", prefix, state.epoch + 1, state.batch, state.step)
-        same_folder = prefix.parent.resolve() == folder.resolve()
-        return int(saved["journal_bytes"]) if same_folder else None
-    path = build.weights_path(config)
-    if path is not None:
-        build.load_initial_weights(config, state.model, path)
-    return None
+    _log_decay(config, state.model)
+
+
+def _log_decay(config: Config, model: paddle.nn.Layer) -> None:
+    """Say which parameters decay, and which names of the recipe mean none."""
+    assert config.Optimizer is not None
+    arguments = config.Optimizer.arguments
+    spared_names = arguments.get("no_weight_decay_name")
+    decayed, spared = decay_report(model, spared_names, arguments.get("one_dim_param_no_weight_decay", False))
+    logging.get_logger().info("weight decay on %d parameters, none on %d", len(decayed), len(spared))
+    for part in (spared_names or "").split():
+        if not any(part in name for name in (*decayed, *spared)):
+            logging.get_logger().warning("Optimizer.no_weight_decay_name: no parameter has %r in its name", part)
 
 
 def _log_differences(before: Any, now: Any, path: str = "") -> None:

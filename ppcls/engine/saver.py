@@ -43,11 +43,18 @@ class Saver:
         if minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes:
             self.save_latest(state, journal_bytes)
 
-    def save_epoch(self, state: TrainState, journal_bytes: int, is_best: bool) -> None:
+    def save_epoch(self, state: TrainState, journal_bytes: int) -> None:
         """Write what the end of an epoch calls for; the weights go to disk once."""
-        latest = self.save_latest(state, journal_bytes)
-        settings = self.config.Global
-        if is_best:
+        self.save_latest(state, journal_bytes)
+        self.finish_epoch(state)
+
+    def finish_epoch(self, state: TrainState) -> None:
+        """Make ``best_model`` and ``epoch_N`` of a ``latest`` that holds the end of an epoch.
+
+        A run that was killed between the two does it when it is resumed.
+        """
+        latest, settings = self.prefix("latest"), self.config.Global
+        if state.best.epoch == state.epoch:
             checkpoint.alias(latest, self.prefix("best_model"))
         if settings.save_interval and state.epoch % settings.save_interval == 0:
             checkpoint.alias(latest, self.prefix(f"epoch_{state.epoch}"))
@@ -56,8 +63,7 @@ class Saver:
     def resume_hint(self) -> str:
         """Return the end of a message about a run that stopped by itself."""
         latest = self.prefix("latest")
-        saved = checkpoint.commit.named(latest, checkpoint.STATES).is_file()
-        return f"; resume before it with -o Global.checkpoints={latest}" if saved else ""
+        return f"; resume before it with -o Global.checkpoints={latest}" if checkpoint.exists(latest) else ""
 
 
 class SkippedImages:

@@ -32,6 +32,7 @@ class TrainState:
         epoch: the epoch in progress, from 0; equal to ``Global.epochs`` when all are done.
         batch: batches of it already used.
         step: updates of the weights so far.
+        layout: what an epoch's batches depend on; a position inside an epoch means nothing when it differs.
         sums: what the log averages over the epoch: losses and metric counts.
         history: one record an evaluation.
     """
@@ -39,6 +40,7 @@ class TrainState:
     model: paddle.nn.Layer
     optimizer: paddle.optimizer.Optimizer
     best: Best
+    layout: Dict[str, Any]
     epoch: int = 0
     batch: int = 0
     step: int = 0

@@ -9,10 +9,10 @@ import paddle
 
 from ppcls.config.schema import Config
 from ppcls.data.loader import Batch
-from ppcls.engine import build, evaluation, journal
+from ppcls.engine import build, checkpoint, evaluation, journal
 from ppcls.engine.interrupt import InterruptedRunError
 from ppcls.engine.run import Run, open_run
-from ppcls.errors import TrainingError
+from ppcls.errors import DataError, TrainingError
 from ppcls.loss import build_loss
 from ppcls.utils.logging import get_logger
 
@@ -29,9 +29,12 @@ def train(config: Config) -> Dict[str, float]:
         InterruptedRunError: asked to stop; the run was saved.
     """
     with open_run(config) as run:
-        while run.state.epoch < run.epochs:
-            _train_epoch(run)
-            _finish_epoch(run)
+        try:
+            while run.state.epoch < run.epochs:
+                _train_epoch(run)
+                _finish_epoch(run)
+        except DataError as error:
+            raise DataError(f"{error}{_save_for_repair(run)}") from None
         return _result(run)
 
 
@@ -50,8 +53,7 @@ def _train_epoch(run: Run) -> None:
         run.clock.add(len(batch.labels), run.waiting.seconds)
         if (state.batch - 1) % run.config.Global.print_batch_step == 0:
             _log_batch(run)
-        at_update = state.batch % run.config.Global.update_freq == 0 or state.batch == total
-        if at_update:
+        if _at_update(run):
             _save_if_asked(run)
 
 
@@ -67,11 +69,16 @@ def _train_batch(run: Run, batch: Batch) -> None:
     group = min(frequency, total - state.batch // frequency * frequency)  # the epoch's last group may be smaller
     (losses["loss"] / group if group > 1 else losses["loss"]).backward()
     state.batch += 1
-    if state.batch % frequency == 0 or state.batch == total:
+    if _at_update(run):
         state.optimizer.step()
         state.optimizer.clear_grad()
         state.step += 1
     _count(run, batch, logits, losses)
+
+
+def _at_update(run: Run) -> bool:
+    """Return whether the batches used so far are whole accumulation groups: gradients are not saved."""
+    return run.state.batch % run.config.Global.update_freq == 0 or run.state.batch == run.batches
 
 
 def _batch_seed(seed: int, epoch: int, batch: int) -> int:
@@ -129,13 +136,14 @@ def _finish_epoch(run: Run) -> None:
     run.skipped.report(epoch)
     last = epoch == run.epochs
     due = epoch % settings.eval_interval == 0 and epoch >= settings.start_eval_epoch
-    is_best = run.eval_loader is not None and (due or last) and _evaluate(run, epoch)
+    if run.eval_loader is not None and (due or last):
+        _evaluate(run, epoch)
     state.epoch, state.batch, state.sums = epoch, 0, {}
-    run.saver.save_epoch(state, run.journal.position(), is_best)
+    run.saver.save_epoch(state, run.journal.position())
 
 
-def _evaluate(run: Run, epoch: int) -> bool:
-    """Evaluate, and return whether this is the best model so far."""
+def _evaluate(run: Run, epoch: int) -> None:
+    """Evaluate, and note it if this is the best model so far."""
     state, config = run.state, run.config
     assert run.eval_loader is not None
     metrics = build.metrics(config, "Eval")
@@ -145,11 +153,9 @@ def _evaluate(run: Run, epoch: int) -> bool:
     get_logger().info("[Eval][Epoch %d][Avg]%s", epoch, journal.values_text(values))
     state.history.append(run.journal.write("eval", state.step, epoch, values))
     value = values[state.best.metric]
-    is_best = state.best.beaten_by(value)
-    if is_best:
+    if state.best.beaten_by(value):
         state.best.value, state.best.epoch = value, epoch
     get_logger().info("[Eval][Epoch %d][best metric: %.5f]", epoch, state.best.value or 0.0)
-    return is_best
 
 
 def _save_if_asked(run: Run) -> None:
@@ -165,13 +171,20 @@ def _save_if_asked(run: Run) -> None:
     )
 
 
+def _save_for_repair(run: Run) -> str:
+    """Save the run that broken data ended, where that can be done; return the end of the message."""
+    if not run.state.step or not _at_update(run):
+        return run.saver.resume_hint()
+    prefix = run.saver.save_latest(run.state, run.journal.position())
+    return f"\nThe run up to there is saved: repair the data and continue with -o Global.checkpoints={prefix}"
+
+
 def _result(run: Run) -> Dict[str, float]:
     best = run.state.best
     if best.value is None:
         get_logger().info("training is done; nothing was evaluated. Weights: %s", run.saver.prefix("latest"))
         return {"epoch": run.state.epoch}
-    get_logger().info(
-        "training is done; best %s %.5f at epoch %d: %s",
-        *(best.metric, best.value, best.epoch, run.saver.prefix("best_model")),
-    )
+    best_model = run.saver.prefix("best_model")
+    where = best_model if checkpoint.exists(best_model) else "in the folder of the run that was resumed"
+    get_logger().info("training is done; best %s %.5f at epoch %d: %s", best.metric, best.value, best.epoch, where)
     return {best.metric: best.value, "epoch": best.epoch}

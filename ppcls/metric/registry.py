@@ -2,4 +2,4 @@
 
 from ppcls.config.registry import Registry
 
-METRICS = Registry("metric")
+METRICS = Registry("metric", trial=dict)

@@ -14,7 +14,11 @@ from ppcls.config.registry import Registry
 from ppcls.errors import ConfigError
 from ppcls.optimizer.decay import decay_report, regularizer_of, require_coefficient, set_regularizer, trainable
 
-OPTIMIZERS = Registry("optimizer")
+OPTIMIZERS = Registry(
+    "optimizer",
+    trial=lambda: {"model": nn.Linear(1, 1), "learning_rate": 0.1},
+    planned=("RMSProp", "Lamb", "Lion", "NAdam", "AdamWDL"),
+)
 _PROVIDED = ("model", "learning_rate")
 
 

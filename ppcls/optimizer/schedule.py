@@ -13,7 +13,11 @@ from typing import Any, Mapping, Sequence
 from ppcls.config.registry import Registry
 from ppcls.errors import ConfigError
 
-SCHEDULES = Registry("learning-rate schedule")
+SCHEDULES = Registry(
+    "learning-rate schedule",
+    trial=lambda: {"epochs": 10**9, "steps_per_epoch": 1},
+    planned=("OneCycleLR", "ReduceOnPlateau", "Cyclic", "Polynomial"),
+)
 _PROVIDED = ("epochs", "steps_per_epoch")
 
 

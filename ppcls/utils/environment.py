@@ -9,26 +9,32 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Dict, List, Optional
 
 from ppcls.utils import distributed
 
 THREADS = "OMP_NUM_THREADS"
 MKL_PATH = "MKL_DEBUG_CPU_TYPE"
+_TOO_LATE = "paddle was imported before ppcls: not chosen here"
+_prepared: List[bool] = []
 _chosen: Dict[str, str] = {}
 
 
 def prepare() -> None:
-    """Set the thread count and, on AMD processors, MKL's code path, where the user has not set them.
+    """Set the thread count and, on AMD processors, MKL's code path, where the user has not set them; once.
 
     Paddle reads both when it is imported, and uses one thread unless told otherwise. On AMD processors the bundled
     MKL falls back to a slow path although the faster instructions are there; measured 2.5 to 4.3 times on matmul.
     """
+    if _prepared:
+        return
+    _prepared.append(True)
     for key, value in {THREADS: str(_threads()), MKL_PATH: _mkl_path()}.items():
-        if value is not None and key not in os.environ:
-            if "paddle" in sys.modules:
-                _chosen[key] = "not set: paddle was imported first"
-                continue
+        if value is None:
+            continue
+        if "paddle" in sys.modules:  # which read them, and sets one thread for everybody
+            _chosen[key] = _TOO_LATE
+        elif key not in os.environ:
             os.environ[key] = _chosen[key] = value
     os.environ.setdefault("GLOG_minloglevel", "2")  # Paddle's C++ chatter; errors still show
 
@@ -55,8 +61,8 @@ def describe() -> str:
     for key, name in ((THREADS, "CPU threads"), (MKL_PATH, "MKL code path")):
         value = os.environ.get(key)
         source = f"set by the user with {key}" if key not in _chosen else f"chosen here, override with {key}"
-        if value is None and key in _chosen:
-            parts.append(f"{name} {_chosen[key]}")
+        if _chosen.get(key) == _TOO_LATE:
+            parts.append(f"{name}: {value or 'default'} ({_TOO_LATE})")
         else:
             parts.append(f"{name}: {value} ({source})" if value is not None else f"{name}: default")
     return ", ".join(parts)

@@ -21,6 +21,16 @@ class _Console(logging.Handler):
             print(text, file=sys.stderr, flush=True)
 
 
+class _File(logging.FileHandler):
+    """Says once that it cannot write, instead of a traceback for every line."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the base class's name
+        error = sys.exc_info()[1]
+        self.close()
+        get_logger().removeHandler(self)
+        get_logger().error("%s cannot be written (%s): logging to it ends", self.baseFilename, error)
+
+
 def get_logger() -> logging.Logger:
     """Return the package's logger; as a library it stays silent below warnings until ``setup`` is called."""
     return logging.getLogger("ppcls")
@@ -39,7 +49,7 @@ def setup(file: Optional[Path] = None, console: bool = True) -> None:
     logger.propagate = False
     handlers: list = [_Console()] if console else []
     if file is not None:
-        handlers.append(logging.FileHandler(file, encoding="utf-8"))
+        handlers.append(_File(file, encoding="utf-8"))
     for handler in handlers or [logging.NullHandler()]:
         handler.setFormatter(_FORMAT)
         logger.addHandler(handler)

@@ -6,7 +6,7 @@ import numpy as np
 import paddle
 import pytest
 
-from ppcls.arch.layers import activation, batch_norm2d, conv2d, linear
+from ppcls.arch.layers import activation, batch_norm2d, conv2d, linear, truncated_normal_
 from ppcls.errors import ConfigError
 
 
@@ -50,3 +50,15 @@ def test_activations():
     np.testing.assert_array_equal(activation("relu")(x).numpy(), [0, 2])
     with pytest.raises(ConfigError, match="unknown activation 'swish'"):
         activation("swish")
+
+
+def test_truncated_normal():
+    """The same in paddle 2 and 3, whose own initialisers differ."""
+    paddle.seed(2)
+    layer = linear(300, 400)
+    truncated_normal_(layer.weight, std=0.02)
+    values = layer.weight.numpy().ravel()
+    sigma = 0.02 / 0.8796
+    assert 1.99 * sigma < np.abs(values).max() < 2.001 * sigma
+    assert values.std() == pytest.approx(0.02, rel=5 / math.sqrt(2 * values.size))
+    assert abs(values.mean()) < 5 * 0.02 / math.sqrt(values.size)

@@ -18,6 +18,12 @@ def images(name, batch=1, channels=3, seed=0):
     return paddle.to_tensor(np.random.RandomState(seed).randn(batch, channels, size, size).astype("float32"))
 
 
+def with_random_head(model):
+    """Return the model; a head that starts from zeros would hide what the trunk computes."""
+    model.head.weight.set_value(paddle.randn(model.head.weight.shape))
+    return model
+
+
 @pytest.fixture(scope="module", params=list_models())
 def built(request):
     """Return a variant's name, the model, and the multiply-adds of one forward pass with its result."""
@@ -116,9 +122,29 @@ def test_input_checks(name):
         model(paddle.zeros([1, 1, 1, 1]))
 
 
+@pytest.mark.parametrize(("given", "wanted"), [(3, 1), (3, 5), (1, 3), (4, 3)])
+@pytest.mark.parametrize("name", SMALLEST)
+def test_weights_of_another_number_of_channels(name, given, wanted):
+    source = create_model(name, class_num=3, in_channels=given)
+    model = create_model(name, class_num=3, in_channels=wanted)
+    state = {key: value.numpy() for key, value in source.state_dict().items()}
+    with pytest.raises(WeightsError, match=f"1 mis-shaped: {source.first_conv}"):
+        load_weights(model, state, adapt=False)
+    report = load_weights(model, state)
+    assert report.resized == (source.first_conv,)
+    assert f"resized {source.first_conv}" in str(report)
+    before, after = state[source.first_conv], model.state_dict()[source.first_conv].numpy()
+    assert after.dtype == np.float32
+    if wanted == 1:
+        np.testing.assert_allclose(after, before.sum(1, keepdims=True), rtol=1e-4, atol=1e-6)
+        return
+    for channel in range(wanted):
+        np.testing.assert_allclose(after[:, channel], before[:, channel % given] * given / wanted, rtol=1e-6)
+
+
 def _gradients(name, recompute, frozen):
     paddle.seed(0)
-    model = create_model(name, class_num=3, recompute=recompute)
+    model = with_random_head(create_model(name, class_num=3, recompute=recompute))
     for parameter in model.parameters():
         if frozen and model.depth_of(_name_of(model, parameter)) == 0:
             parameter.stop_gradient = True
@@ -147,7 +173,7 @@ def test_gradient_checkpointing_changes_nothing_but_memory(name, frozen):
 
 @pytest.mark.parametrize("name", SMALLEST)
 def test_same_answer_from_own_weights(name, tmp_path):
-    model, other = create_model(name, class_num=3), create_model(name, class_num=3)
+    model, other = with_random_head(create_model(name, class_num=3)), create_model(name, class_num=3)
     paddle.save(model.state_dict(), str(tmp_path / "w.pdparams"))
     report = load_weights(other, tmp_path / "w")
     assert len(report.loaded) == len(model.state_dict())
@@ -160,7 +186,7 @@ def test_same_answer_from_own_weights(name, tmp_path):
 
 @pytest.mark.parametrize("name", SMALLEST)
 def test_static_graph(name):
-    model = create_model(name, class_num=3)
+    model = with_random_head(create_model(name, class_num=3))
     model.eval()
     size = spec(name).image_size
     inputs = [paddle.static.InputSpec([None, 3, size, size], "float32")]

@@ -60,8 +60,8 @@ class TopkAcc:
         pass
 
 
-def registry(kind, *classes, provided=()):
-    made = Registry(kind)
+def registry(kind, *classes, provided=(), trial=None, planned=()):
+    made = Registry(kind, trial, planned)
     for cls in classes:
         made.register(cls, provided=provided)
     return made
@@ -71,7 +71,7 @@ def registry(kind, *classes, provided=()):
 def registries():
     return {
         "architecture": registry("architecture", Net),
-        "transform": registry("transform", CropImage),
+        "transform": registry("transform", CropImage, trial=dict, planned=["RandomErasing"]),
         "batch_transform": registry("batch transform"),
         "dataset": registry("dataset", Files, provided=["seed"]),
         "sampler": registry("sampler", Batches, provided=["length"]),

@@ -50,7 +50,10 @@ def test_a_config_cannot_be_changed(recipe, registries):
         ("Optimizer.weight_decay=.nan", ["must be a finite number"]),
         ("Loss.Train.0.CELoss.epsilom=1", ["Loss.Train.0.CELoss.epsilom: unknown key; did you mean 'epsilon'?"]),
         ("Loss.Train.0=CELoss", ["Loss.Train.0: must be a mapping"]),
-        ("Metric.Eval=[{TopkAc: {topk: [1]}}]", ["Metric.Eval.0.TopkAc: unknown metric; did you mean 'TopkAcc'?"]),
+        (
+            "Metric.Eval=[{TopkAc: {topk: [1]}}]",
+            ["Metric.Eval.0.TopkAc: unknown metric 'TopkAc'; did you mean 'TopkAcc'?"],
+        ),
         ("DataLoader.Train.dataset.transform_ops.1.CropImage.sise=3", ["sise", "did you mean 'size'?"]),
         ("DataLoader.Train.dataset.transform_ops.1.CropImage.prob=3", ["CropImage.prob: prob must be between 0 and 1"]),
         ("DataLoader.Train.dataset.transform_ops.1.CropImage.size=x", ["size: must be"]),
@@ -59,6 +62,15 @@ def test_a_config_cannot_be_changed(recipe, registries):
         ("DataLoader.Train.sampler.batch_siz=3", ["did you mean 'batch_size'?"]),
         ("DataLoader.Train.loader.workers=3", ["DataLoader.Train.loader.workers: unknown key", "num_workers"]),
         ("AMP.level=O3", ["AMP.level: must be 'O1' or 'O2', not 'O3'"]),
+        ("Arch.name=[a]", ["Arch.name: must be text, not a list"]),
+        ("DataLoader.Train.sampler.name={}", ["sampler.name: must be text, not a mapping"]),
+        ("DataLoader.Train.dataset.transform_ops.--1.CropImage.size=3", ["give a position from 0 to 1"]),
+        ("DataLoader.Train.dataset.transform_ops.-1.CropImage.size=3", ["there is no -1"]),
+        ("Global.epochs=" + "9" * 5000, ["must be a whole number"]),
+        (
+            "DataLoader.Train.dataset.transform_ops.0={RandomErasing: {}}",
+            ["transform 'RandomErasing' is not available in this version", "CropImage"],
+        ),
         ("EMA.decay=1.5", ["EMA.decay: must be less than 1, not 1.5"]),
     ],
 )
@@ -139,6 +151,17 @@ def test_inheritance_mistakes(tmp_path, registries, files, message):
     assert message in errors(tmp_path / "a.yaml", registries)
 
 
+def test_an_empty_section_is_one_with_its_defaults(recipe, registries):
+    recipe.write_text(recipe.read_text() + "Infer:\nMetric:\nAMP:\n")
+    assert config.load(recipe, registries=registries).Infer.batch_size == 10
+
+
+def test_a_base_may_be_a_shipped_recipe(tmp_path, registries):
+    top = tmp_path / "mine.yaml"
+    top.write_text("_base_: _base_/runtime.yaml\nArch: {name: Net}\n")
+    assert config.load(top, registries=registries).Global.save_interval == 10
+
+
 def test_binary_file_is_not_a_recipe(tmp_path, registries):
     path = tmp_path / "x.yaml"
     path.write_bytes(b"\xff\xfe\x00binary")
@@ -171,3 +194,23 @@ def test_a_recipe_in_memory_is_checked_too(recipe, registries):
     values["Global"]["epoch"] = 3
     with pytest.raises(ConfigError, match=r"Global\.epoch: unknown key"):
         config.from_plain(values, registries=registries)
+
+
+def test_values_are_tried_when_the_shipped_components_are_used(tmp_path):
+    """Range checks of the real constructors, all at once, with their places."""
+    from ppcls import load_config
+
+    changes = [
+        "Optimizer.clip_norm=-1",
+        "Optimizer.lr.learning_rate=-1",
+        "DataLoader.Train.sampler.batch_size=0",
+        "DataLoader.Train.dataset.transform_ops.1.Pad.padding=-2",
+        "Loss.Train.0.CELoss.epsilon=2",
+        "Metric.Eval.0.TopkAcc.topk=[0]",
+    ]
+    with pytest.raises(ConfigError) as caught:
+        load_config("quick_start/digits_ConvMixer", changes)
+    message = str(caught.value)
+    assert message.startswith("6 mistakes")
+    for change in changes:
+        assert f"-o {change}: {change.split('=')[0]}: " in message

@@ -335,9 +335,9 @@ def test_cifar_mistakes(tmp_path):
 
 
 def test_build_dataset_leaves_the_transforms_aside(section):
-    assert len(build_dataset(section()["dataset"])) == 23
+    assert len(build_dataset(section()["dataset"], train=True)) == 23
     with pytest.raises(ConfigError, match="unknown data set 'Imagenet'; did you mean"):
-        build_dataset(section(dataset={"name": "Imagenet"})["dataset"])
+        build_dataset(section(dataset={"name": "Imagenet"})["dataset"], train=True)
 
 
 def test_published_lists_load(shared):
@@ -349,3 +349,11 @@ def test_published_lists_load(shared):
     assert dataset.class_names == ["daisy", "dandelion", "roses", "sunflowers", "tulips"]
     folders = DATASETS.build("ImageFolder", {"image_root": str(root / "train")})
     assert (folders.class_names, len(folders)) == (dataset.class_names, 400)
+
+
+def test_cifar_takes_the_part_that_the_section_is_for(tmp_path):
+    write_cifar10(tmp_path, True)
+    section = {"name": "Cifar10", "image_root": str(tmp_path)}
+    assert "data_batch_1" in build_dataset(section, train=True).describe(0)
+    assert "test_batch" in build_dataset(section, train=False).describe(0)
+    assert "data_batch_1" in build_dataset({**section, "mode": "train"}, train=False).describe(0)

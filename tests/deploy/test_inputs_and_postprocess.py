@@ -32,13 +32,18 @@ def test_nothing_to_predict_is_an_error(tmp_path):
         inputs.collect(tmp_path / "nowhere")
     with pytest.raises(DataError, match="the list is empty"):
         inputs.collect([])
+    with pytest.raises(DataError, match="not int"):
+        inputs.collect(5)
 
 
 def test_lists_may_have_labels_and_paths_with_spaces(tmp_path):
     (tmp_path / "my photo 7").write_bytes(b"x")
     file = tmp_path / "list.txt"
     file.write_bytes(b"\xef\xbb\xbfa.jpg 3\r\n\r\nb c.jpg 12\r\nd.jpg\r\nmy photo 7\r\n")
-    names = [source.name for source in inputs.read_list(file, tmp_path)]
+    with pytest.raises(DataError, match=r"'a\.jpg 3' and those after it are in none of"):
+        inputs.read_list(file, [tmp_path / "elsewhere"])
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    names = [source.name for source in inputs.read_list(file, [tmp_path / "elsewhere", tmp_path])]
     assert names == [str(tmp_path / n) for n in ("a.jpg", "b c.jpg", "d.jpg", "my photo 7")]
 
 

@@ -1,11 +1,15 @@
 """Broken data in training and evaluation, through the command line, with worker processes and without."""
 
 import json
+import re
 import shutil
 import struct
 import zlib
+from pathlib import Path
 
 import pytest
+
+from ppcls.engine import commit
 
 
 def chunk(kind, data):
@@ -49,6 +53,19 @@ def test_a_broken_training_image_stops_the_run_and_is_named(recipe, run, copy, k
     assert str(victim) in done.stderr
     assert BROKEN[kind][1] in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_run_that_broken_data_ended_goes_on_after_the_repair(recipe, run, copy, split):
+    folder, changes = copy
+    run("train", "-c", recipe, "-o", *changes, "Global.output_dir=calm")
+    good = sorted((folder / split).iterdir())[7].read_bytes()
+    victim = damage(folder, split, "truncated")
+    done = run("train", "-c", recipe, "-o", *changes, code=2)
+    resume = re.search(r"-o (Global\.checkpoints=\S+)", done.stderr).group(1)
+    victim.write_bytes(good)
+    run("train", "-c", recipe, "-o", *changes, resume)
+    assert commit.sha256(recipe.parent / "out/latest.pdparams") == commit.sha256(recipe.parent / "calm/latest.pdparams")
 
 
 def test_skipped_images_are_replaced_counted_and_listed(recipe, run, copy):
@@ -97,8 +114,6 @@ def test_wrong_lists_are_located_before_training(recipe, run, copy, spoil, parts
 
 
 def test_workers_and_none_train_the_same_weights(recipe, run):
-    from ppcls.engine import commit
-
     weights = []
     for workers in (0, 1, 3):
         changes = [f"DataLoader.{split}.loader.num_workers={workers}" for split in ("Train", "Eval")]
@@ -146,3 +161,24 @@ def test_cifar10_in_its_official_binary_layout(recipe, run, tmp_path):
         "train", "-c", recipe, "-o", *changes, "DataLoader.Train.dataset.transform_ops.2.RandCropImageV2.size=32"
     )
     assert "[Epoch 2/2][Iter: 4/5]" in done.stderr
+
+
+def test_classes_that_differ_between_training_and_evaluation_are_refused(recipe, run, tmp_path, digits):
+    for split, missing in (("train", None), ("val", "4")):
+        for line in (digits / f"{split}_list.txt").read_text().splitlines():
+            name, label = line.split()
+            if label != missing:
+                target = tmp_path / "folders" / split / f"class-{label}" / Path(name).name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(digits / name, target)
+    text = recipe.read_text().replace("name: ImageNetDataset", "name: ImageFolder")
+    recipe.write_text("\n".join(line for line in text.splitlines() if "cls_label_path" not in line))
+    pairs = (("Train", "train"), ("Eval", "val"))
+    changes = [f"DataLoader.{section}.dataset.image_root={tmp_path}/folders/{split}" for section, split in pairs]
+    done = run("train", "-c", recipe, "-o", *changes, code=2)
+    assert "class 4 is 'class-4' in training (10 classes) and 'class-5' in evaluation (9 classes)" in done.stderr
+
+
+def test_evaluation_does_not_leave_images_out(recipe, run):
+    done = run("train", "-c", recipe, "-o", "DataLoader.Eval.sampler.drop_last=true", code=2)
+    assert "evaluation counts each image once" in done.stderr

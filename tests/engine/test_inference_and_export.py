@@ -165,6 +165,21 @@ def test_an_export_replaces_an_export_and_nothing_else(arguments, exported, run,
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model"]
 
 
+def test_an_export_of_another_size_than_its_images_is_refused(arguments, run, tmp_path):
+    changes = ("Global.image_shape=[3, 32, 32]", f"Global.save_inference_dir={tmp_path}/model")
+    done = run("export", *arguments, *changes, code=2)
+    assert "[3, 16, 16]" in done.stderr
+    assert "Global.image_shape=[3, 32, 32]" in done.stderr
+    assert not (tmp_path / "model").exists()
+
+
+def test_an_export_works_where_the_data_are_not(arguments, run, tmp_path):
+    changes = (f"Global.save_inference_dir={tmp_path}/model", "Infer.infer_imgs=nowhere")
+    done = run("export", *arguments, *changes, "DataLoader.Eval.dataset.image_root=nowhere")
+    assert "compared on noise" in done.stderr
+    assert (tmp_path / "model" / "inference.yml").is_file()
+
+
 def test_damaged_weights_are_not_exported(trained, arguments, run, tmp_path):
     import paddle
 
@@ -202,3 +217,30 @@ def test_class_names_come_from_the_file_when_there_is_one(arguments, digits, run
     names.write_text("0 only\n")
     done = run("infer", *arguments, f"Infer.infer_imgs={digits}/val/000.png", change, code=2)
     assert "names for 10 classes" in done.stderr
+
+
+def test_a_head_that_was_never_trained_is_refused(arguments, run, tmp_path):
+    changes = ("Arch.class_num=20", "Global.drop_mismatched_head=true", f"Global.save_inference_dir={tmp_path}/model")
+    done = run("export", *arguments, *changes, code=2)
+    assert "head.weight" in done.stderr
+    assert not (tmp_path / "model").exists()
+
+
+def test_weights_with_paddleclas_states_beside_them(trained, digits, run, tmp_path):
+    import pickle
+
+    shutil.copy(trained / "out" / "best_model.pdparams", tmp_path)
+    (tmp_path / "best_model.pdstates").write_bytes(pickle.dumps({"metric": 0.5, "epoch": 3}))
+    changes = (f"Global.pretrained_model={tmp_path}/best_model", f"Infer.infer_imgs={digits}/val/000.png")
+    (answer,) = json.loads(run("infer", "-c", trained / "recipe.yaml", "-o", *changes).stdout)
+    assert answer["label_names"] == []
+
+
+def test_an_export_through_a_link_replaces_what_it_points_to(arguments, exported, run, tmp_path):
+    real = tmp_path / "real"
+    shutil.copytree(exported[0], real)
+    (real / "inference.pdiparams").unlink()
+    (tmp_path / "link").symlink_to(real)
+    run("export", *arguments, f"Global.save_inference_dir={tmp_path}/link")
+    assert (real / "inference.pdiparams").is_file()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "real"]

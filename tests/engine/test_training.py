@@ -264,3 +264,95 @@ def test_a_checkpoint_of_another_model_is_refused(recipe, run):
         *("Global.drop_mismatched_head=true", "Global.output_dir=other"),
     )
     assert "head" in done.stderr
+
+
+# -- a folder, a recipe and a data set that changed --------------------------------------------------------------
+
+
+def test_killed_between_latest_and_best_model_loses_neither(recipe, uninterrupted):
+    """The process dies at each call that makes best_model and epoch_N of latest."""
+    code = (
+        "import os, sys; from ppcls import load_config, train; from ppcls.engine import checkpoint\n"
+        "calls, real = [0], checkpoint.alias\n"
+        "def alias(*a):\n"
+        "    calls[0] += 1\n"
+        "    os._exit(9) if calls[0] == int(sys.argv[2]) else real(*a)\n"
+        "checkpoint.alias = alias\n"
+        "train(load_config(sys.argv[1], sys.argv[3:]))\n"
+    )
+    out = recipe.parent / "out"
+    for die_at in (1, 2, 3):
+        command = [sys.executable, "-c", code, str(recipe), str(die_at), *LONG, *resuming(out)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        assert subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 9
+    code, err = finish(start(recipe, *LONG, *resuming(out)))
+    assert code == 0, err
+    assert digests(out) == digests(uninterrupted)
+    assert {p.name for p in out.glob("epoch_*")} == {p.name for p in uninterrupted.glob("epoch_*")}
+
+
+def test_a_new_run_in_a_used_folder_keeps_the_old_one(recipe, run):
+    run("train", "-c", recipe)
+    out = recipe.parent / "out"
+    before, lines = digests(out), records(out)
+    (out / "notes.txt").write_text("mine")
+    weights = f"Global.pretrained_model={out}/best_model"
+    done = run("train", "-c", recipe, "-o", "Global.epochs=1", weights)
+    assert "held another run" in done.stderr
+    assert digests(out / "previous_1") == before
+    assert records(out / "previous_1") == lines
+    assert (out / "notes.txt").read_text() == "mine"
+    assert not (out / "epoch_2.pdparams").exists()
+    run("train", "-c", recipe, "-o", "Global.epochs=3", f"Global.checkpoints={out}/previous_1/latest")
+    assert (out / "previous_2").is_dir()
+
+
+def test_a_position_inside_an_epoch_needs_the_same_batches(recipe, run):
+    process = start(recipe, *LONG)
+    out = recipe.parent / "out"
+    while process.poll() is None and not saves(out):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    assert finish(process)[0] == 130
+    states = json.loads((out / "latest.pdstates").read_text())
+    changes = (*LONG, f"Global.checkpoints={out}/latest", "DataLoader.Train.sampler.batch_size=60")
+    done = run("train", "-c", recipe, "-o", *changes, code=2 if states["batch"] else 0)
+    if states["batch"]:
+        assert "has other batches now" in done.stderr
+        assert "'batch_size': 16" in done.stderr
+
+
+def test_another_first_metric_chooses_the_best_model_anew(recipe, run):
+    run("train", "-c", recipe)
+    changes = ("Global.epochs=3", "Metric.Eval.0.TopkAcc.topk=[5]", "Global.checkpoints=out/latest")
+    done = run("train", "-c", recipe, "-o", *changes)
+    assert "was chosen by top1, and is chosen by top5 from now on" in done.stderr
+
+
+@pytest.mark.parametrize("content", ['{"format": 1}', "{", "[]", ""])
+def test_damaged_states_are_refused(recipe, run, content):
+    run("train", "-c", recipe, "-o", "Global.epochs=1")
+    (recipe.parent / "out" / "latest.pdstates").write_text(content)
+    done = run("train", "-c", recipe, "-o", "Global.checkpoints=out/latest", code=2)
+    assert "latest.pdstates" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_warm_up_longer_than_the_run_is_shortened_and_said(recipe, run):
+    done = run("train", "-c", recipe, "-o", "Global.epochs=1", "Optimizer.lr.warmup_epoch=5")
+    assert "warmup_epoch is 5, but Global.epochs is 1" in done.stderr
+    assert json.loads(done.stdout)["epoch"] == 1
+
+
+def test_names_that_spare_nothing_from_decay_are_said(recipe, run):
+    name = "Optimizer.no_weight_decay_name=head.bias pos_embed"
+    done = run("train", "-c", recipe, "-o", "Global.epochs=1", name)
+    assert "no parameter has 'pos_embed' in its name" in done.stderr
+    assert "'head.bias'" not in done.stderr
+
+
+@pytest.mark.parametrize("size", [1000, 2500])
+def test_a_full_disk_outside_checkpoints_is_said(recipe, run, size):
+    done = run("train", "-c", recipe, "-o", "Global.print_batch_step=1", code=2, preexec=limit_file_size(size))
+    assert "cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr

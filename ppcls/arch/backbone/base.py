@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import List, NamedTuple, Set, Tuple
 
+import numpy as np
 import paddle
 from paddle import nn
 
 from ppcls.arch.layers import checkpointed, linear
 from ppcls.arch.weights.naming import Naming
+from ppcls.arch.weights.resizing import adapt_in_channels
 from ppcls.errors import ConfigError
 
 
@@ -34,10 +36,12 @@ class Backbone(nn.Layer):
     Attributes:
         feature_info: channels and stride of each map that ``features`` returns.
         namings: how weight files name this family's tensors, its own names first.
+        first_conv: name of the weight that takes the image's channels.
     """
 
     feature_info: List[FeatureInfo]
     namings: Tuple[Naming, ...] = ()
+    first_conv: str = ""
 
     def __init__(self, num_features: int, in_channels: int, patch_size: int, recompute: bool) -> None:
         super().__init__()
@@ -77,7 +81,11 @@ class Backbone(nn.Layer):
         if isinstance(class_num, bool) or not isinstance(class_num, int) or class_num < 0:
             raise ConfigError(f"class_num: expected an integer of 0 or more, got {class_num!r}")
         self.class_num = class_num
-        self.head = linear(self.num_features, class_num) if class_num else None
+        self.head = self.new_head(class_num) if class_num else None
+
+    def new_head(self, class_num: int) -> nn.Linear:
+        """Return a freshly initialised classifier, [B, num_features] -> [B, class_num]."""
+        return linear(self.num_features, class_num)
 
     def depth_of(self, name: str) -> int:
         """Return how deep the parameter called ``name`` sits, for layer-wise learning-rate decay.
@@ -92,6 +100,16 @@ class Backbone(nn.Layer):
     def no_weight_decay(self) -> Set[str]:
         """Return the names of parameters that the paper does not decay, whatever the recipe says."""
         return set()
+
+    def adapt(self, name: str, array: np.ndarray) -> np.ndarray:
+        """Return the weight called ``name``, whose shape is not this model's, made to fit if there is a way.
+
+        ``load_weights`` asks for each such weight, and refuses it if its shape still differs. Here, the first
+        convolution is adapted to another number of image channels.
+        """
+        if name == self.first_conv and array.ndim == 4 and 0 < array.shape[1] != self.in_channels:
+            return adapt_in_channels(array, self.in_channels)
+        return array
 
     def run(self, block: nn.Layer, x: paddle.Tensor) -> paddle.Tensor:
         """Return ``block(x)``, by gradient checkpointing if that is on."""

@@ -115,6 +115,7 @@ class ConvMixer(Backbone):
     """
 
     namings = NAMINGS
+    first_conv = "stem.conv.weight"
 
     def __init__(
         self,

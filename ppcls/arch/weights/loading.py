@@ -27,17 +27,21 @@ class LoadReport:
         loaded: our names of the tensors that were set.
         dropped: the source's names of the tensors that were left out.
         fresh: our names of the tensors that keep their initialisation.
+        resized: our names of the tensors that came from another image size or number of channels.
     """
 
     naming: str
     loaded: Tuple[str, ...]
     dropped: Tuple[str, ...]
     fresh: Tuple[str, ...]
+    resized: Tuple[str, ...] = ()
 
     def __str__(self) -> str:
         text = f"loaded {len(self.loaded)} tensors ({self.naming} names)"
         if self.dropped:
             text += f", left out {_some(self.dropped)}"
+        if self.resized:
+            text += f", resized {_some(self.resized)}"
         if self.fresh:
             text += f", freshly initialised: {_some(self.fresh)}"
         return text
@@ -80,6 +84,7 @@ def load_weights(
     weights: Union[str, Path, Mapping[str, np.ndarray]],
     *,
     drop_mismatched_head: bool = False,
+    adapt: bool = True,
 ) -> LoadReport:
     """Set all weights of ``model``, or none of them.
 
@@ -88,6 +93,7 @@ def load_weights(
         weights: a file (see ``read_weights``), or arrays by name.
         drop_mismatched_head: keep the classifier's initialisation if the source's has another number of classes, or
             if it has none.
+        adapt: let the model make weights of another image size or number of channels fit (``Backbone.adapt``).
 
     Raises:
         WeightsError: the file cannot be read, or anything is missing, unexpected or of another shape.
@@ -98,6 +104,7 @@ def load_weights(
         origin, arrays = "weights", {name: np.asarray(array) for name, array in weights.items()}
     target = model.state_dict()
     fit = best_fit(model, arrays)
+    resized = _adapted(model, target, fit) if adapt else []
     fresh: List[str] = []
     if drop_mismatched_head:
         fresh = _without_head(fit)
@@ -105,7 +112,7 @@ def load_weights(
     with paddle.no_grad():
         for name, array in fit.arrays.items():
             target[name].set_value(paddle.to_tensor(array).astype(target[name].dtype))
-    return LoadReport(fit.source, tuple(fit.arrays), tuple(fit.dropped), tuple(fresh))
+    return LoadReport(fit.source, tuple(fit.arrays), tuple(fit.dropped), tuple(fresh), tuple(resized))
 
 
 def best_fit(model: nn.Layer, arrays: Mapping[str, np.ndarray]) -> Fit:
@@ -175,6 +182,20 @@ def _turn_projections(
     fit.transposed = as_torch >= as_paddle
     if fit.transposed:
         fit.arrays.update((name, array.T) for name, array in given.items())
+
+
+def _adapted(model: nn.Layer, target: Mapping[str, paddle.Tensor], fit: Fit) -> List[str]:
+    """Let the model make mis-shaped tensors of ``fit`` fit, and return the names of those it could."""
+    resized: List[str] = []
+    if not hasattr(model, "adapt"):  # any layer can be loaded
+        return resized
+    for name in [name for name in fit.misshaped if fit.arrays[name].dtype.kind == "f"]:
+        array = model.adapt(name, fit.arrays[name].astype(np.float32))
+        if list(array.shape) == list(target[name].shape):
+            fit.arrays[name] = array
+            del fit.misshaped[name]
+            resized.append(name)
+    return resized
 
 
 def _in_head(name: str) -> bool:

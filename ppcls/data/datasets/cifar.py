@@ -41,7 +41,15 @@ class _Cifar(Dataset):
 
     layout: ClassVar[_Layout]
 
-    def __init__(self, image_root: str, mode: str = "train", download: bool = False, on_error: str = "error") -> None:
+    def __init__(
+        self,
+        image_root: str,
+        mode: Optional[str] = None,
+        download: bool = False,
+        on_error: str = "error",
+        train: bool = True,
+    ) -> None:
+        mode = mode or ("train" if train else "test")
         if mode not in self.layout.files:
             raise ConfigError(f"mode: must be 'train' or 'test', not {mode!r}")
         if download:
@@ -106,13 +114,13 @@ class _Cifar(Dataset):
         return f"{self._files[file]}[{index - start}]"
 
 
-@DATASETS.register
+@DATASETS.register(provided=["train"])
 class Cifar10(_Cifar):
     """CIFAR-10: ten classes of 32 x 32 pixel images, in the official binary or Python files.
 
     Args:
         image_root: the unpacked folder ("cifar-10-batches-bin" or "cifar-10-batches-py"), or the folder that holds it.
-        mode: "train" or "test".
+        mode: "train" or "test"; by default what the section is for.
         download: only False.
         on_error: as for other data sets; pixels in memory have no errors.
 
@@ -130,13 +138,13 @@ class Cifar10(_Cifar):
     )
 
 
-@DATASETS.register
+@DATASETS.register(provided=["train"])
 class Cifar100(_Cifar):
     """CIFAR-100: a hundred fine classes of 32 x 32 pixel images, in the official binary or Python files.
 
     Args:
         image_root: the unpacked folder ("cifar-100-binary" or "cifar-100-python"), or the folder that holds it.
-        mode: "train" or "test".
+        mode: "train" or "test"; by default what the section is for.
         download: only False.
         on_error: as for other data sets; pixels in memory have no errors.
 

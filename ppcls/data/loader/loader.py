@@ -48,6 +48,8 @@ class DataLoader:
                 "on_error: 'skip' would replace images, and evaluation counts each image once; use it in "
                 "DataLoader.Train only, and repair or unlist broken images here"
             )
+        if sampler.drop_last and not train:
+            raise ConfigError("sampler.drop_last: true would leave images out, and evaluation counts each image once")
         self.dataset = dataset
         self.sampler = sampler
         self._reader = Reader(dataset, transforms, seed, skip)

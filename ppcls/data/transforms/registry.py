@@ -2,6 +2,13 @@
 
 from ppcls.config.registry import Registry
 
-TRANSFORMS = Registry("transform")
+TRANSFORMS = Registry(
+    "transform",
+    trial=dict,
+    planned=[
+        *("TimmAutoAugment", "AutoAugment", "RandAugment", "RandomErasing", "ColorJitter", "RandomRotation", "Cutout"),
+        "GridMask",
+    ],
+)
 # Transforms of a whole batch, such as mixup.
-BATCH_TRANSFORMS = Registry("batch transform")
+BATCH_TRANSFORMS = Registry("batch transform", trial=dict, planned=("MixupOperator", "CutmixOperator", "OpSampler"))

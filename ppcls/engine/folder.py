@@ -1,0 +1,71 @@
+"""The folder of a run: writable, with room, and without another run's files."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import paddle
+
+from ppcls.errors import MachineError
+from ppcls.utils.logging import get_logger
+
+# What a run writes. Anything else in the folder is not touched.
+_OURS = re.compile(
+    r"(latest|best_model|epoch_\d+)\.(pdparams|pdopt|pdstates|commit)(\.tmp)?"
+    r"|train\.log|metrics\.jsonl|config\.yaml|skipped_images\.txt|vdl"
+)
+
+
+def prepare(folder: Path, key: str = "Global.output_dir") -> None:
+    """Make a folder and prove that files can be written there.
+
+    Args:
+        key: what names it in the recipe.
+
+    Raises:
+        MachineError: they cannot.
+    """
+    probe = folder / ".writable"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"x")
+        probe.unlink()
+    except OSError as error:
+        raise MachineError(
+            f"{key}={folder}: cannot be written to: {error.strerror}; choose another with -o {key}=..."
+        ) from None
+
+
+def check_space(folder: Path, model: paddle.nn.Layer) -> None:
+    """Refuse to start where even two checkpoints (weights and at most two moments each) do not fit.
+
+    Raises:
+        MachineError: there is too little room.
+    """
+    weights = sum(int(p.size) * p.element_size() for p in model.state_dict().values())
+    needed, free = 2 * 3 * weights, shutil.disk_usage(folder).free
+    if free < needed:
+        raise MachineError(
+            f"Global.output_dir={folder}: {free / 1e6:.0f} MB free, a run needs {needed / 1e6:.0f} MB; make room, or "
+            f"choose another with -o Global.output_dir=..."
+        )
+
+
+def set_aside(folder: Path) -> None:
+    """Move an earlier run's files into ``previous_N``, so that a new one loses nothing."""
+    earlier = [path for path in folder.iterdir() if _OURS.fullmatch(path.name)]
+    if not earlier:
+        return
+    number = 1
+    while (folder / f"previous_{number}").exists():
+        number += 1
+    target = folder / f"previous_{number}"
+    target.mkdir()
+    for path in earlier:
+        path.rename(target / path.name)
+    get_logger().warning(
+        "%s held another run: it is in %s now. To continue it instead: -o Global.checkpoints=%s",
+        *(folder, target, target / "latest"),
+    )
