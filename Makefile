@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: quickstart test lint format schema clean
+.PHONY: quickstart test lint format schema docs bench clean
 
 $(RUN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -36,6 +36,15 @@ format: $(VENV)/.dev
 schema: $(VENV)/.dev
 	$(RUN)/ppcls config --json-schema > configs/schema.json.tmp
 	mv configs/schema.json.tmp configs/schema.json
+
+# docs/components.md, the reference of all components; a test keeps it in step.
+docs: $(VENV)/.dev
+	$(RUN)/python tools/make_reference.py
+
+# Everything that is measured, one after the other; some need tools/make_digits.py dataset/digits first.
+bench: $(VENV)/.dev
+	$(RUN)/python tools/make_digits.py dataset/digits
+	@for script in benchmarks/*.py; do echo "== $$script"; $(RUN)/python $$script || exit 1; done
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

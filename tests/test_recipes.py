@@ -1,6 +1,7 @@
 """Every shipped recipe: loaded, built, and one training step taken."""
 
 import json
+import sys
 
 import cv2
 import numpy as np
@@ -61,6 +62,13 @@ def test_the_json_schema_is_in_step():
     assert written == schema_text(), "run `make schema`"
 
 
+def test_the_reference_of_components_is_in_step():
+    sys.path.insert(0, str(ROOT / "tools"))
+    from make_reference import reference
+
+    assert (ROOT / "docs" / "components.md").read_text() == reference(), "run `make docs`"
+
+
 def test_the_json_schema_accepts_the_recipes_and_refuses_typos():
     jsonschema = pytest.importorskip("jsonschema", reason="pip install jsonschema")
     import yaml
@@ -72,3 +80,7 @@ def test_the_json_schema_accepts_the_recipes_and_refuses_typos():
     assert list(validator.iter_errors({"Global": {"epoch": 1}}))
     assert list(validator.iter_errors({"Loss": {"Train": [{"CELoss": {"epsilom": 0.1}}]}}))
     assert list(validator.iter_errors({"Arch": {"name": "ConvMixr"}}))
+    assert list(validator.iter_errors({"Arch": {"name": "ConvMixer", "deph": 3}}))
+    assert list(validator.iter_errors({"Arch": {"name": "ConvMixer", "depth": "four"}}))
+    assert list(validator.iter_errors({"Optimizer": {"name": "AdamW", "beta": 1, "lr": {"name": "Cosine"}}}))
+    assert not list(validator.iter_errors({"Optimizer": {"_delete_": True, "name": "SGD"}, "Arch": {"depth": 3}}))

@@ -32,6 +32,7 @@ STEPS = (
 def main() -> int:
     """Run all steps; return the exit code of the first that fails."""
     started = time.time()
+    shutil.rmtree(OUTPUT, ignore_errors=True)
     outputs = {}
     for title, command in STEPS:
         if title == "predict":

@@ -44,14 +44,24 @@ def _attach(definitions: Dict[str, Any], site: Site, registry: Registry) -> None
     if site.own_keys:
         target = definitions[owner or sections[site.path[-1]]]
         target["properties"]["name"] = {"enum": registry.names()}
-        for name in registry.names():
-            for key, value in arguments_model(registry[name]).model_json_schema().get("properties", {}).items():
-                target["properties"].setdefault(key, {"description": value.get("description", "")})
+        own = dict.fromkeys((*site.own_keys, "_delete_"), True)
+        # A section without a name, which is that of its base, is not checked here.
+        target["allOf"] = [_when_named(name, registry, own, definitions) for name in registry.names()]
         return
     section = {"transforms": "InferSection"}.get(site.path[-1])
     section = section or ("Dataset" if site.path[0] == "DataLoader" else f"{site.path[0]}Section")
     definitions[section]["properties"][site.path[-1]] = {
         "anyOf": [{"type": "array", "items": {"$ref": f"#/$defs/{site.kind}.item"}}, {"type": "null"}]
+    }
+
+
+def _when_named(name: str, registry: Registry, own: Dict[str, Any], definitions: Dict[str, Any]) -> Dict[str, Any]:
+    """Return the rule "if the section's name is this, its other keys are this component's arguments"."""
+    arguments = arguments_model(registry[name]).model_json_schema()
+    definitions.update(arguments.pop("$defs", {}))
+    return {
+        "if": {"properties": {"name": {"const": name}}, "required": ["name"]},
+        "then": {"properties": {**arguments.get("properties", {}), **own}, "additionalProperties": False},
     }
 
 
@@ -61,7 +71,11 @@ def _relaxed(node: Any) -> Any:
         return [_relaxed(item) for item in node]
     if not isinstance(node, dict):
         return node
+    if "const" in str(node.get("properties", {}).get("name", "")):
+        return node  # a condition: it holds only where the name is given
     relaxed = {key: _relaxed(value) for key, value in node.items() if key != "required" or not _is_names(value)}
+    if relaxed.get("additionalProperties") is False and "properties" in relaxed:
+        relaxed["properties"] = {**relaxed["properties"], "_delete_": {"type": "boolean"}}
     if relaxed.get("type") in ("number", "integer"):
         kept = {key: relaxed.pop(key) for key in ("description", "default", "title") if key in relaxed}
         return {**kept, "anyOf": [relaxed, _ARITHMETIC]}

@@ -1,0 +1,52 @@
+"""What the documentation tells users to paste."""
+
+import re
+import shutil
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+def blocks(page, language):
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+def test_the_recipe_for_own_photos_trains_evaluates_and_exports(run, tmp_path, digits):
+    (recipe,) = (block for block in blocks("docs/recipes.md", "yaml") if "my_photos" in block)
+    (tmp_path / "photos.yaml").write_text(recipe)
+    for split in ("train", "val"):
+        for line in (digits / f"{split}_list.txt").read_text().splitlines():
+            name, label = line.split()
+            if int(label) < 5:
+                target = tmp_path / "my_photos" / split / f"class-{label}" / name.replace("/", "-")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(digits / name, target)
+    common = (
+        "-c",
+        "photos.yaml",
+        "-o",
+        "DataLoader.Train.loader.num_workers=0",
+        "DataLoader.Eval.loader.num_workers=0",
+    )
+    run("train", *common, "Global.epochs=1", "Global.use_visualdl=false")
+    weights = "Global.pretrained_model=output/photos/best_model"
+    assert '"top1"' in run("eval", *common, weights).stdout
+    assert "class-" in run("infer", *common, weights, "Infer.infer_imgs=my_photos/val").stdout
+    run("export", *common, weights)
+    assert (tmp_path / "output" / "photos" / "inference" / "inference.yml").is_file()
+
+
+def test_the_inheritance_example_is_a_recipe(run, tmp_path):
+    (recipe,) = (block for block in blocks("docs/recipes.md", "yaml") if "_delete_" in block)
+    (tmp_path / "mine.yaml").write_text(recipe)
+    text = run("config", "-c", "mine.yaml").stdout
+    assert "name: SGD" in text
+    assert "weight_decay" not in text
+
+
+@pytest.mark.parametrize("page", ["README.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").glob("*.md"))])
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text()):
+        if "://" not in link:
+            assert ((ROOT / page).parent / link).exists(), link
