@@ -1,4 +1,4 @@
-"""The command line: ``ppcls train|eval|infer|export|config``; ``tools/*.py`` are doors to the same."""
+"""The command line: ``ppcls train|eval|infer|export|config|convert``; ``tools/*.py`` are doors to the same."""
 
 from __future__ import annotations
 
@@ -58,7 +58,24 @@ def _parser() -> argparse.ArgumentParser:
         if name == "config":
             command.add_argument("--list", action="store_true", help="list the shipped recipes")
             command.add_argument("--json-schema", action="store_true", help="print the JSON schema for editors")
+    _add_convert_options(commands)
     return parser
+
+
+def _add_convert_options(commands: Any) -> None:
+    help_text = "convert a weight file of Paddle, safetensors or PyTorch into any of these"
+    parser = commands.add_parser("convert", help=help_text, description=help_text)
+    parser.add_argument("source", metavar="SRC", help="weight file; its format is recognised")
+    parser.add_argument("target", metavar="DST", help="file to write")
+    parser.add_argument("--to", choices=("torch", "safetensors", "pdparams"), help="format; default: DST's suffix")
+    parser.add_argument("--model", metavar="NAME", help="architecture; default: recognised")
+    parser.add_argument("--argument", metavar="KEY=VALUE", action="append", default=[], help="of NAME, such as dim=64")
+    parser.add_argument(
+        "--naming",
+        choices=("official", "timm", "ppcls"),
+        help="whose tensor names and layout; default: official for torch, else ppcls",
+    )
+    parser.add_argument("--debug", action="store_true", help="show a traceback for errors")
 
 
 def _add_recipe_options(parser: argparse.ArgumentParser, required: bool) -> None:
@@ -111,6 +128,15 @@ def _export(options: argparse.Namespace) -> int:
     return 0
 
 
+def _convert(options: argparse.Namespace) -> int:
+    from ppcls.arch.weights.convert import convert_weights, parse_arguments
+
+    chosen = {key: getattr(options, key) for key in ("to", "model", "naming")}
+    arguments = parse_arguments(options.argument)
+    print(_json(convert_weights(options.source, options.target, arguments=arguments, **chosen)))
+    return 0
+
+
 def _config(options: argparse.Namespace) -> int:
     if options.list:
         from ppcls.config.find import recipes
@@ -154,6 +180,7 @@ _COMMANDS: Dict[str, Callable[[argparse.Namespace], int]] = {
     "infer": _infer,
     "export": _export,
     "config": _config,
+    "convert": _convert,
 }
 
 

@@ -9,6 +9,8 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Un
 from ppcls.arch.backbone.base import Backbone
 from ppcls.arch.spec import ModelSpec
 from ppcls.arch.weights import load_weights
+from ppcls.arch.weights.download import is_url
+from ppcls.arch.weights.public import public_weights, weights_at
 from ppcls.config.registry import Registry, suggest
 from ppcls.errors import ConfigError, WeightsError
 
@@ -53,35 +55,44 @@ def create_model(
     name: str,
     class_num: int = 1000,
     pretrained: Union[bool, str, Path, None] = None,
+    drop_mismatched_head: bool = False,
     **arguments: Any,  # all go to the constructor, and the registry refuses what it does not take
 ) -> Backbone:
-    """Build an architecture, with fresh weights or with those of a local file.
+    """Build an architecture, with fresh, published or your own weights.
 
     Args:
         class_num: outputs of the classifier; 0 gives the pooled features instead.
-        pretrained: path of a weight file; see ``load_weights`` for what it may hold.
+        pretrained: path or URL of a weight file (see ``load_weights`` for what it may hold); True for the published
+            weights, which are downloaded once into ``$PPCLS_HOME`` (``~/.cache/ppcls``).
+        drop_mismatched_head: keep the fresh classifier if the weights' one has another number of classes.
         arguments: of the family's constructor.
 
     Raises:
         ConfigError: unknown name or argument, or a value that the constructor refuses.
-        WeightsError: the weight file cannot be read or does not fit.
+        WeightsError: the weight file cannot be fetched or read, or does not fit.
     """
     model: Backbone = BACKBONES.build(name, {"class_num": class_num, **arguments})
-    if pretrained is True:
-        raise WeightsError(_where_to_get(name))
-    if pretrained is None or pretrained is False:
-        return model
-    if not isinstance(pretrained, (str, Path)):
-        raise ConfigError(f"pretrained: expected a path, got {pretrained!r}")
-    load_weights(model, pretrained)
+    path = local_weights(name, pretrained)
+    if path is not None:
+        load_weights(model, path, drop_mismatched_head=drop_mismatched_head)
     return model
 
 
-def _where_to_get(name: str) -> str:
-    known: Optional[ModelSpec] = _SPECS.get(name)
-    if known is None or known.url is None:
-        return f"{name}: no published weights are known; give pretrained the path of a local file instead of true"
-    return (
-        f"{name}: weights are not downloaded automatically. The authors' file is {known.url} ; "
-        "fetch it, and give pretrained its local path (.pdparams or .safetensors) instead of true"
-    )
+def local_weights(name: str, pretrained: Union[bool, str, Path, None]) -> Optional[Path]:
+    """Return the path of what ``create_model``'s ``pretrained`` means, downloaded if need be; None if it means none.
+
+    Raises:
+        ConfigError: it is neither a path nor a truth value.
+        WeightsError: nothing is published for this variant, or it cannot be fetched.
+    """
+    if pretrained is True:
+        if name not in _SPECS:
+            raise WeightsError(f"{name}: no published weights are known; give pretrained a path instead of true")
+        return public_weights(_SPECS[name])
+    if pretrained is None or pretrained is False:
+        return None
+    if not isinstance(pretrained, (str, Path)):
+        raise ConfigError(f"pretrained: expected a path, got {pretrained!r}")
+    if isinstance(pretrained, str) and is_url(pretrained):
+        return weights_at(pretrained)
+    return Path(pretrained).expanduser()

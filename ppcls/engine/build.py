@@ -8,6 +8,7 @@ from typing import Any, List, Optional
 import paddle
 
 from ppcls.arch import create_model, load_weights
+from ppcls.arch.registry import local_weights
 from ppcls.config.schema import Config, Split
 from ppcls.data import build_loader
 from ppcls.data.datasets import Dataset
@@ -110,13 +111,13 @@ def model(config: Config) -> paddle.nn.Layer:
 
 
 def weights_path(config: Config) -> Optional[str]:
-    """Return where the recipe says the weights are: a checkpoint, pretrained_model, or Arch.pretrained."""
+    """Return where the recipe says the weights are: a checkpoint, pretrained_model, or Arch.pretrained.
+
+    What is a URL, or the published weights, is downloaded first.
+    """
     for value in (config.Global.checkpoints, config.Global.pretrained_model, config.Arch.pretrained):
-        if value and value is not True:
-            return str(Path(value).expanduser())
-    if config.Arch.pretrained is True:
-        # Says which file to get.
-        create_model(config.Arch.name, config.Arch.class_num, pretrained=True, **config.Arch.arguments)
+        if value:
+            return str(local_weights(config.Arch.name, value))
     return None
 
 

@@ -234,9 +234,15 @@ def test_convmixer_features_end_with_the_last_map(depth, blocks):
     np.testing.assert_array_equal(model.features(x)[-1].numpy(), model.forward_features(x).numpy())
 
 
-def test_pretrained():
-    with pytest.raises(WeightsError, match=r"convmixer_1024_20_ks9_p14\.pth\.tar"):
-        create_model("ConvMixer_1024_20", dim=8, depth=1, pretrained=True)
+def test_pretrained(tmp_path, monkeypatch):
+    monkeypatch.setenv("PPCLS_HOME", str(tmp_path))
+    # Put there by hand, so that nothing is fetched.
+    file = tmp_path / "weights" / "convmixer_1024_20_ks9_p14.pth.tar"
+    file.parent.mkdir()
+    paddle.save(create_model("ConvMixer_1024_20", dim=8, depth=1).state_dict(), str(file))
+    create_model("ConvMixer_1024_20", dim=8, depth=1, pretrained=True)
+    with pytest.raises(WeightsError, match=r"convmixer_1024_20_ks9_p14\.pth\.tar\.safetensors: does not fit"):
+        create_model("ConvMixer_1024_20", dim=8, depth=2, pretrained=True)
     with pytest.raises(WeightsError, match="no published weights are known"):
         create_model("ConvMixer_256_8", dim=8, depth=1, pretrained=True)
     with pytest.raises(WeightsError, match="no weight file at"):

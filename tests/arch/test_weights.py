@@ -175,7 +175,7 @@ def test_damaged_files(tmp_path):
         ("w.pdparams", pickle.dumps({}), "holds no tensors"),
         ("w.pdparams", pickle.dumps({"UnpackBigParamInfor@@": {}}), "protocol=4"),
         ("w.safetensors", b"\x10\0\0\0\0\0\0\0{", "damaged, or not a safetensors file"),
-        ("w.onnx", b"", "cannot read .onnx; weights are .pdparams or .safetensors files"),
+        ("w.onnx", b"\x08\x07", "not a known format; weights are files of Paddle"),
     ],
 )
 def test_not_weights(tmp_path, name, content, message):

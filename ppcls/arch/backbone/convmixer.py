@@ -6,7 +6,7 @@ Paper: Patches Are All You Need?, https://arxiv.org/abs/2201.09792 (figure 2 and
 from __future__ import annotations
 
 import re
-from typing import List
+from typing import List, Sequence
 
 import paddle
 from paddle import nn
@@ -46,6 +46,11 @@ class Block(nn.Layer):
         return self.pointwise(z + self.depthwise(z))
 
 
+def _depth(names: Sequence[str]) -> int:
+    """Return the number of blocks in a model whose tensors have these names."""
+    return len({name.split(".")[1] for name in names if name.startswith("blocks.")})
+
+
 NAMINGS = (
     Naming(
         "ppcls",
@@ -67,6 +72,13 @@ NAMINGS = (
             (r"(\d+)\.1\.(\w+)", lambda m: f"blocks.{int(m[1]) - 3}.pointwise.conv.{m[2]}"),
             (r"(\d+)\.3\.(\w+)", lambda m: f"blocks.{int(m[1]) - 3}.pointwise.norm.{m[2]}"),
             (r"\d+\.(weight|bias)", r"head.\1"),
+        ],
+        inverse=[
+            (r"blocks\.(\d+)\.depthwise\.conv\.(\w+)", lambda m, _: f"{int(m[1]) + 3}.0.fn.0.{m[2]}"),
+            (r"blocks\.(\d+)\.depthwise\.norm\.(\w+)", lambda m, _: f"{int(m[1]) + 3}.0.fn.2.{m[2]}"),
+            (r"blocks\.(\d+)\.pointwise\.conv\.(\w+)", lambda m, _: f"{int(m[1]) + 3}.1.{m[2]}"),
+            (r"blocks\.(\d+)\.pointwise\.norm\.(\w+)", lambda m, _: f"{int(m[1]) + 3}.3.{m[2]}"),
+            (r"head\.(\w+)", lambda m, names: f"{_depth(names) + 5}.{m[1]}"),
         ],
     ),
     Naming(

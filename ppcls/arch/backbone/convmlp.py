@@ -138,6 +138,11 @@ def _numbered(prefix: str) -> Callable[[re.Match], str]:
     return rename
 
 
+def _position(match: re.Match) -> str:
+    *_, layer, kind, leaf = match.groups()
+    return f"{3 * int(layer) + (kind == 'norm')}.{leaf}"
+
+
 _BLOCK = r"stages\.\d+\.blocks\.\d+\.(norm1|norm2|connect|connect_norm|channel_mlp[12]\.fc[12])\.\w+"
 
 NAMINGS = (
@@ -165,6 +170,15 @@ NAMINGS = (
             ),
             (_BLOCK, None),
             (r"(norm|head)\.\w+", None),
+        ],
+        inverse=[
+            (r"tokenizer\.(\d+)\.(conv|norm)\.(\w+)", lambda m, _: f"tokenizer.block.{_position(m)}"),
+            (r"(conv_blocks\.\d+)\.(\d+)\.(conv|norm)\.(\w+)", lambda m, _: f"conv_stages.{m[1]}.{_position(m)}"),
+            (r"stages\.0\.downsample\.(\w+)", r"conv_stages.downsample.\1"),
+            (
+                r"stages\.(\d+)\.downsample\.(\w+)",
+                lambda m, _: f"stages.{int(m[1]) - 1}.downsample_mlp.downsample.{m[2]}",
+            ),
         ],
     ),
 )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Dict, List, Mapping, Sequence, Set, Tuple, Union
 
 import numpy as np
 import paddle
@@ -12,6 +12,7 @@ from paddle import nn
 
 from ppcls.arch.weights.naming import Naming
 from ppcls.arch.weights.reading import read_weights
+from ppcls.arch.weights.recognising import recognise
 from ppcls.errors import WeightsError
 
 _SHOWN = 10
@@ -47,7 +48,7 @@ class LoadReport:
 
 
 @dataclass
-class _Fit:
+class Fit:
     """How a source's tensors fit a model's."""
 
     naming: Naming
@@ -56,13 +57,22 @@ class _Fit:
     unexpected: List[str]
     missing: List[str]
     misshaped: Dict[str, str]  # our name, what is wrong
+    transposed: bool = False  # the source's projections were [out, in]
+    undecided: List[str] = field(default_factory=list)  # our names of projections that may be [in, out] or [out, in]
+
+    @property
+    def source(self) -> str:
+        """Whose names the source uses, and in whose layout where that is not the same."""
+        return self.naming.source + (", Paddle's layout," if self.naming.torch and not self.transposed else "")
 
     def faults(self) -> List[str]:
+        """Return what is wrong, a line for each kind of fault."""
         found = []
         for kind, lines in (
             ("missing", self.missing),
             ("unexpected", self.unexpected),
             ("mis-shaped", [f"{name} {fault}" for name, fault in self.misshaped.items()]),
+            ("square, and nothing tells whether they are [in, out] or [out, in]", self.undecided),
         ):
             if lines:
                 found.append(f"  {len(lines)} {kind}: {_some(lines)}")
@@ -93,32 +103,45 @@ def load_weights(
     else:
         origin, arrays = "weights", {name: np.asarray(array) for name, array in weights.items()}
     target = model.state_dict()
-    fit = min(
-        (_fit(model, target, arrays, naming) for naming in _namings(model)),
-        key=lambda fit: len(fit.missing) + len(fit.unexpected) + len(fit.misshaped),
-    )
+    fit = best_fit(model, arrays)
     resized = _adapted(model, target, fit) if adapt else []
     fresh: List[str] = []
     if drop_mismatched_head:
         fresh = _without_head(fit)
-    faults = fit.faults()
-    if faults:
-        raise WeightsError("\n".join([_headline(model, origin, fit, arrays), *faults, *_advice(model, fit, arrays)]))
+    require_fit(model, origin, fit, arrays)
     with paddle.no_grad():
         for name, array in fit.arrays.items():
             target[name].set_value(paddle.to_tensor(array).astype(target[name].dtype))
-    return LoadReport(fit.naming.source, tuple(fit.arrays), tuple(fit.dropped), tuple(fresh), tuple(resized))
+    return LoadReport(fit.source, tuple(fit.arrays), tuple(fit.dropped), tuple(fresh), tuple(resized))
+
+
+def best_fit(model: nn.Layer, arrays: Mapping[str, np.ndarray]) -> Fit:
+    """Return how ``arrays`` fit ``model`` under the naming that leaves the fewest faults."""
+    target = model.state_dict()
+    return min(
+        (_fit(model, target, arrays, naming) for naming in _namings(model)),
+        key=lambda fit: len(fit.missing) + len(fit.unexpected) + len(fit.misshaped) + len(fit.undecided),
+    )
+
+
+def require_fit(model: nn.Layer, origin: str, fit: Fit, arrays: Mapping[str, np.ndarray]) -> None:
+    """Raise WeightsError with everything that does not fit, if anything does not."""
+    faults = fit.faults()
+    if faults:
+        raise WeightsError("\n".join([_headline(model, origin, fit, arrays), *faults, *_advice(model, fit, arrays)]))
+
+
+def projections(model: nn.Layer) -> Set[str]:
+    """Return our names of the weights that PyTorch keeps transposed."""
+    return {f"{name}.weight" for name, layer in model.named_sublayers() if isinstance(layer, nn.Linear)}
 
 
 def _namings(model: nn.Layer) -> Sequence[Naming]:
     return getattr(model, "namings", ()) or (Naming("ppcls", rules=[(r".*", None)]),)
 
 
-def _fit(
-    model: nn.Layer, target: Mapping[str, paddle.Tensor], arrays: Mapping[str, np.ndarray], naming: Naming
-) -> _Fit:
-    projections = {f"{name}.weight" for name, layer in model.named_sublayers() if isinstance(layer, nn.Linear)}
-    fit = _Fit(naming, {}, [], [], [], {})
+def _fit(model: nn.Layer, target: Mapping[str, paddle.Tensor], arrays: Mapping[str, np.ndarray], naming: Naming) -> Fit:
+    fit = Fit(naming, {}, [], [], [], {})
     for name, array in arrays.items():
         ours = naming.rename(name)
         if naming.drops(name):
@@ -126,7 +149,9 @@ def _fit(
         elif ours is None or ours not in target or ours in fit.arrays:
             fit.unexpected.append(name)
         else:
-            fit.arrays[ours] = array.T if naming.torch and ours in projections and array.ndim == 2 else array
+            fit.arrays[ours] = array
+    if naming.torch:
+        _turn_projections(fit, projections(model), target, arrays)
     for ours, tensor in target.items():
         if ours not in fit.arrays:
             fit.missing.append(ours)
@@ -137,7 +162,29 @@ def _fit(
     return fit
 
 
-def _adapted(model: nn.Layer, target: Mapping[str, paddle.Tensor], fit: _Fit) -> List[str]:
+def _turn_projections(
+    fit: Fit, names: Set[str], target: Mapping[str, paddle.Tensor], source: Mapping[str, np.ndarray]
+) -> None:
+    """Bring projections from PyTorch's [out, in] to [in, out]; Paddle ports of PyTorch models have them so already.
+
+    Which of the two a file uses is told by its projections that are not square, else by its batch norms' names.
+    """
+    given = {name: fit.arrays[name] for name in names if name in fit.arrays and fit.arrays[name].ndim == 2}
+    oblong = [name for name, array in given.items() if array.shape[0] != array.shape[1]]
+    as_torch = sum(list(given[name].shape[::-1]) == list(target[name].shape) for name in oblong)
+    as_paddle = sum(list(given[name].shape) == list(target[name].shape) for name in oblong)
+    if as_torch == as_paddle:
+        as_torch = sum(name.endswith((".running_mean", ".running_var")) for name in source)
+        as_paddle = sum(name.endswith(("._mean", "._variance")) for name in source)
+    if as_torch == as_paddle and given:
+        fit.undecided = sorted(given)
+        return
+    fit.transposed = as_torch >= as_paddle
+    if fit.transposed:
+        fit.arrays.update((name, array.T) for name, array in given.items())
+
+
+def _adapted(model: nn.Layer, target: Mapping[str, paddle.Tensor], fit: Fit) -> List[str]:
     """Let the model make mis-shaped tensors of ``fit`` fit, and return the names of those it could."""
     resized: List[str] = []
     if not hasattr(model, "adapt"):  # any layer can be loaded
@@ -155,7 +202,7 @@ def _in_head(name: str) -> bool:
     return name.split(".", 1)[0] == "head"
 
 
-def _without_head(fit: _Fit) -> List[str]:
+def _without_head(fit: Fit) -> List[str]:
     """Take a head that does not fit out of ``fit`` and return the names that stay fresh."""
     ours = [name for name in fit.unexpected if _in_head(fit.naming.rename(name) or "")]
     fit.unexpected = [name for name in fit.unexpected if name not in ours]
@@ -174,14 +221,19 @@ def _without_head(fit: _Fit) -> List[str]:
     return fresh
 
 
-def _headline(model: nn.Layer, origin: str, fit: _Fit, arrays: Mapping[str, np.ndarray]) -> str:
+def _headline(model: nn.Layer, origin: str, fit: Fit, arrays: Mapping[str, np.ndarray]) -> str:
     text = f"{origin}: does not fit {type(model).__name__}, nothing was loaded"
-    guess = _guess(arrays)
+    guess = recognise(arrays)
     return f"{text}; it looks like {guess}:" if guess else f"{text}:"
 
 
-def _advice(model: nn.Layer, fit: _Fit, arrays: Mapping[str, np.ndarray]) -> List[str]:
-    wrong = [*fit.missing, *fit.misshaped, *(fit.naming.rename(name) or name for name in fit.unexpected)]
+def _advice(model: nn.Layer, fit: Fit, arrays: Mapping[str, np.ndarray]) -> List[str]:
+    wrong = [
+        *fit.undecided,
+        *fit.missing,
+        *fit.misshaped,
+        *(fit.naming.rename(name) or name for name in fit.unexpected),
+    ]
     if not all(_in_head(name) for name in wrong):
         return []
     biases = [array for name, array in arrays.items() if fit.naming.rename(name) == "head.bias"]
@@ -190,26 +242,6 @@ def _advice(model: nn.Layer, fit: _Fit, arrays: Mapping[str, np.ndarray]) -> Lis
         f"Only the head differs: the weights have {found}, the model has class_num {getattr(model, 'class_num', '?')}. "
         "To fine-tune, load with drop_mismatched_head=True, which keeps the freshly initialised head"
     ]
-
-
-def _guess(arrays: Mapping[str, np.ndarray]) -> Optional[str]:
-    """Return which variant or family the tensors' names and number of weights look like."""
-    from ppcls.arch.registry import BACKBONES, list_models, spec  # the registry builds models with this module
-
-    names = list(arrays)
-    for family in (name for name in BACKBONES.names() if name not in list_models()):
-        backbone: Any = BACKBONES[family].target
-        for naming in backbone.namings:
-            if naming.share(names) < 1.0:
-                continue
-            buffers = ("._mean", "._variance")
-            ours = {naming.rename(name): array.size for name, array in arrays.items() if not naming.drops(name)}
-            params = sum(size for name, size in ours.items() if not str(name).endswith(buffers))
-            for variant in list_models():
-                if spec(variant).family == family and spec(variant).params == params:
-                    return f"{variant} ({naming.source} names)"
-            return f"another {family} ({naming.source} names)"
-    return None
 
 
 def _some(lines: Sequence[str]) -> str:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Callable, Match, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, List, Match, Optional, Sequence, Tuple, Union
+
+from ppcls.errors import WeightsError
 
 Replacement = Union[str, Callable[[Match], str], None]
+# A name may depend on the others: where names are positions, the head's follows from the number of blocks.
+Restoration = Union[str, Callable[[Match, Sequence[str]], str], None]
 
 # PyTorch's buffers of a batch norm under Paddle's names.
 _BUFFERS = {"running_mean": "_mean", "running_var": "_variance"}
+_TORCH_BUFFERS = {ours: theirs for theirs, ours in _BUFFERS.items()}
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,8 @@ class Naming:
         rules: (pattern of a whole name, our name), the first match counts; None keeps the name as it is.
         torch: PyTorch's layout: projections are [out, in] and batch norms have ``running_mean`` and ``running_var``.
         dropped: pattern of names that hold no weights.
+        inverse: (pattern of our whole name, the source's name before ``running_mean`` is put in for ``_mean``), for the
+            rules that cannot be turned around by themselves: those with a function, and those that lose something.
     """
 
     source: str
@@ -28,6 +35,7 @@ class Naming:
     torch: bool = False
     # A counter that PyTorch's batch norm uses only when it has no momentum.
     dropped: str = r".*\bnum_batches_tracked"
+    inverse: Sequence[Tuple[str, Restoration]] = ()
 
     def drops(self, name: str) -> bool:
         """Return whether the tensor called ``name`` is knowingly left out."""
@@ -47,7 +55,68 @@ class Naming:
             return replacement(match) if callable(replacement) else match.expand(replacement)
         return None
 
+    def restore(self, names: Sequence[str]) -> Dict[str, str]:
+        """Return the source's name for each of ``names``, which are all of a model's in our naming.
+
+        Raises:
+            WeightsError: this naming has no name for one of them.
+        """
+        found = {name: self._restored(name, names) for name in names}
+        if len(set(found.values())) != len(found):
+            raise WeightsError(f"{self.source}: gives several tensors the same name")
+        return found
+
+    def _restored(self, name: str, names: Sequence[str]) -> str:
+        rules: List[Tuple[str, Restoration]] = [*self.inverse]
+        rules += [turned for turned in (_turned(*rule) for rule in self.rules) if turned is not None]
+        for pattern, restoration in rules:
+            match = re.fullmatch(pattern, name)
+            if match is None:
+                continue
+            theirs = name
+            if restoration is not None:
+                theirs = restoration(match, names) if callable(restoration) else match.expand(restoration)
+            if self.torch:
+                head, dot, leaf = theirs.rpartition(".")
+                theirs = head + dot + _TORCH_BUFFERS.get(leaf, leaf)
+            if self.rename(theirs) == name:
+                return theirs
+        raise WeightsError(f"{self.source}: has no name for {name}")
+
     def share(self, names: Sequence[str]) -> float:
         """Return which part of ``names`` this naming knows, from 0 to 1."""
         known = [self.drops(name) or self.rename(name) is not None for name in names]
         return sum(known) / max(len(known), 1)
+
+
+def _turned(pattern: str, replacement: Replacement) -> Optional[Tuple[str, Restoration]]:
+    """Return a rule's inverse; None if it is a function, or if its pattern says more than its groups do."""
+    if replacement is None:
+        return pattern, None
+    if callable(replacement):
+        return None
+    pieces = re.findall(r"\(([^()]*)\)|\\([^\w])|([\w-])|(.)", pattern, re.DOTALL)
+    if any(rest for *_, rest in pieces):
+        return None
+    groups = [group for group, escaped, letter, _ in pieces if not escaped and not letter]
+    # Our template becomes the pattern, each group where it is first used; the pattern becomes the template.
+    source = ""
+    order: List[str] = []
+    for index, part in enumerate(re.split(r"\\(\d)", replacement)):
+        if index % 2 == 0:
+            source += re.escape(part)
+        elif part in order:
+            source += rf"\{order.index(part) + 1}"
+        else:
+            source += f"({groups[int(part) - 1]})"
+            order.append(part)
+    target, number = "", 0
+    for _, escaped, letter, _ in pieces:
+        if escaped or letter:
+            target += escaped or letter
+            continue
+        number += 1
+        if str(number) not in order:
+            return None
+        target += rf"\g<{order.index(str(number)) + 1}>"
+    return source, target

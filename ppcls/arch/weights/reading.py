@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Callable, Dict, Union
+from typing import Any, Callable, Dict, Tuple, Union
 
 import numpy as np
 from safetensors import SafetensorError, deserialize
 
+from ppcls.arch.weights.torch_reading import LEGACY_START, ZIP_MAGIC, TorchFile
+from ppcls.arch.weights.torch_unpickling import Inert, Tensor
 from ppcls.arch.weights.unpickling import restricted_load
 from ppcls.errors import WeightsError
 
 PathLike = Union[str, Path]
 
+TORCH_SUFFIXES = (".pth", ".pth.tar", ".pt", ".bin")
+# In the order in which they are tried behind a path without one.
+_SUFFIXES = (".pdparams", ".safetensors", *TORCH_SUFFIXES)
 # Wrappers around the weights in training checkpoints, the preferred one first: an average beats what it averages.
-_WRAPPERS = ("state_dict_ema", "state_dict", "model")
+_WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
+# What wrapping modules put before every name: (distributed) data parallel and averages, and torch.compile.
+_PREFIXES = ("module.", "_orig_mod.")
+# How many updates torch's AveragedModel has seen stands beside the weights.
+_AVERAGE_COUNTER = "n_averaged"
 # Paddle keeps its own variable names beside the weights.
 _PADDLE_NAMES = "StructuredToParameterName@@"
 # Little-endian by definition of the format; bfloat16 is widened afterwards, I64 occurs as a counter.
 _SAFETENSORS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4"}
+_STARTS = {
+    b"version https://git-lfs": "a pointer of git-lfs to a file that was not fetched",
+    b"<": "a web page, not weights",
+    b"\x1f\x8b": "compressed with gzip; unpack it first",
+}
 
 
 def find_file(path: PathLike) -> Path:
@@ -27,8 +41,8 @@ def find_file(path: PathLike) -> Path:
     Raises:
         WeightsError: there is none.
     """
-    path = Path(path)
-    tried = [path, *(path.with_name(path.name + suffix) for suffix in _READERS)]
+    path = Path(path).expanduser()
+    tried = [path, *(path.with_name(path.name + suffix) for suffix in _SUFFIXES)]
     for candidate in tried:
         if candidate.is_file():
             return candidate
@@ -38,47 +52,101 @@ def find_file(path: PathLike) -> Path:
 def read_weights(path: PathLike) -> Dict[str, np.ndarray]:
     """Read the tensors of a weight file, under the names that it gives them.
 
-    Wrappers (``state_dict_ema`` before ``state_dict`` before ``model``; a ``module.`` prefix) are taken off, and
-    bfloat16 becomes float32.
+    Wrappers (``state_dict_ema`` and ``model_ema`` before ``state_dict`` before ``model``; the prefixes ``module.`` and
+    ``_orig_mod.``) are taken off, and bfloat16 and float16 become float32.
 
     Args:
-        path: of a ``.pdparams`` or ``.safetensors`` file; the suffix may be left out.
+        path: of a file of Paddle's (``.pdparams``), of PyTorch's (``.pth``, ``.pth.tar``, ``.pt``, ``.bin``) or of
+            safetensors. The content tells which it is, the suffix may be left out. PyTorch is not needed.
 
     Raises:
         WeightsError: the file is missing, of another format, damaged, refused, or holds no tensors.
     """
     file = find_file(path)
-    reader = _READERS.get(file.suffix)
-    if reader is None:
-        raise WeightsError(
-            f"{file}: cannot read {file.suffix or 'files without a suffix'}; weights are {' or '.join(_READERS)} files"
-        )
-    tensors = reader(file)
+    tensors = _without_prefixes(_reader(file)(file))
     if not tensors:
         raise WeightsError(f"{file}: holds no tensors")
-    if all(name.startswith("module.") for name in tensors):
-        return {name[len("module.") :]: array for name, array in tensors.items()}
+    return {name: _widen(array) for name, array in tensors.items()}
+
+
+def _reader(path: Path) -> Callable[[Path], Dict[str, np.ndarray]]:
+    """Return the reader for what the file's first bytes look like."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if start.startswith(ZIP_MAGIC) or (start[:1] == b"\x80" and LEGACY_START in start):
+        return _read_torch
+    # Eight bytes of length, then JSON.
+    if start[5:9] == b"\0\0\0{" or path.suffix == ".safetensors":
+        return _read_safetensors
+    if start[:1] == b"\x80" or path.suffix == ".pdparams":
+        return _read_pdparams
+    for prefix, what in _STARTS.items():
+        if start.startswith(prefix):
+            raise WeightsError(f"{path}: {what}")
+    raise WeightsError(
+        f"{path}: {'not a known format' if start else 'empty'}; weights are files of Paddle (.pdparams), PyTorch "
+        f"({', '.join(TORCH_SUFFIXES)}) or safetensors"
+    )
+
+
+def _unwrapped(content: Any, path: Path) -> Dict[Any, Any]:
+    """Return the dict of weights inside a checkpoint's wrappers."""
+    if isinstance(content, Inert):
+        raise WeightsError(
+            f"{path}: a whole pickled model ({type(content).__name__}), which needs its code; save its state_dict()"
+        )
+    if not isinstance(content, dict):
+        raise WeightsError(f"{path}: expected a dict of arrays, found {type(content).__name__}")
+    while True:
+        wrapper = next((name for name in _WRAPPERS if isinstance(content.get(name), dict)), None)
+        if wrapper is None:
+            break
+        content = content[wrapper]
+    for name in _WRAPPERS:
+        if isinstance(content.get(name), Inert):
+            return _unwrapped(content[name], path)
+    return content
+
+
+def _only(content: Dict[Any, Any], types: Tuple[type, ...], path: Path) -> Dict[str, Any]:
+    other = [name for name, value in content.items() if not isinstance(value, types)]
+    if other:
+        raise WeightsError(f"{path}: not a weight file: {other[0]!r} is a {type(content[other[0]]).__name__}")
+    return {str(name): value for name, value in content.items()}
+
+
+def _without_prefixes(tensors: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
+    for prefix in _PREFIXES:
+        names = [name for name in tensors if name != _AVERAGE_COUNTER]
+        if names and all(name.startswith(prefix) for name in names):
+            return _without_prefixes({name[len(prefix) :]: tensors[name] for name in names})
     return tensors
 
 
-def _read_pdparams(path: Path) -> Dict[str, np.ndarray]:
-    content = restricted_load(path)
-    for wrapper in _WRAPPERS:
-        if isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-            break
-    content.pop(_PADDLE_NAMES, None)
-    other = [name for name, value in content.items() if not isinstance(value, (np.ndarray, np.generic))]
-    if other:
-        raise WeightsError(f"{path}: not a weight file: {other[0]!r} is a {type(content[other[0]]).__name__}")
-    return {str(name): _widen(np.asarray(array)) for name, array in content.items()}
-
-
 def _widen(array: np.ndarray) -> np.ndarray:
+    return array.astype(np.float32) if array.dtype == np.float16 else array
+
+
+def _from_bfloat16(array: np.ndarray) -> np.ndarray:
     if array.dtype != np.uint16:
         return array
     # No weight is an unsigned integer: this is bfloat16, the upper half of a float32.
     return (array.astype(np.uint32) << 16).view(np.float32)
+
+
+def _read_pdparams(path: Path) -> Dict[str, np.ndarray]:
+    content = dict(_unwrapped(restricted_load(path), path))
+    content.pop(_PADDLE_NAMES, None)
+    arrays = _only(content, (np.ndarray, np.generic), path)
+    return {name: _from_bfloat16(np.asarray(array)) for name, array in arrays.items()}
+
+
+def _read_torch(path: Path) -> Dict[str, np.ndarray]:
+    with TorchFile(path) as file:
+        return file.arrays(_only(_unwrapped(file.content, path), (Tensor,), path))
 
 
 def _read_safetensors(path: Path) -> Dict[str, np.ndarray]:
@@ -91,11 +159,6 @@ def _read_safetensors(path: Path) -> Dict[str, np.ndarray]:
     for name, entry in entries:
         if entry["dtype"] not in _SAFETENSORS:
             raise WeightsError(f"{path}: {name} is of type {entry['dtype']}, which no weight has")
-        tensors[name] = _widen(np.frombuffer(entry["data"], _SAFETENSORS[entry["dtype"]]).reshape(entry["shape"]))
+        array = np.frombuffer(entry["data"], _SAFETENSORS[entry["dtype"]]).reshape(entry["shape"])
+        tensors[name] = _from_bfloat16(array)
     return tensors
-
-
-_READERS: Dict[str, Callable[[Path], Dict[str, np.ndarray]]] = {
-    ".pdparams": _read_pdparams,
-    ".safetensors": _read_safetensors,
-}

@@ -12,7 +12,7 @@ import pickle
 import re
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any, Callable, Dict, Tuple, Union
+from typing import Any, Callable, Dict, Optional, Tuple, Union
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from ppcls.errors import WeightsError
 # Paddle's way to say that protocols 2 and 3 cannot hold a tensor above 1 GiB.
 _SPLIT = "UnpackBigParamInfor@@"
 # What a damaged pickle raises, as found by flipping and cutting bytes of genuine files.
-_DAMAGED = (
+DAMAGED = (
     pickle.UnpicklingError,
     ArithmeticError,
     AttributeError,
@@ -34,8 +34,29 @@ _DAMAGED = (
 )
 
 
-class _RefusedError(Exception):
+class RefusedError(Exception):
     """A pickle asks for something that weights have no use for."""
+
+
+class Function:
+    """Stands for a callable that files name; unlike a Python function, a pickle cannot change it."""
+
+    __slots__ = ("_call",)
+    _call: Callable[..., Any]
+
+    def __init__(self, call: Callable[..., Any]) -> None:
+        object.__setattr__(self, "_call", call)
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Do what the callable's stand-in does."""
+        return self._call(*arguments)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise pickle.UnpicklingError("a change of a function")
+
+    def __setstate__(self, state: Any) -> None:
+        """Refuse what pickle's BUILD would otherwise write into this object."""
+        raise pickle.UnpicklingError("a change of a function")
 
 
 class _Dtype:
@@ -93,21 +114,21 @@ def _no_bytes() -> bytes:
     return b""
 
 
-# All that paddle.save 2.6 and 3.x write, in protocols 2 to 4; NumPy 2 renamed its core.
-_ALLOWED: Dict[Tuple[str, str], Callable[..., Any]] = {
+# NumPy's and Python's own names in all that paddle.save 2.6 and 3.x write; NumPy 2 renamed its core.
+NUMPY: Dict[Tuple[str, str], Callable[..., Any]] = {
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Dtype,
-    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy.core.multiarray", "scalar"): _scalar,
-    ("numpy._core.multiarray", "scalar"): _scalar,
-    ("collections", "OrderedDict"): OrderedDict,
-    ("_codecs", "encode"): _latin1,
-    ("builtins", "tuple"): _tuple,
-    ("__builtin__", "tuple"): _tuple,  # Python 2's name, which protocol 2 writes
-    ("builtins", "bytes"): _no_bytes,
-    ("__builtin__", "bytes"): _no_bytes,
+    ("numpy.core.multiarray", "_reconstruct"): Function(_reconstruct),
+    ("numpy._core.multiarray", "_reconstruct"): Function(_reconstruct),
+    ("numpy.core.multiarray", "scalar"): Function(_scalar),
+    ("numpy._core.multiarray", "scalar"): Function(_scalar),
+    ("_codecs", "encode"): Function(_latin1),
+    ("builtins", "tuple"): Function(_tuple),
+    ("__builtin__", "tuple"): Function(_tuple),  # Python 2's name, which protocol 2 writes
+    ("builtins", "bytes"): Function(_no_bytes),
+    ("__builtin__", "bytes"): Function(_no_bytes),
 }
+_ALLOWED: Dict[Tuple[str, str], Callable[..., Any]] = {**NUMPY, ("collections", "OrderedDict"): OrderedDict}
 
 
 class _Unpickler(pickle.Unpickler):
@@ -118,7 +139,7 @@ class _Unpickler(pickle.Unpickler):
         try:
             return _ALLOWED[module, name]
         except KeyError:
-            raise _RefusedError(f"{module}.{name}") from None
+            raise RefusedError(f"{module}.{name}") from None
 
 
 def restricted_load(path: Union[str, Path]) -> Dict[str, Any]:
@@ -133,14 +154,14 @@ def restricted_load(path: Union[str, Path]) -> Dict[str, Any]:
     try:
         with path.open("rb") as file:
             content = _plain(_Unpickler(file).load())
-    except _RefusedError as refused:
+    except RefusedError as refused:
         raise WeightsError(
             f"{path}: refused, because it asks for {refused}, which weights do not need; nothing was run. "
             "Do not trust this file"
         ) from None
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise WeightsError(
             f"{path}: damaged, or not a file of paddle.save ({type(error).__name__}: {error}); "
             f"it has {path.stat().st_size} bytes. Copy or download it again"
@@ -152,18 +173,26 @@ def restricted_load(path: Union[str, Path]) -> Dict[str, Any]:
     return content
 
 
-def _plain(value: Any) -> Any:
-    """Return ``value`` with arrays in place of their stand-ins."""
+def _plain(value: Any, known: Optional[Dict[int, Any]] = None) -> Any:
+    """Return ``value`` with arrays in place of their stand-ins.
+
+    What occurs several times is made once: a small file can hold a list of lists of lists ... that would fill memory.
+    """
+    known = {} if known is None else known
+    if id(value) in known:
+        return known[id(value)]
+    found = value
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, tuple):
-        if len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], _Array):
-            return value[1].value  # a tensor: (name, array)
-        return tuple(_plain(item) for item in value)
-    if isinstance(value, _Array):
-        return value.value
-    if value is None or isinstance(value, (bool, int, float, complex, str, bytes, np.generic)):
-        return value
-    raise pickle.UnpicklingError(f"a {type(value).__name__} among the weights")
+        found = {key: _plain(item, known) for key, item in value.items()}
+    elif isinstance(value, list):
+        found = [_plain(item, known) for item in value]
+    elif isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], _Array):
+        found = value[1].value  # a tensor: (name, array)
+    elif isinstance(value, tuple):
+        found = tuple(_plain(item, known) for item in value)
+    elif isinstance(value, _Array):
+        found = value.value
+    elif value is not None and not isinstance(value, (bool, int, float, complex, str, bytes, np.generic)):
+        raise pickle.UnpicklingError(f"a {type(value).__name__} among the weights")
+    known[id(value)] = found
+    return found
