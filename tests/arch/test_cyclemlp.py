@@ -37,7 +37,9 @@ def authors_names(model, torch):
     return found
 
 
-@pytest.mark.parametrize(("torch", "source"), [(True, "ShoufaChen/CycleMLP"), (False, "CycleMLP's Paddle ports")])
+@pytest.mark.parametrize(
+    ("torch", "source"), [(True, "ShoufaChen/CycleMLP"), (False, "ShoufaChen/CycleMLP, Paddle's layout,")]
+)
 def test_weights_of_the_authors(torch, source):
     model, other = tiny(), tiny()
     weights = authors_names(model, torch)

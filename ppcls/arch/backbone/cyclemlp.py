@@ -133,7 +133,6 @@ NAMINGS = (
         ],
     ),
     Naming("ShoufaChen/CycleMLP", torch=True, rules=_RULES, dropped=_OFFSETS, inverse=_INVERSE),
-    Naming("CycleMLP's Paddle ports", rules=_RULES, dropped=_OFFSETS, inverse=_INVERSE),
 )
 
 
