@@ -1,4 +1,4 @@
-"""The command line: ``ppcls train|eval|infer|export|config|convert``; ``tools/*.py`` are doors to the same."""
+"""The command line: ``ppcls train|eval|infer|export|config|models|summary|convert``; ``tools/*.py`` are doors to the same."""
 
 from __future__ import annotations
 
@@ -58,8 +58,25 @@ def _parser() -> argparse.ArgumentParser:
         if name == "config":
             command.add_argument("--list", action="store_true", help="list the shipped recipes")
             command.add_argument("--json-schema", action="store_true", help="print the JSON schema for editors")
+    _add_model_options(commands)
     _add_convert_options(commands)
     return parser
+
+
+def _add_model_options(commands: Any) -> None:
+    help_text = "list the architectures: parameters, multiply-adds, input size, claimed accuracy, weights"
+    parser = commands.add_parser("models", help=help_text, description=help_text)
+    parser.add_argument("pattern", nargs="?", default="*", metavar="PATTERN", help="such as 'ConvMixer*'")
+    parser.add_argument("--json", action="store_true", help="everything that is known, as JSON")
+    parser.add_argument("--debug", action="store_true", help="show a traceback for errors")
+    help_text = "show the layers of an architecture: shapes, parameters, multiply-adds"
+    parser = commands.add_parser("summary", help=help_text, description=help_text)
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument(
+        "--image-size", type=int, nargs="+", metavar="N", help="one side, or height and width, in pixels"
+    )
+    parser.add_argument("--class-num", type=int, help="default: that of the public weights")
+    parser.add_argument("--debug", action="store_true", help="show a traceback for errors")
 
 
 def _add_convert_options(commands: Any) -> None:
@@ -87,9 +104,7 @@ def _add_recipe_options(parser: argparse.ArgumentParser, required: bool) -> None
 
 
 def _load(options: argparse.Namespace) -> Any:
-    from ppcls.utils import environment
-
-    environment.import_paddle()  # first of all heavy imports: it chooses threads
+    _import_paddle()
     from ppcls import engine
 
     return engine.load_config(options.config, [change for group in options.override for change in group])
@@ -128,7 +143,44 @@ def _export(options: argparse.Namespace) -> int:
     return 0
 
 
+def _models(options: argparse.Namespace) -> int:
+    _import_paddle()
+    from ppcls.arch.catalog import catalog, catalog_text
+
+    rows = catalog(options.pattern)
+    if not rows:
+        print(f"error: no architecture matches {options.pattern!r}; `ppcls models` lists all", file=sys.stderr)
+        return 2
+    print(_json(rows) if options.json else catalog_text(rows))
+    return 0
+
+
+def _summary(options: argparse.Namespace) -> int:
+    _import_paddle()
+    from ppcls.arch import create_model, spec
+    from ppcls.arch.summary import summary
+
+    facts = spec(options.name)
+    size = options.image_size or [facts.image_size]
+    if len(size) > 2 or min(size) < 1:
+        print("error: --image-size takes one side, or height and width, in pixels", file=sys.stderr)
+        return 2
+    height, width = size[0], size[-1]
+    # Architectures whose weights depend on the size of the image are built for this one.
+    sized = {"image_size": [height, width]} if facts.family == "gMLP" else {}
+    model = create_model(options.name, class_num=options.class_num or facts.class_num, **sized)
+    print(summary(model, (3, height, width)))
+    return 0
+
+
+def _import_paddle() -> None:
+    from ppcls.utils import environment
+
+    environment.import_paddle()  # first of all heavy imports: it chooses threads
+
+
 def _convert(options: argparse.Namespace) -> int:
+    _import_paddle()
     from ppcls.arch.weights.convert import convert_weights, parse_arguments
 
     chosen = {key: getattr(options, key) for key in ("to", "model", "naming")}
@@ -157,9 +209,7 @@ def _config(options: argparse.Namespace) -> int:
 
 def schema_text() -> str:
     """Return the text of ``configs/schema.json``."""
-    from ppcls.utils import environment
-
-    environment.import_paddle()
+    _import_paddle()
     from ppcls.config.json_schema import json_schema
     from ppcls.engine.registries import REGISTRIES
 
@@ -180,6 +230,8 @@ _COMMANDS: Dict[str, Callable[[argparse.Namespace], int]] = {
     "infer": _infer,
     "export": _export,
     "config": _config,
+    "models": _models,
+    "summary": _summary,
     "convert": _convert,
 }
 

@@ -135,3 +135,25 @@ def test_make_digits_writes_the_data_set(tmp_path):
         assert len(lines) == count
         assert all((tmp_path / "digits" / line.split()[0]).is_file() for line in lines)
         assert {line.split()[1] for line in lines} == {str(i) for i in range(10)}
+
+
+def test_models_lists_what_is_known(run):
+    rows = json.loads(run("models", "--json").stdout)
+    by_name = {row["name"]: row for row in rows}
+    assert len(rows) == 15
+    assert by_name["CycleMLP_B1"]["params"] == 15_155_400
+    assert by_name["gMLP_S16"]["public_weights"]
+    assert not by_name["gMLP_B16"]["public_weights"]
+    text = run("models", "*mixer*").stdout
+    assert "ConvMixer_768_32" in text
+    assert "ConvMLP" not in text
+    assert "no architecture matches" in run("models", "ResNet*", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("gMLP_Ti16", ["64", "96"]), ("ConvMLP_S", ["64"]), ("CycleMLP_B1", ["64"])]
+)
+def test_summary_adds_up(name, size, run):
+    text = run("summary", name, "--image-size", *size).stdout
+    assert f"input: [3, 64, {size[-1]}]" in text
+    assert "unknown architecture 'gMLP_Ti'; did you mean 'gMLP_Ti16'?" in run("summary", "gMLP_Ti", code=2).stderr
