@@ -1,4 +1,4 @@
-"""The command line: ``ppcls train|eval|infer|export|config|models|summary|convert``; ``tools/*.py`` are doors to the same."""
+"""The command line, ``ppcls COMMAND``; ``tools/*.py`` are doors to the same."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def _models(options: argparse.Namespace) -> int:
 
 def _summary(options: argparse.Namespace) -> int:
     _import_paddle()
-    from ppcls.arch import create_model, spec
+    from ppcls.arch import BACKBONES, create_model, spec
     from ppcls.arch.summary import summary
 
     facts = spec(options.name)
@@ -167,7 +167,8 @@ def _summary(options: argparse.Namespace) -> int:
         return 2
     height, width = size[0], size[-1]
     # Architectures whose weights depend on the size of the image are built for this one.
-    sized = {"image_size": [height, width]} if facts.family == "gMLP" else {}
+    takes_size = any(parameter.name == "image_size" for parameter in BACKBONES[options.name].parameters())
+    sized = {"image_size": [height, width]} if takes_size else {}
     model = create_model(options.name, class_num=options.class_num or facts.class_num, **sized)
     print(summary(model, (3, height, width)))
     return 0
