@@ -44,18 +44,33 @@ def read(folder: Path) -> Description:
         raise DataError(f"{folder}: {what}")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        postprocess = values["PostProcess"]["Topk"]
-        return Description(
-            folder=folder,
-            name=values["Global"]["model_name"],
-            image_shape=tuple(values["Global"]["image_shape"]),
-            transform_ops=values["PreProcess"]["transform_ops"],
-            topk=postprocess["topk"],
-            class_names=postprocess.get("label_list"),
-            files=values["Model"]["files"],
-        )
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+        return _checked(folder, values)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{path}: damaged ({type(error).__name__}: {error}); export the model again") from None
+
+
+def _checked(folder: Path, values: Any) -> Description:
+    """Return the description, with every value of the type that its users rely on.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError: it is not what ``write`` wrote.
+    """
+    postprocess, files = values["PostProcess"]["Topk"], dict(values["Model"]["files"])
+    names = postprocess.get("label_list")
+    classes = values["Model"]["architecture"]["class_num"]
+    if names is not None and len(names) != classes:
+        raise ValueError(f"label_list has {len(names)} names for {classes} classes")
+    if sorted(name.endswith(".pdiparams") for name in files) != [False, True]:
+        raise ValueError(f"files: a model and its .pdiparams expected, not {sorted(files)}")
+    return Description(
+        folder=folder,
+        name=str(values["Global"]["model_name"]),
+        image_shape=tuple(int(size) for size in values["Global"]["image_shape"]),
+        transform_ops=[dict(op) for op in values["PreProcess"]["transform_ops"]],
+        topk=int(postprocess["topk"]),
+        class_names=None if names is None else [str(name) for name in names],
+        files=files,
+    )
 
 
 def write(folder: Path, values: Mapping[str, Any]) -> None:

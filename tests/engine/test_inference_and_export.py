@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ppcls import Predictor
 from tests.conftest import ROOT, write_recipe
 
 
@@ -244,3 +245,47 @@ def test_an_export_through_a_link_replaces_what_it_points_to(arguments, exported
     run("export", *arguments, f"Global.save_inference_dir={tmp_path}/link")
     assert (real / "inference.pdiparams").is_file()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "real"]
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("Model", "files", []),
+        ("Model", "files", {}),
+        ("PreProcess", "transform_ops", None),
+        ("PostProcess", "Topk", {"topk": "x"}),
+        ("PostProcess", "Topk", {"topk": 3, "label_list": ["only one"]}),
+        ("Global", "image_shape", 3),
+    ],
+)
+def test_a_damaged_description_is_refused(exported, tmp_path, section, key, value):
+    import yaml
+
+    from ppcls.errors import DataError
+
+    folder = tmp_path / "model"
+    shutil.copytree(exported[0], folder)
+    values = yaml.safe_load((folder / "inference.yml").read_text())
+    values[section][key] = value
+    (folder / "inference.yml").write_text(yaml.safe_dump(values))
+    with pytest.raises(DataError, match=r"inference\.yml: damaged"):
+        Predictor(folder)
+
+
+@pytest.mark.parametrize("name", ["inference.pdiparams", "inference.json"])
+def test_a_damaged_or_missing_model_file_is_refused(exported, tmp_path, name):
+    from ppcls.errors import DataError
+
+    folder = tmp_path / "model"
+    shutil.copytree(exported[0], folder)
+    if not (folder / name).exists():
+        pytest.skip("Paddle 2 calls it otherwise")
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[:-9])
+    with pytest.raises(DataError, match="damaged"):
+        Predictor(folder)
+    (folder / name).unlink()
+    with pytest.raises(DataError, match="missing"):
+        Predictor(folder)
+    with pytest.raises(DataError, match="no such folder"):
+        Predictor(tmp_path / "nowhere")
