@@ -90,6 +90,30 @@ class PathTable:
             raise DataError(f"cannot be read: {error.strerror}") from None
 
 
+class FileDataset(Dataset):
+    """Samples that are a file each.
+
+    Args:
+        paths: of the files, by sample.
+    """
+
+    def __init__(self, paths: PathTable, labels: np.ndarray, class_names: Optional[List[str]], on_error: str) -> None:
+        super().__init__(labels, class_names, on_error)
+        self._paths = paths
+
+    def read(self, index: int) -> bytes:
+        """Return a sample's encoded file.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        return self._paths.read(index)
+
+    def describe(self, index: int) -> str:
+        """Return a sample's path."""
+        return str(self._paths[index])
+
+
 def join_mistakes(title: str, mistakes: Sequence[str]) -> str:
     """Return one message for many mistakes: the first ones, and how many more there are."""
     shown = list(mistakes[:_SHOWN])

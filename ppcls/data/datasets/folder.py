@@ -8,13 +8,13 @@ from typing import Iterator, List
 
 import numpy as np
 
-from ppcls.data.datasets.base import DATASETS, Dataset, PathTable, existing_folder
+from ppcls.data.datasets.base import DATASETS, FileDataset, PathTable, existing_folder
 from ppcls.data.transforms.formats import IMAGE_SUFFIXES
 from ppcls.errors import DataError
 
 
 @DATASETS.register
-class ImageFolder(Dataset):
+class ImageFolder(FileDataset):
     """``image_root/<class name>/**/<image>``: classes are the folders, in the order of their names.
 
     Hidden files and folders are left out, links are followed.
@@ -44,20 +44,8 @@ class ImageFolder(Dataset):
                 f"image_root: {root}: no images ({' '.join(IMAGE_SUFFIXES)}) in the class folder "
                 f"{', '.join(empty[:10])}; remove it, or fill it"
             )
-        self._paths = PathTable(root, paths)
-        super().__init__(np.repeat(np.arange(len(names), dtype=np.int64), counts), names, on_error)
-
-    def read(self, index: int) -> bytes:
-        """Return a sample's encoded file.
-
-        Raises:
-            DataError: it cannot be read.
-        """
-        return self._paths.read(index)
-
-    def describe(self, index: int) -> str:
-        """Return a sample's path."""
-        return str(self._paths[index])
+        labels = np.repeat(np.arange(len(names), dtype=np.int64), counts)
+        super().__init__(PathTable(root, paths), labels, names, on_error)
 
 
 def _images(root: Path, folder: Path) -> Iterator[str]:

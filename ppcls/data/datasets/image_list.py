@@ -7,7 +7,7 @@ from typing import List, Optional, Tuple
 
 import numpy as np
 
-from ppcls.data.datasets.base import DATASETS, Dataset, PathTable, existing_folder, join_mistakes
+from ppcls.data.datasets.base import DATASETS, FileDataset, PathTable, existing_folder, join_mistakes
 from ppcls.data.datasets.names import find_class_names, read_lines
 from ppcls.errors import ConfigError, DataError
 
@@ -16,7 +16,7 @@ _MAX_LABEL = 2**31
 
 
 @DATASETS.register
-class ImageNetDataset(Dataset):
+class ImageNetDataset(FileDataset):
     """Lines ``path label``: paths relative to ``image_root``, labels counted from 0.
 
     Class names come from a ``labels.txt`` beside the list or in ``image_root``.
@@ -49,12 +49,12 @@ class ImageNetDataset(Dataset):
         if not self._list.is_file():
             raise DataError(f"cls_label_path: {self._list}: no such file (looked for from {Path.cwd()})")
         paths, labels, lines = _parse(self._list, delimiter)
-        self._paths = PathTable(root, paths)
         self._lines = np.array(lines, dtype=np.int32)
         array = np.array(labels, dtype=np.int64)
         if relabel:
             array = np.unique(array, return_inverse=True)[1].reshape(-1).astype(np.int64)
-        super().__init__(array, None if relabel else find_class_names([self._list.parent, root]), on_error)
+        names = None if relabel else find_class_names([self._list.parent, root])
+        super().__init__(PathTable(root, paths), array, names, on_error)
         if on_error == "error":
             self._check_files()
 
@@ -64,18 +64,6 @@ class ImageNetDataset(Dataset):
         if missing:
             title = f"{len(missing)} of the first {checked} images of {self._list} are missing:"
             raise DataError(join_mistakes(title, [f"{self.where(i)}: {self._paths[i]}" for i in missing]))
-
-    def read(self, index: int) -> bytes:
-        """Return a sample's encoded file.
-
-        Raises:
-            DataError: it cannot be read.
-        """
-        return self._paths.read(index)
-
-    def describe(self, index: int) -> str:
-        """Return a sample's path."""
-        return str(self._paths[index])
 
     def where(self, index: int) -> str:
         """Return the list's path and the sample's line in it."""
