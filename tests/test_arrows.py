@@ -28,7 +28,7 @@ LIBRARIES = {
     "yaml": {"config", "deploy.description"},
     "pydantic": {"config"},
     "paddle": {"arch", "engine", "loss", "optimizer", "deploy.paddle_backend", "utils"},
-    "cv2": {"data"},
+    "cv2": {"data", "utils.opencv"},
     "visualdl": {"engine"},
     "safetensors": {"arch"},
 }

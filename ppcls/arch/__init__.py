@@ -1,5 +1,9 @@
 """Architectures: what is computed."""
 
+from ppcls.utils import environment
+
+environment.import_paddle()  # also for those who import this package directly
+
 # A family registers itself when it is imported.
 from ppcls.arch.backbone import convmixer, convmlp, cyclemlp, gmlp  # noqa: F401
 from ppcls.arch.registry import BACKBONES, create_model, list_models, spec

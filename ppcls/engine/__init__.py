@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from ppcls.engine.registries import load_config
     from ppcls.engine.training import train
 
-environment.prepare()  # whoever imports this package directly gets the same threads
-
 _HOMES = {
     "evaluate": "evaluation",
     "export": "exporting",
@@ -27,4 +25,5 @@ __all__ = ["evaluate", "export", "infer", "load_config", "train"]
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    environment.import_paddle()  # also for those who import this package directly
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

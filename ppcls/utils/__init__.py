@@ -1,1 +1,1 @@
-"""Logging and the machine: processes, threads, ranks."""
+"""Logging and the machine: processes, threads, ranks, and how OpenCV is loaded."""

@@ -44,6 +44,8 @@ def import_paddle() -> None:
     if "paddle" in sys.modules:
         return
     prepare()
+    # Paddle 2.6 exports its zlib: OpenCV, loaded after it, calls that one and crashes on PNG files.
+    importlib.import_module("ppcls.utils.opencv")
     said = io.StringIO()
     with warnings.catch_warnings(), contextlib.redirect_stderr(said):
         warnings.filterwarnings("ignore", message="No ccache found")

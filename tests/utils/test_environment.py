@@ -64,3 +64,19 @@ def test_amd_processors_take_the_fast_path():
 def test_the_public_api_prepares_before_paddle_is_imported(statement):
     code = f"import ppcls; {statement}; import os; print(os.environ['OMP_NUM_THREADS'])"
     assert int(prepared(code)[0]) >= 1
+
+
+@pytest.mark.parametrize("first", ["ppcls.load_config", "ppcls.engine.load_config", "ppcls.arch.create_model"])
+def test_png_files_can_be_decoded_after_paddle_was_imported(first, tmp_path):
+    """Whichever part of the package imports Paddle 2.6, OpenCV must have been loaded before."""
+    import cv2
+    import numpy as np
+
+    cv2.imwrite(str(tmp_path / "a.png"), np.arange(256, dtype=np.uint8).reshape(16, 16))
+    code = (
+        f"import importlib, sys; importlib.import_module('{first}'.rpartition('.')[0]).{first.rpartition('.')[2]}; "
+        " assert 'paddle' in sys.modules; "
+        "from ppcls.data.transforms.decode import decode_image; "
+        f"print(decode_image(open(r'{tmp_path}/a.png', 'rb').read()).shape)"
+    )
+    assert prepared(code) == ["(16, 16, 3)"]

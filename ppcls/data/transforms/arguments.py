@@ -7,8 +7,8 @@ from typing import Any, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from ppcls.data.transforms.opencv import cv2
 from ppcls.errors import ConfigError, DataError
+from ppcls.utils.opencv import cv2
 
 FLAGS = {
     "nearest": cv2.INTER_NEAREST,

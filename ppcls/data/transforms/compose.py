@@ -7,9 +7,9 @@ from typing import Any, Callable, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ppcls.data.transforms.opencv import cv2
 from ppcls.data.transforms.registry import TRANSFORMS
 from ppcls.errors import ConfigError, DataError
+from ppcls.utils.opencv import cv2
 
 
 @dataclass(frozen=True)

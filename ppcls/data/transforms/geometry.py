@@ -20,9 +20,9 @@ from ppcls.data.transforms.arguments import (
     resize,
     size_pair,
 )
-from ppcls.data.transforms.opencv import cv2
 from ppcls.data.transforms.registry import TRANSFORMS
 from ppcls.errors import ConfigError, DataError
+from ppcls.utils.opencv import cv2
 
 _ATTEMPTS = 10  # as torchvision's RandomResizedCrop
 _BORDERS = {

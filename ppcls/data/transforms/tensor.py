@@ -8,9 +8,9 @@ from typing import Any, List, Optional, Sequence
 import numpy as np
 
 from ppcls.data.transforms.arguments import check_choice, check_hwc, number
-from ppcls.data.transforms.opencv import cv2
 from ppcls.data.transforms.registry import TRANSFORMS
 from ppcls.errors import ConfigError, DataError
+from ppcls.utils.opencv import cv2
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
