@@ -74,14 +74,17 @@ def split(config: Config, name: str) -> Split:
 def loader(config: Config, name: str) -> DataLoader:
     """Build the loader of ``DataLoader.Train`` or ``DataLoader.Eval``; labels are checked against Arch.class_num."""
     section = split(config, name).model_dump()
-    return build_loader(
-        section,
-        train=name == "Train",
-        seed=config.Global.seed,
-        class_num=config.Arch.class_num,
-        rank=distributed.rank(),
-        num_replicas=distributed.world_size(),
-    )
+    try:
+        return build_loader(
+            section,
+            train=name == "Train",
+            seed=config.Global.seed,
+            class_num=config.Arch.class_num,
+            rank=distributed.rank(),
+            num_replicas=distributed.world_size(),
+        )
+    except (ConfigError, DataError) as error:  # both sides have the same keys
+        raise type(error)(f"DataLoader.{name}: {error}") from None
 
 
 def metrics(config: Config, mode: str) -> Any:
