@@ -7,11 +7,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ppcls.config.loading import from_plain, load
+    from ppcls.config.loading import load
     from ppcls.config.schema import Config
 
-_HOMES = {"load": "ppcls.config.loading", "from_plain": "ppcls.config.loading", "Config": "ppcls.config.schema"}
-__all__ = ["Config", "from_plain", "load"]
+_HOMES = {"load": "ppcls.config.loading", "Config": "ppcls.config.schema"}
+__all__ = ["Config", "load"]
 
 
 def __getattr__(name: str) -> Any:

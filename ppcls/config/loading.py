@@ -35,27 +35,6 @@ def load(path: Union[str, Path], changes: Sequence[str] = (), *, registries: Map
     return _with_converted_arguments(config, registries)
 
 
-def from_plain(values: Mapping[str, Any], *, registries: Mapping[str, Registry], name: str = "the recipe") -> Config:
-    """Check a recipe that is already in memory; errors name the path only.
-
-    Raises:
-        ConfigError: as ``load``.
-    """
-    tree = _node(values, name)
-    problems, config = _check(tree, registries)
-    raise_all([located(problem, tree) for problem in problems], name)
-    assert config is not None
-    return _with_converted_arguments(config, registries)
-
-
-def _node(value: Any, origin: str) -> Node:
-    if isinstance(value, Mapping):
-        return Node({key: _node(item, origin) for key, item in value.items()}, origin)
-    if isinstance(value, (list, tuple)):
-        return Node([_node(item, origin) for item in value], origin)
-    return Node(value, origin)
-
-
 def _check(tree: Node, registries: Mapping[str, Registry]) -> Tuple[List[Problem], Optional[Config]]:
     problems: List[Problem] = []
     config = None

@@ -56,7 +56,7 @@ def check_supported(config: Config) -> None:
         off = "; ".join(f"-o {name}={'null' if name.isupper() else 'false'}" for name in used)
         raise ConfigError(f"{', '.join(used)}: not available in this version; turn off with {off}")
     if distributed.world_size() > 1:
-        raise ConfigError("training with several processes is not available in this version; start one")
+        raise ConfigError("several processes are not available in this version; start one")
 
 
 def split(config: Config, name: str) -> Split:

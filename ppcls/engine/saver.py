@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Dict, Iterable, Iterator
+from typing import Iterable, Iterator
 
 from ppcls.config.schema import Config
 from ppcls.data.loader import Batch
@@ -67,28 +67,32 @@ class Saver:
 
 
 class SkippedImages:
-    """The images that ``on_error: skip`` replaced: counted in the log, listed in ``skipped_images.txt``."""
+    """The images that ``on_error: skip`` replaced: listed in ``skipped_images.txt`` at once, counted in the log.
+
+    A resumed run continues the list.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / "skipped_images.txt"
-        self._known: Dict[int, str] = {}
-        self._listed = 0
+        self._known = set(self.file.read_text(encoding="utf-8").splitlines()) if self.file.exists() else set()
+        self._reported = len(self._known)
 
     def note(self, batch: Batch) -> None:
-        """Remember what was replaced in a batch."""
-        self._known.update(batch.skipped)
+        """List what was replaced in a batch, each image once."""
+        new = [message for _, message in batch.skipped if message not in self._known]
+        if new:
+            self._known.update(new)
+            with self.file.open("a", encoding="utf-8") as file:
+                file.writelines(message + "\n" for message in new)
 
     def report(self, epoch: int) -> None:
-        """Write down those not listed yet, and say how many there are."""
-        messages = list(self._known.values())
-        if len(messages) == self._listed:
+        """Say how many there are, when there are more than before."""
+        if len(self._known) == self._reported:
             return
-        with self.file.open("a", encoding="utf-8") as file:
-            file.writelines(message + "\n" for message in messages[self._listed :])
-        self._listed = len(messages)
+        self._reported = len(self._known)
         get_logger().warning(
             "epoch %d: %d unreadable images so far were replaced by the next good one; see %s",
-            *(epoch, len(messages), self.file),
+            *(epoch, len(self._known), self.file),
         )
 
 

@@ -21,7 +21,7 @@ def train(config: Config) -> Dict[str, float]:
     """Train as the recipe says, or continue where ``Global.checkpoints`` left off.
 
     Returns:
-        The best evaluation: {"top1": ..., "epoch": ...}; without evaluation, the last epoch's averages.
+        The best evaluation, {"top1": ..., "epoch": ...}; without evaluation {"epoch": ...}, how many were trained.
 
     Raises:
         ConfigError, DataError, MachineError: something is wrong; found before the first step where it can be.

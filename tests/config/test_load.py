@@ -188,14 +188,6 @@ def test_what_is_shown_is_a_recipe_with_the_same_meaning(recipe, registries, tmp
     assert lines["weight_decay: 0.05"] == f"{recipe}:13"
 
 
-def test_a_recipe_in_memory_is_checked_too(recipe, registries):
-    values = config.load(recipe, registries=registries).plain()
-    assert config.from_plain(values, registries=registries).plain() == values
-    values["Global"]["epoch"] = 3
-    with pytest.raises(ConfigError, match=r"Global\.epoch: unknown key"):
-        config.from_plain(values, registries=registries)
-
-
 def test_values_are_tried_when_the_shipped_components_are_used(tmp_path):
     """Range checks of the real constructors, all at once, with their places."""
     from ppcls import load_config

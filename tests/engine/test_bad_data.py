@@ -75,8 +75,12 @@ def test_skipped_images_are_replaced_counted_and_listed(recipe, run, copy):
     victims[1].unlink()
     done = run("train", "-c", recipe, "-o", *changes, "DataLoader.Train.dataset.on_error=skip")
     assert "2 unreadable images so far were replaced" in done.stderr
-    listed = (recipe.parent / "out" / "skipped_images.txt").read_text().splitlines()
+    file = recipe.parent / "out" / "skipped_images.txt"
+    listed = file.read_text().splitlines()
     assert len(listed) == 2
+    resume = ("Global.epochs=3", f"Global.checkpoints={recipe.parent}/out/latest")
+    run("train", "-c", recipe, "-o", *changes, "DataLoader.Train.dataset.on_error=skip", *resume)
+    assert file.read_text().splitlines() == listed  # a resumed run does not list them again
     assert all(any(line.startswith(f"{victim}: ") for line in listed) for victim in victims)
 
 

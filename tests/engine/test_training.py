@@ -356,3 +356,29 @@ def test_a_full_disk_outside_checkpoints_is_said(recipe, run, size):
     done = run("train", "-c", recipe, "-o", "Global.print_batch_step=1", code=2, preexec=limit_file_size(size))
     assert "cannot be written" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_interrupted_during_an_evaluation_and_resumed_equals_uninterrupted(recipe, uninterrupted):
+    """The signal arrives while the second evaluation runs."""
+    code = (
+        "import os, signal, sys; from ppcls import load_config, train; from ppcls.engine import evaluation\n"
+        "from ppcls.engine.interrupt import InterruptedRunError\n"
+        "calls, real = [0], evaluation.run\n"
+        "def run(*args, **kwargs):\n"
+        "    calls[0] += 1\n"
+        "    if calls[0] == 2: os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return real(*args, **kwargs)\n"
+        "evaluation.run = run\n"
+        "try: train(load_config(sys.argv[1], sys.argv[2:]))\n"
+        "except InterruptedRunError as error: sys.exit(error.exit_code)\n"
+    )
+    out = recipe.parent / "out"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code, str(recipe), *LONG]
+    assert subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 130
+    states = json.loads((out / "latest.pdstates").read_text())
+    assert (states["epoch"], states["batch"]) == (1, 8)  # all batches of the second epoch, which is not over
+    code, err = finish(start(recipe, *LONG, "DataLoader.Train.loader.num_workers=1", *resuming(out)))
+    assert code == 0, err
+    assert digests(out) == digests(uninterrupted)
+    assert records(out) == records(uninterrupted)

@@ -94,6 +94,8 @@ class DataLoader:
 
     def _iterate(self, epoch: int, start: int, this_pass: int) -> Iterator[Batch]:
         self._check_current(this_pass)
+        if start == len(self):  # a run resumed at the end of an epoch: no reason to start workers
+            return
         batches = self._with_workers(epoch, start) if self._num_workers else self._alone(epoch, start)
         for batch in batches:
             yield batch
