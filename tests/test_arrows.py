@@ -22,6 +22,7 @@ ALLOWED = {
     "optimizer": {"config", *COMMON},
     "deploy": {"data.transforms", *COMMON},
     "engine": {"arch", "config", "data", "deploy", "loss", "metric", "optimizer", *COMMON},
+    "commands": {"arch", "config", "data", "deploy", "engine", "loss", "metric", "optimizer", *COMMON},
 }
 # Libraries that only these may import.
 LIBRARIES = {

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ppcls.cli import schema_text
+from ppcls.commands.config import schema_text
 from ppcls.config.find import library, recipes
 from tests.conftest import ROOT
 

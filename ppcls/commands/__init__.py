@@ -1,0 +1,20 @@
+"""The commands of ``ppcls``, a module each, in the order in which ``ppcls --help`` lists them."""
+
+from typing import Dict
+
+from ppcls.commands import config, convert, evaluate, export, infer, models, summary, train
+from ppcls.commands.command import Command
+
+COMMANDS: Dict[str, Command] = {
+    command.name: command
+    for command in (
+        train.COMMAND,
+        evaluate.COMMAND,
+        infer.COMMAND,
+        export.COMMAND,
+        config.COMMAND,
+        models.COMMAND,
+        summary.COMMAND,
+        convert.COMMAND,
+    )
+}

@@ -1,0 +1,61 @@
+"""What a command is made of, and what commands share. Importing a command's module must not import Paddle or numpy."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from typing import Any, Callable
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of ``ppcls``.
+
+    Attributes:
+        name: as typed.
+        help: one line.
+        add_options: adds its options to a parser; ``--debug`` is added for all.
+        run: does it; returns the process's exit code.
+    """
+
+    name: str
+    help: str
+    add_options: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+def add_recipe_options(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    """Add ``-c RECIPE`` and ``-o KEY=VALUE``."""
+    recipe_help = "recipe file, or the name of a shipped one (quick_start/digits_ConvMixer)"
+    override_help = "change of the recipe, such as Global.epochs=3 or DataLoader.Train.sampler.batch_size=64"
+    parser.add_argument("-c", "--config", metavar="RECIPE", required=required, help=recipe_help)
+    parser.add_argument(
+        "-o", "--override", metavar="KEY=VALUE", action="append", nargs="+", default=[], help=override_help
+    )
+
+
+def load_recipe(options: argparse.Namespace) -> Any:
+    """Return the recipe of ``-c`` and ``-o``, checked.
+
+    Raises:
+        ConfigError: every mistake in it.
+    """
+    import_paddle()
+    from ppcls import engine
+
+    return engine.load_config(options.config, [change for group in options.override for change in group])
+
+
+def import_paddle() -> None:
+    """Import Paddle, first of all heavy imports: it chooses threads."""
+    from ppcls.utils import environment
+
+    environment.import_paddle()
+
+
+def to_json(value: Any) -> str:
+    """Return ``value`` as JSON to print; of a list one item a line."""
+    if isinstance(value, list):
+        return "[" + ",\n ".join(json.dumps(item, ensure_ascii=False) for item in value) + "]"
+    return json.dumps(value, indent=1, ensure_ascii=False)

@@ -1,0 +1,44 @@
+"""``ppcls config``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from ppcls.commands.command import Command, add_recipe_options, import_paddle, load_recipe, to_json
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    add_recipe_options(parser, required=False)
+    parser.add_argument("--list", action="store_true", help="list the shipped recipes")
+    parser.add_argument("--json-schema", action="store_true", help="print the JSON schema for editors")
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.list:
+        from ppcls.config.find import recipes
+
+        print("\n".join(recipes()))
+        return 0
+    if options.json_schema:
+        print(schema_text(), end="")
+        return 0
+    if not options.config:
+        print("error: give -c RECIPE, --list or --json-schema", file=sys.stderr)
+        return 2
+    from ppcls.config.show import to_yaml
+
+    print(to_yaml(load_recipe(options)), end="")
+    return 0
+
+
+def schema_text() -> str:
+    """Return the text of ``configs/schema.json``."""
+    import_paddle()
+    from ppcls.config.json_schema import json_schema
+    from ppcls.engine.registries import REGISTRIES
+
+    return to_json(json_schema(REGISTRIES)) + "\n"
+
+
+COMMAND = Command("config", "show the resolved recipe and where each value came from", _add_options, _run)

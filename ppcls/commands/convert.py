@@ -1,0 +1,35 @@
+"""``ppcls convert``."""
+
+from __future__ import annotations
+
+import argparse
+
+from ppcls.commands.command import Command, import_paddle, to_json
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="SRC", help="weight file; its format is recognised")
+    parser.add_argument("target", metavar="DST", help="file to write")
+    parser.add_argument("--to", choices=("torch", "safetensors", "pdparams"), help="format; default: DST's suffix")
+    parser.add_argument("--model", metavar="NAME", help="architecture; default: recognised")
+    parser.add_argument("--argument", metavar="KEY=VALUE", action="append", default=[], help="of NAME, such as dim=64")
+    parser.add_argument(
+        "--naming",
+        choices=("official", "timm", "ppcls"),
+        help="whose tensor names and layout; default: official for torch, else ppcls",
+    )
+
+
+def _run(options: argparse.Namespace) -> int:
+    import_paddle()
+    from ppcls.arch.weights.convert import convert_weights, parse_arguments
+
+    chosen = {key: getattr(options, key) for key in ("to", "model", "naming")}
+    arguments = parse_arguments(options.argument)
+    print(to_json(convert_weights(options.source, options.target, arguments=arguments, **chosen)))
+    return 0
+
+
+COMMAND = Command(
+    "convert", "convert a weight file of Paddle, safetensors or PyTorch into any of these", _add_options, _run
+)

@@ -1,0 +1,18 @@
+"""``ppcls export``."""
+
+from __future__ import annotations
+
+import argparse
+
+from ppcls.commands.command import Command, add_recipe_options, load_recipe, to_json
+
+
+def _run(options: argparse.Namespace) -> int:
+    config = load_recipe(options)
+    from ppcls.engine import export
+
+    print(to_json(export(config)))
+    return 0
+
+
+COMMAND = Command("export", "write an inference model (-o Global.pretrained_model=PREFIX)", add_recipe_options, _run)

@@ -1,0 +1,40 @@
+"""``ppcls summary``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from ppcls.commands.command import Command, import_paddle
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument(
+        "--image-size", type=int, nargs="+", metavar="N", help="one side, or height and width, in pixels"
+    )
+    parser.add_argument("--class-num", type=int, help="default: that of the public weights")
+
+
+def _run(options: argparse.Namespace) -> int:
+    import_paddle()
+    from ppcls.arch import BACKBONES, create_model, spec
+    from ppcls.arch.summary import summary
+
+    facts = spec(options.name)
+    size = options.image_size or [facts.image_size]
+    if len(size) > 2 or min(size) < 1:
+        print("error: --image-size takes one side, or height and width, in pixels", file=sys.stderr)
+        return 2
+    height, width = size[0], size[-1]
+    # Architectures whose weights depend on the size of the image are built for this one.
+    takes_size = any(parameter.name == "image_size" for parameter in BACKBONES[options.name].parameters())
+    sized = {"image_size": [height, width]} if takes_size else {}
+    model = create_model(options.name, class_num=options.class_num or facts.class_num, **sized)
+    print(summary(model, (3, height, width)))
+    return 0
+
+
+COMMAND = Command(
+    "summary", "show the layers of an architecture: shapes, parameters, multiply-adds", _add_options, _run
+)

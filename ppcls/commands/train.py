@@ -1,0 +1,18 @@
+"""``ppcls train``."""
+
+from __future__ import annotations
+
+import argparse
+
+from ppcls.commands.command import Command, add_recipe_options, load_recipe, to_json
+
+
+def _run(options: argparse.Namespace) -> int:
+    config = load_recipe(options)
+    from ppcls.engine import train
+
+    print(to_json(train(config)))
+    return 0
+
+
+COMMAND = Command("train", "train a model, or continue with -o Global.checkpoints=PREFIX", add_recipe_options, _run)
