@@ -11,7 +11,7 @@ from resume import ARGS, make, train
 
 from ppcls.arch import load_weights, restricted_load
 from ppcls.errors import CheckpointError
-from ppcls.optimizer import load_optimizer_state, optimizer_state
+from ppcls.optimizer import build_optimizer, load_optimizer_state, optimizer_state
 
 SCRIPT = Path(__file__).with_name("resume.py")
 ROOT = SCRIPT.parents[2]
@@ -97,9 +97,11 @@ def test_looking_at_the_state_changes_nothing():
 
 
 def test_half_precision_keeps_master_weights():
-    model, optimizer = make("AdamW", 0)
-    model.bfloat16()
-    optimizer._multi_precision = True  # as paddle.amp.decorate sets it for level O2
+    model, _ = make("AdamW", 0)
+    for layer in model.sublayers(include_self=True):  # Layer.bfloat16() does nothing where the CPU cannot compute in it
+        for name, parameter in list(layer._parameters.items()):
+            layer._parameters[name] = layer.create_parameter(parameter.shape, dtype="bfloat16")
+    optimizer = build_optimizer({"name": "AdamW", "multi_precision": True}, model, learning_rate=0.1)
     state = optimizer_state(optimizer, model)
     assert state["head.weight/master_weight"].dtype == np.float32
     state["head.weight/master_weight"] += 1
