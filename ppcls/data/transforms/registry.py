@@ -2,13 +2,6 @@
 
 from ppcls.config.registry import Registry
 
-TRANSFORMS = Registry(
-    "transform",
-    trial=dict,
-    planned=[
-        *("TimmAutoAugment", "AutoAugment", "RandAugment", "RandomErasing", "ColorJitter", "RandomRotation", "Cutout"),
-        "GridMask",
-    ],
-)
+TRANSFORMS = Registry("transform", trial=dict)
 # Transforms of a whole batch, such as mixup.
 BATCH_TRANSFORMS = Registry("batch transform", trial=dict, planned=("MixupOperator", "CutmixOperator", "OpSampler"))
