@@ -87,7 +87,7 @@ def open_run(config: Config) -> Iterator[Run]:
             train_loader=train_loader,
             eval_loader=eval_loader,
             lr_at=schedule.lr_at,
-            criterion=build_loss(config.Loss.Train),
+            criterion=build_loss(config.Loss.Train, config.Arch.class_num),
             metrics=build_metrics(config.Metric.Train or []),
             saver=saver,
             journal=stack.enter_context(contextlib.closing(Journal(folder, kept, config.Global.use_visualdl))),
@@ -107,6 +107,7 @@ def _check_recipe(config: Config) -> None:
         raise ConfigError("DataLoader.Eval: missing; give it, or turn evaluation off (Global.eval_during_train: false)")
     for mode in ("Train", "Eval"):
         build.metrics(config, mode)
+        build_loss(getattr(config.Loss, mode), config.Arch.class_num)
 
 
 def _check_classes(train_loader: DataLoader, eval_loader: Optional[DataLoader]) -> None:

@@ -64,7 +64,8 @@ def _train_batch(run: Run, batch: Batch) -> None:
     paddle.seed(_batch_seed(run.config.Global.seed, state.epoch, state.batch))
     state.optimizer.set_lr(run.lr_at(state.step))
     logits = state.model(paddle.to_tensor(batch.images))
-    losses = run.criterion(logits, paddle.to_tensor(batch.labels))
+    targets = batch.labels if batch.targets is None else batch.targets
+    losses = run.criterion(logits, paddle.to_tensor(targets))
     _check_finite(run, losses["loss"])
     group = min(frequency, total - state.batch // frequency * frequency)  # the epoch's last group may be smaller
     (losses["loss"] / group if group > 1 else losses["loss"]).backward()
@@ -148,7 +149,11 @@ def _evaluate(run: Run, epoch: int) -> None:
     assert run.eval_loader is not None
     metrics = build.metrics(config, "Eval")
     values = evaluation.run(
-        state.model, run.eval_loader, build_loss(config.Loss.Eval), metrics, check=lambda: _save_if_asked(run)
+        state.model,
+        run.eval_loader,
+        build_loss(config.Loss.Eval, config.Arch.class_num),
+        metrics,
+        check=lambda: _save_if_asked(run),
     )
     get_logger().info("[Eval][Epoch %d][Avg]%s", epoch, journal.values_text(values))
     state.history.append(run.journal.write("eval", state.step, epoch, values))

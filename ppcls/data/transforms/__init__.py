@@ -6,10 +6,9 @@ Training, evaluation, inference and the exported model's predictor all run this 
 # They register themselves.
 from ppcls.data.transforms import auto_augment, decode, erasing, geometry, jitter, tensor, timm_auto_augment
 from ppcls.data.transforms.compose import Compose, build_transforms
-from ppcls.data.transforms.registry import BATCH_TRANSFORMS, TRANSFORMS
+from ppcls.data.transforms.registry import TRANSFORMS
 
 __all__ = [
-    "BATCH_TRANSFORMS",
     "TRANSFORMS",
     "Compose",
     "auto_augment",
