@@ -59,7 +59,7 @@ def _base_file(path: Path, name: str, origin: str) -> Path:
 
 
 def merge(base: Node, top: Node) -> Node:
-    """Return ``base`` overlaid by ``top``, key by key. A delete mark stays in the result: it concerns earlier bases too."""
+    """Return ``base`` overlaid by ``top``. A delete mark stays in the result: it concerns earlier bases too."""
     if not isinstance(top.value, dict):
         return top
     delete = top.value.get(DELETE)

@@ -39,13 +39,13 @@ def write_set(prefix: Path, writers: Mapping[str, Callable[[Path], Any]], states
     try:
         digests = {suffix: _write(named(prefix, suffix + ".tmp"), write) for suffix, write in writers.items()}
         mark.write_text(json.dumps({**states, "files": digests}, indent=1), encoding="utf-8")
-        _force_to_disk(mark)
+        force_to_disk(mark)
     except OSError:
         for suffix in (*writers, MARK):  # they may fill the disk
             named(prefix, suffix + ".tmp").unlink(missing_ok=True)
         raise
     mark.replace(named(prefix, MARK))
-    _force_to_disk(prefix.parent)
+    force_to_disk(prefix.parent)
     settle(prefix)
 
 
@@ -53,7 +53,7 @@ def _write(path: Path, write: Callable[[Path], Any]) -> str:
     """Write one file to disk and return its digest."""
     path.unlink(missing_ok=True)  # it may be a link left by an interrupted alias
     write(path)
-    _force_to_disk(path)
+    force_to_disk(path)
     return sha256(path)
 
 
@@ -74,8 +74,9 @@ def settle(prefix: Path) -> None:
         temporary = named(prefix, suffix + ".tmp")
         if temporary.exists():
             temporary.replace(named(prefix, suffix))
-    _force_to_disk(prefix.parent)
+    force_to_disk(prefix.parent)
     mark.replace(named(prefix, STATES))
+    force_to_disk(prefix.parent)
 
 
 def link(source: Path, target: Path) -> None:
@@ -107,14 +108,15 @@ def write_text(path: Path, text: str) -> None:
     temporary = named(path, ".tmp")
     try:
         temporary.write_text(text, encoding="utf-8")
-        _force_to_disk(temporary)
+        force_to_disk(temporary)
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise MachineError(f"{path} cannot be written: {error.strerror}") from None
 
 
-def _force_to_disk(path: Path) -> None:
+def force_to_disk(path: Path) -> None:
+    """Return when a file or folder is on the disk, and survives a power cut."""
     if path.is_dir() and os.name == "nt":  # Windows cannot open folders
         return
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)

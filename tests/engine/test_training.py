@@ -235,7 +235,7 @@ def test_a_checkpoint_that_cannot_be_written_keeps_the_last_one(recipe, run):
     changes = ("Arch.dim=64", "Global.epochs=4", f"Global.checkpoints={out}/latest", "Global.print_batch_step=1000")
     done = run("train", "-c", recipe, "-o", *changes, code=2, preexec=limit_file_size(size))
     assert "cannot write the checkpoint" in done.stderr
-    assert f"resume with -o Global.checkpoints={out}/latest" in done.stderr
+    assert f"resume with the same command and -o Global.checkpoints={out}/latest" in done.stderr
     assert digests(out) == before
     run("train", "-c", recipe, "-o", *changes)
 
