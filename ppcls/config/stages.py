@@ -79,10 +79,11 @@ def _expand(base: Node, node: Node, index: int, before: Sequence[Stage]) -> Stag
     tree = _overlaid(base, override, name)
     _refuse_fixed(base, tree, name)
     global_section = child(base, "Global") or Node({}, base.origin)
-    root = plain(child(global_section, "output_dir") or Node(None, "")) or "./output"
+    written = {key: plain(value) for key, value in (global_section.value or {}).items()}
+    root = written.get("output_dir") or "./output"
     here = node.value["name"].origin
     values = {("Global", "output_dir"): Node(str(PurePath(str(root)) / name), here)}
-    if child(global_section, "checkpoints") is None:
+    if written.get("checkpoints") is None:
         values["Global", "checkpoints"] = Node(AUTO, here)
     start = _start(node, index, root, before)
     if start is not None:
@@ -135,6 +136,9 @@ def _start(node: Node, index: int, root: Any, before: Sequence[Stage]) -> Option
             f"{origin}: {STAGES}.{index}.init: {BEST}: stage {previous.name} does not evaluate "
             f"(Global.eval_during_train: {evaluates[0].origin}), so it has no best weights; write init: latest"
         )
+    average = child(previous.tree, "EMA")
+    if init == "ema" and (average is None or average.value is None):
+        raise ConfigError(f"{origin}: {STAGES}.{index}.init: ema: stage {previous.name} has no EMA section")
     return Node(str(PurePath(str(root)) / previous.name / WEIGHTS[init]), origin)
 
 

@@ -46,7 +46,10 @@ def check_supported(config: Config) -> None:
         ConfigError: the recipe uses such a setting, or is several.
     """
     if config.Stages:
-        raise ConfigError(f"the recipe has Stages: choose one with --stage, of {', '.join(config.stages)}")
+        raise ConfigError(
+            f"the recipe has Stages ({', '.join(config.stages)}): choose one, with --stage or, in Python, "
+            f"ppcls.engine.stages.of_weights(config, name)"
+        )
     requests = {
         "AMP": config.AMP is not None and config.AMP.use_amp,
         "EMA": config.EMA is not None,

@@ -52,8 +52,8 @@ def choose(config: Config, folder: Path) -> Optional[Path]:
         return prefix
     if faults:
         raise CheckpointError(
-            f"no checkpoint in {folder} is whole: {'; '.join(faults)}. To start again: another Global.output_dir, or "
-            f"-o Global.checkpoints=null, which moves these files into {folder}/previous_N"
+            f"no checkpoint in {folder} is whole: {'; '.join(faults)}. To start again, move {folder} away or choose "
+            f"another Global.output_dir"
         )
     return None
 
@@ -105,6 +105,8 @@ def _other_weights(config: Config, states: Mapping[str, Any]) -> List[str]:
     """Return what to say when the run began with other weights than it would begin with now."""
     start: Dict[str, str] = states.get("start") or {}
     named = config.Global.pretrained_model or config.Arch.pretrained or None
+    key = ("Global", "pretrained_model") if config.Global.pretrained_model else ("Arch", "pretrained")
+    where = config.where(*key)
     before = states["config"]["Global"]["pretrained_model"] or states["config"]["Arch"]["pretrained"] or None
     local = isinstance(named, str) and not is_url(named)
     now = (fingerprint(build.weights_path(config)) or {}) if local else {}
@@ -112,7 +114,9 @@ def _other_weights(config: Config, states: Mapping[str, Any]) -> List[str]:
     same = now["sha256"] == start["sha256"] if now and start else named == before
     if same:
         return []
-    return [f"it began with the weights {start.get('weights', before)}, and {named} are others"]
+    if named == before:
+        return [f"it began with weights that {named} does not hold any more"]
+    return [f"it began with the weights {start.get('weights', before)}, and {named} ({where}) are others"]
 
 
 def fingerprint(weights: Optional[str]) -> Optional[Dict[str, str]]:

@@ -11,7 +11,6 @@ from ppcls.arch.weights.reading import find_file
 from ppcls.config.schema import AUTO, Config
 from ppcls.config.stages import WEIGHTS
 from ppcls.engine import checkpoint, commit, resuming, run, training
-from ppcls.engine.journal import values_text
 from ppcls.errors import ConfigError, WeightsError
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
@@ -41,24 +40,44 @@ def train(config: Config, stage: Optional[str] = None) -> Dict[str, Any]:
         return training.train(config)
     chosen = {stage: config.stage(stage)} if stage is not None else dict(config.stages)
     _refuse_prefix(config, stage)
-    results = {name: finished(recipe) for name, recipe in chosen.items()}
-    pending = [name for name in chosen if results[name] is None]
+    pending = [name for name, recipe in chosen.items() if finished(recipe) is None]
     for name in pending:
         run.check_recipe(chosen[name])
         _check_start(config, name, pending)
     for name in pending[1:]:
         run.rehearse(chosen[name])
+    results = {}
     for number, (name, recipe) in enumerate(chosen.items(), start=1):
         head = f"stage {name}" + (f" ({number} of {len(chosen)})" if len(chosen) > 1 else "")
-        result = results[name]
-        if result is not None:
-            get_logger().info("%s was finished before: %s", head, values_text(result))
-            continue
-        get_logger().info("%s, in %s, from %s", head, recipe.Global.output_dir, _start_text(recipe))
-        results[name] = training.train(recipe)
-        _note_finished(recipe, results[name])
-    _log_summary(chosen, results)
+        results[name] = _train_stage(recipe, head)
+    for name, recipe in chosen.items():
+        get_logger().info("stage %s: %s; in %s", name, _result_text(results[name]), recipe.Global.output_dir)
     return results
+
+
+def _result_text(result: Dict[str, Any]) -> str:
+    """Return "best top1 0.98000 at epoch 3", or "3 epochs" where nothing was evaluated."""
+    values = [f"best {name} {value:.5f} at epoch" for name, value in result.items() if name != "epoch"]
+    return " ".join([*values, f"{result['epoch']}"]) if values else f"{result['epoch']} epochs"
+
+
+def _train_stage(recipe: Config, head: str) -> Dict[str, float]:
+    """Train one stage, or find that it is finished."""
+    result = finished(recipe)  # asked again: an earlier stage that went on may have other best weights now
+    if result is not None:
+        get_logger().info("%s was finished before: %s", head, _result_text(result))
+        return result
+    folder = Path(recipe.Global.output_dir).expanduser()
+    start = recipe.Global.pretrained_model or recipe.Arch.pretrained or "random weights"
+    get_logger().info(
+        "%s, in %s, from %s", head, folder, "its newest checkpoint" if checkpoint.newest_first(folder) else start
+    )
+    result = training.train(recipe)
+    if distributed.is_main():
+        states = checkpoint.read_states(folder / "latest")
+        noted = {"result": result, "states": {key: states[key] for key in ("config", "start")}}
+        commit.write_text(folder / FINISHED, json.dumps(noted, indent=1) + "\n")
+    return result
 
 
 def finished(recipe: Config) -> Optional[Dict[str, float]]:
@@ -78,16 +97,6 @@ def finished(recipe: Config) -> Optional[Dict[str, float]]:
     resuming.refuse_another_run(recipe, states, folder)
     changes = resuming.differences(states["config"], recipe.plain())
     return None if any(key in _LENGTH for key, _, _ in changes) else result
-
-
-def _note_finished(recipe: Config, result: Optional[Dict[str, float]]) -> None:
-    """Keep the result with what tells a later command that it is the one of its recipe."""
-    if not distributed.is_main():
-        return
-    folder = Path(recipe.Global.output_dir).expanduser()
-    states = checkpoint.read_states(folder / "latest")
-    noted = {"result": result, "states": {key: states[key] for key in ("config", "start")}}
-    commit.write_text(folder / FINISHED, json.dumps(noted, indent=1) + "\n")
 
 
 def of_weights(config: Config, name: Optional[str]) -> Config:
@@ -157,14 +166,3 @@ def _check_start(config: Config, name: str, pending: List[str]) -> None:
         ) from None
     if init in WEIGHTS and finished(recipes[previous]) is None:
         get_logger().warning("stage %s is not finished: stage %s starts from what there is", previous, name)
-
-
-def _start_text(recipe: Config) -> str:
-    if checkpoint.newest_first(Path(recipe.Global.output_dir).expanduser()):
-        return "its newest checkpoint"
-    return str(recipe.Global.pretrained_model or recipe.Arch.pretrained or "random weights")
-
-
-def _log_summary(recipes: Dict[str, Config], results: Dict[str, Any]) -> None:
-    for name, recipe in recipes.items():
-        get_logger().info("stage %s: %s; in %s", name, values_text(results[name]), recipe.Global.output_dir)

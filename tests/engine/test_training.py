@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def start(recipe, *changes):
-    arguments = [sys.executable, "-m", "ppcls", "train", "-c", str(recipe), "-o", *changes]
+    arguments = [sys.executable, "-m", "ppcls", "train", "-c", str(recipe), *(["-o", *changes] if changes else [])]
     return subprocess.Popen(
         arguments, cwd=recipe.parent, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
     )
