@@ -58,7 +58,8 @@ def expand(tree: Node, messages: List[str]) -> List[Stage]:
         messages: receives what is wrong with names, ``init`` and keys.
     """
     section = child(tree, STAGES)
-    if section is None or section.value is None:
+    settings = child(tree, "Global") or Node(None, tree.origin)
+    if section is None or section.value is None or not isinstance(settings.value, (dict, type(None))):
         return []
     base = Node({key: value for key, value in tree.value.items() if key != STAGES}, tree.origin)
     expanded: List[Stage] = []
@@ -155,7 +156,7 @@ def warn_of_idle(tree: Node, expanded: Sequence[Stage]) -> None:
             log.warning("%s: stage %s has no override: it repeats the recipe", stage.origin, stage.name)
         for path, node in leaves(tree):
             kept, reached = descend(stage.tree, path)
-            replaced = reached == path and path not in _FIXED and plain(kept) != node.value
+            replaced = reached == path and path not in (*_FIXED, ("Global",)) and plain(kept) != node.value
             if replaced and node.origin.startswith("-o ") and path[0] != STAGES:
                 log.warning(
                     "%s: stage %s has its own value, %r (%s); -o %s.%d.override.%s=... changes that",

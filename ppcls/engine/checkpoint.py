@@ -148,6 +148,8 @@ def read_states(prefix: Path) -> Dict[str, Any]:
         ) from None
     if not isinstance(states, dict) or states.get("format") != _FORMAT or not states.keys() >= _KEYS:
         raise CheckpointError(f"{path}: format {_FORMAT} expected; its weights may still be used as pretrained_model")
+    if commit.DIGEST in states and states[commit.DIGEST] != commit.states_digest(states):
+        raise CheckpointError(f"{path}: damaged; its weights may still be used as Global.pretrained_model={prefix}")
     return states
 
 

@@ -17,6 +17,7 @@ from ppcls.errors import CheckpointError, MachineError
 
 STATES = ".pdstates"
 MARK = ".commit"
+DIGEST = "digest"
 
 
 def named(prefix: Path, suffix: str) -> Path:
@@ -29,7 +30,7 @@ def write_set(prefix: Path, writers: Mapping[str, Callable[[Path], Any]], states
 
     Args:
         writers: for each suffix, a function that writes the file at the path it is given.
-        states: what the JSON file of the set holds; the digests of the other files are added as "files".
+        states: what the JSON file of the set holds; the digests of the other files are added as "files", and its own.
 
     Raises:
         OSError: nothing was replaced.
@@ -38,7 +39,8 @@ def write_set(prefix: Path, writers: Mapping[str, Callable[[Path], Any]], states
     mark = named(prefix, MARK + ".tmp")
     try:
         digests = {suffix: _write(named(prefix, suffix + ".tmp"), write) for suffix, write in writers.items()}
-        mark.write_text(json.dumps({**states, "files": digests}, indent=1), encoding="utf-8")
+        content = json.loads(json.dumps({**states, "files": digests}))
+        mark.write_text(json.dumps({**content, DIGEST: states_digest(content)}, indent=1), encoding="utf-8")
         force_to_disk(mark)
     except OSError:
         for suffix in (*writers, MARK):  # they may fill the disk
@@ -97,6 +99,12 @@ def sha256(path: Path) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def states_digest(states: Mapping[str, Any]) -> str:
+    """Return the digest of what the JSON file of a set says, but for the digest."""
+    content = {key: value for key, value in states.items() if key != DIGEST}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:

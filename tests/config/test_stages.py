@@ -160,6 +160,8 @@ def test_mistakes_of_the_recipe_are_said_once_and_those_of_all_stages_together(s
     text = errors(staged, registries, "Global.seed=x", "Stages.1.override.Global.epochs=0", "Stages.2.override.Arch=3")
     assert text.startswith("3 mistakes in")
     assert text.count("Global.seed: must be") == 1
+    assert errors(staged, registries, "Global=3") == "-o Global=3: Global: must be a mapping, not 3"
+    assert "Global is 3" in errors(staged, registries, "Stages.1.override.Global=3")
 
 
 def test_overrides_that_change_nothing_are_said(staged, registries, caplog):

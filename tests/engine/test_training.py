@@ -163,6 +163,7 @@ def test_the_best_metric_survives_resuming(recipe, run):
     out = recipe.parent / "out"
     states = json.loads((out / "latest.pdstates").read_text())
     states["best"].update(value=1.0, epoch=1)  # nothing later can beat it
+    states["digest"] = commit.states_digest(states)
     commit.write_text(out / "latest.pdstates", json.dumps(states))
     best = commit.sha256(out / "best_model.pdparams")
     run("train", "-c", recipe, "-o", "Global.epochs=3", f"Global.checkpoints={out}/latest")
