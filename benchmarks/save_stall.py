@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # a clone works without being installed
 
-from ppcls.utils import environment
+from ppcls.utils import environment  # noqa: E402
 
 
 def main() -> int:

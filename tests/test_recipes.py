@@ -36,6 +36,7 @@ def test_recipe_takes_a_step(name, run, tmp_path):
         f"Global.output_dir={tmp_path}/out",
         "Optimizer.lr.warmup_epoch=0",
     ]
+    changes += [f"Stages.{index}.override.Global.epochs=1" for index in range(len(config.stages))]
     for split in ("Train", "Eval"):
         section = f"DataLoader.{split}"
         changes += [

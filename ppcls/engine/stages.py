@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
 from ppcls.arch.weights.download import is_url
 from ppcls.arch.weights.reading import find_file
@@ -148,8 +148,10 @@ def _check_start(config: Config, name: str, pending: List[str]) -> None:
         return  # of the first stage, and of a checkpoint, loading itself says what is wrong
     assert config.Stages is not None
     init, previous = config.Stages[index].init or "best", list(recipes)[index - 1]
-    if init in WEIGHTS and previous in pending:
-        return
+    if init in WEIGHTS:
+        _check_classes(recipes, name, previous)
+        if previous in pending:
+            return
     started = checkpoint.newest_first(Path(recipes[name].Global.output_dir).expanduser())
     try:
         checkpoint.commit.settle(checkpoint.strip_suffix(weights))
@@ -166,3 +168,13 @@ def _check_start(config: Config, name: str, pending: List[str]) -> None:
         ) from None
     if init in WEIGHTS and finished(recipes[previous]) is None:
         get_logger().warning("stage %s is not finished: stage %s starts from what there is", previous, name)
+
+
+def _check_classes(recipes: Mapping[str, Config], name: str, previous: str) -> None:
+    """Raise a ConfigError for a classifier that would be dropped without being asked to."""
+    ours, theirs = recipes[name].Arch.class_num, recipes[previous].Arch.class_num
+    if ours != theirs and not recipes[name].Global.drop_mismatched_head:
+        raise ConfigError(
+            f"{recipes[name].where('Arch', 'class_num')}: stage {name} has {ours} classes and starts from stage "
+            f"{previous}, which has {theirs}; Global.drop_mismatched_head: true begins with a new classifier"
+        )

@@ -108,7 +108,7 @@ def test_an_error_of_the_writer_comes_up_at_the_next_opportunity(state, recipe, 
     saver = Saver(tmp_path / "gone", load_config(recipe, ["Global.save_every_minutes=null"]))
     saver.save_epoch(state, 0)
     saver._writer._thread.join()
-    with pytest.raises(CheckpointError, match="cannot write the checkpoint .*No such file or directory"):
+    with pytest.raises(CheckpointError, match=r"cannot write the checkpoint .*No such file or directory"):
         saver.save_if_due(state, 0)
     saver.wait()  # said once
 
@@ -292,7 +292,9 @@ def test_auto_uses_the_newest_whole_checkpoint_and_says_so(copied, auto, run, na
     (out / "epoch_4.pdopt").unlink()
     damage(out / "best_model.pdparams")
     done = run("train", "-c", recipe, "-o", *changes)
-    assert re.search(rf"{re.escape(str(out / name))}: damaged.*; continuing from {out}/epoch_\d, the newest", done.stderr)
+    assert re.search(
+        rf"{re.escape(str(out / name))}: damaged.*; continuing from {out}/epoch_\d, the newest", done.stderr
+    )
     assert f"{out}/epoch_4.pdopt: missing; continuing from {out}/epoch_" in done.stderr
     assert digests(out) == digests(auto[1])
     assert records(out) == records(auto[1])

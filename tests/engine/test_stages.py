@@ -1,7 +1,6 @@
 """Recipes of several stages, trained by one command as real processes."""
 
 import json
-import os
 import signal
 import time
 
@@ -171,6 +170,16 @@ def test_a_start_that_is_nowhere_is_said_before_the_first_stage(staged, run):
     assert "[Train]" not in done.stderr
 
 
+def test_another_classifier_only_when_asked(staged, run):
+    classes = "Stages.1.override.Arch.class_num=12"
+    done = run("train", "-c", staged, "-o", classes, code=2)
+    assert f"-o {classes}: stage second has 12 classes and starts from stage first, which has 10" in done.stderr
+    assert "[Train]" not in done.stderr
+    asked = "Stages.1.override.Global.drop_mismatched_head=true"
+    done = run("train", "-c", staged, "-o", classes, asked, "Global.epochs=1", "Stages.1.override.Global.epochs=1")
+    assert "head" in next(line for line in done.stderr.splitlines() if "first/best_model: loaded" in line)
+
+
 def test_weights_of_a_stage_are_evaluated_by_its_recipe(staged, uninterrupted, run):
     place = f"Global.output_dir={uninterrupted[0]}"
     done = run("eval", "-c", staged, "-o", place)
@@ -193,4 +202,4 @@ def test_python_does_not_take_the_recipe_of_all_stages_for_one(staged):
 
     with pytest.raises(ConfigError, match=r"has Stages \(first, second\): choose one"):
         evaluate(load_config(staged))
-    assert os.listdir(staged.parent) == ["recipe.yaml"]
+    assert list(staged.parent.iterdir()) == [staged]
