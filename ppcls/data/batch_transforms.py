@@ -1,8 +1,8 @@
 """Transforms of a whole batch: mixup and cutmix. They make soft targets of labels.
 
-Mixup, https://arxiv.org/abs/1710.09412; CutMix, https://arxiv.org/abs/1905.04899. Each sample is paired with another of the
-batch; with lambda the share of the sample itself, its target is lambda of its own class and 1 - lambda of the other's.
-Labels are smoothed by the loss (``CELoss: {epsilon: 0.1}``), not here.
+Mixup, https://arxiv.org/abs/1710.09412; CutMix, https://arxiv.org/abs/1905.04899. Each sample is paired with another of
+the batch; with lambda the share of the sample itself, its target is lambda of its own class and 1 - lambda of the
+other's. Labels are smoothed by the loss (``CELoss: {epsilon: 0.1}``), not here.
 """
 
 from __future__ import annotations

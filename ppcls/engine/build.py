@@ -9,7 +9,7 @@ import paddle
 
 from ppcls.arch import create_model, load_weights
 from ppcls.arch.registry import local_weights
-from ppcls.config.schema import Config, Split
+from ppcls.config.schema import AUTO, Config, Split
 from ppcls.data import build_loader
 from ppcls.data.datasets import Dataset
 from ppcls.data.datasets.names import read_class_names
@@ -43,8 +43,13 @@ def check_supported(config: Config) -> None:
     """Refuse what the schema knows and the engine cannot do yet, rather than ignore it.
 
     Raises:
-        ConfigError: the recipe uses such a setting.
+        ConfigError: the recipe uses such a setting, or is several.
     """
+    if config.Stages:
+        raise ConfigError(
+            f"the recipe has Stages ({', '.join(config.stages)}): choose one, with --stage or, in Python, "
+            f"ppcls.engine.stages.of_weights(config, name)"
+        )
     requests = {
         "AMP": config.AMP is not None and config.AMP.use_amp,
         "EMA": config.EMA is not None,
@@ -118,7 +123,8 @@ def weights_path(config: Config) -> Optional[str]:
 
     What is a URL, or the published weights, is downloaded first.
     """
-    for value in (config.Global.checkpoints, config.Global.pretrained_model, config.Arch.pretrained):
+    resumed = None if config.Global.checkpoints == AUTO else config.Global.checkpoints
+    for value in (resumed, config.Global.pretrained_model, config.Arch.pretrained):
         if value:
             return str(local_weights(config.Arch.name, value))
     return None

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Iterator, Optional
+from typing import Any, Callable, Iterator, Optional, Tuple
 
 import paddle
 
-from ppcls.config.schema import Config
+from ppcls.config.schema import AUTO, Config
 from ppcls.config.show import to_yaml
 from ppcls.data.loader import DataLoader
-from ppcls.engine import build, checkpoint, commit
+from ppcls.engine import build, checkpoint, commit, resuming
 from ppcls.engine import folder as folders
 from ppcls.engine.interrupt import StopRequest
 from ppcls.engine.journal import Clock, Journal
@@ -64,21 +64,18 @@ def open_run(config: Config) -> Iterator[Run]:
         ConfigError, DataError, WeightsError, CheckpointError, MachineError: something is wrong with what the recipe
             names; nothing was trained.
     """
-    _check_recipe(config)
+    check_recipe(config)
     build.set_device(config.Global.device)
     folder = Path(config.Global.output_dir).expanduser()
     folders.prepare(folder)
+    prefix = resuming.choose(config, folder)
     with contextlib.ExitStack() as stack:
-        train_loader = stack.enter_context(build.loader(config, "Train"))
-        eval_loader = stack.enter_context(build.loader(config, "Eval")) if config.Global.eval_during_train else None
-        _check_classes(train_loader, eval_loader)
-        schedule = _schedule(config, updates=-(-len(train_loader) // config.Global.update_freq))
-        state = _initial_state(config, schedule.lr_at(0), train_loader)
+        train_loader, eval_loader, schedule, state = _build(config, stack)
         folders.check_space(folder, state.model)
-        saver = Saver(folder, config)
+        saver = stack.enter_context(Saver(folder, config))
         kept = None
-        if config.Global.checkpoints:
-            kept = _resume(config, state, saver)
+        if prefix is not None:
+            kept = _resume(config, state, saver, prefix)
         else:
             _start(config, state, folder)
         yield Run(
@@ -96,7 +93,34 @@ def open_run(config: Config) -> Iterator[Run]:
         )
 
 
-def _check_recipe(config: Config) -> None:
+def _build(
+    config: Config, stack: contextlib.ExitStack
+) -> Tuple[DataLoader, Optional[DataLoader], Schedule, TrainState]:
+    train_loader = stack.enter_context(build.loader(config, "Train"))
+    eval_loader = stack.enter_context(build.loader(config, "Eval")) if config.Global.eval_during_train else None
+    _check_classes(train_loader, eval_loader)
+    schedule = _schedule(config, updates=-(-len(train_loader) // config.Global.update_freq))
+    return train_loader, eval_loader, schedule, _initial_state(config, schedule.lr_at(0), train_loader)
+
+
+def rehearse(config: Config) -> None:
+    """Build what a run needs and drop it: what is wrong with a later stage is said before the first one.
+
+    Raises:
+        ConfigError, DataError, MachineError: something is wrong with what the recipe names.
+    """
+    check_recipe(config)
+    build.set_device(config.Global.device)
+    with contextlib.ExitStack() as stack:
+        _build(config, stack)
+
+
+def check_recipe(config: Config) -> None:
+    """Refuse to train by a recipe that lacks what training needs.
+
+    Raises:
+        ConfigError: it does.
+    """
     build.check_supported(config)
     if config.Global.epochs is None:
         raise ConfigError("Global.epochs: missing; training needs it")
@@ -165,22 +189,24 @@ def _start(config: Config, state: TrainState, folder: Path) -> None:
     weights = build.weights_path(config)
     # Before anything is moved: they may lie in this folder, or not fit.
     loaded = build.load_initial_weights(config, state.model, weights) if weights is not None else ""
-    folders.set_aside(folder)
+    state.start = resuming.fingerprint(weights)
+    if config.Global.checkpoints != AUTO:  # with auto, what is there is of a run that had not saved anything yet
+        folders.set_aside(folder)
     _open_log(config, state, folder)
     if loaded:
         logging.get_logger().info(loaded)
 
 
-def _resume(config: Config, state: TrainState, saver: Saver) -> Optional[int]:
+def _resume(config: Config, state: TrainState, saver: Saver, prefix: Path) -> Optional[int]:
     """Bring the state to where a checkpoint left off; return how much of ``metrics.jsonl`` to keep."""
-    prefix = checkpoint.strip_suffix(config.Global.checkpoints or "")
     saved = checkpoint.resume(state, prefix)
     same_folder = prefix.parent.resolve() == saver.folder.resolve()
     if not same_folder:
         folders.set_aside(saver.folder)
     _open_log(config, state, saver.folder)
-    _log_differences(saved["config"], config.plain())
     log = logging.get_logger()
+    for change in resuming.differences(saved["config"], config.plain()):
+        log.warning("%s was %r when this run was saved, and is %r now", *change)
     log.info("resuming from %s: epoch %d, batch %d, update %d", prefix, state.epoch + 1, state.batch, state.step)
     if same_folder and prefix.name == "latest" and state.epoch and not state.batch:
         saver.finish_epoch(state)
@@ -210,12 +236,3 @@ def _log_decay(config: Config, model: paddle.nn.Layer) -> None:
     for part in (spared_names or "").split():
         if not any(part in name for name in (*decayed, *spared)):
             logging.get_logger().warning("Optimizer.no_weight_decay_name: no parameter has %r in its name", part)
-
-
-def _log_differences(before: Any, now: Any, path: str = "") -> None:
-    """Warn of each setting that is not what the resumed run was started with."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in sorted(before.keys() | now.keys()):
-            _log_differences(before.get(key), now.get(key), f"{path}.{key}".lstrip("."))
-    elif before != now and path not in ("Global.checkpoints", "Global.output_dir"):
-        logging.get_logger().warning("%s was %r when this run was saved, and is %r now", path, before, now)

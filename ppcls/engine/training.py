@@ -171,7 +171,7 @@ def _save_if_asked(run: Run) -> None:
     prefix = run.saver.save_latest(run.state, run.journal.position())
     raise InterruptedRunError(
         f"stopped in epoch {run.state.epoch + 1} after batch {run.state.batch}/{run.batches}; continue with: "
-        f"the same command and -o Global.checkpoints={prefix}",
+        f"{run.saver.continuation(prefix)}",
         run.stop.exit_code,
     )
 
@@ -181,11 +181,12 @@ def _save_for_repair(run: Run) -> str:
     if not run.state.step or not _at_update(run):
         return run.saver.resume_hint()
     prefix = run.saver.save_latest(run.state, run.journal.position())
-    return f"\nThe run up to there is saved: repair the data and continue with -o Global.checkpoints={prefix}"
+    return f"\nThe run up to there is saved: repair the data and continue with {run.saver.continuation(prefix)}"
 
 
 def _result(run: Run) -> Dict[str, float]:
     best = run.state.best
+    run.saver.wait()
     if best.value is None:
         get_logger().info("training is done; nothing was evaluated. Weights: %s", run.saver.prefix("latest"))
         return {"epoch": run.state.epoch}
