@@ -209,6 +209,9 @@ class EMASection(Section):
     """Exponential moving average of the weights; on when the section is there."""
 
     decay: Annotated[float, Field(gt=0, lt=1)] = 0.9999
+    warmup: Annotated[
+        bool, Field(description="Average over fewer updates at first: the decay is at most (1 + n) / (10 + n).")
+    ] = True
 
 
 class StageSection(Section):

@@ -15,8 +15,9 @@ from ppcls.errors import ConfigError
 
 STAGES = "Stages"
 BEST = "best"
-# What `init` may say of the stage before, and the weights that it means.
-WEIGHTS = {BEST: "best_model", "latest": "latest", "ema": "latest_ema"}
+# What `init` may say of the stage before, and the weights that it means: with EMA, checkpoints hold the average.
+WEIGHTS = {BEST: "best_model", "latest": "latest", "ema": "latest"}
+RAW = "latest_raw"
 # Keys that the stage itself decides, and what to write instead.
 _FIXED = {
     ("Global", "output_dir"): "a stage writes to its own folder in the recipe's Global.output_dir",
@@ -140,7 +141,9 @@ def _start(node: Node, index: int, root: Any, before: Sequence[Stage]) -> Option
     average = child(previous.tree, "EMA")
     if init == "ema" and (average is None or average.value is None):
         raise ConfigError(f"{origin}: {STAGES}.{index}.init: ema: stage {previous.name} has no EMA section")
-    return Node(str(PurePath(str(root)) / previous.name / WEIGHTS[init]), origin)
+    averages = average is not None and average.value is not None
+    weights = RAW if init == "latest" and averages else WEIGHTS[init]
+    return Node(str(PurePath(str(root)) / previous.name / weights), origin)
 
 
 def warn_of_idle(tree: Node, expanded: Sequence[Stage]) -> None:

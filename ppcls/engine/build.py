@@ -52,7 +52,6 @@ def check_supported(config: Config) -> None:
         )
     requests = {
         "AMP": config.AMP is not None and config.AMP.use_amp,
-        "EMA": config.EMA is not None,
         "Global.to_static": config.Global.to_static,
         "Arch.use_sync_bn": config.Arch.use_sync_bn,
     }

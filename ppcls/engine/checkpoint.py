@@ -26,13 +26,15 @@ from ppcls.optimizer.state import load_optimizer_state, optimizer_state
 from ppcls.utils.logging import get_logger
 
 WEIGHTS, OPTIMIZER, STATES = ".pdparams", ".pdopt", commit.STATES
+# With EMA, WEIGHTS are the average, which is what a model is used with, and these are what is trained on.
+RAW = "_raw.pdparams"
 _FORMAT = 1
 _KEYS = {"epoch", "batch", "step", "best", "sums", "history", "config", "layout", "journal_bytes", "files"}
 
 
 def strip_suffix(prefix: str) -> Path:
     """Return a checkpoint's prefix, which users also write with one of its suffixes."""
-    for suffix in (WEIGHTS, OPTIMIZER, STATES):
+    for suffix in (RAW, WEIGHTS, OPTIMIZER, STATES):
         prefix = prefix[: -len(suffix)] if prefix.endswith(suffix) else prefix
     return Path(prefix).expanduser()
 
@@ -74,8 +76,11 @@ def snapshot(state: TrainState, config: Config, **position: Any) -> Snapshot:
         "layout": state.layout,
         **position,
     }
-    weights = {name: tensor.numpy() for name, tensor in state.model.state_dict().items()}
-    files = {WEIGHTS: weights, OPTIMIZER: optimizer_state(state.optimizer, state.model)}
+    files = {OPTIMIZER: optimizer_state(state.optimizer, state.model)}
+    if state.ema is None:
+        files[WEIGHTS] = {name: tensor.numpy() for name, tensor in state.model.state_dict().items()}
+    else:
+        files[WEIGHTS], files[RAW] = state.ema.average(), state.ema.weights()
     return Snapshot(files, copy.deepcopy(states))
 
 
@@ -169,7 +174,7 @@ def resume(state: TrainState, prefix: Path) -> Dict[str, Any]:
             f"{prefix} was saved inside epoch {states['epoch'] + 1}, which has other batches now ({text}); undo that, "
             f"or resume from an epoch_N checkpoint"
         )
-    load_weights(state.model, commit.named(prefix, WEIGHTS), adapt=False)
+    _load_weights(state, prefix, averaged=RAW in states["files"])
     load_optimizer_state(state.optimizer, state.model, restricted_load(commit.named(prefix, OPTIMIZER)))
     if states["best"]["metric"] == state.best.metric:
         state.best = Best(**states["best"])
@@ -180,6 +185,19 @@ def resume(state: TrainState, prefix: Path) -> Dict[str, Any]:
     state.sums, state.history = states["sums"], states["history"]
     state.start = states.get("start")
     return states
+
+
+def _load_weights(state: TrainState, prefix: Path, averaged: bool) -> None:
+    """Load the weights to train on, and their average where there is one and it is wanted."""
+    load_weights(state.model, commit.named(prefix, RAW if averaged else WEIGHTS), adapt=False)
+    if state.ema is None:
+        if averaged:
+            get_logger().warning("%s has averaged weights, and this recipe has no EMA: they are left behind", prefix)
+    elif averaged:
+        state.ema.load(restricted_load(commit.named(prefix, WEIGHTS)))
+    else:
+        get_logger().warning("%s has no averaged weights: EMA begins with the trained ones", prefix)
+        state.ema.restart()
 
 
 def fault(prefix: Path) -> Optional[str]:
@@ -239,7 +257,7 @@ def remove_old(folder: Path, keep: Optional[int]) -> None:
         return
     numbers = _epochs(folder)
     for number in numbers[: max(0, len(numbers) - keep)]:
-        for suffix in (STATES, OPTIMIZER, WEIGHTS):  # the position first: without it there is no checkpoint
+        for suffix in (STATES, OPTIMIZER, RAW, WEIGHTS):  # the position first: without it there is no checkpoint
             commit.named(folder / f"epoch_{number}", suffix).unlink(missing_ok=True)
 
 

@@ -14,6 +14,7 @@ from ppcls.config.show import to_yaml
 from ppcls.data.loader import DataLoader
 from ppcls.engine import build, checkpoint, commit, resuming
 from ppcls.engine import folder as folders
+from ppcls.engine.ema import EMA
 from ppcls.engine.interrupt import StopRequest
 from ppcls.engine.journal import Clock, Journal
 from ppcls.engine.saver import Saver, SkippedImages, Waiting
@@ -171,6 +172,7 @@ def _initial_state(config: Config, learning_rate: float, loader: DataLoader) -> 
     model = build.model(config)
     arguments = {"name": config.Optimizer.name, **config.Optimizer.arguments}
     return TrainState(
+        ema=EMA(model, config.EMA.decay, config.EMA.warmup) if config.EMA is not None else None,
         model=model,
         optimizer=build_optimizer(arguments, model, learning_rate=learning_rate),
         best=Best(build.metrics(config, "Eval").names[0]),
@@ -190,6 +192,8 @@ def _start(config: Config, state: TrainState, folder: Path) -> None:
     # Before anything is moved: they may lie in this folder, or not fit.
     loaded = build.load_initial_weights(config, state.model, weights) if weights is not None else ""
     state.start = resuming.fingerprint(weights)
+    if state.ema is not None:
+        state.ema.restart()
     if config.Global.checkpoints != AUTO:  # with auto, what is there is of a run that had not saved anything yet
         folders.set_aside(folder)
     _open_log(config, state, folder)

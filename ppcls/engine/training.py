@@ -74,6 +74,8 @@ def _train_batch(run: Run, batch: Batch) -> None:
         state.optimizer.step()
         state.optimizer.clear_grad()
         state.step += 1
+        if state.ema is not None:
+            state.ema.update(state.step)
     _count(run, batch, logits, losses)
 
 
@@ -144,23 +146,32 @@ def _finish_epoch(run: Run) -> None:
 
 
 def _evaluate(run: Run, epoch: int) -> None:
-    """Evaluate, and note it if this is the best model so far."""
-    state, config = run.state, run.config
-    assert run.eval_loader is not None
-    metrics = build.metrics(config, "Eval")
-    values = evaluation.run(
-        state.model,
-        run.eval_loader,
-        build_loss(config.Loss.Eval, config.Arch.class_num),
-        metrics,
-        check=lambda: _save_if_asked(run),
-    )
+    """Evaluate, and note it if this is the best model so far; with EMA the average decides."""
+    state = run.state
+    values = _evaluate_weights(run)
     get_logger().info("[Eval][Epoch %d][Avg]%s", epoch, journal.values_text(values))
     state.history.append(run.journal.write("eval", state.step, epoch, values))
+    if state.ema is not None:
+        with state.ema.applied():
+            values = _evaluate_weights(run)
+        get_logger().info("[Eval][Epoch %d][EMA]%s", epoch, journal.values_text(values))
+        state.history.append(run.journal.write("eval_ema", state.step, epoch, values))
     value = values[state.best.metric]
     if state.best.beaten_by(value):
         state.best.value, state.best.epoch = value, epoch
     get_logger().info("[Eval][Epoch %d][best metric: %.5f]", epoch, state.best.value or 0.0)
+
+
+def _evaluate_weights(run: Run) -> Dict[str, float]:
+    """Return losses and metrics of the model's weights as they are."""
+    assert run.eval_loader is not None
+    return evaluation.run(
+        run.state.model,
+        run.eval_loader,
+        build_loss(run.config.Loss.Eval, run.config.Arch.class_num),
+        build.metrics(run.config, "Eval"),
+        check=lambda: _save_if_asked(run),
+    )
 
 
 def _save_if_asked(run: Run) -> None:
