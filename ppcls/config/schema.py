@@ -67,6 +67,10 @@ class GlobalSection(Section):
     drop_mismatched_head: Annotated[
         bool, Field(description="Load pretrained_model although its classifier has another class count.")
     ] = False
+    freeze: Annotated[
+        List[Text],
+        Field(description="Parts of the model that are not trained, such as stem, stages.0 or stages.*.blocks.0."),
+    ] = []
     output_dir: Annotated[Text, Field(description="Folder for logs, curves and checkpoints.")] = "./output"
     device: Annotated[
         Literal["auto", "gpu", "cpu", "xpu", "npu", "mlu", "gcu", "iluvatar_gpu", "intel_gpu", "mps", "dcu"],
@@ -123,11 +127,25 @@ class Schedule(ComponentSection):
     name: Text
 
 
+class ScalingSection(Section):
+    """How the learning rate follows the global batch: images of all processes, and of all that are accumulated."""
+
+    rule: Annotated[
+        Literal["linear", "sqrt", "none"], Field(description="linear: times batch / base; sqrt: the root of it.")
+    ] = "linear"
+    base_batch_size: Annotated[Positive, Field(description="The global batch that the recipe's rates are for.")]
+
+
 class OptimizerSection(ComponentSection):
     """The optimizer and its arguments."""
 
     name: Text
     lr: Schedule
+    lr_scaling: Optional[ScalingSection] = None
+    layer_decay: Annotated[
+        Optional[float],
+        Field(gt=0, le=1, description="Each layer's rate is this share of the rate of the layer after it."),
+    ] = None
 
 
 class Dataset(ComponentSection):

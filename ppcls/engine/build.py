@@ -91,6 +91,12 @@ def loader(config: Config, name: str) -> DataLoader:
         raise type(error)(f"DataLoader.{name}: {error}") from None
 
 
+def global_batch(config: Config) -> int:
+    """Return how many images make one update: of all processes, and of all batches that are accumulated."""
+    size = split(config, "Train").sampler.arguments["batch_size"]
+    return int(size) * distributed.world_size() * config.Global.update_freq
+
+
 def metrics(config: Config, mode: str) -> Any:
     """Build the metrics of ``Metric.Train`` or ``Metric.Eval``, checked against the class count.
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Iterator, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
 import paddle
 
 from ppcls.config.schema import AUTO, Config
 from ppcls.config.show import to_yaml
 from ppcls.data.loader import DataLoader
-from ppcls.engine import build, checkpoint, commit, resuming
+from ppcls.engine import build, checkpoint, commit, freezing, resuming
 from ppcls.engine import folder as folders
 from ppcls.engine.ema import EMA
 from ppcls.engine.interrupt import StopRequest
@@ -23,7 +23,7 @@ from ppcls.errors import ConfigError, DataError
 from ppcls.loss import build_loss
 from ppcls.metric import build_metrics
 from ppcls.optimizer import build_optimizer, build_schedule
-from ppcls.optimizer.decay import decay_report
+from ppcls.optimizer.decay import decay_by_depth, decay_report
 from ppcls.optimizer.schedule import Schedule
 from ppcls.utils import distributed, environment, logging
 
@@ -157,7 +157,7 @@ def _schedule(config: Config, updates: int) -> Schedule:
     """Build the learning-rate schedule; a warm-up longer than the run ends with it, as users of short trials expect."""
     assert config.Optimizer is not None and config.Global.epochs is not None
     epochs = config.Global.epochs
-    arguments = {"name": config.Optimizer.lr.name, **config.Optimizer.lr.arguments}
+    arguments = {"name": config.Optimizer.lr.name, **_scaled(config)}
     if arguments.get("warmup_epoch", 0) > epochs:
         logging.get_logger().warning(
             "Optimizer.lr.warmup_epoch is %g, but Global.epochs is %d: warming up for all of them",
@@ -167,10 +167,36 @@ def _schedule(config: Config, updates: int) -> Schedule:
     return build_schedule(arguments, epochs=epochs, steps_per_epoch=updates)
 
 
+def _scaled(config: Config) -> Dict[str, Any]:
+    """Return the schedule's arguments, its peak rates scaled to the global batch as ``lr_scaling`` says."""
+    assert config.Optimizer is not None
+    arguments, scaling = config.Optimizer.lr.arguments, config.Optimizer.lr_scaling
+    if scaling is None:
+        return dict(arguments)
+    batch = build.global_batch(config)
+    ratio = batch / scaling.base_batch_size
+    factor = {"linear": ratio, "sqrt": ratio**0.5, "none": 1.0}[scaling.rule]
+    scaled = dict(arguments)
+    for key in ("learning_rate", "max_learning_rate"):
+        if key in scaled:
+            scaled[key] = arguments[key] * factor
+            logging.get_logger().info(
+                "Optimizer.lr.%s: %g for a global batch of %d, scaled from %g for %d (%s)",
+                *(key, scaled[key], batch, arguments[key], scaling.base_batch_size, scaling.rule),
+            )
+    if "values" in scaled:
+        scaled["values"] = [value * factor for value in arguments["values"]]
+    return scaled
+
+
 def _initial_state(config: Config, learning_rate: float, loader: DataLoader) -> TrainState:
     assert config.Optimizer is not None and config.DataLoader.Train is not None
     model = build.model(config)
+    freezing.freeze(model, config.Global.freeze)
     arguments = {"name": config.Optimizer.name, **config.Optimizer.arguments}
+    if config.Optimizer.layer_decay is not None:
+        factors = decay_by_depth(model, config.Optimizer.layer_decay)
+        logging.get_logger().info("layer decay: the learning rate times %.3g at the stem to %.3g at the head", *factors)
     return TrainState(
         ema=EMA(model, config.EMA.decay, config.EMA.warmup) if config.EMA is not None else None,
         model=model,
@@ -225,8 +251,12 @@ def _open_log(config: Config, state: TrainState, folder: Path) -> None:
     # Without the position: trained again, the recipe starts from the beginning.
     start = config.model_copy(update={"Global": config.Global.model_copy(update={"checkpoints": None})})
     commit.write_text(folder / "config.yaml", to_yaml(start))
-    trainable = sum(int(p.size) for p in state.model.parameters() if not p.stop_gradient)
-    log.info("%s: %s trainable parameters, %d classes", config.Arch.name, f"{trainable:,}", config.Arch.class_num)
+    counts = freezing.count(state.model)
+    log.info(
+        "%s: %s trainable parameters, %d classes", config.Arch.name, f"{counts['trainable']:,}", config.Arch.class_num
+    )
+    if config.Global.freeze:
+        log.info("frozen: %s parameters, in %s", f"{counts['frozen']:,}", ", ".join(config.Global.freeze))
     _log_decay(config, state.model)
 
 

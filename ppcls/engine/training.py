@@ -9,7 +9,7 @@ import paddle
 
 from ppcls.config.schema import Config
 from ppcls.data.loader import Batch
-from ppcls.engine import build, checkpoint, evaluation, journal
+from ppcls.engine import build, checkpoint, evaluation, freezing, journal
 from ppcls.engine.interrupt import InterruptedRunError
 from ppcls.engine.run import Run, open_run
 from ppcls.errors import DataError, TrainingError
@@ -45,6 +45,7 @@ def _train_epoch(run: Run) -> None:
     if state.sums:
         run.metrics.load_state(state.sums["metrics"])
     state.model.train()
+    freezing.hold(state.model, run.config.Global.freeze)
     run.clock.restart()
     batches = run.train_loader.epoch(state.epoch, start=state.batch)
     title = f"epoch {state.epoch + 1}/{run.epochs}"
