@@ -9,6 +9,7 @@ from typing import List, Optional, Sequence
 
 from ppcls.commands import COMMANDS
 from ppcls.errors import PpclsError
+from ppcls.utils import distributed
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
@@ -24,7 +25,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     except PpclsError as error:
         if debug:
             raise
-        print(f"error: {error}" if error.exit_code == 2 else str(error), file=sys.stderr)
+        print(_who() + (f"error: {error}" if error.exit_code == 2 else str(error)), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
@@ -36,8 +37,13 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         if debug:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        print(f"error: {where}{error.strerror or error} (--debug shows where)", file=sys.stderr)
+        print(f"{_who()}error: {where}{error.strerror or error} (--debug shows where)", file=sys.stderr)
         return 2
+
+
+def _who() -> str:
+    """Return "rank 1: " where there are several processes."""
+    return f"rank {distributed.rank()}: " if distributed.world_size() > 1 else ""
 
 
 def _parser() -> argparse.ArgumentParser:

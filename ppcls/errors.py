@@ -9,6 +9,8 @@ class PpclsError(Exception):
     """Base of all errors below."""
 
     exit_code = 2
+    # Whether every process of a distributed run has this error, see ``ppcls.utils.distributed``.
+    shared = False
 
 
 class ConfigError(PpclsError, ValueError):

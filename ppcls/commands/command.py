@@ -67,6 +67,14 @@ def import_paddle() -> None:
     environment.import_paddle()
 
 
+def print_result(value: Any) -> None:
+    """Print a result as JSON, once, however many processes there are."""
+    from ppcls.utils import distributed
+
+    if distributed.is_main():
+        print(to_json(value))
+
+
 def to_json(value: Any) -> str:
     """Return ``value`` as JSON to print; of a list one item a line."""
     if isinstance(value, list):

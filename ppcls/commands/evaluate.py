@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from ppcls.commands.command import Command, add_recipe_options, load_for_weights, to_json
+from ppcls.commands.command import Command, add_recipe_options, load_for_weights, print_result
 
 
 def _run(options: argparse.Namespace) -> int:
     config = load_for_weights(options)
     from ppcls.engine import evaluate
 
-    print(to_json(evaluate(config)))
+    print_result(evaluate(config))
     return 0
 
 

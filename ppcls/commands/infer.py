@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ppcls.commands.command import Command, add_recipe_options, load_for_weights, to_json
+from ppcls.commands.command import Command, add_recipe_options, load_for_weights, print_result
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -12,7 +12,7 @@ def _run(options: argparse.Namespace) -> int:
     from ppcls.engine import infer
 
     answers = infer(config)
-    print(to_json(answers))
+    print_result(answers)
     return 2 if any("error" in answer for answer in answers) else 0
 
 

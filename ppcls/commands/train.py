@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from ppcls.commands.command import Command, add_recipe_options, load_recipe, to_json
+from ppcls.commands.command import Command, add_recipe_options, load_recipe, print_result
 
 
 def _run(options: argparse.Namespace) -> int:
     config = load_recipe(options)
     from ppcls.engine import train
 
-    print(to_json(train(config, options.stage)))
+    print_result(train(config, options.stage))
     return 0
 
 

@@ -17,7 +17,7 @@ from ppcls.data.loader import DataLoader
 from ppcls.engine import checkpoint
 from ppcls.errors import ConfigError, DataError, MachineError, WeightsError
 from ppcls.metric import build_metrics
-from ppcls.utils import distributed
+from ppcls.utils import distributed, logging
 from ppcls.utils.logging import get_logger
 
 
@@ -39,6 +39,30 @@ def set_device(name: str) -> str:
         ) from None
 
 
+def start(config: Config) -> None:
+    """Select the device and connect the processes; a collective. Only ``Global.log_ranks`` talk from here on.
+
+    Raises:
+        ConfigError: the recipe uses what this version, or this device, does not have.
+        MachineError: no such device, or the processes cannot be connected.
+    """
+    check_supported(config)
+    device = set_device(config.Global.device)
+    if config.Arch.use_sync_bn and device == "cpu" and distributed.world_size() > 1:
+        raise ConfigError(
+            f"{config.where('Arch', 'use_sync_bn')}: Arch.use_sync_bn: not available on CPUs; turn off with "
+            f"-o Arch.use_sync_bn=false (running statistics are averaged over the processes all the same)"
+        )
+    distributed.init(device)
+    if distributed.world_size() > 1:
+        logging.setup(console=speaks(config))
+
+
+def speaks(config: Config) -> bool:
+    """Return whether this process prints its log to the console."""
+    return str(distributed.rank()) in config.Global.log_ranks.replace(" ", "").split(",")
+
+
 def check_supported(config: Config) -> None:
     """Refuse what the schema knows and the engine cannot do yet, rather than ignore it.
 
@@ -53,14 +77,11 @@ def check_supported(config: Config) -> None:
     requests = {
         "AMP": config.AMP is not None and config.AMP.use_amp,
         "Global.to_static": config.Global.to_static,
-        "Arch.use_sync_bn": config.Arch.use_sync_bn,
     }
     used = [name for name, used in requests.items() if used]
     if used:
         off = "; ".join(f"-o {name}={'null' if name.isupper() else 'false'}" for name in used)
         raise ConfigError(f"{', '.join(used)}: not available in this version; turn off with {off}")
-    if distributed.world_size() > 1:
-        raise ConfigError("several processes are not available in this version; start one")
 
 
 def split(config: Config, name: str) -> Split:
@@ -118,9 +139,12 @@ def model(config: Config) -> paddle.nn.Layer:
     """Build the architecture with its initial weights, which depend on ``Global.seed`` alone."""
     paddle.seed(config.Global.seed)
     try:
-        return create_model(config.Arch.name, class_num=config.Arch.class_num, **config.Arch.arguments)
+        net = create_model(config.Arch.name, class_num=config.Arch.class_num, **config.Arch.arguments)
     except ConfigError as error:
         raise ConfigError(f"{config.where('Arch', 'name')}: Arch: {error}") from None
+    # One process sees the whole batch anyhow.
+    several = distributed.world_size() > 1
+    return paddle.nn.SyncBatchNorm.convert_sync_batchnorm(net) if config.Arch.use_sync_bn and several else net
 
 
 def weights_path(config: Config) -> Optional[str]:
@@ -133,6 +157,19 @@ def weights_path(config: Config) -> Optional[str]:
         if value:
             return str(local_weights(config.Arch.name, value))
     return None
+
+
+def fetch_weights(config: Config) -> Optional[str]:
+    """Make the recipe's weights ready to be read by all processes at once; a collective. Return their path."""
+
+    def fetch() -> None:
+        path = weights_path(config)
+        if path is not None:
+            checkpoint.commit.settle(checkpoint.strip_suffix(path))
+
+    distributed.from_main(fetch)
+    with distributed.together():
+        return weights_path(config)
 
 
 def load_required_weights(config: Config, net: paddle.nn.Layer, purpose: str) -> str:
@@ -159,8 +196,7 @@ def load_initial_weights(config: Config, net: paddle.nn.Layer, path: str) -> str
 
 
 def _load(net: paddle.nn.Layer, path: str, drop_mismatched_head: bool) -> str:
-    """Load weights, finishing an interrupted checkpoint first."""
-    checkpoint.commit.settle(checkpoint.strip_suffix(path))
+    """Load weights; an interrupted checkpoint was finished by ``fetch_weights``."""
     try:
         report = load_weights(net, path, drop_mismatched_head=drop_mismatched_head)
     except WeightsError as error:  # the recipe's word for it

@@ -23,6 +23,7 @@ from ppcls.engine import commit
 from ppcls.engine.state import Best, TrainState
 from ppcls.errors import CheckpointError
 from ppcls.optimizer.state import load_optimizer_state, optimizer_state
+from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
 
 WEIGHTS, OPTIMIZER, STATES = ".pdparams", ".pdopt", commit.STATES
@@ -74,6 +75,7 @@ def snapshot(state: TrainState, config: Config, **position: Any) -> Snapshot:
         "start": state.start,
         "config": config.plain(),
         "layout": state.layout,
+        "processes": distributed.world_size(),
         **position,
     }
     files = {OPTIMIZER: optimizer_state(state.optimizer, state.model)}
@@ -171,8 +173,8 @@ def resume(state: TrainState, prefix: Path) -> Dict[str, Any]:
     if states["batch"] and changed:
         text = "; ".join(f"{key} was {layout[key]} and is {state.layout.get(key)}" for key in changed)
         raise CheckpointError(
-            f"{prefix} was saved inside epoch {states['epoch'] + 1}, which has other batches now ({text}); undo that, "
-            f"or resume from an epoch_N checkpoint"
+            f"{prefix} was saved inside epoch {states['epoch'] + 1}, which has other batches now ({text}; batch_size "
+            f"is that of all processes together); undo that, or resume from an epoch_N checkpoint"
         )
     _load_weights(state, prefix, averaged=RAW in states["files"])
     load_optimizer_state(state.optimizer, state.model, restricted_load(commit.named(prefix, OPTIMIZER)))

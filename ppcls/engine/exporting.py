@@ -21,6 +21,7 @@ from ppcls.engine import build, commit
 from ppcls.engine import folder as folders
 from ppcls.engine.inference import runner, transform_ops
 from ppcls.errors import ConfigError, DataError, ExportError
+from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
 
 _STEM = "inference"
@@ -52,6 +53,9 @@ def export(config: Config) -> Dict[str, Any]:
         ExportError: the exported model answers differently; nothing is left behind then, and an earlier export stays.
     """
     build.check_supported(config)
+    if distributed.world_size() > 1:
+        raise ConfigError("export runs in one process: start it without paddle.distributed.launch")
+    build.fetch_weights(config)
     build.set_device("cpu")  # the files do not depend on the device that wrote them
     ops = transform_ops(config)
     transforms = build_transforms(ops)

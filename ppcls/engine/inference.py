@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
 
 import numpy as np
 import paddle
@@ -15,35 +16,83 @@ from ppcls.deploy.inputs import Source
 from ppcls.deploy.postprocess import Topk, softmax
 from ppcls.engine import build, journal
 from ppcls.engine import folder as folders
-from ppcls.errors import ConfigError
+from ppcls.errors import ConfigError, MachineError
+from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
 
 
 def infer(config: Config) -> List[Dict[str, Any]]:
     """Classify ``Infer.infer_imgs`` (or the images of ``Infer.infer_list``) and write ``predictions.json``.
 
+    Of several processes each takes an equal part of the images and writes a file of its own; the first one puts these
+    together, so ``Infer.save_dir`` must be the same folder for all.
+
     Returns:
         One dict an image: class_ids, scores, file_name, label_names; file_name and error for one that cannot be read.
+        Of several processes the first returns all, the others none.
 
     Raises:
         ConfigError, DataError, WeightsError: as their messages say.
     """
-    build.check_supported(config)
-    sources = _sources(config)
-    transforms = build_transforms(transform_ops(config))
-    build.set_device(config.Global.device)
-    model = build.model(config)
-    weights = build.load_required_weights(config, model, "predict with")
-    postprocess = Topk(config.Infer.PostProcess.topk, build.class_names(config, weights=weights))
+    build.start(config)
+    with distributed.together():
+        sources = _sources(config)
+        transforms = build_transforms(transform_ops(config))
+    distributed.require_same("numbers of images", len(sources))
+    build.fetch_weights(config)
+    with distributed.together():
+        model = build.model(config)
+        weights = build.load_required_weights(config, model, "predict with")
+        postprocess = Topk(config.Infer.PostProcess.topk, build.class_names(config, weights=weights))
     target = Path(config.Infer.save_dir or config.Global.output_dir).expanduser()
-    folders.prepare(target, "Infer.save_dir" if config.Infer.save_dir else "Global.output_dir")
-    shown = journal.progress(sources, "inference", len(sources))
-    answers = list(pipeline.predict(shown, transforms, runner(model), postprocess, config.Infer.batch_size))
-    for answer in answers:
-        if "error" in answer:
-            get_logger().error("%s: %s", answer["file_name"], answer["error"])
-    journal.write_json(target / "predictions.json", answers)
-    return answers
+    key = "Infer.save_dir" if config.Infer.save_dir else "Global.output_dir"
+    distributed.from_main(lambda: folders.prepare(target, key))
+    model_run, size = runner(model), config.Infer.batch_size
+
+    def predict(batch: Sequence[Source]) -> Iterator[Dict[str, Any]]:
+        for answer in pipeline.predict(batch, transforms, model_run, postprocess, size):
+            if "error" in answer:
+                get_logger().error("%s: %s", answer["file_name"], answer["error"])
+            yield answer
+
+    batches = distributed.share_out(sources, size)
+    return _write(journal.progress(batches, "inference", len(batches)), predict, target / "predictions.json")
+
+
+def _write(batches: Iterable[Sequence[Source]], predict: Any, path: Path) -> List[Dict[str, Any]]:
+    """Write the answers of all processes in the order of the images; return them in the first process; a collective."""
+    if distributed.world_size() == 1:
+        whole = [answer for batch in batches for answer in predict(batch)]
+        journal.write_json(path, whole)
+        return whole
+    with distributed.together():
+        file = _part_file(path, distributed.rank()).open("w", encoding="utf-8")
+    with file:
+        for batch in batches:
+            with distributed.together():
+                file.writelines(json.dumps(answer, ensure_ascii=False) + "\n" for answer in predict(batch))
+                file.flush()
+    merged: List[Dict[str, Any]] = []
+    # Not returned through ``from_main``: what is sent to the others must be small.
+    distributed.from_main(lambda: merged.extend(_merge(path)))
+    return merged
+
+
+def _merge(path: Path) -> List[Dict[str, Any]]:
+    """Make the result file of the parts, and delete them."""
+    parts = [_part_file(path, rank) for rank in range(distributed.world_size())]
+    try:
+        whole = [json.loads(line) for part in parts for line in part.read_text(encoding="utf-8").splitlines()]
+    except FileNotFoundError as error:
+        raise MachineError(f"{error.filename}: missing; all machines must share the folder of the results") from None
+    journal.write_json(path, whole)
+    for part in parts:
+        part.unlink()
+    return whole
+
+
+def _part_file(path: Path, rank: int) -> Path:
+    return path.with_name(f"{path.name}.part{rank}")
 
 
 def transform_ops(config: Config) -> List[Mapping[str, Optional[Mapping[str, Any]]]]:

@@ -8,6 +8,7 @@ from types import FrameType
 from typing import Any, Dict, Optional
 
 from ppcls.errors import PpclsError
+from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
 
 
@@ -16,6 +17,7 @@ class InterruptedRunError(PpclsError):
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
+        self.shared = True  # all processes stop after the same batch
         self.exit_code = exit_code  # 128 + signal, as shells report it
 
 
@@ -38,6 +40,9 @@ class StopRequest:
 
     def _receive(self, number: int, frame: Optional[FrameType]) -> None:
         if self.signal is not None:
+            # The launcher passes Ctrl-C on as SIGTERM, and sends that several times.
+            if number == signal.SIGTERM and distributed.world_size() > 1:
+                return
             raise KeyboardInterrupt
         self.signal = number
         get_logger().warning("stopping after this batch; the run is saved then. Again to stop at once, unsaved")

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from ppcls.engine import commit
 from ppcls.errors import MachineError
+from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
 
 METRICS = "metrics.jsonl"
@@ -22,7 +23,8 @@ T = TypeVar("T")
 
 def progress(batches: Iterable[T], title: str, total: int, done: int = 0) -> Iterator[T]:
     """Iterate with a progress bar (rate and remaining time); silent where standard error is no terminal."""
-    with tqdm(batches, desc=title, total=total, initial=done, unit="batch", leave=False, disable=None) as bar:
+    quiet = None if distributed.is_main() else True  # None: where standard error is no terminal
+    with tqdm(batches, desc=title, total=total, initial=done, unit="batch", leave=False, disable=quiet) as bar:
         yield from bar
 
 
@@ -61,7 +63,7 @@ class Clock:
 
 
 class Journal:
-    """The machine-readable side of a run's log.
+    """The machine-readable side of a run's log; of several processes the first one writes it.
 
     Args:
         folder: the run's output folder.
@@ -70,12 +72,15 @@ class Journal:
     """
 
     def __init__(self, folder: Path, kept: Optional[int], use_visualdl: bool) -> None:
+        self._file: Any = None
+        self._curves: Any = None
+        if not distributed.is_main():
+            return
         path = folder / METRICS
         if path.exists():
             with path.open("r+b") as file:
                 file.truncate(min(kept or 0, path.stat().st_size))
         self._file = path.open("a", encoding="utf-8")
-        self._curves: Any = None
         if use_visualdl:
             from visualdl import LogWriter  # imports for seconds; only where it is wanted
 
@@ -86,6 +91,8 @@ class Journal:
         # JSON has no NaN.
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
         record = {"kind": kind, "step": step, "epoch": epoch, **finite}
+        if self._file is None:
+            return record
         try:
             self._file.write(json.dumps(record) + "\n")
             self._file.flush()
@@ -98,12 +105,13 @@ class Journal:
 
     def position(self) -> int:
         """Return the length of ``metrics.jsonl`` in bytes."""
-        return self._file.tell()
+        return 0 if self._file is None else int(self._file.tell())
 
     def close(self) -> None:
         """Close the files."""
-        with contextlib.suppress(OSError):  # what could not be written was reported when it was
-            self._file.close()
+        if self._file is not None:
+            with contextlib.suppress(OSError):  # what could not be written was reported when it was
+                self._file.close()
         if self._curves is not None:
             self._curves.close()
 

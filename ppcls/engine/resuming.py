@@ -10,6 +10,7 @@ from ppcls.arch.weights.reading import find_file
 from ppcls.config.schema import AUTO, Config
 from ppcls.engine import build, checkpoint, commit
 from ppcls.errors import CheckpointError, ConfigError, WeightsError
+from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
 
 Change = Tuple[str, Any, Any]  # dotted key, value before, value now
@@ -19,7 +20,13 @@ _CONTROL = (
     *("Global.device", "Global.epochs", "Global.print_batch_step", "Global.log_ranks", "Global.use_visualdl"),
     *("Global.save_interval", "Global.save_every_minutes", "Global.save_every_steps", "Global.keep_checkpoints"),
     *("Global.eval_during_train", "Global.eval_interval", "Global.start_eval_epoch", "Global.save_inference_dir"),
-    *("Global.drop_mismatched_head", "DataLoader.Train.loader", "DataLoader.Eval.loader", "Infer"),
+    *(
+        "DataLoader.Eval.sampler.batch_size",
+        "Global.drop_mismatched_head",
+        "DataLoader.Train.loader",
+        "DataLoader.Eval.loader",
+        "Infer",
+    ),
 )
 # Where a run is, and what its weights were: the latter are compared by content.
 _PLACES = ("Global.checkpoints", "Global.output_dir")
@@ -67,6 +74,22 @@ def differences(before: Any, now: Any, path: str = "") -> Iterator[Change]:
         yield path, before, now
 
 
+def changes_since(states: Mapping[str, Any], config: Config) -> Iterator[Change]:
+    """Yield each setting that is not what it was in saved states; batches are compared over all processes."""
+    before = _of_all(states["config"], states.get("processes") or 1)
+    yield from differences(before, _of_all(config.plain(), distributed.world_size()))
+
+
+def _of_all(config: Mapping[str, Any], processes: int) -> Dict[str, Any]:
+    """Return a recipe with the training batch of all its processes, where it has one."""
+    loaders = config["DataLoader"]
+    train = loaders.get("Train")
+    if processes == 1 or train is None:
+        return dict(config)
+    sampler = {**train["sampler"], "batch_size": train["sampler"]["batch_size"] * processes}
+    return {**config, "DataLoader": {**loaders, "Train": {**train, "sampler": sampler}}}
+
+
 def essential(changes: Iterator[Change]) -> List[Change]:
     """Return the changes that make another run; of weights to start from, which are compared by content, none."""
     return [change for change in changes if change[0] not in _WEIGHTS and not _is_below(change[0], _CONTROL)]
@@ -80,13 +103,13 @@ def refuse_another_run(config: Config, states: Mapping[str, Any], folder: Path) 
     """Check that a run can be continued by a recipe.
 
     Args:
-        states: of the run, of which "config" and "start" are used.
+        states: of the run, of which "config", "processes" and "start" are used.
         folder: where it is.
 
     Raises:
         ConfigError: it began by another recipe, or from other weights.
     """
-    changes = essential(differences(states["config"], config.plain()))
+    changes = essential(changes_since(states, config))
     lines = [f"{key} was {before!r} and is {now!r} ({_where(config, key)})" for key, before, now in changes]
     lines += _other_weights(config, states)
     if lines:

@@ -17,6 +17,7 @@ from ppcls.engine import folder as folders
 from ppcls.engine.ema import EMA
 from ppcls.engine.interrupt import StopRequest
 from ppcls.engine.journal import Clock, Journal
+from ppcls.engine.parallel import Exchange
 from ppcls.engine.saver import Saver, SkippedImages, Waiting
 from ppcls.engine.state import Best, TrainState
 from ppcls.errors import ConfigError, DataError
@@ -43,6 +44,7 @@ class Run:
     journal: Journal
     skipped: SkippedImages
     stop: StopRequest
+    exchange: Exchange = field(default_factory=Exchange)
     waiting: Waiting = field(default_factory=Waiting)
     clock: Clock = field(default_factory=Clock)
 
@@ -66,13 +68,15 @@ def open_run(config: Config) -> Iterator[Run]:
             names; nothing was trained.
     """
     check_recipe(config)
-    build.set_device(config.Global.device)
+    build.start(config)
     folder = Path(config.Global.output_dir).expanduser()
-    folders.prepare(folder)
-    prefix = resuming.choose(config, folder)
+    prefix = distributed.from_main(lambda: _choose(config, folder))
     with contextlib.ExitStack() as stack:
-        train_loader, eval_loader, schedule, state = _build(config, stack)
-        folders.check_space(folder, state.model)
+        with distributed.together():
+            train_loader, eval_loader, schedule, state = _build(config, stack)
+            if distributed.is_main():
+                folders.check_space(folder, state.model)
+        distributed.require_same("numbers of images", [len(x.dataset) for x in (train_loader, eval_loader) if x])
         saver = stack.enter_context(Saver(folder, config))
         kept = None
         if prefix is not None:
@@ -94,6 +98,15 @@ def open_run(config: Config) -> Iterator[Run]:
         )
 
 
+def _choose(config: Config, folder: Path) -> Optional[Path]:
+    """Make the run's folder; return the prefix of the checkpoint to continue from, made whole."""
+    folders.prepare(folder)
+    prefix = resuming.choose(config, folder)
+    if prefix is not None:
+        commit.settle(prefix)
+    return prefix
+
+
 def _build(
     config: Config, stack: contextlib.ExitStack
 ) -> Tuple[DataLoader, Optional[DataLoader], Schedule, TrainState]:
@@ -111,7 +124,7 @@ def rehearse(config: Config) -> None:
         ConfigError, DataError, MachineError: something is wrong with what the recipe names.
     """
     check_recipe(config)
-    build.set_device(config.Global.device)
+    build.start(config)
     with contextlib.ExitStack() as stack:
         _build(config, stack)
 
@@ -204,7 +217,11 @@ def _initial_state(config: Config, learning_rate: float, loader: DataLoader) -> 
         best=Best(build.metrics(config, "Eval").names[0]),
         layout={
             "images": len(loader.dataset),
-            "sampler": config.DataLoader.Train.sampler.model_dump(),
+            # With the batch of all processes: more or fewer of them cut the same batches into other parts.
+            "sampler": {
+                **config.DataLoader.Train.sampler.model_dump(),
+                "batch_size": loader.sampler.batch_size * loader.sampler.num_replicas,
+            },
             "update_freq": config.Global.update_freq,
             "seed": config.Global.seed,
         },
@@ -214,14 +231,15 @@ def _initial_state(config: Config, learning_rate: float, loader: DataLoader) -> 
 
 def _start(config: Config, state: TrainState, folder: Path) -> None:
     """Bring the state to where a new run starts."""
-    weights = build.weights_path(config)
+    weights = build.fetch_weights(config)
     # Before anything is moved: they may lie in this folder, or not fit.
-    loaded = build.load_initial_weights(config, state.model, weights) if weights is not None else ""
-    state.start = resuming.fingerprint(weights)
+    with distributed.together():
+        loaded = build.load_initial_weights(config, state.model, weights) if weights is not None else ""
+    state.start = distributed.from_main(lambda: resuming.fingerprint(weights))
     if state.ema is not None:
         state.ema.restart()
     if config.Global.checkpoints != AUTO:  # with auto, what is there is of a run that had not saved anything yet
-        folders.set_aside(folder)
+        distributed.from_main(lambda: folders.set_aside(folder))
     _open_log(config, state, folder)
     if loaded:
         logging.get_logger().info(loaded)
@@ -229,13 +247,14 @@ def _start(config: Config, state: TrainState, folder: Path) -> None:
 
 def _resume(config: Config, state: TrainState, saver: Saver, prefix: Path) -> Optional[int]:
     """Bring the state to where a checkpoint left off; return how much of ``metrics.jsonl`` to keep."""
-    saved = checkpoint.resume(state, prefix)
+    with distributed.together():
+        saved = checkpoint.resume(state, prefix)
     same_folder = prefix.parent.resolve() == saver.folder.resolve()
     if not same_folder:
-        folders.set_aside(saver.folder)
+        distributed.from_main(lambda: folders.set_aside(saver.folder))
     _open_log(config, state, saver.folder)
     log = logging.get_logger()
-    for change in resuming.differences(saved["config"], config.plain()):
+    for change in resuming.changes_since(saved, config):
         log.warning("%s was %r when this run was saved, and is %r now", *change)
     log.info("resuming from %s: epoch %d, batch %d, update %d", prefix, state.epoch + 1, state.batch, state.step)
     if same_folder and prefix.name == "latest" and state.epoch and not state.batch:
@@ -244,13 +263,16 @@ def _resume(config: Config, state: TrainState, saver: Saver, prefix: Path) -> Op
 
 
 def _open_log(config: Config, state: TrainState, folder: Path) -> None:
-    spoken = str(distributed.rank()) in config.Global.log_ranks.replace(" ", "").split(",")
-    logging.setup(folder / "train.log", console=spoken)
+    logging.setup(folder / "train.log" if distributed.is_main() else None, console=build.speaks(config))
     log = logging.get_logger()
     log.info("%s; device: %s; paddle %s", environment.describe(), paddle.get_device(), paddle.__version__)
+    if distributed.world_size() > 1:
+        batch = state.layout["sampler"]["batch_size"]
+        log.info("%d processes, batches of %d images together", distributed.world_size(), batch)
     # Without the position: trained again, the recipe starts from the beginning.
     start = config.model_copy(update={"Global": config.Global.model_copy(update={"checkpoints": None})})
-    commit.write_text(folder / "config.yaml", to_yaml(start))
+    if distributed.is_main():
+        commit.write_text(folder / "config.yaml", to_yaml(start))
     counts = freezing.count(state.model)
     log.info(
         "%s: %s trainable parameters, %d classes", config.Arch.name, f"{counts['trainable']:,}", config.Arch.class_num

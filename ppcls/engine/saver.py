@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, Optional, Type
+from typing import Callable, Iterable, Iterator, Optional, Tuple, Type
 
 from ppcls.config.schema import Config
 from ppcls.data.loader import Batch
@@ -13,6 +13,7 @@ from ppcls.engine.journal import METRICS
 from ppcls.engine.state import TrainState
 from ppcls.engine.writer import Writer
 from ppcls.errors import CheckpointError
+from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
 
 
@@ -21,6 +22,8 @@ class Saver:
 
     Training stops only for a copy of the state; the copy is written in the background. There is one copy at a time: a
     save inside an epoch is put off until the one before it is written, any other waits for that.
+
+    Of several processes the first one writes; every method but ``prefix``, ``poll`` and ``continuation`` is a collective.
 
     Args:
         folder: the run's output folder.
@@ -37,10 +40,11 @@ class Saver:
     def __enter__(self) -> Saver:
         return self
 
-    def __exit__(self, kind: Optional[Type[BaseException]], *_: object) -> None:
+    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], *_: object) -> None:
         if kind is None:
             self.wait()
-        elif issubclass(kind, Exception):  # an interrupt that asks for more haste does not wait
+        elif issubclass(kind, Exception) and distributed.is_shared(error):
+            # An interrupt that asks for more haste does not wait. The launcher kills all when one process has ended.
             self._wait_and_log()
 
     def prefix(self, name: str) -> Path:
@@ -53,7 +57,9 @@ class Saver:
         Raises:
             CheckpointError: it could not be written.
         """
-        self._writer.wait()
+        distributed.wait_until(lambda: not self._writer.busy)
+        with distributed.together():
+            self._writer.wait()
 
     def save_latest(self, state: TrainState, journal_bytes: int) -> Path:
         """Write ``latest``; return its prefix when it is on the disk."""
@@ -61,11 +67,20 @@ class Saver:
         self.wait()
         return self.prefix("latest")
 
-    def save_if_due(self, state: TrainState, journal_bytes: int) -> None:
-        """Write ``latest`` as ``Global.save_every_minutes`` and ``save_every_steps`` ask for."""
-        self._writer.check()
-        if self._is_due(state.step) and not self._writer.busy:
-            self._save(state, journal_bytes)
+    def poll(self, step: int) -> Tuple[Optional[CheckpointError], bool]:
+        """Return what went wrong with writing, and whether ``latest`` is to be written now, for all to agree on.
+
+        ``Global.save_every_minutes`` and ``save_every_steps`` say when.
+        """
+        try:
+            self._writer.check()
+        except CheckpointError as error:
+            return error, False
+        return None, distributed.is_main() and self._is_due(step) and not self._writer.busy
+
+    def save(self, state: TrainState, journal_bytes: int) -> None:
+        """Write ``latest`` beside training."""
+        self._save(state, journal_bytes)
 
     def save_epoch(self, state: TrainState, journal_bytes: int) -> None:
         """Write what the end of an epoch calls for; the weights go to disk once."""
@@ -76,7 +91,7 @@ class Saver:
 
         A run that was killed between the two does it when it is resumed.
         """
-        self._epoch_job(state)()
+        distributed.from_main(self._epoch_job(state))
 
     def resume_hint(self) -> str:
         """Return the end of a message about a run that stopped by itself."""
@@ -95,7 +110,10 @@ class Saver:
 
     def _save(self, state: TrainState, journal_bytes: int, then: Callable[[], None] = lambda: None) -> None:
         """Copy the state, and start to write ``latest``; ``then`` is done when that is on the disk."""
-        self._writer.wait()  # its copy takes as much memory as this one will
+        self.wait()  # its copy takes as much memory as this one will
+        self._saved_at, self._saved_step = time.monotonic(), state.step
+        if not distributed.is_main():
+            return
         copied = checkpoint.snapshot(state, self.config, journal_bytes=journal_bytes)
 
         def job() -> None:
@@ -106,7 +124,6 @@ class Saver:
             then()
 
         self._writer.start(job)
-        self._saved_at, self._saved_step = time.monotonic(), state.step
 
     def _epoch_job(self, state: TrainState) -> Callable[[], None]:
         latest, settings = self.prefix("latest"), self.config.Global
@@ -140,11 +157,11 @@ class SkippedImages:
         self._known = set(self.file.read_text(encoding="utf-8").splitlines()) if self.file.exists() else set()
         self._reported = len(self._known)
 
-    def note(self, batch: Batch) -> None:
-        """List what was replaced in a batch, each image once."""
-        new = [message for _, message in batch.skipped if message not in self._known]
-        if new:
-            self._known.update(new)
+    def note(self, messages: Iterable[str]) -> None:
+        """List what was replaced in a batch of all processes, each image once."""
+        new = [message for message in dict.fromkeys(messages) if message not in self._known]
+        self._known.update(new)
+        if new and distributed.is_main():
             with self.file.open("a", encoding="utf-8") as file:
                 file.writelines(message + "\n" for message in new)
 

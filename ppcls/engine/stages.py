@@ -75,7 +75,7 @@ def _train_stage(recipe: Config, head: str) -> Dict[str, float]:
     result = training.train(recipe)
     if distributed.is_main():
         states = checkpoint.read_states(folder / "latest")
-        noted = {"result": result, "states": {key: states[key] for key in ("config", "start")}}
+        noted = {"result": result, "states": {key: states.get(key) for key in ("config", "processes", "start")}}
         commit.write_text(folder / FINISHED, json.dumps(noted, indent=1) + "\n")
     return result
 
@@ -95,7 +95,7 @@ def finished(recipe: Config) -> Optional[Dict[str, float]]:
     if recipe.Global.checkpoints != AUTO:
         return None
     resuming.refuse_another_run(recipe, states, folder)
-    changes = resuming.differences(states["config"], recipe.plain())
+    changes = resuming.changes_since(states, recipe)
     return None if any(key in _LENGTH for key, _, _ in changes) else result
 
 

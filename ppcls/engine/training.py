@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Dict
+from typing import Dict, Optional
 
 import numpy as np
 import paddle
 
 from ppcls.config.schema import Config
 from ppcls.data.loader import Batch
-from ppcls.engine import build, checkpoint, evaluation, freezing, journal
+from ppcls.engine import build, checkpoint, evaluation, freezing, journal, parallel
 from ppcls.engine.interrupt import InterruptedRunError
+from ppcls.engine.parallel import Losses
 from ppcls.engine.run import Run, open_run
 from ppcls.errors import DataError, TrainingError
 from ppcls.loss import build_loss
+from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
 
 
@@ -34,7 +36,7 @@ def train(config: Config) -> Dict[str, float]:
                 _train_epoch(run)
                 _finish_epoch(run)
         except DataError as error:
-            raise DataError(f"{error}{_save_for_repair(run)}") from None
+            raise distributed.shared(DataError(f"{error}{_save_for_repair(run)}")) from None
         return _result(run)
 
 
@@ -42,42 +44,46 @@ def _train_epoch(run: Run) -> None:
     """Use the rest of the current epoch's batches."""
     state, total = run.state, run.batches
     run.metrics.reset()
-    if state.sums:
+    if state.sums and distributed.is_main():  # the counts of all processes go on in one
         run.metrics.load_state(state.sums["metrics"])
     state.model.train()
     freezing.hold(state.model, run.config.Global.freeze)
     run.clock.restart()
     batches = run.train_loader.epoch(state.epoch, start=state.batch)
     title = f"epoch {state.epoch + 1}/{run.epochs}"
-    for batch in journal.progress(run.waiting(batches), title, total, state.batch):
-        _train_batch(run, batch)
-        run.clock.add(len(batch.labels), run.waiting.seconds)
+    for batch in journal.progress(run.waiting(distributed.in_step(batches)), title, total, state.batch):
+        samples = _train_batch(run, batch)
+        run.clock.add(samples, run.waiting.seconds)
         if (state.batch - 1) % run.config.Global.print_batch_step == 0:
             _log_batch(run)
         if _at_update(run):
             _save_if_asked(run)
 
 
-def _train_batch(run: Run, batch: Batch) -> None:
-    """Forward, backward and, at the end of an accumulation group, one update."""
+def _train_batch(run: Run, batch: Batch) -> int:
+    """Forward, backward and, at the end of an accumulation group, one update; return the images of all processes."""
     state, frequency, total = run.state, run.config.Global.update_freq, run.batches
     # Random layers depend on the run's seed and the batch's number alone, so a resumed run draws the same.
     paddle.seed(_batch_seed(run.config.Global.seed, state.epoch, state.batch))
     state.optimizer.set_lr(run.lr_at(state.step))
-    logits = state.model(paddle.to_tensor(batch.images))
+    # The epoch's last batch may not suffice for all processes.
+    logits = state.model(paddle.to_tensor(batch.images)) if len(batch.labels) else None
     targets = batch.labels if batch.targets is None else batch.targets
-    losses = run.criterion(logits, paddle.to_tensor(targets))
-    _check_finite(run, losses["loss"])
+    losses = run.exchange.losses(run.criterion, logits, targets, len(batch.labels))
+    _check_finite(run, losses.values["loss"])
     group = min(frequency, total - state.batch // frequency * frequency)  # the epoch's last group may be smaller
-    (losses["loss"] / group if group > 1 else losses["loss"]).backward()
+    if losses.objective is not None:
+        (losses.objective / group if group > 1 else losses.objective).backward()
     state.batch += 1
     if _at_update(run):
+        run.exchange.combine(state.model)
         state.optimizer.step()
         state.optimizer.clear_grad()
         state.step += 1
         if state.ema is not None:
             state.ema.update(state.step)
     _count(run, batch, logits, losses)
+    return losses.samples
 
 
 def _at_update(run: Run) -> bool:
@@ -85,38 +91,51 @@ def _at_update(run: Run) -> bool:
     return run.state.batch % run.config.Global.update_freq == 0 or run.state.batch == run.batches
 
 
-def _batch_seed(seed: int, epoch: int, batch: int) -> int:
-    return int(np.random.SeedSequence((seed, epoch, batch)).generate_state(1)[0])
+def _batch_seed(*numbers: int) -> int:
+    # Each process draws its own, the first one as if it were alone.
+    rank = (distributed.rank(),) if distributed.rank() else ()
+    return int(np.random.SeedSequence((*numbers, *rank)).generate_state(1)[0])
 
 
-def _count(run: Run, batch: Batch, logits: paddle.Tensor, losses: Dict[str, paddle.Tensor]) -> None:
+def _count(run: Run, batch: Batch, logits: Optional[paddle.Tensor], losses: Losses) -> None:
     """Add a batch to what the log averages over the epoch."""
     sums = run.state.sums
-    evaluation.add(sums.setdefault("losses", {}), losses, len(batch.labels))
-    sums["samples"] = sums.get("samples", 0) + len(batch.labels)
-    run.metrics.update(np.asarray(logits.detach().astype("float32")), batch.labels)
-    sums["metrics"] = run.metrics.state()
-    run.skipped.note(batch)
+    added = sums.setdefault("losses", {})
+    for name, value in losses.values.items():
+        added[name] = added.get(name, 0.0) + value * losses.samples
+    sums["samples"] = sums.get("samples", 0) + losses.samples
+    if logits is not None:
+        run.metrics.update(np.asarray(logits.detach().astype("float32")), batch.labels)
+    if run.train_loader.dataset.on_error == "skip":
+        run.skipped.note(parallel.skipped_of_all(batch))
 
 
-def _check_finite(run: Run, loss: paddle.Tensor) -> None:
-    value = loss.item()
+def _count_all(run: Run) -> None:
+    """Bring the counts of all processes together in the state; a collective."""
+    run.state.sums["metrics"] = parallel.total_counts(run.metrics.state())
+
+
+def _check_finite(run: Run, value: float) -> None:
     if np.isfinite(value):
         return
     state = run.state
-    raise TrainingError(
+    error = TrainingError(
         f"the loss is {value} at epoch {state.epoch + 1}, batch {state.batch + 1}/{run.batches} "
         f"(update {state.step + 1}, learning rate {run.lr_at(state.step):g}); the weights are not saved. Try a lower "
         f"Optimizer.lr.learning_rate, a longer Optimizer.lr.warmup_epoch, or Optimizer.clip_norm=1.0"
         f"{run.saver.resume_hint()}"
     )
+    raise distributed.shared(error)
 
 
 def _averages(run: Run) -> Dict[str, float]:
-    """Return the epoch's losses and training metrics so far."""
+    """Return the epoch's losses and training metrics so far; a collective."""
+    _count_all(run)
     sums = run.state.sums
     losses = {name: value / sums["samples"] for name, value in sums["losses"].items()}
-    return {**run.metrics.result(), **losses}
+    metrics = build.metrics(run.config, "Train")
+    metrics.load_state(sums["metrics"])
+    return {**metrics.result(), **losses}
 
 
 def _log_batch(run: Run) -> None:
@@ -176,10 +195,17 @@ def _evaluate_weights(run: Run) -> Dict[str, float]:
 
 
 def _save_if_asked(run: Run) -> None:
-    """Save ``latest`` when it is time to, or when the run was asked to stop (and then stop)."""
-    if run.stop.signal is None:
-        run.saver.save_if_due(run.state, run.journal.position())
+    """Save ``latest`` when it is time to, or when any process was asked to stop (and then stop); a collective."""
+    error, is_due = run.saver.poll(run.state.step)
+    signal, due = distributed.agree(error, run.stop.signal or 0, int(is_due))
+    if not (signal or due):
         return
+    if run.state.sums:
+        _count_all(run)
+    if not signal:
+        run.saver.save(run.state, run.journal.position())
+        return
+    run.stop.signal = signal
     prefix = run.saver.save_latest(run.state, run.journal.position())
     raise InterruptedRunError(
         f"stopped in epoch {run.state.epoch + 1} after batch {run.state.batch}/{run.batches}; continue with: "
@@ -192,6 +218,8 @@ def _save_for_repair(run: Run) -> str:
     """Save the run that broken data ended, where that can be done; return the end of the message."""
     if not run.state.step or not _at_update(run):
         return run.saver.resume_hint()
+    if run.state.sums:
+        _count_all(run)
     prefix = run.saver.save_latest(run.state, run.journal.position())
     return f"\nThe run up to there is saved: repair the data and continue with {run.saver.continuation(prefix)}"
 

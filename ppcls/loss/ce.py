@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Optional, Sequence
 
 import paddle
-from paddle import nn
 from paddle.nn import functional as F
 
 from ppcls.errors import ConfigError
+from ppcls.loss.base import Loss
 from ppcls.loss.registry import LOSSES
 from ppcls.loss.targets import (
     check_hard,
@@ -21,7 +21,7 @@ from ppcls.loss.targets import (
 
 
 @LOSSES.register
-class CELoss(nn.Layer):
+class CELoss(Loss):
     """Mean cross-entropy of softmax(logits), with label smoothing if ``epsilon`` is given.
 
     Smoothing replaces the target q by (1 - epsilon) q + epsilon / K, with K classes
@@ -48,8 +48,8 @@ class CELoss(nn.Layer):
         self.weight = require_weight(weight)
         self.class_weights = require_class_weights(class_weights)
 
-    def forward(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
-        """Return the unweighted loss, a scalar of shape [].
+    def terms(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
+        """Return each sample's cross-entropy, float32 [B].
 
         Args:
             logits: [B, K].
@@ -61,7 +61,7 @@ class CELoss(nn.Layer):
         # fp16 has too few bits for the sum over the classes.
         log_p = F.log_softmax(logits.astype("float32"), axis=-1)
         if self.class_weights is not None:
-            return self._weighted(log_p, soft_targets(logits, labels))
+            return -(self._weighted(logits, labels, self.class_weights) * log_p).sum(-1)
         if paddle.is_floating_point(labels):
             nll = -(soft_targets(logits, labels) * log_p).sum(-1)
         else:
@@ -69,14 +69,18 @@ class CELoss(nn.Layer):
             nll = F.nll_loss(log_p, labels.astype("int64"), reduction="none")
         if self.epsilon:
             nll = (1 - self.epsilon) * nll - self.epsilon * log_p.mean(-1)
-        return nll.mean()
+        return nll
 
-    def _weighted(self, log_p: paddle.Tensor, targets: paddle.Tensor) -> paddle.Tensor:
-        weights = paddle.to_tensor(self.class_weights, dtype="float32")
-        if weights.shape[0] != log_p.shape[-1]:
-            raise ConfigError(f"class_weights: {weights.shape[0]} numbers for {log_p.shape[-1]} classes")
-        weighted = smoothed(targets, self.epsilon) * weights
-        return -(weighted * log_p).sum() / weighted.sum()
+    def masses(self, logits: paddle.Tensor, labels: paddle.Tensor) -> Optional[paddle.Tensor]:
+        """Return the weights of each sample's classes, float32 [B]; None without ``class_weights``."""
+        return None if self.class_weights is None else self._weighted(logits, labels, self.class_weights).sum(-1)
+
+    def _weighted(self, logits: paddle.Tensor, labels: paddle.Tensor, class_weights: Sequence[float]) -> paddle.Tensor:
+        """Return the smoothed targets times the classes' weights, [B, K]."""
+        weights = paddle.to_tensor(class_weights, dtype="float32")
+        if weights.shape[0] != logits.shape[-1]:
+            raise ConfigError(f"class_weights: {weights.shape[0]} numbers for {logits.shape[-1]} classes")
+        return smoothed(soft_targets(logits, labels), self.epsilon) * weights
 
 
 @LOSSES.register

@@ -8,6 +8,7 @@ import paddle
 from paddle import nn
 
 from ppcls.errors import ConfigError
+from ppcls.loss.base import Loss
 from ppcls.loss.registry import LOSSES
 
 
@@ -15,10 +16,10 @@ class CombinedLoss(nn.Layer):
     """The weighted sum of losses.
 
     Args:
-        losses: each with its name; a loss has ``weight`` and is called with logits and labels.
+        losses: each with its name.
     """
 
-    def __init__(self, losses: Sequence[Tuple[str, nn.Layer]]) -> None:
+    def __init__(self, losses: Sequence[Tuple[str, Loss]]) -> None:
         super().__init__()
         self.names = [name for name, _ in losses]
         self.losses = nn.LayerList([loss for _, loss in losses])
@@ -28,6 +29,17 @@ class CombinedLoss(nn.Layer):
         values = {name: loss(logits, labels) * loss.weight for name, loss in zip(self.names, self.losses)}
         total = sum(values.values())
         return {**values, "loss": total}
+
+    def parts(self, logits: paddle.Tensor, labels: paddle.Tensor) -> Dict[str, Tuple[paddle.Tensor, paddle.Tensor]]:
+        """Return (weighted terms, masses) of the samples under each loss's name, all float32 [B].
+
+        A loss over any samples, of several batches or processes, is the sum of their terms over that of their masses.
+        """
+        parts = {}
+        for name, loss in zip(self.names, self.losses):
+            terms, masses = loss.terms(logits, labels) * loss.weight, loss.masses(logits, labels)
+            parts[name] = (terms, paddle.ones_like(terms) if masses is None else masses)
+        return parts
 
 
 def build_loss(
@@ -46,7 +58,7 @@ def build_loss(
         raise ConfigError(
             f"no loss given; write for example [{{CELoss: {{weight: 1.0}}}}] ({', '.join(LOSSES.names())})"
         )
-    losses: Dict[str, nn.Layer] = {}
+    losses: Dict[str, Loss] = {}
     for index, component in enumerate(components):
         if len(component) != 1:
             raise ConfigError(f"[{index}]: expected one loss and its arguments, got {sorted(component) or 'nothing'}")

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Optional
 
 import paddle
-from paddle import nn
 from paddle.nn import functional as F
 
 from ppcls.errors import ConfigError
+from ppcls.loss.base import Loss
 from ppcls.loss.registry import LOSSES
 from ppcls.loss.targets import require_fraction, require_weight, smoothed, soft_targets
 
 
 @LOSSES.register
-class BCELoss(nn.Layer):
+class BCELoss(Loss):
     """Binary cross-entropy of sigmoid(logits), averaged over samples and classes (https://arxiv.org/abs/2110.00476).
 
     Args:
@@ -34,16 +34,16 @@ class BCELoss(nn.Layer):
         )
         self.weight = require_weight(weight)
 
-    def forward(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
-        """Return the unweighted loss, a scalar of shape [], of logits [B, K] and labels [B] or [B, K]."""
+    def terms(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
+        """Return each sample's part, float32 [B], of logits [B, K] and labels [B] or [B, K]."""
         targets = smoothed(soft_targets(logits, labels), self.epsilon)
         if self.target_threshold is not None:
             targets = (targets > self.target_threshold).astype("float32")
-        return F.binary_cross_entropy_with_logits(logits.astype("float32"), targets)
+        return F.binary_cross_entropy_with_logits(logits.astype("float32"), targets, reduction="none").mean(-1)
 
 
 @LOSSES.register
-class FocalLoss(nn.Layer):
+class FocalLoss(Loss):
     """Cross-entropy with (1 - p)^gamma before each class's term: easy samples count less.
 
     Of softmax(logits), for classes that exclude each other; https://arxiv.org/abs/1708.02002, equation 5.
@@ -65,8 +65,8 @@ class FocalLoss(nn.Layer):
             raise ConfigError("alpha: is 0, so that nothing is learned")
         self.weight = require_weight(weight)
 
-    def forward(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
-        """Return the unweighted loss, a scalar of shape [], of logits [B, K] and labels [B] or [B, K]."""
+    def terms(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
+        """Return each sample's part, float32 [B], of logits [B, K] and labels [B] or [B, K]."""
         log_p = F.log_softmax(logits.astype("float32"), axis=-1)
         focus = (1 - log_p.exp()) ** self.gamma
-        return -self.alpha * (soft_targets(logits, labels) * focus * log_p).sum(-1).mean()
+        return -self.alpha * (soft_targets(logits, labels) * focus * log_p).sum(-1)

@@ -1,8 +1,29 @@
-"""The one place that knows ranks: this process among those that ``paddle.distributed.launch`` started."""
+"""The one place that knows ranks: this process among those that ``paddle.distributed.launch`` started.
+
+Every function that says so is a collective: all processes call it, in the same order. With one process all of them
+return at once, so callers need no cases.
+
+Processes stay in step, batch by batch, because a wait of gloo (the CPU's collectives) ends with an error after 30 s:
+whatever one process does alone for longer is done while the others call short collectives (``wait_until``,
+``from_main``). An error of one process becomes an error of all (``together``), so that nobody waits for one that
+is gone.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
+import threading
+import time
+from typing import Any, Callable, Iterable, Iterator, List, Optional, Sequence, TypeVar
+
+from ppcls.errors import DataError, MachineError, PpclsError
+
+T = TypeVar("T")
+_POLL_SECONDS = 0.1
+_BUCKET_BYTES = 32 << 20  # what is added up at a time: few calls, and little memory beside the gradients
+_ready: List[bool] = []
 
 
 def rank() -> int:
@@ -23,3 +44,218 @@ def local_size() -> int:
 def is_main() -> bool:
     """Return whether this process writes files and logs."""
     return rank() == 0
+
+
+def init(device: str) -> None:
+    """Connect the processes, once; a collective.
+
+    Args:
+        device: that Paddle was set to, such as "cpu" or "gpu:1"; it decides between gloo and the device's own library.
+
+    Raises:
+        MachineError: they cannot be connected.
+    """
+    if world_size() == 1 or _ready:
+        return
+    import paddle
+
+    if device == "cpu":
+        os.environ.setdefault("PADDLE_DISTRI_BACKEND", "gloo")  # builds for GPUs would take nccl
+    with _said_with_rank():
+        paddle.distributed.init_parallel_env()
+    _ready.append(True)
+
+
+def total(values: Any) -> Any:
+    """Return the sum of an array over all processes; a collective. Sums of integers are exact."""
+    return values if world_size() == 1 else _reduced(values, "SUM")
+
+
+def agree(error: Optional[BaseException], *flags: int) -> List[int]:
+    """Return the highest of each flag over all processes; a collective.
+
+    Args:
+        error: what went wrong in this process, None if nothing did.
+
+    Raises:
+        PpclsError: something went wrong in a process; it is raised in all, of one type, and marked (``is_shared``).
+    """
+    if world_size() == 1:
+        if error is not None:
+            raise error
+        return list(flags)
+    failed, *highest = (int(value) for value in _reduced([int(error is not None), *flags], "MAX"))
+    if not failed:
+        return highest
+    errors = gather(None if error is None else (type(error), f"{error}"))
+    first = next(number for number, failure in enumerate(errors) if failure is not None)
+    kind, text = errors[first]
+    if type(error) is not kind:  # what is done about an error depends on its type, and must be the same everywhere
+        kind = kind if issubclass(kind, PpclsError) else MachineError
+        text = f"process {first} failed: {text}" if error is None else f"{error}"
+        raise shared(kind(text))
+    raise shared(error)  # type: ignore[arg-type]
+
+
+def shared(error: BaseException) -> Any:
+    """Return ``error``, marked as one that all processes raise at the same point."""
+    error.shared = True  # type: ignore[attr-defined]
+    return error
+
+
+def is_shared(error: Optional[BaseException]) -> bool:
+    """Return whether every process has an error now, so that collectives still work."""
+    return world_size() == 1 or getattr(error, "shared", False)
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """Make an error that a user can cause, in a block without collectives, one of all processes; a collective."""
+    error: Optional[BaseException] = None
+    try:
+        yield
+    except (PpclsError, OSError) as caught:
+        error = caught
+    agree(error)
+
+
+def in_step(items: Iterable[T]) -> Iterator[T]:
+    """Iterate when every process has its next item; all have as many. Each item is a collective."""
+    if world_size() == 1:
+        yield from items
+        return
+    iterator = iter(items)
+    while True:
+        with together():
+            item = next(iterator, None)
+        if item is None:
+            return
+        yield item
+        del item  # large, and not needed while the next one is made
+
+
+def share_out(items: Sequence[T], size: int) -> List[Sequence[T]]:
+    """Return this process's part of ``items``, which is next to that of the process before, in batches.
+
+    All processes have as many batches; the last may be empty.
+    """
+    count = world_size()
+    first, last = (len(items) * number // count for number in (rank(), rank() + 1))
+    batches = math.ceil(math.ceil(len(items) / count) / size)
+    return [items[first + size * number : min(last, first + size * (number + 1))] for number in range(batches)]
+
+
+def gather(value: Any) -> List[Any]:
+    """Return the (small) values of all processes, by rank; a collective."""
+    if world_size() == 1:
+        return [value]
+    import paddle
+
+    values: List[Any] = []
+    with _said_with_rank():
+        paddle.distributed.all_gather_object(values, value)
+    return values
+
+
+def require_same(what: str, value: Any) -> None:
+    """Check that all processes see the same; a collective.
+
+    Raises:
+        DataError: they do not.
+    """
+    values = gather(value)
+    if any(other != value for other in values):
+        listed = ", ".join(f"process {number}: {other}" for number, other in enumerate(values))
+        raise shared(DataError(f"the processes see different {what} ({listed}): do all machines have the same files?"))
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    """Return when ``done`` is true in every process, however long that takes; a collective.
+
+    With one process it returns at once: what is waited for is waited for again where its result is taken.
+    """
+    while world_size() > 1 and agree(None, int(not done()))[0]:
+        time.sleep(_POLL_SECONDS)
+
+
+def from_main(function: Callable[[], T]) -> T:
+    """Call a function in the first process only, however long it takes, and return its value everywhere; a collective.
+
+    The function runs in a thread while the processes poll, so it must not use Paddle's tensors; its value is small.
+
+    Raises:
+        PpclsError: the function did, see ``agree``.
+    """
+    if world_size() == 1:
+        return function()
+    done: List[Any] = []
+    errors: List[BaseException] = []
+
+    def work() -> None:
+        try:
+            done.append(function())
+        except BaseException as error:  # noqa: BLE001  raised in the main thread
+            errors.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    if is_main():
+        thread.start()
+    wait_until(lambda: not thread.is_alive())
+    agree(errors[0] if errors else None)
+    return gather(done[0] if done else None)[0]
+
+
+def add_up(tensors: Sequence[Any]) -> None:
+    """Replace each tensor by its sum over all processes, in place and in few calls; a collective."""
+    if world_size() == 1:
+        return
+    for bucket in _buckets(tensors):
+        _add_up_bucket(bucket)
+
+
+def _buckets(tensors: Sequence[Any]) -> Iterator[List[Any]]:
+    """Yield runs of tensors of one type whose size is bounded."""
+    bucket: List[Any] = []
+    size = 0
+    for tensor in tensors:
+        weight = int(tensor.size) * tensor.element_size()
+        if bucket and (tensor.dtype != bucket[0].dtype or size + weight > _BUCKET_BYTES):
+            yield bucket
+            bucket, size = [], 0
+        bucket.append(tensor)
+        size += weight
+    if bucket:
+        yield bucket
+
+
+def _add_up_bucket(bucket: List[Any]) -> None:
+    import paddle
+
+    with paddle.no_grad():
+        flat = paddle.concat([tensor.reshape([-1]) for tensor in bucket])
+        with _said_with_rank():
+            paddle.distributed.all_reduce(flat)
+        for tensor, part in zip(bucket, paddle.split(flat, [int(tensor.size) for tensor in bucket])):
+            tensor.set_value(part.reshape(tensor.shape))
+
+
+def _reduced(values: Any, operation: str) -> Any:
+    import paddle
+
+    with _said_with_rank():
+        tensor = paddle.to_tensor(values)
+        paddle.distributed.all_reduce(tensor, op=getattr(paddle.distributed.ReduceOp, operation))
+        return tensor.numpy()
+
+
+@contextlib.contextmanager
+def _said_with_rank() -> Iterator[None]:
+    """Raise a MachineError for a collective that failed."""
+    try:
+        yield
+    except (RuntimeError, OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise MachineError(
+            f"process {rank()} of {world_size()} lost the others ({reason}): one of them died, hangs or failed; what "
+            f"it said is in its log (workerlog.N of the launcher's --log_dir)"
+        ) from None

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Optional
 
-_FORMAT = logging.Formatter("[%(asctime)s] ppcls %(levelname)s: %(message)s", "%Y/%m/%d %H:%M:%S")
+from ppcls.utils import distributed
 
 
 class _Console(logging.Handler):
@@ -39,6 +39,8 @@ def get_logger() -> logging.Logger:
 def setup(file: Optional[Path] = None, console: bool = True) -> None:
     """Send the package's log lines to the console and, appended, to ``file``.
 
+    Of several processes each line has its rank; errors go to the console even without ``console``.
+
     Calling it again replaces what an earlier call set up.
     """
     logger = get_logger()
@@ -47,9 +49,12 @@ def setup(file: Optional[Path] = None, console: bool = True) -> None:
         handler.close()
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    handlers: list = [_Console()] if console else []
+    several = distributed.world_size() > 1
+    name = f"ppcls rank {distributed.rank()}" if several else "ppcls"
+    style = logging.Formatter(f"[%(asctime)s] {name} %(levelname)s: %(message)s", "%Y/%m/%d %H:%M:%S")
+    handlers: list = [_Console(logging.NOTSET if console else logging.ERROR)] if console or several else []
     if file is not None:
         handlers.append(_File(file, encoding="utf-8"))
     for handler in handlers or [logging.NullHandler()]:
-        handler.setFormatter(_FORMAT)
+        handler.setFormatter(style)
         logger.addHandler(handler)

@@ -1,0 +1,157 @@
+"""What the processes of a run exchange: losses, gradients, batch-norm statistics and counts.
+
+The gradients are added up here, not by ``paddle.DataParallel``, because that
+
+- averages over processes, whatever the size of their parts: a last batch of 7 images for 2 processes would be wrong,
+- waits for ever where a process's part is empty, since its hooks never run,
+- needs ``no_sync`` for accumulation and ``find_unused_parameters`` for frozen parts,
+- wraps the model, and so changes the names of its weights and hides its methods.
+
+It overlaps communication with the backward pass, which this does not. With one process nothing is exchanged, and the
+same code runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
+
+import numpy as np
+import paddle
+
+from ppcls.data.loader import Batch
+from ppcls.utils import distributed
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The losses of a batch of all processes.
+
+    Attributes:
+        objective: what this process adds to the loss, a scalar to call ``backward`` on; None where its part is empty.
+        values: the losses of the whole batch by name, their sum as "loss".
+        samples: how many the whole batch has.
+    """
+
+    objective: Optional[paddle.Tensor]
+    values: Dict[str, float]
+    samples: int
+
+
+class Exchange:
+    """Brings the processes of a training run together; every method is a collective."""
+
+    def __init__(self) -> None:
+        self._mine = self._all = 0
+
+    def losses(
+        self, criterion: Any, logits: Optional[paddle.Tensor], targets: Optional[np.ndarray], samples: int
+    ) -> Losses:
+        """Return the losses of a batch, of which this process has ``samples``.
+
+        Args:
+            logits: [B, K]; None where this process's part is empty.
+            targets: [B] or [B, K].
+        """
+        parts = {} if logits is None or targets is None else criterion.parts(logits, paddle.to_tensor(targets))
+        sums = [(terms.sum(), masses.sum()) for terms, masses in parts.values()]
+        mine = np.zeros(2 * len(criterion.names) + 1, np.float64)
+        if sums:
+            mine[:-1] = paddle.stack([value for pair in sums for value in pair]).astype("float64").numpy()
+        mine[-1] = samples
+        all_ = distributed.total(mine)
+        self._mine, self._all = self._mine + samples, self._all + int(all_[-1])
+        values = {name: float(all_[2 * i] / all_[2 * i + 1]) for i, name in enumerate(criterion.names)}
+        values["loss"] = float(sum(values.values()))
+        shares = [terms / float(all_[2 * i + 1]) for i, (terms, _) in enumerate(sums)]
+        return Losses(sum(shares[1:], shares[0]) if shares else None, values, int(all_[-1]))
+
+    def combine(self, model: paddle.nn.Layer) -> None:
+        """Before an update: add the gradients up, and average batch-norm statistics over the samples seen.
+
+        The statistics are averaged here, and not only before they are used, so that all processes have the same
+        weights at any time: whatever is saved, averaged (EMA) or evaluated needs no case.
+        """
+        mine, all_, self._mine, self._all = self._mine, self._all, 0, 0
+        if distributed.world_size() == 1:
+            return
+        parameters = [parameter for parameter in model.parameters() if not parameter.stop_gradient]
+        # None means "not used", and an optimizer leaves such a parameter alone; used by some is used by all.
+        used = distributed.total(np.array([parameter.grad is not None for parameter in parameters], np.int32))
+        parameters = [parameter for parameter, count in zip(parameters, used) if count]
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = paddle.zeros_like(parameter)
+        distributed.add_up([parameter.grad for parameter in parameters])
+        statistics = list(_statistics(model))
+        with paddle.no_grad():
+            for tensor in statistics:
+                tensor.set_value(tensor * (mine / all_))
+        distributed.add_up(statistics)
+
+
+def _statistics(model: paddle.nn.Layer) -> Iterator[paddle.Tensor]:
+    """Yield the running statistics of the batch norms that are training; frozen ones are the same everywhere."""
+    for layer in model.sublayers(include_self=True):
+        if layer.training and hasattr(layer, "_mean") and hasattr(layer, "_variance"):
+            yield from (layer._mean, layer._variance)
+
+
+def total_counts(state: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return the sum over all processes of nested whole numbers, such as the state of metrics; a collective."""
+    leaves = list(_leaves(state))
+    sums = iter(distributed.total(np.array(leaves, np.int64)).tolist() if leaves else [])
+    return _filled(state, sums)
+
+
+def _leaves(value: Any) -> Iterator[int]:
+    if isinstance(value, Mapping):
+        for key in sorted(value):
+            yield from _leaves(value[key])
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _leaves(item)
+    else:
+        yield int(value)
+
+
+def _filled(value: Any, numbers: Iterator[int]) -> Any:
+    if isinstance(value, Mapping):
+        filled = {key: _filled(value[key], numbers) for key in sorted(value)}
+        return {key: filled[key] for key in value}
+    if isinstance(value, (list, tuple)):
+        return [_filled(item, numbers) for item in value]
+    return next(numbers)
+
+
+class SampleLosses:
+    """Losses of the samples of a data set, kept by sample, so that their sum does not depend on batches or processes.
+
+    Args:
+        names: of the losses.
+        count: how many samples the data set has.
+    """
+
+    def __init__(self, names: Sequence[str], count: int) -> None:
+        self._names = list(names)
+        self._values = np.zeros((len(self._names), 2, count), np.float64)
+
+    def add(self, indices: np.ndarray, parts: Mapping[str, Any]) -> None:
+        """Note (terms, masses) of the samples ``indices``, as ``CombinedLoss.parts`` returns them."""
+        for row, name in enumerate(self._names):
+            for column, tensor in enumerate(parts[name]):
+                self._values[row, column, indices] = tensor.numpy()
+
+    def means(self) -> Dict[str, float]:
+        """Return each loss over all samples of all processes, and their sum as "loss"; a collective."""
+        sums = distributed.total(self._values).sum(axis=-1)
+        means = {name: float(sums[row, 0] / sums[row, 1]) for row, name in enumerate(self._names)}
+        return {**means, "loss": float(sum(means.values()))}
+
+
+def skipped_of_all(batch: Batch) -> List[str]:
+    """Return the messages about images that were replaced in a batch of all processes; a collective."""
+    messages = [message for _, message in batch.skipped]
+    if not distributed.agree(None, len(messages))[0]:
+        return []
+    return [message for part in distributed.gather(messages) for message in part]

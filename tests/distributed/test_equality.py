@@ -1,0 +1,68 @@
+"""Two processes compute what one does."""
+
+import json
+import re
+
+import pytest
+
+from tests.distributed.conftest import CLOSE, PART, largest_difference
+
+WEIGHTS = "Loss.Train=[{CELoss: {class_weights: [1, 2, 3, 1, 2, 3, 1, 2, 3, 1]}}]"
+
+
+def records(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def close(one, other):
+    """Check that two lists of records are the same but for rounding."""
+    assert len(one) == len(other)
+    for first, second in zip(one, other):
+        assert first.keys() == second.keys()
+        for key, value in first.items():
+            assert second[key] == (pytest.approx(value, rel=1e-4, abs=1e-5) if isinstance(value, float) else value), key
+
+
+def test_training_evaluation_and_inference_equal_one_process(recipe, job, tmp_path, digits):
+    """Batches of 16 and one of 1 image, groups of 3 batches, clipping by the global norm."""
+    changes = ("Global.update_freq=3", "EMA.decay=0.5", "Global.use_visualdl=true")
+    job("train", recipe, *changes, "Global.output_dir=one", processes=1).finish()
+    out, said = job("train", recipe, *changes, PART, "Global.output_dir=two").finish()
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert largest_difference(one, two) < CLOSE
+    assert largest_difference(one, two, "latest_raw.pdparams") < CLOSE
+    close(records(one), records(two))
+    # One process talks, and writes.
+    assert json.loads(out[out.index("{") :])["epoch"] in (1, 2)
+    assert said.count("[Train][Epoch 1/2][Avg]") == 2  # in its log, which the launcher shows
+    assert "rank 1" not in said
+    assert "2 processes, batches of 16 images together" in said
+    assert re.search(r"CPU threads: 1 \(set by the user", said)
+    assert len(list((two / "vdl").iterdir())) == 1
+
+    # The sums of evaluation do not depend on who counted: the same weights give the same counts, and the same losses
+    # as far as the logits of a sample do not depend on its batch.
+    weights = "Global.pretrained_model=one/best_model"
+    results = []
+    for processes in (1, 2):
+        out, _ = job("eval", recipe, weights, processes=processes).finish()
+        results.append(json.loads(out[out.index("{") : out.rindex("}") + 1]))
+    assert [results[0][key] for key in ("top1", "top5")] == [results[1][key] for key in ("top1", "top5")]
+    assert results[0]["loss"] == pytest.approx(results[1]["loss"], rel=1e-7)
+
+    (tmp_path / "images").mkdir()
+    for number, image in enumerate(sorted((digits / "val").iterdir())[:23]):
+        (tmp_path / "images" / f"{number:02d}.png").write_bytes(image.read_bytes() if number != 20 else b"broken")
+    answers = []
+    for processes in (1, 2):
+        changes = ("Infer.infer_imgs=images", f"Infer.save_dir=p{processes}", "Infer.batch_size=4")
+        _, said = job("infer", recipe, weights, *changes, processes=processes).finish(code=2)
+        answers.append(json.loads((tmp_path / f"p{processes}" / "predictions.json").read_text()))
+        assert [path.name for path in (tmp_path / f"p{processes}").iterdir()] == ["predictions.json"]
+    assert re.search(r"rank 1 ERROR: images/20.png: ", said)
+    assert [a["file_name"] for a in answers[0]] == [a["file_name"] for a in answers[1]]
+    for first, second in zip(*answers):
+        assert first.get("class_ids") == second.get("class_ids")
+        assert first.get("error") == second.get("error")
+        assert second.get("scores", []) == pytest.approx(first.get("scores", []), rel=1e-5)
+    assert "error" in answers[1][20]
