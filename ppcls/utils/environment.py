@@ -34,7 +34,7 @@ def prepare() -> None:
             continue
         if "paddle" in sys.modules:  # which read them, and sets one thread for everybody
             _chosen[key] = _TOO_LATE
-        elif key not in os.environ:
+        elif key not in os.environ or (key == THREADS and _set_by_launcher()):
             os.environ[key] = _chosen[key] = value
     os.environ.setdefault("GLOG_minloglevel", "2")  # Paddle's C++ chatter; errors still show
 
@@ -77,6 +77,21 @@ def _threads() -> int:
     if quota is not None:
         cores = min(cores, max(1, round(quota)))
     return max(1, cores // distributed.local_size())
+
+
+def _set_by_launcher() -> bool:
+    """Return whether the thread count is not the user's, but that of paddle.distributed.launch.
+
+    The launcher imports Paddle, which sets 1 for all of its processes. The environment that it was itself started with
+    does not show that.
+    """
+    if not os.environ.get("PADDLE_LOCAL_SIZE") or os.environ.get(THREADS) != "1":
+        return False
+    try:
+        before = Path(f"/proc/{os.getppid()}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return not any(entry.startswith(f"{THREADS}=".encode()) for entry in before)
 
 
 def _container_cores() -> Optional[float]:

@@ -26,14 +26,17 @@ class Job:
         processes: how many; 1 runs the tool without a launcher.
     """
 
-    def __init__(self, folder, tool, recipe, *changes, processes=2, script=None):
+    def __init__(self, folder, tool, recipe, *changes, processes=2, script=None, threads="1"):
         self.logs = folder / f"launcher-{len(list(folder.glob('launcher-*')))}"
         self.logs.mkdir()
         script = script or ROOT / "tools" / f"{tool}.py"
         launcher = ["-m", "paddle.distributed.launch", "--nproc_per_node", str(processes), "--log_dir", str(self.logs)]
         command = [sys.executable, *(launcher if processes > 1 else []), str(script), "-c", str(recipe), "-o", *changes]
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PADDLE_")}
-        environment.update(PYTHONPATH=str(ROOT), OMP_NUM_THREADS="1")
+        environment.update(PYTHONPATH=str(ROOT))
+        environment.pop("OMP_NUM_THREADS")
+        if threads is not None:
+            environment["OMP_NUM_THREADS"] = threads
         self.process = subprocess.Popen(
             command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

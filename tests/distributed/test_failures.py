@@ -1,0 +1,117 @@
+"""What ends one process ends all of them, with its reason, and leaves a run that goes on."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import time
+from pathlib import Path
+
+from tests.distributed.conftest import CLOSE, PART, largest_difference
+
+# Slow enough to be interrupted, and with few updates in which roundings could add up.
+LONG = ("Global.epochs=6", "Global.print_batch_step=1", "Optimizer.lr.learning_rate=0.01", "Global.checkpoints=auto")
+BIG = ("Arch.dim=128", "Arch.depth=8")
+
+
+def pid_of(job, rank):
+    """Return the process id of a rank, which the launcher does not tell."""
+    for folder in Path("/proc").iterdir():
+        try:
+            parent = (folder / "stat").read_text().rsplit(")", 1)[1].split()[1]
+            environment = (folder / "environ").read_bytes().split(b"\0")
+        except (OSError, IndexError):
+            continue
+        if int(parent) == job.process.pid and f"PADDLE_TRAINER_ID={rank}".encode() in environment:
+            return int(folder.name)
+    raise AssertionError(f"no process {rank}")
+
+
+def lines(folder):
+    path = folder / "metrics.jsonl"
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def wait_for_more(job, folder, count):
+    """Return when a job has written ``count`` further records."""
+    seen = lines(folder)
+    while job.process.poll() is None and lines(folder) < seen + count:
+        time.sleep(0.02)
+    assert job.process.poll() is None, job.finish()
+
+
+def test_interrupted_anyhow_and_resumed_by_two_one_and_two_processes(recipe, job, tmp_path):
+    job("train", recipe, *LONG, *BIG, "Global.output_dir=calm", processes=1).finish()
+    out = tmp_path / "out"
+
+    started = job("train", recipe, *LONG, *BIG, PART)
+    wait_for_more(started, out, 2)
+    os.kill(pid_of(started, 1), signal.SIGTERM)
+    _, said = started.finish(code=143)
+    assert said.count("the same command") >= 2  # both processes stopped at the same batch
+    assert len(set(re.findall(r"stopped in epoch \d+ after batch \d+/8", said))) == 1
+    states = json.loads((out / "latest.pdstates").read_text())
+    assert states["step"] == lines(out) - len(states["history"])
+
+    started = job("train", recipe, *LONG, *BIG, processes=1)
+    wait_for_more(started, out, 3)
+    started.process.send_signal(signal.SIGINT)
+    started.finish(code=130)
+
+    started = job("train", recipe, *LONG, *BIG, PART)
+    wait_for_more(started, out, 3)
+    started.process.send_signal(signal.SIGINT)
+    _, said = started.finish(code=None)
+    assert "stopped in epoch" in said
+    assert json.loads((out / "latest.pdstates").read_text())["step"] > states["step"] + 5
+
+    _, said = job("train", recipe, *LONG, *BIG, PART).finish()
+    assert "resuming from" in said
+    assert "batch_size was" not in said  # together they are as many as before
+    assert largest_difference(out, tmp_path / "calm") < CLOSE
+    assert lines(out) == lines(tmp_path / "calm")
+
+    # Inside an epoch, other batches are refused; at its end they are not.
+    changes = ("Global.epochs=7", "Global.checkpoints=out/latest", *BIG)
+    _, said = job("train", recipe, *changes, "Global.output_dir=other").finish()
+    assert "DataLoader.Train.sampler.batch_size was 16 when this run was saved, and is 32 now" in said
+
+
+def test_a_process_that_is_killed_ends_the_job(recipe, job, tmp_path):
+    started = job("train", recipe, *LONG, *BIG, PART, "Global.save_every_steps=1")
+    wait_for_more(started, tmp_path / "out", 4)
+    os.kill(pid_of(started, 1), signal.SIGKILL)
+    _, said = started.finish(code=None)
+    assert re.search(r"Container rank 1 status failed .* code -9", said)
+    states = json.loads((tmp_path / "out" / "latest.pdstates").read_text())
+    assert states["batch"]
+    _, said = job("train", recipe, *LONG, *BIG, f"Global.checkpoints={tmp_path}/out/latest").finish(code=2)
+    assert "has other batches now" in said
+    assert "'batch_size': 16" in said
+    assert "'batch_size': 32" in said
+
+
+def test_a_broken_image_is_the_error_of_all(recipe, job, tmp_path, digits):
+    shutil.copytree(digits, tmp_path / "data")
+    victim = tmp_path / "data" / (tmp_path / "train_list.txt").read_text().split()[0]
+    good = victim.read_bytes()
+    changes = (f"DataLoader.Train.dataset.image_root={tmp_path}/data", PART, "Global.epochs=1")
+    job("train", recipe, *changes, "Global.output_dir=calm").finish()
+    victim.write_bytes(good[: len(good) // 2])
+    started = job("train", recipe, *changes)
+    _, said = started.finish(code=2)
+    for rank in range(2):
+        assert f"rank {rank}: error: " in started.log(rank)
+        assert str(victim) in started.log(rank)
+    assert re.search(r"process [01] failed", said)
+    assert "Traceback" not in said
+    assert "lost the others" not in said
+    assert "The run up to there is saved" in said
+    victim.write_bytes(good)
+    job("train", recipe, *changes, "Global.checkpoints=out/latest").finish()
+    assert largest_difference(tmp_path / "calm", tmp_path / "out") < CLOSE
+
+    # On the first process alone: a folder that cannot be written to.
+    _, said = job("train", recipe, *changes, "Global.output_dir=/dev/null/x").finish(code=2)
+    assert said.count("Global.output_dir=/dev/null/x: cannot be written to") >= 2
