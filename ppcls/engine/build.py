@@ -47,7 +47,8 @@ def start(config: Config) -> None:
         MachineError: no such device, or the processes cannot be connected.
     """
     check_supported(config)
-    device = set_device(config.Global.device)
+    set_device(config.Global.device)
+    device = paddle.get_device()
     if config.Arch.use_sync_bn and device == "cpu" and distributed.world_size() > 1:
         raise ConfigError(
             f"{config.where('Arch', 'use_sync_bn')}: Arch.use_sync_bn: not available on CPUs; turn off with "

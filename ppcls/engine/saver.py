@@ -23,7 +23,7 @@ class Saver:
     Training stops only for a copy of the state; the copy is written in the background. There is one copy at a time: a
     save inside an epoch is put off until the one before it is written, any other waits for that.
 
-    Of several processes the first one writes; every method but ``prefix``, ``poll`` and ``continuation`` is a collective.
+    Of several processes the first one writes; all methods but ``prefix``, ``poll`` and ``continuation`` are collectives.
 
     Args:
         folder: the run's output folder.
@@ -43,9 +43,12 @@ class Saver:
     def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], *_: object) -> None:
         if kind is None:
             self.wait()
-        elif issubclass(kind, Exception) and distributed.is_shared(error):
-            # An interrupt that asks for more haste does not wait. The launcher kills all when one process has ended.
-            self._wait_and_log()
+        elif not issubclass(kind, Exception):
+            return  # an interrupt that asks for more haste does not wait
+        elif distributed.is_shared(error):  # all wait: the launcher kills the others as soon as one has ended
+            self._wait_and_log(self.wait)
+        else:
+            self._wait_and_log(self._writer.wait)
 
     def prefix(self, name: str) -> Path:
         """Return the prefix of the checkpoint called ``name``."""
@@ -95,7 +98,7 @@ class Saver:
 
     def resume_hint(self) -> str:
         """Return the end of a message about a run that stopped by itself."""
-        self._wait_and_log()
+        self._wait_and_log(self.wait)
         latest = self.prefix("latest")
         return f"; resume before it with {self.continuation(latest)}" if checkpoint.exists(latest) else ""
 
@@ -138,10 +141,11 @@ class Saver:
 
         return job
 
-    def _wait_and_log(self) -> None:
+    @staticmethod
+    def _wait_and_log(wait: Callable[[], None]) -> None:
         """Wait, where another error is on its way to the user that must not be hidden by the writer's."""
         try:
-            self.wait()
+            wait()
         except CheckpointError as error:
             get_logger().error("%s", error)
 

@@ -2,12 +2,16 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
+from tests.conftest import write_recipe
 from tests.distributed.conftest import CLOSE, PART, largest_difference
 
-WEIGHTS = "Loss.Train=[{CELoss: {class_weights: [1, 2, 3, 1, 2, 3, 1, 2, 3, 1]}}]"
+WEIGHTED = [
+    f"Loss.{side}=[{{CELoss: {{class_weights: [1, 2, 3, 1, 2, 3, 1, 2, 3, 1]}}}}]" for side in ("Train", "Eval")
+]
 
 
 def records(folder):
@@ -24,8 +28,8 @@ def close(one, other):
 
 
 def test_training_evaluation_and_inference_equal_one_process(recipe, job, tmp_path, digits):
-    """Batches of 16 and one of 1 image, groups of 3 batches, clipping by the global norm."""
-    changes = ("Global.update_freq=3", "EMA.decay=0.5", "Global.use_visualdl=true")
+    """Batches of 16 and one of 1 image, groups of 3 batches, clipping by the global norm, classes with weights."""
+    changes = ("Global.update_freq=3", "EMA.decay=0.5", "Global.use_visualdl=true", *WEIGHTED)
     job("train", recipe, *changes, "Global.output_dir=one", processes=1).finish()
     out, said = job("train", recipe, *changes, PART, "Global.output_dir=two").finish()
     one, two = tmp_path / "one", tmp_path / "two"
@@ -66,3 +70,22 @@ def test_training_evaluation_and_inference_equal_one_process(recipe, job, tmp_pa
         assert first.get("error") == second.get("error")
         assert second.get("scores", []) == pytest.approx(first.get("scores", []), rel=1e-5)
     assert "error" in answers[1][20]
+
+
+def test_batch_norms_have_one_statistic_and_replaced_images_one_list(digits, job, tmp_path):
+    recipe = write_recipe(digits, tmp_path)
+    shutil.copytree(digits, tmp_path / "data")
+    victims = sorted((tmp_path / "data" / "train").iterdir())[::40]
+    for victim in victims:
+        victim.write_bytes(b"broken")
+    changes = (f"DataLoader.Train.dataset.image_root={tmp_path}/data", "DataLoader.Train.dataset.on_error=skip", PART)
+    _, said = job("train", recipe, *changes, "DataLoader.Train.loader.num_workers=1").finish()
+    listed = (tmp_path / "out" / "skipped_images.txt").read_text().splitlines()
+    assert sorted(line.split(": ")[0] for line in listed) == [str(victim) for victim in victims]
+    assert f"{len(victims)} unreadable images so far were replaced" in said
+    # Both processes evaluated with the statistics that were saved.
+    history = json.loads((tmp_path / "out" / "latest.pdstates").read_text())["history"]
+    out, _ = job("eval", recipe, "Global.pretrained_model=out/latest", processes=1).finish()
+    assert json.loads(out)["loss"] == pytest.approx(history[-1]["loss"], rel=1e-6)
+    _, said = job("train", recipe, "Arch.use_sync_bn=true").finish(code=2)
+    assert "Arch.use_sync_bn: not available on CPUs" in said

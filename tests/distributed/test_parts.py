@@ -1,0 +1,80 @@
+"""How work is shared out and put together, without other processes."""
+
+import numpy as np
+import paddle
+import pytest
+
+from ppcls.data.samplers import DistributedBatchSampler
+from ppcls.engine import parallel
+from ppcls.loss import build_loss
+from ppcls.utils import distributed
+
+
+def as_rank(monkeypatch, rank, count):
+    monkeypatch.setenv("PADDLE_TRAINER_ID", str(rank))
+    monkeypatch.setenv("PADDLE_TRAINERS_NUM", str(count))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+@pytest.mark.parametrize("length", [1, 2, 13, 24])
+def test_shares_are_in_order_and_have_as_many_batches(monkeypatch, count, length):
+    items, numbers, together = list(range(length)), set(), []
+    for rank in range(count):
+        as_rank(monkeypatch, rank, count)
+        batches = distributed.share_out(items, 4)
+        numbers.add(len(batches))
+        assert all(len(batch) <= 4 for batch in batches)
+        together += [item for batch in batches for item in batch]
+    assert together == items
+    assert len(numbers) == 1
+
+
+def test_more_processes_cut_the_same_batches(monkeypatch):
+    whole = DistributedBatchSampler(12, shuffle=True, length=50, seed=3).batches(epoch=1)
+    for count in (2, 3, 4):
+        parts = [
+            DistributedBatchSampler(12 // count, shuffle=True, length=50, seed=3, num_replicas=count, rank=rank)
+            for rank in range(count)
+        ]
+        for number, batch in enumerate(whole):
+            assert np.array_equal(np.concatenate([part.batches(epoch=1)[number] for part in parts]), batch)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        {"CELoss": {"epsilon": 0.1}},
+        {"CELoss": {"class_weights": [1.0, 2.0, 5.0], "weight": 0.5}},
+        {"BCELoss": {}},
+        {"FocalLoss": {}},
+    ],
+)
+def test_losses_by_sample_add_up_to_the_loss(loss):
+    rng = np.random.default_rng(0)
+    logits, labels = paddle.to_tensor(rng.normal(size=(11, 3)).astype("float32")), rng.integers(0, 3, 11)
+    criterion = build_loss([loss], 3)
+    kept = parallel.SampleLosses(criterion.names, 11)
+    for order in (np.array([7, 0, 3, 9]), np.array([1, 2, 4, 5, 6, 8, 10])):
+        kept.add(order, criterion.parts(logits[order], paddle.to_tensor(labels[order])))
+    expected = criterion(logits, paddle.to_tensor(labels))
+    assert kept.means() == pytest.approx({name: value.item() for name, value in expected.items()}, rel=1e-6)
+    exchanged = parallel.Exchange().losses(criterion, logits, labels, 11)
+    assert exchanged.values == pytest.approx(kept.means(), rel=1e-6)
+    assert exchanged.objective.item() == pytest.approx(expected["loss"].item(), rel=1e-6)
+
+
+def test_counts_keep_their_shape():
+    state = {"TopkAcc": {"count": 3, "top1": 1}, "matrix": {"rows": [[1, 2], [3, 4]]}, "none": {}}
+    assert parallel.total_counts(state) == state
+    assert list(parallel.total_counts(state)["TopkAcc"]) == ["count", "top1"]
+
+
+def test_one_process_needs_no_others():
+    distributed.init("cpu")
+    assert distributed.agree(None, 3, 0) == [3, 0]
+    assert distributed.gather("x") == ["x"]
+    assert distributed.from_main(lambda: 5) == 5
+    assert list(distributed.in_step([0, None, 2])) == [0, None, 2]
+    distributed.wait_until(lambda: False)
+    with pytest.raises(ValueError, match="mine"):
+        distributed.agree(ValueError("mine"))
