@@ -104,22 +104,17 @@ class MixupCutmixOperator(BatchTransform):
         """Mix a batch of at least two."""
         partner = np.arange(len(images))[::-1]
         if self.mode == "batch":
-            self._mix_some(images, targets, np.arange(len(images)), partner, rng)
+            lam, box = self._draw(images.shape[2], images.shape[3], rng)
+            mix_batch(images, targets, partner, lam, box)
             return
         originals, original_targets = images.copy(), targets.copy()
         count = len(images) // 2 if self.mode == "pair" else len(images)
         for first in range(count):
             rows = [first, len(images) - 1 - first] if self.mode == "pair" else [first]
-            lam, box = self._draw(*images.shape[2:], rng)
+            lam, box = self._draw(images.shape[2], images.shape[3], rng)
             for row in rows:
                 _mix_one(images[row], originals[partner[row]], lam, box)
                 targets[row] = lam * original_targets[row] + (1 - lam) * original_targets[partner[row]]
-
-    def _mix_some(
-        self, images: np.ndarray, targets: np.ndarray, rows: np.ndarray, partner: np.ndarray, rng: np.random.Generator
-    ) -> None:
-        lam, box = self._draw(*images.shape[2:], rng)
-        mix_batch(images, targets, partner, lam, box)
 
     def _draw(self, height: int, width: int, rng: np.random.Generator) -> Tuple[float, Optional[Box]]:
         """Return lambda and, for cutmix, the box that is taken from the partner."""

@@ -61,7 +61,7 @@ class CELoss(nn.Layer):
         # fp16 has too few bits for the sum over the classes.
         log_p = F.log_softmax(logits.astype("float32"), axis=-1)
         if self.class_weights is not None:
-            return self._weighted(log_p, soft_targets(logits, labels))
+            return self._weighted(self.class_weights, log_p, soft_targets(logits, labels))
         if paddle.is_floating_point(labels):
             nll = -(soft_targets(logits, labels) * log_p).sum(-1)
         else:
@@ -71,8 +71,8 @@ class CELoss(nn.Layer):
             nll = (1 - self.epsilon) * nll - self.epsilon * log_p.mean(-1)
         return nll.mean()
 
-    def _weighted(self, log_p: paddle.Tensor, targets: paddle.Tensor) -> paddle.Tensor:
-        weights = paddle.to_tensor(self.class_weights, dtype="float32")
+    def _weighted(self, class_weights: Sequence[float], log_p: paddle.Tensor, targets: paddle.Tensor) -> paddle.Tensor:
+        weights = paddle.to_tensor(list(class_weights), dtype="float32")
         if weights.shape[0] != log_p.shape[-1]:
             raise ConfigError(f"class_weights: {weights.shape[0]} numbers for {log_p.shape[-1]} classes")
         weighted = smoothed(targets, self.epsilon) * weights
