@@ -131,9 +131,8 @@ def test_soft_target_cross_entropy():
 
 @pytest.mark.parametrize("threshold", [None, 0.2])
 def test_binary_cross_entropy_and_its_gradient(threshold):
-    target = 0.9 * SOFT + 0.1 / 4
-    if threshold is not None:
-        target = (target > threshold).astype("float64")
+    target = SOFT if threshold is None else SOFT > threshold
+    target = 0.9 * target + 0.1 / 4
     logits = paddle.to_tensor(LOGITS, stop_gradient=False)
     found = BCELoss(epsilon=0.1, target_threshold=threshold)(logits, paddle.to_tensor(SOFT))
     p = 1 / (1 + np.exp(-LOGITS.astype("float64")))
