@@ -113,7 +113,7 @@ class RASampler(DistributedBatchSampler):
 
     Args:
         batch_size: images a process and step.
-        shuffle: draw a new order each epoch; without it every epoch would take the same first samples, so it is refused.
+        shuffle: draw a new order each epoch; false is refused, since every epoch would take the same first samples.
         drop_last: leave out a last batch that is not full.
         num_repeats: how often a sample is taken.
         length: how many samples the data set has.
