@@ -125,9 +125,11 @@ def test_the_json_schema_is_in_step():
 
 def test_the_reference_of_components_is_in_step():
     sys.path.insert(0, str(ROOT / "tools"))
-    from make_reference import reference
+    from make_reference import pages, reference, with_tables
 
     assert (ROOT / "docs" / "components.md").read_text() == reference(), "run `make docs`"
+    for page in pages():
+        assert page.read_text() == with_tables(page.read_text()), f"{page.name}: run `make docs`"
 
 
 def test_the_json_schema_accepts_the_recipes_and_refuses_typos():

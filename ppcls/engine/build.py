@@ -53,13 +53,12 @@ def check_supported(config: Config) -> None:
             f"ppcls.engine.stages.of_weights(config, name)"
         )
     requests = {
-        "AMP": config.AMP is not None and config.AMP.use_amp,
         "Global.to_static": config.Global.to_static,
         "Arch.use_sync_bn": config.Arch.use_sync_bn,
     }
     used = [name for name, used in requests.items() if used]
     if used:
-        off = "; ".join(f"-o {name}={'null' if name.isupper() else 'false'}" for name in used)
+        off = "; ".join(f"-o {name}=false" for name in used)
         raise ConfigError(f"{', '.join(used)}: not available in this version; turn off with {off}")
     if distributed.world_size() > 1:
         raise ConfigError("several processes are not available in this version; start one")

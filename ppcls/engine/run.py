@@ -14,6 +14,7 @@ from ppcls.config.show import to_yaml
 from ppcls.data.loader import DataLoader
 from ppcls.engine import build, checkpoint, commit, freezing, resuming
 from ppcls.engine import folder as folders
+from ppcls.engine.amp import MixedPrecision
 from ppcls.engine.ema import EMA
 from ppcls.engine.interrupt import StopRequest
 from ppcls.engine.journal import Clock, Journal
@@ -197,10 +198,12 @@ def _initial_state(config: Config, learning_rate: float, loader: DataLoader) -> 
     if config.Optimizer.layer_decay is not None:
         factors = decay_by_depth(model, config.Optimizer.layer_decay)
         logging.get_logger().info("layer decay: the learning rate times %.3g at the stem to %.3g at the head", *factors)
+    optimizer = build_optimizer(arguments, model, learning_rate=learning_rate)
     return TrainState(
+        precision=MixedPrecision(config.AMP, model, optimizer),
         ema=EMA(model, config.EMA.decay, config.EMA.warmup) if config.EMA is not None else None,
         model=model,
-        optimizer=build_optimizer(arguments, model, learning_rate=learning_rate),
+        optimizer=optimizer,
         best=Best(build.metrics(config, "Eval").names[0]),
         layout={
             "images": len(loader.dataset),
