@@ -11,7 +11,6 @@ import paddle
 from ppcls.config.schema import Config
 from ppcls.data.loader import DataLoader
 from ppcls.engine import build, journal, parallel
-from ppcls.loss import build_loss
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
 
@@ -31,7 +30,7 @@ def evaluate(config: Config) -> Dict[str, float]:
             model = build.model(config)
             build.load_required_weights(config, model, "evaluate")
         distributed.require_same("numbers of images", len(loader.dataset))
-        result = run(model, loader, build_loss(config.Loss.Eval, config.Arch.class_num), metrics)
+        result = run(model, loader, build.loss(config, "Eval"), metrics)
     get_logger().info("[Eval][Epoch 0][Avg]%s", journal.values_text(result))
     return result
 

@@ -20,6 +20,7 @@ import numpy as np
 import paddle
 
 from ppcls.data.loader import Batch
+from ppcls.loss.base import NO_MASS
 from ppcls.utils import distributed
 
 
@@ -60,6 +61,7 @@ class Exchange:
             mine[:-1] = paddle.stack([value for pair in sums for value in pair]).astype("float64").numpy()
         mine[-1] = samples
         all_ = distributed.total(mine)
+        all_[1:-1:2] = np.maximum(all_[1:-1:2], NO_MASS)
         self._mine, self._all = self._mine + samples, self._all + int(all_[-1])
         values = {name: float(all_[2 * i] / all_[2 * i + 1]) for i, name in enumerate(criterion.names)}
         values["loss"] = float(sum(values.values()))
@@ -145,7 +147,7 @@ class SampleLosses:
     def means(self) -> Dict[str, float]:
         """Return each loss over all samples of all processes, and their sum as "loss"; a collective."""
         sums = distributed.total(self._values).sum(axis=-1)
-        means = {name: float(sums[row, 0] / sums[row, 1]) for row, name in enumerate(self._names)}
+        means = {name: float(sums[row, 0] / max(sums[row, 1], NO_MASS)) for row, name in enumerate(self._names)}
         return {**means, "loss": float(sum(means.values()))}
 
 

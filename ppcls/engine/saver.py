@@ -23,7 +23,7 @@ class Saver:
     Training stops only for a copy of the state; the copy is written in the background. There is one copy at a time: a
     save inside an epoch is put off until the one before it is written, any other waits for that.
 
-    Of several processes the first one writes; all methods but ``prefix``, ``poll`` and ``continuation`` are collectives.
+    Of several processes the first one writes; all but ``prefix``, ``poll`` and ``continuation`` are collectives.
 
     Args:
         folder: the run's output folder.

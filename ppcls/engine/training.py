@@ -14,7 +14,6 @@ from ppcls.engine.interrupt import InterruptedRunError
 from ppcls.engine.parallel import Losses
 from ppcls.engine.run import Run, open_run
 from ppcls.errors import DataError, TrainingError
-from ppcls.loss import build_loss
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
 
@@ -66,19 +65,19 @@ def _train_batch(run: Run, batch: Batch) -> int:
     # Random layers depend on the run's seed and the batch's number alone, so a resumed run draws the same.
     paddle.seed(_batch_seed(run.config.Global.seed, state.epoch, state.batch))
     state.optimizer.set_lr(run.lr_at(state.step))
-    # The epoch's last batch may not suffice for all processes.
-    logits = state.model(paddle.to_tensor(batch.images)) if len(batch.labels) else None
     targets = batch.labels if batch.targets is None else batch.targets
-    losses = run.exchange.losses(run.criterion, logits, targets, len(batch.labels))
+    with state.precision.forward():
+        # The epoch's last batch may not suffice for all processes.
+        logits = state.model(paddle.to_tensor(batch.images)) if len(batch.labels) else None
+        losses = run.exchange.losses(run.criterion, logits, targets, len(batch.labels))
     _check_finite(run, losses.values["loss"])
     group = min(frequency, total - state.batch // frequency * frequency)  # the epoch's last group may be smaller
     if losses.objective is not None:
-        (losses.objective / group if group > 1 else losses.objective).backward()
+        state.precision.backward(losses.objective / group if group > 1 else losses.objective)
     state.batch += 1
     if _at_update(run):
         run.exchange.combine(state.model)
-        state.optimizer.step()
-        state.optimizer.clear_grad()
+        state.precision.update(state.optimizer)
         state.step += 1
         if state.ema is not None:
             state.ema.update(state.step)
@@ -188,7 +187,7 @@ def _evaluate_weights(run: Run) -> Dict[str, float]:
     return evaluation.run(
         run.state.model,
         run.eval_loader,
-        build_loss(run.config.Loss.Eval, run.config.Arch.class_num),
+        build.loss(run.config, "Eval"),
         build.metrics(run.config, "Eval"),
         check=lambda: _save_if_asked(run),
     )

@@ -7,6 +7,9 @@ from typing import Optional
 import paddle
 from paddle import nn
 
+# What a sum of masses is taken for when it is 0: samples that weigh nothing have no loss, rather than 0 / 0.
+NO_MASS = 1e-30
+
 
 class Loss(nn.Layer):
     """The mean of ``terms`` over samples; where samples count unequally, their sum over that of ``masses``.
@@ -32,4 +35,4 @@ class Loss(nn.Layer):
     def forward(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
         """Return the unweighted loss, a scalar of shape []; see ``terms``."""
         terms, masses = self.terms(logits, labels), self.masses(logits, labels)
-        return terms.mean() if masses is None else terms.sum() / masses.sum()
+        return terms.mean() if masses is None else terms.sum() / paddle.clip(masses.sum(), min=NO_MASS)

@@ -207,7 +207,7 @@ def test_cooldown_and_a_warm_up_that_covers_the_start():
             return 1e-4 + epoch * (5e-4 - 1e-4) / 5
         return 1e-5 + 0.5 * (5e-4 - 1e-5) * (1 + math.cos(math.pi * epoch / 300)) if epoch < 300 else 1e-5
 
-    for step in range(0, 620):
+    for step in range(620):
         assert schedule.lr_at(step) == pytest.approx(timm(step // 2), rel=1e-12), step
     plain = build(10, 5, name="Cosine", learning_rate=1.0, warmup_epoch=2, cooldown_epoch=3)
     assert plain.lr_at(10) == 1.0

@@ -119,11 +119,10 @@ def fill_colour(fill: Union[int, Sequence[int]]) -> Tuple[int, int, int]:
     Raises:
         ConfigError: something else, or not from 0 to 255.
     """
-    values = list(fill) if isinstance(fill, (list, tuple)) else [fill]
-    if len(values) not in (1, 3) or not all(0 <= number("fill", value) <= 255 for value in values):
+    values = [number("fill", value) for value in (fill if isinstance(fill, (list, tuple)) else [fill])]
+    if len(values) not in (1, 3) or not all(0 <= value <= 255 for value in values):
         raise ConfigError(f"fill: must be from 0 to 255, one number or three, not {fill!r}")
-    red, green, blue = (int(value) for value in values * (3 // len(values)))
-    return red, green, blue
+    return int(values[0]), int(values[len(values) // 2]), int(values[-1])
 
 
 def check_hwc(image: Any) -> None:

@@ -93,10 +93,10 @@ def desaturate(image: np.ndarray, amount: float) -> np.ndarray:
 def grey(image: np.ndarray) -> np.ndarray:
     """Return the luma [H, W] uint8."""
     red, green, blue = cv2.split(image)
-    total = np.full(red.shape, 0x8000, np.uint32)
-    for channel, weight in zip((red, green, blue), _LUMA):
-        total += channel * np.uint32(weight)
-    return (total >> 16).astype(np.uint8)
+    red_part, green_part, blue_part = (
+        channel.astype(np.uint32) * weight for channel, weight in zip((red, green, blue), _LUMA)
+    )
+    return ((red_part + green_part + blue_part + 0x8000) >> 16).astype(np.uint8)
 
 
 def _smooth(image: np.ndarray) -> np.ndarray:

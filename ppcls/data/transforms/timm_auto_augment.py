@@ -103,7 +103,7 @@ class _Rand:
 
     def __call__(self, image: np.ndarray, canvas: Canvas, scale: Scale, rng: np.random.Generator) -> np.ndarray:
         for index in rng.choice(len(self.steps), self.count, replace=self.weights is None, p=self.weights):
-            image = self.steps[index](image, canvas, scale, rng)
+            image = self.steps[int(index)](image, canvas, scale, rng)
         return image
 
 
@@ -114,7 +114,7 @@ class _Auto:
     policy: Sequence[Steps]
 
     def __call__(self, image: np.ndarray, canvas: Canvas, scale: Scale, rng: np.random.Generator) -> np.ndarray:
-        for step in self.policy[rng.integers(len(self.policy))]:
+        for step in self.policy[int(rng.integers(len(self.policy)))]:
             image = step(image, canvas, scale, rng)
         return image
 
@@ -134,7 +134,7 @@ class _AugMix:
         for share in shares:
             chain = image
             for index in rng.choice(len(self.steps), self.depth if self.depth > 0 else int(rng.integers(1, 4))):
-                chain = self.steps[index](chain, canvas, scale, rng)
+                chain = self.steps[int(index)](chain, canvas, scale, rng)
             mixed += np.float32(share) * chain
         weight = np.float32(rng.beta(self.alpha, self.alpha))
         # Cut off twice, as the definition has it: a mixture is an image again before it meets the original.
