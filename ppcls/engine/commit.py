@@ -7,6 +7,7 @@ its final name. A reader or writer that finds ``PREFIX.commit`` finishes the ren
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -70,14 +71,16 @@ def settle(prefix: Path) -> None:
         return
     try:
         suffixes = list(json.loads(mark.read_text(encoding="utf-8"))["files"])
+    except FileNotFoundError:  # another process that reads the set has just finished it
+        return
     except (ValueError, KeyError, TypeError):
         raise CheckpointError(f"{mark}: damaged; delete it, and resume from another checkpoint") from None
     for suffix in suffixes:
-        temporary = named(prefix, suffix + ".tmp")
-        if temporary.exists():
-            temporary.replace(named(prefix, suffix))
+        with contextlib.suppress(FileNotFoundError):  # moved before the interruption, or by another process now
+            named(prefix, suffix + ".tmp").replace(named(prefix, suffix))
     force_to_disk(prefix.parent)
-    mark.replace(named(prefix, STATES))
+    with contextlib.suppress(FileNotFoundError):
+        mark.replace(named(prefix, STATES))
     force_to_disk(prefix.parent)
 
 
