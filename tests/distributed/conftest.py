@@ -57,7 +57,7 @@ class Job:
 
 @pytest.fixture
 def job(tmp_path):
-    """Return a function that starts a job; what is left of it is killed."""
+    """Return a function that starts a job; what is left of it is ended."""
     jobs = []
 
     def start(*arguments, **options):
@@ -67,7 +67,7 @@ def job(tmp_path):
     yield start
     for started in jobs:
         if started.process.poll() is None:
-            started.process.kill()
+            started.process.terminate()  # the launcher ends its processes, which would outlive it if it was killed
             started.process.communicate()
 
 

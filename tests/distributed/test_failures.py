@@ -73,9 +73,9 @@ def test_interrupted_anyhow_and_resumed_by_two_one_and_two_processes(recipe, job
     assert lines(out) == lines(tmp_path / "calm")
 
     # Inside an epoch, other batches are refused; at its end they are not.
-    changes = ("Global.epochs=7", "Global.checkpoints=out/latest", *BIG)
-    _, said = job("train", recipe, *changes, "Global.output_dir=other").finish()
-    assert "DataLoader.Train.sampler.batch_size was 16 when this run was saved, and is 32 now" in said
+    changes = ("Global.epochs=7", "Global.checkpoints=out/latest", "Global.output_dir=other", *BIG, PART)
+    _, said = job("train", recipe, *changes, processes=1).finish()
+    assert "DataLoader.Train.sampler.batch_size was 16 when this run was saved, and is 8 now" in said
 
 
 def test_a_process_that_is_killed_ends_the_job(recipe, job, tmp_path):
@@ -86,10 +86,11 @@ def test_a_process_that_is_killed_ends_the_job(recipe, job, tmp_path):
     assert re.search(r"Container rank 1 status failed .* code -9", said)
     states = json.loads((tmp_path / "out" / "latest.pdstates").read_text())
     assert states["batch"]
-    _, said = job("train", recipe, *LONG, *BIG, f"Global.checkpoints={tmp_path}/out/latest").finish(code=2)
+    changes = (*LONG, *BIG, PART, f"Global.checkpoints={tmp_path}/out/latest")
+    _, said = job("train", recipe, *changes, processes=1).finish(code=2)
     assert "has other batches now" in said
     assert "'batch_size': 16" in said
-    assert "'batch_size': 32" in said
+    assert "'batch_size': 8" in said
 
 
 def test_a_broken_image_is_the_error_of_all(recipe, job, tmp_path, digits):
