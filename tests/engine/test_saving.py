@@ -32,9 +32,8 @@ def state():
     """Return the state of a small model after one update."""
     model = paddle.nn.Linear(64, 64)
     optimizer = paddle.optimizer.AdamW(0.1, parameters=model.parameters())
-    precision = MixedPrecision(None, model, optimizer)
-    sums = {"losses": {"loss": 1.0}}
-    made = TrainState(model, optimizer, Best("top1"), {}, precision, sums=sums, step=1, epoch=1)
+    made = TrainState(model, optimizer, Best("top1"), {}, MixedPrecision(None, model, optimizer), epoch=1, step=1)
+    made.sums = {"losses": {"loss": 1.0}}
     update(made)
     return made
 
