@@ -10,6 +10,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
+from ppcls.arch.weights.instructions import shown
 from ppcls.arch.weights.naming import Naming
 from ppcls.arch.weights.reading import read_weights
 from ppcls.arch.weights.recognising import recognise
@@ -246,4 +247,4 @@ def _advice(model: nn.Layer, fit: Fit, arrays: Mapping[str, np.ndarray]) -> List
 
 def _some(lines: Sequence[str]) -> str:
     more = len(lines) - _SHOWN
-    return ", ".join(lines[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(map(shown, lines[:_SHOWN])) + (f" and {more} more" if more > 0 else "")
