@@ -30,6 +30,7 @@ LIBRARIES = {
     "pydantic": {"config"},
     "paddle": {"arch", "engine", "loss", "optimizer", "deploy.paddle_backend", "utils"},
     "cv2": {"data", "utils.opencv"},
+    "PIL": {"data.transforms"},
     "visualdl": {"engine"},
     "safetensors": {"arch"},
 }
@@ -96,7 +97,7 @@ def test_importing_the_package_loads_nothing_heavy():
 def test_transforms_need_numpy_and_opencv_only():
     loaded = loaded_after("import ppcls.data.transforms")
     assert {"numpy", "cv2"} <= loaded
-    assert not {"paddle", "yaml", "pydantic", "tqdm", "visualdl"} & loaded
+    assert not {"paddle", "yaml", "pydantic", "tqdm", "visualdl", "PIL"} & loaded
 
 
 def test_sizes():

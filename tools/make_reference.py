@@ -1,6 +1,7 @@
-"""Write docs/components.md: every component that a recipe may name, with its arguments and defaults."""
+"""Write docs/components.md, every component that a recipe may name, and the tables of the variants in docs/models."""
 
 import inspect
+import re
 import sys
 from pathlib import Path
 
@@ -58,5 +59,49 @@ def written(value) -> str:
     return repr(value) if isinstance(value, str) else str(value)
 
 
+def with_tables(page: str) -> str:
+    """Return a page of docs/models with the table between its marks brought up to date."""
+    return re.sub(
+        r"(<!-- variants of (\w+|all families) -->\n).*?(<!-- end -->)",
+        lambda match: match[1] + variants_table("*" if " " in match[2] else match[2]) + match[3],
+        page,
+        flags=re.DOTALL,
+    )
+
+
+def variants_table(family: str) -> str:
+    """Return a Markdown table of a family's variants."""
+    environment.import_paddle()
+    from ppcls.arch.catalog import catalog
+
+    rows = [row for row in catalog() if family in ("*", row["family"])]
+    rows.sort(key=lambda row: (row["family"], row["image_size"] < 224, row["params"]))
+    lines = [
+        "| variant | parameters | multiply-adds | input | top-1 | crop | mean; std | weights |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | --- | --- |",
+    ]
+    for row in rows:
+        numbers = "; ".join(", ".join(f"{value:g}" for value in row[key]) for key in ("mean", "std"))
+        lines.append(
+            f"| {row['name']} | {row['params']:,} | {row['macs'] / 1e9:.2f} G | {row['image_size']} | "
+            f"{row['top1'] or '-'} | {row['crop_pct']:g} | {numbers} | {weights_text(row)} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def weights_text(row) -> str:
+    """Return where the published weights are, and under which licence."""
+    if row["url"] is None:
+        return "none published"
+    return f"[{row['url'].rsplit('/', 1)[-1]}]({row['url']}), {row['licence'] or 'licence not stated'}"
+
+
+def pages():
+    """Yield the pages that have tables."""
+    yield from sorted((ROOT / "docs" / "models").glob("*.md"))
+
+
 if __name__ == "__main__":
+    for path in pages():
+        path.write_text(with_tables(path.read_text(encoding="utf-8")), encoding="utf-8")
     (ROOT / "docs" / "components.md").write_text(reference(), encoding="utf-8")

@@ -33,6 +33,7 @@ def add_recipe_options(parser: argparse.ArgumentParser, required: bool = True) -
     parser.add_argument(
         "-o", "--override", metavar="KEY=VALUE", action="append", nargs="+", default=[], help=override_help
     )
+    parser.add_argument("--stage", metavar="NAME", help="one of the recipe's Stages")
 
 
 def load_recipe(options: argparse.Namespace) -> Any:
@@ -45,6 +46,18 @@ def load_recipe(options: argparse.Namespace) -> Any:
     from ppcls import engine
 
     return engine.load_config(options.config, [change for group in options.override for change in group])
+
+
+def load_for_weights(options: argparse.Namespace) -> Any:
+    """Return the recipe by which weights are evaluated, used and exported: that of a stage, if there are any.
+
+    Raises:
+        ConfigError: every mistake in it, or there is no such stage.
+    """
+    config = load_recipe(options)
+    from ppcls.engine import stages
+
+    return stages.of_weights(config, options.stage)
 
 
 def import_paddle() -> None:

@@ -28,7 +28,8 @@ def _run(options: argparse.Namespace) -> int:
         return 2
     from ppcls.config.show import to_yaml
 
-    print(to_yaml(load_recipe(options)), end="")
+    config = load_recipe(options)
+    print(to_yaml(config if options.stage is None else config.stage(options.stage)), end="")
     return 0
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from ppcls.commands.command import Command, add_recipe_options, load_recipe, to_json
+from ppcls.commands.command import Command, add_recipe_options, load_for_weights, to_json
 
 
 def _run(options: argparse.Namespace) -> int:
-    config = load_recipe(options)
+    config = load_for_weights(options)
     from ppcls.engine import evaluate
 
     print(to_json(evaluate(config)))

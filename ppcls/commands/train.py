@@ -11,8 +11,13 @@ def _run(options: argparse.Namespace) -> int:
     config = load_recipe(options)
     from ppcls.engine import train
 
-    print(to_json(train(config)))
+    print(to_json(train(config, options.stage)))
     return 0
 
 
-COMMAND = Command("train", "train a model, or continue with -o Global.checkpoints=PREFIX", add_recipe_options, _run)
+COMMAND = Command(
+    "train",
+    "train a model, or continue with -o Global.checkpoints=PREFIX (auto: where it left off)",
+    add_recipe_options,
+    _run,
+)

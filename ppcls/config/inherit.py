@@ -24,7 +24,7 @@ def read(path: Path) -> Node:
     Raises:
         ConfigError: unreadable file, invalid YAML, a base that is missing, or bases in a circle.
     """
-    return _without_marks(_read(path, ()))
+    return without_marks(_read(path, ()))
 
 
 def _read(path: Path, opened: Tuple[Path, ...]) -> Node:
@@ -41,8 +41,8 @@ def _read(path: Path, opened: Tuple[Path, ...]) -> Node:
     merged = Node({}, root.origin)
     for name in names:
         target = _base_file(path, name, bases.origin)
-        merged = _merge(merged, _read(target, (*opened, path.resolve())))
-    return _merge(merged, Node(own, root.origin))
+        merged = merge(merged, _read(target, (*opened, path.resolve())))
+    return merge(merged, Node(own, root.origin))
 
 
 def _base_file(path: Path, name: str, origin: str) -> Path:
@@ -58,7 +58,7 @@ def _base_file(path: Path, name: str, origin: str) -> Path:
         ) from None
 
 
-def _merge(base: Node, top: Node) -> Node:
+def merge(base: Node, top: Node) -> Node:
     """Return ``base`` overlaid by ``top``. A delete mark stays in the result: it concerns earlier bases too."""
     if not isinstance(top.value, dict):
         return top
@@ -67,13 +67,14 @@ def _merge(base: Node, top: Node) -> Node:
         raise ConfigError(f"{delete.origin}: {DELETE} is true or false, not {plain(delete)!r}")
     below = base.value if isinstance(base.value, dict) and not (delete and delete.value) else {}
     nothing = Node(None, top.origin)
-    own = {key: _merge(below.get(key, nothing), value) for key, value in top.value.items()}
+    own = {key: merge(below.get(key, nothing), value) for key, value in top.value.items()}
     return Node({**below, **own}, top.origin)
 
 
-def _without_marks(node: Node) -> Node:
+def without_marks(node: Node) -> Node:
+    """Return the tree without its delete marks, once everything is merged."""
     if isinstance(node.value, dict):
-        kept = {key: _without_marks(value) for key, value in node.value.items() if key != DELETE}
+        kept = {key: without_marks(value) for key, value in node.value.items() if key != DELETE}
         return Node(kept, node.origin)
     return node
 

@@ -7,7 +7,7 @@ from typing import Any, List, Mapping, Optional, Sequence, Tuple, Union
 
 from pydantic import ValidationError
 
-from ppcls.config import components, inherit, overrides
+from ppcls.config import components, inherit, overrides, stages
 from ppcls.config.find import find
 from ppcls.config.problems import Problem, from_validation, located, raise_all
 from ppcls.config.registry import Registry
@@ -29,7 +29,23 @@ def load(path: Union[str, Path], changes: Sequence[str] = (), *, registries: Map
     file = find(str(path))
     tree, messages = overrides.apply(inherit.read(file), changes)
     problems, config = _check(tree, registries)
-    raise_all(messages + [located(problem, tree) for problem in problems], str(file))
+    messages += [located(problem, tree) for problem in problems]
+    checked = []
+    if not any(problem.path[:1] == ("Stages",) for problem in problems):
+        for stage in stages.expand(tree, messages):
+            found, of_stage = _check(stage.tree, registries)
+            # What is wrong with the recipe itself is said once.
+            messages += [stage.located(problem) for problem in found if located(problem, stage.tree) not in messages]
+            checked.append((stage, of_stage))
+    raise_all(messages, str(file))
+    loaded = _finished(config, tree, registries)
+    for stage, of_stage in checked:
+        loaded._stages[stage.name] = _finished(of_stage, stage.tree, registries)
+    stages.warn_of_idle(tree, [stage for stage, _ in checked])
+    return loaded
+
+
+def _finished(config: Optional[Config], tree: Node, registries: Mapping[str, Registry]) -> Config:
     assert config is not None  # without problems there is one
     config._origins.update({path: node.origin for path, node in leaves(tree)})
     return _with_converted_arguments(config, registries)

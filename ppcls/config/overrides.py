@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, List, Sequence, Tuple
+from typing import Any, Callable, List, Sequence, Tuple
 
 from ppcls.config.numbers import word
 from ppcls.config.registry import suggest
@@ -18,7 +18,7 @@ def apply(root: Node, overrides: Sequence[str]) -> Tuple[Node, List[str]]:
     for text in overrides:
         try:
             path, value = read(text)
-            root = _set(root, path, value, ())
+            root = set_at(root, _in_stage(path), value)
         except ConfigError as error:
             problems.append(str(error))
     return root, problems
@@ -53,19 +53,38 @@ def _relabel(node: Node, origin: str) -> Node:
     return Node(node.value, origin)
 
 
-def _set(node: Node, parts: Sequence[str], value: Node, done: Path) -> Node:
-    """Return ``node`` with the value at ``parts`` below it replaced; nodes are never changed in place."""
+def _in_stage(path: List[str]) -> List[str]:
+    """Return the path of ``Stages.1.override.Global.epochs`` with the part behind ``override`` as one dotted key."""
+    return [*path[:3], ".".join(path[3:])] if path[0] == "Stages" and path[2:3] == ["override"] and path[3:] else path
+
+
+def set_at(
+    node: Node,
+    parts: Sequence[str],
+    value: Node,
+    done: Path = (),
+    combine: Callable[[Node, Node], Node] = lambda old, new: new,
+) -> Node:
+    """Return ``node`` with the value at ``parts`` below it replaced; nodes are never changed in place.
+
+    Args:
+        done: the path of ``node`` itself.
+        combine: makes what is set of what was there and ``value``.
+
+    Raises:
+        ConfigError: there is no such position in a list, or ``parts`` lead through a scalar.
+    """
     if not parts:
-        return value
+        return combine(node, value)
     part, rest = parts[0], parts[1:]
     if isinstance(node.value, list):
         index = _position(part, node.value, done, value.origin)
         items = list(node.value)
-        items[index] = _set(items[index], rest, value, (*done, index))
+        items[index] = set_at(items[index], rest, value, (*done, index), combine)
         return Node(items, node.origin)
     if isinstance(node.value, dict) or node.value is None:
         children: dict[str, Any] = dict(node.value or {})
-        children[part] = _set(children.get(part, Node(None, value.origin)), rest, value, (*done, part))
+        children[part] = set_at(children.get(part, Node(None, value.origin)), rest, value, (*done, part), combine)
         # A mapping that only this override made comes from it.
         return Node(children, node.origin)
     raise ConfigError(f"{value.origin}: {dotted(done)} is {node.value!r}, it has no {part!r} below it")

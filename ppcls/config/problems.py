@@ -81,15 +81,20 @@ def _lower(message: str) -> str:
 def _fields(model: Any, loc: Path) -> List[str]:
     """Return the keys that the (nested) section at ``loc`` below ``model`` has."""
     for part in loc:
-        field = model.model_fields.get(part) if isinstance(part, str) else None
-        if field is None:
-            return []
-        annotation = field.annotation
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
-        model = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+        if isinstance(part, int):  # an item of a list: the list's annotation led to its model
+            continue
+        field = model.model_fields.get(part)
+        model = _section(field.annotation) if field is not None else None
         if model is None:
             return []
     return list(model.model_fields)
+
+
+def _section(annotation: Any) -> Any:
+    """Return the section that an annotation is, or holds: itself, an optional one, or the items of a list."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, (_section(argument) for argument in getattr(annotation, "__args__", ()))), None)
 
 
 def located(problem: Problem, tree: Node) -> str:

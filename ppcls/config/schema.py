@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Dict, List, Literal, Mapping, Optional, Tuple, Union
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
+
+from ppcls.config.registry import suggest
+from ppcls.errors import ConfigError
+
+AUTO = "auto"  # what Global.checkpoints takes besides a prefix
 
 
 def _exact_int(value: Any) -> Any:
@@ -15,6 +21,14 @@ def _exact_int(value: Any) -> Any:
 def _as_written(value: Any) -> Any:
     """Take back a path such as 2024/11 that was read as arithmetic."""
     return getattr(value, "text", value)
+
+
+def _folder_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
+        raise ValueError(
+            "names a folder: letters, digits, '.', '_' and '-', the first a letter or digit; not " + repr(value)
+        )
+    return value
 
 
 Int = Annotated[int, BeforeValidator(_exact_int)]
@@ -45,11 +59,18 @@ class ComponentSection(BaseModel):
 class GlobalSection(Section):
     """What concerns the whole run."""
 
-    checkpoints: Annotated[Optional[Text], Field(description="Prefix of a checkpoint to resume from.")] = None
+    checkpoints: Annotated[
+        Optional[Text],
+        Field(description="Prefix of a checkpoint to resume from; auto: the newest of output_dir, if there is one."),
+    ] = None
     pretrained_model: Annotated[Optional[Text], Field(description="Weights to start from, evaluate or export.")] = None
     drop_mismatched_head: Annotated[
         bool, Field(description="Load pretrained_model although its classifier has another class count.")
     ] = False
+    freeze: Annotated[
+        List[Text],
+        Field(description="Parts of the model that are not trained, such as stem, stages.0 or stages.*.blocks.0."),
+    ] = []
     output_dir: Annotated[Text, Field(description="Folder for logs, curves and checkpoints.")] = "./output"
     device: Annotated[
         Literal["auto", "gpu", "cpu", "xpu", "npu", "mlu", "gcu", "iluvatar_gpu", "intel_gpu", "mps", "dcu"],
@@ -62,6 +83,9 @@ class GlobalSection(Section):
     save_every_minutes: Annotated[
         Optional[float], Field(ge=0, description="Also save `latest` inside an epoch, this often; null: never.")
     ] = 10.0
+    save_every_steps: Annotated[
+        Optional[Positive], Field(description="Also save `latest` inside an epoch, after so many updates; null: never.")
+    ] = None
     eval_during_train: bool = True
     eval_interval: Annotated[Positive, Field(description="Epochs between evaluations.")] = 1
     start_eval_epoch: Annotated[NotNegative, Field(description="No evaluation before this epoch.")] = 0
@@ -103,11 +127,25 @@ class Schedule(ComponentSection):
     name: Text
 
 
+class ScalingSection(Section):
+    """How the learning rate follows the global batch: images of all processes, and of all that are accumulated."""
+
+    rule: Annotated[
+        Literal["linear", "sqrt", "none"], Field(description="linear: times batch / base; sqrt: the root of it.")
+    ] = "linear"
+    base_batch_size: Annotated[Positive, Field(description="The global batch that the recipe's rates are for.")]
+
+
 class OptimizerSection(ComponentSection):
     """The optimizer and its arguments."""
 
     name: Text
     lr: Schedule
+    lr_scaling: Optional[ScalingSection] = None
+    layer_decay: Annotated[
+        Optional[float],
+        Field(gt=0, le=1, description="Each layer's rate is this share of the rate of the layer after it."),
+    ] = None
 
 
 class Dataset(ComponentSection):
@@ -189,6 +227,26 @@ class EMASection(Section):
     """Exponential moving average of the weights; on when the section is there."""
 
     decay: Annotated[float, Field(gt=0, lt=1)] = 0.9999
+    warmup: Annotated[
+        bool, Field(description="Average over fewer updates at first: the decay is at most (1 + n) / (10 + n).")
+    ] = True
+
+
+class StageSection(Section):
+    """One of several trainings in a row: the recipe with changes. See docs/stages.md."""
+
+    name: Annotated[Text, AfterValidator(_folder_name), Field(description="Its folder in output_dir.")]
+    init: Annotated[
+        Optional[Text],
+        Field(
+            description="Weights to start from: best (the default), latest or ema of the stage before, a path or a "
+            "URL. The first stage starts from Global.pretrained_model."
+        ),
+    ] = None
+    override: Annotated[
+        Optional[Dict[str, Any]],
+        Field(description="Changes of the recipe: dotted keys (Global.epochs: 100) or sections, merged as bases are."),
+    ] = None
 
 
 class Config(Section):
@@ -203,7 +261,12 @@ class Config(Section):
     Metric: MetricSection = MetricSection()
     AMP: Optional[AMPSection] = None
     EMA: Optional[EMASection] = None
+    Stages: Annotated[
+        Optional[List[StageSection]], Field(min_length=1, description="Trainings in a row, each from the one before.")
+    ] = None
 
+    # The recipe of each stage, by name; set when a recipe is loaded.
+    _stages: Dict[str, Config] = PrivateAttr(default_factory=dict)
     # Where each value was written, by path; set when a recipe is loaded.
     _origins: Dict[Tuple[Any, ...], str] = PrivateAttr(default_factory=dict)
 
@@ -214,3 +277,20 @@ class Config(Section):
     def where(self, *path: Any) -> str:
         """Return "file:line", "-o ..." or "default" for the value at ``path``."""
         return self._origins.get(path, "default")
+
+    @property
+    def stages(self) -> Mapping[str, Config]:
+        """Return the resolved recipe of each stage, in order; nothing for a recipe without ``Stages``."""
+        return dict(self._stages)
+
+    def stage(self, name: str) -> Config:
+        """Return the resolved recipe of one stage.
+
+        Raises:
+            ConfigError: there is no such stage.
+        """
+        if not self._stages:
+            raise ConfigError(f"stage {name!r}: the recipe has no Stages")
+        if name not in self._stages:
+            raise ConfigError(f"unknown stage {name!r}{suggest(name, self._stages)}")
+        return self._stages[name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Optional
 
+from ppcls.data.batch_transforms import BatchCompose
 from ppcls.data.datasets import DATASETS, Dataset, check_labels
 from ppcls.data.loader import DataLoader
 from ppcls.data.samplers import SAMPLERS
@@ -54,22 +55,30 @@ def build_loader(
         ConfigError: the section is wrong.
         DataError: the data set is missing, malformed or too small, or its labels do not fit the model.
     """
-    if section["dataset"].get("batch_transform_ops"):
-        raise ConfigError("batch_transform_ops: not available in this version; remove it")
     transforms = build_transforms(section["dataset"].get("transform_ops") or [])
     dataset = build_dataset(section["dataset"], train)
     if class_num is not None:
         check_labels(dataset, class_num)
+    batch_ops = section["dataset"].get("batch_transform_ops")
+    if batch_ops and class_num is None:
+        raise ConfigError("batch_transform_ops: mixed targets need the number of classes")
     arguments = dict(section.get("sampler") or {})
     name = arguments.pop("name", "DistributedBatchSampler")
-    sampler = SAMPLERS.build(name, arguments, length=len(dataset), seed=seed, num_replicas=num_replicas, rank=rank)
+    provided = {
+        "length": len(dataset),
+        "seed": seed,
+        "num_replicas": num_replicas,
+        "rank": rank,
+        "labels": dataset.labels,
+    }
     settings = section.get("loader") or {}
     return DataLoader(
         dataset,
         transforms,
-        sampler,
+        SAMPLERS.build(name, arguments, **provided),
         seed=seed,
         num_workers=settings.get("num_workers", 0),
         use_shared_memory=settings.get("use_shared_memory", True),
         train=train,
+        mix=BatchCompose(batch_ops, class_num) if batch_ops and class_num is not None else None,
     )

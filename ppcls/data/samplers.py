@@ -11,8 +11,8 @@ from ppcls.errors import ConfigError, DataError
 
 SAMPLERS = Registry(
     "sampler",
-    trial=lambda: {"length": 2**62, "seed": 0, "num_replicas": 1, "rank": 0},
-    planned=("RASampler", "DistributedRandomIdentitySampler"),
+    trial=lambda: {"length": 2**62, "seed": 0, "num_replicas": 1, "rank": 0, "labels": np.zeros(1, np.int64)},
+    planned=("DistributedRandomIdentitySampler",),
 )
 _PROVIDED = ("length", "seed", "num_replicas", "rank")
 
@@ -74,17 +74,127 @@ class DistributedBatchSampler:
         return whole + bool(rest and not self.drop_last)
 
     def batches(self, epoch: int) -> List[np.ndarray]:
-        """Return this process's sample indices, one int64 array a batch."""
+        """Return this process's draws, one int64 array a batch.
+
+        A draw is a sample's index, plus ``length`` for each time that it was drawn before in this epoch: the repeats of
+        a sample are augmented differently.
+        """
+        order = self._order(epoch)
+        size = self.batch_size * self.num_replicas
+        return [self._part(order[number * size : (number + 1) * size]) for number in range(len(self))]
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """Return the draws of all processes in an epoch."""
         order = np.arange(self.length, dtype=np.int64)
         if self.shuffle:
-            np.random.Generator(np.random.PCG64(np.random.SeedSequence((self.seed, epoch)))).shuffle(order)
-        size = self.batch_size * self.num_replicas
-        parts = []
-        for number in range(len(self)):
-            batch = order[number * size : (number + 1) * size]
-            first, last = (len(batch) * rank // self.num_replicas for rank in (self.rank, self.rank + 1))
-            parts.append(batch[first:last])
-        return parts
+            self._generator(epoch).shuffle(order)
+        return order
+
+    def _part(self, batch: np.ndarray) -> np.ndarray:
+        """Return this process's part of a batch of all."""
+        first, last = (len(batch) * rank // self.num_replicas for rank in (self.rank, self.rank + 1))
+        return batch[first:last]
+
+    def _generator(self, epoch: int) -> np.random.Generator:
+        return np.random.Generator(np.random.PCG64(np.random.SeedSequence((self.seed, epoch))))
+
+
+@SAMPLERS.register(provided=_PROVIDED)
+class RASampler(DistributedBatchSampler):
+    """Repeated augmentation: an epoch takes a part of the samples, each several times (https://arxiv.org/abs/1901.09335).
+
+    As in DeiT, an epoch is as long as without repeats, and the repeats of a sample go to different processes.
+
+    Args:
+        batch_size: images a process and step.
+        shuffle: draw a new order each epoch; without it, every epoch takes the same first samples.
+        drop_last: leave out a last batch that is not full.
+        num_repeats: how often a sample is taken.
+        length: how many samples the data set has.
+        seed: of the order.
+        num_replicas: how many processes share a batch.
+        rank: which of them this is.
+
+    Raises:
+        ConfigError: a value makes no sense.
+        DataError: not even one batch.
+    """
+
+    def __init__(
+        self,
+        batch_size: int,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        num_repeats: int = 3,
+        *,
+        length: int,
+        seed: int,
+        num_replicas: int = 1,
+        rank: int = 0,
+    ) -> None:
+        if isinstance(num_repeats, bool) or num_repeats < 1:
+            raise ConfigError(f"num_repeats: must be a whole number from 1 up, not {num_repeats!r}")
+        self.num_repeats = num_repeats
+        super().__init__(batch_size, shuffle, drop_last, length=length, seed=seed, num_replicas=num_replicas, rank=rank)
+
+    def _order(self, epoch: int) -> np.ndarray:
+        order = super()._order(epoch)[: -(-self.length // self.num_repeats)]
+        repeats = np.arange(self.num_repeats, dtype=np.int64) * self.length
+        return (order[:, None] + repeats).reshape(-1)[: self.length]
+
+    def _part(self, batch: np.ndarray) -> np.ndarray:
+        return batch[self.rank :: self.num_replicas]
+
+
+@SAMPLERS.register(provided=(*_PROVIDED, "labels"))
+class ClassBalancedSampler(DistributedBatchSampler):
+    """Draws every class equally often: samples of small classes are repeated, those of large ones left out in turn.
+
+    An epoch has as many draws as the data set has samples. Within a class every sample is drawn once before one is
+    drawn again.
+
+    Args:
+        batch_size: images a process and step.
+        drop_last: leave out a last batch that is not full.
+        length: how many samples the data set has.
+        seed: of the order.
+        num_replicas: how many processes share a batch.
+        rank: which of them this is.
+        labels: of the samples.
+
+    Raises:
+        ConfigError: a value makes no sense.
+        DataError: not even one batch.
+    """
+
+    def __init__(
+        self,
+        batch_size: int,
+        drop_last: bool = False,
+        *,
+        length: int,
+        seed: int,
+        num_replicas: int = 1,
+        rank: int = 0,
+        labels: np.ndarray,
+    ) -> None:
+        super().__init__(batch_size, True, drop_last, length=length, seed=seed, num_replicas=num_replicas, rank=rank)
+        self._members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+
+    def _order(self, epoch: int) -> np.ndarray:
+        rng = self._generator(epoch)
+        counts = np.full(len(self._members), self.length // len(self._members))
+        # Which classes are drawn once more is drawn, too.
+        counts[rng.permutation(len(counts))[: self.length % len(counts)]] += 1
+        draws = [self._draw(members, int(count), rng) for members, count in zip(self._members, counts)]
+        order = np.concatenate(draws)
+        rng.shuffle(order)
+        return order
+
+    def _draw(self, members: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+        rounds = -(-count // len(members))
+        order = [rng.permutation(members) + number * self.length for number in range(rounds)]
+        return np.concatenate([np.empty(0, np.int64), *order])[:count]
 
 
 def _batch_size(value: Any) -> int:

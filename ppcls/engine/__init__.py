@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from ppcls.engine.exporting import export
     from ppcls.engine.inference import infer
     from ppcls.engine.registries import load_config
-    from ppcls.engine.training import train
+    from ppcls.engine.stages import train
 
 _HOMES = {
     "evaluate": "evaluation",
     "export": "exporting",
     "infer": "inference",
     "load_config": "registries",
-    "train": "training",
+    "train": "stages",
 }
 __all__ = ["evaluate", "export", "infer", "load_config", "train"]
 

@@ -9,7 +9,7 @@ import paddle
 
 from ppcls.arch import create_model, load_weights
 from ppcls.arch.registry import local_weights
-from ppcls.config.schema import Config, Split
+from ppcls.config.schema import AUTO, Config, Split
 from ppcls.data import build_loader
 from ppcls.data.datasets import Dataset
 from ppcls.data.datasets.names import read_class_names
@@ -43,11 +43,15 @@ def check_supported(config: Config) -> None:
     """Refuse what the schema knows and the engine cannot do yet, rather than ignore it.
 
     Raises:
-        ConfigError: the recipe uses such a setting.
+        ConfigError: the recipe uses such a setting, or is several.
     """
+    if config.Stages:
+        raise ConfigError(
+            f"the recipe has Stages ({', '.join(config.stages)}): choose one, with --stage or, in Python, "
+            f"ppcls.engine.stages.of_weights(config, name)"
+        )
     requests = {
         "AMP": config.AMP is not None and config.AMP.use_amp,
-        "EMA": config.EMA is not None,
         "Global.to_static": config.Global.to_static,
         "Arch.use_sync_bn": config.Arch.use_sync_bn,
     }
@@ -87,6 +91,12 @@ def loader(config: Config, name: str) -> DataLoader:
         raise type(error)(f"DataLoader.{name}: {error}") from None
 
 
+def global_batch(config: Config) -> int:
+    """Return how many images make one update: of all processes, and of all batches that are accumulated."""
+    size = split(config, "Train").sampler.arguments["batch_size"]
+    return int(size) * distributed.world_size() * config.Global.update_freq
+
+
 def metrics(config: Config, mode: str) -> Any:
     """Build the metrics of ``Metric.Train`` or ``Metric.Eval``, checked against the class count.
 
@@ -118,7 +128,8 @@ def weights_path(config: Config) -> Optional[str]:
 
     What is a URL, or the published weights, is downloaded first.
     """
-    for value in (config.Global.checkpoints, config.Global.pretrained_model, config.Arch.pretrained):
+    resumed = None if config.Global.checkpoints == AUTO else config.Global.checkpoints
+    for value in (resumed, config.Global.pretrained_model, config.Arch.pretrained):
         if value:
             return str(local_weights(config.Arch.name, value))
     return None

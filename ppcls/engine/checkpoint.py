@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
+import pickle
+import platform
 import re
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Dict, Optional, cast
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
+import numpy as np
 import paddle
 
 import ppcls
 from ppcls.arch import load_weights
 from ppcls.arch.weights import restricted_load
-from ppcls.config.schema import Config
+from ppcls.config.schema import AUTO, Config
 from ppcls.engine import commit
 from ppcls.engine.state import Best, TrainState
 from ppcls.errors import CheckpointError
@@ -21,30 +26,44 @@ from ppcls.optimizer.state import load_optimizer_state, optimizer_state
 from ppcls.utils.logging import get_logger
 
 WEIGHTS, OPTIMIZER, STATES = ".pdparams", ".pdopt", commit.STATES
+# With EMA, WEIGHTS are the average, which is what a model is used with, and these are what is trained on.
+RAW = "_raw.pdparams"
 _FORMAT = 1
 _KEYS = {"epoch", "batch", "step", "best", "sums", "history", "config", "layout", "journal_bytes", "files"}
 
 
 def strip_suffix(prefix: str) -> Path:
     """Return a checkpoint's prefix, which users also write with one of its suffixes."""
-    for suffix in (WEIGHTS, OPTIMIZER, STATES):
+    for suffix in (RAW, WEIGHTS, OPTIMIZER, STATES):
         prefix = prefix[: -len(suffix)] if prefix.endswith(suffix) else prefix
     return Path(prefix).expanduser()
 
 
-def save(state: TrainState, prefix: Path, config: Config, **position: Any) -> None:
-    """Write the whole state to ``prefix``; an existing checkpoint there stays whole until the new one is.
+@dataclass(frozen=True)
+class Snapshot:
+    """A copy of a state: what is trained on afterwards does not change it.
+
+    Attributes:
+        files: the arrays of each file, by suffix.
+        states: everything else, as JSON holds it.
+    """
+
+    files: Mapping[str, Mapping[str, np.ndarray]]
+    states: Mapping[str, Any]
+
+
+def snapshot(state: TrainState, config: Config, **position: Any) -> Snapshot:
+    """Copy the whole state.
 
     Args:
         position: further JSON values to keep with it, such as the length of the metrics file.
-
-    Raises:
-        CheckpointError: it could not be written; the message says why and what can still be resumed.
     """
     states = {
         "format": _FORMAT,
         "ppcls": ppcls.__version__,
         "paddle": paddle.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
         "epoch": state.epoch,
         "batch": state.batch,
         "step": state.step,
@@ -52,27 +71,51 @@ def save(state: TrainState, prefix: Path, config: Config, **position: Any) -> No
         "sums": state.sums,
         "history": state.history,
         "class_names": state.class_names,
+        "start": state.start,
         "config": config.plain(),
         "layout": state.layout,
         **position,
     }
-    writers = {
-        WEIGHTS: lambda path: paddle.save(state.model.state_dict(), str(path)),
-        OPTIMIZER: lambda path: paddle.save(cast(Any, optimizer_state(state.optimizer, state.model)), str(path)),
-    }
+    files = {OPTIMIZER: optimizer_state(state.optimizer, state.model)}
+    if state.ema is None:
+        files[WEIGHTS] = {name: tensor.numpy() for name, tensor in state.model.state_dict().items()}
+    else:
+        files[WEIGHTS], files[RAW] = state.ema.average(), state.ema.weights()
+    return Snapshot(files, copy.deepcopy(states))
+
+
+def write(snapshot: Snapshot, prefix: Path) -> None:
+    """Write a state to ``prefix``; an existing checkpoint there stays whole until the new one is.
+
+    Raises:
+        CheckpointError: it could not be written; the message says why and what can still be resumed.
+    """
+    writers = {suffix: functools.partial(_dump, arrays) for suffix, arrays in snapshot.files.items()}
     try:
-        commit.write_set(prefix, writers, states)
+        commit.write_set(prefix, writers, snapshot.states)
     except OSError as error:
-        raise CheckpointError(_write_failed(prefix, error)) from None
+        raise CheckpointError(_write_failed(prefix, error, snapshot.states)) from None
 
 
-def _write_failed(prefix: Path, error: OSError) -> str:
+def _dump(arrays: Mapping[str, np.ndarray], path: Path) -> None:
+    """Write a file that ``paddle.load`` reads, without Paddle: this runs in a thread."""
+    with path.open("wb") as file:
+        pickle.dump(dict(arrays), file, protocol=4)
+
+
+def _write_failed(prefix: Path, error: OSError, states: Mapping[str, Any]) -> str:
     rest = (
-        f"the checkpoint written there before is whole: make room, then resume with -o Global.checkpoints={prefix}"
+        f"the checkpoint written there before is whole: make room, then resume with "
+        f"{continuation(states['config']['Global']['checkpoints'], prefix)}"
         if exists(prefix)
         else "there is no earlier checkpoint to resume from: make room, then start again"
     )
     return f"cannot write the checkpoint {prefix}: {error.strerror or error}; {rest}"
+
+
+def continuation(checkpoints: Optional[str], prefix: Path) -> str:
+    """Return how to continue from ``prefix``; ``checkpoints`` is the recipe's."""
+    return "the same command" + ("" if checkpoints == AUTO else f" and -o Global.checkpoints={prefix}")
 
 
 def alias(source: Path, target: Path) -> None:
@@ -83,7 +126,7 @@ def alias(source: Path, target: Path) -> None:
     try:
         commit.write_set(target, writers, states)
     except OSError as error:
-        raise CheckpointError(_write_failed(target, error)) from None
+        raise CheckpointError(_write_failed(target, error, states)) from None
 
 
 def exists(prefix: Path) -> bool:
@@ -100,9 +143,7 @@ def read_states(prefix: Path) -> Dict[str, Any]:
     commit.settle(prefix)
     path = commit.named(prefix, STATES)
     if not path.is_file():
-        near = sorted(file.name[: -len(STATES)] for file in prefix.parent.glob(f"*{STATES}"))
-        hint = f"; checkpoints there: {', '.join(near)}" if near else f"; no checkpoint is in {prefix.parent}"
-        raise CheckpointError(f"checkpoint {prefix}: {path.name} is missing{hint}")
+        raise CheckpointError(f"checkpoint {prefix}: {path.name} is missing")
     try:
         states = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, UnicodeDecodeError) as error:
@@ -112,6 +153,8 @@ def read_states(prefix: Path) -> Dict[str, Any]:
         ) from None
     if not isinstance(states, dict) or states.get("format") != _FORMAT or not states.keys() >= _KEYS:
         raise CheckpointError(f"{path}: format {_FORMAT} expected; its weights may still be used as pretrained_model")
+    if commit.DIGEST in states and states[commit.DIGEST] != commit.states_digest(states):
+        raise CheckpointError(f"{path}: damaged; its weights may still be used as Global.pretrained_model={prefix}")
     return states
 
 
@@ -122,7 +165,7 @@ def resume(state: TrainState, prefix: Path) -> Dict[str, Any]:
         CheckpointError, WeightsError: missing, damaged, of another model, or in the middle of an epoch that would be
             cut into other batches now.
     """
-    states = read_states(prefix)
+    states = _whole(prefix)
     layout = states["layout"]
     changed = [key for key in layout if layout[key] != state.layout.get(key)]
     if states["batch"] and changed:
@@ -131,11 +174,7 @@ def resume(state: TrainState, prefix: Path) -> Dict[str, Any]:
             f"{prefix} was saved inside epoch {states['epoch'] + 1}, which has other batches now ({text}); undo that, "
             f"or resume from an epoch_N checkpoint"
         )
-    for suffix, digest in states["files"].items():
-        path = commit.named(prefix, suffix)
-        if not path.is_file() or commit.sha256(path) != digest:
-            raise CheckpointError(f"{path}: {'damaged' if path.is_file() else 'missing'}; resume from another one")
-    load_weights(state.model, commit.named(prefix, WEIGHTS), adapt=False)
+    _load_weights(state, prefix, averaged=RAW in states["files"])
     load_optimizer_state(state.optimizer, state.model, restricted_load(commit.named(prefix, OPTIMIZER)))
     if states["best"]["metric"] == state.best.metric:
         state.best = Best(**states["best"])
@@ -144,7 +183,64 @@ def resume(state: TrainState, prefix: Path) -> Dict[str, Any]:
         get_logger().warning("the best model was chosen by %s, and is chosen by %s from now on", before, now)
     state.epoch, state.batch, state.step = states["epoch"], states["batch"], states["step"]
     state.sums, state.history = states["sums"], states["history"]
+    state.start = states.get("start")
     return states
+
+
+def _load_weights(state: TrainState, prefix: Path, averaged: bool) -> None:
+    """Load the weights to train on, and their average where there is one and it is wanted."""
+    load_weights(state.model, commit.named(prefix, RAW if averaged else WEIGHTS), adapt=False)
+    if state.ema is None:
+        if averaged:
+            get_logger().warning("%s has averaged weights, and this recipe has no EMA: they are left behind", prefix)
+    elif averaged:
+        state.ema.load(restricted_load(commit.named(prefix, WEIGHTS)))
+    else:
+        get_logger().warning("%s has no averaged weights: EMA begins with the trained ones", prefix)
+        state.ema.restart()
+
+
+def fault(prefix: Path) -> Optional[str]:
+    """Return what is wrong with the checkpoint at ``prefix``, None if it is whole."""
+    try:
+        states = read_states(prefix)
+    except CheckpointError as error:
+        return str(error)
+    for suffix, digest in states["files"].items():
+        path = commit.named(prefix, suffix)
+        if not path.is_file():
+            return f"{path}: missing"
+        if commit.sha256(path) != digest:
+            return f"{path}: damaged"
+    return None
+
+
+def newest_first(folder: Path) -> List[Path]:
+    """Return the prefixes of the checkpoints in a folder, whole or not; those without a readable position first."""
+    numbered = [folder / f"epoch_{number}" for number in _epochs(folder)]
+    known = [prefix for prefix in (folder / "latest", *reversed(numbered), folder / "best_model") if exists(prefix)]
+    return sorted(known, key=_position, reverse=True)  # stable: of equals the first
+
+
+def _position(prefix: Path) -> Tuple[float, int]:
+    try:
+        states = read_states(prefix)
+    except CheckpointError:
+        return float("inf"), 0
+    return states["epoch"], states["batch"]
+
+
+def _whole(prefix: Path) -> Dict[str, Any]:
+    """Return the states of a checkpoint all of whose files are as they were written.
+
+    Raises:
+        CheckpointError: they are not; the message names checkpoints beside it that are.
+    """
+    wrong = fault(prefix)
+    if wrong is None:
+        return read_states(prefix)
+    others = [str(other) for other in newest_first(prefix.parent) if other.name != prefix.name and fault(other) is None]
+    raise CheckpointError(f"{wrong}; whole checkpoints there: {', '.join(others) or 'none'}")
 
 
 def class_names(prefix: Path) -> Optional[list]:
@@ -159,9 +255,13 @@ def remove_old(folder: Path, keep: Optional[int]) -> None:
     """Delete ``epoch_N`` checkpoints but the ``keep`` newest; None keeps all."""
     if keep is None:
         return
-    numbers = sorted(
-        int(match.group(1)) for p in folder.glob(f"epoch_*{STATES}") if (match := re.fullmatch(r"epoch_(\d+)", p.stem))
-    )
+    numbers = _epochs(folder)
     for number in numbers[: max(0, len(numbers) - keep)]:
-        for suffix in (STATES, OPTIMIZER, WEIGHTS):  # the position first: without it there is no checkpoint
+        for suffix in (STATES, OPTIMIZER, RAW, WEIGHTS):  # the position first: without it there is no checkpoint
             commit.named(folder / f"epoch_{number}", suffix).unlink(missing_ok=True)
+
+
+def _epochs(folder: Path) -> List[int]:
+    """Return the numbers of the ``epoch_N`` checkpoints, sorted."""
+    names = (re.fullmatch(rf"epoch_(\d+)({STATES}|{commit.MARK})", path.name) for path in folder.glob("epoch_*"))
+    return sorted({int(match.group(1)) for match in names if match})

@@ -17,6 +17,7 @@ from ppcls.errors import CheckpointError, MachineError
 
 STATES = ".pdstates"
 MARK = ".commit"
+DIGEST = "digest"
 
 
 def named(prefix: Path, suffix: str) -> Path:
@@ -29,7 +30,7 @@ def write_set(prefix: Path, writers: Mapping[str, Callable[[Path], Any]], states
 
     Args:
         writers: for each suffix, a function that writes the file at the path it is given.
-        states: what the JSON file of the set holds; the digests of the other files are added as "files".
+        states: what the JSON file of the set holds; the digests of the other files are added as "files", and its own.
 
     Raises:
         OSError: nothing was replaced.
@@ -38,14 +39,15 @@ def write_set(prefix: Path, writers: Mapping[str, Callable[[Path], Any]], states
     mark = named(prefix, MARK + ".tmp")
     try:
         digests = {suffix: _write(named(prefix, suffix + ".tmp"), write) for suffix, write in writers.items()}
-        mark.write_text(json.dumps({**states, "files": digests}, indent=1), encoding="utf-8")
-        _force_to_disk(mark)
+        content = json.loads(json.dumps({**states, "files": digests}))
+        mark.write_text(json.dumps({**content, DIGEST: states_digest(content)}, indent=1), encoding="utf-8")
+        force_to_disk(mark)
     except OSError:
         for suffix in (*writers, MARK):  # they may fill the disk
             named(prefix, suffix + ".tmp").unlink(missing_ok=True)
         raise
     mark.replace(named(prefix, MARK))
-    _force_to_disk(prefix.parent)
+    force_to_disk(prefix.parent)
     settle(prefix)
 
 
@@ -53,7 +55,7 @@ def _write(path: Path, write: Callable[[Path], Any]) -> str:
     """Write one file to disk and return its digest."""
     path.unlink(missing_ok=True)  # it may be a link left by an interrupted alias
     write(path)
-    _force_to_disk(path)
+    force_to_disk(path)
     return sha256(path)
 
 
@@ -74,8 +76,9 @@ def settle(prefix: Path) -> None:
         temporary = named(prefix, suffix + ".tmp")
         if temporary.exists():
             temporary.replace(named(prefix, suffix))
-    _force_to_disk(prefix.parent)
+    force_to_disk(prefix.parent)
     mark.replace(named(prefix, STATES))
+    force_to_disk(prefix.parent)
 
 
 def link(source: Path, target: Path) -> None:
@@ -98,6 +101,12 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def states_digest(states: Mapping[str, Any]) -> str:
+    """Return the digest of what the JSON file of a set says, but for the digest."""
+    content = {key: value for key, value in states.items() if key != DIGEST}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def write_text(path: Path, text: str) -> None:
     """Replace one text file in a single step.
 
@@ -107,14 +116,15 @@ def write_text(path: Path, text: str) -> None:
     temporary = named(path, ".tmp")
     try:
         temporary.write_text(text, encoding="utf-8")
-        _force_to_disk(temporary)
+        force_to_disk(temporary)
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise MachineError(f"{path} cannot be written: {error.strerror}") from None
 
 
-def _force_to_disk(path: Path) -> None:
+def force_to_disk(path: Path) -> None:
+    """Return when a file or folder is on the disk, and survives a power cut."""
     if path.is_dir() and os.name == "nt":  # Windows cannot open folders
         return
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)

@@ -26,7 +26,7 @@ def evaluate(config: Config) -> Dict[str, float]:
     with build.loader(config, "Eval") as loader:
         model = build.model(config)
         build.load_required_weights(config, model, "evaluate")
-        result = run(model, loader, build_loss(config.Loss.Eval), metrics)
+        result = run(model, loader, build_loss(config.Loss.Eval, config.Arch.class_num), metrics)
     get_logger().info("[Eval][Epoch 0][Avg]%s", journal.values_text(result))
     return result
 

@@ -13,8 +13,8 @@ from ppcls.utils.logging import get_logger
 
 # What a run writes. Anything else in the folder is not touched.
 _OURS = re.compile(
-    r"(latest|best_model|epoch_\d+)\.(pdparams|pdopt|pdstates|commit)(\.tmp)?"
-    r"|train\.log|metrics\.jsonl|config\.yaml|skipped_images\.txt|vdl"
+    r"(latest|best_model|epoch_\d+)(_raw)?\.(pdparams|pdopt|pdstates|commit)(\.tmp)?"
+    r"|train\.log|metrics\.jsonl|config\.yaml|finished\.json|skipped_images\.txt|vdl"
 )
 
 

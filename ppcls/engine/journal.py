@@ -16,6 +16,7 @@ from ppcls.engine import commit
 from ppcls.errors import MachineError
 from ppcls.utils.logging import get_logger
 
+METRICS = "metrics.jsonl"
 T = TypeVar("T")
 
 
@@ -69,7 +70,7 @@ class Journal:
     """
 
     def __init__(self, folder: Path, kept: Optional[int], use_visualdl: bool) -> None:
-        path = folder / "metrics.jsonl"
+        path = folder / METRICS
         if path.exists():
             with path.open("r+b") as file:
                 file.truncate(min(kept or 0, path.stat().st_size))

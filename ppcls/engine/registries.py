@@ -9,9 +9,10 @@ from ppcls import config
 from ppcls.arch import BACKBONES
 from ppcls.config.registry import Registry
 from ppcls.config.schema import Config
+from ppcls.data.batch_transforms import BATCH_TRANSFORMS
 from ppcls.data.datasets import DATASETS
 from ppcls.data.samplers import SAMPLERS
-from ppcls.data.transforms import BATCH_TRANSFORMS, TRANSFORMS
+from ppcls.data.transforms import TRANSFORMS
 from ppcls.loss import LOSSES
 from ppcls.metric import METRICS
 from ppcls.optimizer import OPTIMIZERS, SCHEDULES

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Iterator, Optional
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
 import paddle
 
-from ppcls.config.schema import Config
+from ppcls.config.schema import AUTO, Config
 from ppcls.config.show import to_yaml
 from ppcls.data.loader import DataLoader
-from ppcls.engine import build, checkpoint, commit
+from ppcls.engine import build, checkpoint, commit, freezing, resuming
 from ppcls.engine import folder as folders
+from ppcls.engine.ema import EMA
 from ppcls.engine.interrupt import StopRequest
 from ppcls.engine.journal import Clock, Journal
 from ppcls.engine.saver import Saver, SkippedImages, Waiting
@@ -22,7 +23,7 @@ from ppcls.errors import ConfigError, DataError
 from ppcls.loss import build_loss
 from ppcls.metric import build_metrics
 from ppcls.optimizer import build_optimizer, build_schedule
-from ppcls.optimizer.decay import decay_report
+from ppcls.optimizer.decay import decay_by_depth, decay_report
 from ppcls.optimizer.schedule import Schedule
 from ppcls.utils import distributed, environment, logging
 
@@ -64,21 +65,18 @@ def open_run(config: Config) -> Iterator[Run]:
         ConfigError, DataError, WeightsError, CheckpointError, MachineError: something is wrong with what the recipe
             names; nothing was trained.
     """
-    _check_recipe(config)
+    check_recipe(config)
     build.set_device(config.Global.device)
     folder = Path(config.Global.output_dir).expanduser()
     folders.prepare(folder)
+    prefix = resuming.choose(config, folder)
     with contextlib.ExitStack() as stack:
-        train_loader = stack.enter_context(build.loader(config, "Train"))
-        eval_loader = stack.enter_context(build.loader(config, "Eval")) if config.Global.eval_during_train else None
-        _check_classes(train_loader, eval_loader)
-        schedule = _schedule(config, updates=-(-len(train_loader) // config.Global.update_freq))
-        state = _initial_state(config, schedule.lr_at(0), train_loader)
+        train_loader, eval_loader, schedule, state = _build(config, stack)
         folders.check_space(folder, state.model)
-        saver = Saver(folder, config)
+        saver = stack.enter_context(Saver(folder, config))
         kept = None
-        if config.Global.checkpoints:
-            kept = _resume(config, state, saver)
+        if prefix is not None:
+            kept = _resume(config, state, saver, prefix)
         else:
             _start(config, state, folder)
         yield Run(
@@ -87,7 +85,7 @@ def open_run(config: Config) -> Iterator[Run]:
             train_loader=train_loader,
             eval_loader=eval_loader,
             lr_at=schedule.lr_at,
-            criterion=build_loss(config.Loss.Train),
+            criterion=build_loss(config.Loss.Train, config.Arch.class_num),
             metrics=build_metrics(config.Metric.Train or []),
             saver=saver,
             journal=stack.enter_context(contextlib.closing(Journal(folder, kept, config.Global.use_visualdl))),
@@ -96,7 +94,34 @@ def open_run(config: Config) -> Iterator[Run]:
         )
 
 
-def _check_recipe(config: Config) -> None:
+def _build(
+    config: Config, stack: contextlib.ExitStack
+) -> Tuple[DataLoader, Optional[DataLoader], Schedule, TrainState]:
+    train_loader = stack.enter_context(build.loader(config, "Train"))
+    eval_loader = stack.enter_context(build.loader(config, "Eval")) if config.Global.eval_during_train else None
+    _check_classes(train_loader, eval_loader)
+    schedule = _schedule(config, updates=-(-len(train_loader) // config.Global.update_freq))
+    return train_loader, eval_loader, schedule, _initial_state(config, schedule.lr_at(0), train_loader)
+
+
+def rehearse(config: Config) -> None:
+    """Build what a run needs and drop it: what is wrong with a later stage is said before the first one.
+
+    Raises:
+        ConfigError, DataError, MachineError: something is wrong with what the recipe names.
+    """
+    check_recipe(config)
+    build.set_device(config.Global.device)
+    with contextlib.ExitStack() as stack:
+        _build(config, stack)
+
+
+def check_recipe(config: Config) -> None:
+    """Refuse to train by a recipe that lacks what training needs.
+
+    Raises:
+        ConfigError: it does.
+    """
     build.check_supported(config)
     if config.Global.epochs is None:
         raise ConfigError("Global.epochs: missing; training needs it")
@@ -107,6 +132,7 @@ def _check_recipe(config: Config) -> None:
         raise ConfigError("DataLoader.Eval: missing; give it, or turn evaluation off (Global.eval_during_train: false)")
     for mode in ("Train", "Eval"):
         build.metrics(config, mode)
+        build_loss(getattr(config.Loss, mode), config.Arch.class_num)
 
 
 def _check_classes(train_loader: DataLoader, eval_loader: Optional[DataLoader]) -> None:
@@ -131,7 +157,7 @@ def _schedule(config: Config, updates: int) -> Schedule:
     """Build the learning-rate schedule; a warm-up longer than the run ends with it, as users of short trials expect."""
     assert config.Optimizer is not None and config.Global.epochs is not None
     epochs = config.Global.epochs
-    arguments = {"name": config.Optimizer.lr.name, **config.Optimizer.lr.arguments}
+    arguments = {"name": config.Optimizer.lr.name, **_scaled(config)}
     if arguments.get("warmup_epoch", 0) > epochs:
         logging.get_logger().warning(
             "Optimizer.lr.warmup_epoch is %g, but Global.epochs is %d: warming up for all of them",
@@ -141,11 +167,38 @@ def _schedule(config: Config, updates: int) -> Schedule:
     return build_schedule(arguments, epochs=epochs, steps_per_epoch=updates)
 
 
+def _scaled(config: Config) -> Dict[str, Any]:
+    """Return the schedule's arguments, its peak rates scaled to the global batch as ``lr_scaling`` says."""
+    assert config.Optimizer is not None
+    arguments, scaling = config.Optimizer.lr.arguments, config.Optimizer.lr_scaling
+    if scaling is None:
+        return dict(arguments)
+    batch = build.global_batch(config)
+    ratio = batch / scaling.base_batch_size
+    factor = {"linear": ratio, "sqrt": ratio**0.5, "none": 1.0}[scaling.rule]
+    scaled = dict(arguments)
+    for key in ("learning_rate", "max_learning_rate"):
+        if key in scaled:
+            scaled[key] = arguments[key] * factor
+            logging.get_logger().info(
+                "Optimizer.lr.%s: %g for a global batch of %d, scaled from %g for %d (%s)",
+                *(key, scaled[key], batch, arguments[key], scaling.base_batch_size, scaling.rule),
+            )
+    if "values" in scaled:
+        scaled["values"] = [value * factor for value in arguments["values"]]
+    return scaled
+
+
 def _initial_state(config: Config, learning_rate: float, loader: DataLoader) -> TrainState:
     assert config.Optimizer is not None and config.DataLoader.Train is not None
     model = build.model(config)
+    freezing.freeze(model, config.Global.freeze)
     arguments = {"name": config.Optimizer.name, **config.Optimizer.arguments}
+    if config.Optimizer.layer_decay is not None:
+        factors = decay_by_depth(model, config.Optimizer.layer_decay)
+        logging.get_logger().info("layer decay: the learning rate times %.3g at the stem to %.3g at the head", *factors)
     return TrainState(
+        ema=EMA(model, config.EMA.decay, config.EMA.warmup) if config.EMA is not None else None,
         model=model,
         optimizer=build_optimizer(arguments, model, learning_rate=learning_rate),
         best=Best(build.metrics(config, "Eval").names[0]),
@@ -164,22 +217,26 @@ def _start(config: Config, state: TrainState, folder: Path) -> None:
     weights = build.weights_path(config)
     # Before anything is moved: they may lie in this folder, or not fit.
     loaded = build.load_initial_weights(config, state.model, weights) if weights is not None else ""
-    folders.set_aside(folder)
+    state.start = resuming.fingerprint(weights)
+    if state.ema is not None:
+        state.ema.restart()
+    if config.Global.checkpoints != AUTO:  # with auto, what is there is of a run that had not saved anything yet
+        folders.set_aside(folder)
     _open_log(config, state, folder)
     if loaded:
         logging.get_logger().info(loaded)
 
 
-def _resume(config: Config, state: TrainState, saver: Saver) -> Optional[int]:
+def _resume(config: Config, state: TrainState, saver: Saver, prefix: Path) -> Optional[int]:
     """Bring the state to where a checkpoint left off; return how much of ``metrics.jsonl`` to keep."""
-    prefix = checkpoint.strip_suffix(config.Global.checkpoints or "")
     saved = checkpoint.resume(state, prefix)
     same_folder = prefix.parent.resolve() == saver.folder.resolve()
     if not same_folder:
         folders.set_aside(saver.folder)
     _open_log(config, state, saver.folder)
-    _log_differences(saved["config"], config.plain())
     log = logging.get_logger()
+    for change in resuming.differences(saved["config"], config.plain()):
+        log.warning("%s was %r when this run was saved, and is %r now", *change)
     log.info("resuming from %s: epoch %d, batch %d, update %d", prefix, state.epoch + 1, state.batch, state.step)
     if same_folder and prefix.name == "latest" and state.epoch and not state.batch:
         saver.finish_epoch(state)
@@ -194,8 +251,12 @@ def _open_log(config: Config, state: TrainState, folder: Path) -> None:
     # Without the position: trained again, the recipe starts from the beginning.
     start = config.model_copy(update={"Global": config.Global.model_copy(update={"checkpoints": None})})
     commit.write_text(folder / "config.yaml", to_yaml(start))
-    trainable = sum(int(p.size) for p in state.model.parameters() if not p.stop_gradient)
-    log.info("%s: %s trainable parameters, %d classes", config.Arch.name, f"{trainable:,}", config.Arch.class_num)
+    counts = freezing.count(state.model)
+    log.info(
+        "%s: %s trainable parameters, %d classes", config.Arch.name, f"{counts['trainable']:,}", config.Arch.class_num
+    )
+    if config.Global.freeze:
+        log.info("frozen: %s parameters, in %s", f"{counts['frozen']:,}", ", ".join(config.Global.freeze))
     _log_decay(config, state.model)
 
 
@@ -209,12 +270,3 @@ def _log_decay(config: Config, model: paddle.nn.Layer) -> None:
     for part in (spared_names or "").split():
         if not any(part in name for name in (*decayed, *spared)):
             logging.get_logger().warning("Optimizer.no_weight_decay_name: no parameter has %r in its name", part)
-
-
-def _log_differences(before: Any, now: Any, path: str = "") -> None:
-    """Warn of each setting that is not what the resumed run was started with."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in sorted(before.keys() | now.keys()):
-            _log_differences(before.get(key), now.get(key), f"{path}.{key}".lstrip("."))
-    elif before != now and path not in ("Global.checkpoints", "Global.output_dir"):
-        logging.get_logger().warning("%s was %r when this run was saved, and is %r now", path, before, now)

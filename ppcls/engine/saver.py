@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Iterable, Iterator
+from typing import Callable, Iterable, Iterator, Optional, Type
 
 from ppcls.config.schema import Config
 from ppcls.data.loader import Batch
-from ppcls.engine import checkpoint
+from ppcls.engine import checkpoint, commit
+from ppcls.engine.journal import METRICS
 from ppcls.engine.state import TrainState
+from ppcls.engine.writer import Writer
+from ppcls.errors import CheckpointError
 from ppcls.utils.logging import get_logger
 
 
 class Saver:
-    """Writes ``latest``, ``best_model`` and ``epoch_N`` into the run's folder.
+    """Writes ``latest``, ``best_model`` and ``epoch_N`` into the run's folder. A context manager.
+
+    Training stops only for a copy of the state; the copy is written in the background. There is one copy at a time: a
+    save inside an epoch is put off until the one before it is written, any other waits for that.
 
     Args:
         folder: the run's output folder.
@@ -24,46 +30,103 @@ class Saver:
     def __init__(self, folder: Path, config: Config) -> None:
         self.folder = folder
         self.config = config
+        self._writer = Writer()
         self._saved_at = time.monotonic()
+        self._saved_step = 0
+
+    def __enter__(self) -> Saver:
+        return self
+
+    def __exit__(self, kind: Optional[Type[BaseException]], *_: object) -> None:
+        if kind is None:
+            self.wait()
+        elif issubclass(kind, Exception):  # an interrupt that asks for more haste does not wait
+            self._wait_and_log()
 
     def prefix(self, name: str) -> Path:
         """Return the prefix of the checkpoint called ``name``."""
         return self.folder / name
 
+    def wait(self) -> None:
+        """Return when everything is on the disk.
+
+        Raises:
+            CheckpointError: it could not be written.
+        """
+        self._writer.wait()
+
     def save_latest(self, state: TrainState, journal_bytes: int) -> Path:
-        """Write ``latest`` and return its prefix."""
-        latest = self.prefix("latest")
-        checkpoint.save(state, latest, self.config, journal_bytes=journal_bytes)
-        self._saved_at = time.monotonic()
-        return latest
+        """Write ``latest``; return its prefix when it is on the disk."""
+        self._save(state, journal_bytes)
+        self.wait()
+        return self.prefix("latest")
 
     def save_if_due(self, state: TrainState, journal_bytes: int) -> None:
-        """Write ``latest`` when ``Global.save_every_minutes`` have passed since it was last written."""
-        minutes = self.config.Global.save_every_minutes
-        if minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes:
-            self.save_latest(state, journal_bytes)
+        """Write ``latest`` as ``Global.save_every_minutes`` and ``save_every_steps`` ask for."""
+        self._writer.check()
+        if self._is_due(state.step) and not self._writer.busy:
+            self._save(state, journal_bytes)
 
     def save_epoch(self, state: TrainState, journal_bytes: int) -> None:
         """Write what the end of an epoch calls for; the weights go to disk once."""
-        self.save_latest(state, journal_bytes)
-        self.finish_epoch(state)
+        self._save(state, journal_bytes, then=self._epoch_job(state))
 
     def finish_epoch(self, state: TrainState) -> None:
         """Make ``best_model`` and ``epoch_N`` of a ``latest`` that holds the end of an epoch.
 
         A run that was killed between the two does it when it is resumed.
         """
-        latest, settings = self.prefix("latest"), self.config.Global
-        if state.best.epoch == state.epoch:
-            checkpoint.alias(latest, self.prefix("best_model"))
-        if settings.save_interval and state.epoch % settings.save_interval == 0:
-            checkpoint.alias(latest, self.prefix(f"epoch_{state.epoch}"))
-            checkpoint.remove_old(self.folder, settings.keep_checkpoints)
+        self._epoch_job(state)()
 
     def resume_hint(self) -> str:
         """Return the end of a message about a run that stopped by itself."""
+        self._wait_and_log()
         latest = self.prefix("latest")
-        return f"; resume before it with -o Global.checkpoints={latest}" if checkpoint.exists(latest) else ""
+        return f"; resume before it with {self.continuation(latest)}" if checkpoint.exists(latest) else ""
+
+    def continuation(self, prefix: Path) -> str:
+        """Return how to continue from ``prefix``."""
+        return checkpoint.continuation(self.config.Global.checkpoints, prefix)
+
+    def _is_due(self, step: int) -> bool:
+        minutes, steps = self.config.Global.save_every_minutes, self.config.Global.save_every_steps
+        by_time = minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
+        return by_time or (steps is not None and step // steps > self._saved_step // steps)
+
+    def _save(self, state: TrainState, journal_bytes: int, then: Callable[[], None] = lambda: None) -> None:
+        """Copy the state, and start to write ``latest``; ``then`` is done when that is on the disk."""
+        self._writer.wait()  # its copy takes as much memory as this one will
+        copied = checkpoint.snapshot(state, self.config, journal_bytes=journal_bytes)
+
+        def job() -> None:
+            # What the position refers to must survive a power cut too.
+            if (self.folder / METRICS).exists():
+                commit.force_to_disk(self.folder / METRICS)
+            checkpoint.write(copied, self.prefix("latest"))
+            then()
+
+        self._writer.start(job)
+        self._saved_at, self._saved_step = time.monotonic(), state.step
+
+    def _epoch_job(self, state: TrainState) -> Callable[[], None]:
+        latest, settings = self.prefix("latest"), self.config.Global
+        epoch, is_best = state.epoch, state.best.epoch == state.epoch
+
+        def job() -> None:
+            if is_best:
+                checkpoint.alias(latest, self.prefix("best_model"))
+            if settings.save_interval and epoch % settings.save_interval == 0:
+                checkpoint.alias(latest, self.prefix(f"epoch_{epoch}"))
+                checkpoint.remove_old(self.folder, settings.keep_checkpoints)
+
+        return job
+
+    def _wait_and_log(self) -> None:
+        """Wait, where another error is on its way to the user that must not be hidden by the writer's."""
+        try:
+            self.wait()
+        except CheckpointError as error:
+            get_logger().error("%s", error)
 
 
 class SkippedImages:

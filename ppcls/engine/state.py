@@ -7,6 +7,8 @@ from typing import Any, Dict, List, Optional
 
 import paddle
 
+from ppcls.engine.ema import EMA
+
 
 @dataclass
 class Best:
@@ -35,6 +37,8 @@ class TrainState:
         layout: what an epoch's batches depend on; a position inside an epoch means nothing when it differs.
         sums: what the log averages over the epoch: losses and metric counts.
         history: one record an evaluation.
+        ema: the average of the weights; None where the recipe asks for none.
+        start: which weights the run began with, {"weights": as named, "sha256": of the file}; None for random ones.
     """
 
     model: paddle.nn.Layer
@@ -47,3 +51,5 @@ class TrainState:
     sums: Dict[str, Any] = field(default_factory=dict)
     history: List[Dict[str, Any]] = field(default_factory=list)
     class_names: Optional[List[str]] = None
+    start: Optional[Dict[str, str]] = None
+    ema: Optional[EMA] = None

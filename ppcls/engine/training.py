@@ -9,7 +9,7 @@ import paddle
 
 from ppcls.config.schema import Config
 from ppcls.data.loader import Batch
-from ppcls.engine import build, checkpoint, evaluation, journal
+from ppcls.engine import build, checkpoint, evaluation, freezing, journal
 from ppcls.engine.interrupt import InterruptedRunError
 from ppcls.engine.run import Run, open_run
 from ppcls.errors import DataError, TrainingError
@@ -45,6 +45,7 @@ def _train_epoch(run: Run) -> None:
     if state.sums:
         run.metrics.load_state(state.sums["metrics"])
     state.model.train()
+    freezing.hold(state.model, run.config.Global.freeze)
     run.clock.restart()
     batches = run.train_loader.epoch(state.epoch, start=state.batch)
     title = f"epoch {state.epoch + 1}/{run.epochs}"
@@ -64,7 +65,8 @@ def _train_batch(run: Run, batch: Batch) -> None:
     paddle.seed(_batch_seed(run.config.Global.seed, state.epoch, state.batch))
     state.optimizer.set_lr(run.lr_at(state.step))
     logits = state.model(paddle.to_tensor(batch.images))
-    losses = run.criterion(logits, paddle.to_tensor(batch.labels))
+    targets = batch.labels if batch.targets is None else batch.targets
+    losses = run.criterion(logits, paddle.to_tensor(targets))
     _check_finite(run, losses["loss"])
     group = min(frequency, total - state.batch // frequency * frequency)  # the epoch's last group may be smaller
     (losses["loss"] / group if group > 1 else losses["loss"]).backward()
@@ -73,6 +75,8 @@ def _train_batch(run: Run, batch: Batch) -> None:
         state.optimizer.step()
         state.optimizer.clear_grad()
         state.step += 1
+        if state.ema is not None:
+            state.ema.update(state.step)
     _count(run, batch, logits, losses)
 
 
@@ -143,19 +147,32 @@ def _finish_epoch(run: Run) -> None:
 
 
 def _evaluate(run: Run, epoch: int) -> None:
-    """Evaluate, and note it if this is the best model so far."""
-    state, config = run.state, run.config
-    assert run.eval_loader is not None
-    metrics = build.metrics(config, "Eval")
-    values = evaluation.run(
-        state.model, run.eval_loader, build_loss(config.Loss.Eval), metrics, check=lambda: _save_if_asked(run)
-    )
+    """Evaluate, and note it if this is the best model so far; with EMA the average decides."""
+    state = run.state
+    values = _evaluate_weights(run)
     get_logger().info("[Eval][Epoch %d][Avg]%s", epoch, journal.values_text(values))
     state.history.append(run.journal.write("eval", state.step, epoch, values))
+    if state.ema is not None:
+        with state.ema.applied():
+            values = _evaluate_weights(run)
+        get_logger().info("[Eval][Epoch %d][EMA]%s", epoch, journal.values_text(values))
+        state.history.append(run.journal.write("eval_ema", state.step, epoch, values))
     value = values[state.best.metric]
     if state.best.beaten_by(value):
         state.best.value, state.best.epoch = value, epoch
     get_logger().info("[Eval][Epoch %d][best metric: %.5f]", epoch, state.best.value or 0.0)
+
+
+def _evaluate_weights(run: Run) -> Dict[str, float]:
+    """Return losses and metrics of the model's weights as they are."""
+    assert run.eval_loader is not None
+    return evaluation.run(
+        run.state.model,
+        run.eval_loader,
+        build_loss(run.config.Loss.Eval, run.config.Arch.class_num),
+        build.metrics(run.config, "Eval"),
+        check=lambda: _save_if_asked(run),
+    )
 
 
 def _save_if_asked(run: Run) -> None:
@@ -166,7 +183,7 @@ def _save_if_asked(run: Run) -> None:
     prefix = run.saver.save_latest(run.state, run.journal.position())
     raise InterruptedRunError(
         f"stopped in epoch {run.state.epoch + 1} after batch {run.state.batch}/{run.batches}; continue with: "
-        f"the same command and -o Global.checkpoints={prefix}",
+        f"{run.saver.continuation(prefix)}",
         run.stop.exit_code,
     )
 
@@ -176,11 +193,12 @@ def _save_for_repair(run: Run) -> str:
     if not run.state.step or not _at_update(run):
         return run.saver.resume_hint()
     prefix = run.saver.save_latest(run.state, run.journal.position())
-    return f"\nThe run up to there is saved: repair the data and continue with -o Global.checkpoints={prefix}"
+    return f"\nThe run up to there is saved: repair the data and continue with {run.saver.continuation(prefix)}"
 
 
 def _result(run: Run) -> Dict[str, float]:
     best = run.state.best
+    run.saver.wait()
     if best.value is None:
         get_logger().info("training is done; nothing was evaluated. Weights: %s", run.saver.prefix("latest"))
         return {"epoch": run.state.epoch}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from typing import Optional
+from typing import Optional, Sequence
 
 import paddle
 from paddle import nn
@@ -11,6 +10,14 @@ from paddle.nn import functional as F
 
 from ppcls.errors import ConfigError
 from ppcls.loss.registry import LOSSES
+from ppcls.loss.targets import (
+    check_hard,
+    require_class_weights,
+    require_fraction,
+    require_weight,
+    smoothed,
+    soft_targets,
+)
 
 
 @LOSSES.register
@@ -23,19 +30,23 @@ class CELoss(nn.Layer):
     Args:
         epsilon: label smoothing, 0 <= epsilon < 1; None is 0.
         weight: what the loss is multiplied by in the sum of all losses.
+        class_weights: one number a class: each class's part of the (smoothed) target counts so much, and the mean is
+            taken over these weights.
 
     Raises:
         ConfigError: a value out of its range.
     """
 
-    def __init__(self, epsilon: Optional[float] = None, weight: float = 1.0) -> None:
+    def __init__(
+        self,
+        epsilon: Optional[float] = None,
+        weight: float = 1.0,
+        class_weights: Optional[Sequence[float]] = None,
+    ) -> None:
         super().__init__()
-        if epsilon is not None and not 0 <= epsilon < 1:
-            raise ConfigError(f"epsilon: expected a number of at least 0 and below 1, got {epsilon}")
-        if not (weight >= 0 and math.isfinite(weight)):
-            raise ConfigError(f"weight: expected a number of at least 0, got {weight}")
-        self.epsilon = epsilon or 0.0
-        self.weight = weight
+        self.epsilon = require_fraction("epsilon", epsilon or 0.0)
+        self.weight = require_weight(weight)
+        self.class_weights = require_class_weights(class_weights)
 
     def forward(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
         """Return the unweighted loss, a scalar of shape [].
@@ -49,14 +60,37 @@ class CELoss(nn.Layer):
         """
         # fp16 has too few bits for the sum over the classes.
         log_p = F.log_softmax(logits.astype("float32"), axis=-1)
+        if self.class_weights is not None:
+            return self._weighted(self.class_weights, log_p, soft_targets(logits, labels))
         if paddle.is_floating_point(labels):
-            if list(labels.shape) != list(logits.shape):
-                raise ValueError(f"soft labels of shape {list(labels.shape)} for logits of {list(logits.shape)}")
-            nll = -(labels.astype("float32") * log_p).sum(-1)
+            nll = -(soft_targets(logits, labels) * log_p).sum(-1)
         else:
-            if list(labels.shape) != list(logits.shape[:1]):
-                raise ValueError(f"labels of shape {list(labels.shape)} for logits of {list(logits.shape)}")
+            check_hard(logits, labels)
             nll = F.nll_loss(log_p, labels.astype("int64"), reduction="none")
         if self.epsilon:
             nll = (1 - self.epsilon) * nll - self.epsilon * log_p.mean(-1)
         return nll.mean()
+
+    def _weighted(self, class_weights: Sequence[float], log_p: paddle.Tensor, targets: paddle.Tensor) -> paddle.Tensor:
+        weights = paddle.to_tensor(list(class_weights), dtype="float32")
+        if weights.shape[0] != log_p.shape[-1]:
+            raise ConfigError(f"class_weights: {weights.shape[0]} numbers for {log_p.shape[-1]} classes")
+        weighted = smoothed(targets, self.epsilon) * weights
+        return -(weighted * log_p).sum() / weighted.sum()
+
+
+@LOSSES.register
+class SoftTargetCrossEntropy(CELoss):
+    """Cross-entropy of softmax(logits) with mixed targets, [B, K]; hard labels are taken as they are.
+
+    The same as CELoss, which takes both, under the name that timm's and PaddleClas's users know.
+
+    Args:
+        weight: what the loss is multiplied by in the sum of all losses.
+
+    Raises:
+        ConfigError: a value out of its range.
+    """
+
+    def __init__(self, weight: float = 1.0) -> None:
+        super().__init__(weight=weight)

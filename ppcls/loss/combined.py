@@ -30,11 +30,14 @@ class CombinedLoss(nn.Layer):
         return {**values, "loss": total}
 
 
-def build_loss(components: Sequence[Mapping[str, Optional[Mapping[str, Any]]]]) -> CombinedLoss:
+def build_loss(
+    components: Sequence[Mapping[str, Optional[Mapping[str, Any]]]], class_num: Optional[int] = None
+) -> CombinedLoss:
     """Build the losses of a recipe's ``Loss.Train`` or ``Loss.Eval``.
 
     Args:
         components: single-key maps from a loss's name to its arguments.
+        class_num: how many classes the model has; None does not check what depends on it.
 
     Raises:
         ConfigError: no loss, one loss twice, an unknown one or one with wrong arguments.
@@ -51,4 +54,7 @@ def build_loss(components: Sequence[Mapping[str, Optional[Mapping[str, Any]]]]) 
         if name in losses:
             raise ConfigError(f"[{index}]: {name} stands here twice")
         losses[name] = LOSSES.build(name, args)
+        weights = getattr(losses[name], "class_weights", None)
+        if weights is not None and class_num is not None and len(weights) != class_num:
+            raise ConfigError(f"{name}: class_weights: {len(weights)} numbers for {class_num} classes (Arch.class_num)")
     return CombinedLoss(list(losses.items()))

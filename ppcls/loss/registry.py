@@ -2,4 +2,4 @@
 
 from ppcls.config.registry import Registry
 
-LOSSES = Registry("loss", trial=dict, planned=("MultiLabelLoss", "SoftTargetCrossEntropy"))
+LOSSES = Registry("loss", trial=dict, planned=("MultiLabelLoss",))

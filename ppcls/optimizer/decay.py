@@ -49,6 +49,25 @@ def decay_report(
     return decayed, spared
 
 
+def decay_by_depth(model: nn.Layer, layer_decay: float) -> Tuple[float, float]:
+    """Scale the rate of each parameter by layer_decay^(deepest - depth); return the smallest and largest factor.
+
+    Layer-wise decay of BEiT (https://arxiv.org/abs/2106.08254, appendix); decoupled weight decay follows the rate.
+    Per parameter, because Paddle clips each parameter group by itself: groups would break the global norm.
+
+    Raises:
+        ConfigError: the model does not tell depths.
+    """
+    if not hasattr(model, "depth_of"):
+        raise ConfigError(f"layer_decay: {type(model).__name__} has no depth_of")
+    depths = {name: model.depth_of(name) for name in trainable(model)}
+    deepest = max(model.depth_of(name) for name, _ in model.named_parameters())
+    factors = {name: layer_decay ** (deepest - depth) for name, depth in depths.items()}
+    for name, parameter in trainable(model).items():
+        parameter.optimize_attr["learning_rate"] = factors[name]
+    return min(factors.values()), max(factors.values())
+
+
 def regularizer_of(weight_decay: Optional[float], regularizer: Optional[Mapping[str, Any]]) -> Optional[Any]:
     """Return Paddle's regularizer for what a recipe says; None for no decay.
 

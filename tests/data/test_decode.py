@@ -179,8 +179,8 @@ def test_decode_image_options(rng):
     np.testing.assert_array_equal(first, rgb.transpose(2, 0, 1))
     np.testing.assert_array_equal(build_transforms([{"DecodeImage": None}])(np.frombuffer(data, np.uint8), rng), rgb)
     np.testing.assert_array_equal(build_transforms([{"DecodeImage": None}])(rgb, rng), rgb)
-    with pytest.raises(ConfigError, match=r"transform_ops\[0\].DecodeImage: backend: only 'cv2'"):
-        build_transforms([{"DecodeImage": {"backend": "pil"}}])
+    with pytest.raises(ConfigError, match=r"transform_ops\[0\].DecodeImage: backend: must be one of 'cv2', 'pil'"):
+        build_transforms([{"DecodeImage": {"backend": "PIL"}}])
 
 
 def test_real_photos_decode(shared):

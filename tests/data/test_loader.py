@@ -373,8 +373,9 @@ def test_a_process_without_a_part_gets_an_empty_batch(section, workers):
 
 
 def test_build_loader_refuses_what_it_does_not_do(section):
-    with pytest.raises(ConfigError, match="batch_transform_ops: not available"):
-        build(section(dataset={"batch_transform_ops": [{"MixupOperator": {"alpha": 0.2}}]}))
+    mixed = section(dataset={"batch_transform_ops": [{"MixupOperator": {"alpha": 0.2}}]})
+    with pytest.raises(ConfigError, match="batch_transform_ops: would mix the images of an evaluation"):
+        build_loader(mixed, train=False, seed=0, class_num=3)
     with pytest.raises(ConfigError, match="DistributedBatchSampler: unknown argument 'batchsize'; did you mean"):
         build(section(batchsize=3))
     with pytest.raises(DataError, match=r"label 2 is outside 0..1 \(Arch.class_num is 2\)"):

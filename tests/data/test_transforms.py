@@ -188,7 +188,7 @@ def test_input_is_left_alone():
     data = encode(picture(), ".png")
     image = picture()
     copy = image.copy()
-    for name in TRANSFORMS.names():
+    for name in set(TRANSFORMS.names()) - {"RandomErasing"}:  # it works on what NormalizeImage has just made
         required = {"size": 8} if "Crop" in name or name == "ResizeImage" else {"padding": 2} if name == "Pad" else {}
         if name == "NormalizeImage":
             required = {"order": ""}
@@ -229,7 +229,7 @@ def test_misplaced_transforms_say_what_to_do(ops, got, message, rng):
         ({"ResizeImage": {"size": 0}}, "size: must be a whole number from 1 up, not 0"),
         ({"ResizeImage": {"size": [8, 8, 8]}}, "size: must be a side or"),
         ({"ResizeImage": {"size": 8, "interpolation": "cubic"}}, "interpolation: must be one of 'nearest'"),
-        ({"ResizeImage": {"size": 8, "backend": "pil"}}, "backend: only 'cv2'"),
+        ({"ResizeImage": {"size": 8, "backend": "pill"}}, "backend: must be one of 'cv2', 'pil'"),
         ({"ResizeImage": {"size": 8, "return_numpy": False}}, "return_numpy: must be true"),
         ({"RandCropImage": {"size": 8, "scale": [0.5, 1.5]}}, "scale: a part cannot be larger"),
         ({"RandCropImage": {"size": 8, "scale": [0.5, 0.1]}}, "scale: must be"),

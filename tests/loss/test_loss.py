@@ -5,7 +5,7 @@ import paddle
 import pytest
 
 from ppcls.errors import ConfigError
-from ppcls.loss import CELoss, build_loss
+from ppcls.loss import BCELoss, CELoss, FocalLoss, SoftTargetCrossEntropy, build_loss
 
 RNG = np.random.RandomState(0)
 LOGITS = (RNG.randn(6, 4) * 3).astype("float32")
@@ -100,3 +100,54 @@ def test_no_arguments():
 def test_wrong_recipes(components, message):
     with pytest.raises(ConfigError, match=message):
         build_loss(components)
+
+
+def test_class_weights_are_those_of_the_targets():
+    weights = np.array([1.0, 0.0, 2.0, 5.0])
+    logits = paddle.to_tensor(LOGITS)
+    log_p = np.log(np.exp(LOGITS.astype("float64")) / np.exp(LOGITS.astype("float64")).sum(-1, keepdims=True))
+    hard = -(weights[HARD] * log_p[np.arange(6), HARD]).sum() / weights[HARD].sum()
+    loss = CELoss(class_weights=weights.tolist())
+    assert float(loss(logits, paddle.to_tensor(HARD))) == pytest.approx(hard, rel=1e-6)
+    smooth = 0.8 * SOFT + 0.2 / 4
+    soft = -(smooth * weights * log_p).sum() / (smooth * weights).sum()
+    loss = CELoss(epsilon=0.2, class_weights=weights.tolist())
+    assert float(loss(logits, paddle.to_tensor(SOFT))) == pytest.approx(soft, rel=1e-6)
+    even = CELoss(epsilon=0.1, class_weights=[3.0] * 4)(logits, paddle.to_tensor(HARD))
+    assert float(even) == pytest.approx(float(CELoss(epsilon=0.1)(logits, paddle.to_tensor(HARD))), rel=1e-6)
+    with pytest.raises(ConfigError, match="class_weights: 4 numbers for 5 classes"):
+        build_loss([{"CELoss": {"class_weights": weights.tolist()}}], class_num=5)
+    with pytest.raises(ConfigError, match="class_weights: all are 0"):
+        CELoss(class_weights=[0, 0])
+
+
+def test_soft_target_cross_entropy():
+    logits, loss = paddle.to_tensor(LOGITS), SoftTargetCrossEntropy()
+    assert float(loss(logits, paddle.to_tensor(SOFT))) == pytest.approx(closed_form(LOGITS, SOFT, 0), rel=1e-6)
+    assert float(loss(logits, paddle.to_tensor(HARD))) == pytest.approx(
+        closed_form(LOGITS, np.eye(4)[HARD], 0), rel=1e-6
+    )
+
+
+@pytest.mark.parametrize("threshold", [None, 0.2])
+def test_binary_cross_entropy_and_its_gradient(threshold):
+    target = 0.9 * SOFT + 0.1 / 4
+    if threshold is not None:
+        target = (target > threshold).astype("float64")
+    logits = paddle.to_tensor(LOGITS, stop_gradient=False)
+    found = BCELoss(epsilon=0.1, target_threshold=threshold)(logits, paddle.to_tensor(SOFT))
+    p = 1 / (1 + np.exp(-LOGITS.astype("float64")))
+    assert float(found) == pytest.approx(-(target * np.log(p) + (1 - target) * np.log(1 - p)).mean(), rel=1e-5)
+    found.backward()
+    np.testing.assert_allclose(logits.grad.numpy(), (p - target) / LOGITS.size, atol=1e-7)
+
+
+def test_focal_loss():
+    p = np.exp(LOGITS.astype("float64")) / np.exp(LOGITS.astype("float64")).sum(-1, keepdims=True)
+    own = p[np.arange(6), HARD]
+    logits, labels = paddle.to_tensor(LOGITS), paddle.to_tensor(HARD)
+    found = FocalLoss(gamma=2, alpha=0.25)(logits, labels)
+    assert float(found) == pytest.approx((-0.25 * (1 - own) ** 2 * np.log(own)).mean(), rel=1e-5)
+    assert float(FocalLoss(gamma=0)(logits, labels)) == pytest.approx(float(CELoss()(logits, labels)), rel=1e-6)
+    with pytest.raises(ConfigError, match="gamma: expected a number of at least 0"):
+        FocalLoss(gamma=-1)

@@ -23,17 +23,20 @@ class Batch:
         labels: [B] int64.
         indices: [B] int64, the samples that are in the batch.
         skipped: (index, message) of samples that could not be read, and were replaced.
+        targets: [B, K] float32, shares of the classes in mixed images; None where nothing was mixed. Of a mixed image,
+            ``labels`` has the class of the sample itself.
     """
 
     images: np.ndarray
     labels: np.ndarray
     indices: np.ndarray
     skipped: Skipped = ()
+    targets: Optional[np.ndarray] = None
 
 
-def generator(seed: int, epoch: int, index: int) -> np.random.Generator:
-    """Return the random numbers of one sample in one epoch: the same in whichever process, whatever came before."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, epoch, index))))
+def generator(seed: int, epoch: int, draw: int) -> np.random.Generator:
+    """Return the random numbers of one draw in one epoch: the same in whichever process, whatever came before."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, epoch, draw))))
 
 
 class Reader:
@@ -52,38 +55,40 @@ class Reader:
         self._seed = seed
         self._skip = skip
 
-    def image(self, epoch: int, index: int) -> np.ndarray:
-        """Return a sample's image [C, H, W] float32.
+    def image(self, epoch: int, draw: int) -> np.ndarray:
+        """Return the image [C, H, W] float32 of a draw (see ``DistributedBatchSampler.batches``).
 
         Raises:
             DataError: it cannot be made; the message begins with the file's name.
         """
+        index = draw % len(self.dataset)
         try:
-            image = self._transforms(self.dataset.read(index), generator(self._seed, epoch, index))
+            image = self._transforms(self.dataset.read(index), generator(self._seed, epoch, draw))
             _check_result(image)
         except DataError as error:
             raise DataError(f"{self.dataset.describe(index)}: {error}") from None
         return image
 
-    def sample(self, epoch: int, index: int, skipped: List[Tuple[int, str]]) -> Tuple[int, np.ndarray]:
-        """Return (index, image) of a sample, or of the next good one; what was skipped is added to ``skipped``.
+    def sample(self, epoch: int, draw: int, skipped: List[Tuple[int, str]]) -> Tuple[int, np.ndarray]:
+        """Return (index, image) of a draw, or of the next good sample; what was skipped is added to ``skipped``.
 
         Raises:
             DataError: the sample is broken and may not be skipped, or all are.
         """
-        if not self._skip:
-            return index, self.image(epoch, index)
         count = len(self.dataset)
+        repeat, index = divmod(draw, count)
+        if not self._skip:
+            return index, self.image(epoch, draw)
         for step in range(count):
             candidate = (index + step) % count
             try:
-                return candidate, self.image(epoch, candidate)
+                return candidate, self.image(epoch, candidate + repeat * count)
             except DataError as error:
                 skipped.append((candidate, str(error)))
         raise DataError(f"none of the {count} samples can be read; the first: {skipped[-count][1]}")
 
     def batch(
-        self, epoch: int, indices: Sequence[int], allocate: Allocate, check: Optional[Callable[[], None]] = None
+        self, epoch: int, draws: Sequence[int], allocate: Allocate, check: Optional[Callable[[], None]] = None
     ) -> Batch:
         """Return a batch, or a part of one.
 
@@ -95,13 +100,13 @@ class Reader:
             DataError: a sample is broken, or shapes differ.
         """
         skipped: List[Tuple[int, str]] = []
-        images, used = np.empty((0, 0, 0, 0), np.float32), np.array(indices, dtype=np.int64)
-        for position, index in enumerate(indices):
+        images, used = np.empty((0, 0, 0, 0), np.float32), np.empty(len(draws), dtype=np.int64)
+        for position, draw in enumerate(draws):
             if check is not None:
                 check()
-            used[position], image = self.sample(epoch, int(index), skipped)
+            used[position], image = self.sample(epoch, int(draw), skipped)
             if not position:
-                images = allocate((len(indices), *image.shape))
+                images = allocate((len(draws), *image.shape))
             self.check_shape(int(used[0]), images.shape[1:], int(used[position]), image.shape)
             images[position] = image
         return Batch(images, self.dataset.labels[used], used, tuple(skipped))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Callable, Iterator, Optional
 
 import numpy as np
 
+from ppcls.data.batch_transforms import BatchCompose
 from ppcls.data.datasets.base import Dataset
 from ppcls.data.loader.batch import Batch, Reader
 from ppcls.data.loader.pool import Pool
@@ -24,6 +26,7 @@ class DataLoader:
         num_workers: processes that make batches; 0 makes them when they are asked for.
         prefetch: batches that workers make ahead.
         train: whether unreadable images may be replaced, as the data set's ``on_error`` says.
+        mix: makes soft targets and mixes images in place, see ``BatchCompose``; for training only. None mixes nothing.
         use_shared_memory: whether workers hand images over in shared memory; pipes otherwise, which is slower.
 
     Raises:
@@ -40,6 +43,7 @@ class DataLoader:
         num_workers: int = 0,
         prefetch: int = 2,
         train: bool,
+        mix: Optional[BatchCompose] = None,
         use_shared_memory: bool = True,
     ) -> None:
         skip = dataset.on_error == "skip"
@@ -50,8 +54,14 @@ class DataLoader:
             )
         if sampler.drop_last and not train:
             raise ConfigError("sampler.drop_last: true would leave images out, and evaluation counts each image once")
+        if mix is not None and not train:
+            raise ConfigError(
+                "batch_transform_ops: would mix the images of an evaluation; use it in DataLoader.Train only"
+            )
         self.dataset = dataset
         self.sampler = sampler
+        self._mix = mix
+        self._seed = seed
         self._reader = Reader(dataset, transforms, seed, skip)
         self._num_workers = num_workers
         self._prefetch = prefetch
@@ -97,11 +107,19 @@ class DataLoader:
         if start == len(self):  # a run resumed at the end of an epoch: no reason to start workers
             return
         batches = self._with_workers(epoch, start) if self._num_workers else self._alone(epoch, start)
-        for batch in batches:
-            yield batch
+        for number, batch in enumerate(batches, start):
+            yield batch if self._mix is None else self._mixed(batch, epoch, number)
             # Not to keep the images alive while the next ones are made.
             del batch
             self._check_current(this_pass)
+
+    def _mixed(self, batch: Batch, epoch: int, number: int) -> Batch:
+        """Return the batch with its images mixed, which depends on its number and this process's rank alone."""
+        assert self._mix is not None
+        # Four numbers, so that it is no sample's seed.
+        seed = np.random.SeedSequence((self._seed, epoch, number, self.sampler.rank))
+        targets = self._mix(batch.images, batch.labels, epoch, np.random.Generator(np.random.PCG64(seed)))
+        return replace(batch, targets=targets)
 
     def _check_current(self, this_pass: int) -> None:
         if this_pass != self._passes:

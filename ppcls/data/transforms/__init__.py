@@ -3,8 +3,20 @@
 Training, evaluation, inference and the exported model's predictor all run this code. It needs numpy and OpenCV only.
 """
 
-from ppcls.data.transforms import decode, geometry, tensor  # they register themselves
+# They register themselves.
+from ppcls.data.transforms import auto_augment, decode, erasing, geometry, jitter, tensor, timm_auto_augment
 from ppcls.data.transforms.compose import Compose, build_transforms
-from ppcls.data.transforms.registry import BATCH_TRANSFORMS, TRANSFORMS
+from ppcls.data.transforms.registry import TRANSFORMS
 
-__all__ = ["BATCH_TRANSFORMS", "TRANSFORMS", "Compose", "build_transforms", "decode", "geometry", "tensor"]
+__all__ = [
+    "TRANSFORMS",
+    "Compose",
+    "auto_augment",
+    "build_transforms",
+    "decode",
+    "erasing",
+    "geometry",
+    "jitter",
+    "tensor",
+    "timm_auto_augment",
+]

@@ -7,17 +7,8 @@ from typing import Any, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
+from ppcls.data.transforms import warp
 from ppcls.errors import ConfigError, DataError
-from ppcls.utils.opencv import cv2
-
-FLAGS = {
-    "nearest": cv2.INTER_NEAREST,
-    "bilinear": cv2.INTER_LINEAR,
-    "bicubic": cv2.INTER_CUBIC,
-    "area": cv2.INTER_AREA,
-    "lanczos": cv2.INTER_LANCZOS4,
-}
-_RANDOM = ("bilinear", "bicubic")
 
 
 def integer(name: str, value: Any, minimum: int) -> int:
@@ -95,32 +86,43 @@ def check_choice(name: str, value: Any, allowed: Sequence[Any]) -> None:
 
 
 def check_backend(value: str) -> None:
-    """Check the library that a recipe wants for decoding or resizing.
+    """Check the library that a recipe wants for decoding, resizing or turning images.
 
     Raises:
-        ConfigError: it is not OpenCV: other libraries give other pixels, so it cannot just be used instead.
+        ConfigError: an unknown one, or Pillow is wanted and not installed.
     """
-    if value != "cv2":
-        raise ConfigError(f"backend: only 'cv2' is available, not {value!r}; their pixels differ a little")
+    check_choice("backend", value, warp.BACKENDS)
+    if value == "pil":
+        warp.pillow()
 
 
-def check_interpolation(value: Optional[str]) -> None:
-    """Check an interpolation's name.
+def check_interpolation(value: Optional[str], allowed: Sequence[str] = tuple(warp.FLAGS)) -> None:
+    """Check an interpolation's name; "random" (bilinear or bicubic) is always allowed.
 
     Raises:
         ConfigError: unknown name.
     """
     if value is not None:
-        check_choice("interpolation", value, (*FLAGS, "random"))
+        check_choice("interpolation", value, (*allowed, "random"))
 
 
-def resize(image: np.ndarray, size: Tuple[int, int], interpolation: Optional[str], rng: np.random.Generator) -> Any:
-    """Return ``image`` [H, W, C] resized to ``size`` (width, height); "random" is bilinear or bicubic."""
-    if interpolation == "random":
-        interpolation = _RANDOM[rng.integers(len(_RANDOM))]
-    if (image.shape[1], image.shape[0]) == size:
-        return image
-    return cv2.resize(image, size, interpolation=FLAGS[interpolation or "bilinear"])
+def resize(
+    image: np.ndarray, size: Tuple[int, int], interpolation: Optional[str], backend: str, rng: np.random.Generator
+) -> np.ndarray:
+    """Return ``image`` [H, W, C] resized to ``size`` (width, height); bilinear unless told."""
+    return warp.resize(image, size, warp.choose(interpolation or "bilinear", rng), backend)
+
+
+def fill_colour(fill: Union[int, Sequence[int]]) -> Tuple[int, int, int]:
+    """Return the RGB colour that one number, or three, mean.
+
+    Raises:
+        ConfigError: something else, or not from 0 to 255.
+    """
+    values = [number("fill", value) for value in (fill if isinstance(fill, (list, tuple)) else [fill])]
+    if len(values) not in (1, 3) or not all(0 <= value <= 255 for value in values):
+        raise ConfigError(f"fill: must be from 0 to 255, one number or three, not {fill!r}")
+    return int(values[0]), int(values[len(values) // 2]), int(values[-1])
 
 
 def check_hwc(image: Any) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import struct
 from dataclasses import dataclass
 from typing import Any, Union
 
 import numpy as np
 
-from ppcls.data.transforms import formats
+from ppcls.data.transforms import formats, warp
 from ppcls.data.transforms.arguments import check_backend, check_hwc, integer
 from ppcls.data.transforms.registry import TRANSFORMS
 from ppcls.errors import DataError
@@ -26,7 +28,8 @@ class DecodeImage:
         channel_first: give [3, H, W] instead of [H, W, 3].
         to_np: has no effect on what is given, an array either way; known from PaddleClas, where False would keep
             another library's image object if ``backend`` were not "cv2".
-        backend: only "cv2".
+        backend: "cv2", or "pil" for what torchvision's loader gives: the same but for the last bit of some JPEGs, and
+            the EXIF orientation is not applied.
         max_pixels: larger images are refused before memory is allocated for them.
 
     Raises:
@@ -48,14 +51,16 @@ class DecodeImage:
         if isinstance(image, np.ndarray) and image.ndim != 1:
             check_hwc(image)
         else:
-            image = decode_image(image, int(self.max_pixels))
+            image = decode_image(image, int(self.max_pixels), self.backend)
         if not self.to_rgb:
             image = np.ascontiguousarray(image[:, :, ::-1])
         return np.ascontiguousarray(image.transpose(2, 0, 1)) if self.channel_first else image
 
 
-def decode_image(data: Union[bytes, bytearray, memoryview, np.ndarray], max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Decode any image that OpenCV reads into RGB [H, W, 3] uint8.
+def decode_image(
+    data: Union[bytes, bytearray, memoryview, np.ndarray], max_pixels: int = MAX_PIXELS, backend: str = "cv2"
+) -> np.ndarray:
+    """Decode any image that OpenCV (or Pillow) reads into RGB [H, W, 3] uint8.
 
     Grayscale becomes three equal channels, transparency is dropped (what is below it shows), 16 bits a channel become
     8, the EXIF orientation is applied, and of an animation the first picture is taken.
@@ -75,6 +80,8 @@ def decode_image(data: Union[bytes, bytearray, memoryview, np.ndarray], max_pixe
         raise DataError(f"takes a file's bytes or an image array, got {type(data).__name__}")
     data = bytes(data)
     kind = formats.check(data, max_pixels)
+    if backend == "pil":
+        return _decode_by_pillow(data, kind, max_pixels)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAG)
     except cv2.error as error:
@@ -84,6 +91,18 @@ def decode_image(data: Union[bytes, bytearray, memoryview, np.ndarray], max_pixe
     if image.shape[0] * image.shape[1] > max_pixels:  # formats that do not tell beforehand
         raise DataError(formats.too_large(image.shape[1], image.shape[0], max_pixels))
     return image if _IN_RGB else cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+
+
+def _decode_by_pillow(data: bytes, kind: str, max_pixels: int) -> np.ndarray:
+    try:
+        with warp.pillow().open(io.BytesIO(data)) as image:
+            if image.width * image.height > max_pixels:  # formats that do not tell beforehand
+                raise DataError(formats.too_large(image.width, image.height, max_pixels))
+            if image.mode.startswith("I;16"):  # else it would be cut off at 255
+                return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
+            return np.array(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, EOFError, struct.error) as error:
+        raise DataError(f"cannot be decoded ({kind}, {len(data)} bytes): {error}") from None
 
 
 # Decoding straight to RGB saves a pass; older OpenCV (before 4.10) cannot.

@@ -13,14 +13,15 @@ from ppcls.data.transforms.arguments import (
     check_choice,
     check_hwc,
     check_interpolation,
+    fill_colour,
     integer,
     limits,
-    number,
     probability,
     resize,
     size_pair,
 )
 from ppcls.data.transforms.registry import TRANSFORMS
+from ppcls.data.transforms.warp import BACKENDS
 from ppcls.errors import ConfigError, DataError
 from ppcls.utils.opencv import cv2
 
@@ -40,10 +41,10 @@ class ResizeImage:
 
     Args:
         size: a side or [width, height] in pixels; the image's proportions are not kept.
-        resize_short: length of the short side in pixels; the long side is rounded to the nearest pixel. Wins over
-            ``size``, which may not be given with it.
+        resize_short: length of the short side in pixels; the long side is rounded to the nearest pixel ("cv2") or down
+            ("pil", as torchvision). May not be given together with ``size``.
         interpolation: nearest, bilinear (the default), bicubic, area, lanczos, or random (bilinear or bicubic).
-        backend: only "cv2".
+        backend: "cv2", or "pil" for Pillow's antialiased pixels; see ``ppcls.data.transforms.warp``.
         return_numpy: only True: images are arrays.
 
     Raises:
@@ -71,14 +72,18 @@ class ResizeImage:
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
         """Return the resized image [H, W, 3]."""
         check_hwc(image)
-        if self.size is not None:
-            return resize(image, size_pair("size", self.size), self.interpolation, rng)
-        height, width = image.shape[:2]
+        target = size_pair("size", self.size) if self.size is not None else self._short(image.shape[1], image.shape[0])
+        return resize(image, target, self.interpolation, self.backend, rng)
+
+    def _short(self, width: int, height: int) -> Tuple[int, int]:
+        """Return the size whose short side is ``resize_short``."""
         assert self.resize_short is not None
-        ratio = self.resize_short / min(width, height)
         # A side of a very thin picture would round to nothing.
-        target = (max(1, round(width * ratio)), max(1, round(height * ratio)))
-        return resize(image, target, self.interpolation, rng)
+        if self.backend == "cv2":
+            ratio = self.resize_short / min(width, height)
+            return max(1, round(width * ratio)), max(1, round(height * ratio))
+        long = int(self.resize_short * max(width, height) / min(width, height))
+        return (self.resize_short, long) if width <= height else (long, self.resize_short)
 
 
 @TRANSFORMS.register
@@ -88,22 +93,27 @@ class CropImage:
 
     Args:
         size: a side or [width, height] in pixels.
+        backend: where an odd number of pixels is left over, "cv2" leaves fewer at the top and left, as PaddleClas, and
+            "pil" rounds halves to even, as torchvision.
 
     Raises:
-        ConfigError: not a size.
+        ConfigError: not a size, or an unknown backend.
     """
 
     size: Union[int, Sequence[int]]
+    backend: str = "cv2"
 
     def __post_init__(self) -> None:
         size_pair("size", self.size)
+        check_choice("backend", self.backend, BACKENDS)
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
         """Return the centre [height, width, 3] of the image."""
         check_hwc(image)
         width, height = size_pair("size", self.size)
         _check_covers(image, width, height)
-        top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+        rest = (image.shape[0] - height, image.shape[1] - width)
+        top, left = (round(side / 2) if self.backend == "pil" else side // 2 for side in rest)
         return image[top : top + height, left : left + width]
 
 
@@ -121,7 +131,7 @@ class RandCropImage:
         ratio: smallest and largest width / height of the part; [3/4, 4/3] unless given.
         interpolation: nearest, bilinear (the default), bicubic, area, lanczos, or random (bilinear or bicubic).
         use_log_aspect: draw the logarithm of the proportions evenly, so that wide is as likely as high.
-        backend: only "cv2".
+        backend: "cv2", or "pil" for Pillow's antialiased pixels; see ``ppcls.data.transforms.warp``.
 
     Raises:
         ConfigError: a value makes no sense.
@@ -174,7 +184,7 @@ class RandCropImage:
         check_hwc(image)
         left, top, width, height = self.box(image.shape[1], image.shape[0], rng)
         part = image[top : top + height, left : left + width]
-        return resize(part, size_pair("size", self.size), self.interpolation, rng)
+        return resize(part, size_pair("size", self.size), self.interpolation, self.backend, rng)
 
 
 @TRANSFORMS.register(name="RandomCropImage")
@@ -199,7 +209,7 @@ class RandCropImageV2:
     def __post_init__(self) -> None:
         size_pair("size", self.size)
         integer("padding", self.padding, 0)
-        _check_fill(self.fill)
+        fill_colour(self.fill)
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
         """Return the part [height, width, 3]."""
@@ -222,7 +232,7 @@ class Pad:
         padding: pixels on all sides, [left and right, top and bottom], or [left, top, right, bottom].
         fill: value of a constant border; one for all channels, or one each.
         padding_mode: constant, edge, reflect (without the outermost row) or symmetric (with it).
-        backend: only "cv2".
+        backend: "cv2" or "pil", which agree.
 
     Raises:
         ConfigError: a value makes no sense.
@@ -235,7 +245,7 @@ class Pad:
 
     def __post_init__(self) -> None:
         self._sides()
-        _check_fill(self.fill)
+        fill_colour(self.fill)
         check_choice("padding_mode", self.padding_mode, tuple(_BORDERS))
         check_backend(self.backend)
 
@@ -304,12 +314,6 @@ class RandomHorizontalFlip:
         return cv2.flip(image, 1) if rng.random() < self.prob else image
 
 
-def _check_fill(fill: Union[int, Sequence[int]]) -> None:
-    values = fill if isinstance(fill, (list, tuple)) else [fill]
-    if len(values) not in (1, 3) or not all(0 <= number("fill", value) <= 255 for value in values):
-        raise ConfigError(f"fill: must be from 0 to 255, one number or three, not {fill!r}")
-
-
 def _check_covers(image: np.ndarray, width: int, height: int) -> None:
     if image.shape[1] < width or image.shape[0] < height:
         raise DataError(
@@ -322,5 +326,4 @@ def _pad(image: np.ndarray, sides: Sequence[int], mode: str, fill: Union[int, Se
     left, top, right, bottom = sides
     if mode == "reflect" and (max(left, right) >= image.shape[1] or max(top, bottom) >= image.shape[0]):
         raise DataError(f"the image {list(image.shape[:2])} is too small to reflect {max(sides)} pixels of it")
-    colour: Sequence[int] = list(fill) * (3 // len(fill)) if isinstance(fill, (list, tuple)) else [fill] * 3  # type: ignore[list-item]
-    return cv2.copyMakeBorder(image, top, bottom, left, right, _BORDERS[mode], value=colour)
+    return cv2.copyMakeBorder(image, top, bottom, left, right, _BORDERS[mode], value=fill_colour(fill))

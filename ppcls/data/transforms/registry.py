@@ -2,13 +2,4 @@
 
 from ppcls.config.registry import Registry
 
-TRANSFORMS = Registry(
-    "transform",
-    trial=dict,
-    planned=[
-        *("TimmAutoAugment", "AutoAugment", "RandAugment", "RandomErasing", "ColorJitter", "RandomRotation", "Cutout"),
-        "GridMask",
-    ],
-)
-# Transforms of a whole batch, such as mixup.
-BATCH_TRANSFORMS = Registry("batch transform", trial=dict, planned=("MixupOperator", "CutmixOperator", "OpSampler"))
+TRANSFORMS = Registry("transform", trial=dict)

@@ -1,0 +1,67 @@
+"""How long training stands still for a checkpoint, and how long the checkpoint takes to reach the disk.
+
+    python benchmarks/save_stall.py --model CycleMLP_B2 --saves 5
+
+A model with AdamW's state is saved as training does it: a copy is made, then written in the background. Prints one JSON
+object, medians in seconds: "stall" is until training goes on, "written" until everything is on the disk (what training
+waited for if it wrote by itself). "stall_while_writing" is that of a save that has to wait for the one before it.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # a clone works without being installed
+
+from ppcls.utils import environment  # noqa: E402
+
+
+def main() -> int:
+    """Measure; return the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--model", default="CycleMLP_B2")
+    parser.add_argument("--saves", type=int, default=5)
+    parser.add_argument("--folder", help="where to write; default: the system's temporary folder")
+    options = parser.parse_args()
+    environment.import_paddle()
+    import paddle
+
+    from ppcls.arch import create_model
+    from ppcls.engine.registries import load_config
+    from ppcls.engine.saver import Saver
+    from ppcls.engine.state import Best, TrainState
+
+    model = create_model(options.model)
+    optimizer = paddle.optimizer.AdamW(1e-3, parameters=model.parameters())
+    state = TrainState(model, optimizer, Best("top1"), layout={})
+    config = load_config("quick_start/digits_ConvMixer")
+    alone, written, waited = [], [], []
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder, Saver(Path(folder), config) as saver:
+        saver.save_latest(state, 0)  # creates the optimizer's state
+        for _ in range(options.saves):
+            started = time.perf_counter()
+            saver.save_epoch(state, 0)
+            alone.append(time.perf_counter() - started)
+            saver.wait()
+            written.append(time.perf_counter() - started)
+        for _ in range(options.saves):
+            saver.save_epoch(state, 0)
+            started = time.perf_counter()
+            saver.save_epoch(state, 0)
+            waited.append(time.perf_counter() - started)
+            saver.wait()
+        size = sum(path.stat().st_size for path in Path(folder).glob("latest.*"))
+    medians = {"stall": alone, "written": written, "stall_while_writing": waited}
+    parameters = sum(int(p.size) for p in model.parameters())
+    result = {"model": options.model, "parameters": parameters, "checkpoint_mb": round(size / 1e6, 1)}
+    print(json.dumps({**result, **{name: round(statistics.median(values), 3) for name, values in medians.items()}}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

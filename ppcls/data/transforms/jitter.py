@@ -1,0 +1,159 @@
+"""Random colours and random rotation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Sequence, Tuple, Union
+
+import numpy as np
+
+from ppcls.data.transforms import pixels, warp
+from ppcls.data.transforms.arguments import (
+    check_backend,
+    check_hwc,
+    check_interpolation,
+    fill_colour,
+    number,
+    probability,
+)
+from ppcls.data.transforms.registry import TRANSFORMS
+from ppcls.data.transforms.warp import AFFINE, Canvas
+from ppcls.errors import ConfigError
+
+Range = Union[float, Sequence[float]]
+
+
+@TRANSFORMS.register
+@dataclass(frozen=True)
+class ColorJitter:
+    """Change brightness, contrast, saturation and hue, in random order. Same as torchvision's.
+
+    Args:
+        brightness: the factor is drawn from [max(0, 1 - b), 1 + b], or from a [low, high] that is given.
+        contrast: the same.
+        saturation: the same.
+        hue: the hue is turned by a share of the circle from [-h, h], or from [low, high]; 0.5 at most.
+        prob: how likely an image is changed at all.
+        backend: "cv2" or "pil"; they differ in hue alone, by rounding.
+
+    Raises:
+        ConfigError: a value makes no sense.
+    """
+
+    brightness: Range = 0.0
+    contrast: Range = 0.0
+    saturation: Range = 0.0
+    hue: Range = 0.0
+    prob: float = 1.0
+    backend: str = "cv2"
+
+    def __post_init__(self) -> None:
+        self._ranges()
+        probability("prob", self.prob)
+        check_backend(self.backend)
+
+    def _ranges(self) -> Dict[str, Tuple[float, float]]:
+        """Return the ranges of what is changed."""
+        ranges = {
+            "brightness": _range("brightness", self.brightness, 1.0, 0.0, float("inf")),
+            "contrast": _range("contrast", self.contrast, 1.0, 0.0, float("inf")),
+            "saturation": _range("saturation", self.saturation, 1.0, 0.0, float("inf")),
+            "hue": _range("hue", self.hue, 0.0, -0.5, 0.5),
+        }
+        nothing = {"hue": (0.0, 0.0)}
+        return {name: limits for name, limits in ranges.items() if limits != nothing.get(name, (1.0, 1.0))}
+
+    def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
+        """Return the image [H, W, 3] uint8, changed or not."""
+        check_hwc(image)
+        if self.prob < 1 and rng.random() >= self.prob:
+            return image
+        changes: Dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
+            "brightness": pixels.brightness,
+            "contrast": pixels.contrast,
+            "saturation": pixels.color,
+            "hue": lambda pixels_, shift: warp.hue(pixels_, shift, self.backend),
+        }
+        ranges = list(self._ranges().items())
+        for index in rng.permutation(len(ranges)):
+            name, (low, high) = ranges[index]
+            image = changes[name](image, float(rng.uniform(low, high)))
+        return image
+
+
+def _range(name: str, value: Range, centre: float, lowest: float, highest: float) -> Tuple[float, float]:
+    if isinstance(value, (list, tuple)):
+        if len(value) != 2:
+            raise ConfigError(f"{name}: must be a number or [low, high], not {value!r}")
+        low, high = (number(name, item) for item in value)
+    else:
+        spread = number(name, value)
+        if spread < 0:
+            raise ConfigError(f"{name}: must be at least 0, not {value!r}")
+        low, high = centre - spread, centre + spread
+        low = max(low, 0.0) if centre else low
+    if not lowest <= low <= high <= highest:
+        raise ConfigError(f"{name}: must stay within {lowest:g} and {highest:g}, low before high, not {value!r}")
+    return low, high
+
+
+@TRANSFORMS.register
+@dataclass(frozen=True)
+class RandomGrayscale:
+    """Take the colour away with a probability; three equal channels stay.
+
+    Args:
+        p: the probability.
+
+    Raises:
+        ConfigError: it is not between 0 and 1.
+    """
+
+    p: float = 0.1
+
+    def __post_init__(self) -> None:
+        probability("p", self.p)
+
+    def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
+        """Return the image [H, W, 3] uint8, grey or not."""
+        check_hwc(image)
+        return np.repeat(pixels.grey(image)[:, :, None], 3, axis=2) if rng.random() < self.p else image
+
+
+@TRANSFORMS.register
+@dataclass(frozen=True)
+class RandomRotation:
+    """Turn the image about its centre; it keeps its size.
+
+    Args:
+        prob: how likely it is turned.
+        degrees: largest angle either way, or [lowest, highest], counterclockwise.
+        interpolation: nearest, bilinear, bicubic or random.
+        fill: colour of what comes in from outside.
+        backend: "cv2" or "pil"; they agree within interpolation.
+
+    Raises:
+        ConfigError: a value makes no sense.
+    """
+
+    prob: float = 0.5
+    degrees: Union[float, Sequence[float]] = (0, 360)
+    interpolation: str = "nearest"
+    fill: Union[int, Sequence[int]] = 0
+    backend: str = "cv2"
+
+    def __post_init__(self) -> None:
+        probability("prob", self.prob)
+        _range("degrees", self.degrees, 0.0, float("-inf"), float("inf"))
+        check_interpolation(self.interpolation, AFFINE)
+        fill_colour(self.fill)
+        check_backend(self.backend)
+
+    def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
+        """Return the image [H, W, 3] uint8, turned or not."""
+        check_hwc(image)
+        if rng.random() >= self.prob:
+            return image
+        low, high = _range("degrees", self.degrees, 0.0, float("-inf"), float("inf"))
+        canvas = Canvas(self.interpolation, fill_colour(self.fill), self.backend)
+        return canvas.rotate(image, float(rng.uniform(low, high)), rng)

@@ -1,0 +1,130 @@
+"""Operations on the colours of an image [H, W, 3] uint8, equal to Pillow's bit for bit.
+
+What Pillow computes is written in its ImageOps and ImageEnhance documentation; integers are cut off, not rounded, where
+it cuts them off.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ppcls.utils.opencv import cv2
+
+_LEVELS = np.arange(256)
+# ITU-R 601-2 luma in 16 bits, as Pillow's conversion to "L" has it.
+_LUMA = (19595, 38470, 7471)
+
+
+def invert(image: np.ndarray) -> np.ndarray:
+    """Return 255 - image."""
+    return cv2.bitwise_not(image)
+
+
+def posterize(image: np.ndarray, bits: int) -> np.ndarray:
+    """Return the image with the ``bits`` (0 to 8) most significant bits of each value."""
+    return _look_up(image, _LEVELS & ~(2 ** (8 - bits) - 1))
+
+
+def solarize(image: np.ndarray, threshold: float) -> np.ndarray:
+    """Return the image with all values of at least ``threshold`` inverted."""
+    return _look_up(image, np.where(threshold > _LEVELS, _LEVELS, 255 - _LEVELS))
+
+
+def solarize_add(image: np.ndarray, addend: int, threshold: int = 128) -> np.ndarray:
+    """Return the image with ``addend`` added to all values below ``threshold``."""
+    return _look_up(image, np.where(threshold > _LEVELS, np.minimum(255, _LEVELS + addend), _LEVELS))
+
+
+def autocontrast(image: np.ndarray) -> np.ndarray:
+    """Return the image with each channel stretched to 0..255."""
+    tables = []
+    for channel in range(3):
+        used = np.flatnonzero(_histogram(image, channel))
+        low, high = int(used[0]), int(used[-1])
+        if high <= low:
+            tables.append(_LEVELS)
+            continue
+        scale = 255.0 / (high - low)
+        tables.append(np.clip(np.trunc(_LEVELS * scale - low * scale), 0, 255))
+    return _look_up(image, np.stack(tables, axis=-1))
+
+
+def equalize(image: np.ndarray) -> np.ndarray:
+    """Return the image with an even histogram in each channel."""
+    tables = []
+    for channel in range(3):
+        histogram = _histogram(image, channel)
+        used = histogram[histogram > 0]
+        step = int(used.sum() - used[-1]) // 255
+        if len(used) <= 1 or not step:
+            tables.append(_LEVELS)
+            continue
+        below = np.concatenate([[0], np.cumsum(histogram)[:-1]])
+        tables.append(np.minimum((step // 2 + below) // step, 255))
+    return _look_up(image, np.stack(tables, axis=-1))
+
+
+def brightness(image: np.ndarray, factor: float) -> np.ndarray:
+    """Return black blended with the image: 0 is black, 1 the image, more is brighter."""
+    return _look_up(image, _blend(np.zeros(256), _LEVELS, factor))
+
+
+def contrast(image: np.ndarray, factor: float) -> np.ndarray:
+    """Return the mean grey blended with the image: 0 is grey, 1 the image."""
+    mean = int(float(grey(image).mean(dtype=np.float64)) + 0.5)
+    return _look_up(image, _blend(np.full(256, mean), _LEVELS, factor))
+
+
+def color(image: np.ndarray, factor: float) -> np.ndarray:
+    """Return the grey image blended with the image: 0 is grey, 1 the image, more is more colourful."""
+    return _blend(grey(image)[:, :, None], image, factor)
+
+
+def sharpness(image: np.ndarray, factor: float) -> np.ndarray:
+    """Return a smoothed image blended with the image: 0 is smooth, 1 the image, more is sharper."""
+    return _blend(_smooth(image), image, factor)
+
+
+def desaturate(image: np.ndarray, amount: float) -> np.ndarray:
+    """Return the image with a share of its colour taken away."""
+    return color(image, 1.0 - amount)
+
+
+def grey(image: np.ndarray) -> np.ndarray:
+    """Return the luma [H, W] uint8."""
+    red, green, blue = cv2.split(image)
+    red_part, green_part, blue_part = (
+        channel.astype(np.uint32) * weight for channel, weight in zip((red, green, blue), _LUMA)
+    )
+    return ((red_part + green_part + blue_part + 0x8000) >> 16).astype(np.uint8)
+
+
+def _smooth(image: np.ndarray) -> np.ndarray:
+    """Return the image under Pillow's SMOOTH filter, 3 x 3 with 5 in the middle of ones, over 13; edges stay."""
+    if min(image.shape[:2]) < 3:
+        return image
+    kernel = np.ones((3, 3), np.int16)
+    kernel[1, 1] = 5
+    total = cv2.filter2D(image, cv2.CV_16S, kernel.astype(np.float32))
+    smooth = ((2 * total.astype(np.int32) + 13) // 26).astype(np.uint8)
+    for edge in (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1]):
+        smooth[edge] = image[edge]
+    return smooth
+
+
+def _blend(base: np.ndarray, image: np.ndarray, factor: float) -> np.ndarray:
+    """Return base + factor (image - base), as Pillow's Image.blend: in float32, cut off to 0..255."""
+    if factor == 1.0:
+        return np.asarray(image).astype(np.uint8)
+    start = np.asarray(base).astype(np.float32)
+    blended = start + np.float32(factor) * (np.asarray(image).astype(np.float32) - start)
+    return np.clip(blended, 0, 255).astype(np.uint8)
+
+
+def _look_up(image: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Return table[image]; the table is [256], or [256, 3] for a table a channel."""
+    return cv2.LUT(image, np.ascontiguousarray(table.astype(np.uint8).reshape(1, 256, -1)))
+
+
+def _histogram(image: np.ndarray, channel: int) -> np.ndarray:
+    return cv2.calcHist([image], [channel], None, [256], [0, 256]).reshape(256).astype(np.int64)

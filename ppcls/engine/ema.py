@@ -1,0 +1,98 @@
+"""Exponential moving average of a model's weights and batch-norm statistics."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Dict, Iterator, Mapping
+
+import numpy as np
+import paddle
+
+from ppcls.errors import CheckpointError
+
+
+class EMA:
+    """Keeps e <- d e + (1 - d) w for every floating-point tensor of a model; the others are copied.
+
+    One copy of the model is kept; for an evaluation the two change places, tensor by tensor.
+
+    Args:
+        model: whose weights are averaged; the average begins with what they are now.
+        decay: d.
+        warmup: use min(d, (1 + n) / (10 + n)) after n updates: the average forgets the random weights sooner
+            (https://www.tensorflow.org/api_docs/python/tf/train/ExponentialMovingAverage, ``num_updates``).
+    """
+
+    def __init__(self, model: paddle.nn.Layer, decay: float, warmup: bool = True) -> None:
+        self.decay = decay
+        self.warmup = warmup
+        self._model = model
+        self._swapped = False
+        self._average: Dict[str, paddle.Tensor] = {}
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin with the model's weights as they are now."""
+        with paddle.no_grad():
+            self._average = {name: tensor.clone().detach() for name, tensor in self._model.state_dict().items()}
+
+    def update(self, step: int) -> None:
+        """Take the weights in after ``step`` updates, this one counted."""
+        decay = min(self.decay, (1 + step) / (10 + step)) if self.warmup else self.decay
+        with paddle.no_grad():
+            for name, tensor in self._model.state_dict().items():
+                average = self._average[name]
+                if average.is_floating_point():
+                    average.lerp_(tensor.astype(average.dtype), 1.0 - decay)
+                else:
+                    average.set_value(tensor)
+
+    @contextlib.contextmanager
+    def applied(self) -> Iterator[None]:
+        """Give the model the average while the block runs."""
+        self._swap()
+        self._swapped = True
+        try:
+            yield
+        finally:
+            self._swap()
+            self._swapped = False
+
+    def _swap(self) -> None:
+        with paddle.no_grad():
+            for name, tensor in self._model.state_dict().items():
+                kept = tensor.clone()
+                tensor.set_value(self._average[name])
+                self._average[name].set_value(kept)
+
+    def weights(self) -> Dict[str, np.ndarray]:
+        """Return a copy of the model's own weights, also while the average is applied."""
+        return _copied(self._average if self._swapped else self._model.state_dict())
+
+    def average(self) -> Dict[str, np.ndarray]:
+        """Return a copy of the average, also while it is applied."""
+        return _copied(self._model.state_dict() if self._swapped else self._average)
+
+    def load(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Continue from an average that was saved.
+
+        Raises:
+            CheckpointError: it is of another model.
+        """
+        wrong = sorted(set(arrays) ^ set(self._average))
+        wrong += [name for name in self._average if name not in wrong and _shape(arrays[name]) != self._shape_of(name)]
+        if wrong:
+            raise CheckpointError(f"the averaged weights do not fit this model: {', '.join(wrong[:10])}")
+        for name, tensor in self._average.items():
+            tensor.set_value(np.asarray(arrays[name]))
+
+    def _shape_of(self, name: str) -> list:
+        return list(self._average[name].shape)
+
+
+def _copied(tensors: Mapping[str, paddle.Tensor]) -> Dict[str, np.ndarray]:
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+
+def _shape(array: np.ndarray) -> list:
+    return list(np.asarray(array).shape)

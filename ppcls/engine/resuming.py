@@ -1,0 +1,129 @@
+"""Which checkpoint a run continues from, and whether that is the same run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+
+from ppcls.arch.weights.download import is_url
+from ppcls.arch.weights.reading import find_file
+from ppcls.config.schema import AUTO, Config
+from ppcls.engine import build, checkpoint, commit
+from ppcls.errors import CheckpointError, ConfigError, WeightsError
+from ppcls.utils.logging import get_logger
+
+Change = Tuple[str, Any, Any]  # dotted key, value before, value now
+
+# What drives a run and does not make it another one. Anything else does: a key that is forgotten here asks too much.
+_CONTROL = (
+    *("Global.device", "Global.epochs", "Global.print_batch_step", "Global.log_ranks", "Global.use_visualdl"),
+    *("Global.save_interval", "Global.save_every_minutes", "Global.save_every_steps", "Global.keep_checkpoints"),
+    *("Global.eval_during_train", "Global.eval_interval", "Global.start_eval_epoch", "Global.save_inference_dir"),
+    *("Global.drop_mismatched_head", "DataLoader.Train.loader", "DataLoader.Eval.loader", "Infer"),
+)
+# Where a run is, and what its weights were: the latter are compared by content.
+_PLACES = ("Global.checkpoints", "Global.output_dir")
+_WEIGHTS = ("Global.pretrained_model", "Arch.pretrained")
+
+
+def choose(config: Config, folder: Path) -> Optional[Path]:
+    """Return the prefix of the checkpoint that ``Global.checkpoints`` means; None for a new run.
+
+    With ``auto`` it is the newest whole one in ``folder``; damaged ones are said and passed over.
+
+    Raises:
+        CheckpointError: there are some, and all are damaged.
+        ConfigError: they are of a run by another recipe.
+    """
+    wanted = config.Global.checkpoints
+    if not wanted:
+        return None
+    if wanted != AUTO:
+        return checkpoint.strip_suffix(wanted)
+    faults: List[str] = []
+    for prefix in checkpoint.newest_first(folder):
+        wrong = checkpoint.fault(prefix)
+        if wrong is not None:
+            faults.append(wrong)
+            continue
+        for text in faults:
+            get_logger().warning("%s; continuing from %s, the newest that is whole", text, prefix)
+        refuse_another_run(config, checkpoint.read_states(prefix), folder)
+        return prefix
+    if faults:
+        raise CheckpointError(
+            f"no checkpoint in {folder} is whole: {'; '.join(faults)}. To start again, move {folder} away or choose "
+            f"another Global.output_dir"
+        )
+    return None
+
+
+def differences(before: Any, now: Any, path: str = "") -> Iterator[Change]:
+    """Yield each setting that is not what it was, whichever side lacks it; not where the run is."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() | now.keys()):
+            yield from differences(before.get(key), now.get(key), f"{path}.{key}".lstrip("."))
+    elif before != now and path not in _PLACES:
+        yield path, before, now
+
+
+def essential(changes: Iterator[Change]) -> List[Change]:
+    """Return the changes that make another run; of weights to start from, which are compared by content, none."""
+    return [change for change in changes if change[0] not in _WEIGHTS and not _is_below(change[0], _CONTROL)]
+
+
+def _is_below(key: str, keys: Tuple[str, ...]) -> bool:
+    return any(key == other or key.startswith(other + ".") for other in keys)
+
+
+def refuse_another_run(config: Config, states: Mapping[str, Any], folder: Path) -> None:
+    """Check that a run can be continued by a recipe.
+
+    Args:
+        states: of the run, of which "config" and "start" are used.
+        folder: where it is.
+
+    Raises:
+        ConfigError: it began by another recipe, or from other weights.
+    """
+    changes = essential(differences(states["config"], config.plain()))
+    lines = [f"{key} was {before!r} and is {now!r} ({_where(config, key)})" for key, before, now in changes]
+    lines += _other_weights(config, states)
+    if lines:
+        listed = "\n".join(f"  {line}" for line in lines)
+        raise ConfigError(
+            f"{folder} holds a run by another recipe:\n{listed}\nTake that back to continue the run, choose another "
+            f"Global.output_dir, or move {folder} away to start again"
+        )
+
+
+def _where(config: Config, key: str) -> str:
+    return config.where(*(int(part) if part.isdigit() else part for part in key.split(".")))
+
+
+def _other_weights(config: Config, states: Mapping[str, Any]) -> List[str]:
+    """Return what to say when the run began with other weights than it would begin with now."""
+    start: Dict[str, str] = states.get("start") or {}
+    named = config.Global.pretrained_model or config.Arch.pretrained or None
+    key = ("Global", "pretrained_model") if config.Global.pretrained_model else ("Arch", "pretrained")
+    where = config.where(*key)
+    before = states["config"]["Global"]["pretrained_model"] or states["config"]["Arch"]["pretrained"] or None
+    local = isinstance(named, str) and not is_url(named)
+    now = (fingerprint(build.weights_path(config)) or {}) if local else {}
+    # Without anything to compare, as with published weights or a file that is gone, the name has to do.
+    same = now["sha256"] == start["sha256"] if now and start else named == before
+    if same:
+        return []
+    if named == before:
+        return [f"it began with weights that {named} does not hold any more"]
+    return [f"it began with the weights {start.get('weights', before)}, and {named} ({where}) are others"]
+
+
+def fingerprint(weights: Optional[str]) -> Optional[Dict[str, str]]:
+    """Return which weights these are, {"weights": as named, "sha256": of the file}; None where there is no file."""
+    if weights is None:
+        return None
+    try:
+        return {"weights": weights, "sha256": commit.sha256(find_file(weights))}
+    except WeightsError:
+        return None

@@ -1,0 +1,180 @@
+"""Training in one go or in stages, each from the weights of the one before."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional
+
+from ppcls.arch.weights.download import is_url
+from ppcls.arch.weights.reading import find_file
+from ppcls.config.schema import AUTO, Config
+from ppcls.config.stages import WEIGHTS
+from ppcls.engine import checkpoint, commit, resuming, run, training
+from ppcls.errors import ConfigError, WeightsError
+from ppcls.utils import distributed
+from ppcls.utils.logging import get_logger
+
+FINISHED = "finished.json"
+# Of the keys that do not make another run, the ones that can make a finished one unfinished.
+_LENGTH = ("Global.epochs",)
+
+
+def train(config: Config, stage: Optional[str] = None) -> Dict[str, Any]:
+    """Train as the recipe says; stages in their order, those that are finished left out.
+
+    Args:
+        stage: the only one to train.
+
+    Returns:
+        The best evaluation, {"top1": ..., "epoch": ...}; without evaluation {"epoch": ...}, how many were trained.
+        Of a recipe with stages, that of each by its name.
+
+    Raises:
+        ConfigError, DataError, WeightsError, CheckpointError, MachineError: something is wrong; found before the first
+            step of the first stage where it can be.
+        TrainingError: the loss is not finite.
+        InterruptedRunError: asked to stop; the run was saved.
+    """
+    if stage is None and not config.Stages:
+        return training.train(config)
+    chosen = {stage: config.stage(stage)} if stage is not None else dict(config.stages)
+    _refuse_prefix(config, stage)
+    pending = [name for name, recipe in chosen.items() if finished(recipe) is None]
+    for name in pending:
+        run.check_recipe(chosen[name])
+        _check_start(config, name, pending)
+    for name in pending[1:]:
+        run.rehearse(chosen[name])
+    results = {}
+    for number, (name, recipe) in enumerate(chosen.items(), start=1):
+        head = f"stage {name}" + (f" ({number} of {len(chosen)})" if len(chosen) > 1 else "")
+        results[name] = _train_stage(recipe, head)
+    for name, recipe in chosen.items():
+        get_logger().info("stage %s: %s; in %s", name, _result_text(results[name]), recipe.Global.output_dir)
+    return results
+
+
+def _result_text(result: Dict[str, Any]) -> str:
+    """Return "best top1 0.98000 at epoch 3", or "3 epochs" where nothing was evaluated."""
+    values = [f"best {name} {value:.5f} at epoch" for name, value in result.items() if name != "epoch"]
+    return " ".join([*values, f"{result['epoch']}"]) if values else f"{result['epoch']} epochs"
+
+
+def _train_stage(recipe: Config, head: str) -> Dict[str, float]:
+    """Train one stage, or find that it is finished."""
+    result = finished(recipe)  # asked again: an earlier stage that went on may have other best weights now
+    if result is not None:
+        get_logger().info("%s was finished before: %s", head, _result_text(result))
+        return result
+    folder = Path(recipe.Global.output_dir).expanduser()
+    start = recipe.Global.pretrained_model or recipe.Arch.pretrained or "random weights"
+    get_logger().info(
+        "%s, in %s, from %s", head, folder, "its newest checkpoint" if checkpoint.newest_first(folder) else start
+    )
+    result = training.train(recipe)
+    if distributed.is_main():
+        states = checkpoint.read_states(folder / "latest")
+        noted = {"result": result, "states": {key: states[key] for key in ("config", "start")}}
+        commit.write_text(folder / FINISHED, json.dumps(noted, indent=1) + "\n")
+    return result
+
+
+def finished(recipe: Config) -> Optional[Dict[str, float]]:
+    """Return what the training by a stage's recipe led to, None if it has not ended yet.
+
+    Raises:
+        ConfigError: the training that ended was by another recipe.
+    """
+    folder = Path(recipe.Global.output_dir).expanduser()
+    try:
+        noted = json.loads((folder / FINISHED).read_text(encoding="utf-8"))
+        states, result = noted["states"], dict(noted["result"])
+    except (OSError, ValueError, KeyError, TypeError):  # absent or damaged: the checkpoints tell how far it is
+        return None
+    if recipe.Global.checkpoints != AUTO:
+        return None
+    resuming.refuse_another_run(recipe, states, folder)
+    changes = resuming.differences(states["config"], recipe.plain())
+    return None if any(key in _LENGTH for key, _, _ in changes) else result
+
+
+def of_weights(config: Config, name: Optional[str]) -> Config:
+    """Return the recipe by which the weights of a stage (of the last one) are evaluated, used and exported.
+
+    Weights given with ``-o Global.pretrained_model`` are taken, else the stage's best ones, or its latest.
+
+    Raises:
+        ConfigError: there is no such stage.
+    """
+    if name is None and not config.Stages:
+        return config
+    name = name if name is not None else list(config.stages)[-1]
+    recipe = config.stage(name)
+    weights = config.Global.pretrained_model
+    if weights is None or not config.where("Global", "pretrained_model").startswith("-o "):
+        folder = Path(recipe.Global.output_dir)
+        best = checkpoint.exists((folder / "best_model").expanduser()) or recipe.Global.eval_during_train
+        weights = str(folder / ("best_model" if best else "latest"))
+    get_logger().info("stage %s, weights %s", name, weights)
+    changed = recipe.Global.model_copy(update={"pretrained_model": weights, "checkpoints": None})
+    return recipe.model_copy(update={"Global": changed})
+
+
+def _refuse_prefix(config: Config, stage: Optional[str]) -> None:
+    """Raise a ConfigError for what is said of one run where there are several."""
+    prefix = config.Global.checkpoints
+    if stage is None and prefix and prefix != AUTO:
+        raise ConfigError(
+            f"{config.where('Global', 'checkpoints')}: Global.checkpoints: the recipe has Stages, which continue by "
+            f"themselves; to continue one of them from {prefix}, add --stage, of {', '.join(config.stages)}"
+        )
+    where = config.where("Global", "pretrained_model")
+    if stage is not None and where.startswith("-o ") and stage != next(iter(config.stages)):
+        index = list(config.stages).index(stage)
+        raise ConfigError(f"{where}: stage {stage} starts from its init; give -o Stages.{index}.init=...")
+
+
+def _check_start(config: Config, name: str, pending: List[str]) -> None:
+    """Check that the weights which a stage starts from are there, or will be.
+
+    Raises:
+        ConfigError: they are not.
+    """
+    recipes = config.stages
+    weights = recipes[name].Global.pretrained_model
+    index = list(recipes).index(name)
+    if not index or weights is None or is_url(weights) or recipes[name].Global.checkpoints != AUTO:
+        return  # of the first stage, and of a checkpoint, loading itself says what is wrong
+    assert config.Stages is not None
+    init, previous = config.Stages[index].init or "best", list(recipes)[index - 1]
+    if init in WEIGHTS:
+        _check_classes(recipes, name, previous)
+        if previous in pending:
+            return
+    started = checkpoint.newest_first(Path(recipes[name].Global.output_dir).expanduser())
+    try:
+        checkpoint.commit.settle(checkpoint.strip_suffix(weights))
+        find_file(weights)
+    except WeightsError:
+        if started:
+            return  # it has its own weights since
+        missing = f"{recipes[name].where('Global', 'pretrained_model')}: stage {name} starts from "
+        raise ConfigError(
+            f"{missing}the {init} weights of stage {previous}, which are not there ({weights}.pdparams): run that "
+            f"stage first, by --stage {previous}, or all by leaving --stage out"
+            if init in WEIGHTS
+            else f"{missing}{weights}, which is not there (init is one of {', '.join(WEIGHTS)}, a file or a URL)"
+        ) from None
+    if init in WEIGHTS and finished(recipes[previous]) is None:
+        get_logger().warning("stage %s is not finished: stage %s starts from what there is", previous, name)
+
+
+def _check_classes(recipes: Mapping[str, Config], name: str, previous: str) -> None:
+    """Raise a ConfigError for a classifier that would be dropped without being asked to."""
+    ours, theirs = recipes[name].Arch.class_num, recipes[previous].Arch.class_num
+    if ours != theirs and not recipes[name].Global.drop_mismatched_head:
+        raise ConfigError(
+            f"{recipes[name].where('Arch', 'class_num')}: stage {name} has {ours} classes and starts from stage "
+            f"{previous}, which has {theirs}; Global.drop_mismatched_head: true begins with a new classifier"
+        )

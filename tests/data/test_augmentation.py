@@ -1,0 +1,363 @@
+"""Augmentation against Pillow and the published definitions."""
+
+import io
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance, ImageOps
+
+from ppcls.data.transforms import build_transforms, pixels, timm_auto_augment, warp
+from ppcls.data.transforms.levels import ACTIONS, Scale
+from ppcls.data.transforms.operations import OPERATIONS
+from ppcls.data.transforms.warp import Canvas
+from ppcls.errors import ConfigError, DataError
+
+
+def pictures():
+    """Return images of many kinds: noise, a dark and narrow one, flat ones, a gradient, a photo-like mixture."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[0:61, 0:83]
+    smooth = np.stack([x * 3 % 256, y * 4, (x + y) * 1.7], axis=-1).astype(np.uint8)
+    return [
+        rng.integers(0, 256, (37, 53, 3), np.uint8),
+        rng.integers(20, 60, (64, 5, 3), np.uint8),
+        np.full((16, 16, 3), 77, np.uint8),
+        np.zeros((3, 3, 3), np.uint8),
+        rng.integers(0, 256, (2, 2, 3), np.uint8),
+        smooth,
+        np.clip(smooth.astype(int) + rng.integers(-20, 20, smooth.shape), 0, 255).astype(np.uint8),
+    ]
+
+
+PICTURES = pictures()
+
+
+@pytest.mark.parametrize("image", PICTURES, ids=lambda image: "x".join(map(str, image.shape)))
+def test_colours_are_pillows_bit_for_bit(image):
+    picture = Image.fromarray(image)
+    pairs = [
+        (pixels.invert(image), ImageOps.invert(picture)),
+        (pixels.autocontrast(image), ImageOps.autocontrast(picture)),
+        (pixels.equalize(image), ImageOps.equalize(picture)),
+        (pixels.grey(image), picture.convert("L")),
+    ]
+    pairs += [(pixels.posterize(image, bits), ImageOps.posterize(picture, bits)) for bits in range(1, 9)]
+    pairs += [(pixels.solarize(image, at), ImageOps.solarize(picture, at)) for at in (0, 26.5, 128, 255, 256)]
+    for factor in (0.0, 0.1, 0.37, 0.5, 0.9, 1.0, 1.3, 1.9, 3.0):
+        pairs += [
+            (pixels.brightness(image, factor), ImageEnhance.Brightness(picture).enhance(factor)),
+            (pixels.color(image, factor), ImageEnhance.Color(picture).enhance(factor)),
+            (pixels.contrast(image, factor), ImageEnhance.Contrast(picture).enhance(factor)),
+            (pixels.sharpness(image, factor), ImageEnhance.Sharpness(picture).enhance(factor)),
+        ]
+    for index, (ours, theirs) in enumerate(pairs):
+        np.testing.assert_array_equal(ours, np.asarray(theirs), err_msg=str(index))
+
+
+def test_posterize_to_no_bits_and_solarize_add():
+    image = PICTURES[0]
+    assert not pixels.posterize(image, 0).any()
+    expected = np.where(image < 128, np.minimum(255, image.astype(int) + 55), image)
+    np.testing.assert_array_equal(pixels.solarize_add(image, 55), expected)
+
+
+@pytest.mark.parametrize("kind", ["nearest", "bilinear", "bicubic"])
+@pytest.mark.parametrize("matrix", [(1, 0.2, 0, 0, 1, 0), (1, 0, 0, -0.3, 1, 0), (1, 0, 13.7, 0, 1, 0), "rotate"])
+def test_moved_pixels_by_either_library(kind, matrix):
+    """Pillow's exactly with pil; OpenCV's differ by interpolation alone, inside of the image."""
+    image, rng = PICTURES[5], np.random.default_rng(0)
+    picture, number = Image.fromarray(image), {"nearest": 0, "bilinear": 2, "bicubic": 3}[kind]
+    ours = {}
+    for backend in warp.BACKENDS:
+        canvas = Canvas(kind, (124, 116, 104), backend)
+        ours[backend] = canvas.rotate(image, 17, rng) if matrix == "rotate" else canvas.affine(image, matrix, rng)
+    if matrix == "rotate":
+        theirs = picture.rotate(17, number, fillcolor=(124, 116, 104))
+    else:
+        theirs = picture.transform(picture.size, Image.AFFINE, matrix, number, fillcolor=(124, 116, 104))
+    np.testing.assert_array_equal(ours["pil"], np.asarray(theirs))
+    difference = np.abs(ours["cv2"].astype(int) - ours["pil"])
+    assert np.median(difference) <= 2
+    assert np.mean(difference > 16) < 0.12  # along edges, where the two decide otherwise what is outside
+
+
+def test_directions():
+    image = np.zeros((20, 20, 3), np.uint8)
+    image[10, 10] = 255
+    rng, canvas = np.random.default_rng(0), Canvas("nearest")
+    at = lambda name, value: tuple(np.argwhere(OPERATIONS[name](image, value, canvas, rng)[:, :, 0])[0])  # noqa: E731
+    assert at("TranslateX", 3) == (10, 7)
+    assert at("TranslateY", 3) == (7, 10)
+    assert at("TranslateXRel", -0.1) == (10, 12)
+    assert at("Rotate", 90) == (9, 10)
+    assert at("ShearX", 0.2) == (10, 8)
+    assert at("ShearY", 0.2) == (8, 10)
+
+
+# name: magnitudes at levels 0, 5 and 10; "+-" for either sign. From timm's table and, for 1 + sign x, both ways.
+RANGES = {
+    "Rotate": ([0], [-15, 15], [-30, 30]),
+    "Posterize": ([0], [2], [4]),
+    "PosterizeIncreasing": ([4], [2], [0]),
+    "PosterizeOriginal": ([4], [6], [8]),
+    "Solarize": ([0], [128], [256]),
+    "SolarizeIncreasing": ([256], [128], [0]),
+    "SolarizeAdd": ([0], [55], [110]),
+    **{name: ([0.1], [1.0], [1.9]) for name in ("Color", "Contrast", "Brightness", "Sharpness")},
+    **{
+        f"{name}Increasing": ([1.0], [0.55, 1.45], [0.1, 1.9])
+        for name in ("Color", "Contrast", "Brightness", "Sharpness")
+    },
+    **{name: ([0], [-0.15, 0.15], [-0.3, 0.3]) for name in ("ShearX", "ShearY")},
+    **{name: ([0], [-50, 50], [-100, 100]) for name in ("TranslateX", "TranslateY")},
+    **{name: ([0], [-0.225, 0.225], [-0.45, 0.45]) for name in ("TranslateXRel", "TranslateYRel")},
+    **{name: ([0], [0], [0]) for name in ("AutoContrast", "Equalize", "Invert")},
+    "Desaturate": ([0], [0.5], [1]),
+}
+
+
+@pytest.mark.parametrize("name", [name for name in ACTIONS if name != "GaussianBlurRand"])
+def test_magnitudes_of_levels(name):
+    for level, expected in zip((0, 5, 10), RANGES[name]):
+        seen = {
+            round(ACTIONS[name].magnitude(level, Scale(100), np.random.default_rng(seed)), 6) + 0.0
+            for seed in range(40)
+        }
+        assert seen == set(expected), level
+
+
+def test_levels_deviate_and_are_cut_off():
+    scale, canvas = Scale(100), Canvas()
+    seen = []
+    OPERATIONS["Spy"] = lambda image, value, *rest: seen.append(value) or image
+    ACTIONS["Spy"] = ACTIONS["Desaturate"]._replace(operation="Spy")
+    try:
+        for deviation in (0.5, math.inf):
+            step = timm_auto_augment.Step("Spy", 1.0, 9, deviation)
+            for seed in range(2000):
+                step(PICTURES[0], canvas, scale, np.random.default_rng(seed))
+    finally:
+        del OPERATIONS["Spy"], ACTIONS["Spy"]
+    normal, even = np.array(seen[:2000]), np.array(seen[2000:])
+    assert normal.max() == 1.0  # level 10
+    assert abs(np.median(normal) - 0.9) < 0.005
+    assert abs(normal[normal < 0.9].std() - 0.03) < 0.004
+    assert even.min() < 0.01
+    assert 0.88 < even.max() < 0.9
+    assert abs(even.mean() - 0.45) < 0.01
+
+
+def chosen(config, count=4000):
+    """Return how often each operation of a configuration is applied, per image."""
+    augment = timm_auto_augment.parse(config)
+    counts = Counter()
+    real = dict(OPERATIONS)
+    for name in real:
+        OPERATIONS[name] = lambda image, value, canvas, rng, name=name: counts.update([name]) or image
+    try:
+        for seed in range(count):
+            augment(PICTURES[0], Canvas(), Scale(100), np.random.default_rng(seed))
+    finally:
+        OPERATIONS.update(real)
+    return {name: number / count for name, number in counts.items()}
+
+
+def test_rand_chooses_two_of_fifteen_and_applies_half():
+    shares = chosen("rand-m9")
+    assert len(shares) == 15
+    assert all(abs(share - 2 / 15 / 2) < 0.02 for share in shares.values())
+    assert abs(sum(chosen("rand-m9-n3-p1", 500).values()) - 3) < 1e-9
+
+
+def test_weights_choose_geometry_mostly_and_never_invert():
+    shares = chosen("rand-m9-n1-p1-w0")
+    assert abs(shares["Rotate"] - 0.3) < 0.03
+    assert abs(shares["ShearX"] - 0.2) < 0.03
+    assert "Invert" not in shares
+    assert "Posterize" not in shares
+
+
+def test_the_imagenet_policy_applies_its_pairs_as_often_as_written():
+    shares = chosen("original")
+    # 25 rows of the paper's table; the sum of an operation's chances over them.
+    assert abs(shares["Posterize"] - (0.4 + 0.6 + 0.6 + 0.8 + 0.4) / 25) < 0.02
+    assert abs(shares["Invert"] - (0.6 + 0.6 + 0.6) / 25) < 0.015
+    assert abs(shares["ShearX"] - 0.6 / 25) < 0.01
+    assert abs(shares["Contrast"] - 2 / 25) < 0.015
+
+
+def test_augmix_mixes_with_the_image():
+    augment = build_transforms([{"TimmAutoAugment": {"config_str": "augmix-m3-w3-d-1-a1.0", "img_size": 64}}])
+    image = PICTURES[5]
+    weak = build_transforms([{"TimmAutoAugment": {"config_str": "augmix-m0-w1-d1", "img_size": 64}}])
+    changed = [np.abs(augment(image, np.random.default_rng(seed)).astype(int) - image).mean() for seed in range(20)]
+    assert min(changed) < 8
+    assert max(changed) > 1
+    assert weak(image, np.random.default_rng(0)).shape == image.shape
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("rnd-m9", "unknown kind 'rnd'; did you mean 'rand'"),
+        ("rand-x9", "unknown word 'x9'; known: m<number>"),
+        ("rand-m", "unknown word 'm'"),
+        ("rand-m9-m8", "'m' stands there twice"),
+        ("rand-m11", "m: must be from 0 to 10, not 11"),
+        ("rand-m9-n2.5", "n: must be a whole number from 1 to 15, not 2.5"),
+        ("rand-m9-n14-w0", "n: must be a whole number from 1 to 13"),
+        ("original-m9", "unknown word 'm9'"),
+        ("augmix-w0", "w: must be a whole number from 1"),
+        ("", "unknown kind ''"),
+    ],
+)
+def test_mistakes_in_a_configuration(config, message):
+    with pytest.raises(ConfigError, match=r"transform_ops\[0\].TimmAutoAugment: config_str: ") as caught:
+        build_transforms([{"TimmAutoAugment": {"config_str": config}}])
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        *({"TimmAutoAugment": {"config_str": config}} for config in ("rand-m9-mstd0.5-inc1", "v0r-mstd0.5", "3a")),
+        {"TimmAutoAugment": {"config_str": "originalr", "prob": 0.5, "backend": "pil", "interpolation": "bicubic"}},
+        {"AutoAugment": None},
+        {"AutoAugment": {"policy": "cifar10", "backend": "pil"}},
+        {"RandAugment": None},
+        {"RandAugment": {"num_layers": 2, "magnitude": 12, "max_level": 30}},
+        {"TrivialAugment": None},
+        {"ColorJitter": {"brightness": 0.4, "contrast": 0.4, "saturation": [0.5, 2], "hue": 0.1}},
+        {"RandomRotation": {"degrees": 30, "interpolation": "bilinear", "prob": 1}},
+        {"Cutout": {"n_holes": 2, "length": 8}},
+        {"GridMask": {"d1": 8, "d2": 20, "rotate": 45, "ratio": 0.4}},
+        {"RandomGrayscale": {"p": 0.5}},
+    ],
+    ids=str,
+)
+def test_every_augmentation_keeps_the_shape_and_follows_its_generator(op):
+    transforms = build_transforms([op])
+    for image in PICTURES[:6]:
+        before = image.copy()
+        results = [transforms(image, np.random.default_rng(seed)) for seed in range(12)]
+        again = [transforms(image, np.random.default_rng(seed)) for seed in range(12)]
+        np.testing.assert_array_equal(image, before)  # never changed in place
+        for result, same in zip(results, again):
+            assert (result.shape, result.dtype) == (image.shape, np.uint8)
+            np.testing.assert_array_equal(result, same)
+    assert len({result.tobytes() for result in results}) > 1
+
+
+def test_colour_jitter_draws_its_factors_evenly():
+    image = np.full((4, 4, 3), 100, np.uint8)
+    jitter = build_transforms([{"ColorJitter": {"brightness": 0.4}}])
+    values = np.array([jitter(image, np.random.default_rng(seed))[0, 0, 0] for seed in range(2000)])
+    assert (values.min(), values.max()) == (60, 139)
+    assert abs(values.mean() - 99.5) < 1
+    with pytest.raises(ConfigError, match=r"hue: must stay within -0\.5 and 0\.5"):
+        build_transforms([{"ColorJitter": {"hue": 0.6}}])
+
+
+def test_hue_turns_red_to_green():
+    red = np.zeros((2, 2, 3), np.uint8)
+    red[..., 0] = 255
+    for backend in warp.BACKENDS:
+        turned = warp.hue(red, 1 / 3, backend)[0, 0]
+        assert turned[1] == 255
+        assert max(turned[0], turned[2]) <= 5
+
+
+@pytest.mark.parametrize("mode", ["const", "rand", "pixel"])
+@pytest.mark.parametrize("layout", ["chw", "hwc"])
+def test_erasing(mode, layout):
+    arguments = {"EPSILON": 0.25, "sl": 0.02, "sh": 1 / 3, "r1": 0.3, "attempt": 10, "use_log_aspect": True}
+    erase = build_transforms([{"RandomErasing": {**arguments, "mode": mode}}])
+    shape = (3, 60, 80) if layout == "chw" else (60, 80, 3)
+    areas, erased = [], 0
+    for seed in range(400):
+        image = erase(np.full(shape, 7, np.float32), np.random.default_rng(seed))
+        planes = image if layout == "chw" else image.transpose(2, 0, 1)
+        hidden = (planes != 7).any(0)
+        if hidden.any():
+            erased += 1
+            rows, columns = np.flatnonzero(hidden.any(1)), np.flatnonzero(hidden.any(0))
+            box = planes[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+            assert (box != 7).all()
+            areas.append(box[0].size / 4800)
+            assert 0.25 < box.shape[1] / box.shape[2] < 4
+            if mode == "const":
+                assert not box.any()
+            elif mode == "rand":
+                assert (box == box[:, :1, :1]).all()
+            elif box[0].size > 50:
+                assert 0.6 < box.std() < 1.4
+    assert 70 < erased < 130  # a quarter of 400
+    assert 0.015 < min(areas) < 0.06
+    assert 0.28 < max(areas) < 0.35
+
+
+def test_erasing_wants_normalized_images():
+    with pytest.raises(DataError, match="put it after NormalizeImage"):
+        build_transforms([{"RandomErasing": {"EPSILON": 1}}])(PICTURES[0], np.random.default_rng(0))
+
+
+def test_grid_mask_and_cutout_hide_what_they_say():
+    white = np.full((64, 64, 3), 255, np.uint8)
+    shares = [
+        (
+            build_transforms([{"GridMask": {"d1": 10, "d2": 11, "mode": mode}}])(white, np.random.default_rng(1)) == 0
+        ).mean()
+        for mode in (0, 1)
+    ]
+    assert abs(shares[0] - 0.25) < 0.06  # half of each side
+    assert abs(sum(shares) - 1) < 1e-9
+    holes = [build_transforms([{"Cutout": {"length": 16}}])(white, np.random.default_rng(s)) for s in range(50)]
+    sizes = [(hole == 0).all(2).sum() for hole in holes]
+    assert max(sizes) == 256
+    assert min(sizes) >= 64  # a quarter of it in a corner
+
+
+def test_the_pil_backend_is_pillow_and_torchvision():
+    rng = np.random.default_rng(0)
+    image = np.random.default_rng(1).integers(0, 256, (333, 500, 3), np.uint8)
+    picture = Image.fromarray(image)
+    resize = build_transforms([{"ResizeImage": {"resize_short": 248, "interpolation": "bicubic", "backend": "pil"}}])
+    # The long side is cut off to whole pixels: 248 * 500 / 333 = 372.37.
+    resized = picture.resize((372, 248), Image.BICUBIC)
+    np.testing.assert_array_equal(resize(image, rng), np.asarray(resized))
+    crop = build_transforms([{"CropImage": {"size": 225, "backend": "pil"}}])
+    # Halves go to the even side: 147 / 2 to 74, 23 / 2 to 12.
+    np.testing.assert_array_equal(crop(resize(image, rng), rng), np.asarray(resized.crop((74, 12, 299, 237))))
+    transform = {"RandCropImage": {"size": 64, "interpolation": "bicubic", "backend": "pil"}}
+    by_name = build_transforms([transform])
+    left, top, width, height = by_name.ops[0].box(500, 333, np.random.default_rng(3))
+    expected = picture.crop((left, top, left + width, top + height)).resize((64, 64), Image.BICUBIC)
+    np.testing.assert_array_equal(by_name(image, np.random.default_rng(3)), np.asarray(expected))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_files_decoded_by_pillow(kind):
+    file = io.BytesIO()
+    Image.fromarray(PICTURES[5]).save(file, kind)
+    decode = build_transforms([{"DecodeImage": {"backend": "pil"}}])
+    expected = np.asarray(Image.open(file).convert("RGB"))
+    np.testing.assert_array_equal(decode(file.getvalue(), np.random.default_rng(0)), expected)
+    with pytest.raises(DataError):
+        decode(file.getvalue()[: len(file.getvalue()) // 3], np.random.default_rng(0))
+
+
+def test_grey_palette_alpha_and_16_bit_files_by_pillow():
+    decode = build_transforms([{"DecodeImage": {"backend": "pil"}}])
+    for mode in ("L", "P", "RGBA", "LA", "1", "CMYK", "I;16"):
+        file = io.BytesIO()
+        if mode == "I;16":
+            Image.fromarray(np.arange(0, 65536, 256, dtype=np.uint16).reshape(16, 16)).save(file, "PNG")
+        else:
+            Image.fromarray(PICTURES[5]).convert(mode).save(file, "JPEG" if mode == "CMYK" else "PNG")
+        image = decode(file.getvalue(), np.random.default_rng(0))
+        assert image.ndim == 3
+        assert image.shape[2] == 3
+        if mode == "I;16":
+            np.testing.assert_array_equal(image[:, :, 0].ravel(), np.arange(256))

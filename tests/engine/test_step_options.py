@@ -1,0 +1,214 @@
+"""Averaged weights, frozen parts, layer decay, rates that follow the batch, mixed images: in real runs."""
+
+import json
+import re
+import signal
+import time
+
+import numpy as np
+import paddle
+import pytest
+
+import ppcls
+from ppcls.arch import create_model, restricted_load
+from ppcls.engine import freezing
+from ppcls.engine.ema import EMA
+from ppcls.errors import CheckpointError, ConfigError
+from ppcls.optimizer import build_optimizer
+from ppcls.optimizer.decay import decay_by_depth
+from tests.conftest import write_recipe
+from tests.engine.test_training import digests, finish, records, resuming, start
+
+MIXED = (
+    "DataLoader.Train.dataset.batch_transform_ops=[{OpSampler: {MixupOperator: {alpha: 0.8, prob: 0.5}, "
+    "CutmixOperator: {alpha: 1.0, prob: 0.5}}}]"
+)
+# Everything that could be lost on the way, saved at every update.
+EVERYTHING = (
+    *("Global.epochs=3", "Global.update_freq=2", "Global.save_every_minutes=0", "EMA.decay=0.9", MIXED),
+    *("Global.freeze=[stem]", "Optimizer.layer_decay=0.7", "DataLoader.Train.sampler.name=RASampler"),
+)
+
+
+def small(**changes):
+    paddle.seed(1)
+    return create_model("ConvMixer", dim=8, depth=2, kernel_size=3, patch_size=4, class_num=3, **changes)
+
+
+# -- averaged weights --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("warmup", [False, True])
+def test_the_average_is_the_recursion_of_its_definition(warmup):
+    model, rng = small(), np.random.default_rng(0)
+    ema = EMA(model, 0.6, warmup)
+    expected = {name: tensor.numpy().astype("float64") for name, tensor in model.state_dict().items()}
+    for step in range(1, 8):
+        for tensor in model.state_dict().values():
+            tensor.set_value(rng.normal(size=tensor.shape).astype("float32"))
+        ema.update(step)
+        decay = min(0.6, (1 + step) / (10 + step)) if warmup else 0.6
+        for name, tensor in model.state_dict().items():
+            expected[name] = decay * expected[name] + (1 - decay) * tensor.numpy()
+    raw = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    for name, array in ema.average().items():
+        np.testing.assert_allclose(array, expected[name], atol=1e-6, err_msg=name)
+    with ema.applied():
+        for name, tensor in model.state_dict().items():
+            np.testing.assert_allclose(tensor.numpy(), expected[name], atol=1e-6)
+            np.testing.assert_array_equal(ema.weights()[name], raw[name])
+            np.testing.assert_allclose(ema.average()[name], expected[name], atol=1e-6)
+    for name, tensor in model.state_dict().items():
+        np.testing.assert_array_equal(tensor.numpy(), raw[name])
+
+
+def test_an_average_of_another_model_is_refused():
+    ema = EMA(small(), 0.9)
+    arrays = ema.average()
+    with pytest.raises(CheckpointError, match=r"do not fit this model: head\.weight"):
+        ema.load({**arrays, "head.weight": arrays["head.weight"][:2]})
+    with pytest.raises(CheckpointError, match="extra"):
+        ema.load({**arrays, "extra": np.zeros(1)})
+
+
+def test_both_are_evaluated_and_the_average_is_what_is_used(recipe, run):
+    run("train", "-c", recipe, "-o", "EMA.decay=0.5", "Global.epochs=3")
+    out = recipe.parent / "out"
+    log = (out / "train.log").read_text()
+    assert re.search(r"\[Eval\]\[Epoch 3\]\[Avg\]CELoss: ", log)
+    assert re.search(r"\[Eval\]\[Epoch 3\]\[EMA\]CELoss: ", log)
+    kinds = {kind: [r for r in records(out) if r["kind"] == kind] for kind in ("eval", "eval_ema")}
+    assert len(kinds["eval"]) == len(kinds["eval_ema"]) == 3
+    assert kinds["eval"][-1]["loss"] != kinds["eval_ema"][-1]["loss"]
+    for name, kind in (("latest", "eval_ema"), ("latest_raw", "eval")):
+        values = json.loads(run("eval", "-c", recipe, "-o", f"Global.pretrained_model=out/{name}").stdout)
+        assert values["loss"] == pytest.approx(kinds[kind][-1]["loss"], rel=1e-5), name
+    best = max(kinds["eval_ema"], key=lambda record: record["top1"])
+    values = json.loads(run("eval", "-c", recipe, "-o", "Global.pretrained_model=out/best_model").stdout)
+    assert values["top1"] == best["top1"]
+    run("export", "-c", recipe, "-o", "Global.pretrained_model=out/best_model")
+
+
+def test_averages_may_come_and_go(recipe, run):
+    run("train", "-c", recipe, "-o", "EMA.decay=0.5", "Global.epochs=1")
+    done = run("train", "-c", recipe, "-o", "Global.checkpoints=out/latest")
+    assert "has averaged weights, and this recipe has no EMA" in done.stderr
+    done = run("train", "-c", recipe, "-o", "Global.checkpoints=out/latest", "EMA.decay=0.5", "Global.epochs=3")
+    assert "has no averaged weights: EMA begins with the trained ones" in done.stderr
+
+
+@pytest.mark.parametrize("how", ["signal", "kill"])
+def test_everything_at_once_interrupted_and_resumed_equals_uninterrupted(digits, tmp_path, how):
+    folders = []
+    for name in ("whole", "parts"):
+        folder = tmp_path / name
+        folder.mkdir()
+        folders.append(write_recipe(digits, folder))
+    code, err = finish(start(folders[0], *EVERYTHING))
+    assert code == 0, err
+    out = folders[1].parent / "out"
+    process = start(folders[1], *EVERYTHING)
+    while process.poll() is None and not (out / "metrics.jsonl").exists():
+        time.sleep(0.02)
+    while process.poll() is None and len(records(out)) < 3:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT if how == "signal" else signal.SIGKILL)
+    assert finish(process)[0] == (130 if how == "signal" else -9)
+    code, err = finish(start(folders[1], *EVERYTHING, *resuming(out)))
+    assert code == 0, err
+    whole = folders[0].parent / "out"
+    assert digests(out) == digests(whole)
+    assert (out / "latest_raw.pdparams").read_bytes() == (whole / "latest_raw.pdparams").read_bytes()
+    assert records(out) == records(whole)
+
+
+# -- frozen parts ------------------------------------------------------------------------------------------------
+
+
+def test_frozen_parts_stay_and_the_rest_learns(recipe, run):
+    weights = recipe.parent / "out" / "latest.pdparams"
+    run("train", "-c", recipe, "-o", "Global.epochs=1", "Global.output_dir=first")
+    start_weights = restricted_load(recipe.parent / "first" / "latest.pdparams")
+    changes = ("Global.pretrained_model=first/latest", "Global.epochs=1", "Global.freeze=[stem, blocks.*.depthwise]")
+    done = run("train", "-c", recipe, "-o", *changes)
+    assert "frozen: 1,200 parameters, in stem, blocks.*.depthwise" in done.stderr
+    trained = restricted_load(weights)
+    for name, array in trained.items():
+        frozen = name.startswith("stem") or ".depthwise." in name
+        assert np.array_equal(array, start_weights[name]) == frozen, name
+
+
+def test_what_freezing_matches():
+    model = small()
+    freezing.freeze(model, ["blocks.1", "stem.conv"])
+    free = {name for name, parameter in model.named_parameters() if not parameter.stop_gradient}
+    assert not any(name.startswith(("blocks.1.", "stem.conv.")) for name in free)
+    assert {"stem.norm.weight", "blocks.0.pointwise.conv.weight", "head.bias"} <= free
+    model.train()
+    freezing.hold(model, ["blocks.1", "stem.conv"])
+    assert not model.blocks[1].depthwise.norm.training
+    assert model.blocks[0].depthwise.norm.training
+    assert sum(freezing.count(model).values()) == sum(
+        int(p.size) for n, p in model.named_parameters() if n.rsplit(".", 1)[-1] not in ("_mean", "_variance")
+    )
+    with pytest.raises(ConfigError, match=r"Global.freeze\[0\]: this model has no part 'stages.0'; .*blocks.0"):
+        freezing.freeze(small(), ["stages.0"])
+
+
+def test_nothing_left_to_train(recipe, run):
+    done = run("train", "-c", recipe, "-o", "Global.freeze=[stem, blocks, head]", code=2)
+    assert "every parameter is frozen" in done.stderr
+
+
+# -- learning rates ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["SGD", "Momentum", "Adam", "AdamW"])
+def test_layer_decay_scales_every_optimizers_step(name):
+    """One step with the rates of a stem, two blocks and a head against four optimizers with a rate each."""
+    images, labels = paddle.randn([4, 3, 8, 8]), paddle.to_tensor([0, 1, 2, 0])
+
+    def step(decay, rate):
+        model = small()
+        optimizer = build_optimizer({"name": name, "weight_decay": 0.1, "clip_norm": 0.5}, model, learning_rate=rate)
+        if decay is not None:
+            assert decay_by_depth(model, decay) == (decay**3, 1.0)
+        paddle.nn.functional.cross_entropy(model(images), labels).backward()
+        optimizer.step()
+        return {key: p.numpy() for key, p in model.named_parameters() if not p.stop_gradient}, model
+
+    decayed, model = step(0.5, 0.1)
+    for depth in range(4):
+        alone, _ = step(None, 0.1 * 0.5 ** (3 - depth))
+        for key, array in alone.items():
+            if model.depth_of(key) == depth:
+                np.testing.assert_allclose(decayed[key], array, rtol=1e-5, atol=1e-7, err_msg=key)
+
+
+def test_the_rate_follows_the_batch(recipe, run):
+    changes = ("Global.epochs=1", "Optimizer.lr.warmup_epoch=0", "Global.update_freq=4", "Global.print_batch_step=1")
+    scaling = "Optimizer.lr_scaling={base_batch_size: 32}"
+    done = run("train", "-c", recipe, "-o", *changes, scaling)
+    assert "Optimizer.lr.learning_rate: 0.02 for a global batch of 64, scaled from 0.01 for 32 (linear)" in done.stderr
+    assert records(recipe.parent / "out")[0]["lr"] == 0.02
+    done = run("train", "-c", recipe, "-o", *changes, "Optimizer.lr_scaling={rule: sqrt, base_batch_size: 16}")
+    assert records(recipe.parent / "out")[0]["lr"] == 0.02
+    done = run("train", "-c", recipe, "-o", "Optimizer.lr_scaling={rule: cubic, base_batch_size: 1}", code=2)
+    assert "Optimizer.lr_scaling.rule: must be 'linear', 'sqrt' or 'none'" in done.stderr
+    done = run("train", "-c", recipe, "-o", "Optimizer.layer_decay=1.5", "Optimizer.layerdecay=0.5", code=2)
+    assert "Optimizer.layer_decay: must be less than or equal to 1" in done.stderr
+    assert "Optimizer.layerdecay: unknown argument; did you mean 'layer_decay'?" in done.stderr
+
+
+# -- mixed images ------------------------------------------------------------------------------------------------
+
+
+def test_a_recipe_as_paddleclas_writes_it(recipe, run):
+    done = run("train", "-c", recipe, "-o", MIXED, "Loss.Train=[{CELoss: {weight: 1.0, epsilon: 0.1}}]")
+    assert "[Train][Epoch 2/2][Avg]top1: " in done.stderr
+    done = run("train", "-c", recipe, "-o", MIXED.replace("alpha: 0.8", "alfa: 0.8"), code=2)
+    assert "unknown argument 'alfa'; did you mean 'alpha'?" in done.stderr
+    assert "DataLoader.Train.dataset.batch_transform_ops.0.OpSampler" in done.stderr
+    done = run("train", "-c", recipe, "-o", MIXED.replace("Train.dataset", "Eval.dataset"), code=2)
+    assert "would mix the images of an evaluation" in done.stderr
+    assert ppcls.load_config(recipe, [MIXED]).DataLoader.Train is not None
