@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 import re
-from typing import List, Optional, Tuple, Union
+from typing import List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import paddle
 from paddle import nn
 from paddle.nn.initializer import Constant, Normal, XavierUniform
 
-from ppcls.arch.backbone.base import Backbone, FeatureInfo, require_positive
+from ppcls.arch.backbone.base import Backbone, FeatureInfo, ImageSize, require_positive
 from ppcls.arch.layers import DropPath, checked_rate, drop_path_rates, truncated_normal_
 from ppcls.arch.registry import register_family
 from ppcls.arch.spec import ModelSpec
@@ -111,7 +111,7 @@ class gMLP(Backbone):  # noqa: N801 (the paper's name)
 
     The spatial projections are made for one image size. Weights for another number of tokens are resized when they
     are loaded, on the assumption that they come from a square image, or else from one of this model's proportions;
-    weights for as many tokens are taken as they are.
+    weights for as many tokens are taken as they are. Where that is wrong, give ``load_weights`` their ``image_size``.
 
     Args:
         dim: d_model, the width of the patch embeddings.
@@ -214,13 +214,18 @@ class gMLP(Backbone):  # noqa: N801 (the paper's name)
                 f"image_size [{height}, {width}]; weights of another size are resized when they are loaded"
             )
 
-    def adapt(self, name: str, array: np.ndarray) -> np.ndarray:
+    def adapt(self, name: str, array: np.ndarray, image_size: ImageSize = None) -> np.ndarray:
         """Return weights of another number of image channels or of another image size, made to fit."""
         place = re.fullmatch(r"blocks\.\d+\.sgu\.spatial_proj\.(weight|bias)", name)
         if place is None:
-            return super().adapt(name, array)
-        source = likely_grid(array.shape[0], self.grid)
-        if source is None or array.shape != (array.shape[0],) * (2 if place[1] == "weight" else 1):
+            return super().adapt(name, array, image_size)
+        tokens, axes = len(array), 2 if place[1] == "weight" else 1
+        if image_size is not None:
+            source: Optional[Tuple[int, int]] = self._grid_of(_height_and_width(image_size, self.patch_size))
+        else:
+            same = tokens == self.grid[0] * self.grid[1]
+            source = self.grid if same else likely_grid(tokens, self.grid)
+        if source in (None, self.grid) or array.shape != (source[0] * source[1],) * axes:
             return array
         resize = resize_spatial_weight if place[1] == "weight" else resize_spatial_bias
         return resize(array, source, self.grid)
@@ -243,7 +248,7 @@ class gMLP(Backbone):  # noqa: N801 (the paper's name)
         return size[0] // self.patch_size, size[1] // self.patch_size
 
 
-def _height_and_width(image_size: Union[int, List[int]], patch_size: int) -> Tuple[int, int]:
+def _height_and_width(image_size: Union[int, Sequence[int]], patch_size: int) -> Tuple[int, int]:
     sizes = list(image_size) if isinstance(image_size, (list, tuple)) else [image_size, image_size]
     if len(sizes) != 2:
         raise ConfigError(f"image_size: expected one number or [height, width], got {image_size!r}")

@@ -46,6 +46,8 @@ def find_file(path: PathLike) -> Path:
         WeightsError: there is none.
     """
     path = Path(path).expanduser()
+    if not path.name:
+        raise WeightsError(f"{path}: a folder; name a weight file")
     tried = [path, *(path.with_name(path.name + suffix) for suffix in _SUFFIXES)]
     for candidate in tried:
         if candidate.is_file():
