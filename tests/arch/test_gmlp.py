@@ -255,3 +255,23 @@ def test_published_weights_are_known_to_be_square(tmp_path, monkeypatch):
     np.testing.assert_array_equal(same.blocks[0].sgu.spatial_proj.weight.numpy(), given)
     assert made_for("gMLP_S16", True) == 224
     assert made_for("gMLP_S16", str(path)) is None
+
+
+def test_ports_to_paddle_load():
+    """PaddleViT's names, in Paddle's layout, where the square spatial projections do not tell."""
+    source, model = randomised(tiny()), tiny()
+    state = {
+        "patch_embed.patch_embed.weight": source.stem.weight,
+        "patch_embed.patch_embed.bias": source.stem.bias,
+        **{name: source.state_dict()[name] for name in ("norm.weight", "norm.bias", "head.weight", "head.bias")},
+    }
+    for index, block in enumerate(source.blocks):
+        places = {"norm": block.norm, "mlp_channels.fc1": block.proj_in, "mlp_channels.fc2": block.proj_out}
+        places.update({"mlp_channels.gate.norm": block.sgu.norm, "mlp_channels.gate.proj": block.sgu.spatial_proj})
+        for place, layer in places.items():
+            state[f"mixer_layers.{index}.{place}.weight"] = layer.weight
+            state[f"mixer_layers.{index}.{place}.bias"] = layer.bias
+    report = load_weights(model, {name: tensor.numpy() for name, tensor in state.items()})
+    assert report.naming == "PaddleViT"
+    for name, tensor in source.state_dict().items():
+        np.testing.assert_array_equal(model.state_dict()[name].numpy(), tensor.numpy())

@@ -18,7 +18,7 @@ from ppcls.arch.backbone.base import Backbone, FeatureInfo, ImageSize, require_p
 from ppcls.arch.layers import DropPath, checked_rate, drop_path_rates, truncated_normal_
 from ppcls.arch.registry import register_family
 from ppcls.arch.spec import ModelSpec
-from ppcls.arch.weights.naming import Naming
+from ppcls.arch.weights.naming import Naming, Replacement
 from ppcls.arch.weights.resizing import likely_grid, resize_spatial_bias, resize_spatial_weight
 from ppcls.errors import ConfigError
 
@@ -82,6 +82,19 @@ def _patch_embedding(in_channels: int, dim: int, patch_size: int) -> nn.Conv2D:
     return conv
 
 
+def _port(stem: str, blocks: str) -> List[Tuple[str, Replacement]]:
+    """Return the rules for timm's names and those of ports of it."""
+    inside = {
+        "norm": "norm",
+        r"mlp_channels\.fc1": "proj_in",
+        r"mlp_channels\.gate\.norm": "sgu.norm",
+        r"mlp_channels\.gate\.proj": "sgu.spatial_proj",
+        r"mlp_channels\.fc2": "proj_out",
+    }
+    rules: List[Tuple[str, Replacement]] = [(rf"{stem}\.(\w+)", r"stem.\1"), (r"(norm|head)\.\w+", None)]
+    return rules + [(rf"{blocks}\.(\d+)\.{name}\.(\w+)", rf"blocks.\1.{ours}.\2") for name, ours in inside.items()]
+
+
 NAMINGS = (
     Naming(
         "ppcls",
@@ -90,19 +103,8 @@ NAMINGS = (
             (r"blocks\.\d+\.(norm|proj_in|proj_out|sgu\.norm|sgu\.spatial_proj)\.\w+", None),
         ],
     ),
-    Naming(
-        "timm",
-        torch=True,
-        rules=[
-            (r"stem\.proj\.(\w+)", r"stem.\1"),
-            (r"blocks\.\d+\.norm\.\w+", None),
-            (r"blocks\.(\d+)\.mlp_channels\.fc1\.(\w+)", r"blocks.\1.proj_in.\2"),
-            (r"blocks\.(\d+)\.mlp_channels\.gate\.norm\.(\w+)", r"blocks.\1.sgu.norm.\2"),
-            (r"blocks\.(\d+)\.mlp_channels\.gate\.proj\.(\w+)", r"blocks.\1.sgu.spatial_proj.\2"),
-            (r"blocks\.(\d+)\.mlp_channels\.fc2\.(\w+)", r"blocks.\1.proj_out.\2"),
-            (r"(norm|head)\.\w+", None),
-        ],
-    ),
+    Naming("timm", torch=True, rules=_port(r"stem\.proj", "blocks")),
+    Naming("PaddleViT", rules=_port(r"patch_embed\.patch_embed", "mixer_layers")),
 )
 
 
