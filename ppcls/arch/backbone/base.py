@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Sequence, Set, Tuple, Union
+from typing import Dict, List, NamedTuple, Sequence, Set, Tuple, Union
 
 import numpy as np
 import paddle
@@ -115,6 +115,13 @@ class Backbone(nn.Layer):
         if name == self.first_conv and array.ndim == 4 and 0 < array.shape[1] != self.in_channels:
             return adapt_in_channels(array, self.in_channels)
         return array
+
+    def companions(self, name: str) -> Dict[str, np.ndarray]:
+        """Return the constants that PyTorch's state dicts hold beside the weight called ``name``, by their last word.
+
+        Strict loads ask for them. Here, the number of batches that each batch norm has seen, which nobody uses.
+        """
+        return {"num_batches_tracked": np.zeros((), np.int64)} if name.endswith("._variance") else {}
 
     def run(self, block: nn.Layer, x: paddle.Tensor) -> paddle.Tensor:
         """Return ``block(x)``, by gradient checkpointing if that is on."""
