@@ -6,14 +6,12 @@ import fnmatch
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
 
-from pydantic import ValidationError
-
 from ppcls.arch.backbone.base import Backbone
 from ppcls.arch.spec import ModelSpec
 from ppcls.arch.weights import load_weights
 from ppcls.arch.weights.download import is_url
 from ppcls.arch.weights.public import public_weights, weights_at
-from ppcls.config.components import arguments_model
+from ppcls.config.components import wrong_types
 from ppcls.config.registry import Registry, suggest
 from ppcls.errors import ConfigError, WeightsError
 
@@ -98,17 +96,9 @@ def _build(name: str, arguments: Mapping[str, Any]) -> Backbone:
 
 
 def _require_types(name: str, arguments: Mapping[str, Any]) -> None:
-    given = {key: list(value) if isinstance(value, tuple) else value for key, value in arguments.items()}
-    try:
-        arguments_model(BACKBONES[name]).model_validate(given)
-    except ValidationError as error:
-        wrong: Dict[str, str] = {}
-        for detail in error.errors(include_url=False):
-            key = str(detail["loc"][0])
-            message = detail["msg"].replace("Input should be", "must be")
-            wrong[key] = f"{wrong[key]} or {message}" if key in wrong else f"{key}: {message}"
-        found = "; ".join(f"{message}, got {arguments[key]!r:.60}" for key, message in wrong.items())
-        raise ConfigError(f"{name}: {found}") from None
+    wrong = wrong_types(BACKBONES[name], arguments)
+    if wrong:
+        raise ConfigError(f"{name}: {'; '.join(wrong)}")
 
 
 def made_for(name: str, pretrained: Union[bool, str, Path, None]) -> Optional[int]:

@@ -61,7 +61,7 @@ class CycleFC(nn.Conv2D):
         return paddle.matmul(x, self.weight.flatten(1), transpose_y=True) + self.bias
 
     def offsets(self) -> np.ndarray:
-        """Return where the authors' deformable convolution samples, [1, 2 * in_channels, 1, 1]: y, x of each channel."""
+        """Return where the authors' deformable convolution samples, [1, 2 * in_channels, 1, 1]: y, x by channel."""
         channels, reach = self.weight.shape[1], self.cycle_size // 2
         found = np.zeros((channels, 2), np.float32)
         found[:, self.cycle_axis - 1] = (np.arange(channels) + reach) % self.cycle_size - reach
