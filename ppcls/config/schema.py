@@ -218,7 +218,10 @@ class AMPSection(Section):
     """Automatic mixed precision; on when the section is there."""
 
     use_amp: bool = True
-    level: Literal["O1", "O2"] = "O1"
+    level: Annotated[
+        Literal["O1", "O2"], Field(description="O1: operations that are safe in half precision; O2: the weights too.")
+    ] = "O1"
+    dtype: Literal["float16", "bfloat16"] = "float16"
     scale_loss: Annotated[float, Field(gt=0)] = 1.0
     use_dynamic_loss_scaling: bool = False
 

@@ -74,6 +74,7 @@ def snapshot(state: TrainState, config: Config, **position: Any) -> Snapshot:
         "start": state.start,
         "config": config.plain(),
         "layout": state.layout,
+        "scaler": state.precision.state(),
         **position,
     }
     files = {OPTIMIZER: optimizer_state(state.optimizer, state.model)}
@@ -184,6 +185,7 @@ def resume(state: TrainState, prefix: Path) -> Dict[str, Any]:
     state.epoch, state.batch, state.step = states["epoch"], states["batch"], states["step"]
     state.sums, state.history = states["sums"], states["history"]
     state.start = states.get("start")
+    state.precision.load_state(states.get("scaler"))
     return states
 
 

@@ -14,13 +14,13 @@ from ppcls.config.show import to_yaml
 from ppcls.data.loader import DataLoader
 from ppcls.engine import build, checkpoint, commit, freezing, resuming
 from ppcls.engine import folder as folders
+from ppcls.engine.amp import MixedPrecision
 from ppcls.engine.ema import EMA
 from ppcls.engine.interrupt import StopRequest
 from ppcls.engine.journal import Clock, Journal
 from ppcls.engine.saver import Saver, SkippedImages, Waiting
 from ppcls.engine.state import Best, TrainState
 from ppcls.errors import ConfigError, DataError
-from ppcls.loss import build_loss
 from ppcls.metric import build_metrics
 from ppcls.optimizer import build_optimizer, build_schedule
 from ppcls.optimizer.decay import decay_by_depth, decay_report
@@ -71,7 +71,7 @@ def open_run(config: Config) -> Iterator[Run]:
     folders.prepare(folder)
     prefix = resuming.choose(config, folder)
     with contextlib.ExitStack() as stack:
-        train_loader, eval_loader, schedule, state = _build(config, stack)
+        train_loader, eval_loader, criterion, schedule, state = _build(config, stack)
         folders.check_space(folder, state.model)
         saver = stack.enter_context(Saver(folder, config))
         kept = None
@@ -85,7 +85,7 @@ def open_run(config: Config) -> Iterator[Run]:
             train_loader=train_loader,
             eval_loader=eval_loader,
             lr_at=schedule.lr_at,
-            criterion=build_loss(config.Loss.Train, config.Arch.class_num),
+            criterion=criterion,
             metrics=build_metrics(config.Metric.Train or []),
             saver=saver,
             journal=stack.enter_context(contextlib.closing(Journal(folder, kept, config.Global.use_visualdl))),
@@ -96,12 +96,13 @@ def open_run(config: Config) -> Iterator[Run]:
 
 def _build(
     config: Config, stack: contextlib.ExitStack
-) -> Tuple[DataLoader, Optional[DataLoader], Schedule, TrainState]:
+) -> Tuple[DataLoader, Optional[DataLoader], Any, Schedule, TrainState]:
     train_loader = stack.enter_context(build.loader(config, "Train"))
     eval_loader = stack.enter_context(build.loader(config, "Eval")) if config.Global.eval_during_train else None
     _check_classes(train_loader, eval_loader)
+    criterion = build.loss(config, "Train", train_loader.dataset.labels)
     schedule = _schedule(config, updates=-(-len(train_loader) // config.Global.update_freq))
-    return train_loader, eval_loader, schedule, _initial_state(config, schedule.lr_at(0), train_loader)
+    return train_loader, eval_loader, criterion, schedule, _initial_state(config, schedule.lr_at(0), train_loader)
 
 
 def rehearse(config: Config) -> None:
@@ -132,7 +133,7 @@ def check_recipe(config: Config) -> None:
         raise ConfigError("DataLoader.Eval: missing; give it, or turn evaluation off (Global.eval_during_train: false)")
     for mode in ("Train", "Eval"):
         build.metrics(config, mode)
-        build_loss(getattr(config.Loss, mode), config.Arch.class_num)
+    build.loss(config, "Eval")
 
 
 def _check_classes(train_loader: DataLoader, eval_loader: Optional[DataLoader]) -> None:
@@ -197,10 +198,12 @@ def _initial_state(config: Config, learning_rate: float, loader: DataLoader) -> 
     if config.Optimizer.layer_decay is not None:
         factors = decay_by_depth(model, config.Optimizer.layer_decay)
         logging.get_logger().info("layer decay: the learning rate times %.3g at the stem to %.3g at the head", *factors)
+    optimizer = build_optimizer(arguments, model, learning_rate=learning_rate)
     return TrainState(
+        precision=MixedPrecision(config.AMP, model, optimizer),
         ema=EMA(model, config.EMA.decay, config.EMA.warmup) if config.EMA is not None else None,
         model=model,
-        optimizer=build_optimizer(arguments, model, learning_rate=learning_rate),
+        optimizer=optimizer,
         best=Best(build.metrics(config, "Eval").names[0]),
         layout={
             "images": len(loader.dataset),

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Optional
 
 import paddle
 
+from ppcls.engine.amp import MixedPrecision
 from ppcls.engine.ema import EMA
 
 
@@ -37,6 +38,7 @@ class TrainState:
         layout: what an epoch's batches depend on; a position inside an epoch means nothing when it differs.
         sums: what the log averages over the epoch: losses and metric counts.
         history: one record an evaluation.
+        precision: mixed precision, and the scale of its loss.
         ema: the average of the weights; None where the recipe asks for none.
         start: which weights the run began with, {"weights": as named, "sha256": of the file}; None for random ones.
     """
@@ -45,6 +47,7 @@ class TrainState:
     optimizer: paddle.optimizer.Optimizer
     best: Best
     layout: Dict[str, Any]
+    precision: MixedPrecision
     epoch: int = 0
     batch: int = 0
     step: int = 0

@@ -13,7 +13,6 @@ from ppcls.engine import build, checkpoint, evaluation, freezing, journal
 from ppcls.engine.interrupt import InterruptedRunError
 from ppcls.engine.run import Run, open_run
 from ppcls.errors import DataError, TrainingError
-from ppcls.loss import build_loss
 from ppcls.utils.logging import get_logger
 
 
@@ -64,16 +63,16 @@ def _train_batch(run: Run, batch: Batch) -> None:
     # Random layers depend on the run's seed and the batch's number alone, so a resumed run draws the same.
     paddle.seed(_batch_seed(run.config.Global.seed, state.epoch, state.batch))
     state.optimizer.set_lr(run.lr_at(state.step))
-    logits = state.model(paddle.to_tensor(batch.images))
     targets = batch.labels if batch.targets is None else batch.targets
-    losses = run.criterion(logits, paddle.to_tensor(targets))
+    with state.precision.forward():
+        logits = state.model(paddle.to_tensor(batch.images))
+        losses = run.criterion(logits, paddle.to_tensor(targets))
     _check_finite(run, losses["loss"])
     group = min(frequency, total - state.batch // frequency * frequency)  # the epoch's last group may be smaller
-    (losses["loss"] / group if group > 1 else losses["loss"]).backward()
+    state.precision.backward(losses["loss"] / group if group > 1 else losses["loss"])
     state.batch += 1
     if _at_update(run):
-        state.optimizer.step()
-        state.optimizer.clear_grad()
+        state.precision.update(state.optimizer)
         state.step += 1
         if state.ema is not None:
             state.ema.update(state.step)
@@ -169,7 +168,7 @@ def _evaluate_weights(run: Run) -> Dict[str, float]:
     return evaluation.run(
         run.state.model,
         run.eval_loader,
-        build_loss(run.config.Loss.Eval, run.config.Arch.class_num),
+        build.loss(run.config, "Eval"),
         build.metrics(run.config, "Eval"),
         check=lambda: _save_if_asked(run),
     )

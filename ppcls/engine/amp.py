@@ -1,0 +1,74 @@
+"""Mixed precision: half-precision arithmetic where it is safe, with the loss scaled so that small gradients survive.
+
+Follows Paddle's guide, https://www.paddlepaddle.org.cn/documentation/docs/en/guides/performance_improving/amp_en.html.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, ContextManager, Dict, Mapping, Optional
+
+import paddle
+
+from ppcls.config.schema import AMPSection
+from ppcls.utils.logging import get_logger
+
+
+class MixedPrecision:
+    """What a training step needs of mixed precision; without it, on a CPU too, everything is float32.
+
+    Args:
+        settings: the recipe's ``AMP``, None for float32.
+        model: with level O2 its weights become half precision, and the optimizer keeps float32 copies.
+        optimizer: of the model.
+    """
+
+    def __init__(
+        self, settings: Optional[AMPSection], model: paddle.nn.Layer, optimizer: paddle.optimizer.Optimizer
+    ) -> None:
+        wanted = settings is not None and settings.use_amp
+        on_cpu = paddle.get_device() == "cpu"
+        if wanted and on_cpu:
+            get_logger().warning("AMP has no effect on a CPU: everything is computed in float32")
+        self._settings = settings if wanted and not on_cpu else None
+        self._scaler: Any = None
+        if self._settings is None:
+            return
+        if self._settings.level == "O2":
+            paddle.amp.decorate(model, optimizer, level="O2", dtype=self._settings.dtype, master_weight=True)
+        self._scaler = paddle.amp.GradScaler(
+            enable=self._settings.dtype == "float16",  # bfloat16 has float32's range
+            init_loss_scaling=self._settings.scale_loss,
+            use_dynamic_loss_scaling=self._settings.use_dynamic_loss_scaling,
+        )
+
+    def forward(self) -> ContextManager[None]:
+        """Return the context in which the model and the loss are computed."""
+        if self._settings is None:
+            return contextlib.nullcontext()
+        return paddle.amp.auto_cast(level=self._settings.level, dtype=self._settings.dtype)
+
+    def backward(self, loss: paddle.Tensor) -> None:
+        """Add the gradients of a loss, scaled."""
+        (loss if self._scaler is None else self._scaler.scale(loss)).backward()
+
+    def update(self, optimizer: paddle.optimizer.Optimizer) -> None:
+        """Update the weights; with dynamic scaling not, if a gradient overflowed."""
+        if self._scaler is None:
+            optimizer.step()
+        else:
+            self._scaler.step(optimizer)
+            self._scaler.update()
+        optimizer.clear_grad()
+
+    def state(self) -> Optional[Dict[str, Any]]:
+        """Return what a checkpoint keeps, as JSON holds it; None where nothing is scaled."""
+        if self._scaler is None:
+            return None
+        state = dict(self._scaler.state_dict())
+        return {**state, "scale": [float(value) for value in state["scale"]]} if state else None
+
+    def load_state(self, state: Optional[Mapping[str, Any]]) -> None:
+        """Continue from what ``state`` returned."""
+        if self._scaler is not None and state:
+            self._scaler.load_state_dict(dict(state))
