@@ -251,7 +251,7 @@ class gMLP(Backbone):  # noqa: N801 (the paper's name)
 
 
 def _height_and_width(image_size: Union[int, Sequence[int]], patch_size: int) -> Tuple[int, int]:
-    sizes = list(image_size) if isinstance(image_size, (list, tuple)) else [image_size, image_size]
+    sizes = [image_size, image_size] if isinstance(image_size, int) else list(image_size)
     if len(sizes) != 2:
         raise ConfigError(f"image_size: expected one number or [height, width], got {image_size!r}")
     for size in sizes:
