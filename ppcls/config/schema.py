@@ -111,7 +111,9 @@ class ArchSection(ComponentSection):
     pretrained: Annotated[
         Union[bool, Text, None], Field(description="Path of weights to start from; true: the public ones.")
     ] = False
-    use_sync_bn: bool = False
+    use_sync_bn: Annotated[
+        bool, Field(description="Batch norms see the images of all processes; with several processes, on GPUs only.")
+    ] = False
 
 
 class LossSection(Section):

@@ -68,6 +68,15 @@ def test_a_snapshot_is_not_changed_by_training(state, recipe, tmp_path):
     assert {"ppcls", "paddle", "numpy", "python"} <= states.keys()
 
 
+def save_if_due(saver, state):
+    """Do what training does after every update and batch of an evaluation."""
+    error, due = saver.poll(state.step)
+    if error is not None:
+        raise error
+    if due:
+        saver.save(state, 0)
+
+
 def test_a_save_inside_an_epoch_is_put_off_while_one_is_written_and_others_wait(state, recipe, tmp_path, monkeypatch):
     """The first write does not begin before the gate opens."""
     saver = Saver(tmp_path, load_config(recipe, ["Global.save_every_minutes=0", "Global.save_interval=2"]))
@@ -80,9 +89,9 @@ def test_a_save_inside_an_epoch_is_put_off_while_one_is_written_and_others_wait(
 
     monkeypatch.setattr(commit, "write_set", slow)
     state.step = 1
-    saver.save_if_due(state, 0)
+    save_if_due(saver, state)
     state.step = 2
-    saver.save_if_due(state, 0)  # returns at once, and saves nothing
+    save_if_due(saver, state)  # returns at once, and saves nothing
     assert steps == []
     threading.Timer(0.1, gate.set).start()
     state.step = 3
@@ -99,7 +108,7 @@ def test_save_every_steps(state, recipe, tmp_path):
     saver, saved = Saver(tmp_path, load_config(recipe, changes)), []
     for state.step in range(1, 11):
         for _ in range(2):  # an evaluation asks after each of its batches
-            saver.save_if_due(state, 0)
+            save_if_due(saver, state)
             saver.wait()
         prefix = tmp_path / "latest"
         saved.append(checkpoint.read_states(prefix)["step"] if checkpoint.exists(prefix) else None)
@@ -111,7 +120,7 @@ def test_an_error_of_the_writer_comes_up_at_the_next_opportunity(state, recipe, 
     saver.save_epoch(state, 0)
     saver._writer._thread.join()
     with pytest.raises(CheckpointError, match=r"cannot write the checkpoint .*No such file or directory"):
-        saver.save_if_due(state, 0)
+        save_if_due(saver, state)
     saver.wait()  # said once
 
 
