@@ -4,11 +4,13 @@ import io
 import math
 from collections import Counter
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from ppcls.data.transforms import build_transforms, pixels, timm_auto_augment, warp
+from ppcls.data.transforms import build_transforms, pixels, policies, timm_auto_augment, warp
+from ppcls.data.transforms.chains import AugMix, Step
 from ppcls.data.transforms.levels import ACTIONS, Scale
 from ppcls.data.transforms.operations import OPERATIONS
 from ppcls.data.transforms.warp import Canvas
@@ -114,7 +116,8 @@ RANGES = {
     **{name: ([0], [-50, 50], [-100, 100]) for name in ("TranslateX", "TranslateY")},
     **{name: ([0], [-0.225, 0.225], [-0.45, 0.45]) for name in ("TranslateXRel", "TranslateYRel")},
     **{name: ([0], [0], [0]) for name in ("AutoContrast", "Equalize", "Invert")},
-    "Desaturate": ([0], [0.5], [1]),
+    "Desaturate": ([0.5], [0.75], [1]),
+    "GaussianBlur": ([0.1], [1.05], [2]),
 }
 
 
@@ -132,10 +135,10 @@ def test_levels_deviate_and_are_cut_off():
     scale, canvas = Scale(100), Canvas()
     seen = []
     OPERATIONS["Spy"] = lambda image, value, *rest: seen.append(value) or image
-    ACTIONS["Spy"] = ACTIONS["Desaturate"]._replace(operation="Spy")
+    ACTIONS["Spy"] = ACTIONS["SolarizeAdd"]._replace(operation="Spy", magnitude=lambda level, scale, rng: level / 10)
     try:
         for deviation in (0.5, math.inf):
-            step = timm_auto_augment.Step("Spy", 1.0, 9, deviation)
+            step = Step("Spy", 1.0, 9, deviation)
             for seed in range(2000):
                 step(PICTURES[0], canvas, scale, np.random.default_rng(seed))
     finally:
@@ -179,6 +182,19 @@ def test_weights_choose_geometry_mostly_and_never_invert():
     assert "Posterize" not in shares
 
 
+def test_named_sets_of_operations():
+    shares = chosen("rand-n1-p1-tweights")
+    # 10.05 is the sum of timm's weights: 3 rotation, 2 each shear, 1 each translation, .25 three times, .05 six times.
+    assert abs(shares["Rotate"] - 3 / 10.05) < 0.03
+    assert abs(shares["Color"] - 0.25 / 10.05) < 0.012
+    shares = chosen("rand-n1-p1-t3aw", 6000)
+    assert abs(shares["GaussianBlur"] - 6 / 33) < 0.03
+    assert abs(shares["Invert"] - 1 / 33) < 0.012
+    shares = chosen("rand-n2-p1-t3a", 500)
+    assert set(shares) == {"Solarize", "Desaturate", "GaussianBlur"}
+    assert sum(shares.values()) == pytest.approx(2)
+
+
 def test_the_imagenet_policy_applies_its_pairs_as_often_as_written():
     shares = chosen("original")
     # 25 rows of the paper's table; the sum of an operation's chances over them.
@@ -186,6 +202,32 @@ def test_the_imagenet_policy_applies_its_pairs_as_often_as_written():
     assert abs(shares["Invert"] - (0.6 + 0.6 + 0.6) / 25) < 0.015
     assert abs(shares["ShearX"] - 0.6 / 25) < 0.01
     assert abs(shares["Contrast"] - 2 / 25) < 0.015
+
+
+def test_augmix_by_its_formula():
+    """Chains of Equalize alone: whichever way they are mixed, the image moves towards its equalized self."""
+    image = PICTURES[6]
+    equalized = pixels.equalize(image).astype(float)
+    steps = [Step("Equalize", 1.0, 3)]
+    for blended in (False, True):
+        augment = AugMix(steps, width=3, depth=1, alpha=1.0, blended=blended)
+        for seed in range(10):
+            rng = np.random.default_rng(seed)
+            rng.dirichlet([1.0] * 3)
+            weight = rng.beta(1, 1)
+            result = augment(image, Canvas(), Scale(100), np.random.default_rng(seed))
+            expected = image + weight * (equalized - image)
+            assert np.abs(result - expected).max() < 4.5  # up to one is cut off in each of the mixtures
+    calls = Counter()
+
+    class Spy(Step):
+        def __call__(self, image, *rest):
+            calls[self.name] += 1
+            return image
+
+    for seed in range(600):
+        AugMix([Spy("Equalize", 1, 3)], 3, -1, 1.0, False)(image, Canvas(), Scale(1), np.random.default_rng(seed))
+    assert abs(calls["Equalize"] / 600 - 3 * 2) < 0.25  # chains of one to three
 
 
 def test_augmix_mixes_with_the_image():
@@ -205,7 +247,12 @@ def test_augmix_mixes_with_the_image():
         ("rand-x9", "unknown word 'x9'; known: m<number>"),
         ("rand-m", "unknown word 'm'"),
         ("rand-m9-m8", "'m' stands there twice"),
-        ("rand-m11", "m: must be from 0 to 10, not 11"),
+        ("rand-m11", "m: must be at most 10, not 11; mmax sets another limit"),
+        ("rand-m-3", "unknown word 'm'"),
+        ("rand-p1.5", "p: must be from 0 to 1, not 1.5"),
+        ("rand-mmax0", "mmax: must be from 1 to 100"),
+        ("rand-tweight", "t: unknown set 'weight'; did you mean 'weights'"),
+        ("rand-t3a-w0", "give one of w0 and t"),
         ("rand-m9-n2.5", "n: must be a whole number from 1 to 15, not 2.5"),
         ("rand-m9-n14-w0", "n: must be a whole number from 1 to 13"),
         ("original-m9", "unknown word 'm9'"),
@@ -226,6 +273,11 @@ def test_mistakes_in_a_configuration(config, message):
         {"TimmAutoAugment": {"config_str": "originalr", "prob": 0.5, "backend": "pil", "interpolation": "bicubic"}},
         {"AutoAugment": None},
         {"AutoAugment": {"policy": "cifar10", "backend": "pil"}},
+        {"AutoAugment": {"policy": "svhn", "interpolation": "bicubic", "fill": [1, 2, 3]}},
+        {"TimmAutoAugment": {"config_str": "rand-m30-mmax30-n5-p1-mstd10"}},
+        {"TimmAutoAugment": {"config_str": "rand-m30-mmax30-n5-p1-inc1-mstd101"}},
+        {"TimmAutoAugment": {"config_str": "augmix-m5-w4-d2-b1-a0.1", "backend": "pil"}},
+        {"TimmAutoAugment": {"config_str": "rand-m5-n3-t3aw-p0.8", "backend": "pil"}},
         {"RandAugment": None},
         {"RandAugment": {"num_layers": 2, "magnitude": 12, "max_level": 30}},
         {"TrivialAugment": None},
@@ -248,6 +300,69 @@ def test_every_augmentation_keeps_the_shape_and_follows_its_generator(op):
             assert (result.shape, result.dtype) == (image.shape, np.uint8)
             np.testing.assert_array_equal(result, same)
     assert len({result.tobytes() for result in results}) > 1
+
+
+def test_rand_augment_follows_the_image_s_sides():
+    """Translations of 150 / 331 of the width sideways and of the height upwards, at full strength."""
+    image = np.full((66, 331, 3), 255, np.uint8)
+    augment = build_transforms([{"RandAugment": {"num_layers": 1, "magnitude": 10, "fill": 0}}])
+    hidden = Counter()
+    for seed in range(600):
+        black = (augment(image, np.random.default_rng(seed)) == 0).all(2)
+        if black.all(0).any() and not black.all(0).all():
+            hidden["columns", int(black.all(0).sum())] += 1
+        elif black.all(1).any() and not black.all(1).all():
+            hidden["rows", int(black.all(1).sum())] += 1
+    assert hidden["columns", 150] > 20
+    assert hidden["rows", 29] > 20  # 66 * 150 / 331 = 29.9, cut off
+    assert max(size for kind, size in hidden if kind == "rows") == 29
+
+
+def test_policies_have_twenty_five_pairs():
+    for policy in (policies.IMAGENET, policies.CIFAR10, policies.SVHN, policies.V0):
+        assert [len(row) for row in policy] == [2] * 25
+        for name, chance, level in (step for row in policy for step in row):
+            assert name in ACTIONS
+            assert 0 <= chance <= 1
+            assert 0 <= level <= 10
+    with pytest.raises(ConfigError, match="policy: unknown name 'imagnet'; did you mean 'imagenet'"):
+        build_transforms([{"AutoAugment": {"policy": "imagnet"}}])
+
+
+# The largest mean difference of cv2's pixels from pil's on a smooth picture, inside of the image.
+TOLERANCE = {"nearest": 0.3, "bilinear": 0.6, "bicubic": 0.6}
+
+
+@pytest.mark.parametrize("kind", list(TOLERANCE))
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ShearX", 0.2), ("ShearY", -0.3), ("TranslateXRel", 0.21), ("TranslateYRel", -0.4), ("Rotate", 17)],
+)
+def test_cv2_stays_close_to_pil(name, value, kind):
+    y, x = np.mgrid[0:90, 0:120]
+    image = np.stack([x * 2, y * 2, 128 + 100 * np.sin(x / 9) * np.cos(y / 11)], axis=-1).astype(np.uint8)
+    rng = np.random.default_rng(0)
+    ours, pil, inside = (
+        OPERATIONS[name](picture, value, Canvas(kind, (0, 0, 0), backend), rng).astype(int)
+        for backend, picture in (("cv2", image), ("pil", image), ("pil", np.full_like(image, 255)))
+    )
+    # Away from the edge, where one of the two may see the fill colour.
+    inside = cv2.erode((inside[:, :, 0] == 255).astype(np.uint8), np.ones((7, 7)), borderValue=0).astype(bool)
+    difference = np.abs(ours - pil)[inside]
+    assert inside.mean() > 0.3
+    assert difference.mean() < TOLERANCE[kind]
+    assert difference.max() <= (12 if kind == "nearest" else 3)  # a pixel further, the picture differs by 11 at most
+
+
+@pytest.mark.parametrize("shift", [-0.5, -0.1, 0.05, 0.3])
+def test_hue_and_blur_by_either_library(shift):
+    image = PICTURES[6]
+    difference = np.abs(warp.hue(image, shift, "cv2").astype(int) - warp.hue(image, shift, "pil"))
+    assert difference.max() <= 13
+    assert difference.mean() < 1.5
+    radius = 1 + shift
+    difference = np.abs(warp.blur(image, radius, "cv2").astype(int) - warp.blur(image, radius, "pil"))
+    assert difference.mean() < 1.5
 
 
 def test_colour_jitter_draws_its_factors_evenly():
@@ -296,6 +411,19 @@ def test_erasing(mode, layout):
     assert 70 < erased < 130  # a quarter of 400
     assert 0.015 < min(areas) < 0.06
     assert 0.28 < max(areas) < 0.35
+
+
+def test_erasing_several_rectangles():
+    arguments = {"EPSILON": 1, "sl": 0.1, "sh": 0.1, "use_log_aspect": True, "min_count": 2, "max_count": 4}
+    erase = build_transforms([{"RandomErasing": arguments}])
+    shares = []
+    for seed in range(300):
+        image = erase(np.ones((3, 100, 100), np.float32), np.random.default_rng(seed))
+        shares.append(1 - image[0].mean())
+    assert max(shares) < 0.11  # together as much as one
+    assert 0.085 < np.mean(shares) < 0.1  # some overlap
+    with pytest.raises(ConfigError, match="max_count: must be a whole number from 3 up, not 2"):
+        build_transforms([{"RandomErasing": {"min_count": 3, "max_count": 2}}])
 
 
 def test_erasing_wants_normalized_images():
