@@ -9,12 +9,19 @@ import numpy as np
 
 from ppcls.config.registry import suggest
 from ppcls.data.transforms import policies
-from ppcls.data.transforms.arguments import check_backend, check_hwc, check_interpolation, fill_colour, integer, number
+from ppcls.data.transforms.arguments import (
+    check_affine_interpolation,
+    check_backend,
+    check_hwc,
+    fill_colour,
+    integer,
+    number,
+)
 from ppcls.data.transforms.chains import Auto, Step
 from ppcls.data.transforms.levels import Scale
 from ppcls.data.transforms.operations import OPERATIONS, sign
 from ppcls.data.transforms.registry import TRANSFORMS
-from ppcls.data.transforms.warp import AFFINE, Canvas
+from ppcls.data.transforms.warp import Canvas
 from ppcls.errors import ConfigError
 
 _GREY = (128, 128, 128)
@@ -34,7 +41,7 @@ class _Looks:
     _canvas: Canvas = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        check_interpolation(self.interpolation, AFFINE)
+        check_affine_interpolation(self.interpolation)
         check_backend(self.backend)
         object.__setattr__(self, "_canvas", Canvas(self.interpolation, fill_colour(self.fill), self.backend))
 

@@ -8,7 +8,7 @@ from typing import Any, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ppcls.data.transforms.arguments import check_choice, check_hwc, integer, number, probability
+from ppcls.data.transforms.arguments import check_choice, check_hwc, integer, number, per_channel, probability
 from ppcls.data.transforms.registry import TRANSFORMS
 from ppcls.data.transforms.warp import Canvas
 from ppcls.errors import ConfigError, DataError
@@ -52,8 +52,7 @@ class RandomErasing:
             raise ConfigError(f"sl: must be at least 0 and at most sh, which is at most 1, not {self.sl} and {self.sh}")
         if not 0 < number("r1", self.r1) <= 1:
             raise ConfigError(f"r1: must be above 0 and at most 1, not {self.r1!r}")
-        if len(self.mean) != 3:
-            raise ConfigError(f"mean: must be three numbers, one a channel, not {list(self.mean)!r}")
+        per_channel("mean", self.mean)
         integer("attempt", self.attempt, 1)
         check_choice("mode", self.mode, ("const", "rand", "pixel"))
         fewest = integer("min_count", self.min_count, 1)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, List, Optional, Sequence
+from typing import Any, Optional, Sequence
 
 import numpy as np
 
-from ppcls.data.transforms.arguments import check_choice, check_hwc, number
+from ppcls.data.transforms.arguments import check_choice, check_hwc, number, per_channel
 from ppcls.data.transforms.registry import TRANSFORMS
 from ppcls.errors import ConfigError, DataError
 from ppcls.utils.opencv import cv2
@@ -48,8 +48,8 @@ class NormalizeImage:
         if self.channel_num != 3:
             raise ConfigError(f"channel_num: must be 3, not {self.channel_num!r}")
         scale = 1 / 255 if self.scale is None else number("scale", self.scale)
-        mean = _per_channel("mean", self.mean, IMAGENET_MEAN)
-        std = _per_channel("std", self.std, IMAGENET_STD)
+        mean = per_channel("mean", IMAGENET_MEAN if self.mean is None else self.mean)
+        std = per_channel("std", IMAGENET_STD if self.std is None else self.std)
         if 0 in std:
             raise ConfigError("std: must not contain 0")
         # All 256 possible answers a channel, [3, 256]: one look-up a pixel is five times faster than the arithmetic.
@@ -84,11 +84,3 @@ class ToCHWImage:
         """Return the image [3, H, W]."""
         check_hwc(image)
         return np.ascontiguousarray(image.transpose(2, 0, 1))
-
-
-def _per_channel(name: str, values: Optional[Sequence[float]], default: Sequence[float]) -> List[float]:
-    if values is None:
-        return list(default)
-    if not isinstance(values, (list, tuple)) or len(values) != 3:
-        raise ConfigError(f"{name}: must be three numbers, one a channel, not {values!r}")
-    return [number(name, value) for value in values]

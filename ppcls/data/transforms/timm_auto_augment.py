@@ -15,12 +15,19 @@ import numpy as np
 
 from ppcls.config.registry import suggest
 from ppcls.data.transforms import policies
-from ppcls.data.transforms.arguments import check_backend, check_hwc, check_interpolation, probability, size_pair
+from ppcls.data.transforms.arguments import (
+    check_affine_interpolation,
+    check_backend,
+    check_hwc,
+    per_channel,
+    probability,
+    size_pair,
+)
 from ppcls.data.transforms.chains import Augment, AugMix, Auto, Rand, Step
 from ppcls.data.transforms.levels import MAX_LEVEL, Scale
 from ppcls.data.transforms.registry import TRANSFORMS
 from ppcls.data.transforms.tensor import IMAGENET_MEAN
-from ppcls.data.transforms.warp import AFFINE, Canvas, colour
+from ppcls.data.transforms.warp import Canvas, colour
 from ppcls.errors import ConfigError
 
 _NAMES = (
@@ -109,14 +116,17 @@ class TimmAutoAugment:
 
     def __post_init__(self) -> None:
         probability("prob", self.prob)
-        check_interpolation(self.interpolation, AFFINE)
+        check_affine_interpolation(self.interpolation)
         check_backend(self.backend)
-        if len(self.mean) != 3 or not all(0 <= value <= 1 for value in self.mean):
-            raise ConfigError(f"mean: must be three numbers from 0 to 1, not {list(self.mean)!r}")
+        mean = per_channel("mean", self.mean)
+        if not all(0 <= value <= 1 for value in mean):
+            raise ConfigError(f"mean: must be from 0 to 1, not {self.mean!r}")
+        if not isinstance(self.config_str, str):
+            raise ConfigError(f"config_str: must be text such as rand-m9-mstd0.5-inc1, not {self.config_str!r}")
         augmix = self.config_str.startswith("augmix")
         side = min(size_pair("img_size", self.img_size))
         object.__setattr__(self, "_augment", parse(self.config_str))
-        object.__setattr__(self, "_canvas", Canvas(self.interpolation, colour(self.mean), self.backend))
+        object.__setattr__(self, "_canvas", Canvas(self.interpolation, colour(mean), self.backend))
         object.__setattr__(self, "_scale", Scale(int(side * 0.45), 0.3 if augmix else 0.45))
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
