@@ -29,7 +29,7 @@ LIBRARIES = {
     "yaml": {"config", "deploy.description"},
     "pydantic": {"config"},
     "paddle": {"arch", "engine", "loss", "optimizer", "deploy.paddle_backend", "utils"},
-    "cv2": {"data", "utils.opencv"},
+    "cv2": {"data", "engine.data_inspection", "utils.opencv"},
     "PIL": {"data.transforms"},
     "visualdl": {"engine"},
     "safetensors": {"arch"},

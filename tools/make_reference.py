@@ -15,6 +15,7 @@ TITLES = {
     "dataset": ("Data sets", "DataLoader.*.dataset.name"),
     "sampler": ("Samplers", "DataLoader.*.sampler.name"),
     "transform": ("Transforms", "transform_ops"),
+    "batch_transform": ("Batch transforms", "DataLoader.Train.dataset.batch_transform_ops"),
     "loss": ("Losses", "Loss.Train and Loss.Eval"),
     "metric": ("Metrics", "Metric.Train and Metric.Eval"),
     "optimizer": ("Optimizers", "Optimizer.name"),

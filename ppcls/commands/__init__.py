@@ -2,7 +2,19 @@
 
 from typing import Dict
 
-from ppcls.commands import config, convert, evaluate, export, infer, models, summary, train
+from ppcls.commands import (
+    check_data,
+    config,
+    convert,
+    evaluate,
+    export,
+    infer,
+    models,
+    show_data,
+    split_data,
+    summary,
+    train,
+)
 from ppcls.commands.command import Command
 
 COMMANDS: Dict[str, Command] = {
@@ -16,5 +28,8 @@ COMMANDS: Dict[str, Command] = {
         models.COMMAND,
         summary.COMMAND,
         convert.COMMAND,
+        split_data.COMMAND,
+        check_data.COMMAND,
+        show_data.COMMAND,
     )
 }

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from ppcls.config.problems import Problem, from_validation
 from ppcls.config.registry import Entry, Registry
 from ppcls.config.schema import Int, Text
-from ppcls.config.tree import Node, Path, child, plain
+from ppcls.config.tree import Node, Path, child, descend, plain
 from ppcls.errors import ConfigError
 
 
@@ -116,9 +116,17 @@ def _check_arguments(
         given = converted(registry[name], {key: plain(value) for key, value in arguments.items()})
         registry.build(name, given, **registry.trial())
     except ConfigError as error:
-        message = str(error).replace(f"{name}: ", "", 1)
-        culprit = message.split(maxsplit=1)[0].strip(":")
-        yield Problem((*path, culprit) if culprit in arguments else path, message)
+        yield _placed(tree, path, str(error).replace(f"{name}: ", "", 1))
+
+
+def _placed(tree: Node, path: Path, message: str) -> Problem:
+    """Return the problem at the innermost value below ``path`` that the message begins with ("outer: inner: ...")."""
+    rest = message
+    while True:
+        culprit, _, after = rest.partition(" ")
+        if child(descend(tree, path)[0], culprit.strip(":")) is None:
+            return Problem(path, message)
+        path, message, rest = (*path, culprit.strip(":")), rest, after
 
 
 def converted(entry: Entry, arguments: Any) -> Dict[str, Any]:

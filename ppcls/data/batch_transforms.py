@@ -8,16 +8,17 @@ other's. Labels are smoothed by the loss (``CELoss: {epsilon: 0.1}``), not here.
 from __future__ import annotations
 
 import math
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ppcls.config.registry import Registry
+from ppcls.config.registry import Registry, suggest
 from ppcls.data.transforms.arguments import check_choice, integer, number, probability
 from ppcls.errors import ConfigError
 
 BATCH_TRANSFORMS = Registry("batch transform", trial=lambda: {"classes": None})
 _PROVIDED = ("classes",)
+_ABSENT: Mapping[str, Any] = {}  # not None: a recipe that names an operator without arguments means it to be there
 _MODES = ("batch", "pair", "elem")
 
 
@@ -34,7 +35,7 @@ class BatchTransform:
     """
 
     def __init__(self, class_num: Optional[int], classes: Optional[int], off_epoch: int = 0) -> None:
-        if class_num is not None and classes is not None and class_num != classes:
+        if class_num is not None and integer("class_num", class_num, 1) != (classes or class_num):
             raise ConfigError(f"class_num: is {class_num}, but Arch.class_num is {classes}; leave it out here")
         self.classes = classes if classes is not None else class_num
         self.off_epoch = integer("off_epoch", off_epoch, 0)
@@ -252,37 +253,44 @@ class OpSampler(BatchTransform):
 
     def __init__(
         self,
-        MixupOperator: Optional[Mapping[str, Any]] = None,  # noqa: N803 - the names of what is chosen
-        CutmixOperator: Optional[Mapping[str, Any]] = None,  # noqa: N803
+        MixupOperator: Mapping[str, Any] = _ABSENT,  # noqa: N803 - the names of what is chosen
+        CutmixOperator: Mapping[str, Any] = _ABSENT,  # noqa: N803
         class_num: Optional[int] = None,
         *,
         classes: Optional[int],
     ) -> None:
         super().__init__(class_num, classes)
-        given: Dict[str, Optional[Mapping[str, Any]]] = {
-            "MixupOperator": MixupOperator,
-            "CutmixOperator": CutmixOperator,
-        }
-        self.ops: List[BatchTransform] = []
-        self.chances: List[float] = []
-        for name, arguments in given.items():
-            if arguments is None:
-                continue
-            own = dict(arguments)
-            if "prob" not in own:
-                raise ConfigError(f"{name}: prob is missing: how likely is it chosen?")
-            self.chances.append(probability(f"{name}.prob", own.pop("prob")))
-            self.ops.append(BATCH_TRANSFORMS.build(name, own, classes=classes))
-        if not self.ops:
+        named = {"MixupOperator": MixupOperator, "CutmixOperator": CutmixOperator}
+        given = {name: arguments for name, arguments in named.items() if arguments is not _ABSENT}
+        if not given:
             raise ConfigError("MixupOperator: give it, or CutmixOperator, with its prob")
+        self.chances = [_chance(name, arguments) for name, arguments in given.items()]
         if sum(self.chances) > 1 + 1e-9:
-            raise ConfigError(f"{next(iter(given))}: the chances add up to {sum(self.chances):g}, more than 1")
+            raise ConfigError(f"{list(given)[-1]}: the chances add up to {sum(self.chances):g}, more than 1")
+        self.ops = [
+            BATCH_TRANSFORMS.build(name, {key: arguments[key] for key in arguments if key != "prob"}, classes=classes)
+            for name, arguments in given.items()
+        ]
 
     def __call__(self, images: np.ndarray, targets: np.ndarray, epoch: int, rng: np.random.Generator) -> None:
         """Mix images [B, C, H, W] float32 and targets [B, K] float32 in place, or leave them."""
         chosen = int(np.searchsorted(np.cumsum(self.chances), rng.random(), side="right"))
         if chosen < len(self.ops):
             self.ops[chosen](images, targets, epoch, rng)
+
+
+def _chance(name: str, arguments: Mapping[str, Any]) -> float:
+    """Return ``prob``, which belongs to the choice and not to the operator, whose other arguments are known ones."""
+    allowed = [*(parameter.name for parameter in BATCH_TRANSFORMS[name].parameters()), "prob"]
+    for key in arguments:
+        if key not in allowed:
+            raise ConfigError(f"{name}: unknown argument {key!r}{suggest(key, allowed)}")
+    if "prob" not in arguments:
+        raise ConfigError(f"{name}: prob is missing: how likely is it chosen?")
+    try:
+        return probability("prob", arguments["prob"])
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from None
 
 
 class BatchCompose:
@@ -300,6 +308,8 @@ class BatchCompose:
         self.classes = classes
         self.ops: List[BatchTransform] = []
         for index, op in enumerate(ops):
+            if not isinstance(op, Mapping) or len(op) != 1:
+                raise ConfigError(f"batch_transform_ops[{index}]: must be one `name: arguments` map, not {op!r}")
             ((name, arguments),) = op.items()
             try:
                 self.ops.append(BATCH_TRANSFORMS.build(name, arguments, classes=classes))

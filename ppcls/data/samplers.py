@@ -34,10 +34,15 @@ class DistributedBatchSampler:
         num_replicas: how many processes share a batch.
         rank: which of them this is.
 
+    Attributes:
+        train_only: whether an epoch may leave samples out or have some twice, which no evaluation may.
+
     Raises:
         ConfigError: a value makes no sense.
         DataError: not even one batch.
     """
+
+    train_only = False
 
     def __init__(
         self,
@@ -50,7 +55,7 @@ class DistributedBatchSampler:
         num_replicas: int = 1,
         rank: int = 0,
     ) -> None:
-        self.batch_size = _batch_size(batch_size)
+        self.batch_size = _positive("batch_size", batch_size)
         self.shuffle = shuffle
         self.drop_last = drop_last
         self.length = length
@@ -103,11 +108,12 @@ class DistributedBatchSampler:
 class RASampler(DistributedBatchSampler):
     """Repeated augmentation: an epoch takes a part of the samples, each several times (https://arxiv.org/abs/1901.09335).
 
-    As in DeiT, an epoch is as long as without repeats, and the repeats of a sample go to different processes.
+    As in DeiT, an epoch is as long as without repeats, and the repeats of a sample go to different processes; of one
+    process alone, they are in the same batch. (DeiT rounds the length down to a multiple of 256.)
 
     Args:
         batch_size: images a process and step.
-        shuffle: draw a new order each epoch; without it, every epoch takes the same first samples.
+        shuffle: draw a new order each epoch; false is refused, since every epoch would take the same first samples.
         drop_last: leave out a last batch that is not full.
         num_repeats: how often a sample is taken.
         length: how many samples the data set has.
@@ -119,6 +125,8 @@ class RASampler(DistributedBatchSampler):
         ConfigError: a value makes no sense.
         DataError: not even one batch.
     """
+
+    train_only = True
 
     def __init__(
         self,
@@ -132,9 +140,9 @@ class RASampler(DistributedBatchSampler):
         num_replicas: int = 1,
         rank: int = 0,
     ) -> None:
-        if isinstance(num_repeats, bool) or num_repeats < 1:
-            raise ConfigError(f"num_repeats: must be a whole number from 1 up, not {num_repeats!r}")
-        self.num_repeats = num_repeats
+        if not shuffle:
+            raise ConfigError("shuffle: false would train on the same first samples in every epoch; set it to true")
+        self.num_repeats = _positive("num_repeats", num_repeats)
         super().__init__(batch_size, shuffle, drop_last, length=length, seed=seed, num_replicas=num_replicas, rank=rank)
 
     def _order(self, epoch: int) -> np.ndarray:
@@ -150,11 +158,12 @@ class RASampler(DistributedBatchSampler):
 class ClassBalancedSampler(DistributedBatchSampler):
     """Draws every class equally often: samples of small classes are repeated, those of large ones left out in turn.
 
-    An epoch has as many draws as the data set has samples. Within a class every sample is drawn once before one is
-    drawn again.
+    Class-aware sampling, https://arxiv.org/abs/1512.05830. An epoch has as many draws as the data set has
+    samples. Within a class every sample is drawn once before one is drawn again.
 
     Args:
         batch_size: images a process and step.
+        shuffle: always true, since samples are drawn.
         drop_last: leave out a last batch that is not full.
         length: how many samples the data set has.
         seed: of the order.
@@ -167,9 +176,12 @@ class ClassBalancedSampler(DistributedBatchSampler):
         DataError: not even one batch.
     """
 
+    train_only = True
+
     def __init__(
         self,
         batch_size: int,
+        shuffle: bool = True,
         drop_last: bool = False,
         *,
         length: int,
@@ -178,8 +190,11 @@ class ClassBalancedSampler(DistributedBatchSampler):
         rank: int = 0,
         labels: np.ndarray,
     ) -> None:
-        super().__init__(batch_size, True, drop_last, length=length, seed=seed, num_replicas=num_replicas, rank=rank)
-        self._members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+        if not shuffle:
+            raise ConfigError("shuffle: false is not possible, since samples are drawn; set it to true")
+        super().__init__(batch_size, shuffle, drop_last, length=length, seed=seed, num_replicas=num_replicas, rank=rank)
+        counts = np.unique(labels, return_counts=True)[1]
+        self._members = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
 
     def _order(self, epoch: int) -> np.ndarray:
         rng = self._generator(epoch)
@@ -197,7 +212,7 @@ class ClassBalancedSampler(DistributedBatchSampler):
         return np.concatenate([np.empty(0, np.int64), *order])[:count]
 
 
-def _batch_size(value: Any) -> int:
+def _positive(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 1 or int(value) != value:
-        raise ConfigError(f"batch_size: must be a whole number from 1 up, not {value!r}")
+        raise ConfigError(f"{name}: must be a whole number from 1 up, not {value!r}")
     return int(value)

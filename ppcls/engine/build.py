@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, List, Optional
 
+import numpy as np
 import paddle
 
 from ppcls.arch import create_model, load_weights
@@ -16,6 +17,7 @@ from ppcls.data.datasets.names import read_class_names
 from ppcls.data.loader import DataLoader
 from ppcls.engine import checkpoint
 from ppcls.errors import ConfigError, DataError, MachineError, WeightsError
+from ppcls.loss import build_loss
 from ppcls.metric import build_metrics
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
@@ -111,6 +113,21 @@ def metrics(config: Config, mode: str) -> Any:
     except ConfigError as error:
         raise ConfigError(f"Metric.{mode}: {error} ({config.where('Arch', 'class_num')})") from None
     return combined
+
+
+def loss(config: Config, mode: str, train_labels: Optional[np.ndarray] = None) -> Any:
+    """Build the losses of ``Loss.Train`` or ``Loss.Eval``.
+
+    Args:
+        train_labels: of the training data, [N] int64, for what follows from them.
+
+    Raises:
+        ConfigError: a loss makes no sense for this many classes, or without training data.
+    """
+    try:
+        return build_loss(getattr(config.Loss, mode), config.Arch.class_num, train_labels)
+    except ConfigError as error:
+        raise ConfigError(f"Loss.{mode}: {error}") from None
 
 
 def model(config: Config) -> paddle.nn.Layer:

@@ -10,7 +10,6 @@ import paddle
 from ppcls.config.schema import Config
 from ppcls.data.loader import DataLoader
 from ppcls.engine import build, journal
-from ppcls.loss import build_loss
 from ppcls.utils.logging import get_logger
 
 
@@ -26,7 +25,7 @@ def evaluate(config: Config) -> Dict[str, float]:
     with build.loader(config, "Eval") as loader:
         model = build.model(config)
         build.load_required_weights(config, model, "evaluate")
-        result = run(model, loader, build_loss(config.Loss.Eval, config.Arch.class_num), metrics)
+        result = run(model, loader, build.loss(config, "Eval"), metrics)
     get_logger().info("[Eval][Epoch 0][Avg]%s", journal.values_text(result))
     return result
 

@@ -21,7 +21,6 @@ from ppcls.engine.journal import Clock, Journal
 from ppcls.engine.saver import Saver, SkippedImages, Waiting
 from ppcls.engine.state import Best, TrainState
 from ppcls.errors import ConfigError, DataError
-from ppcls.loss import build_loss
 from ppcls.metric import build_metrics
 from ppcls.optimizer import build_optimizer, build_schedule
 from ppcls.optimizer.decay import decay_by_depth, decay_report
@@ -72,7 +71,7 @@ def open_run(config: Config) -> Iterator[Run]:
     folders.prepare(folder)
     prefix = resuming.choose(config, folder)
     with contextlib.ExitStack() as stack:
-        train_loader, eval_loader, schedule, state = _build(config, stack)
+        train_loader, eval_loader, criterion, schedule, state = _build(config, stack)
         folders.check_space(folder, state.model)
         saver = stack.enter_context(Saver(folder, config))
         kept = None
@@ -86,7 +85,7 @@ def open_run(config: Config) -> Iterator[Run]:
             train_loader=train_loader,
             eval_loader=eval_loader,
             lr_at=schedule.lr_at,
-            criterion=build_loss(config.Loss.Train, config.Arch.class_num),
+            criterion=criterion,
             metrics=build_metrics(config.Metric.Train or []),
             saver=saver,
             journal=stack.enter_context(contextlib.closing(Journal(folder, kept, config.Global.use_visualdl))),
@@ -97,12 +96,13 @@ def open_run(config: Config) -> Iterator[Run]:
 
 def _build(
     config: Config, stack: contextlib.ExitStack
-) -> Tuple[DataLoader, Optional[DataLoader], Schedule, TrainState]:
+) -> Tuple[DataLoader, Optional[DataLoader], Any, Schedule, TrainState]:
     train_loader = stack.enter_context(build.loader(config, "Train"))
     eval_loader = stack.enter_context(build.loader(config, "Eval")) if config.Global.eval_during_train else None
     _check_classes(train_loader, eval_loader)
+    criterion = build.loss(config, "Train", train_loader.dataset.labels)
     schedule = _schedule(config, updates=-(-len(train_loader) // config.Global.update_freq))
-    return train_loader, eval_loader, schedule, _initial_state(config, schedule.lr_at(0), train_loader)
+    return train_loader, eval_loader, criterion, schedule, _initial_state(config, schedule.lr_at(0), train_loader)
 
 
 def rehearse(config: Config) -> None:
@@ -133,7 +133,7 @@ def check_recipe(config: Config) -> None:
         raise ConfigError("DataLoader.Eval: missing; give it, or turn evaluation off (Global.eval_during_train: false)")
     for mode in ("Train", "Eval"):
         build.metrics(config, mode)
-        build_loss(getattr(config.Loss, mode), config.Arch.class_num)
+    build.loss(config, "Eval")
 
 
 def _check_classes(train_loader: DataLoader, eval_loader: Optional[DataLoader]) -> None:

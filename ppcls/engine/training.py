@@ -13,7 +13,6 @@ from ppcls.engine import build, checkpoint, evaluation, freezing, journal
 from ppcls.engine.interrupt import InterruptedRunError
 from ppcls.engine.run import Run, open_run
 from ppcls.errors import DataError, TrainingError
-from ppcls.loss import build_loss
 from ppcls.utils.logging import get_logger
 
 
@@ -169,7 +168,7 @@ def _evaluate_weights(run: Run) -> Dict[str, float]:
     return evaluation.run(
         run.state.model,
         run.eval_loader,
-        build_loss(run.config.Loss.Eval, run.config.Arch.class_num),
+        build.loss(run.config, "Eval"),
         build.metrics(run.config, "Eval"),
         check=lambda: _save_if_asked(run),
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Optional, Sequence
+from typing import List, Literal, Optional, Sequence, Union
 
+import numpy as np
 import paddle
 from paddle import nn
 from paddle.nn import functional as F
@@ -11,16 +12,19 @@ from paddle.nn import functional as F
 from ppcls.errors import ConfigError
 from ppcls.loss.registry import LOSSES
 from ppcls.loss.targets import (
+    balanced_weights,
     check_hard,
-    require_class_weights,
     require_fraction,
+    require_per_class,
     require_weight,
     smoothed,
     soft_targets,
 )
 
+_TINY = 1e-30  # far below any sum of weights that is not 0
 
-@LOSSES.register
+
+@LOSSES.register(provided=("class_num", "train_labels"))
 class CELoss(nn.Layer):
     """Mean cross-entropy of softmax(logits), with label smoothing if ``epsilon`` is given.
 
@@ -31,22 +35,27 @@ class CELoss(nn.Layer):
         epsilon: label smoothing, 0 <= epsilon < 1; None is 0.
         weight: what the loss is multiplied by in the sum of all losses.
         class_weights: one number a class: each class's part of the (smoothed) target counts so much, and the mean is
-            taken over these weights.
+            taken over these weights. "balanced": N / (K N_c), from how often each class is in the training data.
+        class_num: how many classes the model has, to check ``class_weights``; None does not check it.
+        train_labels: of the training data, integer [N], for "balanced".
 
     Raises:
-        ConfigError: a value out of its range.
+        ConfigError: a value out of its range, or "balanced" without training data.
     """
 
     def __init__(
         self,
         epsilon: Optional[float] = None,
         weight: float = 1.0,
-        class_weights: Optional[Sequence[float]] = None,
+        class_weights: Union[Literal["balanced"], Sequence[float], None] = None,
+        *,
+        class_num: Optional[int] = None,
+        train_labels: Optional[np.ndarray] = None,
     ) -> None:
         super().__init__()
         self.epsilon = require_fraction("epsilon", epsilon or 0.0)
         self.weight = require_weight(weight)
-        self.class_weights = require_class_weights(class_weights)
+        self.class_weights = None if class_weights is None else _class_weights(class_weights, class_num, train_labels)
 
     def forward(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
         """Return the unweighted loss, a scalar of shape [].
@@ -76,7 +85,20 @@ class CELoss(nn.Layer):
         if weights.shape[0] != log_p.shape[-1]:
             raise ConfigError(f"class_weights: {weights.shape[0]} numbers for {log_p.shape[-1]} classes")
         weighted = smoothed(targets, self.epsilon) * weights
-        return -(weighted * log_p).sum() / weighted.sum()
+        # A batch whose classes all weigh nothing has no loss, rather than 0 / 0.
+        return -(weighted * log_p).sum() / paddle.clip(weighted.sum(), min=_TINY)
+
+
+def _class_weights(
+    values: Union[str, Sequence[float]], class_num: Optional[int], train_labels: Optional[np.ndarray]
+) -> List[float]:
+    if not isinstance(values, str):
+        return require_per_class("class_weights", values, class_num)
+    if values != "balanced":
+        raise ConfigError(f"class_weights: expected 'balanced' or one number a class, got {values!r}")
+    if train_labels is None:
+        raise ConfigError("class_weights: 'balanced' follows from the training data: use it in Loss.Train only")
+    return balanced_weights(train_labels, class_num)
 
 
 @LOSSES.register

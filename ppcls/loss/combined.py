@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
+import numpy as np
 import paddle
 from paddle import nn
 
@@ -31,13 +32,16 @@ class CombinedLoss(nn.Layer):
 
 
 def build_loss(
-    components: Sequence[Mapping[str, Optional[Mapping[str, Any]]]], class_num: Optional[int] = None
+    components: Sequence[Mapping[str, Optional[Mapping[str, Any]]]],
+    class_num: Optional[int] = None,
+    train_labels: Optional[np.ndarray] = None,
 ) -> CombinedLoss:
     """Build the losses of a recipe's ``Loss.Train`` or ``Loss.Eval``.
 
     Args:
         components: single-key maps from a loss's name to its arguments.
         class_num: how many classes the model has; None does not check what depends on it.
+        train_labels: of the training data, integer [N], for what follows from them; None in evaluation.
 
     Raises:
         ConfigError: no loss, one loss twice, an unknown one or one with wrong arguments.
@@ -53,8 +57,5 @@ def build_loss(
         ((name, args),) = component.items()
         if name in losses:
             raise ConfigError(f"[{index}]: {name} stands here twice")
-        losses[name] = LOSSES.build(name, args)
-        weights = getattr(losses[name], "class_weights", None)
-        if weights is not None and class_num is not None and len(weights) != class_num:
-            raise ConfigError(f"{name}: class_weights: {len(weights)} numbers for {class_num} classes (Arch.class_num)")
+        losses[name] = LOSSES.build(name, args, class_num=class_num, train_labels=train_labels)
     return CombinedLoss(list(losses.items()))

@@ -1,8 +1,8 @@
-"""Losses that look at each class by itself, with sigmoids in the place of the softmax."""
+"""Binary cross-entropy and focal loss."""
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Optional, Sequence, Union
 
 import paddle
 from paddle import nn
@@ -10,7 +10,9 @@ from paddle.nn import functional as F
 
 from ppcls.errors import ConfigError
 from ppcls.loss.registry import LOSSES
-from ppcls.loss.targets import require_fraction, require_weight, smoothed, soft_targets
+from ppcls.loss.targets import require_fraction, require_per_class, require_weight, smoothed, soft_targets
+
+_SMALLEST = 1e-12  # below what float32 can leave of 1 - p, unless it is 0
 
 
 @LOSSES.register
@@ -19,7 +21,8 @@ class BCELoss(nn.Layer):
 
     Args:
         epsilon: label smoothing, as in CELoss; 0 <= epsilon < 1.
-        target_threshold: targets above it count as 1, others as 0: mixed images have all of their classes then.
+        target_threshold: targets above it count as 1, others as 0: mixed images have all of their classes then. It
+            comes before the smoothing, which would be lost otherwise.
         weight: what the loss is multiplied by in the sum of all losses.
 
     Raises:
@@ -36,13 +39,13 @@ class BCELoss(nn.Layer):
 
     def forward(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
         """Return the unweighted loss, a scalar of shape [], of logits [B, K] and labels [B] or [B, K]."""
-        targets = smoothed(soft_targets(logits, labels), self.epsilon)
+        targets = soft_targets(logits, labels)
         if self.target_threshold is not None:
             targets = (targets > self.target_threshold).astype("float32")
-        return F.binary_cross_entropy_with_logits(logits.astype("float32"), targets)
+        return F.binary_cross_entropy_with_logits(logits.astype("float32"), smoothed(targets, self.epsilon))
 
 
-@LOSSES.register
+@LOSSES.register(provided=("class_num",))
 class FocalLoss(nn.Layer):
     """Cross-entropy with (1 - p)^gamma before each class's term: easy samples count less.
 
@@ -50,23 +53,36 @@ class FocalLoss(nn.Layer):
 
     Args:
         gamma: 0 is the cross-entropy.
-        alpha: what all terms are multiplied by.
+        alpha: what all terms are multiplied by; or one number a class, for its terms.
         weight: what the loss is multiplied by in the sum of all losses.
+        class_num: how many classes the model has, to check ``alpha``; None does not check it.
 
     Raises:
         ConfigError: a value out of its range.
     """
 
-    def __init__(self, gamma: float = 2.0, alpha: float = 1.0, weight: float = 1.0) -> None:
+    def __init__(
+        self,
+        gamma: float = 2.0,
+        alpha: Union[float, Sequence[float]] = 1.0,
+        weight: float = 1.0,
+        *,
+        class_num: Optional[int] = None,
+    ) -> None:
         super().__init__()
         self.gamma = require_weight(gamma, "gamma")
-        self.alpha = require_weight(alpha, "alpha")
-        if not self.alpha:
+        if isinstance(alpha, (int, float)):
+            self.alpha = [require_weight(alpha, "alpha")]
+        else:
+            self.alpha = require_per_class("alpha", alpha, class_num)
+        if not sum(self.alpha):
             raise ConfigError("alpha: is 0, so that nothing is learned")
         self.weight = require_weight(weight)
 
     def forward(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
         """Return the unweighted loss, a scalar of shape [], of logits [B, K] and labels [B] or [B, K]."""
         log_p = F.log_softmax(logits.astype("float32"), axis=-1)
-        focus = (1 - log_p.exp()) ** self.gamma
-        return -self.alpha * (soft_targets(logits, labels) * focus * log_p).sum(-1).mean()
+        # The slope of a root at 0 is infinite: with gamma below 1 a sample that is certain would make the gradient NaN.
+        focus = paddle.clip(-paddle.expm1(log_p), min=_SMALLEST) ** self.gamma
+        terms = soft_targets(logits, labels) * paddle.to_tensor(self.alpha, dtype="float32") * focus * log_p
+        return -terms.sum(-1).mean()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import List, Optional, Sequence
 
+import numpy as np
 import paddle
 from paddle.nn import functional as F
 
@@ -33,18 +34,33 @@ def require_weight(value: float, name: str = "weight") -> float:
     return float(value)
 
 
-def require_class_weights(values: Optional[Sequence[float]]) -> Optional[List[float]]:
-    """Return the weights, if there are any.
+def require_per_class(name: str, values: Sequence[float], class_num: Optional[int]) -> List[float]:
+    """Return one number a class.
+
+    Args:
+        class_num: how many classes the model has; None does not check it.
 
     Raises:
-        ConfigError: they are negative, not finite, or all 0.
+        ConfigError: some are negative or not finite, all are 0, or they are not as many as the classes.
     """
-    if values is None:
-        return None
-    weights = [require_weight(value, "class_weights") for value in values]
-    if not sum(weights) > 0:
-        raise ConfigError("class_weights: all are 0")
-    return weights
+    numbers = [require_weight(value, name) for value in values]
+    if not sum(numbers) > 0:
+        raise ConfigError(f"{name}: all are 0")
+    if class_num is not None and len(numbers) != class_num:
+        raise ConfigError(f"{name}: {len(numbers)} numbers for {class_num} classes (Arch.class_num)")
+    return numbers
+
+
+def balanced_weights(labels: np.ndarray, class_num: Optional[int]) -> List[float]:
+    """Return weights by which every class has the same part in a data set's loss: N / (K N_c), 0 where N_c is 0.
+
+    Args:
+        labels: of the data set's samples, integer [N].
+        class_num: K; None counts the labels from 0 to the highest.
+    """
+    counts = np.bincount(labels, minlength=class_num or 0)
+    present = np.maximum(counts, 1)
+    return [float(weight) for weight in np.where(counts, len(labels) / (len(counts) * present), 0.0)]
 
 
 def check_hard(logits: paddle.Tensor, labels: paddle.Tensor) -> None:

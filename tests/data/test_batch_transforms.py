@@ -1,10 +1,14 @@
 """Mixup and cutmix by their definitions, and in the loader."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from ppcls.data import build_loader
 from ppcls.data.batch_transforms import BATCH_TRANSFORMS, BatchCompose, cut_box
+from ppcls.data.loader.batch import generator
+from ppcls.data.samplers import SAMPLERS, ClassBalancedSampler
 from ppcls.errors import ConfigError
 
 CLASSES = 5
@@ -119,6 +123,51 @@ def test_batches_too_small_to_mix_stay(name, count):
     assert targets.shape == (count, CLASSES)
 
 
+def test_sides_of_boxes_stay_within_their_limits():
+    op = {"MixupCutmixOperator": {"mixup_alpha": 0, "cutmix_minmax": [0.3, 0.6]}}
+    for seed in range(50):
+        images, _ = mixed(op, seed, count=2, side=20)
+        rows, columns = np.nonzero(images[0, 0] == 2)
+        for sides in (rows, columns):
+            assert 6 <= sides.max() - sides.min() + 1 <= 12
+
+
+def test_without_correction_lambda_is_what_was_drawn():
+    op = {"MixupCutmixOperator": {"mixup_alpha": 0, "correct_lam": False}}
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        rng.random()  # whether the batch is mixed
+        assert mixed(op, seed, count=2)[1][0, 0] == pytest.approx(rng.beta(1.0, 1.0), rel=1e-6)
+
+
+def test_one_after_the_other():
+    """Two operators: the second mixes what the first gave."""
+    ops = [{"MixupOperator": {"alpha": 1.0}}, {"MixupCutmixOperator": {"mixup_alpha": 0}}]
+    images, labels = batch(5, 12)
+    targets = BatchCompose(ops, CLASSES)(images, labels, 0, np.random.default_rng(0))
+    np.testing.assert_allclose(images.mean((1, 2, 3)), targets @ (1 + np.arange(5)), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        {"MixupOperator": None},
+        {"CutmixOperator": None},
+        *({"MixupCutmixOperator": {"mode": m}} for m in ("batch", "elem")),
+    ],
+    ids=str,
+)
+def test_a_batch_is_copied_once_at_most(op):
+    images, labels = batch(64, 64)
+    compose = BatchCompose([op], CLASSES)
+    tracemalloc.start()
+    for seed in range(4):
+        compose(images, labels, 0, np.random.default_rng(seed))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.1 * images.nbytes
+
+
 @pytest.mark.parametrize(
     ("op", "message"),
     [
@@ -127,6 +176,11 @@ def test_batches_too_small_to_mix_stay(name, count):
         ({"OpSampler": {"MixOperator": {"prob": 1}}}, "unknown argument 'MixOperator'; did you mean 'MixupOperator'?"),
         ({"OpSampler": {"MixupOperator": {"prob": 0.7}, "CutmixOperator": {"prob": 0.7}}}, "add up to 1.4"),
         ({"OpSampler": None}, "give it, or CutmixOperator"),
+        ({"OpSampler": {"MixupOperator": {}}}, "MixupOperator: prob is missing"),
+        ({"OpSampler": {"MixupOperator": {"prob": "x"}}}, "MixupOperator: prob: must be a number, not 'x'"),
+        ({"OpSampler": {"CutmixOperator": {"prob": 1, "class_num": 7}}}, "class_num: is 7, but Arch.class_num is 5"),
+        ({"OpSampler": {"MixupOperator": {"prob": 1}, "class_num": 7}}, "class_num: is 7, but Arch.class_num is 5"),
+        ({"MixupOperator": {}, "CutmixOperator": {}}, "must be one `name: arguments` map"),
         ({"MixupOperator": {"alpha": 0}}, "alpha: must be positive"),
         ({"MixupOperator": {"class_num": 7}}, "class_num: is 7, but Arch.class_num is 5"),
         ({"MixupCutmixOperator": {"mode": "sample"}}, "mode: must be one of 'batch', 'pair', 'elem'"),
@@ -138,10 +192,13 @@ def test_mistakes(op, message):
     with pytest.raises(ConfigError, match=r"batch_transform_ops\[0\]") as caught:
         BatchCompose([op], CLASSES)
     assert message in str(caught.value)
+
+
+def test_names():
     assert set(BATCH_TRANSFORMS.names()) == {"CutmixOperator", "MixupCutmixOperator", "MixupOperator", "OpSampler"}
 
 
-def loader(folder, workers, sampler=None, **replicas):
+def loader(folder, workers, sampler=None, op=None, **replicas):
     section = {
         "dataset": {
             "name": "ImageNetDataset",
@@ -153,7 +210,7 @@ def loader(folder, workers, sampler=None, **replicas):
                 {"NormalizeImage": {"order": ""}},
                 {"ToCHWImage": None},
             ],
-            "batch_transform_ops": [{"MixupCutmixOperator": None}],
+            "batch_transform_ops": [op or {"MixupCutmixOperator": None}],
         },
         "sampler": {"batch_size": 16, **(sampler or {"shuffle": True})},
         "loader": {"num_workers": workers},
@@ -169,7 +226,7 @@ def test_mixing_depends_on_the_batch_alone(digits):
             return [(b.images.copy(), b.targets, b.labels) for b in batches.epoch(epoch, start)]
 
     whole = collect(0)
-    for other in (collect(2), collect(0, start=5)):
+    for other in (collect(1), collect(2), collect(0, start=5)):
         for ours, theirs in zip(whole[-len(other) :], other):
             for left, right in zip(ours, theirs):
                 np.testing.assert_array_equal(left, right)
@@ -200,9 +257,73 @@ def test_repeats_are_spread_over_processes_and_augmented_differently(digits):
         assert len({image.tobytes() for image in images}) == 2  # mirrored or not
 
 
-def test_classes_are_drawn_evenly():
-    from ppcls.data.samplers import ClassBalancedSampler
+@pytest.mark.parametrize("name", ["RASampler", "ClassBalancedSampler"])
+def test_workers_change_no_draw(digits, name):
+    def collect(workers):
+        with loader(digits, workers, {"name": name}) as batches:
+            return [(b.images.copy(), b.indices, b.labels, b.targets) for b in batches.epoch(1)]
 
+    for ours, theirs in zip(collect(0), collect(2)):
+        for left, right in zip(ours, theirs):
+            np.testing.assert_array_equal(left, right)
+
+
+@pytest.mark.parametrize("sampler", [{"name": "RASampler"}, {"name": "ClassBalancedSampler"}])
+def test_an_evaluation_takes_every_image_once(digits, sampler):
+    section = {
+        "dataset": {
+            "name": "ImageNetDataset",
+            "image_root": str(digits),
+            "cls_label_path": f"{digits}/val_list.txt",
+            "transform_ops": [],
+        },
+        "sampler": {"batch_size": 4, **sampler},
+    }
+    with pytest.raises(ConfigError, match=f"{sampler['name']} takes some images several times"):
+        build_loader(section, train=False, seed=0, class_num=10)
+
+
+@pytest.mark.parametrize("name", ["RASampler", "ClassBalancedSampler"])
+@pytest.mark.parametrize("length", [24, 22])
+def test_processes_share_the_batches_of_one(name, length):
+    labels = np.arange(length) % 3
+
+    def draws(batch_size, num_replicas=1, rank=0):
+        provided = {"length": length, "seed": 5, "num_replicas": num_replicas, "rank": rank, "labels": labels}
+        return SAMPLERS.build(name, {"batch_size": batch_size, "shuffle": True}, **provided).batches(7)
+
+    alone = draws(8)
+    assert sum(map(len, alone)) == length
+    for replicas in (2, 4):
+        ranks = [draws(8 // replicas, replicas, rank) for rank in range(replicas)]
+        for whole, parts in zip(alone, zip(*ranks)):
+            assert sorted(np.concatenate(parts)) == sorted(whole)
+            assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+@pytest.mark.parametrize("name", ["RASampler", "ClassBalancedSampler"])
+def test_samplers_that_draw_refuse_a_fixed_order(name):
+    provided = {"length": 9, "seed": 0, "num_replicas": 1, "rank": 0, "labels": np.zeros(9, np.int64)}
+    with pytest.raises(ConfigError, match=f"{name}: shuffle: false"):
+        SAMPLERS.build(name, {"batch_size": 2, "shuffle": False}, **provided)
+    if name == "RASampler":
+        with pytest.raises(ConfigError, match="num_repeats: must be a whole number from 1 up, not 0"):
+            SAMPLERS.build(name, {"batch_size": 2, "num_repeats": 0}, **provided)
+
+
+def test_a_batch_has_random_numbers_of_its_own(digits):
+    """Not those of the sample that has the batch's number."""
+    op = {"MixupCutmixOperator": {"cutmix_alpha": 0}}
+    with loader(digits, 0, op=op) as batches:
+        found = [{round(float(share), 5) for share in batch.targets.ravel()} for batch in batches.epoch(0)]
+    assert len(found) == 8
+    for number, shares in enumerate(found):
+        rng = generator(3, 0, number)
+        rng.random()  # whether the batch is mixed
+        assert round(rng.beta(0.8, 0.8), 5) not in shares
+
+
+def test_classes_are_drawn_evenly():
     labels = np.array([0] * 90 + [1] * 8 + [2] * 2)
     make = lambda **kw: ClassBalancedSampler(10, length=100, seed=1, labels=labels, **kw)  # noqa: E731
     draws = np.concatenate(make().batches(0))

@@ -119,6 +119,30 @@ def test_class_weights_are_those_of_the_targets():
         build_loss([{"CELoss": {"class_weights": weights.tolist()}}], class_num=5)
     with pytest.raises(ConfigError, match="class_weights: all are 0"):
         CELoss(class_weights=[0, 0])
+    only = CELoss(class_weights=weights.tolist())(logits[:1], paddle.to_tensor([1]))
+    assert float(only) == 0  # of a class without weight, not 0 / 0
+
+
+def test_the_gradient_with_class_weights():
+    weights = np.array([1.0, 0.5, 2.0, 5.0])
+    logits = paddle.to_tensor(LOGITS, stop_gradient=False)
+    CELoss(class_weights=weights.tolist())(logits, paddle.to_tensor(HARD)).backward()
+    p = np.exp(LOGITS) / np.exp(LOGITS).sum(-1, keepdims=True)
+    own = weights[HARD]
+    np.testing.assert_allclose(logits.grad.numpy(), own[:, None] * (p - np.eye(4)[HARD]) / own.sum(), atol=1e-6)
+
+
+def test_balanced_class_weights():
+    """Every class has the same part in the sum over the training data."""
+    labels = np.array([0] * 6 + [1] * 3 + [3])
+    loss = CELoss(class_weights="balanced", class_num=4, train_labels=labels)
+    assert loss.class_weights == pytest.approx([10 / 24, 10 / 12, 0, 10 / 4])
+    built = build_loss([{"CELoss": {"class_weights": "balanced"}}], 4, labels)
+    assert built.losses[0].class_weights == loss.class_weights
+    with pytest.raises(ConfigError, match=r"CELoss: class_weights: 'balanced' .* use it in Loss.Train only"):
+        build_loss([{"CELoss": {"class_weights": "balanced"}}], 4)
+    with pytest.raises(ConfigError, match="expected 'balanced' or one number a class, got 'even'"):
+        CELoss(class_weights="even")
 
 
 def test_soft_target_cross_entropy():
@@ -131,9 +155,8 @@ def test_soft_target_cross_entropy():
 
 @pytest.mark.parametrize("threshold", [None, 0.2])
 def test_binary_cross_entropy_and_its_gradient(threshold):
-    target = 0.9 * SOFT + 0.1 / 4
-    if threshold is not None:
-        target = (target > threshold).astype("float64")
+    target = SOFT if threshold is None else threshold < SOFT
+    target = 0.9 * target + 0.1 / 4
     logits = paddle.to_tensor(LOGITS, stop_gradient=False)
     found = BCELoss(epsilon=0.1, target_threshold=threshold)(logits, paddle.to_tensor(SOFT))
     p = 1 / (1 + np.exp(-LOGITS.astype("float64")))
@@ -149,5 +172,42 @@ def test_focal_loss():
     found = FocalLoss(gamma=2, alpha=0.25)(logits, labels)
     assert float(found) == pytest.approx((-0.25 * (1 - own) ** 2 * np.log(own)).mean(), rel=1e-5)
     assert float(FocalLoss(gamma=0)(logits, labels)) == pytest.approx(float(CELoss()(logits, labels)), rel=1e-6)
-    with pytest.raises(ConfigError, match="gamma: expected a number of at least 0"):
-        FocalLoss(gamma=-1)
+    alpha = np.array([0.1, 0.2, 0.3, 0.4])
+    found = FocalLoss(gamma=1.5, alpha=alpha.tolist())(logits, paddle.to_tensor(SOFT))
+    wanted = -(SOFT * alpha * (1 - p) ** 1.5 * np.log(p)).sum(-1).mean()
+    assert float(found) == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize("gamma", [0, 0.5, 2])
+def test_the_gradient_of_the_focal_loss(gamma):
+    def value(logits):
+        p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+        own = p[np.arange(6), HARD]
+        return (-((1 - own) ** gamma) * np.log(own)).mean()
+
+    logits = paddle.to_tensor(LOGITS, stop_gradient=False)
+    FocalLoss(gamma=gamma)(logits, paddle.to_tensor(HARD)).backward()
+    step, exact = 1e-6, LOGITS.astype("float64")
+    wanted = np.zeros(LOGITS.shape)
+    for place in np.ndindex(*LOGITS.shape):
+        shift = np.zeros(LOGITS.shape)
+        shift[place] = step
+        wanted[place] = (value(exact + shift) - value(exact - shift)) / (2 * step)
+    np.testing.assert_allclose(logits.grad.numpy(), wanted, atol=1e-6)
+    certain = paddle.to_tensor([[200.0, 0, 0, 0]], stop_gradient=False)
+    FocalLoss(gamma=gamma)(certain, paddle.to_tensor([0])).backward()
+    np.testing.assert_allclose(certain.grad.numpy(), 0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"gamma": -1}, "gamma: expected a number of at least 0"),
+        ({"alpha": 0}, "alpha: is 0"),
+        ({"alpha": [0, 0]}, "alpha: all are 0"),
+        ({"alpha": [1, 2, 3], "class_num": 4}, "alpha: 3 numbers for 4 classes"),
+    ],
+)
+def test_arguments_of_the_focal_loss(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        FocalLoss(**arguments)

@@ -30,7 +30,7 @@ class DataLoader:
         use_shared_memory: whether workers hand images over in shared memory; pipes otherwise, which is slower.
 
     Raises:
-        ConfigError: images would be replaced in an evaluation.
+        ConfigError: images would be replaced, left out, repeated or mixed in an evaluation.
     """
 
     def __init__(
@@ -54,6 +54,11 @@ class DataLoader:
             )
         if sampler.drop_last and not train:
             raise ConfigError("sampler.drop_last: true would leave images out, and evaluation counts each image once")
+        if sampler.train_only and not train:
+            raise ConfigError(
+                f"sampler: {type(sampler).__name__} takes some images several times, and evaluation counts each once; "
+                f"use DistributedBatchSampler here"
+            )
         if mix is not None and not train:
             raise ConfigError(
                 "batch_transform_ops: would mix the images of an evaluation; use it in DataLoader.Train only"
@@ -116,8 +121,9 @@ class DataLoader:
     def _mixed(self, batch: Batch, epoch: int, number: int) -> Batch:
         """Return the batch with its images mixed, which depends on its number and this process's rank alone."""
         assert self._mix is not None
-        # Four numbers, so that it is no sample's seed.
-        seed = np.random.SeedSequence((self._seed, epoch, number, self.sampler.rank))
+        # The spawn key sets it apart from the seeds of samples: numpy fills entropy up with zeros, so that the batch of
+        # rank 0 would have the random numbers of the sample with its number.
+        seed = np.random.SeedSequence((self._seed, epoch, number, self.sampler.rank), spawn_key=(0,))
         targets = self._mix(batch.images, batch.labels, epoch, np.random.Generator(np.random.PCG64(seed)))
         return replace(batch, targets=targets)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Optional, Sequence
+from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -47,15 +47,22 @@ class NormalizeImage:
             raise ConfigError("output_fp16: not available: batches are float32, and mixed precision casts them")
         if self.channel_num != 3:
             raise ConfigError(f"channel_num: must be 3, not {self.channel_num!r}")
-        scale = 1 / 255 if self.scale is None else number("scale", self.scale)
-        mean = per_channel("mean", IMAGENET_MEAN if self.mean is None else self.mean)
-        std = per_channel("std", IMAGENET_STD if self.std is None else self.std)
+        scale, mean, std = self.constants()
         if 0 in std:
             raise ConfigError("std: must not contain 0")
         # All 256 possible answers a channel, [3, 256]: one look-up a pixel is five times faster than the arithmetic.
         values = np.arange(256) * scale
         table = np.stack([(values - m) / s for m, s in zip(mean, std)]).astype(np.float32)
         object.__setattr__(self, "_table", table)
+
+    def constants(self) -> Tuple[float, List[float], List[float]]:
+        """Return scale, mean and std, with what is meant where they were left out."""
+        scale = 1 / 255 if self.scale is None else number("scale", self.scale)
+        return (
+            scale,
+            per_channel("mean", IMAGENET_MEAN if self.mean is None else self.mean),
+            per_channel("std", IMAGENET_STD if self.std is None else self.std),
+        )
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
         """Return the normalized float32 image in the layout that it came in."""

@@ -1,0 +1,30 @@
+"""``ppcls check-data``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ppcls.commands.command import Command, add_recipe_options, load_recipe, to_json
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    add_recipe_options(parser)
+    parser.add_argument(
+        "--out", default="data_report", metavar="FOLDER", help="for report.html and report.json (default: data_report)"
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
+
+
+def _run(options: argparse.Namespace) -> int:
+    config = load_recipe(options)
+    from ppcls.engine.data_inspection import check_data
+
+    report = check_data(config, Path(options.out).expanduser(), options.workers)
+    print(to_json({key: report[key] for key in ("ok", "images", "counts")}))
+    return 0 if report["ok"] else 1
+
+
+COMMAND = Command(
+    "check-data", "read every image of a recipe: what is broken, doubled, mislabelled or unusual", _add_options, _run
+)

@@ -1,0 +1,28 @@
+"""``ppcls split-data``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ppcls.commands.command import Command, to_json
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="FOLDER", help="holds one folder of images a class")
+    parser.add_argument("--val", type=float, default=0.2, metavar="SHARE", help="of each class (default: 0.2)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", metavar="FOLDER", help="where the lists go (default: FOLDER)")
+    parser.add_argument("--replace", action="store_true", help="replace lists that are there")
+
+
+def _run(options: argparse.Namespace) -> int:
+    from ppcls.data.inspection.splitting import split_folder
+
+    folder = Path(options.folder).expanduser()
+    target = Path(options.out).expanduser() if options.out else folder
+    print(to_json(split_folder(folder, target, options.val, options.seed, options.replace)))
+    return 0
+
+
+COMMAND = Command("split-data", "write training and validation lists of images in class folders", _add_options, _run)

@@ -1,0 +1,1 @@
+"""Looking at data sets: what is broken, what is there twice, what the model will see; and splitting them."""

@@ -1,0 +1,129 @@
+"""Reading every image of a data set, with all cores."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import signal
+from dataclasses import dataclass
+from typing import Any, Iterator, List, Optional, Sequence, Tuple, Union
+
+import numpy as np
+from tqdm import tqdm
+
+from ppcls.data.datasets import Dataset
+from ppcls.data.inspection.similarity import Fingerprint, fingerprint
+from ppcls.data.loader.pool import can_fork
+from ppcls.data.transforms.decode import decode_image
+from ppcls.errors import DataError
+from ppcls.utils.opencv import cv2
+
+THUMB = 96  # pixels
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one image is.
+
+    Attributes:
+        error: why it cannot be used; None if it can.
+        size: (width, height), pixels.
+        mode: "grey", "alpha", "16 bit" or "CMYK" where it is not plain 8-bit colour.
+        digest: of the file, or of the pixels.
+        look: what near copies have in common.
+        thumb: a small picture, [h, w, 3] uint8 RGB, at most 96 pixels.
+    """
+
+    error: Optional[str] = None
+    size: Tuple[int, int] = (0, 0)
+    mode: Optional[str] = None
+    digest: str = ""
+    look: Optional[Fingerprint] = None
+    thumb: Optional[np.ndarray] = None
+
+
+_dataset: List[Dataset] = []  # of this worker process
+
+
+def scan(dataset: Dataset, workers: Optional[int] = None, title: str = "reading") -> List[Finding]:
+    """Read every image of a data set, with a progress bar.
+
+    Args:
+        workers: processes; None for one a core.
+    """
+    count = workers if workers is not None else _cores()
+    indices = range(len(dataset))
+    bar: Any = {"total": len(dataset), "desc": title, "unit": "image", "leave": False, "disable": None}
+    if count <= 1:
+        _remember(dataset)
+        return list(tqdm((_look(index) for index in indices), **bar))
+    context: Any = multiprocessing.get_context("fork" if can_fork() else "spawn")
+    with context.Pool(count, initializer=_serve, initargs=(dataset,)) as pool:
+        found = list(tqdm(_results(pool, indices), **bar))
+        pool.close()
+        pool.join()
+        return found
+
+
+def _results(pool: Any, indices: Sequence[int]) -> Iterator[Finding]:
+    return pool.imap(_look, indices, chunksize=16)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _remember(dataset: Dataset) -> None:
+    _dataset[:] = [dataset]
+
+
+def _serve(dataset: Dataset) -> None:
+    """Begin as a worker: ends of the program are the parent's to handle, and without other libraries' last words."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _remember(dataset)
+
+
+def _look(index: int) -> Finding:
+    """Return what the image number ``index`` is."""
+    try:
+        content = _dataset[0].read(index)
+        data = content.tobytes() if isinstance(content, np.ndarray) else bytes(content)
+        image = content if isinstance(content, np.ndarray) and content.ndim == 3 else decode_image(content)
+    except DataError as error:
+        return Finding(error=str(error))
+    height, width = image.shape[:2]
+    scale = THUMB / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return Finding(
+        size=(width, height),
+        mode=None if isinstance(content, np.ndarray) else _mode(content),
+        digest=hashlib.sha256(data).hexdigest(),
+        look=fingerprint(image),
+        thumb=cv2.resize(image, size, interpolation=cv2.INTER_AREA),
+    )
+
+
+def _mode(data: Union[bytes, bytearray, memoryview]) -> Optional[str]:
+    """Return what is unusual about an encoded image."""
+    data = bytes(data)
+    if data.startswith(b"\xff\xd8") and _jpeg_components(data) == 4:
+        return "CMYK"
+    plain = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if plain is None:
+        return None
+    if plain.dtype != np.uint8:
+        return "16 bit" if plain.dtype == np.uint16 else str(plain.dtype)
+    return "grey" if plain.ndim == 2 else "alpha" if plain.shape[2] == 4 else None
+
+
+def _jpeg_components(data: bytes) -> int:
+    """Return the number of colour components that a JPEG's frame header gives."""
+    position = 2
+    while position + 9 < len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return data[position + 9]
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    return 0
