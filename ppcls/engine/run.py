@@ -71,7 +71,7 @@ def open_run(config: Config) -> Iterator[Run]:
     folders.prepare(folder)
     prefix = resuming.choose(config, folder)
     with contextlib.ExitStack() as stack:
-        train_loader, eval_loader, criterion, schedule, state = _build(config, stack)
+        train_loader, eval_loader, criterion, rates, state = _build(config, stack)
         folders.check_space(folder, state.model)
         saver = stack.enter_context(Saver(folder, config))
         kept = None
@@ -84,7 +84,7 @@ def open_run(config: Config) -> Iterator[Run]:
             state=state,
             train_loader=train_loader,
             eval_loader=eval_loader,
-            lr_at=schedule.lr_at,
+            lr_at=rates.lr_at,
             criterion=criterion,
             metrics=build_metrics(config.Metric.Train or []),
             saver=saver,
@@ -101,8 +101,8 @@ def _build(
     eval_loader = stack.enter_context(build.loader(config, "Eval")) if config.Global.eval_during_train else None
     _check_classes(train_loader, eval_loader)
     criterion = build.loss(config, "Train", train_loader.dataset.labels)
-    schedule = _schedule(config, updates=-(-len(train_loader) // config.Global.update_freq))
-    return train_loader, eval_loader, criterion, schedule, _initial_state(config, schedule.lr_at(0), train_loader)
+    rates = schedule(config, updates=-(-len(train_loader) // config.Global.update_freq))
+    return train_loader, eval_loader, criterion, rates, _initial_state(config, rates.lr_at(0), train_loader)
 
 
 def rehearse(config: Config) -> None:
@@ -154,7 +154,7 @@ def _check_classes(train_loader: DataLoader, eval_loader: Optional[DataLoader]) 
     )
 
 
-def _schedule(config: Config, updates: int) -> Schedule:
+def schedule(config: Config, updates: int) -> Schedule:
     """Build the learning-rate schedule; a warm-up longer than the run ends with it, as users of short trials expect."""
     assert config.Optimizer is not None and config.Global.epochs is not None
     epochs = config.Global.epochs
