@@ -23,7 +23,7 @@ from ppcls.engine.state import Best, TrainState
 from ppcls.errors import ConfigError, DataError
 from ppcls.metric import build_metrics
 from ppcls.optimizer import build_optimizer
-from ppcls.optimizer.decay import decay_by_depth, decay_report
+from ppcls.optimizer.decay import settings_of
 from ppcls.optimizer.schedule import Schedule
 from ppcls.utils import distributed, environment, logging
 
@@ -157,9 +157,6 @@ def _initial_state(config: Config, schedule: Schedule, loader: DataLoader) -> Tr
     model = build.model(config)
     freezing.freeze(model, config.Global.freeze)
     arguments = {"name": config.Optimizer.name, **config.Optimizer.arguments}
-    if config.Optimizer.layer_decay is not None:
-        factors = decay_by_depth(model, config.Optimizer.layer_decay)
-        logging.get_logger().info("layer decay: the learning rate times %.3g at the stem to %.3g at the head", *factors)
     optimizer = build_optimizer(arguments, model, learning_rate=schedule.lr_at(0))
     return TrainState(
         precision=MixedPrecision(config.AMP, model, optimizer),
@@ -227,12 +224,12 @@ def _open_log(config: Config, state: TrainState, folder: Path) -> None:
 
 
 def _log_decay(config: Config, model: paddle.nn.Layer) -> None:
-    """Say which parameters decay, and which names of the recipe mean none."""
+    """Say what each parameter's decay and share of the rate are, and which names of the recipe mean no parameter."""
     assert config.Optimizer is not None
-    arguments = config.Optimizer.arguments
-    spared_names = arguments.get("no_weight_decay_name")
-    decayed, spared = decay_report(model, spared_names, arguments.get("one_dim_param_no_weight_decay", False))
-    logging.get_logger().info("weight decay on %d parameters, none on %d", len(decayed), len(spared))
-    for part in (spared_names or "").split():
-        if not any(part in name for name in (*decayed, *spared)):
-            logging.get_logger().warning("Optimizer.no_weight_decay_name: no parameter has %r in its name", part)
+    settings, log = settings_of(model), logging.get_logger()
+    log.info("weight decay on %d parameters, none on %d", len(settings.decayed), len(settings.spared))
+    for part in (config.Optimizer.arguments.get("no_weight_decay_name") or "").split():
+        if not any(part in name for name in (*settings.decayed, *settings.spared)):
+            log.warning("Optimizer.no_weight_decay_name: no parameter has %r in its name", part)
+    if settings.factors[0] != 1:
+        log.info("layer decay: the learning rate times %.3g in the first layers to %.3g in the last", *settings.factors)
