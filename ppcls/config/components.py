@@ -136,6 +136,20 @@ def converted(entry: Entry, arguments: Any) -> Dict[str, Any]:
     return {key: getattr(checked, key) for key in given}
 
 
+def wrong_types(entry: Entry, arguments: Mapping[str, Any]) -> List[str]:
+    """Return what is wrong with the types of arguments that Python code gave, where tuples are lists."""
+    given = {key: list(value) if isinstance(value, tuple) else value for key, value in arguments.items()}
+    try:
+        arguments_model(entry).model_validate(given)
+    except ValidationError as error:
+        found: Dict[str, str] = {}
+        for detail in error.errors(include_url=False):
+            key, message = str(detail["loc"][0]), detail["msg"].replace("Input should be", "must be")
+            found[key] = f"{found[key]} or {message}" if key in found else f"{key}: {message}"
+        return [f"{message}, got {arguments[key]!r:.60}" for key, message in found.items()]
+    return []
+
+
 def arguments_model(entry: Entry) -> Type[BaseModel]:
     """Return a pydantic model of what a recipe may give to ``entry``."""
     fields: Dict[str, Any] = {

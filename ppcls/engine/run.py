@@ -12,7 +12,7 @@ import paddle
 from ppcls.config.schema import AUTO, Config
 from ppcls.config.show import to_yaml
 from ppcls.data.loader import DataLoader
-from ppcls.engine import build, checkpoint, commit, freezing, rates, resuming
+from ppcls.engine import build, checkpoint, commit, freezing, resuming, schedules
 from ppcls.engine import folder as folders
 from ppcls.engine.amp import MixedPrecision
 from ppcls.engine.ema import EMA
@@ -99,7 +99,7 @@ def _build(config: Config, stack: contextlib.ExitStack) -> Tuple[DataLoader, Opt
     eval_loader = stack.enter_context(build.loader(config, "Eval")) if config.Global.eval_during_train else None
     _check_classes(train_loader, eval_loader)
     criterion = build.loss(config, "Train", train_loader.dataset.labels)
-    schedule = rates.schedule_of(config, -(-len(train_loader) // config.Global.update_freq))
+    schedule = schedules.schedule_of(config, -(-len(train_loader) // config.Global.update_freq))
     return train_loader, eval_loader, criterion, _initial_state(config, schedule, train_loader)
 
 

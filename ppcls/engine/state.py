@@ -49,8 +49,8 @@ class TrainState:
     optimizer: paddle.optimizer.Optimizer
     best: Best
     layout: Dict[str, Any]
-    schedule: Schedule
     precision: MixedPrecision
+    schedule: Schedule
     epoch: int = 0
     batch: int = 0
     step: int = 0

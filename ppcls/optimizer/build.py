@@ -199,7 +199,7 @@ def lamb(
     )
 
 
-@_decoupled(name="Lion")
+@_decoupled(name="Lion", defaults={"weight_decay": 0.0})
 def lion(shared: Decoupled, beta1: float = 0.9, beta2: float = 0.99) -> LionOptimizer:
     """Return Lion, whose steps have the gradient's sign: a tenth of AdamW's rate. https://arxiv.org/abs/2302.06675."""
     _require_fractions(beta1=beta1, beta2=beta2)
