@@ -157,6 +157,7 @@ def _evaluate(run: Run, epoch: int) -> None:
         get_logger().info("[Eval][Epoch %d][EMA]%s", epoch, journal.values_text(values))
         state.history.append(run.journal.write("eval_ema", state.step, epoch, values))
     value = values[state.best.metric]
+    state.schedule.observe(state.step, value, values["loss"])
     if state.best.beaten_by(value):
         state.best.value, state.best.epoch = value, epoch
     get_logger().info("[Eval][Epoch %d][best metric: %.5f]", epoch, state.best.value or 0.0)
