@@ -71,7 +71,7 @@ class Shared:
         elif self.clip_value is not None:
             clip = nn.ClipGradByValue(float(self.clip_value))
         return {
-            "learning_rate": self.learning_rate,
+            "learning_rate": float(self.learning_rate),
             "parameters": list(trainable(self.model).values()),
             "grad_clip": clip,
         }
