@@ -14,7 +14,7 @@ from ppcls.config.show import to_yaml
 from ppcls.data.loader import DataLoader
 from ppcls.engine import build, checkpoint, commit, freezing, resuming
 from ppcls.engine import folder as folders
-from ppcls.engine.amp import MixedPrecision
+from ppcls.engine.amp import MixedPrecision, full_precision
 from ppcls.engine.ema import EMA
 from ppcls.engine.interrupt import StopRequest
 from ppcls.engine.journal import Clock, Journal
@@ -200,8 +200,8 @@ def _initial_state(config: Config, learning_rate: float, loader: DataLoader) -> 
         logging.get_logger().info("layer decay: the learning rate times %.3g at the stem to %.3g at the head", *factors)
     optimizer = build_optimizer(arguments, model, learning_rate=learning_rate)
     return TrainState(
-        precision=MixedPrecision(config.AMP, model, optimizer),
-        ema=EMA(model, config.EMA.decay, config.EMA.warmup) if config.EMA is not None else None,
+        precision=MixedPrecision(config.AMP, model, optimizer),  # before EMA: it may change the model's precision
+        ema=_ema(config, model, optimizer),
         model=model,
         optimizer=optimizer,
         best=Best(build.metrics(config, "Eval").names[0]),
@@ -213,6 +213,12 @@ def _initial_state(config: Config, learning_rate: float, loader: DataLoader) -> 
         },
         class_names=build.training_class_names(config, loader.dataset),
     )
+
+
+def _ema(config: Config, model: paddle.nn.Layer, optimizer: paddle.optimizer.Optimizer) -> Optional[EMA]:
+    if config.EMA is None:
+        return None
+    return EMA(model, config.EMA.decay, config.EMA.warmup, lambda: full_precision(model, optimizer))
 
 
 def _start(config: Config, state: TrainState, folder: Path) -> None:

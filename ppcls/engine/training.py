@@ -99,10 +99,9 @@ def _count(run: Run, batch: Batch, logits: paddle.Tensor, losses: Dict[str, padd
 
 
 def _check_finite(run: Run, loss: paddle.Tensor) -> None:
-    value = loss.item()
-    if np.isfinite(value):
+    value, state = loss.item(), run.state
+    if np.isfinite(value) or state.precision.absorbs():
         return
-    state = run.state
     raise TrainingError(
         f"the loss is {value} at epoch {state.epoch + 1}, batch {state.batch + 1}/{run.batches} "
         f"(update {state.step + 1}, learning rate {run.lr_at(state.step):g}); the weights are not saved. Try a lower "
@@ -148,14 +147,14 @@ def _finish_epoch(run: Run) -> None:
 def _evaluate(run: Run, epoch: int) -> None:
     """Evaluate, and note it if this is the best model so far; with EMA the average decides."""
     state = run.state
-    values = _evaluate_weights(run)
-    get_logger().info("[Eval][Epoch %d][Avg]%s", epoch, journal.values_text(values))
-    state.history.append(run.journal.write("eval", state.step, epoch, values))
+    results = {("Avg", "eval"): _evaluate_weights(run)}
     if state.ema is not None:
         with state.ema.applied():
-            values = _evaluate_weights(run)
-        get_logger().info("[Eval][Epoch %d][EMA]%s", epoch, journal.values_text(values))
-        state.history.append(run.journal.write("eval_ema", state.step, epoch, values))
+            results["EMA", "eval_ema"] = _evaluate_weights(run)
+    # All together: a run that is interrupted before evaluates again.
+    for (tag, kind), values in results.items():
+        get_logger().info("[Eval][Epoch %d][%s]%s", epoch, tag, journal.values_text(values))
+        state.history.append(run.journal.write(kind, state.step, epoch, values))
     value = values[state.best.metric]
     if state.best.beaten_by(value):
         state.best.value, state.best.epoch = value, epoch

@@ -1,8 +1,11 @@
 """Averaged weights, frozen parts, layer decay, rates that follow the batch, mixed images: in real runs."""
 
 import json
+import os
 import re
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -17,7 +20,7 @@ from ppcls.errors import CheckpointError, ConfigError
 from ppcls.optimizer import build_optimizer
 from ppcls.optimizer.decay import decay_by_depth
 from tests.conftest import write_recipe
-from tests.engine.test_training import digests, finish, records, resuming, start
+from tests.engine.test_training import ROOT, digests, finish, records, resuming, start
 
 MIXED = (
     "DataLoader.Train.dataset.batch_transform_ops=[{OpSampler: {MixupOperator: {alpha: 0.8, prob: 0.5}, "
@@ -62,6 +65,30 @@ def test_the_average_is_the_recursion_of_its_definition(warmup):
         np.testing.assert_array_equal(tensor.numpy(), raw[name])
 
 
+def test_the_average_of_a_half_precision_model_is_that_of_its_float32_copies():
+    model, rng = small(), np.random.default_rng(0)
+    full = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    model.to(dtype="float16")
+    ema = EMA(model, 0.9, warmup=False, weights=lambda: full)
+    expected = {name: tensor.numpy().astype("float64") for name, tensor in full.items()}
+    for step in range(1, 5):
+        for name, tensor in model.state_dict().items():
+            full[name].set_value((full[name] + 1e-3 * rng.normal(size=tensor.shape)).astype("float32"))
+            tensor.set_value(full[name].astype("float16"))
+            expected[name] = 0.9 * expected[name] + 0.1 * full[name].numpy()
+        ema.update(step)
+    halves = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    before = ema.average()
+    with ema.applied():
+        for name, tensor in model.state_dict().items():
+            np.testing.assert_array_equal(tensor.numpy(), before[name].astype("float16"), err_msg=name)
+            np.testing.assert_array_equal(ema.weights()[name], full[name].numpy())
+            np.testing.assert_array_equal(ema.average()[name], before[name])
+    for name, tensor in model.state_dict().items():
+        np.testing.assert_array_equal(tensor.numpy(), halves[name])
+        np.testing.assert_allclose(ema.average()[name], expected[name], atol=1e-6)
+
+
 def test_an_average_of_another_model_is_refused():
     ema = EMA(small(), 0.9)
     arrays = ema.average()
@@ -97,7 +124,40 @@ def test_averages_may_come_and_go(recipe, run):
     assert "has no averaged weights: EMA begins with the trained ones" in done.stderr
 
 
-@pytest.mark.parametrize("how", ["signal", "kill"])
+# The signal arrives while the average is evaluated for the second time, with its weights in the model.
+IN_AN_EVALUATION = """
+import os, signal, sys
+from ppcls import load_config, train
+from ppcls.engine import evaluation
+from ppcls.engine.interrupt import InterruptedRunError
+calls, real = [0], evaluation.run
+def run(*args, **kwargs):
+    calls[0] += 1
+    if calls[0] == 4: os.kill(os.getpid(), signal.SIGINT)
+    return real(*args, **kwargs)
+evaluation.run = run
+try: train(load_config(sys.argv[1], sys.argv[2:]))
+except InterruptedRunError as error: sys.exit(error.exit_code)
+"""
+
+
+def interrupt(recipe, how):
+    out = recipe.parent / "out"
+    if how == "evaluation":
+        command = [sys.executable, "-c", IN_AN_EVALUATION, str(recipe), *EVERYTHING]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        assert subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 130
+        return
+    process = start(recipe, *EVERYTHING)
+    while process.poll() is None and not (out / "metrics.jsonl").exists():
+        time.sleep(0.02)
+    while process.poll() is None and len(records(out)) < 3:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT if how == "signal" else signal.SIGKILL)
+    assert finish(process)[0] == (130 if how == "signal" else -9)
+
+
+@pytest.mark.parametrize("how", ["signal", "kill", "evaluation"])
 def test_everything_at_once_interrupted_and_resumed_equals_uninterrupted(digits, tmp_path, how):
     folders = []
     for name in ("whole", "parts"):
@@ -107,13 +167,7 @@ def test_everything_at_once_interrupted_and_resumed_equals_uninterrupted(digits,
     code, err = finish(start(folders[0], *EVERYTHING))
     assert code == 0, err
     out = folders[1].parent / "out"
-    process = start(folders[1], *EVERYTHING)
-    while process.poll() is None and not (out / "metrics.jsonl").exists():
-        time.sleep(0.02)
-    while process.poll() is None and len(records(out)) < 3:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT if how == "signal" else signal.SIGKILL)
-    assert finish(process)[0] == (130 if how == "signal" else -9)
+    interrupt(folders[1], how)
     code, err = finish(start(folders[1], *EVERYTHING, *resuming(out)))
     assert code == 0, err
     whole = folders[0].parent / "out"
@@ -129,6 +183,26 @@ def test_mixed_precision_has_no_effect_on_a_cpu_and_says_so_once(recipe, run):
     done = run("train", "-c", recipe, "-o", amp, "Global.output_dir=half")
     assert done.stderr.count("AMP has no effect on a CPU") == 1
     assert digests(recipe.parent / "half") == plain
+
+
+# -- accumulation ------------------------------------------------------------------------------------------------
+
+
+def test_accumulated_batches_are_one_large_batch(recipe):
+    """120 images: with batches of 16, the last group of two has 16 + 8, each image with the same weight."""
+    gmlp = "Arch={name: gMLP, class_num: 10, dim: 16, depth: 2, image_size: 16, patch_size: 4}"
+    changes = [gmlp, "Optimizer={name: Momentum, lr: {name: ConstLR, learning_rate: 0.1}}", "Global.epochs=2"]
+    weights = {}
+    for name, options in {
+        "large": ["DataLoader.Train.sampler.batch_size=32"],
+        "parts": ["DataLoader.Train.sampler.batch_size=16", "Global.update_freq=2"],
+    }.items():
+        folder = recipe.parent / name
+        ppcls.train(ppcls.load_config(recipe, [*changes, *options, f"Global.output_dir={folder}"]))
+        weights[name] = restricted_load(folder / "latest.pdparams")
+        assert records(folder)[-1]["step"] == 8
+    for name, array in weights["large"].items():
+        np.testing.assert_allclose(weights["parts"][name], array, atol=2e-6, err_msg=name)
 
 
 # -- frozen parts ------------------------------------------------------------------------------------------------
