@@ -59,7 +59,7 @@ def _train_epoch(run: Run) -> None:
 
 def _train_batch(run: Run, batch: Batch) -> None:
     """Forward, backward and, at the end of an accumulation group, one update."""
-    state, frequency, total = run.state, run.config.Global.update_freq, run.batches
+    state = run.state
     # Random layers depend on the run's seed and the batch's number alone, so a resumed run draws the same.
     paddle.seed(_batch_seed(run.config.Global.seed, state.epoch, state.batch))
     state.optimizer.set_lr(run.lr_at(state.step))
@@ -68,8 +68,7 @@ def _train_batch(run: Run, batch: Batch) -> None:
         logits = state.model(paddle.to_tensor(batch.images))
         losses = run.criterion(logits, paddle.to_tensor(targets))
     _check_finite(run, losses["loss"])
-    group = min(frequency, total - state.batch // frequency * frequency)  # the epoch's last group may be smaller
-    state.precision.backward(losses["loss"] / group if group > 1 else losses["loss"])
+    state.precision.backward(losses["loss"] * _share(run, len(batch.labels)))
     state.batch += 1
     if _at_update(run):
         state.precision.update(state.optimizer)
@@ -77,6 +76,13 @@ def _train_batch(run: Run, batch: Batch) -> None:
         if state.ema is not None:
             state.ema.update(state.step)
     _count(run, batch, logits, losses)
+
+
+def _share(run: Run, samples: int) -> float:
+    """Return how much of its accumulation group the current batch is: the group's gradient is the mean over samples."""
+    frequency = run.config.Global.update_freq
+    first = run.state.batch // frequency * frequency
+    return samples / run.train_loader.sampler.draws(first, min(first + frequency, run.batches))  # an epoch ends a group
 
 
 def _at_update(run: Run) -> bool:
