@@ -56,6 +56,13 @@ class ComponentSection(BaseModel):
         return dict(self.__pydantic_extra__ or {})
 
 
+class EarlyStoppingSection(Section):
+    """End the run when the best metric does not improve."""
+
+    patience: Annotated[Positive, Field(description="Evaluations without improvement before the run ends.")]
+    min_delta: Annotated[float, Field(ge=0, description="A change has to be larger than this to count.")] = 0.0
+
+
 class GlobalSection(Section):
     """What concerns the whole run."""
 
@@ -89,6 +96,11 @@ class GlobalSection(Section):
     eval_during_train: bool = True
     eval_interval: Annotated[Positive, Field(description="Epochs between evaluations.")] = 1
     start_eval_epoch: Annotated[NotNegative, Field(description="No evaluation before this epoch.")] = 0
+    best_metric: Annotated[
+        Optional[Text],
+        Field(description="Chooses best_model: a metric or loss of the evaluation; null: the first of Metric.Eval."),
+    ] = None
+    early_stopping: Optional[EarlyStoppingSection] = None
     epochs: Annotated[Optional[Positive], Field(description="Epochs to train; training needs it.")] = None
     print_batch_step: Annotated[Positive, Field(description="Batches between log lines.")] = 10
     use_visualdl: Annotated[bool, Field(description="Write VisualDL curves to output_dir/vdl.")] = False
@@ -96,7 +108,9 @@ class GlobalSection(Section):
         List[Positive], Field(min_length=3, max_length=3, description="Input of the exported model: [C, H, W].")
     ] = [3, 224, 224]
     save_inference_dir: Annotated[Text, Field(description="Folder of the exported model.")] = "./inference"
-    to_static: bool = False
+    to_static: Annotated[bool, Field(description="Train on a static graph; slower to start, no faster on a CPU.")] = (
+        False
+    )
     seed: Annotated[NotNegative, Field(lt=2**31)] = 0
     update_freq: Annotated[Positive, Field(description="Batches whose gradients make one update.")] = 1
     eval_mode: Literal["classification"] = "classification"
@@ -210,7 +224,10 @@ class MetricSection(Section):
 
     Train: Optional[List[Component]] = None
     Eval: Annotated[
-        Optional[List[Component]], Field(min_length=1, description="The first one selects best_model; null: TopkAcc.")
+        Optional[List[Component]],
+        Field(
+            min_length=1, description="The first one selects best_model unless Global.best_metric does; null: TopkAcc."
+        ),
     ] = None
 
 

@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
 import paddle
 
+from ppcls.config.registry import suggest
 from ppcls.config.schema import AUTO, Config
 from ppcls.config.show import to_yaml
 from ppcls.data.loader import DataLoader
@@ -131,9 +132,12 @@ def check_recipe(config: Config) -> None:
     build.split(config, "Train")
     if config.Global.eval_during_train and config.DataLoader.Eval is None:
         raise ConfigError("DataLoader.Eval: missing; give it, or turn evaluation off (Global.eval_during_train: false)")
-    for mode in ("Train", "Eval"):
-        build.metrics(config, mode)
-    build.loss(config, "Eval")
+    if config.Global.early_stopping is not None and not config.Global.eval_during_train:
+        raise ConfigError(
+            "Global.early_stopping: nothing is evaluated with Global.eval_during_train: false; remove one"
+        )
+    build.metrics(config, "Train")
+    _best(config)
 
 
 def _check_classes(train_loader: DataLoader, eval_loader: Optional[DataLoader]) -> None:
@@ -199,12 +203,13 @@ def _initial_state(config: Config, learning_rate: float, loader: DataLoader) -> 
         factors = decay_by_depth(model, config.Optimizer.layer_decay)
         logging.get_logger().info("layer decay: the learning rate times %.3g at the stem to %.3g at the head", *factors)
     optimizer = build_optimizer(arguments, model, learning_rate=learning_rate)
+    build.static(config, model)
     return TrainState(
         precision=MixedPrecision(config.AMP, model, optimizer),  # before EMA: it may change the model's precision
         ema=_ema(config, model, optimizer),
         model=model,
         optimizer=optimizer,
-        best=Best(build.metrics(config, "Eval").names[0]),
+        best=_best(config),
         layout={
             "images": len(loader.dataset),
             "sampler": config.DataLoader.Train.sampler.model_dump(),
@@ -213,6 +218,20 @@ def _initial_state(config: Config, learning_rate: float, loader: DataLoader) -> 
         },
         class_names=build.training_class_names(config, loader.dataset),
     )
+
+
+def _best(config: Config) -> Best:
+    """Return what chooses the best model.
+
+    Raises:
+        ConfigError: the evaluation gives no such value.
+    """
+    metrics, losses = build.metrics(config, "Eval").names, [*build.loss(config, "Eval").names, "loss"]
+    chosen = config.Global.best_metric or metrics[0]
+    if chosen not in (*metrics, *losses):
+        where = config.where("Global", "best_metric")
+        raise ConfigError(f"{where}: Global.best_metric: no {chosen!r} is evaluated{suggest(chosen, metrics + losses)}")
+    return Best(chosen, lower=chosen in losses)
 
 
 def _ema(config: Config, model: paddle.nn.Layer, optimizer: paddle.optimizer.Optimizer) -> Optional[EMA]:

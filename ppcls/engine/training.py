@@ -29,7 +29,7 @@ def train(config: Config) -> Dict[str, float]:
     """
     with open_run(config) as run:
         try:
-            while run.state.epoch < run.epochs:
+            while run.state.epoch < run.epochs and not _is_stopped_early(run):
                 _train_epoch(run)
                 _finish_epoch(run)
         except DataError as error:
@@ -161,10 +161,21 @@ def _evaluate(run: Run, epoch: int) -> None:
     for (tag, kind), values in results.items():
         get_logger().info("[Eval][Epoch %d][%s]%s", epoch, tag, journal.values_text(values))
         state.history.append(run.journal.write(kind, state.step, epoch, values))
-    value = values[state.best.metric]
-    if state.best.beaten_by(value):
-        state.best.value, state.best.epoch = value, epoch
+    stopping = run.config.Global.early_stopping
+    state.best.take(values[state.best.metric], epoch, stopping.min_delta if stopping is not None else 0.0)
     get_logger().info("[Eval][Epoch %d][best metric: %.5f]", epoch, state.best.value or 0.0)
+
+
+def _is_stopped_early(run: Run) -> bool:
+    """Return whether the best metric has not improved for long enough, and say so."""
+    stopping, best = run.config.Global.early_stopping, run.state.best
+    if stopping is None or best.waited < stopping.patience:
+        return False
+    get_logger().info(
+        "early stopping after epoch %d: %s has not improved by more than %g in %d evaluations (Global.early_stopping)",
+        *(run.state.epoch, best.metric, stopping.min_delta, best.waited),
+    )
+    return True
 
 
 def _evaluate_weights(run: Run) -> Dict[str, float]:
