@@ -20,7 +20,6 @@ from ppcls.utils import environment
 
 environment.prepare()
 
-import numpy as np  # noqa: E402
 import paddle  # noqa: E402
 
 from ppcls.arch.layers.cycle_fc import CycleFC  # noqa: E402
@@ -30,10 +29,8 @@ STAGES = ((64, 56), (128, 28), (320, 14), (512, 7))
 
 def deformable(layer: CycleFC, size: int, batch: int) -> Callable[[paddle.Tensor], paddle.Tensor]:
     """Return the deformable convolution that computes ``layer``; its offsets are made outside the measurement."""
-    channels, k = layer.weight.shape[1], layer.cycle_size
-    offsets = np.zeros((channels, 2), "float32")  # in y and x
-    offsets[:, layer.cycle_axis - 1] = (np.arange(channels) + k // 2) % k - k // 2
-    expanded = paddle.to_tensor(offsets).reshape([1, -1, 1, 1]).expand([batch, 2 * channels, size, size])
+    channels = layer.weight.shape[1]
+    expanded = paddle.to_tensor(layer.offsets()).expand([batch, 2 * channels, size, size])
 
     def forward(x: paddle.Tensor) -> paddle.Tensor:
         x = x.transpose([0, 3, 1, 2])

@@ -32,13 +32,14 @@ def main() -> int:
     import paddle
 
     from ppcls.arch import create_model
+    from ppcls.engine.amp import MixedPrecision
     from ppcls.engine.registries import load_config
     from ppcls.engine.saver import Saver
     from ppcls.engine.state import Best, TrainState
 
     model = create_model(options.model)
     optimizer = paddle.optimizer.AdamW(1e-3, parameters=model.parameters())
-    state = TrainState(model, optimizer, Best("top1"), layout={})
+    state = TrainState(model, optimizer, Best("top1"), {}, MixedPrecision(None, model, optimizer))
     config = load_config("quick_start/digits_ConvMixer")
     alone, written, waited = [], [], []
     with tempfile.TemporaryDirectory(dir=options.folder) as folder, Saver(Path(folder), config) as saver:

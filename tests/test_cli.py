@@ -154,4 +154,26 @@ def test_models_lists_what_is_known(run):
 def test_summary_adds_up(name, size, run):
     text = run("summary", name, "--image-size", *size).stdout
     assert f"input: [3, 64, {size[-1]}]" in text
+    headless = run("summary", name, "--image-size", *size, "--class-num", "0").stdout
+    assert "head" not in headless
     assert "unknown architecture 'gMLP_Ti'; did you mean 'gMLP_Ti16'?" in run("summary", "gMLP_Ti", code=2).stderr
+
+
+def test_the_learning_rate_is_drawn(run, tmp_path):
+    import cv2
+
+    common = ("schedule", "-c", "CIFAR10/ConvMixer_256_8")
+    done = run(*common, "--steps-per-epoch", "98")
+    table = json.loads(done.stdout)
+    assert table["epochs"] == 25
+    assert table["peak"] == pytest.approx(0.05)
+    assert table["peak_epoch"] == 10
+    assert table["first"] == 0
+    picture = cv2.imread(str(tmp_path / "schedule.png"))
+    assert (picture < 200).any()
+    staged = ("schedule", "-c", "ImageNet/CycleMLP/CycleMLP_B1_staged", "--steps-per-epoch", "1251")
+    stages = json.loads(run(*staged, "--out", "stages.png").stdout)
+    assert stages["pretrain"]["peak"] == pytest.approx(1e-3)
+    assert (stages["finetune"]["first"], stages["finetune"]["last"]) == (1e-5, 1e-5)
+    assert "give --steps-per-epoch" in run(*common, code=2).stderr
+    assert "cannot be written" in run(*common, "--steps-per-epoch", "9", "--out", "no/where.png", code=2).stderr

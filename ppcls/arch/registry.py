@@ -11,6 +11,7 @@ from ppcls.arch.spec import ModelSpec
 from ppcls.arch.weights import load_weights
 from ppcls.arch.weights.download import is_url
 from ppcls.arch.weights.public import public_weights, weights_at
+from ppcls.config.components import wrong_types
 from ppcls.config.registry import Registry, suggest
 from ppcls.errors import ConfigError, WeightsError
 
@@ -56,6 +57,7 @@ def create_model(
     class_num: int = 1000,
     pretrained: Union[bool, str, Path, None] = None,
     drop_mismatched_head: bool = False,
+    pretrained_image_size: Union[int, Sequence[int], None] = None,
     **arguments: Any,  # all go to the constructor, and the registry refuses what it does not take
 ) -> Backbone:
     """Build an architecture, with fresh, published or your own weights.
@@ -65,17 +67,43 @@ def create_model(
         pretrained: path or URL of a weight file (see ``load_weights`` for what it may hold); True for the published
             weights, which are downloaded once into ``$PPCLS_HOME`` (``~/.cache/ppcls``).
         drop_mismatched_head: keep the fresh classifier if the weights' one has another number of classes.
+        pretrained_image_size: see ``load_weights``'s ``image_size``; known for the published weights.
         arguments: of the family's constructor.
 
     Raises:
-        ConfigError: unknown name or argument, or a value that the constructor refuses.
+        ConfigError: unknown name or argument, or a value of the wrong type or that the constructor refuses.
         WeightsError: the weight file cannot be fetched or read, or does not fit.
     """
-    model: Backbone = BACKBONES.build(name, {"class_num": class_num, **arguments})
+    model = _build(name, {"class_num": class_num, **arguments})
     path = local_weights(name, pretrained)
     if path is not None:
-        load_weights(model, path, drop_mismatched_head=drop_mismatched_head)
+        size = pretrained_image_size or made_for(name, pretrained)
+        load_weights(model, path, drop_mismatched_head=drop_mismatched_head, image_size=size)
     return model
+
+
+def _build(name: str, arguments: Mapping[str, Any]) -> Backbone:
+    """Build an architecture; the constructor's own messages come before those about types."""
+    try:
+        model: Backbone = BACKBONES.build(name, arguments)
+    except ConfigError:
+        raise
+    except Exception:
+        _require_types(name, arguments)
+        raise
+    _require_types(name, arguments)
+    return model
+
+
+def _require_types(name: str, arguments: Mapping[str, Any]) -> None:
+    wrong = wrong_types(BACKBONES[name], arguments)
+    if wrong:
+        raise ConfigError(f"{name}: {'; '.join(wrong)}")
+
+
+def made_for(name: str, pretrained: Union[bool, str, Path, None]) -> Optional[int]:
+    """Return the image size that the weights of ``create_model``'s ``pretrained`` were made for, if it is known."""
+    return spec(name).image_size if pretrained is True else None
 
 
 def local_weights(name: str, pretrained: Union[bool, str, Path, None]) -> Optional[Path]:

@@ -10,6 +10,7 @@ from ppcls.commands import (
     export,
     infer,
     models,
+    schedule,
     show_data,
     split_data,
     summary,
@@ -31,5 +32,6 @@ COMMANDS: Dict[str, Command] = {
         split_data.COMMAND,
         check_data.COMMAND,
         show_data.COMMAND,
+        schedule.COMMAND,
     )
 }

@@ -13,7 +13,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--image-size", type=int, nargs="+", metavar="N", help="one side, or height and width, in pixels"
     )
-    parser.add_argument("--class-num", type=int, help="default: that of the public weights")
+    parser.add_argument("--class-num", type=int, help="default: that of the public weights; 0: no classifier")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -30,7 +30,8 @@ def _run(options: argparse.Namespace) -> int:
     # Architectures whose weights depend on the size of the image are built for this one.
     takes_size = any(parameter.name == "image_size" for parameter in BACKBONES[options.name].parameters())
     sized = {"image_size": [height, width]} if takes_size else {}
-    model = create_model(options.name, class_num=options.class_num or facts.class_num, **sized)
+    class_num = facts.class_num if options.class_num is None else options.class_num  # 0: without the classifier
+    model = create_model(options.name, class_num=class_num, **sized)
     print(summary(model, (3, height, width)))
     return 0
 

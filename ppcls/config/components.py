@@ -8,9 +8,9 @@ from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple, Type, Un
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
+from ppcls.config.fields import Int, Text
 from ppcls.config.problems import Problem, from_validation
 from ppcls.config.registry import Entry, Registry
-from ppcls.config.schema import Int, Text
 from ppcls.config.tree import Node, Path, child, descend, plain
 from ppcls.errors import ConfigError
 
@@ -37,6 +37,7 @@ def _splits(*path: str) -> List[Tuple[str, ...]]:
 
 SITES: Sequence[Site] = (
     Site(("Arch",), "architecture", ("name", "pretrained", "use_sync_bn")),
+    Site(("Distillation", "teacher"), "architecture", ("name", "pretrained")),
     Site(("Optimizer",), "optimizer", ("name", "lr", "lr_scaling", "layer_decay")),
     Site(("Optimizer", "lr"), "schedule", ("name",)),
     *(Site(path, "dataset", ("name", "transform_ops", "batch_transform_ops")) for path in _splits("dataset")),
@@ -136,6 +137,20 @@ def converted(entry: Entry, arguments: Any) -> Dict[str, Any]:
     return {key: getattr(checked, key) for key in given}
 
 
+def wrong_types(entry: Entry, arguments: Mapping[str, Any]) -> List[str]:
+    """Return what is wrong with the types of arguments that Python code gave, where tuples are lists."""
+    given = {key: list(value) if isinstance(value, tuple) else value for key, value in arguments.items()}
+    try:
+        arguments_model(entry).model_validate(given)
+    except ValidationError as error:
+        found: Dict[str, str] = {}
+        for detail in error.errors(include_url=False):
+            key, message = str(detail["loc"][0]), detail["msg"].replace("Input should be", "must be")
+            found[key] = f"{found[key]} or {message}" if key in found else f"{key}: {message}"
+        return [f"{message}, got {arguments[key]!r:.60}" for key, message in found.items()]
+    return []
+
+
 def arguments_model(entry: Entry) -> Type[BaseModel]:
     """Return a pydantic model of what a recipe may give to ``entry``."""
     fields: Dict[str, Any] = {
@@ -151,7 +166,7 @@ def _names(entry: Entry) -> List[str]:
 
 
 def _lenient(annotation: Any) -> Any:
-    """Return ``annotation`` with int and str as a recipe writes them; see ppcls.config.schema."""
+    """Return ``annotation`` with int and str as a recipe writes them; see ppcls.config.fields."""
     if annotation is int:
         return Int
     if annotation is str:

@@ -5,22 +5,13 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Dict, List, Literal, Mapping, Optional, Tuple, Union
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
+from ppcls.config.fields import Component, ComponentSection, NotNegative, Positive, Section, Text
 from ppcls.config.registry import suggest
 from ppcls.errors import ConfigError
 
 AUTO = "auto"  # what Global.checkpoints takes besides a prefix
-
-
-def _exact_int(value: Any) -> Any:
-    """Take 1e2 as 100; anything with a fraction is left for the type check to refuse."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _as_written(value: Any) -> Any:
-    """Take back a path such as 2024/11 that was read as arithmetic."""
-    return getattr(value, "text", value)
 
 
 def _folder_name(value: str) -> str:
@@ -29,31 +20,6 @@ def _folder_name(value: str) -> str:
             "names a folder: letters, digits, '.', '_' and '-', the first a letter or digit; not " + repr(value)
         )
     return value
-
-
-Int = Annotated[int, BeforeValidator(_exact_int)]
-Text = Annotated[str, BeforeValidator(_as_written)]
-Positive = Annotated[Int, Field(ge=1)]
-NotNegative = Annotated[Int, Field(ge=0)]
-# A list entry such as `RandFlipImage: {flip_code: 1}`; ppcls.config.components checks the inside.
-Component = Dict[str, Optional[Dict[str, Any]]]
-
-
-class Section(BaseModel):
-    """A section that refuses unknown keys and cannot be changed after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class ComponentSection(BaseModel):
-    """A section whose remaining keys are the arguments of the component that ``name`` selects."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True, allow_inf_nan=False)
-
-    @property
-    def arguments(self) -> Mapping[str, Any]:
-        """Return the component's arguments."""
-        return dict(self.__pydantic_extra__ or {})
 
 
 class EarlyStoppingSection(Section):
@@ -252,6 +218,42 @@ class EMASection(Section):
     ] = True
 
 
+class TeacherSection(ComponentSection):
+    """A trained model: a registered name, its constructor's arguments and its weights."""
+
+    name: Text = ""  # must be given; checked below, where one message says so
+    pretrained: Annotated[
+        Union[bool, Text], Field(description="Path or URL of its weights; true: the public ones.")
+    ] = False
+
+
+class DistillationSection(Section):
+    """Training by a teacher's answers beside the labels. See docs/training.md."""
+
+    teacher: Annotated[Union[Text, TeacherSection], Field(description="As in Arch; or the recipe it was trained by.")]
+    pretrained: Annotated[
+        Optional[Text],
+        Field(description="Weights of a teacher that is a recipe; null: best_model in its output_dir."),
+    ] = None
+    kind: Annotated[Literal["soft", "hard"], Field(description="The teacher's probabilities, or its decisions.")] = (
+        "soft"
+    )
+    temperature: Annotated[
+        Optional[float], Field(gt=0, description="Softens the probabilities of kind: soft; null: 3.")
+    ] = None
+    alpha: Annotated[float, Field(ge=0, le=1, description="Weight of the teacher; the losses have the rest.")] = 0.5
+
+    @model_validator(mode="after")
+    def _checked(self) -> DistillationSection:
+        if isinstance(self.teacher, TeacherSection) and not (self.teacher.name and self.teacher.pretrained):
+            raise ValueError("teacher needs a name, as in Arch, and pretrained, the path of its weights")
+        if self.pretrained is not None and not isinstance(self.teacher, str):
+            raise ValueError("pretrained is for a teacher that is a recipe; write it inside of teacher")
+        if self.temperature is not None and self.kind == "hard":
+            raise ValueError("temperature does nothing with kind: hard; remove it")
+        return self
+
+
 class StageSection(Section):
     """One of several trainings in a row: the recipe with changes. See docs/stages.md."""
 
@@ -281,6 +283,7 @@ class Config(Section):
     Metric: MetricSection = MetricSection()
     AMP: Optional[AMPSection] = None
     EMA: Optional[EMASection] = None
+    Distillation: Optional[DistillationSection] = None
     Stages: Annotated[
         Optional[List[StageSection]], Field(min_length=1, description="Trainings in a row, each from the one before.")
     ] = None

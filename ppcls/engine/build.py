@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable, List, Optional, Sequence
+from typing import Any, Callable, List, Optional, Sequence, Union
 
 import numpy as np
 import paddle
 
 from ppcls.arch import create_model, load_weights
-from ppcls.arch.registry import local_weights
+from ppcls.arch.registry import local_weights, made_for
 from ppcls.config.schema import AUTO, Config, Split
 from ppcls.data import build_loader
 from ppcls.data.datasets import Dataset
@@ -167,11 +167,13 @@ def weights_path(config: Config) -> Optional[str]:
 
     What is a URL, or the published weights, is downloaded first.
     """
+    value = _given_weights(config)
+    return str(local_weights(config.Arch.name, value)) if value else None
+
+
+def _given_weights(config: Config) -> Union[bool, str, None]:
     resumed = None if config.Global.checkpoints == AUTO else config.Global.checkpoints
-    for value in (resumed, config.Global.pretrained_model, config.Arch.pretrained):
-        if value:
-            return str(local_weights(config.Arch.name, value))
-    return None
+    return resumed or config.Global.pretrained_model or config.Arch.pretrained
 
 
 def load_required_weights(config: Config, net: paddle.nn.Layer, purpose: str) -> str:
@@ -188,20 +190,21 @@ def load_required_weights(config: Config, net: paddle.nn.Layer, purpose: str) ->
             f"{Path(config.Global.output_dir) / 'best_model'})"
         )
     # Never without its head: one that was not trained would answer nonsense.
-    get_logger().info(_load(net, path, drop_mismatched_head=False))
+    get_logger().info(_load(config, net, path, drop_mismatched_head=False))
     return path
 
 
 def load_initial_weights(config: Config, net: paddle.nn.Layer, path: str) -> str:
     """Load weights to train from; return what to log: what was loaded, and what left out."""
-    return _load(net, path, drop_mismatched_head=config.Global.drop_mismatched_head)
+    return _load(config, net, path, drop_mismatched_head=config.Global.drop_mismatched_head)
 
 
-def _load(net: paddle.nn.Layer, path: str, drop_mismatched_head: bool) -> str:
+def _load(config: Config, net: paddle.nn.Layer, path: str, drop_mismatched_head: bool) -> str:
     """Load weights, finishing an interrupted checkpoint first."""
     checkpoint.commit.settle(checkpoint.strip_suffix(path))
     try:
-        report = load_weights(net, path, drop_mismatched_head=drop_mismatched_head)
+        size = made_for(config.Arch.name, _given_weights(config))
+        report = load_weights(net, path, drop_mismatched_head=drop_mismatched_head, image_size=size)
     except WeightsError as error:  # the recipe's word for it
         text = str(error).replace("drop_mismatched_head=True", "-o Global.drop_mismatched_head=true")
         raise WeightsError(text) from None

@@ -16,6 +16,7 @@ from ppcls.data.loader import DataLoader
 from ppcls.engine import build, checkpoint, commit, freezing, resuming
 from ppcls.engine import folder as folders
 from ppcls.engine.amp import MixedPrecision, full_precision
+from ppcls.engine.distillation import Distillation, build_distillation
 from ppcls.engine.ema import EMA
 from ppcls.engine.interrupt import StopRequest
 from ppcls.engine.journal import Clock, Journal
@@ -39,6 +40,7 @@ class Run:
     eval_loader: Optional[DataLoader]
     lr_at: Callable[[int], float]
     criterion: Any
+    distillation: Optional[Distillation]
     metrics: Any
     saver: Saver
     journal: Journal
@@ -72,7 +74,8 @@ def open_run(config: Config) -> Iterator[Run]:
     folders.prepare(folder)
     prefix = resuming.choose(config, folder)
     with contextlib.ExitStack() as stack:
-        train_loader, eval_loader, criterion, schedule, state = _build(config, stack)
+        train_loader, eval_loader, criterion, rates, state = _build(config, stack)
+        distillation = build_distillation(config, criterion, state.class_names)
         folders.check_space(folder, state.model)
         saver = stack.enter_context(Saver(folder, config))
         kept = None
@@ -85,8 +88,9 @@ def open_run(config: Config) -> Iterator[Run]:
             state=state,
             train_loader=train_loader,
             eval_loader=eval_loader,
-            lr_at=schedule.lr_at,
-            criterion=criterion,
+            lr_at=rates.lr_at,
+            criterion=distillation or criterion,
+            distillation=distillation,
             metrics=build_metrics(config.Metric.Train or []),
             saver=saver,
             journal=stack.enter_context(contextlib.closing(Journal(folder, kept, config.Global.use_visualdl))),
@@ -102,8 +106,8 @@ def _build(
     eval_loader = stack.enter_context(build.loader(config, "Eval")) if config.Global.eval_during_train else None
     _check_classes(train_loader, eval_loader)
     criterion = build.loss(config, "Train", train_loader.dataset.labels)
-    schedule = _schedule(config, updates=-(-len(train_loader) // config.Global.update_freq))
-    return train_loader, eval_loader, criterion, schedule, _initial_state(config, schedule.lr_at(0), train_loader)
+    rates = schedule(config, updates=-(-len(train_loader) // config.Global.update_freq))
+    return train_loader, eval_loader, criterion, rates, _initial_state(config, rates.lr_at(0), train_loader)
 
 
 def rehearse(config: Config) -> None:
@@ -158,7 +162,7 @@ def _check_classes(train_loader: DataLoader, eval_loader: Optional[DataLoader]) 
     )
 
 
-def _schedule(config: Config, updates: int) -> Schedule:
+def schedule(config: Config, updates: int) -> Schedule:
     """Build the learning-rate schedule; a warm-up longer than the run ends with it, as users of short trials expect."""
     assert config.Optimizer is not None and config.Global.epochs is not None
     epochs = config.Global.epochs
@@ -279,6 +283,11 @@ def _open_log(config: Config, state: TrainState, folder: Path) -> None:
     # Without the position: trained again, the recipe starts from the beginning.
     start = config.model_copy(update={"Global": config.Global.model_copy(update={"checkpoints": None})})
     commit.write_text(folder / "config.yaml", to_yaml(start))
+    if config.Distillation is not None:
+        kind, alpha = config.Distillation.kind, config.Distillation.alpha
+        log.info(
+            "distillation: %g times the losses, %g times what the teacher's %s answers add", 1 - alpha, alpha, kind
+        )
     counts = freezing.count(state.model)
     log.info(
         "%s: %s trainable parameters, %d classes", config.Arch.name, f"{counts['trainable']:,}", config.Arch.class_num

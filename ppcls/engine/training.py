@@ -64,8 +64,11 @@ def _train_batch(run: Run, batch: Batch) -> None:
     paddle.seed(_batch_seed(run.config.Global.seed, state.epoch, state.batch))
     state.optimizer.set_lr(run.lr_at(state.step))
     targets = batch.labels if batch.targets is None else batch.targets
+    images = paddle.to_tensor(batch.images)
     with state.precision.forward():
-        logits = state.model(paddle.to_tensor(batch.images))
+        logits = state.model(images)
+        if run.distillation is not None:
+            run.distillation.look(images)
         losses = run.criterion(logits, paddle.to_tensor(targets))
     _check_finite(run, losses["loss"])
     state.precision.backward(losses["loss"] * _share(run, len(batch.labels)))

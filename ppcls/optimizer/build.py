@@ -10,23 +10,17 @@ from typing import Any, Mapping, Optional
 import paddle
 from paddle import nn
 
-from ppcls.config.registry import Registry
 from ppcls.errors import ConfigError
+from ppcls.optimizer import adaptive  # noqa: F401  registers itself
 from ppcls.optimizer.decay import decay_report, regularizer_of, require_coefficient, set_regularizer, trainable
-
-OPTIMIZERS = Registry(
-    "optimizer",
-    trial=lambda: {"model": nn.Linear(1, 1), "learning_rate": 0.1},
-    planned=("RMSProp", "Lamb", "Lion", "NAdam", "AdamWDL"),
-)
-_PROVIDED = ("model", "learning_rate")
+from ppcls.optimizer.shared import OPTIMIZERS, PROVIDED, clip, require_fractions
 
 
 def build_optimizer(args: Mapping[str, Any], model: nn.Layer, *, learning_rate: float) -> paddle.optimizer.Optimizer:
     """Build a recipe's ``Optimizer`` for the parameters of ``model`` that are not frozen.
 
     Arguments that all optimizers share: ``clip_norm`` bounds the norm of all gradients together (PaddleClas bounds
-    each tensor's); ``no_weight_decay_name`` (space-separated parts of parameter names),
+    each tensor's), or ``clip_value`` each value; ``no_weight_decay_name`` (space-separated parts of parameter names),
     ``one_dim_param_no_weight_decay`` and the model's own ``no_weight_decay()`` spare parameters from decay;
     ``multi_precision`` keeps float32 copies of half-precision weights.
 
@@ -44,27 +38,14 @@ def build_optimizer(args: Mapping[str, Any], model: nn.Layer, *, learning_rate: 
     return OPTIMIZERS.build(name, args, model=model, learning_rate=learning_rate)
 
 
-def _clip(clip_norm: Optional[float]) -> Optional[nn.ClipGradByGlobalNorm]:
-    if clip_norm is None:
-        return None
-    if not require_coefficient("clip_norm", clip_norm) > 0:
-        raise ConfigError(f"clip_norm: expected a positive number, got {clip_norm}; leave it out for no clipping")
-    return nn.ClipGradByGlobalNorm(float(clip_norm))
-
-
-def _require_fractions(**values: float) -> None:
-    for name, value in values.items():
-        if not 0 <= value < 1:
-            raise ConfigError(f"{name}: expected a number of at least 0 and below 1, got {value}")
-
-
-@OPTIMIZERS.register(name="SGD", provided=_PROVIDED)
+@OPTIMIZERS.register(name="SGD", provided=PROVIDED)
 def sgd(
     model: nn.Layer,
     learning_rate: float,
     weight_decay: Optional[float] = None,
     regularizer: Optional[Mapping[str, Any]] = None,
     clip_norm: Optional[float] = None,
+    clip_value: Optional[float] = None,
     no_weight_decay_name: Optional[str] = None,
     one_dim_param_no_weight_decay: bool = False,
     multi_precision: bool = False,
@@ -75,12 +56,12 @@ def sgd(
     return paddle.optimizer.SGD(
         learning_rate,
         parameters=list(trainable(model).values()),
-        grad_clip=_clip(clip_norm),
+        grad_clip=clip(clip_norm, clip_value),
         multi_precision=multi_precision,
     )
 
 
-@OPTIMIZERS.register(name="Momentum", provided=_PROVIDED)
+@OPTIMIZERS.register(name="Momentum", provided=PROVIDED)
 def momentum_sgd(
     model: nn.Layer,
     learning_rate: float,
@@ -89,12 +70,13 @@ def momentum_sgd(
     weight_decay: Optional[float] = None,
     regularizer: Optional[Mapping[str, Any]] = None,
     clip_norm: Optional[float] = None,
+    clip_value: Optional[float] = None,
     no_weight_decay_name: Optional[str] = None,
     one_dim_param_no_weight_decay: bool = False,
     multi_precision: bool = False,
 ) -> paddle.optimizer.Momentum:
     """Return gradient descent with momentum; decay is an L2 penalty, or what ``regularizer`` says."""
-    _require_fractions(momentum=momentum)
+    require_fractions(momentum=momentum)
     decayed, _ = decay_report(model, no_weight_decay_name, one_dim_param_no_weight_decay)
     set_regularizer(model, regularizer_of(weight_decay, regularizer), decayed)
     return paddle.optimizer.Momentum(
@@ -102,12 +84,12 @@ def momentum_sgd(
         momentum=momentum,
         use_nesterov=use_nesterov,
         parameters=list(trainable(model).values()),
-        grad_clip=_clip(clip_norm),
+        grad_clip=clip(clip_norm, clip_value),
         multi_precision=multi_precision,
     )
 
 
-@OPTIMIZERS.register(name="Adam", provided=_PROVIDED)
+@OPTIMIZERS.register(name="Adam", provided=PROVIDED)
 def adam(
     model: nn.Layer,
     learning_rate: float,
@@ -117,12 +99,13 @@ def adam(
     weight_decay: Optional[float] = None,
     regularizer: Optional[Mapping[str, Any]] = None,
     clip_norm: Optional[float] = None,
+    clip_value: Optional[float] = None,
     no_weight_decay_name: Optional[str] = None,
     one_dim_param_no_weight_decay: bool = False,
     multi_precision: bool = False,
 ) -> paddle.optimizer.Adam:
     """Return Adam; decay is an L2 penalty, or what ``regularizer`` says. https://arxiv.org/abs/1412.6980."""
-    _require_fractions(beta1=beta1, beta2=beta2)
+    require_fractions(beta1=beta1, beta2=beta2)
     decayed, _ = decay_report(model, no_weight_decay_name, one_dim_param_no_weight_decay)
     set_regularizer(model, regularizer_of(weight_decay, regularizer), decayed)
     return paddle.optimizer.Adam(
@@ -131,12 +114,12 @@ def adam(
         beta2=beta2,
         epsilon=require_coefficient("epsilon", epsilon),
         parameters=list(trainable(model).values()),
-        grad_clip=_clip(clip_norm),
+        grad_clip=clip(clip_norm, clip_value),
         multi_precision=multi_precision,
     )
 
 
-@OPTIMIZERS.register(name="AdamW", provided=_PROVIDED)
+@OPTIMIZERS.register(name="AdamW", provided=PROVIDED)
 def adamw(
     model: nn.Layer,
     learning_rate: float,
@@ -145,12 +128,13 @@ def adamw(
     epsilon: float = 1e-8,
     weight_decay: float = 0.01,
     clip_norm: Optional[float] = None,
+    clip_value: Optional[float] = None,
     no_weight_decay_name: Optional[str] = None,
     one_dim_param_no_weight_decay: bool = False,
     multi_precision: bool = False,
 ) -> paddle.optimizer.AdamW:
     """Return Adam with decoupled decay, p <- p (1 - lr weight_decay). https://arxiv.org/abs/1711.05101."""
-    _require_fractions(beta1=beta1, beta2=beta2)
+    require_fractions(beta1=beta1, beta2=beta2)
     decayed, _ = decay_report(model, no_weight_decay_name, one_dim_param_no_weight_decay)
     set_regularizer(model, None, decayed)
     parameters = trainable(model)
@@ -163,6 +147,6 @@ def adamw(
         weight_decay=require_coefficient("weight_decay", weight_decay),
         apply_decay_param_fun=variables.__contains__,
         parameters=list(parameters.values()),
-        grad_clip=_clip(clip_norm),
+        grad_clip=clip(clip_norm, clip_value),
         multi_precision=multi_precision,
     )

@@ -7,6 +7,7 @@ import paddle
 import pytest
 
 from ppcls.arch import create_model, load_weights, spec
+from ppcls.arch.registry import made_for
 from ppcls.arch.weights.resizing import grid_interpolation, interpolation, likely_grid, resize_spatial_weight
 from ppcls.errors import ConfigError, WeightsError
 
@@ -206,3 +207,71 @@ def test_depths():
 @pytest.mark.parametrize(("name", "gigamacs"), [("gMLP_Ti16", 1.34), ("gMLP_S16", 4.42), ("gMLP_B16", 15.78)])
 def test_multiply_adds_are_as_published(name, gigamacs):
     assert spec(name).macs == pytest.approx(gigamacs * 1e9, rel=0.01)
+
+
+def state_for(image_size):
+    """Return random weights for an image size."""
+    model = randomised(tiny(image_size=image_size))
+    return {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+
+
+@pytest.mark.parametrize(("source", "target"), [([8, 32], 16), ([8, 32], [32, 8]), (16, [8, 32]), ([12, 20], [32, 8])])
+def test_weights_of_images_of_other_proportions(source, target):
+    state = state_for(source)
+    model = tiny(image_size=target)
+    before, after = tiny(image_size=source).grid, model.grid
+    report = load_weights(model, state, image_size=source)
+    assert len(report.resized) == 6
+    for name in report.resized:
+        found, given = model.state_dict()[name].numpy(), state[name]
+        assert "spatial_proj" in name
+        if name.endswith("bias"):
+            expected = grid_interpolation(before, after) @ given
+        else:
+            expected = resize_spatial_weight(given, before, after)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    wrong = tiny(image_size=target)
+    if before[0] * before[1] == after[0] * after[1]:  # nothing tells: as they are
+        assert load_weights(wrong, state).resized == ()
+    else:
+        with pytest.raises(WeightsError, match="6 mis-shaped"):
+            load_weights(wrong, state)
+    with pytest.raises(ConfigError, match="image_size: expected one number"):
+        load_weights(wrong, state, image_size=[1, 2, 3])
+
+
+def test_published_weights_are_known_to_be_square(tmp_path, monkeypatch):
+    """112x448 px has as many patches as 224x224, so that the shapes alone do not tell."""
+    monkeypatch.setenv("PPCLS_HOME", str(tmp_path))
+    sizes = {"dim": 8, "depth": 1, "class_num": 3}
+    square = randomised(create_model("gMLP_Ti16", **sizes))
+    path = tmp_path / "w.pdparams"
+    paddle.save(square.state_dict(), str(path))
+    given = square.blocks[0].sgu.spatial_proj.weight.numpy()
+    wide = create_model("gMLP_Ti16", **sizes, image_size=[112, 448], pretrained=path, pretrained_image_size=224)
+    found = wide.blocks[0].sgu.spatial_proj.weight.numpy()
+    np.testing.assert_allclose(found, resize_spatial_weight(given, (14, 14), (7, 28)), rtol=1e-4, atol=1e-5)
+    same = create_model("gMLP_Ti16", **sizes, image_size=[112, 448], pretrained=path)
+    np.testing.assert_array_equal(same.blocks[0].sgu.spatial_proj.weight.numpy(), given)
+    assert made_for("gMLP_S16", True) == 224
+    assert made_for("gMLP_S16", str(path)) is None
+
+
+def test_ports_to_paddle_load():
+    """PaddleViT's names, in Paddle's layout, where the square spatial projections do not tell."""
+    source, model = randomised(tiny()), tiny()
+    state = {
+        "patch_embed.patch_embed.weight": source.stem.weight,
+        "patch_embed.patch_embed.bias": source.stem.bias,
+        **{name: source.state_dict()[name] for name in ("norm.weight", "norm.bias", "head.weight", "head.bias")},
+    }
+    for index, block in enumerate(source.blocks):
+        places = {"norm": block.norm, "mlp_channels.fc1": block.proj_in, "mlp_channels.fc2": block.proj_out}
+        places.update({"mlp_channels.gate.norm": block.sgu.norm, "mlp_channels.gate.proj": block.sgu.spatial_proj})
+        for place, layer in places.items():
+            state[f"mixer_layers.{index}.{place}.weight"] = layer.weight
+            state[f"mixer_layers.{index}.{place}.bias"] = layer.bias
+    report = load_weights(model, {name: tensor.numpy() for name, tensor in state.items()})
+    assert report.naming == "PaddleViT"
+    for name, tensor in source.state_dict().items():
+        np.testing.assert_array_equal(model.state_dict()[name].numpy(), tensor.numpy())

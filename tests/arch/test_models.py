@@ -225,6 +225,26 @@ def test_convmixer_arguments(arguments, message):
         create_model("ConvMixer", **{"dim": 8, "depth": 2, **arguments})
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("gMLP_Ti16", {"mlp_ratio": "6"}, "mlp_ratio: must be a valid integer or must be a valid number, got '6'"),
+        ("gMLP_Ti16", {"recompute": "yes"}, "recompute: must be a valid boolean, got 'yes'"),
+        ("CycleMLP_B1", {"drop_path_rate": None}, "drop_path_rate: must be a valid number, got None"),
+        ("CycleMLP_B1", {"skip_lam": float("nan")}, "skip_lam: must be a finite number, got nan"),
+        ("CycleMLP_B1", {"layers": 3}, "layers: must be an instance of Sequence, got 3"),
+        ("ConvMLP_S", {"blocks": 1, "channels": "64"}, "blocks: must be a valid list, got 1; channels: must be"),
+    ],
+)
+def test_wrong_types(name, arguments, message):
+    with pytest.raises(ConfigError, match=f"{name}: {message}"):
+        create_model(name, **arguments)
+
+
+def test_tuples_are_lists():
+    assert create_model("gMLP_Ti16", depth=1, image_size=(32, 48)).grid == (2, 3)
+
+
 @pytest.mark.parametrize(("depth", "blocks"), [(1, [0]), (2, [0, 1]), (3, [0, 1, 2]), (8, [1, 3, 5, 7])])
 def test_convmixer_features_end_with_the_last_map(depth, blocks):
     model = create_model("ConvMixer", dim=8, depth=depth, patch_size=4)
@@ -247,5 +267,9 @@ def test_pretrained(tmp_path, monkeypatch):
         create_model("ConvMixer_256_8", dim=8, depth=1, pretrained=True)
     with pytest.raises(WeightsError, match="no weight file at"):
         create_model("ConvMixer_256_8", dim=8, depth=1, pretrained="/nowhere/w")
+    with pytest.raises(WeightsError, match="a folder; name a weight file"):
+        create_model("ConvMixer_256_8", dim=8, depth=1, pretrained="")
+    with pytest.raises(WeightsError, match="expected a path, or arrays by name, got NoneType"):
+        load_weights(create_model("ConvMixer_256_8", dim=8, depth=1), None)
     with pytest.raises(ConfigError, match="expected a path"):
         create_model("ConvMixer_256_8", dim=8, depth=1, pretrained=3)

@@ -99,6 +99,13 @@ def test_the_command_line_changes_the_recipe_first_and_stages_by_position(staged
     assert not [record for record in caplog.records if "seed" in record.getMessage()]
 
 
+def test_averaged_and_trained_weights_of_a_stage(staged, registries):
+    """With EMA, PREFIX.pdparams is the average and PREFIX_raw.pdparams what is trained on."""
+    for init, weights in (("best", "best_model"), ("latest", "latest_raw"), ("ema", "latest")):
+        loaded = config.load(staged, ["EMA.decay=0.99", f"Stages.2.init={init}"], registries=registries)
+        assert loaded.stage("third").Global.pretrained_model == f"out/second/{weights}"
+
+
 def test_without_stages_there_are_none(staged, registries):
     loaded = config.load(staged, ["Stages=null"], registries=registries)
     assert loaded.stages == {}

@@ -17,6 +17,7 @@ from ppcls.data.datasets.base import Dataset
 from ppcls.data.loader import DataLoader
 from ppcls.data.samplers import DistributedBatchSampler
 from ppcls.engine import checkpoint, commit
+from ppcls.engine.amp import MixedPrecision
 from ppcls.engine.registries import load_config
 from ppcls.engine.saver import Saver
 from ppcls.engine.state import Best, TrainState
@@ -31,7 +32,8 @@ def state():
     """Return the state of a small model after one update."""
     model = paddle.nn.Linear(64, 64)
     optimizer = paddle.optimizer.AdamW(0.1, parameters=model.parameters())
-    made = TrainState(model, optimizer, Best("top1"), layout={}, sums={"losses": {"loss": 1.0}}, step=1, epoch=1)
+    made = TrainState(model, optimizer, Best("top1"), {}, MixedPrecision(None, model, optimizer), epoch=1, step=1)
+    made.sums = {"losses": {"loss": 1.0}}
     update(made)
     return made
 

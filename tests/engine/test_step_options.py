@@ -247,7 +247,7 @@ def test_nothing_left_to_train(recipe, run):
 # -- learning rates ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["SGD", "Momentum", "Adam", "AdamW"])
+@pytest.mark.parametrize("name", ["SGD", "Momentum", "Adam", "AdamW", "RMSProp", "NAdam", "Lamb", "Lion"])
 def test_layer_decay_scales_every_optimizers_step(name):
     """One step with the rates of a stem, two blocks and a head against four optimizers with a rate each."""
     images, labels = paddle.randn([4, 3, 8, 8]), paddle.to_tensor([0, 1, 2, 0])

@@ -85,6 +85,51 @@ def adam(decay, decoupled, b1=0.7, b2=0.95, eps=1e-3):
     return update
 
 
+def rmsprop(decay, rho=0.8, mu=0.7, eps=1e-3, centered=False):
+    def update(p, g, rate, t, memory, on):
+        g = g + decay * on * p
+        s = memory["s"] = rho * memory.get("s", 0) + (1 - rho) * g**2
+        m = memory["m"] = rho * memory.get("m", 0) + (1 - rho) * g
+        v = memory["v"] = mu * memory.get("v", 0) + rate * g / np.sqrt(s - centered * m**2 + eps)
+        return p - v
+
+    return update
+
+
+def nadam(decay, b1=0.7, b2=0.95, eps=1e-3, psi=0.02):
+    def update(p, g, rate, t, memory, on):
+        g = g + decay * on * p
+        mu, following = (b1 * (1 - 0.5 * 0.96 ** (step * psi)) for step in (t, t + 1))
+        product = memory["product"] = memory.get("product", 1) * mu
+        m = memory["m"] = b1 * memory.get("m", 0) + (1 - b1) * g
+        v = memory["v"] = b2 * memory.get("v", 0) + (1 - b2) * g**2
+        m = following * m / (1 - product * following) + (1 - mu) * g / (1 - product)
+        return p - rate * m / (np.sqrt(v / (1 - b2**t)) + eps)
+
+    return update
+
+
+def lamb(decay, b1=0.7, b2=0.95, eps=1e-3):
+    def update(p, g, rate, t, memory, on):
+        m = memory["m"] = b1 * memory.get("m", 0) + (1 - b1) * g
+        v = memory["v"] = b2 * memory.get("v", 0) + (1 - b2) * g**2
+        step = (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + eps) + decay * on * p
+        norm = np.linalg.norm(p)
+        trust = norm / np.linalg.norm(step) if on and decay and norm else 1.0
+        return p - rate * trust * step
+
+    return update
+
+
+def lion(decay, b1=0.7, b2=0.95):
+    def update(p, g, rate, t, memory, on):
+        m = memory.get("m", 0)
+        memory["m"] = b2 * m + (1 - b2) * g
+        return p - rate * (np.sign(b1 * m + (1 - b1) * g) + decay * on * p)
+
+    return update
+
+
 BETAS = {"beta1": 0.7, "beta2": 0.95, "epsilon": 1e-3}
 
 
@@ -101,6 +146,17 @@ BETAS = {"beta1": 0.7, "beta2": 0.95, "epsilon": 1e-3}
         ({"name": "Adam", **BETAS, "weight_decay": 0.3}, adam(0.3, False)),
         ({"name": "AdamW", **BETAS, "weight_decay": 0.3}, adam(0.3, True)),
         ({"name": "AdamW", **BETAS, "weight_decay": 0}, adam(0, True)),
+        ({"name": "RMSProp", "rho": 0.8, "momentum": 0.7, "epsilon": 1e-3}, rmsprop(0)),
+        ({"name": "RMSProp", "rho": 0.8, "momentum": 0.7, "epsilon": 1e-3, "weight_decay": 0.3}, rmsprop(0.3)),
+        (
+            {"name": "RMSProp", "rho": 0.8, "momentum": 0.7, "epsilon": 1e-3, "centered": True},
+            rmsprop(0, centered=True),
+        ),
+        ({"name": "NAdam", **BETAS, "momentum_decay": 0.02}, nadam(0)),
+        ({"name": "NAdam", **BETAS, "momentum_decay": 0.02, "weight_decay": 0.3}, nadam(0.3)),
+        ({"name": "Lamb", **BETAS, "weight_decay": 0.3}, lamb(0.3)),
+        ({"name": "Lion", "beta1": 0.7, "beta2": 0.95}, lion(0)),
+        ({"name": "Lion", "beta1": 0.7, "beta2": 0.95, "weight_decay": 0.3}, lion(0.3)),
     ],
 )
 def test_updates(args, update):
@@ -173,6 +229,9 @@ def test_frozen_parameters_stay():
         ({"name": "Momentum", "momentum": 1.5}, "momentum: expected"),
         ({"name": "SGD", "momentum": 0.9}, "unknown argument 'momentum'"),
         ({"name": "SGD", "clip_norm": 0}, "clip_norm: expected a positive number"),
+        ({"name": "SGD", "clip_value": -1}, "clip_value: expected a number of at least 0"),
+        ({"name": "SGD", "clip_value": 1, "clip_norm": 1}, "give it or clip_value, not both"),
+        ({"name": "Lion", "epsilon": 1e-8}, "unknown argument 'epsilon'"),
         ({"name": "SGD", "weight_decay": 0.1, "regularizer": {"name": "L2", "coeff": 0.1}}, "say the same"),
         ({"name": "SGD", "regularizer": {"name": "L3", "coeff": 0.1}}, "unknown name 'L3'"),
         ({"name": "SGD", "regularizer": {"name": "L2"}}, r"regularizer\.coeff: expected"),
@@ -183,3 +242,16 @@ def test_frozen_parameters_stay():
 def test_wrong_recipes(args, message):
     with pytest.raises(ConfigError, match=message):
         build_optimizer(args, Tiny(), learning_rate=0.1)
+
+
+def test_values_are_clipped_one_by_one():
+    paddle.seed(0)
+    model = Tiny()
+    optimizer = build_optimizer({"name": "SGD", "clip_value": 0.01}, model, learning_rate=1.0)
+    before = {name: p.numpy() for name, p in model.named_parameters()}
+    gradients = model.gradients(0)
+    model.backward(0)
+    optimizer.step()
+    for name, parameter in model.named_parameters():
+        expected = before[name] - np.clip(gradients[name], -0.01, 0.01)
+        np.testing.assert_allclose(parameter.numpy(), expected, atol=1e-6)

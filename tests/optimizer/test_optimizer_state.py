@@ -20,6 +20,10 @@ KINDS = {
     "Momentum": {"velocity"},
     "Adam": {"moment1", "moment2", "beta1_pow_acc", "beta2_pow_acc"},
     "AdamW": {"moment1", "moment2", "beta1_pow_acc", "beta2_pow_acc"},
+    "RMSProp": {"momentum", "mean_square", "mean_grad"},
+    "NAdam": {"moment1", "moment2", "momentum_decay_pow", "beta2_pow", "mu_product"},
+    "Lamb": {"moment1", "moment2", "beta1_pow_acc", "beta2_pow_acc"},
+    "Lion": {"moment"},
 }
 
 

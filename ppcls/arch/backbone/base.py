@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Set, Tuple
+from typing import Dict, List, NamedTuple, Sequence, Set, Tuple, Union
 
 import numpy as np
 import paddle
@@ -12,6 +12,8 @@ from ppcls.arch.layers import checkpointed, linear
 from ppcls.arch.weights.naming import Naming
 from ppcls.arch.weights.resizing import adapt_in_channels
 from ppcls.errors import ConfigError
+
+ImageSize = Union[int, Sequence[int], None]
 
 
 class FeatureInfo(NamedTuple):
@@ -101,15 +103,25 @@ class Backbone(nn.Layer):
         """Return the names of parameters that the paper does not decay, whatever the recipe says."""
         return set()
 
-    def adapt(self, name: str, array: np.ndarray) -> np.ndarray:
-        """Return the weight called ``name``, whose shape is not this model's, made to fit if there is a way.
+    def adapt(self, name: str, array: np.ndarray, image_size: ImageSize = None) -> np.ndarray:
+        """Return the weight called ``name`` as it is, or made to fit this model if it does not and there is a way.
 
-        ``load_weights`` asks for each such weight, and refuses it if its shape still differs. Here, the first
-        convolution is adapted to another number of image channels.
+        ``load_weights`` asks for each weight, and refuses it if its shape still differs. Here, the first convolution is
+        adapted to another number of image channels.
+
+        Args:
+            image_size: that the weight was made for, one number or [height, width] in pixels, if that is known.
         """
         if name == self.first_conv and array.ndim == 4 and 0 < array.shape[1] != self.in_channels:
             return adapt_in_channels(array, self.in_channels)
         return array
+
+    def companions(self, name: str) -> Dict[str, np.ndarray]:
+        """Return the constants that PyTorch's state dicts hold beside the weight called ``name``, by their last word.
+
+        Strict loads ask for them. Here, the number of batches that each batch norm has seen, which nobody uses.
+        """
+        return {"num_batches_tracked": np.zeros((), np.int64)} if name.endswith("._variance") else {}
 
     def run(self, block: nn.Layer, x: paddle.Tensor) -> paddle.Tensor:
         """Return ``block(x)``, by gradient checkpointing if that is on."""

@@ -8,8 +8,9 @@ authors' code, ``fc_h`` has the stepsize 1x3 and reads along the width, ``fc_w``
 from __future__ import annotations
 
 import re
-from typing import List, Match, Sequence, Tuple
+from typing import Dict, List, Match, Sequence, Tuple
 
+import numpy as np
 import paddle
 import paddle.nn.functional as F
 from paddle import nn
@@ -233,6 +234,14 @@ class CycleMLP(Backbone):
                 x = self.run(block, x)
             maps.append(x)
         return maps
+
+    def companions(self, name: str) -> Dict[str, np.ndarray]:
+        """Return where the authors' cycle FCs sample, which their state dicts hold; see ``Backbone``."""
+        place = re.fullmatch(r"stages\.(\d+)\.blocks\.(\d+)\.mixer\.(fc_[hw])\.bias", name)
+        if place is None:
+            return super().companions(name)
+        mixer = self.stages[int(place[1])].blocks[int(place[2])].mixer
+        return {"offset": getattr(mixer, place[3]).offsets()}
 
     def depth_of(self, name: str) -> int:
         """Return 0 for the stem, then the block's number over all stages, and one more for the head.

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import math
 import re
-from typing import List, Optional, Tuple, Union
+from typing import List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import paddle
 from paddle import nn
 from paddle.nn.initializer import Constant, Normal, XavierUniform
 
-from ppcls.arch.backbone.base import Backbone, FeatureInfo, require_positive
+from ppcls.arch.backbone.base import Backbone, FeatureInfo, ImageSize, require_positive
 from ppcls.arch.layers import DropPath, checked_rate, drop_path_rates, truncated_normal_
 from ppcls.arch.registry import register_family
 from ppcls.arch.spec import ModelSpec
-from ppcls.arch.weights.naming import Naming
+from ppcls.arch.weights.naming import Naming, Replacement
 from ppcls.arch.weights.resizing import likely_grid, resize_spatial_bias, resize_spatial_weight
 from ppcls.errors import ConfigError
 
@@ -82,6 +82,19 @@ def _patch_embedding(in_channels: int, dim: int, patch_size: int) -> nn.Conv2D:
     return conv
 
 
+def _port(stem: str, blocks: str) -> List[Tuple[str, Replacement]]:
+    """Return the rules for timm's names and those of ports of it."""
+    inside = {
+        "norm": "norm",
+        r"mlp_channels\.fc1": "proj_in",
+        r"mlp_channels\.gate\.norm": "sgu.norm",
+        r"mlp_channels\.gate\.proj": "sgu.spatial_proj",
+        r"mlp_channels\.fc2": "proj_out",
+    }
+    rules: List[Tuple[str, Replacement]] = [(rf"{stem}\.(\w+)", r"stem.\1"), (r"(norm|head)\.\w+", None)]
+    return rules + [(rf"{blocks}\.(\d+)\.{name}\.(\w+)", rf"blocks.\1.{ours}.\2") for name, ours in inside.items()]
+
+
 NAMINGS = (
     Naming(
         "ppcls",
@@ -90,19 +103,8 @@ NAMINGS = (
             (r"blocks\.\d+\.(norm|proj_in|proj_out|sgu\.norm|sgu\.spatial_proj)\.\w+", None),
         ],
     ),
-    Naming(
-        "timm",
-        torch=True,
-        rules=[
-            (r"stem\.proj\.(\w+)", r"stem.\1"),
-            (r"blocks\.\d+\.norm\.\w+", None),
-            (r"blocks\.(\d+)\.mlp_channels\.fc1\.(\w+)", r"blocks.\1.proj_in.\2"),
-            (r"blocks\.(\d+)\.mlp_channels\.gate\.norm\.(\w+)", r"blocks.\1.sgu.norm.\2"),
-            (r"blocks\.(\d+)\.mlp_channels\.gate\.proj\.(\w+)", r"blocks.\1.sgu.spatial_proj.\2"),
-            (r"blocks\.(\d+)\.mlp_channels\.fc2\.(\w+)", r"blocks.\1.proj_out.\2"),
-            (r"(norm|head)\.\w+", None),
-        ],
-    ),
+    Naming("timm", torch=True, rules=_port(r"stem\.proj", "blocks")),
+    Naming("PaddleViT", rules=_port(r"patch_embed\.patch_embed", "mixer_layers")),
 )
 
 
@@ -111,7 +113,7 @@ class gMLP(Backbone):  # noqa: N801 (the paper's name)
 
     The spatial projections are made for one image size. Weights for another number of tokens are resized when they
     are loaded, on the assumption that they come from a square image, or else from one of this model's proportions;
-    weights for as many tokens are taken as they are.
+    weights for as many tokens are taken as they are. Where that is wrong, give ``load_weights`` their ``image_size``.
 
     Args:
         dim: d_model, the width of the patch embeddings.
@@ -214,13 +216,18 @@ class gMLP(Backbone):  # noqa: N801 (the paper's name)
                 f"image_size [{height}, {width}]; weights of another size are resized when they are loaded"
             )
 
-    def adapt(self, name: str, array: np.ndarray) -> np.ndarray:
+    def adapt(self, name: str, array: np.ndarray, image_size: ImageSize = None) -> np.ndarray:
         """Return weights of another number of image channels or of another image size, made to fit."""
         place = re.fullmatch(r"blocks\.\d+\.sgu\.spatial_proj\.(weight|bias)", name)
         if place is None:
-            return super().adapt(name, array)
-        source = likely_grid(array.shape[0], self.grid)
-        if source is None or array.shape != (array.shape[0],) * (2 if place[1] == "weight" else 1):
+            return super().adapt(name, array, image_size)
+        tokens, axes = len(array), 2 if place[1] == "weight" else 1
+        if image_size is not None:
+            source: Optional[Tuple[int, int]] = self._grid_of(_height_and_width(image_size, self.patch_size))
+        else:
+            same = tokens == self.grid[0] * self.grid[1]
+            source = self.grid if same else likely_grid(tokens, self.grid)
+        if source in (None, self.grid) or array.shape != (source[0] * source[1],) * axes:
             return array
         resize = resize_spatial_weight if place[1] == "weight" else resize_spatial_bias
         return resize(array, source, self.grid)
@@ -243,8 +250,8 @@ class gMLP(Backbone):  # noqa: N801 (the paper's name)
         return size[0] // self.patch_size, size[1] // self.patch_size
 
 
-def _height_and_width(image_size: Union[int, List[int]], patch_size: int) -> Tuple[int, int]:
-    sizes = list(image_size) if isinstance(image_size, (list, tuple)) else [image_size, image_size]
+def _height_and_width(image_size: Union[int, Sequence[int]], patch_size: int) -> Tuple[int, int]:
+    sizes = [image_size, image_size] if isinstance(image_size, int) else list(image_size)
     if len(sizes) != 2:
         raise ConfigError(f"image_size: expected one number or [height, width], got {image_size!r}")
     for size in sizes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Sequence
 
+import numpy as np
 import paddle
 from paddle import nn
 
@@ -58,6 +59,13 @@ class CycleFC(nn.Conv2D):
         """Return the projection of the shifted ``x``."""
         x = cycle_shift(x, self.cycle_axis, self.cycle_size)
         return paddle.matmul(x, self.weight.flatten(1), transpose_y=True) + self.bias
+
+    def offsets(self) -> np.ndarray:
+        """Return where the authors' deformable convolution samples, [1, 2 * in_channels, 1, 1]: y, x by channel."""
+        channels, reach = self.weight.shape[1], self.cycle_size // 2
+        found = np.zeros((channels, 2), np.float32)
+        found[:, self.cycle_axis - 1] = (np.arange(channels) + reach) % self.cycle_size - reach
+        return found.reshape(1, -1, 1, 1)
 
     def extra_repr(self) -> str:
         """Return what differs from a plain 1x1 convolution, for printing."""

@@ -17,7 +17,6 @@ from ppcls.arch.weights.writing import format_of, write_weights
 from ppcls.errors import WeightsError
 
 NAMINGS = ("official", "timm", "ppcls")
-_COUNTER = "num_batches_tracked"
 
 
 def convert_weights(
@@ -72,16 +71,16 @@ def convert_weights(
 def export_names(net: Backbone, fit: Fit, naming: Naming) -> Dict[str, np.ndarray]:
     """Return weights under another naming and in its layout, in the model's order.
 
-    PyTorch counts the batches that each batch norm has seen, and refuses a file without these counters.
+    What PyTorch's state dicts hold besides, and strict loads ask for, is added (``Backbone.companions``).
     """
     names = naming.restore(list(net.state_dict()))
     turned = projections(net) if naming.torch else set()
     found: Dict[str, np.ndarray] = {}
     for ours, theirs in names.items():
         found[theirs] = fit.arrays[ours].T if ours in turned else fit.arrays[ours]
-        layer, _, leaf = theirs.rpartition(".")
-        if naming.torch and leaf == "running_var":
-            found[f"{layer}.{_COUNTER}"] = np.zeros((), np.int64)
+        if naming.torch:
+            layer = theirs.rpartition(".")[0]
+            found.update((f"{layer}.{leaf}", array) for leaf, array in net.companions(ours).items())
     return found
 
 

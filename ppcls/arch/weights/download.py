@@ -31,6 +31,10 @@ _PROGRESS = 1 << 20
 _TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
 
 
+class _FailedError(Exception):
+    """The transfer failed in a way that another attempt will not mend."""
+
+
 class _BrokenError(Exception):
     """The transfer failed in a way that another attempt may mend."""
 
@@ -82,6 +86,10 @@ def download(url: str, target: Path, sha256: Optional[str] = None, patience: Opt
         with locked(target, patience.lock):
             if not target.is_file():
                 _fetch(url, target, sha256, patience)
+    except _FailedError as error:
+        raise WeightsError(
+            f"{url}: {error}. Without a network, fetch that file elsewhere and put it at {target}"
+        ) from None
     except OSError as error:
         raise WeightsError(f"{target}: cannot be written: {error.strerror or error}") from None
     return target
@@ -165,16 +173,13 @@ def _fetch(url: str, target: Path, sha256: Optional[str], patience: Patience) ->
             part.unlink()
             wrong += 1
             if wrong > 1 or not resumed:  # what was resumed may have begun as another file
-                raise WeightsError(f"{url}: its sha256 is {found} instead of {sha256}...; it was deleted")
+                raise _FailedError(f"its sha256 is {found} instead of {sha256}...; it was deleted")
         except (_BrokenError, http.client.HTTPException) as error:
             reason = str(error) or type(error).__name__
             failures = 1 if _size(part) >= best + _PROGRESS else failures + 1
             best = max(best, _size(part))
             if failures >= patience.attempts:
-                raise WeightsError(
-                    f"{url}: cannot be downloaded ({reason}; {failures} attempts). Without a network, fetch that file "
-                    f"elsewhere and put it at {target}"
-                ) from None
+                raise _FailedError(f"cannot be downloaded ({reason}; {failures} attempts)") from None
             get_logger().warning("%s: %s; trying again", url, reason)
             time.sleep(patience.pause * min(2 ** (failures - 1), 16))
     part.replace(target)
@@ -207,7 +212,7 @@ def _attempt(url: str, part: Path, notes: Path, timeout: float) -> bool:
             part.unlink(missing_ok=True)
             raise _BrokenError("the server has less than what was fetched before") from None
         if error.code not in _TRANSIENT:
-            raise WeightsError(f"{url}: the server answers {error.code} {error.reason}") from None
+            raise _FailedError(f"the server answers {error.code} {error.reason}") from None
         raise _BrokenError(f"the server answers {error.code} {error.reason}") from None
     except OSError as error:
         raise _BrokenError(str(getattr(error, "reason", None) or error)) from None
@@ -219,7 +224,7 @@ def _attempt(url: str, part: Path, notes: Path, timeout: float) -> bool:
         start = have if resumed else 0
         length = answer.headers.get("Content-Length")
         size = start + int(length) if length and length.isdigit() else None
-        _check_answer(url, answer)
+        _check_answer(answer)
         if not resumed:
             notes.write_text(json.dumps(asdict(_Version(url, _tag(answer), size))), encoding="utf-8")
         with part.open("ab" if resumed else "wb") as file:
@@ -250,11 +255,11 @@ def _tag(answer: Any) -> Optional[str]:
     return etag if etag and not etag.startswith("W/") else answer.headers.get("Last-Modified")
 
 
-def _check_answer(url: str, answer: Any) -> None:
+def _check_answer(answer: Any) -> None:
     if answer.status not in (200, 206):
-        raise WeightsError(f"{url}: the server answers {answer.status} {answer.reason}")
+        raise _FailedError(f"the server answers {answer.status} {answer.reason}")
     if answer.headers.get_content_type() == "text/html":  # the login page of a hotel's network, or of a file host
-        raise WeightsError(f"{url}: the server sends a web page instead of weights")
+        raise _FailedError("the server sends a web page instead of weights")
 
 
 def _receive(answer: Any, file: BinaryIO, start: int, size: Optional[int], name: str) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
+from ppcls.arch.weights.instructions import shown
 from ppcls.arch.weights.naming import Naming
 from ppcls.arch.weights.reading import read_weights
 from ppcls.arch.weights.recognising import recognise
@@ -85,6 +86,7 @@ def load_weights(
     *,
     drop_mismatched_head: bool = False,
     adapt: bool = True,
+    image_size: Union[int, Sequence[int], None] = None,
 ) -> LoadReport:
     """Set all weights of ``model``, or none of them.
 
@@ -94,17 +96,23 @@ def load_weights(
         drop_mismatched_head: keep the classifier's initialisation if the source's has another number of classes, or
             if it has none.
         adapt: let the model make weights of another image size or number of channels fit (``Backbone.adapt``).
+        image_size: that the weights were made for, one number or [height, width] in pixels; only gMLP's depend on it.
+            By default as many patches as the model's mean the same image size, others a square one, or else one of the
+            model's proportions.
 
     Raises:
         WeightsError: the file cannot be read, or anything is missing, unexpected or of another shape.
+        ConfigError: ``image_size`` is none.
     """
+    if not isinstance(weights, (str, Path, Mapping)):
+        raise WeightsError(f"weights: expected a path, or arrays by name, got {type(weights).__name__}")
     if isinstance(weights, (str, Path)):
         origin, arrays = str(weights), read_weights(weights)
     else:
         origin, arrays = "weights", {name: np.asarray(array) for name, array in weights.items()}
     target = model.state_dict()
     fit = best_fit(model, arrays)
-    resized = _adapted(model, target, fit) if adapt else []
+    resized = _adapted(model, target, fit, image_size) if adapt else []
     fresh: List[str] = []
     if drop_mismatched_head:
         fresh = _without_head(fit)
@@ -184,16 +192,21 @@ def _turn_projections(
         fit.arrays.update((name, array.T) for name, array in given.items())
 
 
-def _adapted(model: nn.Layer, target: Mapping[str, paddle.Tensor], fit: Fit) -> List[str]:
-    """Let the model make mis-shaped tensors of ``fit`` fit, and return the names of those it could."""
+def _adapted(
+    model: nn.Layer, target: Mapping[str, paddle.Tensor], fit: Fit, image_size: Union[int, Sequence[int], None]
+) -> List[str]:
+    """Let the model make tensors of ``fit`` fit, and return the names of those that it changed."""
     resized: List[str] = []
     if not hasattr(model, "adapt"):  # any layer can be loaded
         return resized
-    for name in [name for name in fit.misshaped if fit.arrays[name].dtype.kind == "f"]:
-        array = model.adapt(name, fit.arrays[name].astype(np.float32))
-        if list(array.shape) == list(target[name].shape):
-            fit.arrays[name] = array
-            del fit.misshaped[name]
+    for name, array in fit.arrays.items():
+        if array.dtype.kind != "f":
+            continue
+        given = array.astype(np.float32) if array.dtype == np.float16 else array
+        found = model.adapt(name, given, image_size)
+        if found is not given and list(found.shape) == list(target[name].shape):
+            fit.arrays[name] = found
+            fit.misshaped.pop(name, None)
             resized.append(name)
     return resized
 
@@ -246,4 +259,4 @@ def _advice(model: nn.Layer, fit: Fit, arrays: Mapping[str, np.ndarray]) -> List
 
 def _some(lines: Sequence[str]) -> str:
     more = len(lines) - _SHOWN
-    return ", ".join(lines[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(map(shown, lines[:_SHOWN])) + (f" and {more} more" if more > 0 else "")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable, Dict, Tuple, Union
+from typing import Any, Callable, Dict, Set, Tuple, Union
 
 import numpy as np
 from safetensors import SafetensorError, deserialize
 
+from ppcls.arch.weights.instructions import shown
 from ppcls.arch.weights.torch_reading import LEGACY_START, ZIP_MAGIC, TorchFile
-from ppcls.arch.weights.torch_unpickling import Inert, Tensor
+from ppcls.arch.weights.torch_unpickling import Inert, Tensor, Unreadable
 from ppcls.arch.weights.unpickling import restricted_load
 from ppcls.errors import WeightsError
 
@@ -28,10 +29,13 @@ _AVERAGE_COUNTER = "n_averaged"
 _PADDLE_NAMES = "StructuredToParameterName@@"
 # Little-endian by definition of the format; bfloat16 is widened afterwards, I64 occurs as a counter.
 _SAFETENSORS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4"}
+_START = 512
+# What other files have where.
 _STARTS = {
-    b"version https://git-lfs": "a pointer of git-lfs to a file that was not fetched",
-    b"<": "a web page, not weights",
-    b"\x1f\x8b": "compressed with gzip; unpack it first",
+    (0, b"version https://git-lfs"): "a pointer of git-lfs to a file that was not fetched",
+    (0, b"<"): "a web page, not weights",
+    (0, b"\x1f\x8b"): "compressed with gzip; unpack it first",
+    (257, b"ustar"): "a tar archive; unpack it first (PyTorch's own .pth.tar files are none)",
 }
 
 
@@ -42,6 +46,8 @@ def find_file(path: PathLike) -> Path:
         WeightsError: there is none.
     """
     path = Path(path).expanduser()
+    if not path.name:
+        raise WeightsError(f"{path}: a folder; name a weight file")
     tried = [path, *(path.with_name(path.name + suffix) for suffix in _SUFFIXES)]
     for candidate in tried:
         if candidate.is_file():
@@ -73,18 +79,18 @@ def _reader(path: Path) -> Callable[[Path], Dict[str, np.ndarray]]:
     """Return the reader for what the file's first bytes look like."""
     try:
         with path.open("rb") as file:
-            start = file.read(64)
+            start = file.read(_START)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from None
-    if start.startswith(ZIP_MAGIC) or (start[:1] == b"\x80" and LEGACY_START in start):
+    if start.startswith(ZIP_MAGIC) or (start[:1] == b"\x80" and LEGACY_START in start[:64]):
         return _read_torch
     # Eight bytes of length, then JSON.
     if start[5:9] == b"\0\0\0{" or path.suffix == ".safetensors":
         return _read_safetensors
     if start[:1] == b"\x80" or path.suffix == ".pdparams":
         return _read_pdparams
-    for prefix, what in _STARTS.items():
-        if start.startswith(prefix):
+    for (place, mark), what in _STARTS.items():
+        if start[place:].startswith(mark):
             raise WeightsError(f"{path}: {what}")
     raise WeightsError(
         f"{path}: {'not a known format' if start else 'empty'}; weights are files of Paddle (.pdparams), PyTorch "
@@ -94,17 +100,18 @@ def _reader(path: Path) -> Callable[[Path], Dict[str, np.ndarray]]:
 
 def _unwrapped(content: Any, path: Path) -> Dict[Any, Any]:
     """Return the dict of weights inside a checkpoint's wrappers."""
-    if isinstance(content, Inert):
+    if isinstance(content, Inert) and type(content) is not Inert:
         raise WeightsError(
-            f"{path}: a whole pickled model ({type(content).__name__}), which needs its code; save its state_dict()"
+            f"{path}: a whole pickled model ({shown(type(content).__name__)}), which needs its code; save its "
+            "state_dict()"
         )
     if not isinstance(content, dict):
-        raise WeightsError(f"{path}: expected a dict of arrays, found {type(content).__name__}")
-    while True:
-        wrapper = next((name for name in _WRAPPERS if isinstance(content.get(name), dict)), None)
-        if wrapper is None:
-            break
-        content = content[wrapper]
+        raise WeightsError(f"{path}: expected a dict of arrays, found {_described(content)}")
+    seen: Set[int] = set()
+    while id(content) not in seen:  # a dict can hold itself
+        seen.add(id(content))
+        inner = (content.get(name) for name in _WRAPPERS)
+        content = next((found for found in inner if isinstance(found, dict) and found), content)
     for name in _WRAPPERS:
         if isinstance(content.get(name), Inert):
             return _unwrapped(content[name], path)
@@ -112,10 +119,18 @@ def _unwrapped(content: Any, path: Path) -> Dict[Any, Any]:
 
 
 def _only(content: Dict[Any, Any], types: Tuple[type, ...], path: Path) -> Dict[str, Any]:
-    other = [name for name, value in content.items() if not isinstance(value, types)]
-    if other:
-        raise WeightsError(f"{path}: not a weight file: {other[0]!r} is a {type(content[other[0]]).__name__}")
+    for name, value in content.items():
+        if not isinstance(value, types):
+            raise WeightsError(f"{path}: not a weight file: {shown(name)!r} is {_described(value)}")
     return {str(name): value for name, value in content.items()}
+
+
+def _described(value: Any) -> str:
+    """Return what an object out of a file is, for a message."""
+    if isinstance(value, Unreadable):
+        return value.what
+    kind = next((kind for kind in (dict, Inert) if isinstance(value, kind)), type(value))
+    return f"a {'special object' if kind is Inert else kind.__name__}"
 
 
 def _without_prefixes(tensors: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:

@@ -19,8 +19,9 @@ from typing import Any, BinaryIO, Dict, List, Mapping, Tuple
 
 import numpy as np
 
+from ppcls.arch.weights.instructions import RefusedError, shown
 from ppcls.arch.weights.torch_unpickling import Storage, Tensor, load_description
-from ppcls.arch.weights.unpickling import DAMAGED, RefusedError
+from ppcls.arch.weights.unpickling import DAMAGED
 from ppcls.errors import WeightsError
 
 ZIP_MAGIC = b"PK\x03\x04"
@@ -47,7 +48,7 @@ class TorchFile:
         self.content: Any = None
         self._storages: Dict[str, Storage] = {}
         self._places: Dict[str, Tuple[int, int]] = {}  # of each storage: where it starts and how many bytes it has
-        self._checks: Dict[str, int] = {}  # the zip archive's CRC of each storage
+        self._checks: Dict[str, int] = {}  # the zip archive's CRC of each storage; PyTorch can be told to leave it 0
         try:
             self._file: BinaryIO = path.open("rb")
         except OSError as error:
@@ -113,7 +114,7 @@ class TorchFile:
         for key in self._storages:
             entry = entries.get(f"{root}data/{key}")
             if entry is None:
-                raise pickle.UnpicklingError(f"storage {key!r} is missing")
+                raise pickle.UnpicklingError(f"storage '{shown(key)}' is missing")
             self._places[key], self._checks[key] = self._place(entry), entry.CRC
 
     def _place(self, entry: zipfile.ZipInfo) -> Tuple[int, int]:
@@ -150,7 +151,7 @@ class TorchFile:
             (count,) = struct.unpack("<q", self._file.read(8))
             size = storage.total * np.dtype(storage.kind.code).itemsize
             if count != storage.total or place + 8 + size > self._size:
-                raise pickle.UnpicklingError(f"storage {key!r} is cut off, or its size is wrong")
+                raise pickle.UnpicklingError(f"storage '{shown(key)}' is cut off, or its size is wrong")
             self._places[key] = (place + 8, size)
             place += 8 + size
 
@@ -175,15 +176,15 @@ class TorchFile:
         start, size = self._places[storage.key]
         needed = storage.total * np.dtype(storage.kind.code).itemsize
         if needed > size:
-            raise pickle.UnpicklingError(f"storage {storage.key!r} has {size} bytes instead of {needed}")
-        return self._bytes(start, size, self._checks.get(storage.key), f"storage {storage.key!r}")
+            raise pickle.UnpicklingError(f"storage '{shown(storage.key)}' has {size} bytes instead of {needed}")
+        return self._bytes(start, size, self._checks.get(storage.key), f"storage '{shown(storage.key)}'")
 
     def _bytes(self, start: int, size: int, check: Any, name: str) -> np.ndarray:
         content = np.empty(size, np.uint8)
         self._file.seek(start)
         if self._file.readinto(content.data) != size:  # type: ignore[attr-defined]
             raise pickle.UnpicklingError(f"{name} is cut off")
-        if check is not None and zlib.crc32(content.data) != check:
+        if check and zlib.crc32(content.data) != check:
             raise pickle.UnpicklingError(f"{name} has another checksum than the archive says")
         return content
 

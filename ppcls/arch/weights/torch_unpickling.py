@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 import pickle
-import pickletools
+import re
 import sys
 from pathlib import Path
 from typing import Any, BinaryIO, Callable, Dict, NamedTuple, Tuple
 
-from ppcls.arch.weights.unpickling import NUMPY, Function, RefusedError
+from ppcls.arch.weights.instructions import RefusedError, check_instructions, shown
+from ppcls.arch.weights.unpickling import NUMPY, Function
 
 
 class Kind(NamedTuple):
@@ -42,6 +43,12 @@ class Tensor(NamedTuple):
     offset: int
     size: Tuple[int, ...]
     stride: Tuple[int, ...]
+
+
+class Unreadable(NamedTuple):
+    """Stands for a tensor that is no plain run of numbers: what it is, and what would help."""
+
+    what: str
 
 
 class State(dict):
@@ -93,9 +100,17 @@ _KINDS = {
     "Char": Kind("i1"),
     "Byte": _BYTES,
     "Bool": _BYTES,
+    "ComplexFloat": Kind("<c8"),
+    "ComplexDouble": Kind("<c16"),
+    # The numbers inside quantized tensors, which are not read, but stand between others.
+    "QInt8": Kind("i1"),
+    "QInt32": Kind("<i4"),
+    "QUInt8": _BYTES,
+    "QUInt4x2": _BYTES,
+    "QUInt2x4": _BYTES,
 }
 # PyTorch's names of the same as types of tensors, which only some files mention.
-_DTYPES = {
+_DTYPES: Dict[str, Any] = {
     "float64": _KINDS["Double"],
     "float32": _KINDS["Float"],
     "float16": _KINDS["Half"],
@@ -104,21 +119,51 @@ _DTYPES = {
     "int32": _KINDS["Int"],
     "int16": _KINDS["Short"],
     "int8": _KINDS["Char"],
+    "uint64": Kind("<u8"),
+    "uint32": Kind("<u4"),
+    "uint16": Kind("<u2"),
     "uint8": _BYTES,
     "bool": _BYTES,
+    "complex64": _KINDS["ComplexFloat"],
+    "complex128": _KINDS["ComplexDouble"],
+}
+_NO_KIND = re.compile(r"float[48]_\w+|complex32|q?u?int\d+(x\d+)?")  # lower case, so no class
+_QUANTIZATIONS = ("tensor_affine", "tensor_symmetric", "channel_affine", "channel_symmetric")
+_UNREADABLE = {
+    "_rebuild_sparse_tensor": "a sparse tensor; save it after to_dense()",
+    "_rebuild_sparse_csr_tensor": "a sparse tensor; save it after to_dense()",
+    "_rebuild_qtensor": "a quantized tensor; save it after dequantize()",
+    "_rebuild_nested_tensor": "a nested tensor; save its parts",
+    "_rebuild_meta_tensor_no_storage": "a tensor of the meta device, which has no numbers",
+    "_rebuild_wrapper_subclass": "a tensor whose numbers are elsewhere; save it as a plain one",
+    "_rebuild_device_tensor_from_numpy": "a tensor of another device; save it after cpu()",
+    "_rebuild_device_tensor_from_cpu_tensor": "a tensor of another device; save it after cpu()",
 }
 
 
-def _tensor(storage: Storage, offset: int, size: Any, stride: Any, *_: Any) -> Tensor:
+def _tensor(storage: Storage, offset: int, size: Any, stride: Any, *rest: Any) -> Any:
+    """Stand for ``_rebuild_tensor`` and ``_rebuild_tensor_v2``; rest: needs a gradient, hooks, metadata."""
     if not isinstance(storage, Storage):
         raise pickle.UnpicklingError("a tensor without a storage")
-    return Tensor(storage, storage.kind, offset, size, stride)
+    return _plain(Tensor(storage, storage.kind, offset, size, stride), rest[2:])
 
 
-def _typed_tensor(storage: Storage, offset: int, size: Any, stride: Any, _: Any, __: Any, kind: Kind, *___: Any) -> Any:
+def _typed_tensor(storage: Storage, offset: int, size: Any, stride: Any, _: Any, __: Any, kind: Any, *rest: Any) -> Any:
+    if isinstance(kind, Unreadable):
+        return kind
     if not isinstance(storage, Storage) or not isinstance(kind, Kind):
         raise pickle.UnpicklingError("a tensor without a storage or a type")
-    return Tensor(storage, kind, offset, size, stride)
+    return _plain(Tensor(storage, kind, offset, size, stride), rest)
+
+
+def _plain(tensor: Tensor, metadata: Tuple[Any, ...]) -> Any:
+    """Return ``tensor``, unless its numbers are meant with another sign."""
+    for entries in metadata:
+        if isinstance(entries, dict) and (entries.get("neg") or entries.get("conj")):
+            return Unreadable(
+                "a tensor that is to be negated or conjugated; save it after resolve_neg(), resolve_conj()"
+            )
+    return tensor
 
 
 def _first(first: Any, *_: Any) -> Any:
@@ -141,8 +186,16 @@ def _nothing(*_: Any) -> Inert:
     return Inert()
 
 
+# Types that settings mention, and whose objects they contain.
+_BUILTINS = (
+    *("set", "frozenset", "slice", "complex", "bytearray", "int", "float", "str", "bool", "list", "dict", "object"),
+    *("Ellipsis", "NotImplemented"),
+)
 _ALLOWED: Dict[Tuple[str, str], Any] = {
     **NUMPY,
+    # Arrays of NumPy's are beside the weights here, of any type.
+    **{name: Function(_nothing) for name in NUMPY if name[0].startswith("numpy")},
+    **{("torch._utils", name): Function(lambda *_, what=what: Unreadable(what)) for name, what in _UNREADABLE.items()},
     ("torch._utils", "_rebuild_tensor"): Function(_tensor),
     ("torch._utils", "_rebuild_tensor_v2"): Function(_tensor),
     ("torch._utils", "_rebuild_tensor_v3"): Function(_typed_tensor),
@@ -152,16 +205,20 @@ _ALLOWED: Dict[Tuple[str, str], Any] = {
     ("torch", "Size"): Function(_first),
     ("torch.storage", "UntypedStorage"): _BYTES,
     ("collections", "OrderedDict"): Function(_state),
+    ("collections", "defaultdict"): Function(lambda *_: State()),
     **{("torch", f"{name}Storage"): kind for name, kind in _KINDS.items()},
     **{("torch.cuda", f"{name}Storage"): kind for name, kind in _KINDS.items()},
     **{("torch", name): kind for name, kind in _DTYPES.items()},
     **{
         (module, name): Function(_nothing)
         for module, names in {
-            "torch": ("device",),
-            "collections": ("defaultdict", "Counter", "deque"),
-            "builtins": ("set", "frozenset", "slice", "complex", "bytearray"),
-            "__builtin__": ("set", "frozenset", "slice", "complex", "bytearray", "xrange"),
+            "torch": ("device", *(f"per_{name}" for name in _QUANTIZATIONS), "per_channel_affine_float_qparams"),
+            "torch.serialization": ("_get_layout",),
+            "numpy.random.bit_generator": ("__pyx_unpickle_SeedSequence",),
+            "numpy.random._pickle": ("__generator_ctor", "__bit_generator_ctor", "__randomstate_ctor"),
+            "collections": ("Counter", "deque"),
+            "builtins": _BUILTINS,
+            "__builtin__": (*_BUILTINS, "xrange", "long", "unicode"),
         }.items()
         for name in names
     },
@@ -174,6 +231,10 @@ _INERT = {
     *(("pathlib._local", name) for name in ("Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")),
     *(("datetime", name) for name in ("datetime", "date", "time", "timedelta")),
 }
+# Activations, and types of numbers.
+_INERT_FUNCTIONS = re.compile(
+    r"(torch\.nn\.functional|torch\._C\._nn)\.[a-z]\w*|numpy\.(float|u?int|complex|bool)[\d_]*"
+)
 # Python 3.9 has no list of its own modules.
 _STANDARD = frozenset(
     getattr(sys, "stdlib_module_names", ())
@@ -185,7 +246,9 @@ def is_harmless(module: str, name: str) -> bool:
     """Return whether a name may belong to a checkpoint's settings: a class, and none of Python's own library's."""
     last = name.rpartition(".")[2]
     own = module.partition(".")[0] in _STANDARD
-    return (module, name) in _INERT or (not own and last[:1].isupper() and last.isidentifier())
+    if (module, name) in _INERT or _INERT_FUNCTIONS.fullmatch(f"{module}.{name}"):
+        return True
+    return not own and last[:1].isupper() and last.isidentifier()
 
 
 class _Unpickler(pickle.Unpickler):
@@ -202,8 +265,12 @@ class _Unpickler(pickle.Unpickler):
         key = (module, name)
         if key in _ALLOWED:
             return _ALLOWED[key]
+        if module == "torch" and _NO_KIND.fullmatch(name):
+            return Unreadable(f"a tensor of {name} numbers; save it after float()")
         if not is_harmless(module, name):
-            raise RefusedError(f"{module}.{name}")
+            whole = any(known.startswith("torch.nn.") for known, _ in self.classes)
+            hint = " (for a whole pickled model, it seems: save its state_dict() instead)" if whole else ""
+            raise RefusedError(f"{shown(module)}.{shown(name)}{hint}")
         if key not in self.classes:
             self.classes[key] = type(name, (Inert,), {"__slots__": (), "__module__": module})
         return self.classes[key]
@@ -213,30 +280,21 @@ class _Unpickler(pickle.Unpickler):
         if not isinstance(pid, tuple) or not pid or pid[0] != "storage":
             if isinstance(pid, tuple) and pid and pid[0] == "module":
                 return pid[1]  # a class, with its source text, of a whole pickled model
-            raise pickle.UnpicklingError(f"a reference to {str(pid)[:50]!r}")
+            raise pickle.UnpicklingError("a reference to something that is no storage")
         _, kind, key, _, total, *view = pid
-        if not isinstance(kind, Kind) or not isinstance(key, str) or type(total) is not int or total < 0:
-            raise pickle.UnpicklingError(f"a storage of an unknown type ({getattr(kind, '__name__', kind)})")
+        if not isinstance(kind, Kind):
+            raise pickle.UnpicklingError(f"a storage of an unknown type ({shown(getattr(kind, '__name__', kind))})")
+        if not isinstance(key, str) or type(total) is not int or total < 0:
+            raise pickle.UnpicklingError("a storage without a name, or of an impossible size")
         whole = Storage(key, kind, total, 0, total)
         if self.storages.setdefault(key, whole) != whole:
-            raise pickle.UnpicklingError(f"two descriptions of storage {key!r}")
+            raise pickle.UnpicklingError(f"two descriptions of storage '{shown(key)}'")
         if not view or view[0] is None:
             return whole
         _, start, numel = view[0]
         if type(start) is not int or type(numel) is not int or not 0 <= start <= start + numel <= total:
-            raise pickle.UnpicklingError(f"a view outside storage {key!r}")
+            raise pickle.UnpicklingError(f"a view outside storage '{shown(key)}'")
         return Storage(key, kind, numel, start, total)
-
-
-def _check_instructions(file: BinaryIO) -> None:
-    """Refuse, before anything is built, instructions that fill memory or that leave the allow-list aside."""
-    start = file.tell()
-    for index, (instruction, argument, _) in enumerate(pickletools.genops(file)):
-        if instruction.name.endswith("PUT") and int(argument or 0) > index:
-            raise pickle.UnpicklingError("a table of references larger than the file")
-        if instruction.name.startswith("EXT"):
-            raise RefusedError("an object registered with copyreg")
-    file.seek(start)
 
 
 def load_description(file: BinaryIO) -> Tuple[Any, Dict[str, Storage]]:
@@ -246,6 +304,6 @@ def load_description(file: BinaryIO) -> Tuple[Any, Dict[str, Storage]]:
         RefusedError: it asks for a name that weights do not need.
         Exception: one of ``DAMAGED``, if it is no valid pickle.
     """
-    _check_instructions(file)
+    check_instructions(file)
     unpickler = _Unpickler(file)
     return unpickler.load(), unpickler.storages

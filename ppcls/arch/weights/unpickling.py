@@ -16,6 +16,7 @@ from typing import Any, Callable, Dict, Optional, Tuple, Union
 
 import numpy as np
 
+from ppcls.arch.weights.instructions import RefusedError, check_instructions, shown
 from ppcls.errors import WeightsError
 
 # Paddle's way to say that protocols 2 and 3 cannot hold a tensor above 1 GiB.
@@ -32,10 +33,6 @@ DAMAGED = (
     TypeError,
     ValueError,
 )
-
-
-class RefusedError(Exception):
-    """A pickle asks for something that weights have no use for."""
 
 
 class Function:
@@ -63,8 +60,8 @@ class _Dtype:
     """Stands for ``numpy.dtype``: numbers and truth values only, no Python objects."""
 
     def __init__(self, code: str, align: bool = False, copy: bool = False) -> None:
-        if not re.fullmatch(r"[fiu][1248]|b1", code):
-            raise pickle.UnpicklingError(f"array of type {code!r}")
+        if not isinstance(code, str) or not re.fullmatch(r"[fiu][1248]|b1", code):
+            raise pickle.UnpicklingError(f"array of type '{shown(code)}'")
         self.dtype = np.dtype(code)
 
     def __setstate__(self, state: Tuple[Any, ...]) -> None:
@@ -80,6 +77,8 @@ class _Array:
         _, shape, dtype, fortran, data = state
         if not isinstance(dtype, _Dtype) or not isinstance(data, bytes):
             raise pickle.UnpicklingError("an array without type or bytes")
+        if not isinstance(shape, tuple) or not all(type(side) is int and side >= 0 for side in shape):
+            raise pickle.UnpicklingError("an array whose shape is not whole numbers")
         if math.prod(shape) * dtype.dtype.itemsize != len(data):
             raise pickle.UnpicklingError(f"an array of shape {shape} with {len(data)} bytes")
         # A copy in this machine's byte order that can be written to.
@@ -89,7 +88,7 @@ class _Array:
 
 def _reconstruct(kind: Any, shape: Any, code: Any) -> _Array:
     if kind is not _Array:
-        raise pickle.UnpicklingError(f"an array of class {kind!r}")
+        raise pickle.UnpicklingError("an array of another class than numpy.ndarray")
     return _Array()
 
 
@@ -100,7 +99,7 @@ def _scalar(dtype: _Dtype, data: bytes) -> np.generic:
 def _latin1(text: str, encoding: str) -> bytes:
     """Stand for ``_codecs.encode``, by which protocol 2 writes bytes."""
     if encoding != "latin1":
-        raise pickle.UnpicklingError(f"bytes in encoding {encoding!r}")
+        raise pickle.UnpicklingError("bytes in another encoding than latin1")
     return text.encode("latin1")
 
 
@@ -139,7 +138,7 @@ class _Unpickler(pickle.Unpickler):
         try:
             return _ALLOWED[module, name]
         except KeyError:
-            raise RefusedError(f"{module}.{name}") from None
+            raise RefusedError(f"{shown(module)}.{shown(name)}") from None
 
 
 def restricted_load(path: Union[str, Path]) -> Dict[str, Any]:
@@ -153,6 +152,7 @@ def restricted_load(path: Union[str, Path]) -> Dict[str, Any]:
     path = Path(path)
     try:
         with path.open("rb") as file:
+            check_instructions(file)
             content = _plain(_Unpickler(file).load())
     except RefusedError as refused:
         raise WeightsError(

@@ -86,6 +86,22 @@ def test_counters_survive_where_the_names_stay(tmp_path, trained):
     assert "2.num_batches_tracked" in done["left_out"]
 
 
+def test_the_authors_cycle_mlp_gets_its_offsets(tmp_path):
+    """Their layers hold where they sample as buffers, [1, 2 * C, 1, 1], which strict loads ask for."""
+    sizes = {"layers": [1, 1], "embed_dims": [8, 12], "mlp_ratios": [2, 2], "class_num": 3}
+    paddle.save(create_model("CycleMLP", **sizes).state_dict(), str(tmp_path / "w.pdparams"))
+    convert_weights(tmp_path / "w", tmp_path / "w.pth", model="CycleMLP", arguments=sizes)
+    state = read_weights(tmp_path / "w.pth")
+    offsets = {name: array.reshape(-1, 2) for name, array in state.items() if name.endswith("offset")}
+    assert sorted(offsets) == [f"network.{i}.0.attn.sfc_{axis}.offset" for i in (0, 2) for axis in "hw"]
+    assert state["network.2.0.attn.sfc_h.offset"].shape == (1, 24, 1, 1)
+    cycle = [[0, 1, -1][channel % 3] for channel in range(8)]  # (i + 3 // 2) % 3 - 3 // 2
+    np.testing.assert_array_equal(offsets["network.0.0.attn.sfc_h.offset"], [[0, x] for x in cycle])
+    np.testing.assert_array_equal(offsets["network.0.0.attn.sfc_w.offset"], [[y, 0] for y in cycle])
+    convert_weights(tmp_path / "w.pth", tmp_path / "back.pdparams", model="CycleMLP", arguments=sizes)
+    assert_same(tmp_path / "w.pdparams", tmp_path / "back.pdparams")
+
+
 def test_registered_variants_are_recognised_with_any_class_count(tmp_path):
     model = create_model("ConvMixer_256_8", class_num=3)
     paddle.save(model.state_dict(), str(tmp_path / "w.pdparams"))

@@ -154,6 +154,77 @@ def test_other_names_are_refused(tmp_path, legacy, protocol, module, name):
     assert not marker.exists()
 
 
+@both
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_settings_beside_the_weights(tmp_path, legacy, protocol):
+    """What real checkpoints keep there: types, arrays of NumPy's, its generators, activations, layouts."""
+    weights, array = (
+        Weights(),
+        Call(Name("numpy._core.multiarray", "_reconstruct"), (Name("numpy", "ndarray"), (0,), b"b")),
+    )
+    strings = Call(Name("numpy", "dtype"), ("U2", False, True), (3, "<", None, None, None, 8, 4, 8))
+    content = {
+        "model": weights.state({"w": np.ones(2, "f4")}),
+        "types": [Name("__builtin__", "int"), Name("builtins", "list"), Name("numpy", "float32")],
+        "names": Call(array.function, array.arguments, (1, (1,), strings, False, b"a\0\0\0b\0\0\0")),
+        "meters": Call(Name("collections", "defaultdict"), (Name("__builtin__", "list"),)),
+        "random": Call(Name("numpy.random._pickle", "__randomstate_ctor"), ("MT19937",), {"bit_generator": "MT19937"}),
+        "act": [Name("torch.nn.functional", "relu"), Name("torch._C._nn", "gelu")],
+        "layout": Call(Name("torch.serialization", "_get_layout"), ("torch.strided",)),
+        "number": Name("torch", "complex64"),
+        "sparse": Call(Name("torch._utils", "_rebuild_sparse_tensor"), (1, 2)),
+    }
+    assert list(read(tmp_path / "w.pth", content, weights, legacy, protocol=protocol)) == ["w"]
+
+
+def test_tensors_that_are_no_plain_numbers(tmp_path):
+    def rebuilt(name, *arguments):
+        return Call(Name("torch._utils", name), arguments)
+
+    weights = Weights()
+    plain = weights.tensor(np.ones(2, "f4"))
+    hooks = plain.arguments[-1]
+    negated = rebuilt("_rebuild_tensor_v2", *plain.arguments, {"neg": True})
+    float8 = rebuilt(
+        *("_rebuild_tensor_v3", weights.storage(np.ones(2, "u1")), 0, (2,), (1,), False, hooks),
+        Name("torch", "float8_e4m3fn"),
+    )
+    quantized = rebuilt(
+        "_rebuild_qtensor", plain.arguments[0], 0, (2,), (1,), (Name("torch", "per_tensor_affine"), 1.0, 0)
+    )
+    for tensor, message in (
+        (negated, r"to be negated or conjugated; save it after resolve_neg\(\)"),
+        (float8, r"a tensor of float8_e4m3fn numbers; save it after float\(\)"),
+        (quantized, r"a quantized tensor; save it after dequantize\(\)"),
+        (rebuilt("_rebuild_sparse_tensor", 1, (plain,)), r"a sparse tensor; save it after to_dense\(\)"),
+        (rebuilt("_rebuild_meta_tensor_no_storage", 1), "which has no numbers"),
+    ):
+        with pytest.raises(WeightsError, match=f"not a weight file: 'w' is .*{message}"):
+            read(tmp_path / "w.pth", {"w": tensor}, weights)
+    found = read(tmp_path / "w.pth", {"w": rebuilt("_rebuild_tensor_v2", *plain.arguments, {"neg": False})}, weights)
+    assert list(found["w"]) == [1, 1]
+
+
+def test_an_empty_average_is_none(tmp_path):
+    weights = Weights()
+    content = {"model_ema": {}, "state_dict_ema": None, "model": weights.state({"w": np.ones(2, "f4")})}
+    assert list(read(tmp_path / "w.pth", content, weights)) == ["w"]
+
+
+def test_archives_without_checksums(tmp_path):
+    """``torch.serialization.set_crc32_options(False)`` leaves them 0."""
+    weights, path = Weights(), tmp_path / "w.pth"
+    weights.save(path, {"w": weights.tensor(np.ones(2, "f4"))})
+    content = bytearray(path.read_bytes())
+    for start, place in ((b"PK\x03\x04", 14), (b"PK\x01\x02", 16)):
+        at = content.find(start)
+        while at >= 0:
+            content[at + place : at + place + 4] = bytes(4)
+            at = content.find(start, at + 1)
+    path.write_bytes(content)
+    assert list(read_weights(path)["w"]) == [1, 1]
+
+
 def test_harmless_classes_are_never_imported(tmp_path, monkeypatch):
     marker = tmp_path / "ran"
     (tmp_path / "someones_settings.py").write_text(f"open({str(marker)!r}, 'w')\nclass Settings: pass\n")
@@ -246,23 +317,62 @@ def test_lying_legacy_files(tmp_path):
         read(path, large, weights, True, counts={"0": 1 << 60})
 
 
-@pytest.mark.parametrize(
-    "pickled",
-    [
-        b"\x80\x02}r\xff\xff\xff\x7f.",  # a table of two thousand million references
-        b"\x80\x02\x82\x01.",  # an object registered with copyreg
-        b"\x80\x02]" + b"2\x86" * 5000 + b".",
-        b"\x80\x02" + b"(" * 100_000 + b".",
-        b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.",
-        b"\x80\x02Q.",
-        b"\x80\x02X\x07\0\0\0storageQ.",
-        b"",
-    ],
-)
-def test_hostile_pickles(tmp_path, pickled):
-    Weights().save_zip(tmp_path / "w.pth", pickled)
-    with pytest.raises(WeightsError):
-        read_weights(tmp_path / "w.pth")
+def bomb(place):
+    """Return a pickle with a tuple of two tuples of two tuples ... in some place."""
+    tuples = b")" + b"".join(b"q%ch%ch%c\x86" % (i, i, i) for i in range(50))
+    return b"\x80\x02" + place.replace(b"BOMB", tuples) + b"."
+
+
+_ARRAY = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85U\x01b\x87R(K\x01"
+HOSTILE = {
+    "a table of two thousand million references": b"\x80\x02}r\xff\xff\xff\x7f.",
+    "the same, smaller": b"\x80\x02}r\xff\xff\xff\x0f.",
+    "an object registered with copyreg": b"\x80\x02\x82\x01.",
+    "many tuples": b"\x80\x02]" + b"2\x86" * 5000 + b".",
+    "many marks": b"\x80\x02" + b"(" * 100_000 + b".",
+    "many bytes": b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.",
+    "no reference": b"\x80\x02Q.",
+    "half a reference": b"\x80\x02X\x07\0\0\0storageQ.",
+    "nothing": b"",
+    "an empty stack": b"\x80\x020.",
+    "a bomb": bomb(b"BOMB"),
+    "a bomb in a dict": bomb(b"}X\x01\0\0\0wBOMBs"),
+    "a bomb as a key": bomb(b"}BOMBK\x01s"),
+    "a bomb as a reference": bomb(b"BOMBQ"),
+    "a bomb as a type": bomb(b"(X\x07\0\0\0storageBOMBX\x01\0\0\00X\x03\0\0\0cpuK\x01tQ"),
+    "a bomb as an array": bomb(b"cnumpy.core.multiarray\n_reconstruct\nBOMBK\0K\0\x87R"),
+    "a bomb as an encoding": bomb(b"c_codecs\nencode\nX\x01\0\0\0aBOMB\x86R"),
+    "a bomb behind a call": bomb(b"c__builtin__\ntuple\nBOMB\x85R"),
+    "a shape of tuples": _ARRAY + b"(K\x01K\x01\x86J\xff\xff\xff\x7ftcnumpy\ndtype\nX\x02\0\0\0f4\x85R\x89U\0tb.",
+    "a dict in itself": b"\x80\x02}q\0X\x05\0\0\0modelh\0s.",
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+@pytest.mark.parametrize("suffix", ["pth", "legacy", "pdparams"])
+def test_hostile_pickles(tmp_path, what, suffix):
+    path = tmp_path / f"w.{suffix}"
+    if suffix == "pdparams":
+        path.write_bytes(HOSTILE[what])
+    else:
+        getattr(Weights(), "save_legacy" if suffix == "legacy" else "save_zip")(path, HOSTILE[what])
+    with pytest.raises(WeightsError, match=r"w\.\w+: ") as caught:
+        read_weights(path)
+    assert len(str(caught.value)) < 1000
+
+
+def test_messages_show_names_without_steering_the_terminal(tmp_path):
+    path, weights = tmp_path / "w.pth", Weights()
+    for content, shown in (
+        ({"x": Call(Name("os", "\x1b[2Jsystem"), ())}, r"asks for os.\x1b[2Jsystem,"),
+        ({"x\x1b]0;" + "y" * 10_000: 1}, r"not a weight file: 'x\\x1b]0;y"),
+    ):
+        with pytest.raises(WeightsError) as caught:
+            read(path, content, weights)
+        assert shown in str(caught.value)
+        assert len(str(caught.value)) < 600
+    with pytest.raises(WeightsError, match=r"unexpected: \\x07w$"):
+        load_weights(tiny(), {**timm_state(tiny()), "\x07w": np.ones(1, "f4")})
 
 
 def test_repeated_lists_in_paddle_files_take_no_time(tmp_path):
@@ -302,11 +412,19 @@ def test_what_is_not_a_state_dict(tmp_path):
     for content in (network, {"model": network, "epoch": 1}):
         with pytest.raises(WeightsError, match=r"a whole pickled model \(Sequential\).*save its state_dict"):
             read(path, content, weights)
-    with pytest.raises(WeightsError, match="expected a dict of arrays, found list"):
+    with pytest.raises(
+        WeightsError, match=r"functools\.partial \(for a whole pickled model, it seems: save its state_dict"
+    ):
+        read(path, [network, Call(Name("functools", "partial"), (1,))], weights)
+    with pytest.raises(WeightsError, match="expected a dict of arrays, found a list"):
         read(path, [1], weights)
     with pytest.raises(WeightsError, match="'epoch' is a int"):
         read(path, {"w": weights.tensor(np.ones(1, "f4")), "epoch": 1}, weights)
-    for start, message in ((b"<!DOCTYPE html>", "a web page"), (b"version https://git-lfs", "a pointer of git-lfs")):
+    for start, message in (
+        (b"<!DOCTYPE html>", "a web page"),
+        (bytes(257) + b"ustar", "tar archive"),
+        (b"version https://git-lfs", "a pointer of git-lfs"),
+    ):
         path.write_bytes(start)
         with pytest.raises(WeightsError, match=message):
             read_weights(path)
