@@ -38,7 +38,7 @@ def _splits(*path: str) -> List[Tuple[str, ...]]:
 SITES: Sequence[Site] = (
     Site(("Arch",), "architecture", ("name", "pretrained", "use_sync_bn")),
     Site(("Distillation", "teacher"), "architecture", ("name", "pretrained")),
-    Site(("Optimizer",), "optimizer", ("name", "lr", "lr_scaling", "layer_decay")),
+    Site(("Optimizer",), "optimizer", ("name", "lr", "lr_scaling")),
     Site(("Optimizer", "lr"), "schedule", ("name",)),
     *(Site(path, "dataset", ("name", "transform_ops", "batch_transform_ops")) for path in _splits("dataset")),
     *(Site(path, "sampler", ("name",)) for path in _splits("sampler")),

@@ -122,10 +122,6 @@ class OptimizerSection(ComponentSection):
     name: Text
     lr: Schedule
     lr_scaling: Optional[ScalingSection] = None
-    layer_decay: Annotated[
-        Optional[float],
-        Field(gt=0, le=1, description="Each layer's rate is this share of the rate of the layer after it."),
-    ] = None
 
 
 class Dataset(ComponentSection):

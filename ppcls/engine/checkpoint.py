@@ -76,6 +76,7 @@ def snapshot(state: TrainState, config: Config, **position: Any) -> Snapshot:
         "config": config.plain(),
         "layout": state.layout,
         "scaler": state.precision.state(),
+        "schedule": state.schedule.state(),
         **position,
     }
     files = {OPTIMIZER: optimizer_state(state.optimizer, state.model)}
@@ -188,6 +189,7 @@ def resume(state: TrainState, prefix: Path) -> Dict[str, Any]:
     state.sums, state.history = states["sums"], states["history"]
     state.start = states.get("start")
     state.precision.load_state(states.get("scaler"))
+    state.schedule.load_state(states.get("schedule") or {})
     return states
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Optional, Tuple
+from typing import Any, Callable, Iterator, Optional, Tuple
 
 import paddle
 
@@ -13,7 +13,7 @@ from ppcls.config.registry import suggest
 from ppcls.config.schema import AUTO, Config
 from ppcls.config.show import to_yaml
 from ppcls.data.loader import DataLoader
-from ppcls.engine import build, checkpoint, commit, freezing, resuming
+from ppcls.engine import build, checkpoint, commit, freezing, resuming, schedules
 from ppcls.engine import folder as folders
 from ppcls.engine.amp import MixedPrecision, full_precision
 from ppcls.engine.distillation import Distillation, build_distillation
@@ -24,8 +24,8 @@ from ppcls.engine.saver import Saver, SkippedImages, Waiting
 from ppcls.engine.state import Best, TrainState
 from ppcls.errors import ConfigError, DataError
 from ppcls.metric import build_metrics
-from ppcls.optimizer import build_optimizer, build_schedule
-from ppcls.optimizer.decay import decay_by_depth, decay_report
+from ppcls.optimizer import build_optimizer
+from ppcls.optimizer.decay import settings_of
 from ppcls.optimizer.schedule import Schedule
 from ppcls.utils import distributed, environment, logging
 
@@ -74,7 +74,7 @@ def open_run(config: Config) -> Iterator[Run]:
     folders.prepare(folder)
     prefix = resuming.choose(config, folder)
     with contextlib.ExitStack() as stack:
-        train_loader, eval_loader, criterion, rates, state = _build(config, stack)
+        train_loader, eval_loader, criterion, state = _build(config, stack)
         distillation = build_distillation(config, criterion, state.class_names)
         folders.check_space(folder, state.model)
         saver = stack.enter_context(Saver(folder, config))
@@ -88,7 +88,7 @@ def open_run(config: Config) -> Iterator[Run]:
             state=state,
             train_loader=train_loader,
             eval_loader=eval_loader,
-            lr_at=rates.lr_at,
+            lr_at=state.schedule.lr_at,
             criterion=distillation or criterion,
             distillation=distillation,
             metrics=build_metrics(config.Metric.Train or []),
@@ -99,15 +99,13 @@ def open_run(config: Config) -> Iterator[Run]:
         )
 
 
-def _build(
-    config: Config, stack: contextlib.ExitStack
-) -> Tuple[DataLoader, Optional[DataLoader], Any, Schedule, TrainState]:
+def _build(config: Config, stack: contextlib.ExitStack) -> Tuple[DataLoader, Optional[DataLoader], Any, TrainState]:
     train_loader = stack.enter_context(build.loader(config, "Train"))
     eval_loader = stack.enter_context(build.loader(config, "Eval")) if config.Global.eval_during_train else None
     _check_classes(train_loader, eval_loader)
     criterion = build.loss(config, "Train", train_loader.dataset.labels)
-    rates = schedule(config, updates=-(-len(train_loader) // config.Global.update_freq))
-    return train_loader, eval_loader, criterion, rates, _initial_state(config, rates.lr_at(0), train_loader)
+    schedule = schedules.schedule_of(config, -(-len(train_loader) // config.Global.update_freq))
+    return train_loader, eval_loader, criterion, _initial_state(config, schedule, train_loader)
 
 
 def rehearse(config: Config) -> None:
@@ -162,57 +160,19 @@ def _check_classes(train_loader: DataLoader, eval_loader: Optional[DataLoader]) 
     )
 
 
-def schedule(config: Config, updates: int) -> Schedule:
-    """Build the learning-rate schedule; a warm-up longer than the run ends with it, as users of short trials expect."""
-    assert config.Optimizer is not None and config.Global.epochs is not None
-    epochs = config.Global.epochs
-    arguments = {"name": config.Optimizer.lr.name, **_scaled(config)}
-    if arguments.get("warmup_epoch", 0) > epochs:
-        logging.get_logger().warning(
-            "Optimizer.lr.warmup_epoch is %g, but Global.epochs is %d: warming up for all of them",
-            *(arguments["warmup_epoch"], epochs),
-        )
-        arguments["warmup_epoch"] = epochs
-    return build_schedule(arguments, epochs=epochs, steps_per_epoch=updates)
-
-
-def _scaled(config: Config) -> Dict[str, Any]:
-    """Return the schedule's arguments, its peak rates scaled to the global batch as ``lr_scaling`` says."""
-    assert config.Optimizer is not None
-    arguments, scaling = config.Optimizer.lr.arguments, config.Optimizer.lr_scaling
-    if scaling is None:
-        return dict(arguments)
-    batch = build.global_batch(config)
-    ratio = batch / scaling.base_batch_size
-    factor = {"linear": ratio, "sqrt": ratio**0.5, "none": 1.0}[scaling.rule]
-    scaled = dict(arguments)
-    for key in ("learning_rate", "max_learning_rate"):
-        if key in scaled:
-            scaled[key] = arguments[key] * factor
-            logging.get_logger().info(
-                "Optimizer.lr.%s: %g for a global batch of %d, scaled from %g for %d (%s)",
-                *(key, scaled[key], batch, arguments[key], scaling.base_batch_size, scaling.rule),
-            )
-    if "values" in scaled:
-        scaled["values"] = [value * factor for value in arguments["values"]]
-    return scaled
-
-
-def _initial_state(config: Config, learning_rate: float, loader: DataLoader) -> TrainState:
+def _initial_state(config: Config, schedule: Schedule, loader: DataLoader) -> TrainState:
     assert config.Optimizer is not None and config.DataLoader.Train is not None
     model = build.model(config)
     freezing.freeze(model, config.Global.freeze)
     arguments = {"name": config.Optimizer.name, **config.Optimizer.arguments}
-    if config.Optimizer.layer_decay is not None:
-        factors = decay_by_depth(model, config.Optimizer.layer_decay)
-        logging.get_logger().info("layer decay: the learning rate times %.3g at the stem to %.3g at the head", *factors)
-    optimizer = build_optimizer(arguments, model, learning_rate=learning_rate)
+    optimizer = build_optimizer(arguments, model, learning_rate=schedule.lr_at(0))
     build.static(config, model)
     return TrainState(
         precision=MixedPrecision(config.AMP, model, optimizer),  # before EMA: it may change the model's precision
         ema=_ema(config, model, optimizer),
         model=model,
         optimizer=optimizer,
+        schedule=schedule,
         best=_best(config),
         layout={
             "images": len(loader.dataset),
@@ -298,12 +258,12 @@ def _open_log(config: Config, state: TrainState, folder: Path) -> None:
 
 
 def _log_decay(config: Config, model: paddle.nn.Layer) -> None:
-    """Say which parameters decay, and which names of the recipe mean none."""
+    """Say what each parameter's decay and share of the rate are, and which names of the recipe mean no parameter."""
     assert config.Optimizer is not None
-    arguments = config.Optimizer.arguments
-    spared_names = arguments.get("no_weight_decay_name")
-    decayed, spared = decay_report(model, spared_names, arguments.get("one_dim_param_no_weight_decay", False))
-    logging.get_logger().info("weight decay on %d parameters, none on %d", len(decayed), len(spared))
-    for part in (spared_names or "").split():
-        if not any(part in name for name in (*decayed, *spared)):
-            logging.get_logger().warning("Optimizer.no_weight_decay_name: no parameter has %r in its name", part)
+    settings, log = settings_of(model), logging.get_logger()
+    log.info("weight decay on %d parameters, none on %d", len(settings.decayed), len(settings.spared))
+    for part in (config.Optimizer.arguments.get("no_weight_decay_name") or "").split():
+        if not any(part in name for name in (*settings.decayed, *settings.spared)):
+            log.warning("Optimizer.no_weight_decay_name: no parameter has %r in its name", part)
+    if settings.factors[0] != 1:
+        log.info("layer decay: the learning rate times %.3g in the first layers to %.3g in the last", *settings.factors)

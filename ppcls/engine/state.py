@@ -10,6 +10,7 @@ import paddle
 
 from ppcls.engine.amp import MixedPrecision
 from ppcls.engine.ema import EMA
+from ppcls.optimizer.schedule import Schedule
 
 
 @dataclass
@@ -63,6 +64,7 @@ class TrainState:
         layout: what an epoch's batches depend on; a position inside an epoch means nothing when it differs.
         sums: what the log averages over the epoch: losses and metric counts.
         history: one record an evaluation.
+        schedule: of the learning rate, some of which remember evaluations.
         precision: mixed precision, and the scale of its loss.
         ema: the average of the weights; None where the recipe asks for none.
         start: which weights the run began with, {"weights": as named, "sha256": of the file}; None for random ones.
@@ -73,6 +75,7 @@ class TrainState:
     best: Best
     layout: Dict[str, Any]
     precision: MixedPrecision
+    schedule: Schedule
     epoch: int = 0
     batch: int = 0
     step: int = 0

@@ -164,7 +164,8 @@ def _evaluate(run: Run, epoch: int) -> None:
     for (tag, kind), values in results.items():
         get_logger().info("[Eval][Epoch %d][%s]%s", epoch, tag, journal.values_text(values))
         state.history.append(run.journal.write(kind, state.step, epoch, values))
-    stopping = run.config.Global.early_stopping
+    stopping, first = run.config.Global.early_stopping, build.metrics(run.config, "Eval").names[0]
+    state.schedule.observe(state.step, values[first], values["loss"])
     state.best.take(values[state.best.metric], epoch, stopping.min_delta if stopping is not None else 0.0)
     get_logger().info("[Eval][Epoch %d][best metric: %.5f]", epoch, state.best.value or 0.0)
 
