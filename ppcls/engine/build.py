@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, List, Optional, Union
+from typing import Any, Callable, List, Optional, Sequence, Union
 
 import numpy as np
 import paddle
@@ -53,7 +53,6 @@ def check_supported(config: Config) -> None:
             f"ppcls.engine.stages.of_weights(config, name)"
         )
     requests = {
-        "Global.to_static": config.Global.to_static,
         "Arch.use_sync_bn": config.Arch.use_sync_bn,
     }
     used = [name for name, used in requests.items() if used]
@@ -137,6 +136,30 @@ def model(config: Config) -> paddle.nn.Layer:
         return create_model(config.Arch.name, class_num=config.Arch.class_num, **config.Arch.arguments)
     except ConfigError as error:
         raise ConfigError(f"{config.where('Arch', 'name')}: Arch: {error}") from None
+
+
+def static(config: Config, net: paddle.nn.Layer) -> None:
+    """Let the model compute as a static graph where ``Global.to_static`` asks for it; its weights stay its own."""
+    if not config.Global.to_static:
+        return
+    # Operations without order would draw their random numbers in any order, and a run could not be repeated.
+    paddle.set_flags({"FLAGS_new_executor_serial_run": True})
+    # Any batch size: tracing a second graph would drop the gradients that were accumulated before it.
+    shape = [None, *config.Global.image_shape]
+    net.register_forward_pre_hook(_require_shape(config.Global.image_shape))
+    paddle.jit.to_static(net, full_graph=True, input_spec=[paddle.static.InputSpec(shape, "float32", "x")])
+    get_logger().info("Global.to_static: tracing the model takes seconds")
+
+
+def _require_shape(shape: Sequence[int]) -> Callable[..., Any]:
+    """Return a hook for a model that was traced for one shape of image, and that Paddle would run with any other."""
+
+    def check(layer: paddle.nn.Layer, inputs: Sequence[paddle.Tensor]) -> None:
+        given = list(inputs[0].shape[1:])
+        if given != list(shape):
+            raise ConfigError(f"Global.to_static needs images of Global.image_shape={list(shape)}, and got {given}")
+
+    return check
 
 
 def weights_path(config: Config) -> Optional[str]:

@@ -9,12 +9,14 @@ from typing import Any, Callable, Iterator, Optional, Tuple
 
 import paddle
 
+from ppcls.config.registry import suggest
 from ppcls.config.schema import AUTO, Config
 from ppcls.config.show import to_yaml
 from ppcls.data.loader import DataLoader
 from ppcls.engine import build, checkpoint, commit, freezing, resuming, schedules
 from ppcls.engine import folder as folders
-from ppcls.engine.amp import MixedPrecision
+from ppcls.engine.amp import MixedPrecision, full_precision
+from ppcls.engine.distillation import Distillation, build_distillation
 from ppcls.engine.ema import EMA
 from ppcls.engine.interrupt import StopRequest
 from ppcls.engine.journal import Clock, Journal
@@ -38,6 +40,7 @@ class Run:
     eval_loader: Optional[DataLoader]
     lr_at: Callable[[int], float]
     criterion: Any
+    distillation: Optional[Distillation]
     metrics: Any
     saver: Saver
     journal: Journal
@@ -72,6 +75,7 @@ def open_run(config: Config) -> Iterator[Run]:
     prefix = resuming.choose(config, folder)
     with contextlib.ExitStack() as stack:
         train_loader, eval_loader, criterion, state = _build(config, stack)
+        distillation = build_distillation(config, criterion, state.class_names)
         folders.check_space(folder, state.model)
         saver = stack.enter_context(Saver(folder, config))
         kept = None
@@ -85,7 +89,8 @@ def open_run(config: Config) -> Iterator[Run]:
             train_loader=train_loader,
             eval_loader=eval_loader,
             lr_at=state.schedule.lr_at,
-            criterion=criterion,
+            criterion=distillation or criterion,
+            distillation=distillation,
             metrics=build_metrics(config.Metric.Train or []),
             saver=saver,
             journal=stack.enter_context(contextlib.closing(Journal(folder, kept, config.Global.use_visualdl))),
@@ -129,9 +134,12 @@ def check_recipe(config: Config) -> None:
     build.split(config, "Train")
     if config.Global.eval_during_train and config.DataLoader.Eval is None:
         raise ConfigError("DataLoader.Eval: missing; give it, or turn evaluation off (Global.eval_during_train: false)")
-    for mode in ("Train", "Eval"):
-        build.metrics(config, mode)
-    build.loss(config, "Eval")
+    if config.Global.early_stopping is not None and not config.Global.eval_during_train:
+        raise ConfigError(
+            "Global.early_stopping: nothing is evaluated with Global.eval_during_train: false; remove one"
+        )
+    build.metrics(config, "Train")
+    _best(config)
 
 
 def _check_classes(train_loader: DataLoader, eval_loader: Optional[DataLoader]) -> None:
@@ -158,13 +166,14 @@ def _initial_state(config: Config, schedule: Schedule, loader: DataLoader) -> Tr
     freezing.freeze(model, config.Global.freeze)
     arguments = {"name": config.Optimizer.name, **config.Optimizer.arguments}
     optimizer = build_optimizer(arguments, model, learning_rate=schedule.lr_at(0))
+    build.static(config, model)
     return TrainState(
-        precision=MixedPrecision(config.AMP, model, optimizer),
-        ema=EMA(model, config.EMA.decay, config.EMA.warmup) if config.EMA is not None else None,
+        precision=MixedPrecision(config.AMP, model, optimizer),  # before EMA: it may change the model's precision
+        ema=_ema(config, model, optimizer),
         model=model,
         optimizer=optimizer,
         schedule=schedule,
-        best=Best(build.metrics(config, "Eval").names[0]),
+        best=_best(config),
         layout={
             "images": len(loader.dataset),
             "sampler": config.DataLoader.Train.sampler.model_dump(),
@@ -173,6 +182,26 @@ def _initial_state(config: Config, schedule: Schedule, loader: DataLoader) -> Tr
         },
         class_names=build.training_class_names(config, loader.dataset),
     )
+
+
+def _best(config: Config) -> Best:
+    """Return what chooses the best model.
+
+    Raises:
+        ConfigError: the evaluation gives no such value.
+    """
+    metrics, losses = build.metrics(config, "Eval").names, [*build.loss(config, "Eval").names, "loss"]
+    chosen = config.Global.best_metric or metrics[0]
+    if chosen not in (*metrics, *losses):
+        where = config.where("Global", "best_metric")
+        raise ConfigError(f"{where}: Global.best_metric: no {chosen!r} is evaluated{suggest(chosen, metrics + losses)}")
+    return Best(chosen, lower=chosen in losses)
+
+
+def _ema(config: Config, model: paddle.nn.Layer, optimizer: paddle.optimizer.Optimizer) -> Optional[EMA]:
+    if config.EMA is None:
+        return None
+    return EMA(model, config.EMA.decay, config.EMA.warmup, lambda: full_precision(model, optimizer))
 
 
 def _start(config: Config, state: TrainState, folder: Path) -> None:
@@ -214,6 +243,11 @@ def _open_log(config: Config, state: TrainState, folder: Path) -> None:
     # Without the position: trained again, the recipe starts from the beginning.
     start = config.model_copy(update={"Global": config.Global.model_copy(update={"checkpoints": None})})
     commit.write_text(folder / "config.yaml", to_yaml(start))
+    if config.Distillation is not None:
+        kind, alpha = config.Distillation.kind, config.Distillation.alpha
+        log.info(
+            "distillation: %g times the losses, %g times what the teacher's %s answers add", 1 - alpha, alpha, kind
+        )
     counts = freezing.count(state.model)
     log.info(
         "%s: %s trainable parameters, %d classes", config.Arch.name, f"{counts['trainable']:,}", config.Arch.class_num

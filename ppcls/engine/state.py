@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional
 
@@ -14,15 +15,39 @@ from ppcls.optimizer.schedule import Schedule
 
 @dataclass
 class Best:
-    """The best evaluation so far; the first of equals stays."""
+    """The best evaluation so far; the first of equals stays.
+
+    Attributes:
+        lower: whether lower values are better, as those of losses are.
+        waited: evaluations since the last one that improved on ``mark``, for early stopping.
+        mark: the value that the next improvement is measured from.
+    """
 
     metric: str
     value: Optional[float] = None
     epoch: int = 0
+    lower: bool = False
+    waited: int = 0
+    mark: Optional[float] = None
 
-    def beaten_by(self, value: float) -> bool:
-        """Return whether ``value`` is better (higher; NaN never is)."""
-        return value == value and (self.value is None or value > self.value)
+    def take(self, value: float, epoch: int, min_delta: float = 0.0) -> None:
+        """Note an evaluation.
+
+        Args:
+            min_delta: how much better than the last improvement the next one has to be, to be waited for no longer.
+        """
+        if self._gain(value, self.value) > 0:
+            self.value, self.epoch = value, epoch
+        if self._gain(value, self.mark) > min_delta:
+            self.mark, self.waited = value, 0
+        else:
+            self.waited += 1
+
+    def _gain(self, value: float, before: Optional[float]) -> float:
+        """Return by how much ``value`` is better; NaN, which compares as false, where it is NaN."""
+        if before is None:
+            return math.inf if value == value else math.nan
+        return before - value if self.lower else value - before
 
 
 @dataclass

@@ -117,7 +117,7 @@ class Schedule:
 
         Args:
             step: updates done so far.
-            metric: what selects the best model; higher is better.
+            metric: the first one of the evaluation.
             loss: of the evaluation.
         """
 
