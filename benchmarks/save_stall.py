@@ -36,10 +36,12 @@ def main() -> int:
     from ppcls.engine.registries import load_config
     from ppcls.engine.saver import Saver
     from ppcls.engine.state import Best, TrainState
+    from ppcls.optimizer import build_schedule
 
     model = create_model(options.model)
     optimizer = paddle.optimizer.AdamW(1e-3, parameters=model.parameters())
-    state = TrainState(model, optimizer, Best("top1"), {}, MixedPrecision(None, model, optimizer))
+    schedule = build_schedule({"name": "ConstLR", "learning_rate": 1e-3}, epochs=1, steps_per_epoch=1)
+    state = TrainState(model, optimizer, Best("top1"), {}, MixedPrecision(None, model, optimizer), schedule)
     config = load_config("quick_start/digits_ConvMixer")
     alone, written, waited = [], [], []
     with tempfile.TemporaryDirectory(dir=options.folder) as folder, Saver(Path(folder), config) as saver:

@@ -26,12 +26,12 @@ COMMANDS: Dict[str, Command] = {
         infer.COMMAND,
         export.COMMAND,
         config.COMMAND,
+        schedule.COMMAND,
         models.COMMAND,
         summary.COMMAND,
         convert.COMMAND,
         split_data.COMMAND,
         check_data.COMMAND,
         show_data.COMMAND,
-        schedule.COMMAND,
     )
 }

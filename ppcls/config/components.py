@@ -8,9 +8,9 @@ from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple, Type, Un
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
+from ppcls.config.fields import Int, Text
 from ppcls.config.problems import Problem, from_validation
 from ppcls.config.registry import Entry, Registry
-from ppcls.config.schema import Int, Text
 from ppcls.config.tree import Node, Path, child, descend, plain
 from ppcls.errors import ConfigError
 
@@ -37,7 +37,8 @@ def _splits(*path: str) -> List[Tuple[str, ...]]:
 
 SITES: Sequence[Site] = (
     Site(("Arch",), "architecture", ("name", "pretrained", "use_sync_bn")),
-    Site(("Optimizer",), "optimizer", ("name", "lr", "lr_scaling", "layer_decay")),
+    Site(("Distillation", "teacher"), "architecture", ("name", "pretrained")),
+    Site(("Optimizer",), "optimizer", ("name", "lr", "lr_scaling")),
     Site(("Optimizer", "lr"), "schedule", ("name",)),
     *(Site(path, "dataset", ("name", "transform_ops", "batch_transform_ops")) for path in _splits("dataset")),
     *(Site(path, "sampler", ("name",)) for path in _splits("sampler")),
@@ -165,7 +166,7 @@ def _names(entry: Entry) -> List[str]:
 
 
 def _lenient(annotation: Any) -> Any:
-    """Return ``annotation`` with int and str as a recipe writes them; see ppcls.config.schema."""
+    """Return ``annotation`` with int and str as a recipe writes them; see ppcls.config.fields."""
     if annotation is int:
         return Int
     if annotation is str:

@@ -39,7 +39,7 @@ def _item_schema(registry: Registry, definitions: Dict[str, Any]) -> Dict[str, A
 
 def _attach(definitions: Dict[str, Any], site: Site, registry: Registry) -> None:
     """Put a registry's names and arguments where a recipe may use them."""
-    owner = {"Optimizer": "OptimizerSection", "Arch": "ArchSection"}.get(site.path[-1], "")
+    owner = {"Optimizer": "OptimizerSection", "Arch": "ArchSection", "teacher": "TeacherSection"}.get(site.path[-1], "")
     sections = {"lr": "Schedule", "dataset": "Dataset", "sampler": "Sampler"}
     if site.own_keys:
         target = definitions[owner or sections[site.path[-1]]]

@@ -71,7 +71,7 @@ def _with_converted_arguments(config: Config, registries: Mapping[str, Registry]
         section: Any = values
         for part in site.path:
             section = section.get(part) if section else None
-        if not section:
+        if not section or isinstance(section, str):  # a teacher may be the name of a recipe
             continue
         registry = registries[site.kind]
         if site.own_keys:

@@ -31,23 +31,36 @@ class Entry:
     Attributes:
         provided: constructor arguments that the code which builds the component passes; recipes may not give them.
         defaults: values that this name fixes over the constructor's own defaults; recipes may override them.
+        bundles: constructor arguments that gather what many components take alike, and their classes: a recipe gives
+            the arguments of the class as if they were the component's own.
     """
 
     name: str
     target: Callable[..., Any]
     provided: FrozenSet[str] = frozenset()
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    bundles: Mapping[str, type] = field(default_factory=dict)
 
     def parameters(self) -> List[Parameter]:
-        """Return the arguments that a recipe may give, in the constructor's order."""
-        function = self.target.__init__ if inspect.isclass(self.target) else self.target
-        hints = typing.get_type_hints(function)
+        """Return the arguments that a recipe may give, in the constructor's order; those of bundles last."""
+        own = [parameter for parameter in self._arguments(self.target) if parameter.name not in self.bundles]
+        bundled = [parameter for bundle in self.bundles.values() for parameter in self._arguments(bundle)]
+        return [parameter for parameter in (*own, *bundled) if parameter.name not in self.provided]
+
+    def construct(self, values: Mapping[str, Any]) -> Any:
+        """Call the target with ``values``, of which each bundle takes its part."""
+        left = {**self.defaults, **values}
+        for name, bundle in self.bundles.items():
+            keys = [parameter.name for parameter in self._arguments(bundle)]
+            left[name] = bundle(**{key: left.pop(key) for key in keys if key in left})
+        return self.target(**left)
+
+    def _arguments(self, function: Callable[..., Any]) -> List[Parameter]:
+        hints = typing.get_type_hints(function.__init__ if inspect.isclass(function) else function)
         found = []
-        for parameter in inspect.signature(self.target).parameters.values():
+        for parameter in inspect.signature(function).parameters.values():
             if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
                 raise TypeError(f"{self.name}: a registered constructor names all its arguments")
-            if parameter.name in self.provided:
-                continue
             default = self.defaults.get(parameter.name, parameter.default)
             required = default is parameter.empty
             found.append(
@@ -84,6 +97,7 @@ class Registry:
         name: Optional[str] = None,
         provided: Iterable[str] = (),
         defaults: Optional[Mapping[str, Any]] = None,
+        bundles: Optional[Mapping[str, type]] = None,
     ) -> Any:
         """Register a class or function under ``name`` (its own name unless given). Usable as a decorator."""
 
@@ -91,7 +105,7 @@ class Registry:
             key = name or target.__name__
             if key in self._entries:
                 raise ValueError(f"{self.kind} {key!r} is registered twice")
-            self._entries[key] = Entry(key, target, frozenset(provided), dict(defaults or {}))
+            self._entries[key] = Entry(key, target, frozenset(provided), dict(defaults or {}), dict(bundles or {}))
             return target
 
         return add if target is None else add(target)
@@ -137,7 +151,7 @@ class Registry:
         # A base class's constructor may take a part of what the caller provides: pass what this one asks for.
         offered = {key: value for key, value in provided.items() if key in entry.provided}
         try:
-            return entry.target(**{**entry.defaults, **args, **offered})
+            return entry.construct({**args, **offered})
         except ConfigError as error:
             raise ConfigError(f"{name}: {error}") from None
 

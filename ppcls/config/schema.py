@@ -5,22 +5,13 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Dict, List, Literal, Mapping, Optional, Tuple, Union
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
+from ppcls.config.fields import Component, ComponentSection, NotNegative, Positive, Section, Text
 from ppcls.config.registry import suggest
 from ppcls.errors import ConfigError
 
 AUTO = "auto"  # what Global.checkpoints takes besides a prefix
-
-
-def _exact_int(value: Any) -> Any:
-    """Take 1e2 as 100; anything with a fraction is left for the type check to refuse."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _as_written(value: Any) -> Any:
-    """Take back a path such as 2024/11 that was read as arithmetic."""
-    return getattr(value, "text", value)
 
 
 def _folder_name(value: str) -> str:
@@ -31,29 +22,11 @@ def _folder_name(value: str) -> str:
     return value
 
 
-Int = Annotated[int, BeforeValidator(_exact_int)]
-Text = Annotated[str, BeforeValidator(_as_written)]
-Positive = Annotated[Int, Field(ge=1)]
-NotNegative = Annotated[Int, Field(ge=0)]
-# A list entry such as `RandFlipImage: {flip_code: 1}`; ppcls.config.components checks the inside.
-Component = Dict[str, Optional[Dict[str, Any]]]
+class EarlyStoppingSection(Section):
+    """End the run when the best metric does not improve."""
 
-
-class Section(BaseModel):
-    """A section that refuses unknown keys and cannot be changed after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class ComponentSection(BaseModel):
-    """A section whose remaining keys are the arguments of the component that ``name`` selects."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True, allow_inf_nan=False)
-
-    @property
-    def arguments(self) -> Mapping[str, Any]:
-        """Return the component's arguments."""
-        return dict(self.__pydantic_extra__ or {})
+    patience: Annotated[Positive, Field(description="Evaluations without improvement before the run ends.")]
+    min_delta: Annotated[float, Field(ge=0, description="A change has to be larger than this to count.")] = 0.0
 
 
 class GlobalSection(Section):
@@ -89,6 +62,11 @@ class GlobalSection(Section):
     eval_during_train: bool = True
     eval_interval: Annotated[Positive, Field(description="Epochs between evaluations.")] = 1
     start_eval_epoch: Annotated[NotNegative, Field(description="No evaluation before this epoch.")] = 0
+    best_metric: Annotated[
+        Optional[Text],
+        Field(description="Chooses best_model: a metric or loss of the evaluation; null: the first of Metric.Eval."),
+    ] = None
+    early_stopping: Optional[EarlyStoppingSection] = None
     epochs: Annotated[Optional[Positive], Field(description="Epochs to train; training needs it.")] = None
     print_batch_step: Annotated[Positive, Field(description="Batches between log lines.")] = 10
     use_visualdl: Annotated[bool, Field(description="Write VisualDL curves to output_dir/vdl.")] = False
@@ -96,7 +74,9 @@ class GlobalSection(Section):
         List[Positive], Field(min_length=3, max_length=3, description="Input of the exported model: [C, H, W].")
     ] = [3, 224, 224]
     save_inference_dir: Annotated[Text, Field(description="Folder of the exported model.")] = "./inference"
-    to_static: bool = False
+    to_static: Annotated[bool, Field(description="Train on a static graph; slower to start, no faster on a CPU.")] = (
+        False
+    )
     seed: Annotated[NotNegative, Field(lt=2**31)] = 0
     update_freq: Annotated[Positive, Field(description="Batches whose gradients make one update.")] = 1
     eval_mode: Literal["classification"] = "classification"
@@ -144,10 +124,6 @@ class OptimizerSection(ComponentSection):
     name: Text
     lr: Schedule
     lr_scaling: Optional[ScalingSection] = None
-    layer_decay: Annotated[
-        Optional[float],
-        Field(gt=0, le=1, description="Each layer's rate is this share of the rate of the layer after it."),
-    ] = None
 
 
 class Dataset(ComponentSection):
@@ -212,7 +188,10 @@ class MetricSection(Section):
 
     Train: Optional[List[Component]] = None
     Eval: Annotated[
-        Optional[List[Component]], Field(min_length=1, description="The first one selects best_model; null: TopkAcc.")
+        Optional[List[Component]],
+        Field(
+            min_length=1, description="The first one selects best_model unless Global.best_metric does; null: TopkAcc."
+        ),
     ] = None
 
 
@@ -235,6 +214,42 @@ class EMASection(Section):
     warmup: Annotated[
         bool, Field(description="Average over fewer updates at first: the decay is at most (1 + n) / (10 + n).")
     ] = True
+
+
+class TeacherSection(ComponentSection):
+    """A trained model: a registered name, its constructor's arguments and its weights."""
+
+    name: Text = ""  # must be given; checked below, where one message says so
+    pretrained: Annotated[
+        Union[bool, Text], Field(description="Path or URL of its weights; true: the public ones.")
+    ] = False
+
+
+class DistillationSection(Section):
+    """Training by a teacher's answers beside the labels. See docs/training.md."""
+
+    teacher: Annotated[Union[Text, TeacherSection], Field(description="As in Arch; or the recipe it was trained by.")]
+    pretrained: Annotated[
+        Optional[Text],
+        Field(description="Weights of a teacher that is a recipe; null: best_model in its output_dir."),
+    ] = None
+    kind: Annotated[Literal["soft", "hard"], Field(description="The teacher's probabilities, or its decisions.")] = (
+        "soft"
+    )
+    temperature: Annotated[
+        Optional[float], Field(gt=0, description="Softens the probabilities of kind: soft; null: 3.")
+    ] = None
+    alpha: Annotated[float, Field(ge=0, le=1, description="Weight of the teacher; the losses have the rest.")] = 0.5
+
+    @model_validator(mode="after")
+    def _checked(self) -> DistillationSection:
+        if isinstance(self.teacher, TeacherSection) and not (self.teacher.name and self.teacher.pretrained):
+            raise ValueError("teacher needs a name, as in Arch, and pretrained, the path of its weights")
+        if self.pretrained is not None and not isinstance(self.teacher, str):
+            raise ValueError("pretrained is for a teacher that is a recipe; write it inside of teacher")
+        if self.temperature is not None and self.kind == "hard":
+            raise ValueError("temperature does nothing with kind: hard; remove it")
+        return self
 
 
 class StageSection(Section):
@@ -266,6 +281,7 @@ class Config(Section):
     Metric: MetricSection = MetricSection()
     AMP: Optional[AMPSection] = None
     EMA: Optional[EMASection] = None
+    Distillation: Optional[DistillationSection] = None
     Stages: Annotated[
         Optional[List[StageSection]], Field(min_length=1, description="Trainings in a row, each from the one before.")
     ] = None

@@ -78,6 +78,11 @@ class DistributedBatchSampler:
         whole, rest = divmod(self.length, self.batch_size * self.num_replicas)
         return whole + bool(rest and not self.drop_last)
 
+    def draws(self, first: int, last: int) -> int:
+        """Return how many draws of all processes are in the batches from ``first`` to before ``last``."""
+        size = self.batch_size * self.num_replicas
+        return min(last * size, self.length) - first * size
+
     def batches(self, epoch: int) -> List[np.ndarray]:
         """Return this process's draws, one int64 array a batch.
 

@@ -61,6 +61,17 @@ class MixedPrecision:
             self._scaler.update()
         optimizer.clear_grad()
 
+    def absorbs(self) -> bool:
+        """Return whether a loss that is not finite only costs an update, which dynamic scaling leaves out.
+
+        Not for ever: it halves the scale each time, and where a scale below 1 does not help something else is wrong.
+        """
+        if self._scaler is None or not self._scaler.is_use_dynamic_loss_scaling():
+            return False
+        scale = float(self._scaler.state_dict()["scale"][0])
+        get_logger().warning("the loss is not finite: no update; the scale of the loss is %g", scale)
+        return scale >= 1
+
     def state(self) -> Optional[Dict[str, Any]]:
         """Return what a checkpoint keeps, as JSON holds it; None where nothing is scaled."""
         if self._scaler is None:
@@ -72,3 +83,9 @@ class MixedPrecision:
         """Continue from what ``state`` returned."""
         if self._scaler is not None and state:
             self._scaler.load_state_dict(dict(state))
+
+
+def full_precision(model: paddle.nn.Layer, optimizer: paddle.optimizer.Optimizer) -> Dict[str, paddle.Tensor]:
+    """Return the model's tensors, those of level O2 as the float32 copies that the optimizer updates."""
+    masters = getattr(optimizer, "_master_weights", {})  # by Paddle's names; it has no public way to them
+    return {name: masters.get(tensor.name, tensor) for name, tensor in model.state_dict().items()}

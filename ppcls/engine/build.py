@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, List, Optional, Union
+from typing import Any, Callable, List, Optional, Sequence, Union
 
 import numpy as np
 import paddle
@@ -67,23 +67,16 @@ def speaks(config: Config) -> bool:
 
 
 def check_supported(config: Config) -> None:
-    """Refuse what the schema knows and the engine cannot do yet, rather than ignore it.
+    """Refuse a recipe that is several.
 
     Raises:
-        ConfigError: the recipe uses such a setting, or is several.
+        ConfigError: it has stages, and none was chosen.
     """
     if config.Stages:
         raise ConfigError(
             f"the recipe has Stages ({', '.join(config.stages)}): choose one, with --stage or, in Python, "
             f"ppcls.engine.stages.of_weights(config, name)"
         )
-    requests = {
-        "Global.to_static": config.Global.to_static,
-    }
-    used = [name for name, used in requests.items() if used]
-    if used:
-        off = "; ".join(f"-o {name}=false" for name in used)
-        raise ConfigError(f"{', '.join(used)}: not available in this version; turn off with {off}")
 
 
 def split(config: Config, name: str) -> Split:
@@ -162,6 +155,30 @@ def model(config: Config) -> paddle.nn.Layer:
     # One process sees the whole batch anyhow.
     several = distributed.world_size() > 1
     return paddle.nn.SyncBatchNorm.convert_sync_batchnorm(net) if config.Arch.use_sync_bn and several else net
+
+
+def static(config: Config, net: paddle.nn.Layer) -> None:
+    """Let the model compute as a static graph where ``Global.to_static`` asks for it; its weights stay its own."""
+    if not config.Global.to_static:
+        return
+    # Operations without order would draw their random numbers in any order, and a run could not be repeated.
+    paddle.set_flags({"FLAGS_new_executor_serial_run": True})
+    # Any batch size: tracing a second graph would drop the gradients that were accumulated before it.
+    shape = [None, *config.Global.image_shape]
+    net.register_forward_pre_hook(_require_shape(config.Global.image_shape))
+    paddle.jit.to_static(net, full_graph=True, input_spec=[paddle.static.InputSpec(shape, "float32", "x")])
+    get_logger().info("Global.to_static: tracing the model takes seconds")
+
+
+def _require_shape(shape: Sequence[int]) -> Callable[..., Any]:
+    """Return a hook for a model that was traced for one shape of image, and that Paddle would run with any other."""
+
+    def check(layer: paddle.nn.Layer, inputs: Sequence[paddle.Tensor]) -> None:
+        given = list(inputs[0].shape[1:])
+        if given != list(shape):
+            raise ConfigError(f"Global.to_static needs images of Global.image_shape={list(shape)}, and got {given}")
+
+    return check
 
 
 def weights_path(config: Config) -> Optional[str]:

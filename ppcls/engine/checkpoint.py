@@ -20,6 +20,7 @@ from ppcls.arch import load_weights
 from ppcls.arch.weights import restricted_load
 from ppcls.config.schema import AUTO, Config
 from ppcls.engine import commit
+from ppcls.engine.amp import full_precision
 from ppcls.engine.state import Best, TrainState
 from ppcls.errors import CheckpointError
 from ppcls.optimizer.state import load_optimizer_state, optimizer_state
@@ -77,11 +78,13 @@ def snapshot(state: TrainState, config: Config, **position: Any) -> Snapshot:
         "layout": state.layout,
         "processes": distributed.world_size(),
         "scaler": state.precision.state(),
+        "schedule": state.schedule.state(),
         **position,
     }
     files = {OPTIMIZER: optimizer_state(state.optimizer, state.model)}
     if state.ema is None:
-        files[WEIGHTS] = {name: tensor.numpy() for name, tensor in state.model.state_dict().items()}
+        tensors = full_precision(state.model, state.optimizer)
+        files[WEIGHTS] = {name: tensor.numpy() for name, tensor in tensors.items()}
     else:
         files[WEIGHTS], files[RAW] = state.ema.average(), state.ema.weights()
     return Snapshot(files, copy.deepcopy(states))
@@ -188,6 +191,7 @@ def resume(state: TrainState, prefix: Path) -> Dict[str, Any]:
     state.sums, state.history = states["sums"], states["history"]
     state.start = states.get("start")
     state.precision.load_state(states.get("scaler"))
+    state.schedule.load_state(states.get("schedule") or {})
     return states
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Dict, Iterator, Mapping
+from typing import Callable, Dict, Iterator, Mapping, Optional
 
 import numpy as np
 import paddle
@@ -14,36 +14,44 @@ from ppcls.errors import CheckpointError
 class EMA:
     """Keeps e <- d e + (1 - d) w for every floating-point tensor of a model; the others are copied.
 
-    One copy of the model is kept; for an evaluation the two change places, tensor by tensor.
+    One float32 copy of the model is kept; for an evaluation the two change places, tensor by tensor.
 
     Args:
         model: whose weights are averaged; the average begins with what they are now.
         decay: d.
         warmup: use min(d, (1 + n) / (10 + n)) after n updates: the average forgets the random weights sooner
             (https://www.tensorflow.org/api_docs/python/tf/train/ExponentialMovingAverage, ``num_updates``).
+        weights: gives the tensors to average, by name; the model's own unless it computes with half-precision copies.
     """
 
-    def __init__(self, model: paddle.nn.Layer, decay: float, warmup: bool = True) -> None:
+    def __init__(
+        self,
+        model: paddle.nn.Layer,
+        decay: float,
+        warmup: bool = True,
+        weights: Optional[Callable[[], Mapping[str, paddle.Tensor]]] = None,
+    ) -> None:
         self.decay = decay
         self.warmup = warmup
         self._model = model
+        self._weights = weights or model.state_dict
         self._swapped = False
         self._average: Dict[str, paddle.Tensor] = {}
         self.restart()
 
     def restart(self) -> None:
-        """Begin with the model's weights as they are now."""
+        """Begin with the weights as they are now."""
         with paddle.no_grad():
-            self._average = {name: tensor.clone().detach() for name, tensor in self._model.state_dict().items()}
+            self._average = {name: _full(tensor).clone().detach() for name, tensor in self._weights().items()}
 
     def update(self, step: int) -> None:
         """Take the weights in after ``step`` updates, this one counted."""
         decay = min(self.decay, (1 + step) / (10 + step)) if self.warmup else self.decay
         with paddle.no_grad():
-            for name, tensor in self._model.state_dict().items():
+            for name, tensor in self._weights().items():
                 average = self._average[name]
                 if average.is_floating_point():
-                    average.lerp_(tensor.astype(average.dtype), 1.0 - decay)
+                    average.lerp_(_full(tensor), 1.0 - decay)
                 else:
                     average.set_value(tensor)
 
@@ -60,18 +68,35 @@ class EMA:
 
     def _swap(self) -> None:
         with paddle.no_grad():
+            full = self._weights()
             for name, tensor in self._model.state_dict().items():
-                kept = tensor.clone()
-                tensor.set_value(self._average[name])
-                self._average[name].set_value(kept)
+                average = self._average[name]
+                if tensor.dtype == average.dtype:
+                    kept = tensor.clone()
+                    tensor.set_value(average)
+                    average.set_value(kept)
+                else:  # the rounded copy of a weight that is kept elsewhere: nothing to change places with
+                    tensor.set_value((full[name] if self._swapped else average).astype(tensor.dtype))
 
     def weights(self) -> Dict[str, np.ndarray]:
-        """Return a copy of the model's own weights, also while the average is applied."""
-        return _copied(self._average if self._swapped else self._model.state_dict())
+        """Return a copy of the weights that are trained, also while the average is applied."""
+        moved = self._moved()
+        return {
+            name: (self._average[name] if name in moved else _full(tensor)).numpy()
+            for name, tensor in self._weights().items()
+        }
 
     def average(self) -> Dict[str, np.ndarray]:
         """Return a copy of the average, also while it is applied."""
-        return _copied(self._model.state_dict() if self._swapped else self._average)
+        moved = self._moved()
+        return {name: moved.get(name, tensor).numpy() for name, tensor in self._average.items()}
+
+    def _moved(self) -> Dict[str, paddle.Tensor]:
+        """Return the tensors of the model that have changed places with the average."""
+        if not self._swapped:
+            return {}
+        tensors = self._model.state_dict()
+        return {name: tensor for name, tensor in tensors.items() if tensor.dtype == self._average[name].dtype}
 
     def load(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Continue from an average that was saved.
@@ -90,8 +115,9 @@ class EMA:
         return list(self._average[name].shape)
 
 
-def _copied(tensors: Mapping[str, paddle.Tensor]) -> Dict[str, np.ndarray]:
-    return {name: tensor.numpy() for name, tensor in tensors.items()}
+def _full(tensor: paddle.Tensor) -> paddle.Tensor:
+    """Return half-precision numbers as float32, in which small steps are not rounded away."""
+    return tensor.astype("float32") if tensor.dtype in (paddle.float16, paddle.bfloat16) else tensor
 
 
 def _shape(array: np.ndarray) -> list:

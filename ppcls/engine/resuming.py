@@ -20,13 +20,8 @@ _CONTROL = (
     *("Global.device", "Global.epochs", "Global.print_batch_step", "Global.log_ranks", "Global.use_visualdl"),
     *("Global.save_interval", "Global.save_every_minutes", "Global.save_every_steps", "Global.keep_checkpoints"),
     *("Global.eval_during_train", "Global.eval_interval", "Global.start_eval_epoch", "Global.save_inference_dir"),
-    *(
-        "DataLoader.Eval.sampler.batch_size",
-        "Global.drop_mismatched_head",
-        "DataLoader.Train.loader",
-        "DataLoader.Eval.loader",
-        "Infer",
-    ),
+    *("Global.drop_mismatched_head", "DataLoader.Train.loader", "DataLoader.Eval.loader", "Infer"),
+    *("DataLoader.Eval.sampler.batch_size", "Global.early_stopping"),
 )
 # Where a run is, and what its weights were: the latter are compared by content.
 _PLACES = ("Global.checkpoints", "Global.output_dir")

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Optional, Tuple
+from typing import Any, Callable, Iterator, Optional, Tuple
 
 import paddle
 
+from ppcls.config.registry import suggest
 from ppcls.config.schema import AUTO, Config
 from ppcls.config.show import to_yaml
 from ppcls.data.loader import DataLoader
-from ppcls.engine import build, checkpoint, commit, freezing, resuming
+from ppcls.engine import build, checkpoint, commit, freezing, resuming, schedules
 from ppcls.engine import folder as folders
-from ppcls.engine.amp import MixedPrecision
+from ppcls.engine.amp import MixedPrecision, full_precision
+from ppcls.engine.distillation import Distillation, build_distillation
 from ppcls.engine.ema import EMA
 from ppcls.engine.interrupt import StopRequest
 from ppcls.engine.journal import Clock, Journal
@@ -23,8 +25,8 @@ from ppcls.engine.saver import Saver, SkippedImages, Waiting
 from ppcls.engine.state import Best, TrainState
 from ppcls.errors import ConfigError, DataError
 from ppcls.metric import build_metrics
-from ppcls.optimizer import build_optimizer, build_schedule
-from ppcls.optimizer.decay import decay_by_depth, decay_report
+from ppcls.optimizer import build_optimizer
+from ppcls.optimizer.decay import settings_of
 from ppcls.optimizer.schedule import Schedule
 from ppcls.utils import distributed, environment, logging
 
@@ -39,6 +41,7 @@ class Run:
     eval_loader: Optional[DataLoader]
     lr_at: Callable[[int], float]
     criterion: Any
+    distillation: Optional[Distillation]
     metrics: Any
     saver: Saver
     journal: Journal
@@ -73,10 +76,11 @@ def open_run(config: Config) -> Iterator[Run]:
     prefix = distributed.from_main(lambda: _choose(config, folder))
     with contextlib.ExitStack() as stack:
         with distributed.together():
-            train_loader, eval_loader, criterion, rates, state = _build(config, stack)
+            train_loader, eval_loader, criterion, state = _build(config, stack)
             if distributed.is_main():
                 folders.check_space(folder, state.model)
         distributed.require_same("numbers of images", [len(x.dataset) for x in (train_loader, eval_loader) if x])
+        distillation = build_distillation(config, criterion, state.class_names)
         saver = stack.enter_context(Saver(folder, config))
         kept = None
         if prefix is not None:
@@ -88,8 +92,9 @@ def open_run(config: Config) -> Iterator[Run]:
             state=state,
             train_loader=train_loader,
             eval_loader=eval_loader,
-            lr_at=rates.lr_at,
-            criterion=criterion,
+            lr_at=state.schedule.lr_at,
+            criterion=distillation or criterion,
+            distillation=distillation,
             metrics=build_metrics(config.Metric.Train or []),
             saver=saver,
             journal=stack.enter_context(contextlib.closing(Journal(folder, kept, config.Global.use_visualdl))),
@@ -107,15 +112,13 @@ def _choose(config: Config, folder: Path) -> Optional[Path]:
     return prefix
 
 
-def _build(
-    config: Config, stack: contextlib.ExitStack
-) -> Tuple[DataLoader, Optional[DataLoader], Any, Schedule, TrainState]:
+def _build(config: Config, stack: contextlib.ExitStack) -> Tuple[DataLoader, Optional[DataLoader], Any, TrainState]:
     train_loader = stack.enter_context(build.loader(config, "Train"))
     eval_loader = stack.enter_context(build.loader(config, "Eval")) if config.Global.eval_during_train else None
     _check_classes(train_loader, eval_loader)
     criterion = build.loss(config, "Train", train_loader.dataset.labels)
-    rates = schedule(config, updates=-(-len(train_loader) // config.Global.update_freq))
-    return train_loader, eval_loader, criterion, rates, _initial_state(config, rates.lr_at(0), train_loader)
+    schedule = schedules.schedule_of(config, -(-len(train_loader) // config.Global.update_freq))
+    return train_loader, eval_loader, criterion, _initial_state(config, schedule, train_loader)
 
 
 def rehearse(config: Config) -> None:
@@ -144,9 +147,12 @@ def check_recipe(config: Config) -> None:
     build.split(config, "Train")
     if config.Global.eval_during_train and config.DataLoader.Eval is None:
         raise ConfigError("DataLoader.Eval: missing; give it, or turn evaluation off (Global.eval_during_train: false)")
-    for mode in ("Train", "Eval"):
-        build.metrics(config, mode)
-    build.loss(config, "Eval")
+    if config.Global.early_stopping is not None and not config.Global.eval_during_train:
+        raise ConfigError(
+            "Global.early_stopping: nothing is evaluated with Global.eval_during_train: false; remove one"
+        )
+    build.metrics(config, "Train")
+    _best(config)
 
 
 def _check_classes(train_loader: DataLoader, eval_loader: Optional[DataLoader]) -> None:
@@ -167,57 +173,20 @@ def _check_classes(train_loader: DataLoader, eval_loader: Optional[DataLoader]) 
     )
 
 
-def schedule(config: Config, updates: int) -> Schedule:
-    """Build the learning-rate schedule; a warm-up longer than the run ends with it, as users of short trials expect."""
-    assert config.Optimizer is not None and config.Global.epochs is not None
-    epochs = config.Global.epochs
-    arguments = {"name": config.Optimizer.lr.name, **_scaled(config)}
-    if arguments.get("warmup_epoch", 0) > epochs:
-        logging.get_logger().warning(
-            "Optimizer.lr.warmup_epoch is %g, but Global.epochs is %d: warming up for all of them",
-            *(arguments["warmup_epoch"], epochs),
-        )
-        arguments["warmup_epoch"] = epochs
-    return build_schedule(arguments, epochs=epochs, steps_per_epoch=updates)
-
-
-def _scaled(config: Config) -> Dict[str, Any]:
-    """Return the schedule's arguments, its peak rates scaled to the global batch as ``lr_scaling`` says."""
-    assert config.Optimizer is not None
-    arguments, scaling = config.Optimizer.lr.arguments, config.Optimizer.lr_scaling
-    if scaling is None:
-        return dict(arguments)
-    batch = build.global_batch(config)
-    ratio = batch / scaling.base_batch_size
-    factor = {"linear": ratio, "sqrt": ratio**0.5, "none": 1.0}[scaling.rule]
-    scaled = dict(arguments)
-    for key in ("learning_rate", "max_learning_rate"):
-        if key in scaled:
-            scaled[key] = arguments[key] * factor
-            logging.get_logger().info(
-                "Optimizer.lr.%s: %g for a global batch of %d, scaled from %g for %d (%s)",
-                *(key, scaled[key], batch, arguments[key], scaling.base_batch_size, scaling.rule),
-            )
-    if "values" in scaled:
-        scaled["values"] = [value * factor for value in arguments["values"]]
-    return scaled
-
-
-def _initial_state(config: Config, learning_rate: float, loader: DataLoader) -> TrainState:
+def _initial_state(config: Config, schedule: Schedule, loader: DataLoader) -> TrainState:
     assert config.Optimizer is not None and config.DataLoader.Train is not None
     model = build.model(config)
     freezing.freeze(model, config.Global.freeze)
     arguments = {"name": config.Optimizer.name, **config.Optimizer.arguments}
-    if config.Optimizer.layer_decay is not None:
-        factors = decay_by_depth(model, config.Optimizer.layer_decay)
-        logging.get_logger().info("layer decay: the learning rate times %.3g at the stem to %.3g at the head", *factors)
-    optimizer = build_optimizer(arguments, model, learning_rate=learning_rate)
+    optimizer = build_optimizer(arguments, model, learning_rate=schedule.lr_at(0))
+    build.static(config, model)
     return TrainState(
-        precision=MixedPrecision(config.AMP, model, optimizer),
-        ema=EMA(model, config.EMA.decay, config.EMA.warmup) if config.EMA is not None else None,
+        precision=MixedPrecision(config.AMP, model, optimizer),  # before EMA: it may change the model's precision
+        ema=_ema(config, model, optimizer),
         model=model,
         optimizer=optimizer,
-        best=Best(build.metrics(config, "Eval").names[0]),
+        schedule=schedule,
+        best=_best(config),
         layout={
             "images": len(loader.dataset),
             # With the batch of all processes: more or fewer of them cut the same batches into other parts.
@@ -230,6 +199,26 @@ def _initial_state(config: Config, learning_rate: float, loader: DataLoader) -> 
         },
         class_names=build.training_class_names(config, loader.dataset),
     )
+
+
+def _best(config: Config) -> Best:
+    """Return what chooses the best model.
+
+    Raises:
+        ConfigError: the evaluation gives no such value.
+    """
+    metrics, losses = build.metrics(config, "Eval").names, [*build.loss(config, "Eval").names, "loss"]
+    chosen = config.Global.best_metric or metrics[0]
+    if chosen not in (*metrics, *losses):
+        where = config.where("Global", "best_metric")
+        raise ConfigError(f"{where}: Global.best_metric: no {chosen!r} is evaluated{suggest(chosen, metrics + losses)}")
+    return Best(chosen, lower=chosen in losses)
+
+
+def _ema(config: Config, model: paddle.nn.Layer, optimizer: paddle.optimizer.Optimizer) -> Optional[EMA]:
+    if config.EMA is None:
+        return None
+    return EMA(model, config.EMA.decay, config.EMA.warmup, lambda: full_precision(model, optimizer))
 
 
 def _start(config: Config, state: TrainState, folder: Path) -> None:
@@ -276,6 +265,11 @@ def _open_log(config: Config, state: TrainState, folder: Path) -> None:
     start = config.model_copy(update={"Global": config.Global.model_copy(update={"checkpoints": None})})
     if distributed.is_main():
         commit.write_text(folder / "config.yaml", to_yaml(start))
+    if config.Distillation is not None:
+        kind, alpha = config.Distillation.kind, config.Distillation.alpha
+        log.info(
+            "distillation: %g times the losses, %g times what the teacher's %s answers add", 1 - alpha, alpha, kind
+        )
     counts = freezing.count(state.model)
     log.info(
         "%s: %s trainable parameters, %d classes", config.Arch.name, f"{counts['trainable']:,}", config.Arch.class_num
@@ -286,12 +280,12 @@ def _open_log(config: Config, state: TrainState, folder: Path) -> None:
 
 
 def _log_decay(config: Config, model: paddle.nn.Layer) -> None:
-    """Say which parameters decay, and which names of the recipe mean none."""
+    """Say what each parameter's decay and share of the rate are, and which names of the recipe mean no parameter."""
     assert config.Optimizer is not None
-    arguments = config.Optimizer.arguments
-    spared_names = arguments.get("no_weight_decay_name")
-    decayed, spared = decay_report(model, spared_names, arguments.get("one_dim_param_no_weight_decay", False))
-    logging.get_logger().info("weight decay on %d parameters, none on %d", len(decayed), len(spared))
-    for part in (spared_names or "").split():
-        if not any(part in name for name in (*decayed, *spared)):
-            logging.get_logger().warning("Optimizer.no_weight_decay_name: no parameter has %r in its name", part)
+    settings, log = settings_of(model), logging.get_logger()
+    log.info("weight decay on %d parameters, none on %d", len(settings.decayed), len(settings.spared))
+    for part in (config.Optimizer.arguments.get("no_weight_decay_name") or "").split():
+        if not any(part in name for name in (*settings.decayed, *settings.spared)):
+            log.warning("Optimizer.no_weight_decay_name: no parameter has %r in its name", part)
+    if settings.factors[0] != 1:
+        log.info("layer decay: the learning rate times %.3g in the first layers to %.3g in the last", *settings.factors)

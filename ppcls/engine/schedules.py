@@ -1,64 +1,141 @@
-"""The learning rate of a recipe over its run, computed and drawn."""
+"""The learning rate over a run: the recipe's schedule, fitted to the length of the run and to the batch, and drawn."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ppcls.config.schema import Config
-from ppcls.engine import build, run
+from ppcls.engine import build
 from ppcls.errors import ConfigError, DataError, MachineError
-from ppcls.optimizer.schedule_base import Schedule
+from ppcls.optimizer import build_schedule
+from ppcls.optimizer.schedule import PEAKS, Schedule
+from ppcls.utils.logging import get_logger
 
-Points = List[Tuple[float, float]]  # (epoch, rate)
+Points = List[Tuple[int, float]]  # (updates done so far, rate of the next update)
 
 
-def schedule_of(config: Config, steps_per_epoch: Optional[int] = None) -> Schedule:
-    """Return a recipe's schedule.
+def schedule_of(config: Config, steps_per_epoch: int) -> Schedule:
+    """Build the recipe's learning-rate schedule, its rates scaled as ``Optimizer.lr_scaling`` says.
+
+    A warm-up longer than the run ends with it and a cooldown that does not fit is left out, both with a warning, as
+    users of short trials expect.
+
+    Args:
+        steps_per_epoch: updates an epoch.
+
+    Raises:
+        ConfigError: the recipe lacks what is needed, or a value is out of its range.
+    """
+    if config.Global.epochs is None or config.Optimizer is None:
+        raise ConfigError("Global.epochs and Optimizer.lr: a schedule needs both")
+    epochs, log = config.Global.epochs, get_logger()
+    arguments = {"name": config.Optimizer.lr.name, **_scaled(config)}
+    warmup, cooldown = arguments.get("warmup_epoch", 0), arguments.get("cooldown_epoch", 0)
+    if warmup > epochs:
+        log.warning(
+            "Optimizer.lr.warmup_epoch is %g, but Global.epochs is %d: warming up for all of them", warmup, epochs
+        )
+        arguments["warmup_epoch"] = warmup = epochs
+    if cooldown and warmup + cooldown >= epochs:
+        log.warning(
+            "Optimizer.lr.cooldown_epoch is %g, which leaves nothing of the %d of Global.epochs: no cooldown",
+            *(cooldown, epochs),
+        )
+        arguments["cooldown_epoch"] = 0
+    schedule = build_schedule(arguments, epochs=epochs, steps_per_epoch=steps_per_epoch)
+    if schedule.follows_evaluations and not config.Global.eval_during_train:
+        raise ConfigError(
+            f"Optimizer.lr.name: {config.Optimizer.lr.name} follows evaluations, which Global.eval_during_train: false "
+            "turns off"
+        )
+    return schedule
+
+
+def _scaled(config: Config) -> Dict[str, Any]:
+    """Return the schedule's arguments, its peak rates scaled to the global batch as ``lr_scaling`` says."""
+    assert config.Optimizer is not None
+    arguments, scaling = dict(config.Optimizer.lr.arguments), config.Optimizer.lr_scaling
+    if scaling is None:
+        return arguments
+    batch = build.global_batch(config)
+    ratio = batch / scaling.base_batch_size
+    factor = {"linear": ratio, "sqrt": ratio**0.5, "none": 1.0}[scaling.rule]
+    for key in PEAKS:
+        if arguments.get(key) is None:
+            continue
+        before = arguments[key]
+        arguments[key] = [rate * factor for rate in before] if isinstance(before, list) else before * factor
+        get_logger().info(
+            "Optimizer.lr.%s: %s for a global batch of %d, scaled from %s for %d (%s)",
+            *(key, _text(arguments[key]), batch, _text(before), scaling.base_batch_size, scaling.rule),
+        )
+    return arguments
+
+
+def _text(rates: Any) -> str:
+    return f"[{', '.join(f'{rate:g}' for rate in rates)}]" if isinstance(rates, list) else f"{rates:g}"
+
+
+def schedule_points(config: Config, steps_per_epoch: Optional[int] = None) -> Tuple[Schedule, Points]:
+    """Return the schedule of a recipe's run (of one stage, where there are stages), and its curve.
 
     Args:
         steps_per_epoch: updates an epoch; None counts them in the recipe's training data.
 
+    Returns:
+        The schedule, and its rates at about two thousand updates at most: evenly spread ones, the first and last, and
+        the one after the warm-up.
+
     Raises:
         ConfigError: the recipe does not say how to train, or its data are not there to be counted.
     """
-    if config.Global.epochs is None or config.Optimizer is None:
-        raise ConfigError("Global.epochs and Optimizer.lr: a schedule needs both")
     if steps_per_epoch is None:
         try:
             with build.loader(config, "Train") as loader:
                 steps_per_epoch = -(-len(loader) // config.Global.update_freq)
         except (ConfigError, DataError) as error:
             raise ConfigError(f"{error}\nwithout the data, give --steps-per-epoch") from None
-    return run.schedule(config, updates=steps_per_epoch)
+    schedule = schedule_of(config, steps_per_epoch)
+    last = _steps(schedule) - 1
+    count = min(last, 2000)
+    spread = {round(last * index / max(count, 1)) for index in range(count + 1)}
+    return schedule, [(step, schedule.lr_at(step)) for step in sorted(spread | {_warm(schedule)})]
 
 
-def points(schedule: Schedule, most: int = 2000) -> Points:
-    """Return (epoch, rate) of the whole run, at ``most`` updates evenly spread, first and last included."""
-    total = schedule.epochs * schedule.steps_per_epoch
-    count = min(most, total)
-    steps = sorted({round(index * (total - 1) / max(count - 1, 1)) for index in range(count)})
-    return [(step / schedule.steps_per_epoch, schedule.lr_at(step)) for step in steps]
+def _steps(schedule: Schedule) -> int:
+    return schedule.timing.epochs * schedule.timing.steps_per_epoch
 
 
-def table(schedule: Schedule) -> Dict[str, Any]:
+def _warm(schedule: Schedule) -> int:
+    """Return the first update after the warm-up, the last one of all if there is none."""
+    return min(-int(-schedule.warmup * schedule.timing.steps_per_epoch // schedule.unit), _steps(schedule) - 1)
+
+
+def table(schedule: Schedule, points: Points) -> Dict[str, Any]:
     """Return the rate at the places that people ask for, fit for JSON."""
-    total = schedule.epochs * schedule.steps_per_epoch
-    every = [schedule.lr_at(step) for step in range(0, total, max(1, total // 100_000))]
-    peak = max(every)
+    total, steps = _steps(schedule), schedule.timing.steps_per_epoch
+    peak_step, peak = max(points, key=lambda point: point[1])
+    warm = {"after_warmup": schedule.lr_at(_warm(schedule))} if schedule.warmup else {}
+    note = {"note": "without the reductions, which follow evaluations"} if schedule.follows_evaluations else {}
     return {
-        "epochs": schedule.epochs,
-        "steps_per_epoch": schedule.steps_per_epoch,
+        "epochs": schedule.timing.epochs,
+        "steps_per_epoch": steps,
         "first": schedule.lr_at(0),
+        **warm,
         "peak": peak,
-        "peak_epoch": round(every.index(peak) * max(1, total // 100_000) / schedule.steps_per_epoch, 3),
+        "peak_epoch": round(peak_step / steps, 3),
         **{f"{percent} %": schedule.lr_at(total * percent // 100) for percent in (25, 50, 75)},
         "last": schedule.lr_at(total - 1),
+        **note,
     }
 
 
-def draw(curves: Sequence[Tuple[str, Points]], target: Path, title: str) -> None:
-    """Draw curves of (epoch, rate), one after the other, into a picture file.
+def draw(curves: Mapping[str, Tuple[Schedule, Points]], target: Path, title: str) -> None:
+    """Draw the rates of one or more runs, one after the other, into a picture file.
+
+    Args:
+        curves: as ``schedule_points`` returns them, by what a legend calls them.
 
     Raises:
         MachineError: matplotlib is missing, or the file cannot be written.
@@ -71,13 +148,18 @@ def draw(curves: Sequence[Tuple[str, Points]], target: Path, title: str) -> None
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(8, 4), constrained_layout=True)
-    start = 0.0
-    for name, curve in curves:
-        axes.plot([start + epoch for epoch, _ in curve], [rate for _, rate in curve], label=name)
-        start += curve[-1][0]
-    axes.set(xlabel="epoch", ylabel="learning rate", title=title)
-    axes.set_ylim(bottom=0)
+    begin = 0.0
+    for name, (schedule, points) in curves.items():
+        steps = schedule.timing.steps_per_epoch
+        axes.plot([begin + step / steps for step, _ in points], [rate for _, rate in points], label=name)
+        _annotate(axes, schedule, points, begin)
+        begin += schedule.timing.epochs
+    axes.set(xlabel="epoch", ylabel="learning rate", title=title, xlim=(0, begin))
+    axes.set_ylim(0, axes.get_ylim()[1] * 1.05)  # room for what stands above the peak
     axes.grid(alpha=0.3)
+    lengths = {schedule.timing.steps_per_epoch for schedule, _ in curves.values()}
+    if len(lengths) == 1:
+        _add_updates(axes, lengths.pop())
     if len(curves) > 1:
         axes.legend()
     try:
@@ -86,3 +168,28 @@ def draw(curves: Sequence[Tuple[str, Points]], target: Path, title: str) -> None
         raise MachineError(f"--out={target}: cannot be written: {error}") from None
     finally:
         pyplot.close(figure)
+
+
+def _add_updates(axes: Any, steps_per_epoch: int) -> None:
+    """Add a scale of updates above."""
+    to_updates, to_epochs = (lambda epoch: epoch * steps_per_epoch), (lambda update: update / steps_per_epoch)
+    axes.secondary_xaxis("top", functions=(to_updates, to_epochs)).set_xlabel("update")
+
+
+def _annotate(axes: Any, schedule: Schedule, points: Points, begin: float) -> None:
+    """Mark the end of the warm-up, the peak and the end."""
+    places = {max(points, key=lambda point: point[1])[0]: "peak", points[-1][0]: "end"}
+    if schedule.warmup:
+        places[_warm(schedule)] = "end of warm-up"
+    for step, name in places.items():
+        place, rate = begin + step / schedule.timing.steps_per_epoch, schedule.lr_at(step)
+        axes.plot([place], [rate], "o", color="black", markersize=4)
+        left, up = (-6, 8) if name == "end" else (6, 4)
+        axes.annotate(
+            f"{name}: {rate:.3g}",
+            (place, rate),
+            xytext=(left, up),
+            textcoords="offset points",
+            ha="right" if name == "end" else "left",
+            fontsize=9,
+        )

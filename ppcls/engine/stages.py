@@ -17,7 +17,7 @@ from ppcls.utils.logging import get_logger
 
 FINISHED = "finished.json"
 # Of the keys that do not make another run, the ones that can make a finished one unfinished.
-_LENGTH = ("Global.epochs",)
+_LENGTH = ("Global.epochs", "Global.early_stopping")
 
 
 def train(config: Config, stage: Optional[str] = None) -> Dict[str, Any]:
@@ -96,7 +96,7 @@ def finished(recipe: Config) -> Optional[Dict[str, float]]:
         return None
     resuming.refuse_another_run(recipe, states, folder)
     changes = resuming.changes_since(states, recipe)
-    return None if any(key in _LENGTH for key, _, _ in changes) else result
+    return None if any(key.startswith(_LENGTH) for key, _, _ in changes) else result
 
 
 def of_weights(config: Config, name: Optional[str]) -> Config:

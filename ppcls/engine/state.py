@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional
 
@@ -9,19 +10,44 @@ import paddle
 
 from ppcls.engine.amp import MixedPrecision
 from ppcls.engine.ema import EMA
+from ppcls.optimizer.schedule import Schedule
 
 
 @dataclass
 class Best:
-    """The best evaluation so far; the first of equals stays."""
+    """The best evaluation so far; the first of equals stays.
+
+    Attributes:
+        lower: whether lower values are better, as those of losses are.
+        waited: evaluations since the last one that improved on ``mark``, for early stopping.
+        mark: the value that the next improvement is measured from.
+    """
 
     metric: str
     value: Optional[float] = None
     epoch: int = 0
+    lower: bool = False
+    waited: int = 0
+    mark: Optional[float] = None
 
-    def beaten_by(self, value: float) -> bool:
-        """Return whether ``value`` is better (higher; NaN never is)."""
-        return value == value and (self.value is None or value > self.value)
+    def take(self, value: float, epoch: int, min_delta: float = 0.0) -> None:
+        """Note an evaluation.
+
+        Args:
+            min_delta: how much better than the last improvement the next one has to be, to be waited for no longer.
+        """
+        if self._gain(value, self.value) > 0:
+            self.value, self.epoch = value, epoch
+        if self._gain(value, self.mark) > min_delta:
+            self.mark, self.waited = value, 0
+        else:
+            self.waited += 1
+
+    def _gain(self, value: float, before: Optional[float]) -> float:
+        """Return by how much ``value`` is better; NaN, which compares as false, where it is NaN."""
+        if before is None:
+            return math.inf if value == value else math.nan
+        return before - value if self.lower else value - before
 
 
 @dataclass
@@ -38,6 +64,7 @@ class TrainState:
         layout: what an epoch's batches depend on; a position inside an epoch means nothing when it differs.
         sums: what the log averages over the epoch: losses and metric counts.
         history: one record an evaluation.
+        schedule: of the learning rate, some of which remember evaluations.
         precision: mixed precision, and the scale of its loss.
         ema: the average of the weights; None where the recipe asks for none.
         start: which weights the run began with, {"weights": as named, "sha256": of the file}; None for random ones.
@@ -48,6 +75,7 @@ class TrainState:
     best: Best
     layout: Dict[str, Any]
     precision: MixedPrecision
+    schedule: Schedule
     epoch: int = 0
     batch: int = 0
     step: int = 0

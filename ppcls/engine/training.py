@@ -31,7 +31,7 @@ def train(config: Config) -> Dict[str, float]:
     """
     with open_run(config) as run:
         try:
-            while run.state.epoch < run.epochs:
+            while run.state.epoch < run.epochs and not _is_stopped_early(run):
                 _train_epoch(run)
                 _finish_epoch(run)
         except DataError as error:
@@ -61,19 +61,22 @@ def _train_epoch(run: Run) -> None:
 
 def _train_batch(run: Run, batch: Batch) -> int:
     """Forward, backward and, at the end of an accumulation group, one update; return the images of all processes."""
-    state, frequency, total = run.state, run.config.Global.update_freq, run.batches
+    state = run.state
     # Random layers depend on the run's seed and the batch's number alone, so a resumed run draws the same.
     paddle.seed(_batch_seed(run.config.Global.seed, state.epoch, state.batch))
     state.optimizer.set_lr(run.lr_at(state.step))
     targets = batch.labels if batch.targets is None else batch.targets
+    logits = None
     with state.precision.forward():
-        # The epoch's last batch may not suffice for all processes.
-        logits = state.model(paddle.to_tensor(batch.images)) if len(batch.labels) else None
+        if len(batch.labels):  # the epoch's last batch may not suffice for all processes
+            images = paddle.to_tensor(batch.images)
+            logits = state.model(images)
+            if run.distillation is not None:
+                run.distillation.look(images)
         losses = run.exchange.losses(run.criterion, logits, targets, len(batch.labels))
     _check_finite(run, losses.values["loss"])
-    group = min(frequency, total - state.batch // frequency * frequency)  # the epoch's last group may be smaller
     if losses.objective is not None:
-        state.precision.backward(losses.objective / group if group > 1 else losses.objective)
+        state.precision.backward(losses.objective * _share(run, losses.samples))
     state.batch += 1
     if _at_update(run):
         run.exchange.combine(state.model)
@@ -83,6 +86,13 @@ def _train_batch(run: Run, batch: Batch) -> int:
             state.ema.update(state.step)
     _count(run, batch, logits, losses)
     return losses.samples
+
+
+def _share(run: Run, samples: int) -> float:
+    """Return how much of its accumulation group the current batch is: the group's gradient is the mean over samples."""
+    frequency = run.config.Global.update_freq
+    first = run.state.batch // frequency * frequency
+    return samples / run.train_loader.sampler.draws(first, min(first + frequency, run.batches))  # an epoch ends a group
 
 
 def _at_update(run: Run) -> bool:
@@ -115,9 +125,9 @@ def _count_all(run: Run) -> None:
 
 
 def _check_finite(run: Run, value: float) -> None:
-    if np.isfinite(value):
-        return
     state = run.state
+    if np.isfinite(value) or state.precision.absorbs():
+        return
     error = TrainingError(
         f"the loss is {value} at epoch {state.epoch + 1}, batch {state.batch + 1}/{run.batches} "
         f"(update {state.step + 1}, learning rate {run.lr_at(state.step):g}); the weights are not saved. Try a lower "
@@ -167,18 +177,30 @@ def _finish_epoch(run: Run) -> None:
 def _evaluate(run: Run, epoch: int) -> None:
     """Evaluate, and note it if this is the best model so far; with EMA the average decides."""
     state = run.state
-    values = _evaluate_weights(run)
-    get_logger().info("[Eval][Epoch %d][Avg]%s", epoch, journal.values_text(values))
-    state.history.append(run.journal.write("eval", state.step, epoch, values))
+    results = {("Avg", "eval"): _evaluate_weights(run)}
     if state.ema is not None:
         with state.ema.applied():
-            values = _evaluate_weights(run)
-        get_logger().info("[Eval][Epoch %d][EMA]%s", epoch, journal.values_text(values))
-        state.history.append(run.journal.write("eval_ema", state.step, epoch, values))
-    value = values[state.best.metric]
-    if state.best.beaten_by(value):
-        state.best.value, state.best.epoch = value, epoch
+            results["EMA", "eval_ema"] = _evaluate_weights(run)
+    # All together: a run that is interrupted before evaluates again.
+    for (tag, kind), values in results.items():
+        get_logger().info("[Eval][Epoch %d][%s]%s", epoch, tag, journal.values_text(values))
+        state.history.append(run.journal.write(kind, state.step, epoch, values))
+    stopping, first = run.config.Global.early_stopping, build.metrics(run.config, "Eval").names[0]
+    state.schedule.observe(state.step, values[first], values["loss"])
+    state.best.take(values[state.best.metric], epoch, stopping.min_delta if stopping is not None else 0.0)
     get_logger().info("[Eval][Epoch %d][best metric: %.5f]", epoch, state.best.value or 0.0)
+
+
+def _is_stopped_early(run: Run) -> bool:
+    """Return whether the best metric has not improved for long enough, and say so."""
+    stopping, best = run.config.Global.early_stopping, run.state.best
+    if stopping is None or best.waited < stopping.patience:
+        return False
+    get_logger().info(
+        "early stopping after epoch %d: %s has not improved by more than %g in %d evaluations (Global.early_stopping)",
+        *(run.state.epoch, best.metric, stopping.min_delta, best.waited),
+    )
+    return True
 
 
 def _evaluate_weights(run: Run) -> Dict[str, float]:

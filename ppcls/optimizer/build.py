@@ -5,27 +5,40 @@ Rates are set before every update with ``optimizer.set_lr``; see ``ppcls.optimiz
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import Any, Mapping, Optional
 
 import paddle
 from paddle import nn
 
+from ppcls.config.registry import Registry
 from ppcls.errors import ConfigError
-from ppcls.optimizer import adaptive  # noqa: F401  registers itself
-from ppcls.optimizer.decay import decay_report, regularizer_of, require_coefficient, set_regularizer, trainable
-from ppcls.optimizer.shared import OPTIMIZERS, PROVIDED, clip, require_fractions
+from ppcls.optimizer.decay import require_coefficient
+from ppcls.optimizer.own import LionOptimizer, NAdamOptimizer
+from ppcls.optimizer.shared import Decoupled, Penalized
+
+
+class _Trial(nn.Linear):
+    """A model to try a recipe's arguments on."""
+
+    def depth_of(self, name: str) -> int:
+        """Return the depth of a parameter: there is one layer."""
+        return 0
+
+
+OPTIMIZERS = Registry("optimizer", trial=lambda: {"model": _Trial(1, 1), "learning_rate": 0.1})
+_penalized = partial(OPTIMIZERS.register, provided=("model", "learning_rate"), bundles={"shared": Penalized})
+_decoupled = partial(OPTIMIZERS.register, provided=("model", "learning_rate"), bundles={"shared": Decoupled})
 
 
 def build_optimizer(args: Mapping[str, Any], model: nn.Layer, *, learning_rate: float) -> paddle.optimizer.Optimizer:
     """Build a recipe's ``Optimizer`` for the parameters of ``model`` that are not frozen.
 
-    Arguments that all optimizers share: ``clip_norm`` bounds the norm of all gradients together (PaddleClas bounds
-    each tensor's), or ``clip_value`` each value; ``no_weight_decay_name`` (space-separated parts of parameter names),
-    ``one_dim_param_no_weight_decay`` and the model's own ``no_weight_decay()`` spare parameters from decay;
-    ``multi_precision`` keeps float32 copies of half-precision weights.
+    What all optimizers take alike is in ``ppcls.optimizer.shared``.
 
     Args:
-        args: the recipe's keys without ``lr``, ``name`` among them.
+        args: the recipe's keys without ``lr`` and ``lr_scaling``, ``name`` among them.
         learning_rate: of the first update.
 
     Raises:
@@ -38,115 +51,158 @@ def build_optimizer(args: Mapping[str, Any], model: nn.Layer, *, learning_rate: 
     return OPTIMIZERS.build(name, args, model=model, learning_rate=learning_rate)
 
 
-@OPTIMIZERS.register(name="SGD", provided=PROVIDED)
-def sgd(
-    model: nn.Layer,
-    learning_rate: float,
-    weight_decay: Optional[float] = None,
-    regularizer: Optional[Mapping[str, Any]] = None,
-    clip_norm: Optional[float] = None,
-    clip_value: Optional[float] = None,
-    no_weight_decay_name: Optional[str] = None,
-    one_dim_param_no_weight_decay: bool = False,
-    multi_precision: bool = False,
-) -> paddle.optimizer.SGD:
+def _require_fractions(**values: float) -> None:
+    for name, value in values.items():
+        if not 0 <= value < 1:
+            raise ConfigError(f"{name}: expected a number of at least 0 and below 1, got {value}")
+
+
+@_penalized(name="SGD")
+def sgd(shared: Penalized) -> paddle.optimizer.SGD:
     """Return plain gradient descent; decay is an L2 penalty, or what ``regularizer`` says."""
-    decayed, _ = decay_report(model, no_weight_decay_name, one_dim_param_no_weight_decay)
-    set_regularizer(model, regularizer_of(weight_decay, regularizer), decayed)
-    return paddle.optimizer.SGD(
-        learning_rate,
-        parameters=list(trainable(model).values()),
-        grad_clip=clip(clip_norm, clip_value),
-        multi_precision=multi_precision,
-    )
+    return paddle.optimizer.SGD(multi_precision=shared.multi_precision, **shared.prepare())
 
 
-@OPTIMIZERS.register(name="Momentum", provided=PROVIDED)
-def momentum_sgd(
-    model: nn.Layer,
-    learning_rate: float,
-    momentum: float = 0.9,
-    use_nesterov: bool = False,
-    weight_decay: Optional[float] = None,
-    regularizer: Optional[Mapping[str, Any]] = None,
-    clip_norm: Optional[float] = None,
-    clip_value: Optional[float] = None,
-    no_weight_decay_name: Optional[str] = None,
-    one_dim_param_no_weight_decay: bool = False,
-    multi_precision: bool = False,
-) -> paddle.optimizer.Momentum:
+@_penalized(name="Momentum")
+def momentum_sgd(shared: Penalized, momentum: float = 0.9, use_nesterov: bool = False) -> paddle.optimizer.Momentum:
     """Return gradient descent with momentum; decay is an L2 penalty, or what ``regularizer`` says."""
-    require_fractions(momentum=momentum)
-    decayed, _ = decay_report(model, no_weight_decay_name, one_dim_param_no_weight_decay)
-    set_regularizer(model, regularizer_of(weight_decay, regularizer), decayed)
+    _require_fractions(momentum=momentum)
     return paddle.optimizer.Momentum(
-        learning_rate,
         momentum=momentum,
         use_nesterov=use_nesterov,
-        parameters=list(trainable(model).values()),
-        grad_clip=clip(clip_norm, clip_value),
-        multi_precision=multi_precision,
+        multi_precision=shared.multi_precision,
+        **shared.prepare(),
     )
 
 
-@OPTIMIZERS.register(name="Adam", provided=PROVIDED)
-def adam(
-    model: nn.Layer,
-    learning_rate: float,
-    beta1: float = 0.9,
-    beta2: float = 0.999,
-    epsilon: float = 1e-8,
-    weight_decay: Optional[float] = None,
-    regularizer: Optional[Mapping[str, Any]] = None,
-    clip_norm: Optional[float] = None,
-    clip_value: Optional[float] = None,
-    no_weight_decay_name: Optional[str] = None,
-    one_dim_param_no_weight_decay: bool = False,
-    multi_precision: bool = False,
-) -> paddle.optimizer.Adam:
+@_penalized(name="RMSProp")
+def rmsprop(
+    shared: Penalized, rho: float = 0.95, epsilon: float = 1e-6, momentum: float = 0.0, centered: bool = False
+) -> paddle.optimizer.RMSProp:
+    """Return RMSProp with ``epsilon`` below the root, as in TensorFlow; decay is an L2 penalty, or ``regularizer``.
+
+    Slides of lecture 6, http://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf.
+    """
+    _require_fractions(rho=rho, momentum=momentum)
+    optimizer = paddle.optimizer.RMSProp(
+        rho=rho,
+        epsilon=require_coefficient("epsilon", epsilon),
+        momentum=momentum,
+        centered=centered,
+        **shared.prepare(),
+    )
+    optimizer._multi_precision = shared.multi_precision  # Paddle's mixed precision sets it so: no argument does
+    return optimizer
+
+
+@_penalized(name="Adam")
+def adam(shared: Penalized, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8) -> paddle.optimizer.Adam:
     """Return Adam; decay is an L2 penalty, or what ``regularizer`` says. https://arxiv.org/abs/1412.6980."""
-    require_fractions(beta1=beta1, beta2=beta2)
-    decayed, _ = decay_report(model, no_weight_decay_name, one_dim_param_no_weight_decay)
-    set_regularizer(model, regularizer_of(weight_decay, regularizer), decayed)
+    _require_fractions(beta1=beta1, beta2=beta2)
     return paddle.optimizer.Adam(
-        learning_rate,
         beta1=beta1,
         beta2=beta2,
         epsilon=require_coefficient("epsilon", epsilon),
-        parameters=list(trainable(model).values()),
-        grad_clip=clip(clip_norm, clip_value),
-        multi_precision=multi_precision,
+        multi_precision=shared.multi_precision,
+        **shared.prepare(),
     )
 
 
-@OPTIMIZERS.register(name="AdamW", provided=PROVIDED)
-def adamw(
-    model: nn.Layer,
-    learning_rate: float,
+@_penalized(name="NAdam")
+def nadam(
+    shared: Penalized,
     beta1: float = 0.9,
     beta2: float = 0.999,
     epsilon: float = 1e-8,
-    weight_decay: float = 0.01,
-    clip_norm: Optional[float] = None,
-    clip_value: Optional[float] = None,
-    no_weight_decay_name: Optional[str] = None,
-    one_dim_param_no_weight_decay: bool = False,
-    multi_precision: bool = False,
-) -> paddle.optimizer.AdamW:
+    momentum_decay: float = 0.004,
+) -> NAdamOptimizer:
+    """Return Adam with Nesterov's momentum; decay is an L2 penalty, or what ``regularizer`` says."""
+    _require_fractions(beta1=beta1, beta2=beta2)
+    require_coefficient("epsilon", epsilon)
+    require_coefficient("momentum_decay", momentum_decay)
+    return NAdamOptimizer(beta1, beta2, epsilon, momentum_decay, shared.multi_precision, shared.prepare())
+
+
+@_decoupled(name="AdamW")
+def adamw(shared: Decoupled, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8) -> paddle.optimizer.AdamW:
     """Return Adam with decoupled decay, p <- p (1 - lr weight_decay). https://arxiv.org/abs/1711.05101."""
-    require_fractions(beta1=beta1, beta2=beta2)
-    decayed, _ = decay_report(model, no_weight_decay_name, one_dim_param_no_weight_decay)
-    set_regularizer(model, None, decayed)
-    parameters = trainable(model)
-    variables = {parameters[name].name for name in decayed}  # Paddle asks by its own names
+    _require_fractions(beta1=beta1, beta2=beta2)
     return paddle.optimizer.AdamW(
-        learning_rate,
         beta1=beta1,
         beta2=beta2,
         epsilon=require_coefficient("epsilon", epsilon),
-        weight_decay=require_coefficient("weight_decay", weight_decay),
-        apply_decay_param_fun=variables.__contains__,
-        parameters=list(parameters.values()),
-        grad_clip=clip(clip_norm, clip_value),
-        multi_precision=multi_precision,
+        weight_decay=float(shared.weight_decay),
+        apply_decay_param_fun=frozenset(shared.variables()).__contains__,
+        multi_precision=shared.multi_precision,
+        **shared.prepare(),
+    )
+
+
+@_decoupled(name="AdamWDL")
+def adamw_with_layer_decay(
+    shared: Decoupled,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-8,
+    layerwise_decay: Optional[float] = None,
+    filter_bias_and_bn: bool = True,
+) -> paddle.optimizer.AdamW:
+    """Return AdamW under the name and with the words that PaddleClas has for ``layer_decay``.
+
+    Args:
+        shared: as for all.
+        beta1: of AdamW.
+        beta2: of AdamW.
+        epsilon: of AdamW.
+        layerwise_decay: the same as ``layer_decay``.
+        filter_bias_and_bn: the same as ``one_dim_param_no_weight_decay``, which it turns on.
+    """
+    if layerwise_decay is not None:
+        if shared.layer_decay is not None:
+            raise ConfigError("layerwise_decay: layer_decay says the same; give one of them")
+        if not 0 < layerwise_decay <= 1:
+            raise ConfigError(f"layerwise_decay: expected a number above 0 and at most 1, got {layerwise_decay}")
+        shared = replace(shared, layer_decay=layerwise_decay)
+    if filter_bias_and_bn:
+        shared = replace(shared, one_dim_param_no_weight_decay=True)
+    return adamw(shared, beta1, beta2, epsilon)
+
+
+@_decoupled(name="Lamb")
+def lamb(
+    shared: Decoupled,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-6,
+    always_adapt: bool = False,
+) -> paddle.optimizer.Lamb:
+    """Return Lamb, whose step is as long as the weights times the rate. https://arxiv.org/abs/1904.00962.
+
+    Args:
+        shared: as for all.
+        beta1: of the first moment.
+        beta2: of the second moment.
+        epsilon: added to the square root.
+        always_adapt: also where there is no decay; else the step there is Adam's.
+    """
+    _require_fractions(beta1=beta1, beta2=beta2)
+    decayed = frozenset(shared.variables())
+    return paddle.optimizer.Lamb(
+        beta1=beta1,
+        beta2=beta2,
+        epsilon=require_coefficient("epsilon", epsilon),
+        lamb_weight_decay=float(shared.weight_decay),
+        exclude_from_weight_decay_fn=lambda parameter: parameter.name not in decayed,
+        always_adapt=always_adapt,
+        multi_precision=shared.multi_precision,
+        **shared.prepare(),
+    )
+
+
+@_decoupled(name="Lion", defaults={"weight_decay": 0.0})
+def lion(shared: Decoupled, beta1: float = 0.9, beta2: float = 0.99) -> LionOptimizer:
+    """Return Lion, whose steps have the gradient's sign: a tenth of AdamW's rate. https://arxiv.org/abs/2302.06675."""
+    _require_fractions(beta1=beta1, beta2=beta2)
+    return LionOptimizer(
+        *(beta1, beta2, shared.weight_decay, shared.variables(), shared.multi_precision, shared.prepare())
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import paddle
@@ -12,6 +13,21 @@ from ppcls.config.registry import suggest
 from ppcls.errors import ConfigError
 
 _REGULARIZERS = {"L1": paddle.regularizer.L1Decay, "L2": paddle.regularizer.L2Decay}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an optimizer does to the parameters of a model.
+
+    Attributes:
+        decayed: names of the parameters that weight decay touches, whatever its coefficient.
+        spared: names of the others.
+        factors: the smallest and the largest share of the rate that a parameter has.
+    """
+
+    decayed: List[str]
+    spared: List[str]
+    factors: Tuple[float, float]
 
 
 def trainable(model: nn.Layer) -> Dict[str, paddle.Tensor]:
@@ -58,12 +74,15 @@ def decay_by_depth(model: nn.Layer, layer_decay: float) -> Tuple[float, float]:
     Raises:
         ConfigError: the model does not tell depths.
     """
-    if not hasattr(model, "depth_of"):
+    parameters = trainable(model)
+    if layer_decay == 1:
+        factors = dict.fromkeys(parameters, 1.0)
+    elif not hasattr(model, "depth_of"):
         raise ConfigError(f"layer_decay: {type(model).__name__} has no depth_of")
-    depths = {name: model.depth_of(name) for name in trainable(model)}
-    deepest = max(model.depth_of(name) for name, _ in model.named_parameters())
-    factors = {name: layer_decay ** (deepest - depth) for name, depth in depths.items()}
-    for name, parameter in trainable(model).items():
+    else:
+        depths = {name: model.depth_of(name) for name, _ in model.named_parameters()}
+        factors = {name: layer_decay ** (max(depths.values()) - depths[name]) for name in parameters}
+    for name, parameter in parameters.items():
         parameter.optimize_attr["learning_rate"] = factors[name]
     return min(factors.values()), max(factors.values())
 
@@ -98,6 +117,20 @@ def set_regularizer(model: nn.Layer, regularizer: Optional[Any], decayed: List[s
     """
     for name, parameter in model.named_parameters():
         parameter.regularizer = regularizer if name in decayed else None
+    for name, parameter in trainable(model).items():
+        parameter.optimize_attr["decays"] = name in decayed  # ours, for settings_of
+
+
+def settings_of(model: nn.Layer) -> Settings:
+    """Return what the optimizer that was built last does to the parameters."""
+    parameters = trainable(model)
+    attributes = {name: parameter.optimize_attr for name, parameter in parameters.items()}
+    factors = [attribute["learning_rate"] for attribute in attributes.values()]
+    return Settings(
+        decayed=[name for name in parameters if attributes[name].get("decays")],
+        spared=[name for name in parameters if not attributes[name].get("decays")],
+        factors=(min(factors), max(factors)),
+    )
 
 
 def require_coefficient(name: str, value: Optional[float]) -> float:

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: pure functions of the number of updates done so far. No Paddle.
+"""Learning-rate schedules: functions of the number of updates done so far (and of evaluations, in one case). No Paddle.
 
 Names, arguments and values are PaddleClas's. With a warm-up, the main schedule starts when it ends: milestones and step
 sizes count from there.
@@ -11,12 +11,15 @@ from bisect import bisect_right
 from typing import Any, Mapping, Sequence
 
 from ppcls.errors import ConfigError
-from ppcls.optimizer import cycles  # noqa: F401  registers itself
-from ppcls.optimizer.schedule_base import PROVIDED, SCHEDULES, Schedule, require_milestones, require_rates
+from ppcls.optimizer import cycles, plateau  # noqa: F401  register themselves
+from ppcls.optimizer.schedule_base import SCHEDULES, Schedule, Timing, register, require_milestones, require_rates
+
+# The rates that belong to a batch size; where a schedule begins and ends does not follow the batch, as in DeiT.
+PEAKS = ("learning_rate", "max_learning_rate", "base_learning_rate", "values")
 
 
-@SCHEDULES.register(name="Constant", provided=PROVIDED)
-@SCHEDULES.register(provided=PROVIDED)
+@register(name="Constant")
+@register()
 class ConstLR(Schedule):
     """The same rate until the end."""
 
@@ -25,34 +28,12 @@ class ConstLR(Schedule):
         return self.learning_rate
 
 
-@SCHEDULES.register(provided=PROVIDED)
+@register()
 class Cosine(Schedule):
     """Half a cosine from ``learning_rate`` down to ``eta_min`` (https://arxiv.org/abs/1608.03983, without restarts)."""
 
-    def __init__(
-        self,
-        learning_rate: float,
-        epochs: int,
-        steps_per_epoch: int,
-        eta_min: float = 0.0,
-        warmup_epoch: float = 0,
-        warmup_start_lr: float = 0.0,
-        by_epoch: bool = False,
-        warmup_prefix: bool = True,
-        cooldown_epoch: float = 0,
-    ) -> None:
-        super().__init__(
-            *(
-                learning_rate,
-                epochs,
-                steps_per_epoch,
-                warmup_epoch,
-                warmup_start_lr,
-                by_epoch,
-                warmup_prefix,
-                cooldown_epoch,
-            )
-        )
+    def __init__(self, learning_rate: float, timing: Timing, eta_min: float = 0.0) -> None:
+        super().__init__(learning_rate, timing)
         require_rates(eta_min=eta_min)
         self.eta_min = float(eta_min)
 
@@ -61,35 +42,12 @@ class Cosine(Schedule):
         return self.eta_min + (self.learning_rate - self.eta_min) * (1 + math.cos(math.pi * self.progress(time))) / 2
 
 
-@SCHEDULES.register(provided=PROVIDED)
+@register()
 class Linear(Schedule):
     """From ``learning_rate`` to ``end_lr`` along a power of the remaining time; with a warm-up, a triangle."""
 
-    def __init__(
-        self,
-        learning_rate: float,
-        epochs: int,
-        steps_per_epoch: int,
-        end_lr: float = 0.0,
-        power: float = 1.0,
-        warmup_epoch: float = 0,
-        warmup_start_lr: float = 0.0,
-        by_epoch: bool = False,
-        warmup_prefix: bool = True,
-        cooldown_epoch: float = 0,
-    ) -> None:
-        super().__init__(
-            *(
-                learning_rate,
-                epochs,
-                steps_per_epoch,
-                warmup_epoch,
-                warmup_start_lr,
-                by_epoch,
-                warmup_prefix,
-                cooldown_epoch,
-            )
-        )
+    def __init__(self, learning_rate: float, timing: Timing, end_lr: float = 0.0, power: float = 1.0) -> None:
+        super().__init__(learning_rate, timing)
         require_rates(end_lr=end_lr)
         if not (math.isfinite(power) and power > 0):
             raise ConfigError(f"power: expected a positive number, got {power}")
@@ -101,40 +59,17 @@ class Linear(Schedule):
         return self.end_lr + (self.learning_rate - self.end_lr) * (1 - self.progress(time)) ** self.power
 
 
-@SCHEDULES.register(provided=PROVIDED)
+@register()
 class Polynomial(Linear):
     """From ``learning_rate`` to ``end_lr`` along a power of the remaining time."""
 
 
-@SCHEDULES.register(provided=PROVIDED)
+@register()
 class Step(Schedule):
     """Multiplied by ``gamma`` every ``step_size`` epochs."""
 
-    def __init__(
-        self,
-        learning_rate: float,
-        epochs: int,
-        steps_per_epoch: int,
-        step_size: float,
-        gamma: float = 0.1,
-        warmup_epoch: float = 0,
-        warmup_start_lr: float = 0.0,
-        by_epoch: bool = False,
-        warmup_prefix: bool = True,
-        cooldown_epoch: float = 0,
-    ) -> None:
-        super().__init__(
-            *(
-                learning_rate,
-                epochs,
-                steps_per_epoch,
-                warmup_epoch,
-                warmup_start_lr,
-                by_epoch,
-                warmup_prefix,
-                cooldown_epoch,
-            )
-        )
+    def __init__(self, learning_rate: float, timing: Timing, step_size: float, gamma: float = 0.1) -> None:
+        super().__init__(learning_rate, timing)
         require_rates(gamma=gamma)
         if not step_size > 0:
             raise ConfigError(f"step_size: expected a positive number of epochs, got {step_size}")
@@ -146,35 +81,12 @@ class Step(Schedule):
         return self.learning_rate * self.gamma ** (time // self.step_size)
 
 
-@SCHEDULES.register(provided=PROVIDED)
+@register()
 class MultiStepDecay(Schedule):
     """Multiplied by ``gamma`` at each of ``milestones``, in epochs."""
 
-    def __init__(
-        self,
-        learning_rate: float,
-        epochs: int,
-        steps_per_epoch: int,
-        milestones: Sequence[float],
-        gamma: float = 0.1,
-        warmup_epoch: float = 0,
-        warmup_start_lr: float = 0.0,
-        by_epoch: bool = False,
-        warmup_prefix: bool = True,
-        cooldown_epoch: float = 0,
-    ) -> None:
-        super().__init__(
-            *(
-                learning_rate,
-                epochs,
-                steps_per_epoch,
-                warmup_epoch,
-                warmup_start_lr,
-                by_epoch,
-                warmup_prefix,
-                cooldown_epoch,
-            )
-        )
+    def __init__(self, learning_rate: float, timing: Timing, milestones: Sequence[float], gamma: float = 0.1) -> None:
+        super().__init__(learning_rate, timing)
         require_rates(gamma=gamma)
         require_milestones("milestones", milestones)
         self.milestones = [epoch * self.unit for epoch in milestones]
@@ -185,22 +97,11 @@ class MultiStepDecay(Schedule):
         return self.learning_rate * self.gamma ** bisect_right(self.milestones, time)
 
 
-@SCHEDULES.register(provided=PROVIDED)
+@register()
 class Piecewise(Schedule):
     """Constant between ``decay_epochs``: ``values`` has one entry more; a warm-up leads to the first of them."""
 
-    def __init__(
-        self,
-        decay_epochs: Sequence[float],
-        values: Sequence[float],
-        epochs: int,
-        steps_per_epoch: int,
-        warmup_epoch: float = 0,
-        warmup_start_lr: float = 0.0,
-        by_epoch: bool = False,
-        warmup_prefix: bool = True,
-        cooldown_epoch: float = 0,
-    ) -> None:
+    def __init__(self, decay_epochs: Sequence[float], values: Sequence[float], timing: Timing) -> None:
         require_milestones("decay_epochs", decay_epochs)
         if len(values) != len(decay_epochs) + 1:
             raise ConfigError(
@@ -208,18 +109,7 @@ class Piecewise(Schedule):
             )
         for value in values:
             require_rates(values=value)
-        super().__init__(
-            *(
-                values[0],
-                epochs,
-                steps_per_epoch,
-                warmup_epoch,
-                warmup_start_lr,
-                by_epoch,
-                warmup_prefix,
-                cooldown_epoch,
-            )
-        )
+        super().__init__(values[0], timing)
         self.boundaries = [epoch * self.unit for epoch in decay_epochs]
         self.values = [float(value) for value in values]
 

@@ -18,6 +18,25 @@ def encode(rgb, suffix):
     return data.tobytes()
 
 
+def pictures():
+    """Return images of many kinds: noise, a dark and narrow one, flat ones, a gradient, a photo-like mixture."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[0:61, 0:83]
+    smooth = np.stack([x * 3 % 256, y * 4, (x + y) * 1.7], axis=-1).astype(np.uint8)
+    return [
+        rng.integers(0, 256, (37, 53, 3), np.uint8),
+        rng.integers(20, 60, (64, 5, 3), np.uint8),
+        np.full((16, 16, 3), 77, np.uint8),
+        np.zeros((3, 3, 3), np.uint8),
+        rng.integers(0, 256, (2, 2, 3), np.uint8),
+        smooth,
+        np.clip(smooth.astype(int) + rng.integers(-20, 20, smooth.shape), 0, 255).astype(np.uint8),
+    ]
+
+
+PICTURES = pictures()
+
+
 OPS = [
     {"DecodeImage": {"to_rgb": True}},
     {"RandCropImage": {"size": 16}},

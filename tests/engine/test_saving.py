@@ -23,6 +23,7 @@ from ppcls.engine.saver import Saver
 from ppcls.engine.state import Best, TrainState
 from ppcls.engine.writer import Writer
 from ppcls.errors import CheckpointError
+from ppcls.optimizer import build_schedule
 from tests.conftest import ROOT, write_recipe
 from tests.engine.test_training import LONG, digests, finish, limit_file_size, records, saves, start
 
@@ -32,7 +33,10 @@ def state():
     """Return the state of a small model after one update."""
     model = paddle.nn.Linear(64, 64)
     optimizer = paddle.optimizer.AdamW(0.1, parameters=model.parameters())
-    made = TrainState(model, optimizer, Best("top1"), {}, MixedPrecision(None, model, optimizer), epoch=1, step=1)
+    schedule = build_schedule({"name": "ConstLR", "learning_rate": 0.1}, epochs=1, steps_per_epoch=1)
+    made = TrainState(
+        model, optimizer, Best("top1"), {}, MixedPrecision(None, model, optimizer), schedule, epoch=1, step=1
+    )
     made.sums = {"losses": {"loss": 1.0}}
     update(made)
     return made

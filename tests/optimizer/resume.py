@@ -18,12 +18,19 @@ from ppcls.optimizer import build_optimizer, load_optimizer_state, optimizer_sta
 ARGS = {
     "SGD": {"name": "SGD", "weight_decay": 0.01},
     "Momentum": {"name": "Momentum", "use_nesterov": True, "weight_decay": 0.01, "one_dim_param_no_weight_decay": True},
+    "AdamWDL": {"name": "AdamWDL", "layerwise_decay": 0.5},
     "Adam": {"name": "Adam", "regularizer": {"name": "L1", "coeff": 0.001}, "clip_norm": 1.0},
     "AdamW": {"name": "AdamW", "weight_decay": 0.1, "no_weight_decay_name": "norm bias", "clip_norm": 1.0},
     "RMSProp": {"name": "RMSProp", "momentum": 0.9, "centered": True, "weight_decay": 0.01, "clip_value": 0.1},
     "NAdam": {"name": "NAdam", "weight_decay": 0.01},
     "Lamb": {"name": "Lamb", "weight_decay": 0.1, "one_dim_param_no_weight_decay": True},
-    "Lion": {"name": "Lion", "weight_decay": 0.1, "no_weight_decay_name": "norm bias", "clip_norm": 1.0},
+    "Lion": {
+        "name": "Lion",
+        "weight_decay": 0.1,
+        "no_weight_decay_name": "norm bias",
+        "clip_norm": 1.0,
+        "layer_decay": 0.5,
+    },
 }
 
 

@@ -8,7 +8,7 @@ from paddle import nn
 from ppcls.arch import create_model
 from ppcls.errors import ConfigError
 from ppcls.optimizer import build_optimizer
-from ppcls.optimizer.decay import decay_report
+from ppcls.optimizer.decay import decay_report, settings_of
 
 RATES = [0.1, 0.05, 0.2]
 
@@ -85,38 +85,39 @@ def adam(decay, decoupled, b1=0.7, b2=0.95, eps=1e-3):
     return update
 
 
-def rmsprop(decay, rho=0.8, mu=0.7, eps=1e-3, centered=False):
+def rmsprop(decay, rho=0.7, mu=0.0, centered=False, eps=1e-3):
     def update(p, g, rate, t, memory, on):
         g = g + decay * on * p
         s = memory["s"] = rho * memory.get("s", 0) + (1 - rho) * g**2
         m = memory["m"] = rho * memory.get("m", 0) + (1 - rho) * g
-        v = memory["v"] = mu * memory.get("v", 0) + rate * g / np.sqrt(s - centered * m**2 + eps)
+        v = memory["v"] = mu * memory.get("v", 0) + rate * g / np.sqrt(s - m**2 * centered + eps)
         return p - v
 
     return update
 
 
-def nadam(decay, b1=0.7, b2=0.95, eps=1e-3, psi=0.02):
+def nadam(decay, b1=0.7, b2=0.95, eps=1e-3, psi=0.05):
+    def mu(t):
+        return b1 * (1 - 0.5 * 0.96 ** (t * psi))
+
     def update(p, g, rate, t, memory, on):
         g = g + decay * on * p
-        mu, following = (b1 * (1 - 0.5 * 0.96 ** (step * psi)) for step in (t, t + 1))
-        product = memory["product"] = memory.get("product", 1) * mu
         m = memory["m"] = b1 * memory.get("m", 0) + (1 - b1) * g
         v = memory["v"] = b2 * memory.get("v", 0) + (1 - b2) * g**2
-        m = following * m / (1 - product * following) + (1 - mu) * g / (1 - product)
-        return p - rate * m / (np.sqrt(v / (1 - b2**t)) + eps)
+        product = np.prod([mu(i) for i in range(1, t + 1)])
+        step = mu(t + 1) * m / (1 - product * mu(t + 1)) + (1 - mu(t)) * g / (1 - product)
+        return p - rate * step / (np.sqrt(v / (1 - b2**t)) + eps)
 
     return update
 
 
-def lamb(decay, b1=0.7, b2=0.95, eps=1e-3):
+def lamb(decay, b1=0.7, b2=0.95, eps=1e-3, always=False):
     def update(p, g, rate, t, memory, on):
         m = memory["m"] = b1 * memory.get("m", 0) + (1 - b1) * g
         v = memory["v"] = b2 * memory.get("v", 0) + (1 - b2) * g**2
-        step = (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + eps) + decay * on * p
-        norm = np.linalg.norm(p)
-        trust = norm / np.linalg.norm(step) if on and decay and norm else 1.0
-        return p - rate * trust * step
+        r = (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + eps) + decay * on * p
+        adapts = (always or decay * on) and np.linalg.norm(p) and np.linalg.norm(r)
+        return p - rate * r * (np.linalg.norm(p) / np.linalg.norm(r) if adapts else 1)
 
     return update
 
@@ -146,23 +147,27 @@ BETAS = {"beta1": 0.7, "beta2": 0.95, "epsilon": 1e-3}
         ({"name": "Adam", **BETAS, "weight_decay": 0.3}, adam(0.3, False)),
         ({"name": "AdamW", **BETAS, "weight_decay": 0.3}, adam(0.3, True)),
         ({"name": "AdamW", **BETAS, "weight_decay": 0}, adam(0, True)),
-        ({"name": "RMSProp", "rho": 0.8, "momentum": 0.7, "epsilon": 1e-3}, rmsprop(0)),
-        ({"name": "RMSProp", "rho": 0.8, "momentum": 0.7, "epsilon": 1e-3, "weight_decay": 0.3}, rmsprop(0.3)),
+        ({"name": "AdamWDL", **BETAS, "weight_decay": 0.3, "filter_bias_and_bn": False}, adam(0.3, True)),
+        ({"name": "RMSProp", "rho": 0.7, "epsilon": 1e-3}, rmsprop(0)),
+        ({"name": "RMSProp", "rho": 0.7, "epsilon": 1e-3, "momentum": 0.6, "weight_decay": 0.3}, rmsprop(0.3, mu=0.6)),
         (
-            {"name": "RMSProp", "rho": 0.8, "momentum": 0.7, "epsilon": 1e-3, "centered": True},
-            rmsprop(0, centered=True),
+            {"name": "RMSProp", "rho": 0.7, "epsilon": 1e-3, "momentum": 0.6, "centered": True, "weight_decay": 0.3},
+            rmsprop(0.3, mu=0.6, centered=True),
         ),
-        ({"name": "NAdam", **BETAS, "momentum_decay": 0.02}, nadam(0)),
-        ({"name": "NAdam", **BETAS, "momentum_decay": 0.02, "weight_decay": 0.3}, nadam(0.3)),
+        ({"name": "NAdam", **BETAS, "momentum_decay": 0.05}, nadam(0)),
+        ({"name": "NAdam", **BETAS, "momentum_decay": 0.05, "weight_decay": 0.3}, nadam(0.3)),
         ({"name": "Lamb", **BETAS, "weight_decay": 0.3}, lamb(0.3)),
-        ({"name": "Lion", "beta1": 0.7, "beta2": 0.95}, lion(0)),
+        ({"name": "Lamb", **BETAS, "weight_decay": 0.3, "always_adapt": True}, lamb(0.3, always=True)),
+        ({"name": "Lamb", **BETAS, "weight_decay": 0}, lamb(0)),
         ({"name": "Lion", "beta1": 0.7, "beta2": 0.95, "weight_decay": 0.3}, lion(0.3)),
+        ({"name": "Lion", "beta1": 0.7, "beta2": 0.95, "weight_decay": 0}, lion(0)),
     ],
 )
 def test_updates(args, update):
     check(args, update)
     check({**args, "clip_norm": 1.5}, update, bound=1.5)
     check({**args, "clip_norm": 1e6}, update, bound=1e6)
+    check({**args, "clip_value": 0.4}, lambda p, g, *others: update(p, np.clip(g, -0.4, 0.4), *others))
     check({**args, "no_weight_decay_name": "norm xyz"}, update, decayed=lambda name: "norm" not in name)
     check({**args, "one_dim_param_no_weight_decay": True}, update, decayed=lambda name: name == "fc.weight")
 
@@ -175,10 +180,43 @@ def test_l1():
     )
 
 
+def test_paddleclas_words_for_layer_decay_and_decay():
+    def states(args):
+        model = create_model("ConvMixer", dim=8, depth=2, patch_size=4, class_num=3)
+        build_optimizer(args, model, learning_rate=0.1)
+        return settings_of(model)
+
+    assert states({"name": "AdamWDL", "layerwise_decay": 0.5}) == states(
+        {"name": "AdamW", "layer_decay": 0.5, "one_dim_param_no_weight_decay": True}
+    )
+    assert states({"name": "AdamWDL"}).factors == (1, 1)
+    settings = states({"name": "AdamWDL", "filter_bias_and_bn": False, "layer_decay": 0.1})
+    assert not settings.spared
+    assert settings.factors == (pytest.approx(1e-3), 1)
+
+
+def test_clipping_sees_all_gradients_together_despite_layer_decay():
+    """SGD's step of each parameter is its rate times the gradient clipped by the norm of all."""
+    paddle.seed(0)
+    model = create_model("ConvMixer", dim=8, depth=2, patch_size=4, class_num=3)
+    args = {"name": "SGD", "layer_decay": 0.5, "clip_norm": 0.01}
+    optimizer = build_optimizer(args, model, learning_rate=1.0)
+    model(paddle.randn([4, 3, 8, 8])).square().sum().backward()
+    before = {name: p.numpy() for name, p in model.named_parameters() if not p.stop_gradient}
+    gradients = {name: p.grad.numpy() for name, p in model.named_parameters() if not p.stop_gradient}
+    optimizer.step()
+    steps = clipped(gradients, 0.01)
+    for name, p in model.named_parameters():
+        if name in before:
+            expected = before[name] - 0.5 ** (3 - model.depth_of(name)) * steps[name]
+            np.testing.assert_allclose(p.numpy(), expected, rtol=1e-5, atol=1e-7, err_msg=name)
+
+
 def test_a_second_optimizer_forgets_the_first_one_s_decay():
     paddle.seed(0)
     model = Tiny()
-    build_optimizer({"name": "SGD", "weight_decay": 0.5}, model, learning_rate=0.1)
+    model.depth_of = lambda name: name.startswith("norm")
+    build_optimizer({"name": "SGD", "weight_decay": 0.5, "layer_decay": 0.5}, model, learning_rate=0.1)
     optimizer = build_optimizer({"name": "SGD"}, model, learning_rate=0.1)
     before = model.fc.weight.numpy()
     model.backward(0)
@@ -229,29 +267,24 @@ def test_frozen_parameters_stay():
         ({"name": "Momentum", "momentum": 1.5}, "momentum: expected"),
         ({"name": "SGD", "momentum": 0.9}, "unknown argument 'momentum'"),
         ({"name": "SGD", "clip_norm": 0}, "clip_norm: expected a positive number"),
-        ({"name": "SGD", "clip_value": -1}, "clip_value: expected a number of at least 0"),
-        ({"name": "SGD", "clip_value": 1, "clip_norm": 1}, "give it or clip_value, not both"),
-        ({"name": "Lion", "epsilon": 1e-8}, "unknown argument 'epsilon'"),
         ({"name": "SGD", "weight_decay": 0.1, "regularizer": {"name": "L2", "coeff": 0.1}}, "say the same"),
         ({"name": "SGD", "regularizer": {"name": "L3", "coeff": 0.1}}, "unknown name 'L3'"),
         ({"name": "SGD", "regularizer": {"name": "L2"}}, r"regularizer\.coeff: expected"),
         ({"name": "SGD", "regularizer": {"name": "L2", "coef": 0.1}}, "did you mean 'coeff'"),
+        ({"name": "SGD", "clip_norm": 1.0, "clip_value": 1.0}, "only one of them clips"),
+        ({"name": "SGD", "clip_value": -1.0}, "clip_value: expected"),
+        ({"name": "SGD", "layer_decay": 1.5}, "layer_decay: expected a number above 0 and at most 1, got 1.5"),
+        ({"name": "SGD", "layer_decay": 0.5}, "layer_decay: Tiny has no depth_of"),
+        ({"name": "AdamWDL", "layerwise_decay": 0}, "layerwise_decay: expected"),
+        ({"name": "AdamWDL", "layerwise_decay": 0.5, "layer_decay": 0.5}, "says the same"),
+        ({"name": "RMSProp", "rho": 1.0}, "rho: expected"),
+        ({"name": "NAdam", "momentum_decay": -1}, "momentum_decay: expected"),
+        ({"name": "Lamb", "epsilon": -1}, "epsilon: expected"),
+        ({"name": "Lion", "beta2": 1.0}, "beta2: expected"),
+        ({"name": "Lion", "epsilon": 1e-8}, "unknown argument 'epsilon'"),
         ({"name": "SGD", "model": 1}, "unknown argument 'model'"),
     ],
 )
 def test_wrong_recipes(args, message):
     with pytest.raises(ConfigError, match=message):
         build_optimizer(args, Tiny(), learning_rate=0.1)
-
-
-def test_values_are_clipped_one_by_one():
-    paddle.seed(0)
-    model = Tiny()
-    optimizer = build_optimizer({"name": "SGD", "clip_value": 0.01}, model, learning_rate=1.0)
-    before = {name: p.numpy() for name, p in model.named_parameters()}
-    gradients = model.gradients(0)
-    model.backward(0)
-    optimizer.step()
-    for name, parameter in model.named_parameters():
-        expected = before[name] - np.clip(gradients[name], -0.01, 0.01)
-        np.testing.assert_allclose(parameter.numpy(), expected, atol=1e-6)

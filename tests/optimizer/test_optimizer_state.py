@@ -20,10 +20,11 @@ KINDS = {
     "Momentum": {"velocity"},
     "Adam": {"moment1", "moment2", "beta1_pow_acc", "beta2_pow_acc"},
     "AdamW": {"moment1", "moment2", "beta1_pow_acc", "beta2_pow_acc"},
-    "RMSProp": {"momentum", "mean_square", "mean_grad"},
-    "NAdam": {"moment1", "moment2", "momentum_decay_pow", "beta2_pow", "mu_product"},
+    "AdamWDL": {"moment1", "moment2", "beta1_pow_acc", "beta2_pow_acc"},
     "Lamb": {"moment1", "moment2", "beta1_pow_acc", "beta2_pow_acc"},
-    "Lion": {"moment"},
+    "RMSProp": {"momentum", "mean_square", "mean_grad"},
+    "NAdam": {"moment1", "moment2", "updates", "mu_product"},
+    "Lion": {"momentum"},
 }
 
 
@@ -37,7 +38,7 @@ def assert_same(one, other):
         np.testing.assert_array_equal(one[key], other[key], err_msg=key)
 
 
-@pytest.mark.parametrize("name", ARGS)
+@pytest.mark.parametrize("name", ["Momentum", "AdamW", "NAdam"])
 def test_three_real_processes(name, tmp_path):
     def run(*arguments):
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -100,12 +101,13 @@ def test_looking_at_the_state_changes_nothing():
     assert_same(arrays_of(model), arrays_of(other))
 
 
-def test_half_precision_keeps_master_weights():
+@pytest.mark.parametrize("name", ["AdamW", "RMSProp", "NAdam", "Lamb", "Lion"])
+def test_half_precision_keeps_master_weights(name):
     model, _ = make("AdamW", 0)
     for layer in model.sublayers(include_self=True):  # Layer.bfloat16() does nothing where the CPU cannot compute in it
-        for name, parameter in list(layer._parameters.items()):
-            layer._parameters[name] = layer.create_parameter(parameter.shape, dtype="bfloat16")
-    optimizer = build_optimizer({"name": "AdamW", "multi_precision": True}, model, learning_rate=0.1)
+        for key, parameter in list(layer._parameters.items()):
+            layer._parameters[key] = layer.create_parameter(parameter.shape, dtype="bfloat16")
+    optimizer = build_optimizer({"name": name, "multi_precision": True}, model, learning_rate=0.1)
     state = optimizer_state(optimizer, model)
     assert state["head.weight/master_weight"].dtype == np.float32
     state["head.weight/master_weight"] += 1

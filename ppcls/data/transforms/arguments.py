@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Optional, Sequence, Tuple, Union
+from typing import Any, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -96,14 +96,34 @@ def check_backend(value: str) -> None:
         warp.pillow()
 
 
-def check_interpolation(value: Optional[str], allowed: Sequence[str] = tuple(warp.FLAGS)) -> None:
-    """Check an interpolation's name; "random" (bilinear or bicubic) is always allowed.
+def check_interpolation(value: Optional[str]) -> None:
+    """Check how a recipe wants images resized; None is the default.
 
     Raises:
         ConfigError: unknown name.
     """
     if value is not None:
-        check_choice("interpolation", value, (*allowed, "random"))
+        check_choice("interpolation", value, (*warp.FLAGS, "random"))
+
+
+def check_affine_interpolation(value: str) -> None:
+    """Check how a recipe wants images turned, sheared or moved.
+
+    Raises:
+        ConfigError: unknown name.
+    """
+    check_choice("interpolation", value, (*warp.AFFINE, "random"))
+
+
+def per_channel(name: str, values: Any) -> List[float]:
+    """Return the three numbers that a recipe gives, one a channel.
+
+    Raises:
+        ConfigError: something else.
+    """
+    if not isinstance(values, (list, tuple)) or len(values) != 3:
+        raise ConfigError(f"{name}: must be three numbers, one a channel, not {values!r}")
+    return [number(name, value) for value in values]
 
 
 def resize(

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Sequence, Union
 
 import numpy as np
 
-from ppcls.data.transforms.arguments import check_backend, check_hwc, check_interpolation, fill_colour, integer, number
+from ppcls.config.registry import suggest
+from ppcls.data.transforms import policies
+from ppcls.data.transforms.arguments import (
+    check_affine_interpolation,
+    check_backend,
+    check_hwc,
+    fill_colour,
+    integer,
+    number,
+)
+from ppcls.data.transforms.chains import Auto, Step
 from ppcls.data.transforms.levels import Scale
 from ppcls.data.transforms.operations import OPERATIONS, sign
 from ppcls.data.transforms.registry import TRANSFORMS
-from ppcls.data.transforms.timm_auto_augment import Steps, policy_of
-from ppcls.data.transforms.warp import AFFINE, Canvas
+from ppcls.data.transforms.warp import Canvas
 from ppcls.errors import ConfigError
 
 _GREY = (128, 128, 128)
+_SHIFT = 150 / 331  # translations in AutoAugment's table 6: 150 pixels of 331
+_PAPER = Scale(pixels=0, share=_SHIFT)
+_POLICIES = {"imagenet": policies.IMAGENET, "cifar10": policies.CIFAR10, "svhn": policies.SVHN}
+_OF_PAPER = {"Posterize": "PosterizeOriginal", "TranslateX": "TranslateXRel", "TranslateY": "TranslateYRel"}
 
 
 @dataclass(frozen=True)
@@ -28,7 +41,7 @@ class _Looks:
     _canvas: Canvas = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        check_interpolation(self.interpolation, AFFINE)
+        check_affine_interpolation(self.interpolation)
         check_backend(self.backend)
         object.__setattr__(self, "_canvas", Canvas(self.interpolation, fill_colour(self.fill), self.backend))
 
@@ -42,26 +55,26 @@ class AutoAugment(_Looks):
         interpolation: of rotations, shears and translations: nearest, bilinear, bicubic or random.
         fill: colour of what is outside of the image.
         backend: "cv2" or "pil"; colours agree bit for bit, geometry within interpolation.
-        policy: imagenet or cifar10, the data set on which it was learned.
+        policy: imagenet, cifar10 or svhn, the data set on which it was learned.
 
     Raises:
         ConfigError: a value makes no sense.
     """
 
     policy: str = "imagenet"
-    _rows: Tuple[Steps, ...] = field(init=False, repr=False, compare=False)
+    _auto: Auto = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "_rows", policy_of(self.policy))
+        if self.policy not in _POLICIES:
+            raise ConfigError(f"policy: unknown name {self.policy!r}{suggest(self.policy, _POLICIES)}")
+        rows = policies.renamed(_POLICIES[self.policy], _OF_PAPER)
+        object.__setattr__(self, "_auto", Auto([[Step(*entry) for entry in row] for row in rows]))
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
         """Return the augmented image [H, W, 3] uint8."""
         check_hwc(image)
-        scale = Scale(min(image.shape[:2]) * 150 / 331)  # the paper's 150 pixels of 331
-        for step in self._rows[rng.integers(len(self._rows))]:
-            image = step(image, self._canvas, scale, rng)
-        return image
+        return self._auto(image, self._canvas, _PAPER, rng)
 
 
 Strength = Callable[[float, np.ndarray, np.random.Generator], float]
@@ -79,12 +92,19 @@ def _none(share: float, image: np.ndarray, rng: np.random.Generator) -> float:
     return 0.0
 
 
-def _space(shear: float, rotate: float, factor: float, bits: int, translate: Strength) -> Dict[str, Strength]:
-    """Return RandAugment's fourteen operations (figure 2), with their magnitudes at a share, 0..1, of the highest."""
+def _space(
+    shear: float, rotate: float, factor: float, bits: int, translate: Callable[[int], Strength]
+) -> Dict[str, Strength]:
+    """Return RandAugment's fourteen operations (figure 2), with their magnitudes at a share, 0..1, of the highest.
+
+    Args:
+        translate: gives the pixels of a translation along an axis of the image.
+    """
     return {
         **dict.fromkeys(("Identity", "AutoContrast", "Equalize"), _none),
         **dict.fromkeys(("ShearX", "ShearY"), _either_way(shear)),
-        **dict.fromkeys(("TranslateX", "TranslateY"), translate),
+        "TranslateX": translate(1),
+        "TranslateY": translate(0),
         "Rotate": _either_way(rotate),
         **dict.fromkeys(("Brightness", "Color", "Contrast", "Sharpness"), _factor(factor)),
         "Posterize": lambda share, image, rng: 8 - round(share * bits),
@@ -99,10 +119,16 @@ def _apply(
     return OPERATIONS[name](image, space[name](share, image, rng), canvas, rng)
 
 
-# The ranges of AutoAugment's table 6; translation is 150 pixels of 331 there.
-_RAND = _space(0.3, 30.0, 0.9, 4, lambda share, image, rng: int(sign(rng) * share * 150 / 331 * image.shape[1]))
-# The wide ranges of TrivialAugment, table 6.
-_WIDE = _space(0.99, 135.0, 0.99, 6, lambda share, image, rng: int(sign(rng) * share * 32))
+def _of_side(axis: int) -> Strength:
+    return lambda share, image, rng: int(sign(rng) * share * _SHIFT * image.shape[axis])
+
+
+def _of_32_pixels(axis: int) -> Strength:
+    return lambda share, image, rng: int(sign(rng) * share * 32)
+
+
+_RAND = _space(0.3, 30.0, 0.9, 4, _of_side)  # the ranges of AutoAugment's table 6
+_WIDE = _space(0.99, 135.0, 0.99, 6, _of_32_pixels)  # the wide ranges of TrivialAugment, table 6
 
 
 @TRANSFORMS.register

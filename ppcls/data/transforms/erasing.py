@@ -8,7 +8,7 @@ from typing import Any, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ppcls.data.transforms.arguments import check_choice, check_hwc, integer, number, probability
+from ppcls.data.transforms.arguments import check_choice, check_hwc, integer, number, per_channel, probability
 from ppcls.data.transforms.registry import TRANSFORMS
 from ppcls.data.transforms.warp import Canvas
 from ppcls.errors import ConfigError, DataError
@@ -28,6 +28,8 @@ class RandomErasing:
         attempt: how often a rectangle that does not fit is drawn again.
         use_log_aspect: draw the logarithm of the proportions evenly, as timm does.
         mode: const; rand (a normally distributed colour); or pixel (normally distributed noise).
+        min_count: fewest rectangles; each has its part of the area.
+        max_count: most rectangles; their number is drawn evenly. ``min_count`` unless given.
 
     Raises:
         ConfigError: a value makes no sense.
@@ -41,6 +43,8 @@ class RandomErasing:
     attempt: int = 100
     use_log_aspect: bool = False
     mode: str = "const"
+    min_count: int = 1
+    max_count: Optional[int] = None
 
     def __post_init__(self) -> None:
         probability("EPSILON", self.EPSILON)
@@ -48,10 +52,12 @@ class RandomErasing:
             raise ConfigError(f"sl: must be at least 0 and at most sh, which is at most 1, not {self.sl} and {self.sh}")
         if not 0 < number("r1", self.r1) <= 1:
             raise ConfigError(f"r1: must be above 0 and at most 1, not {self.r1!r}")
-        if len(self.mean) != 3:
-            raise ConfigError(f"mean: must be three numbers, one a channel, not {list(self.mean)!r}")
+        per_channel("mean", self.mean)
         integer("attempt", self.attempt, 1)
         check_choice("mode", self.mode, ("const", "rand", "pixel"))
+        fewest = integer("min_count", self.min_count, 1)
+        if self.max_count is not None:
+            integer("max_count", self.max_count, fewest)
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
         """Return the image [3, H, W] or [H, W, 3] float32, changed in place or not."""
@@ -60,16 +66,20 @@ class RandomErasing:
         planes = image if image.shape[0] == 3 else image.transpose(2, 0, 1)
         if rng.random() >= self.EPSILON:
             return image
-        box = self._box(planes.shape[1], planes.shape[2], rng)
-        if box is not None:
-            top, left, height, width = box
-            planes[:, top : top + height, left : left + width] = self._filling(height, width, rng)
+        count = int(rng.integers(self.min_count, self.max_count + 1)) if self.max_count else int(self.min_count)
+        for _ in range(count):
+            box = self._box(planes.shape[1], planes.shape[2], count, rng)
+            if box is not None:
+                top, left, height, width = box
+                planes[:, top : top + height, left : left + width] = self._filling(height, width, rng)
         return image
 
-    def _box(self, height: int, width: int, rng: np.random.Generator) -> Optional[Tuple[int, int, int, int]]:
+    def _box(
+        self, height: int, width: int, count: int, rng: np.random.Generator
+    ) -> Optional[Tuple[int, int, int, int]]:
         """Return (top, left, height, width) of what to fill; None if nothing that was drawn fits."""
         for _ in range(int(self.attempt)):
-            area = rng.uniform(self.sl, self.sh) * height * width
+            area = rng.uniform(self.sl, self.sh) * height * width / count
             if self.use_log_aspect:
                 ratio = math.exp(rng.uniform(math.log(self.r1), -math.log(self.r1)))
             else:

@@ -98,8 +98,8 @@ def _jpeg(data: bytes) -> Tuple[int, int]:
         if marker == 0xDA:
             break
     # Searched after the first scan's header only: an embedded thumbnail has an end marker of its own. Within a scan
-    # 0xFF is always followed by something else, and bytes after the end are harmless.
-    if data.find(b"\xff\xd9", position) < 0:
+    # 0xFF is always followed by something else, and bytes after the end are harmless. From behind, it is found at once.
+    if data.rfind(b"\xff\xd9", position) < 0:
         raise _cut_off("JPEG", data, "its end marker is missing")
     return size
 

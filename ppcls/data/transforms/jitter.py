@@ -9,15 +9,15 @@ import numpy as np
 
 from ppcls.data.transforms import pixels, warp
 from ppcls.data.transforms.arguments import (
+    check_affine_interpolation,
     check_backend,
     check_hwc,
-    check_interpolation,
     fill_colour,
     number,
     probability,
 )
 from ppcls.data.transforms.registry import TRANSFORMS
-from ppcls.data.transforms.warp import AFFINE, Canvas
+from ppcls.data.transforms.warp import Canvas
 from ppcls.errors import ConfigError
 
 Range = Union[float, Sequence[float]]
@@ -145,7 +145,7 @@ class RandomRotation:
     def __post_init__(self) -> None:
         probability("prob", self.prob)
         _range("degrees", self.degrees, 0.0, float("-inf"), float("inf"))
-        check_interpolation(self.interpolation, AFFINE)
+        check_affine_interpolation(self.interpolation)
         fill_colour(self.fill)
         check_backend(self.backend)
 

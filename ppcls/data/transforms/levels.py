@@ -53,6 +53,19 @@ def _bits(level: float) -> int:
     return int(level / MAX_LEVEL * 4)
 
 
+def _kept(bits: int) -> int:
+    """Return ``bits`` within a byte: levels above 10 (``mmax``) lead beyond it."""
+    return min(8, max(0, bits))
+
+
+def _between(low: float, high: float) -> Level:
+    return lambda level, scale, rng: min(high, low + (high - low) * level / MAX_LEVEL)
+
+
+def _radius(level: float, scale: Scale, rng: np.random.Generator) -> float:
+    return 0.1 + rng.random() * (2.0 * min(1.0, level / MAX_LEVEL) - 0.1)
+
+
 def _threshold(level: float) -> int:
     return min(256, int(level / MAX_LEVEL * 256))
 
@@ -63,9 +76,9 @@ ACTIONS: Dict[str, Action] = {
     "Invert": Action("Invert", _none),
     "Rotate": Action("Rotate", _either_way(30.0)),
     # Bits that stay: 0 to 4, so that a higher level changes less; "Increasing" the other way; "Original" 4 to 8.
-    "Posterize": Action("Posterize", lambda level, scale, rng: _bits(level)),
-    "PosterizeIncreasing": Action("Posterize", lambda level, scale, rng: 4 - _bits(level)),
-    "PosterizeOriginal": Action("Posterize", lambda level, scale, rng: 4 + _bits(level)),
+    "Posterize": Action("Posterize", lambda level, scale, rng: _kept(_bits(level))),
+    "PosterizeIncreasing": Action("Posterize", lambda level, scale, rng: _kept(4 - _bits(level))),
+    "PosterizeOriginal": Action("Posterize", lambda level, scale, rng: _kept(4 + _bits(level))),
     "Solarize": Action("Solarize", lambda level, scale, rng: _threshold(level)),
     "SolarizeIncreasing": Action("Solarize", lambda level, scale, rng: 256 - _threshold(level)),
     "SolarizeAdd": Action("SolarizeAdd", lambda level, scale, rng: min(128, int(level / MAX_LEVEL * 110))),
@@ -80,6 +93,7 @@ ACTIONS: Dict[str, Action] = {
     "TranslateY": Action("TranslateY", lambda level, scale, rng: sign(rng) * level / MAX_LEVEL * scale.pixels),
     "TranslateXRel": Action("TranslateXRel", lambda level, scale, rng: sign(rng) * level / MAX_LEVEL * scale.share),
     "TranslateYRel": Action("TranslateYRel", lambda level, scale, rng: sign(rng) * level / MAX_LEVEL * scale.share),
-    "Desaturate": Action("Desaturate", lambda level, scale, rng: min(1.0, level / MAX_LEVEL)),
-    "GaussianBlurRand": Action("GaussianBlur", lambda level, scale, rng: 0.1 + 1.9 * rng.random() * level / MAX_LEVEL),
+    "Desaturate": Action("Desaturate", _between(0.5, 1.0)),
+    "GaussianBlur": Action("GaussianBlur", _between(0.1, 2.0)),
+    "GaussianBlurRand": Action("GaussianBlur", _radius),
 }

@@ -11,8 +11,9 @@ import numpy as np
 from ppcls.utils.opencv import cv2
 
 _LEVELS = np.arange(256)
-# ITU-R 601-2 luma in 16 bits, as Pillow's conversion to "L" has it.
-_LUMA = (19595, 38470, 7471)
+# ITU-R 601-2 luma in 16 bits, as Pillow's conversion to "L" has it, and a half to round by.
+_LUMA = np.array([[19595, 38470, 7471, 2**15]], np.float32)
+_SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float32) / 13
 
 
 def invert(image: np.ndarray) -> np.ndarray:
@@ -38,9 +39,8 @@ def solarize_add(image: np.ndarray, addend: int, threshold: int = 128) -> np.nda
 def autocontrast(image: np.ndarray) -> np.ndarray:
     """Return the image with each channel stretched to 0..255."""
     tables = []
-    for channel in range(3):
-        used = np.flatnonzero(_histogram(image, channel))
-        low, high = int(used[0]), int(used[-1])
+    for plane in cv2.split(image):
+        low, high, _, _ = cv2.minMaxLoc(plane)
         if high <= low:
             tables.append(_LEVELS)
             continue
@@ -66,23 +66,24 @@ def equalize(image: np.ndarray) -> np.ndarray:
 
 def brightness(image: np.ndarray, factor: float) -> np.ndarray:
     """Return black blended with the image: 0 is black, 1 the image, more is brighter."""
-    return _look_up(image, _blend(np.zeros(256), _LEVELS, factor))
+    return _look_up(image, blend(np.zeros(256), _LEVELS, factor))
 
 
 def contrast(image: np.ndarray, factor: float) -> np.ndarray:
     """Return the mean grey blended with the image: 0 is grey, 1 the image."""
-    mean = int(float(grey(image).mean(dtype=np.float64)) + 0.5)
-    return _look_up(image, _blend(np.full(256, mean), _LEVELS, factor))
+    luma = grey(image)
+    mean = int(cv2.sumElems(luma)[0] / luma.size + 0.5)
+    return _look_up(image, blend(np.full(256, mean), _LEVELS, factor))
 
 
 def color(image: np.ndarray, factor: float) -> np.ndarray:
     """Return the grey image blended with the image: 0 is grey, 1 the image, more is more colourful."""
-    return _blend(grey(image)[:, :, None], image, factor)
+    return blend(cv2.cvtColor(grey(image), cv2.COLOR_GRAY2RGB), image, factor)
 
 
 def sharpness(image: np.ndarray, factor: float) -> np.ndarray:
     """Return a smoothed image blended with the image: 0 is smooth, 1 the image, more is sharper."""
-    return _blend(_smooth(image), image, factor)
+    return blend(_smooth(image), image, factor)
 
 
 def desaturate(image: np.ndarray, amount: float) -> np.ndarray:
@@ -92,33 +93,31 @@ def desaturate(image: np.ndarray, amount: float) -> np.ndarray:
 
 def grey(image: np.ndarray) -> np.ndarray:
     """Return the luma [H, W] uint8."""
-    red, green, blue = cv2.split(image)
-    red_part, green_part, blue_part = (
-        channel.astype(np.uint32) * weight for channel, weight in zip((red, green, blue), _LUMA)
-    )
-    return ((red_part + green_part + blue_part + 0x8000) >> 16).astype(np.uint8)
+    # Whole numbers below 2^24: float32 adds them exactly.
+    total = cv2.transform(image.astype(np.float32), _LUMA)
+    return (total * np.float32(2**-16)).astype(np.uint8)
+
+
+def blend(base: np.ndarray, image: np.ndarray, factor: float) -> np.ndarray:
+    """Return base + factor (image - base), as Pillow's Image.blend: in float32, cut off to 0..255."""
+    start, blended = base.astype(np.float32), image.astype(np.float32)
+    blended -= start
+    blended *= np.float32(factor)
+    blended += start
+    if not 0 <= factor <= 1:
+        np.clip(blended, 0, 255, out=blended)
+    return blended.astype(np.uint8)
 
 
 def _smooth(image: np.ndarray) -> np.ndarray:
     """Return the image under Pillow's SMOOTH filter, 3 x 3 with 5 in the middle of ones, over 13; edges stay."""
     if min(image.shape[:2]) < 3:
         return image
-    kernel = np.ones((3, 3), np.int16)
-    kernel[1, 1] = 5
-    total = cv2.filter2D(image, cv2.CV_16S, kernel.astype(np.float32))
-    smooth = ((2 * total.astype(np.int32) + 13) // 26).astype(np.uint8)
+    # A sum over 13 is never half-way between whole numbers, so float32 rounds it as integers would.
+    smooth = cv2.filter2D(image, -1, _SMOOTH)
     for edge in (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1]):
         smooth[edge] = image[edge]
     return smooth
-
-
-def _blend(base: np.ndarray, image: np.ndarray, factor: float) -> np.ndarray:
-    """Return base + factor (image - base), as Pillow's Image.blend: in float32, cut off to 0..255."""
-    if factor == 1.0:
-        return np.asarray(image).astype(np.uint8)
-    start = np.asarray(base).astype(np.float32)
-    blended = start + np.float32(factor) * (np.asarray(image).astype(np.float32) - start)
-    return np.clip(blended, 0, 255).astype(np.uint8)
 
 
 def _look_up(image: np.ndarray, table: np.ndarray) -> np.ndarray:

@@ -76,6 +76,35 @@ CIFAR10 = _read("""
     TranslateY 0.7 9    AutoContrast 0.9 1
 """)
 
+# The same paper, for SVHN; 0 where the operation has no level.
+SVHN = _read("""
+    ShearX 0.9 4        Invert 0.2 0
+    ShearY 0.9 8        Invert 0.7 0
+    Equalize 0.6 0      Solarize 0.6 6
+    Invert 0.9 0        Equalize 0.6 0
+    Equalize 0.6 0      Rotate 0.9 3
+    ShearX 0.9 4        AutoContrast 0.8 0
+    ShearY 0.9 8        Invert 0.4 0
+    ShearY 0.9 5        Solarize 0.2 6
+    Invert 0.9 0        AutoContrast 0.8 0
+    Equalize 0.6 0      Rotate 0.9 3
+    ShearX 0.9 4        Solarize 0.3 3
+    ShearY 0.8 8        Invert 0.7 0
+    Equalize 0.9 0      TranslateY 0.6 6
+    Invert 0.9 0        Equalize 0.6 0
+    Contrast 0.3 3      Rotate 0.8 4
+    Invert 0.8 0        TranslateY 0.0 2
+    ShearY 0.7 6        Solarize 0.4 8
+    Invert 0.6 0        Rotate 0.8 4
+    ShearY 0.3 7        TranslateX 0.9 3
+    ShearX 0.1 6        Invert 0.6 0
+    Solarize 0.7 2      TranslateY 0.6 7
+    ShearY 0.8 4        Invert 0.8 0
+    ShearX 0.7 9        TranslateY 0.8 3
+    ShearY 0.8 5        AutoContrast 0.7 0
+    ShearX 0.7 2        Invert 0.1 0
+""")
+
 # The policy of EfficientNet's code, which timm calls v0.
 V0 = _read("""
     Equalize 0.8 1      ShearY 0.8 4

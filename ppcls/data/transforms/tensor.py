@@ -7,7 +7,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ppcls.data.transforms.arguments import check_choice, check_hwc, number
+from ppcls.data.transforms.arguments import check_choice, check_hwc, number, per_channel
 from ppcls.data.transforms.registry import TRANSFORMS
 from ppcls.errors import ConfigError, DataError
 from ppcls.utils.opencv import cv2
@@ -58,7 +58,11 @@ class NormalizeImage:
     def constants(self) -> Tuple[float, List[float], List[float]]:
         """Return scale, mean and std, with what is meant where they were left out."""
         scale = 1 / 255 if self.scale is None else number("scale", self.scale)
-        return scale, _per_channel("mean", self.mean, IMAGENET_MEAN), _per_channel("std", self.std, IMAGENET_STD)
+        return (
+            scale,
+            per_channel("mean", IMAGENET_MEAN if self.mean is None else self.mean),
+            per_channel("std", IMAGENET_STD if self.std is None else self.std),
+        )
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
         """Return the normalized float32 image in the layout that it came in."""
@@ -87,11 +91,3 @@ class ToCHWImage:
         """Return the image [3, H, W]."""
         check_hwc(image)
         return np.ascontiguousarray(image.transpose(2, 0, 1))
-
-
-def _per_channel(name: str, values: Optional[Sequence[float]], default: Sequence[float]) -> List[float]:
-    if values is None:
-        return list(default)
-    if not isinstance(values, (list, tuple)) or len(values) != 3:
-        raise ConfigError(f"{name}: must be three numbers, one a channel, not {values!r}")
-    return [number(name, value) for value in values]

@@ -9,18 +9,25 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Mapping, Sequence, Union
 
 import numpy as np
 
 from ppcls.config.registry import suggest
 from ppcls.data.transforms import policies
-from ppcls.data.transforms.arguments import check_backend, check_hwc, check_interpolation, probability, size_pair
-from ppcls.data.transforms.levels import ACTIONS, MAX_LEVEL, Scale
-from ppcls.data.transforms.operations import OPERATIONS
+from ppcls.data.transforms.arguments import (
+    check_affine_interpolation,
+    check_backend,
+    check_hwc,
+    per_channel,
+    probability,
+    size_pair,
+)
+from ppcls.data.transforms.chains import Augment, AugMix, Auto, Rand, Step
+from ppcls.data.transforms.levels import MAX_LEVEL, Scale
 from ppcls.data.transforms.registry import TRANSFORMS
 from ppcls.data.transforms.tensor import IMAGENET_MEAN
-from ppcls.data.transforms.warp import AFFINE, Canvas, colour
+from ppcls.data.transforms.warp import Canvas, colour
 from ppcls.errors import ConfigError
 
 _NAMES = (
@@ -30,7 +37,7 @@ _NAMES = (
 _INCREASING = {
     name: f"{name}Increasing" for name in ("Posterize", "Solarize", "Color", "Contrast", "Brightness", "Sharpness")
 }
-# Chances of the operations with w0; those that are not named are never chosen.
+# Weights of the operations with w0, as older releases of timm have them; those that are not named are never chosen.
 _WEIGHTS = {
     "Rotate": 0.3,
     "ShearX": 0.2,
@@ -39,6 +46,25 @@ _WEIGHTS = {
     "TranslateYRel": 0.1,
     **dict.fromkeys(("Color", "Sharpness", "AutoContrast"), 0.025),
     **dict.fromkeys(("Solarize", "SolarizeAdd", "Contrast", "Brightness", "Equalize"), 0.005),
+}
+# What the newer word ``t`` may name: operations and their weights.
+_SETS: Dict[str, Dict[str, float]] = {
+    "weights": {
+        "Rotate": 3,
+        **dict.fromkeys(("ShearX", "ShearY"), 2),
+        **dict.fromkeys(("TranslateXRel", "TranslateYRel"), 1),
+        **dict.fromkeys(("ColorIncreasing", "SharpnessIncreasing", "AutoContrast"), 0.25),
+        **dict.fromkeys(("SolarizeIncreasing", "SolarizeAdd", "ContrastIncreasing", "BrightnessIncreasing"), 0.05),
+        **dict.fromkeys(("Equalize", "PosterizeIncreasing", "Invert"), 0.05),
+    },
+    "3a": dict.fromkeys(("SolarizeIncreasing", "Desaturate", "GaussianBlur"), 1),
+    "3aw": {
+        **dict.fromkeys(("SolarizeIncreasing", "Desaturate", "GaussianBlur"), 6),
+        "Rotate": 3,
+        **dict.fromkeys(("ShearX", "ShearY"), 2),
+        **dict.fromkeys(("PosterizeIncreasing", "AutoContrast", "ColorIncreasing", "SharpnessIncreasing"), 1),
+        **dict.fromkeys(("ContrastIncreasing", "BrightnessIncreasing", "Equalize", "Invert"), 1),
+    },
 }
 _AUGMIX = (
     *("AutoContrast", "ColorIncreasing", "ContrastIncreasing", "BrightnessIncreasing", "SharpnessIncreasing"),
@@ -54,92 +80,7 @@ _POLICIES: Dict[str, policies.Policy] = {
     "v0r": policies.renamed(policies.V0, _POSTERIZE_INCREASING),
     "3a": policies.THREE,
 }
-_UNIFORM = 100  # a standard deviation from here on means: draw evenly between 0 and the level
-
-
-@dataclass(frozen=True)
-class Step:
-    """An operation with its chance and level.
-
-    Attributes:
-        name: a key of ``ACTIONS``.
-        chance: how likely it is applied.
-        level: 0 to 10; up to ``limit`` after the deviation.
-        deviation: standard deviation of the level; infinite draws evenly between 0 and the level.
-        limit: of the level that was drawn.
-    """
-
-    name: str
-    chance: float
-    level: float
-    deviation: float = 0.0
-    limit: float = MAX_LEVEL
-
-    def __call__(self, image: np.ndarray, canvas: Canvas, scale: Scale, rng: np.random.Generator) -> np.ndarray:
-        """Return the image [H, W, 3] uint8, changed or not."""
-        if self.chance < 1 and rng.random() > self.chance:
-            return image
-        level = self.level
-        if math.isinf(self.deviation):
-            level = rng.uniform(0, level)
-        elif self.deviation > 0:
-            level = rng.normal(level, self.deviation)
-        action = ACTIONS[self.name]
-        magnitude = action.magnitude(min(max(level, 0.0), self.limit), scale, rng)
-        return OPERATIONS[action.operation](image, magnitude, canvas, rng)
-
-
-Steps = Sequence[Step]
-Augment = Callable[[np.ndarray, Canvas, Scale, np.random.Generator], np.ndarray]
-
-
-@dataclass(frozen=True)
-class _Rand:
-    """A number of operations, chosen with equal chances and repetition, or by weight and without."""
-
-    steps: Steps
-    count: int
-    weights: Optional[Sequence[float]]
-
-    def __call__(self, image: np.ndarray, canvas: Canvas, scale: Scale, rng: np.random.Generator) -> np.ndarray:
-        for index in rng.choice(len(self.steps), self.count, replace=self.weights is None, p=self.weights):
-            image = self.steps[int(index)](image, canvas, scale, rng)
-        return image
-
-
-@dataclass(frozen=True)
-class _Auto:
-    """One sub-policy of several."""
-
-    policy: Sequence[Steps]
-
-    def __call__(self, image: np.ndarray, canvas: Canvas, scale: Scale, rng: np.random.Generator) -> np.ndarray:
-        for step in self.policy[int(rng.integers(len(self.policy)))]:
-            image = step(image, canvas, scale, rng)
-        return image
-
-
-@dataclass(frozen=True)
-class _AugMix:
-    """Several chains of operations, mixed with each other and with the image (https://arxiv.org/abs/1912.02781)."""
-
-    steps: Steps
-    width: int
-    depth: int
-    alpha: float
-
-    def __call__(self, image: np.ndarray, canvas: Canvas, scale: Scale, rng: np.random.Generator) -> np.ndarray:
-        shares = rng.dirichlet([self.alpha] * self.width)
-        mixed = np.zeros(image.shape, np.float32)
-        for share in shares:
-            chain = image
-            for index in rng.choice(len(self.steps), self.depth if self.depth > 0 else int(rng.integers(1, 4))):
-                chain = self.steps[int(index)](chain, canvas, scale, rng)
-            mixed += np.float32(share) * chain
-        weight = np.float32(rng.beta(self.alpha, self.alpha))
-        # Cut off twice, as the definition has it: a mixture is an image again before it meets the original.
-        mixed = np.clip(mixed, 0, 255).astype(np.uint8).astype(np.float32)
-        return np.clip(image + weight * (mixed - image), 0, 255).astype(np.uint8)
+_UNIFORM = 100  # a standard deviation above this means: draw evenly between 0 and the level
 
 
 @TRANSFORMS.register
@@ -151,8 +92,9 @@ class TimmAutoAugment:
         prob: how likely an image is augmented at all.
         config_str: ``rand`` with ``m`` level (10), ``n`` operations (2), ``p`` chance of each (0.5), ``mstd`` standard
             deviation of the level, ``mmax`` its limit, ``inc1`` operations whose strength grows with the level, ``w0``
-            weighted choice; ``original``, ``originalr``, ``v0``, ``v0r``, ``3a`` with ``mstd``; ``augmix`` with ``m``
-            level (3), ``w`` chains (3), ``d`` operations a chain (-1: 1 to 3), ``a`` concentration (1), ``mstd``.
+            weighted choice, ``tweights``, ``t3a`` or ``t3aw`` another set of operations; ``original``, ``originalr``,
+            ``v0``, ``v0r``, ``3a`` with ``mstd``; ``augmix`` with ``m`` level (3), ``w`` chains (3), ``d`` operations a
+            chain (-1: 1 to 3), ``a`` concentration (1), ``b1`` chains blended in one by one, ``mstd``.
         interpolation: of rotations, shears and translations: nearest, bilinear, bicubic, or random.
         img_size: of the images that arrive, a side or [width, height]; translations are up to 45 % of the short side.
         mean: of the images, 0..1 a channel; what is outside gets this colour.
@@ -164,7 +106,7 @@ class TimmAutoAugment:
 
     prob: float = 1.0
     config_str: str = "rand-m9-mstd0.5-inc1"
-    interpolation: str = "random"
+    interpolation: str = "bicubic"
     img_size: Union[int, Sequence[int]] = 224
     mean: Sequence[float] = IMAGENET_MEAN
     backend: str = "cv2"
@@ -174,14 +116,17 @@ class TimmAutoAugment:
 
     def __post_init__(self) -> None:
         probability("prob", self.prob)
-        check_interpolation(self.interpolation, AFFINE)
+        check_affine_interpolation(self.interpolation)
         check_backend(self.backend)
-        if len(self.mean) != 3 or not all(0 <= value <= 1 for value in self.mean):
-            raise ConfigError(f"mean: must be three numbers from 0 to 1, not {list(self.mean)!r}")
+        mean = per_channel("mean", self.mean)
+        if not all(0 <= value <= 1 for value in mean):
+            raise ConfigError(f"mean: must be from 0 to 1, not {self.mean!r}")
+        if not isinstance(self.config_str, str):
+            raise ConfigError(f"config_str: must be text such as rand-m9-mstd0.5-inc1, not {self.config_str!r}")
         augmix = self.config_str.startswith("augmix")
         side = min(size_pair("img_size", self.img_size))
         object.__setattr__(self, "_augment", parse(self.config_str))
-        object.__setattr__(self, "_canvas", Canvas(self.interpolation, colour(self.mean), self.backend))
+        object.__setattr__(self, "_canvas", Canvas(self.interpolation, colour(mean), self.backend))
         object.__setattr__(self, "_scale", Scale(int(side * 0.45), 0.3 if augmix else 0.45))
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
@@ -238,47 +183,54 @@ def _within(values: Mapping[str, float], key: str, low: float, high: float, whol
 
 def _deviation(values: Mapping[str, float]) -> float:
     value = _within(values, "mstd", 0, math.inf)
-    return math.inf if value >= _UNIFORM else value
+    return math.inf if value > _UNIFORM else value
 
 
 def _rand(kind: str, words: Sequence[str]) -> Augment:
-    given = _values(words, {"m": 10.0, "n": 2.0, "p": 0.5, "mstd": 0.0, "mmax": 10.0, "inc": 0.0, "w": -1.0})
+    sets = [word[1:] for word in words if word.startswith("t")]
+    given = _values(
+        [word for word in words if not word.startswith("t")],
+        {"m": MAX_LEVEL, "n": 2.0, "p": 0.5, "mstd": 0.0, "mmax": MAX_LEVEL, "inc": 0.0, "w": -1.0},
+    )
     limit = _within(given, "mmax", 1, 100)
-    level = _within(given, "m", 0, limit)
-    chance = _within(given, "p", 0, 1)
-    names = [_INCREASING.get(name, name) if _within(given, "inc", 0, 1, whole=True) else name for name in _NAMES]
-    weights = None
-    if _within(given, "w", -1, 0, whole=True) == 0:
-        weights = [_WEIGHTS.get(name, 0.0) for name in _NAMES]
-    most = len(_NAMES) if weights is None else sum(weight > 0 for weight in weights)
-    count = int(_within(given, "n", 1, most, whole=True))
-    return _Rand([Step(name, chance, level, _deviation(given), limit) for name in names], count, weights)
+    if given["m"] > limit:
+        raise ConfigError(f"m: must be at most {limit:g}, not {given['m']:g}; mmax sets another limit")
+    level, chance = _within(given, "m", 0, limit), _within(given, "p", 0, 1)
+    weights = _operations(
+        sets,
+        increasing=bool(_within(given, "inc", 0, 1, whole=True)),
+        weighted=_within(given, "w", -1, 0, whole=True) == 0,
+    )
+    even = len(set(weights.values())) == 1
+    count = int(_within(given, "n", 1, len(weights), whole=True))
+    shares = None if even else [weight / sum(weights.values()) for weight in weights.values()]
+    return Rand([Step(name, chance, level, _deviation(given), limit) for name in weights], count, shares)
+
+
+def _operations(sets: Sequence[str], increasing: bool, weighted: bool) -> Dict[str, float]:
+    """Return the operations that ``rand`` chooses from, with their weights, all equal where the choice is even."""
+    if len(sets) + weighted > 1:
+        raise ConfigError("give one of w0 and t")
+    if sets:
+        if sets[0] not in _SETS:
+            raise ConfigError(f"t: unknown set {sets[0]!r}{suggest(sets[0], _SETS)}")
+        return _SETS[sets[0]]
+    weights = _WEIGHTS if weighted else dict.fromkeys(_NAMES, 1.0)
+    return {_INCREASING.get(name, name) if increasing else name: weight for name, weight in weights.items()}
 
 
 def _auto(kind: str, words: Sequence[str]) -> Augment:
     deviation = _deviation(_values(words, {"mstd": 0.0}))
-    return _Auto([[Step(*entry, deviation) for entry in row] for row in _POLICIES[kind]])
+    return Auto([[Step(*entry, deviation) for entry in row] for row in _POLICIES[kind]])
 
 
 def _augmix(kind: str, words: Sequence[str]) -> Augment:
-    given = _values(words, {"m": 3.0, "w": 3.0, "d": -1.0, "a": 1.0, "mstd": math.inf})
+    given = _values(words, {"m": 3.0, "w": 3.0, "d": -1.0, "a": 1.0, "b": 0.0, "mstd": math.inf})
     level, deviation = _within(given, "m", 0, MAX_LEVEL), _deviation(given)
-    return _AugMix(
+    return AugMix(
         [Step(name, 1.0, level, deviation) for name in _AUGMIX],
         width=int(_within(given, "w", 1, 100, whole=True)),
         depth=int(_within(given, "d", -1, 100, whole=True)),
         alpha=_within(given, "a", 1e-3, 1e3),
+        blended=bool(_within(given, "b", 0, 1, whole=True)),
     )
-
-
-def policy_of(name: str) -> Tuple[Steps, ...]:
-    """Return the sub-policies of an AutoAugment policy.
-
-    Raises:
-        ConfigError: an unknown name.
-    """
-    known = {"imagenet": policies.IMAGENET, "cifar10": policies.CIFAR10}
-    if name not in known:
-        raise ConfigError(f"policy: unknown name {name!r}{suggest(name, known)}")
-    rows = policies.renamed(known[name], _POSTERIZE_ORIGINAL)
-    return tuple(tuple(Step(*entry) for entry in row) for row in rows)

@@ -1,0 +1,115 @@
+"""Knowledge distillation: a trained model, the teacher, tells what it sees in each image."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional, Tuple
+
+import paddle
+from paddle.nn import functional as F
+
+from ppcls.config.schema import ArchSection, Config, DistillationSection
+from ppcls.engine import build, checkpoint
+from ppcls.engine.registries import load_config
+from ppcls.errors import ConfigError
+
+NAME = "Distillation"  # of its loss
+_TEMPERATURE = 3.0  # DeiT's
+
+
+class Distillation:
+    """A recipe's losses, (1 - alpha) times, and alpha times the distance from the teacher's answers.
+
+    "soft": temperature^2 KL(teacher || student) of softmax(logits / temperature), https://arxiv.org/abs/1503.02531
+    (section 2); "hard": the cross-entropy with the teacher's decisions, https://arxiv.org/abs/2012.12877 (section 4).
+    Both are means over the images.
+
+    Args:
+        criterion: the recipe's losses.
+        teacher: gives logits [B, K] of images [B, C, H, W].
+        settings: the recipe's ``Distillation``.
+    """
+
+    def __init__(self, criterion: Any, teacher: paddle.nn.Layer, settings: DistillationSection) -> None:
+        self.names = [*criterion.names, NAME]
+        self._criterion = criterion
+        self._teacher = teacher
+        self._alpha = settings.alpha
+        self._temperature = (settings.temperature or _TEMPERATURE) if settings.kind == "soft" else None
+        self._answers: Optional[paddle.Tensor] = None
+        teacher.eval()
+
+    def look(self, images: paddle.Tensor) -> None:
+        """Let the teacher see the images that the next losses are of, mixed where the student's are."""
+        with paddle.no_grad():
+            self._answers = self._teacher(images).astype("float32")
+
+    def parts(self, logits: paddle.Tensor, labels: paddle.Tensor) -> Dict[str, Tuple[paddle.Tensor, paddle.Tensor]]:
+        """Return (weighted terms, masses) of the images under each loss's name, as ``CombinedLoss.parts`` does."""
+        given = self._criterion.parts(logits, labels).items()
+        parts = {name: ((1 - self._alpha) * terms, masses) for name, (terms, masses) in given}
+        distances = self._alpha * self._distances(logits.astype("float32"))
+        return {**parts, NAME: (distances, paddle.ones_like(distances))}
+
+    def _distances(self, logits: paddle.Tensor) -> paddle.Tensor:
+        """Return each image's distance, [B], of logits [B, K]."""
+        assert self._answers is not None
+        if self._temperature is None:
+            return F.cross_entropy(logits, self._answers.argmax(axis=1), reduction="none").flatten()
+        temperature = self._temperature
+        log_p = F.log_softmax(self._answers / temperature, axis=1)
+        log_q = F.log_softmax(logits / temperature, axis=1)
+        return temperature**2 * (log_p.exp() * (log_p - log_q)).sum(axis=1)
+
+
+def build_distillation(config: Config, criterion: Any, class_names: Optional[List[str]]) -> Optional[Distillation]:
+    """Build what ``Distillation`` says, None without it.
+
+    Args:
+        criterion: the recipe's losses.
+        class_names: of the training data, where they are known.
+
+    Raises:
+        ConfigError: the teacher makes no sense, or has other classes.
+        WeightsError: its weights are missing or do not fit.
+    """
+    if config.Distillation is None:
+        return None
+    try:
+        recipe = _recipe(config, config.Distillation)
+        teacher = build.model(recipe)
+    except ConfigError as error:
+        raise ConfigError(f"Distillation.teacher: {error}") from None
+    build.fetch_weights(recipe)
+    weights = build.load_required_weights(recipe, teacher, "teach with")
+    _check_classes(config, recipe, class_names, weights)
+    for parameter in teacher.parameters():
+        parameter.stop_gradient = True
+    return Distillation(criterion, teacher, config.Distillation)
+
+
+def _recipe(config: Config, settings: DistillationSection) -> Config:
+    """Return a recipe by which the teacher can be built and its weights loaded."""
+    if isinstance(settings.teacher, str):
+        recipe = load_config(settings.teacher)
+        build.check_supported(recipe)
+        weights = settings.pretrained or f"{recipe.Global.output_dir}/best_model"
+        changes = {"pretrained_model": weights, "checkpoints": None}
+        return recipe.model_copy(update={"Global": recipe.Global.model_copy(update=changes)})
+    given = {"class_num": config.Arch.class_num, **settings.teacher.arguments}
+    arch = ArchSection(name=settings.teacher.name, pretrained=settings.teacher.pretrained, **given)
+    start = config.Global.model_copy(update={"pretrained_model": None, "checkpoints": None})
+    return config.model_copy(update={"Arch": arch, "Global": start})
+
+
+def _check_classes(config: Config, recipe: Config, class_names: Optional[List[str]], weights: str) -> None:
+    """Raise a ConfigError where the classes of teacher and student are not the same."""
+    ours, theirs = config.Arch.class_num, recipe.Arch.class_num
+    if ours != theirs:
+        raise ConfigError(f"Distillation.teacher: has {theirs} classes, and Arch.class_num is {ours}: they must agree")
+    names = checkpoint.class_names(checkpoint.strip_suffix(weights))
+    if names is not None and class_names is not None and names != class_names:
+        index = next(i for i, pair in enumerate(zip(names, class_names)) if pair[0] != pair[1])
+        raise ConfigError(
+            f"Distillation.teacher: {weights} was trained on other classes, or in another order: class {index} is "
+            f"{names[index]!r} for the teacher and {class_names[index]!r} in the training data"
+        )
