@@ -155,7 +155,7 @@ def draw(curves: Mapping[str, Tuple[Schedule, Points]], target: Path, title: str
         _annotate(axes, schedule, points, begin)
         begin += schedule.timing.epochs
     axes.set(xlabel="epoch", ylabel="learning rate", title=title, xlim=(0, begin))
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, axes.get_ylim()[1] * 1.05)  # room for what stands above the peak
     axes.grid(alpha=0.3)
     lengths = {schedule.timing.steps_per_epoch for schedule, _ in curves.values()}
     if len(lengths) == 1:

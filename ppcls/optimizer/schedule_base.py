@@ -40,15 +40,17 @@ class Timing:
     cooldown_epoch: float = 0
 
     def __post_init__(self) -> None:
-        require_rates(warmup_start_lr=self.warmup_start_lr)
+        require_rates(
+            warmup_start_lr=self.warmup_start_lr, warmup_epoch=self.warmup_epoch, cooldown_epoch=self.cooldown_epoch
+        )
         if self.epochs < 1 or self.steps_per_epoch < 1:
             raise ConfigError(f"nothing to schedule: {self.epochs} epochs of {self.steps_per_epoch} updates")
-        if not 0 <= self.warmup_epoch <= self.epochs:
+        if self.warmup_epoch > self.epochs:
             raise ConfigError(
                 f"warmup_epoch: expected 0 to {self.epochs}, the number of epochs, got {self.warmup_epoch}; "
                 "shorten the warm-up or train longer"
             )
-        if not 0 <= self.cooldown_epoch <= self.epochs - self.warmup_epoch:
+        if self.cooldown_epoch > self.epochs - self.warmup_epoch:
             raise ConfigError(
                 f"cooldown_epoch: expected 0 to {self.epochs - self.warmup_epoch:g}, the epochs after the warm-up, got "
                 f"{self.cooldown_epoch}; they are a part of Global.epochs"
@@ -128,7 +130,7 @@ class Schedule:
 
 
 def require_rates(**rates: float) -> None:
-    """Check learning rates.
+    """Check learning rates, and what else is a number of at least 0.
 
     Raises:
         ConfigError: one is negative or not finite.

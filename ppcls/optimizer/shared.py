@@ -49,7 +49,7 @@ class Shared:
 
     def __post_init__(self) -> None:
         if self.clip_norm is not None and self.clip_value is not None:
-            raise ConfigError("clip_value: clip_norm is given, too; gradients are clipped in one way")
+            raise ConfigError("clip_value: clip_norm is given, too, and only one of them clips; set the other to null")
         for name, bound in (("clip_norm", self.clip_norm), ("clip_value", self.clip_value)):
             if bound is not None and not require_coefficient(name, bound) > 0:
                 raise ConfigError(f"{name}: expected a positive number, got {bound}; leave it out for no clipping")
@@ -71,7 +71,7 @@ class Shared:
         elif self.clip_value is not None:
             clip = nn.ClipGradByValue(float(self.clip_value))
         return {
-            "learning_rate": self.learning_rate,
+            "learning_rate": float(self.learning_rate),
             "parameters": list(trainable(self.model).values()),
             "grad_clip": clip,
         }

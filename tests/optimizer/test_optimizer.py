@@ -271,7 +271,7 @@ def test_frozen_parameters_stay():
         ({"name": "SGD", "regularizer": {"name": "L3", "coeff": 0.1}}, "unknown name 'L3'"),
         ({"name": "SGD", "regularizer": {"name": "L2"}}, r"regularizer\.coeff: expected"),
         ({"name": "SGD", "regularizer": {"name": "L2", "coef": 0.1}}, "did you mean 'coeff'"),
-        ({"name": "SGD", "clip_norm": 1.0, "clip_value": 1.0}, "clipped in one way"),
+        ({"name": "SGD", "clip_norm": 1.0, "clip_value": 1.0}, "only one of them clips"),
         ({"name": "SGD", "clip_value": -1.0}, "clip_value: expected"),
         ({"name": "SGD", "layer_decay": 1.5}, "layer_decay: expected a number above 0 and at most 1, got 1.5"),
         ({"name": "SGD", "layer_decay": 0.5}, "layer_decay: Tiny has no depth_of"),
