@@ -76,7 +76,7 @@ def open_run(config: Config) -> Iterator[Run]:
     with contextlib.ExitStack() as stack:
         train_loader, eval_loader, criterion, state = _build(config, stack)
         distillation = build_distillation(config, criterion, state.class_names)
-        folders.check_space(folder, state.model)
+        folders.check_space(folder, state.model, averaged=state.ema is not None)
         saver = stack.enter_context(Saver(folder, config))
         kept = None
         if prefix is not None:
