@@ -40,6 +40,13 @@ def test_the_recipe_for_own_photos_trains_evaluates_and_exports(run, tmp_path, d
     assert (tmp_path / "output" / "photos" / "inference" / "inference.yml").is_file()
 
 
+@pytest.mark.parametrize("block", blocks("docs/training.md", "yaml"))
+def test_the_options_of_training_can_be_pasted(tmp_path, block):
+    base = "_base_: ImageNet/gMLP/gMLP_S16.yaml\n"
+    (tmp_path / "mine.yaml").write_text(base + block)
+    load_config(tmp_path / "mine.yaml")
+
+
 def test_the_inheritance_example_is_a_recipe(run, tmp_path):
     (recipe,) = (block for block in blocks("docs/recipes.md", "yaml") if "_delete_" in block)
     (tmp_path / "mine.yaml").write_text(recipe)

@@ -205,6 +205,12 @@ class AMPSection(Section):
     dtype: Literal["float16", "bfloat16"] = "float16"
     scale_loss: Annotated[float, Field(gt=0)] = 1.0
     use_dynamic_loss_scaling: bool = False
+    use_promote: Annotated[bool, Field(description="Of O2: operations with any float32 input compute in float32.")] = (
+        True
+    )
+    use_fp16_test: Annotated[
+        bool, Field(description="Also evaluate in half precision during training, as O2 always does.")
+    ] = False
 
 
 class EMASection(Section):

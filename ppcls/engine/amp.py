@@ -46,7 +46,14 @@ class MixedPrecision:
         """Return the context in which the model and the loss are computed."""
         if self._settings is None:
             return contextlib.nullcontext()
-        return paddle.amp.auto_cast(level=self._settings.level, dtype=self._settings.dtype)
+        settings = self._settings
+        return paddle.amp.auto_cast(level=settings.level, dtype=settings.dtype, use_promote=settings.use_promote)
+
+    def evaluation(self) -> ContextManager[None]:
+        """Return the context in which the model is evaluated; half-precision weights need that of training."""
+        settings = self._settings
+        half = settings is not None and (settings.level == "O2" or settings.use_fp16_test)
+        return self.forward() if half else contextlib.nullcontext()
 
     def backward(self, loss: paddle.Tensor) -> None:
         """Add the gradients of a loss, scaled."""

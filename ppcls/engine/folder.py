@@ -38,14 +38,17 @@ def prepare(folder: Path, key: str = "Global.output_dir") -> None:
         ) from None
 
 
-def check_space(folder: Path, model: paddle.nn.Layer) -> None:
+def check_space(folder: Path, model: paddle.nn.Layer, averaged: bool = False) -> None:
     """Refuse to start where even two checkpoints (weights and at most two moments each) do not fit.
+
+    Args:
+        averaged: whether there is an average of the weights, too.
 
     Raises:
         MachineError: there is too little room.
     """
     weights = sum(int(p.size) * p.element_size() for p in model.state_dict().values())
-    needed, free = 2 * 3 * weights, shutil.disk_usage(folder).free
+    needed, free = 2 * (3 + averaged) * weights, shutil.disk_usage(folder).free
     if free < needed:
         raise MachineError(
             f"Global.output_dir={folder}: {free / 1e6:.0f} MB free, a run needs {needed / 1e6:.0f} MB; make room, or "

@@ -78,7 +78,7 @@ def open_run(config: Config) -> Iterator[Run]:
         with distributed.together():
             train_loader, eval_loader, criterion, state = _build(config, stack)
             if distributed.is_main():
-                folders.check_space(folder, state.model)
+                folders.check_space(folder, state.model, averaged=state.ema is not None)
         distributed.require_same("numbers of images", [len(x.dataset) for x in (train_loader, eval_loader) if x])
         distillation = build_distillation(config, criterion, state.class_names)
         saver = stack.enter_context(Saver(folder, config))

@@ -84,8 +84,8 @@ def schedule_points(config: Config, steps_per_epoch: Optional[int] = None) -> Tu
         steps_per_epoch: updates an epoch; None counts them in the recipe's training data.
 
     Returns:
-        The schedule, and its rates at about two thousand updates at most: evenly spread ones, the first and last, and
-        the one after the warm-up.
+        The schedule, and its rates at about two thousand updates at most: evenly spread ones, the first and last, the
+        one after the warm-up, and the one with the highest rate.
 
     Raises:
         ConfigError: the recipe does not say how to train, or its data are not there to be counted.
@@ -100,7 +100,8 @@ def schedule_points(config: Config, steps_per_epoch: Optional[int] = None) -> Tu
     last = _steps(schedule) - 1
     count = min(last, 2000)
     spread = {round(last * index / max(count, 1)) for index in range(count + 1)}
-    return schedule, [(step, schedule.lr_at(step)) for step in sorted(spread | {_warm(schedule)})]
+    peak = max(range(0, last + 1, max(1, last // 100_000)), key=schedule.lr_at)
+    return schedule, [(step, schedule.lr_at(step)) for step in sorted(spread | {_warm(schedule), peak})]
 
 
 def _steps(schedule: Schedule) -> int:

@@ -206,13 +206,14 @@ def _is_stopped_early(run: Run) -> bool:
 def _evaluate_weights(run: Run) -> Dict[str, float]:
     """Return losses and metrics of the model's weights as they are."""
     assert run.eval_loader is not None
-    return evaluation.run(
-        run.state.model,
-        run.eval_loader,
-        build.loss(run.config, "Eval"),
-        build.metrics(run.config, "Eval"),
-        check=lambda: _save_if_asked(run),
-    )
+    with run.state.precision.evaluation():
+        return evaluation.run(
+            run.state.model,
+            run.eval_loader,
+            build.loss(run.config, "Eval"),
+            build.metrics(run.config, "Eval"),
+            check=lambda: _save_if_asked(run),
+        )
 
 
 def _save_if_asked(run: Run) -> None:

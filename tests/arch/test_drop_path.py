@@ -64,7 +64,9 @@ def test_families_follow_their_schedule():
     assert rates_of(constant) == [0.2] * 5
 
 
-@pytest.mark.parametrize(("name", "arguments"), [("ConvMLP", CONVMLP), ("gMLP", {**GMLP, "proj_drop_rate": 0.2})])
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("ConvMLP", CONVMLP), ("gMLP", {**GMLP, "drop_rate": 0.3, "proj_drop_rate": 0.2})]
+)
 def test_a_checkpointed_block_drops_the_same_samples_again(name, arguments):
     found = []
     for recompute in (False, True):

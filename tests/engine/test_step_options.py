@@ -180,7 +180,10 @@ def test_everything_at_once_interrupted_and_resumed_equals_uninterrupted(digits,
 def test_mixed_precision_has_no_effect_on_a_cpu_and_says_so_once(recipe, run):
     run("train", "-c", recipe)
     plain = digests(recipe.parent / "out")
-    amp = "AMP={use_amp: true, scale_loss: 128.0, use_dynamic_loss_scaling: true, level: O1}"
+    amp = (  # as PaddleClas's recipes write it
+        "AMP={use_amp: true, use_fp16_test: false, scale_loss: 128.0, use_dynamic_loss_scaling: true, "
+        "use_promote: false, level: O1}"
+    )
     done = run("train", "-c", recipe, "-o", amp, "Global.output_dir=half")
     assert done.stderr.count("AMP has no effect on a CPU") == 1
     assert digests(recipe.parent / "half") == plain

@@ -191,7 +191,6 @@ def test_accumulation_makes_fewer_updates_and_the_last_group_may_be_smaller(reci
         (["Global.device=gpu"], "Global.device=gpu: not usable here"),
         (["Global.checkpoints=out/nothing"], "checkpoint out/nothing"),
         (["Global.pretrained_model=out/nothing"], "out/nothing"),
-        (["Global.to_static=true"], "turn off with -o Global.to_static=false"),
         (["AMP.dtype=float8"], "AMP.dtype: must be 'float16' or 'bfloat16'"),
         (["Global.epochs=null"], "Global.epochs: missing"),
         (["Optimizer=null"], "Optimizer: missing"),
