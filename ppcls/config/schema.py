@@ -302,8 +302,9 @@ class Config(Section):
         return self.model_dump()
 
     def where(self, *path: Any) -> str:
-        """Return "file:line", "-o ..." or "default" for the value at ``path``."""
-        return self._origins.get(path, "default")
+        """Return "file:line", "-o ..." or "default" for the value at ``path``; of a section, of its first value."""
+        below = (origin for place, origin in self._origins.items() if place[: len(path)] == path)
+        return self._origins.get(path) or next(below, "default")
 
     @property
     def stages(self) -> Mapping[str, Config]:

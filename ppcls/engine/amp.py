@@ -27,10 +27,8 @@ class MixedPrecision:
         self, settings: Optional[AMPSection], model: paddle.nn.Layer, optimizer: paddle.optimizer.Optimizer
     ) -> None:
         wanted = settings is not None and settings.use_amp
-        on_cpu = paddle.get_device() == "cpu"
-        if wanted and on_cpu:
-            get_logger().warning("AMP has no effect on a CPU: everything is computed in float32")
-        self._settings = settings if wanted and not on_cpu else None
+        self._idle = wanted and paddle.get_device() == "cpu"
+        self._settings = settings if wanted and not self._idle else None
         self._scaler: Any = None
         if self._settings is None:
             return
@@ -41,6 +39,11 @@ class MixedPrecision:
             init_loss_scaling=self._settings.scale_loss,
             use_dynamic_loss_scaling=self._settings.use_dynamic_loss_scaling,
         )
+
+    def report(self) -> None:
+        """Say in the log what was asked for and is not done."""
+        if self._idle:
+            get_logger().warning("AMP has no effect on a CPU: everything is computed in float32")
 
     def forward(self) -> ContextManager[None]:
         """Return the context in which the model and the loss are computed."""

@@ -251,7 +251,13 @@ def class_names(config: Config, weights: Optional[str] = None) -> Optional[List[
     file = config.Infer.PostProcess.class_id_map_file
     if not file:
         return checkpoint.class_names(checkpoint.strip_suffix(weights)) if weights else None
-    names = read_class_names(Path(file).expanduser())
+    try:
+        names = read_class_names(Path(file).expanduser())
+    except DataError as error:
+        raise DataError(
+            f"{config.where('Infer', 'PostProcess', 'class_id_map_file')}: {error}; without names: "
+            f"-o Infer.PostProcess.class_id_map_file=null"
+        ) from None
     if len(names) != config.Arch.class_num:
         raise DataError(f"{file}: {len(names)} names for {config.Arch.class_num} classes (Arch.class_num)")
     return names

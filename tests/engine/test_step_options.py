@@ -186,6 +186,7 @@ def test_mixed_precision_has_no_effect_on_a_cpu_and_says_so_once(recipe, run):
     )
     done = run("train", "-c", recipe, "-o", amp, "Global.output_dir=half")
     assert done.stderr.count("AMP has no effect on a CPU") == 1
+    assert "AMP has no effect on a CPU" in (recipe.parent / "half" / "train.log").read_text()
     assert digests(recipe.parent / "half") == plain
 
 
