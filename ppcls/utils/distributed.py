@@ -22,6 +22,9 @@ from ppcls.errors import DataError, MachineError, PpclsError
 
 T = TypeVar("T")
 _POLL_SECONDS = 0.1
+# The launcher looks every second or two which process has ended, and names the first that it finds. A process that only
+# notices the death of another gives it this long, so that it does not name the wrong one.
+_NAMING_SECONDS = 5.0
 _BUCKET_BYTES = 32 << 20  # what is added up at a time: few calls, and little memory beside the gradients
 _ready: List[bool] = []
 
@@ -255,6 +258,7 @@ def _said_with_rank() -> Iterator[None]:
         yield
     except (RuntimeError, OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[-1].strip()
+        time.sleep(_NAMING_SECONDS)
         raise MachineError(
             f"process {rank()} of {world_size()} lost the others ({reason}): one of them died, hangs or failed; what "
             f"it said is in its log (workerlog.N of the launcher's --log_dir)"
