@@ -3,9 +3,9 @@
     python tools/make_digits.py dataset/digits
     python benchmarks/engine_overhead.py [-c RECIPE] [-o KEY=VALUE ...]
 
-Both work on the same batches, made beforehand, with the same model, loss and optimizer, in turns. Prints one JSON object:
-the median seconds of a step of each, and the engine's share on top. The bare loop has no accumulation, averaging, metrics,
-seeds or checks; the recipe should ask for none that cost by themselves.
+Both work on the same batches, made beforehand, with the same model, loss and optimizer, in turns. Prints one JSON
+object: the median seconds of a step of each, and the engine's share on top. The bare loop has no accumulation,
+averaging, metrics, seeds or checks; the recipe should ask for none that cost by themselves.
 """
 
 import argparse
@@ -14,10 +14,6 @@ import statistics
 import sys
 import tempfile
 import time
-from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
 
 import ppcls
 
