@@ -121,6 +121,7 @@ def test_killed_at_random_moments_and_resumed_equals_uninterrupted(recipe, unint
     """kill -9, three times, anywhere: also while a checkpoint is being written."""
     chance = random.Random(0)
     out = recipe.parent / "out"
+    killed = []
     for _ in range(3):
         process = start(recipe, *LONG, *resuming(out))
         for _ in range(chance.randint(1, 4)):  # of 20 checkpoints
@@ -129,7 +130,11 @@ def test_killed_at_random_moments_and_resumed_equals_uninterrupted(recipe, unint
                 time.sleep(0.002)
         time.sleep(chance.uniform(0, 0.1))
         process.kill()
-        assert finish(process)[0] == -signal.SIGKILL
+        killed.append(finish(process)[0])
+        if killed[-1] == 0:  # a loaded machine saves less often: it was through before the last kill
+            break
+    assert killed[0] == -signal.SIGKILL
+    assert set(killed) <= {-signal.SIGKILL, 0}
     code, err = finish(start(recipe, *LONG, *resuming(out)))
     assert code == 0, err
     assert digests(out) == digests(uninterrupted)
