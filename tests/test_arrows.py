@@ -28,7 +28,7 @@ ALLOWED = {
 LIBRARIES = {
     "yaml": {"config", "deploy.description"},
     "pydantic": {"config"},
-    "paddle": {"arch", "engine", "loss", "optimizer", "deploy.paddle_backend", "utils"},
+    "paddle": {"arch", "engine", "loss", "optimizer", "deploy.backends.paddle", "utils"},
     "cv2": {"data", "engine.data_inspection", "utils.opencv"},
     "PIL": {"data.transforms"},
     "visualdl": {"engine"},

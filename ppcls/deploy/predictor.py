@@ -9,7 +9,7 @@ import numpy as np
 
 from ppcls.data.transforms import build_transforms
 from ppcls.deploy import description, inputs, pipeline
-from ppcls.deploy.paddle_backend import PaddleBackend
+from ppcls.deploy.backends import open_backend
 from ppcls.deploy.postprocess import Topk
 
 
@@ -32,7 +32,7 @@ class Predictor:
         self.description = description.read(Path(folder).expanduser())
         self.batch_size = batch_size
         self._transforms = build_transforms(self.description.transform_ops)
-        self._backend = PaddleBackend(self.description, threads)
+        self._backend = open_backend(self.description, threads)
         self._postprocess = Topk(topk or self.description.topk, self.description.class_names)
 
     def predict(self, images: Union[inputs.Image, Sequence[inputs.Image]]) -> List[Dict[str, Any]]:
