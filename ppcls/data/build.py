@@ -70,6 +70,7 @@ def build_loader(
         "num_replicas": num_replicas,
         "rank": rank,
         "labels": dataset.labels,
+        "boundaries": dataset.boundaries,
     }
     settings = section.get("loader") or {}
     return DataLoader(
