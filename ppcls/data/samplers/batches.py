@@ -12,8 +12,12 @@ from ppcls.errors import ConfigError, DataError
 SAMPLERS = Registry(
     "sampler",
     trial=lambda: {
-        **{"length": 2**62, "seed": 0, "num_replicas": 1, "rank": 0},
-        **{"labels": np.zeros(1, np.int64), "boundaries": np.array([0, 2**62])},
+        "length": 2**62,
+        "seed": 0,
+        "num_replicas": 1,
+        "rank": 0,
+        "labels": np.zeros(1, np.int64),
+        "boundaries": np.array([0, 2**62]),
     },
     planned=("DistributedRandomIdentitySampler",),
 )
