@@ -16,12 +16,3 @@ __all__ = [
     "ShardDataset",
     "check_labels",
 ]
-    "DATASETS",
-    "Cifar10",
-    "Cifar100",
-    "Dataset",
-    "ImageFolder",
-    "ImageNetDataset",
-    "ShardDataset",
-    "check_labels",
-]
