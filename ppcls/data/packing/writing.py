@@ -172,9 +172,12 @@ def _smaller(image: np.ndarray, short: int, quality: int) -> bytes:
     scale = short / min(height, width)
     size = (max(short, round(width * scale)), max(short, round(height * scale)))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    try:
+        done, data = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    except cv2.error:
+        done = False
     if not done:
-        raise DataError(f"{size[0]} x {size[1]} pixels cannot be written as a JPEG")
+        raise DataError(f"{size[0]} x {size[1]} pixels cannot be written as a JPEG, which has at most 65500 a side")
     decode_image(data)
     return bytes(data)
 

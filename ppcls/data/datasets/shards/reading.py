@@ -7,7 +7,7 @@ import tarfile
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Tuple
 
 from ppcls.data.datasets.base import PathTable
 from ppcls.data.datasets.shards.scanning import BLOCK
@@ -72,7 +72,7 @@ class ShardFiles:
         while self._open:
             os.close(self._open.popitem()[1].descriptor)
 
-    def member(self, shard: int, offset: int, size: int) -> tuple[tarfile.TarInfo, bytes]:
+    def member(self, shard: int, offset: int, size: int) -> Tuple[tarfile.TarInfo, bytes]:
         """Return a member's header and the first ``size`` bytes from ``offset``, where its data should be.
 
         Raises:
@@ -98,7 +98,8 @@ class ShardFiles:
         while position < end:
             part = _read_at(file.descriptor, end - position, position)
             if not part:
-                raise DataError(f"the shard ends at byte {position}, within this sample: it is cut off, copy it again")
+                size = os.fstat(file.descriptor).st_size
+                raise DataError(f"the shard ends at byte {size}, before this sample does: it is cut off, copy it again")
             parts.append(part)
             position += len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
