@@ -169,7 +169,8 @@ def _starts(record: _Record, earlier: Dict[str, Any], settings: Settings) -> Opt
         there = sorted(path.name for path in folder.glob(f"{settings.prefix}-*.tar"))
         if there:
             raise ConfigError(
-                f"--out: {folder}: holds {there[0]} already, of unknown origin; choose another, or a --prefix"
+                f"--out: {folder}: holds {there[0]}, and no {record.path.name} that says what it is; choose another "
+                f"folder or --prefix"
             )
         return None
     changes = differing(earlier["settings"], settings.plain())
