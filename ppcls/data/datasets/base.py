@@ -70,6 +70,15 @@ class TextTable:
         self._ends = np.cumsum([len(text) for text in encoded], dtype=np.int64)
         self._bytes = b"".join(encoded)
 
+    @classmethod
+    def joined(cls, tables: Sequence[TextTable]) -> TextTable:
+        """Return one table of the strings of several, in their order."""
+        result = cls(())
+        result._bytes = b"".join(table._bytes for table in tables)
+        starts = np.cumsum([0, *(len(table._bytes) for table in tables)])
+        result._ends = np.concatenate([table._ends + start for table, start in zip(tables, starts)])
+        return result
+
     def __getitem__(self, index: int) -> str:
         start = int(self._ends[index - 1]) if index else 0
         return self._bytes[start : int(self._ends[index])].decode("utf-8", "surrogateescape")

@@ -14,7 +14,7 @@ from ppcls.data.datasets.base import DATASETS, Dataset, PathTable, TextTable, ex
 from ppcls.data.datasets.names import find_class_names
 from ppcls.data.datasets.shards import index as shard_index
 from ppcls.data.datasets.shards.reading import ShardFiles
-from ppcls.data.datasets.shards.scanning import LABEL_SUFFIX, LONGEST_LABEL, Sample, key_of, parse_label, scan
+from ppcls.data.datasets.shards.scanning import LABEL_SUFFIX, LONGEST_LABEL, key_of, parse_label, scan
 from ppcls.errors import ConfigError, DataError
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
@@ -41,17 +41,16 @@ class ShardDataset(Dataset):
     def __init__(self, image_root: str, shards: str = "*.tar", on_error: str = "error") -> None:
         root = existing_folder("image_root", image_root)
         paths = find_shards(root, shards)
-        names: List[str] = []
-        numbers, counts = [], [0]
+        names, numbers, counts = [], [], [0]
         missing = sum(not shard_index.index_path(path).exists() for path in paths)
         bar = tqdm(paths, desc="indexing shards", unit="shard", leave=False, disable=None if missing else True)
         for path in bar:
-            samples = load_index(path)
-            names += [sample.name for sample in samples]
-            numbers.append(np.array([sample[1:] for sample in samples], np.int64))
-            counts.append(len(samples))
+            found = load_index(path)
+            names.append(TextTable(found.names))
+            numbers.append(found.numbers)
+            counts.append(len(found.names))
         self._offsets, self._sizes, labels, self._label_offsets = np.ascontiguousarray(np.concatenate(numbers).T)
-        self._names = TextTable(names)
+        self._names = TextTable.joined(names)
         self.boundaries = np.cumsum(counts)
         self._files = ShardFiles(PathTable(root, [str(path.relative_to(root)) for path in paths]))
         super().__init__(labels, find_class_names([root]), on_error)
@@ -126,8 +125,8 @@ def find_shards(root: Path, pattern: str) -> List[Path]:
     return paths
 
 
-def load_index(path: Path) -> List[Sample]:
-    """Return the samples of a shard by its index; if there is none, it is made, and written if it can be.
+def load_index(path: Path) -> shard_index.Index:
+    """Return a shard's index; if there is none, it is made, and written if it can be.
 
     Raises:
         DataError: the shard or its index is damaged.
@@ -142,4 +141,4 @@ def load_index(path: Path) -> List[Sample]:
         logging.getLogger(__name__).warning(
             "%s cannot be written (%s): the shard is searched anew each time", place, error.strerror
         )
-    return samples
+    return shard_index.of_samples(samples)

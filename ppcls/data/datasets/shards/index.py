@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
+from dataclasses import dataclass
 from pathlib import Path
 from typing import List
 
-from ppcls.data.datasets.shards.scanning import BLOCK, Sample, key_of
+import numpy as np
+
+from ppcls.data.datasets.shards.scanning import BLOCK, Sample
 from ppcls.errors import DataError
 
 SUFFIX = ".idx.tsv"
 _FORMAT = "#ppcls shard index 1"
-_DIGITS = 18  # numbers of more are not believed
+_NUMBER = r"[0-9]{1,18}"  # more digits are not believed
+_LINE = re.compile(rf"[^\t]+(?:\t{_NUMBER}){{4}}")
+_HEADER = re.compile(rf"{re.escape(_FORMAT)}\t({_NUMBER})\t({_NUMBER})")
 
 
 def index_path(shard: Path) -> Path:
@@ -47,8 +53,26 @@ def write_text(path: Path, text: str) -> None:
         raise
 
 
-def read(shard: Path) -> List[Sample]:
-    """Return the samples that a shard's index lists.
+@dataclass(frozen=True)
+class Index:
+    """Where a shard has its samples; the columns of many ``Sample``.
+
+    Attributes:
+        names: of the images' members.
+        numbers: offset, size, label and the label's offset, [N, 4] int64.
+    """
+
+    names: List[str]
+    numbers: np.ndarray
+
+
+def of_samples(samples: List[Sample]) -> Index:
+    """Return the index of a shard that was searched."""
+    return Index([sample.name for sample in samples], np.array([sample[1:] for sample in samples], np.int64))
+
+
+def read(shard: Path) -> Index:
+    """Return what is written in a shard's index.
 
     Raises:
         DataError: there is no such index, it is malformed, or not of this shard.
@@ -60,8 +84,8 @@ def read(shard: Path) -> List[Sample]:
     except OSError as error:
         raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from None
     lines = text.split("\n")
-    header = lines[0].split("\t")
-    if header[0] != _FORMAT or len(header) != 3 or not all(map(_is_number, header[1:])):
+    header = _HEADER.fullmatch(lines[0])
+    if header is None:
         raise _bad(path, f"does not begin with {_FORMAT!r}, a size and a number of samples")
     if int(header[1]) != size:
         raise DataError(
@@ -72,21 +96,23 @@ def read(shard: Path) -> List[Sample]:
         raise _bad(path, f"{len(lines) - 2} whole lines, but its header says {header[2]} samples")
     if len(lines) == 2:
         raise _bad(path, "lists no samples")
-    return [_parse(path, number, line, size) for number, line in enumerate(lines[1:-1], 2)]
+    return _parse(path, lines[1:-1], size)
 
 
-def _parse(path: Path, number: int, line: str, size: int) -> Sample:
-    fields = line.split("\t")
-    if len(fields) != len(Sample._fields) or not key_of(fields[0]) or not all(map(_is_number, fields[1:])):
-        raise _bad(path, f"line {number} is malformed: {line[:200]!r}")
-    offset, length, label, label_offset = map(int, fields[1:])
-    if min(offset, label_offset) < BLOCK or offset + length > size or label_offset >= size:
-        raise _bad(path, f"line {number} leads out of the shard: {line[:200]!r}")
-    return Sample(fields[0], offset, length, label, label_offset)
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= _DIGITS
+def _parse(path: Path, lines: List[str], size: int) -> Index:
+    for number, line in enumerate(lines):
+        if not _LINE.fullmatch(line):
+            raise _bad(path, f"line {number + 2} is malformed: {line[:200]!r}")
+    columns = len(Sample._fields)
+    fields = "\t".join(lines).split("\t")
+    # By NumPy, column by column: large data sets have millions of lines.
+    numbers = np.stack([np.array(fields[column::columns]).astype(np.int64) for column in range(1, columns)], axis=1)
+    offset, length, _, label_offset = numbers.T
+    outside = (np.minimum(offset, label_offset) < BLOCK) | (offset + length > size) | (label_offset >= size)
+    if outside.any():
+        line = int(np.argmax(outside))
+        raise _bad(path, f"line {line + 2} leads out of the shard: {lines[line][:200]!r}")
+    return Index(fields[::columns], numbers)
 
 
 def _bad(path: Path, what: str) -> DataError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tarfile
 from collections import OrderedDict
@@ -41,7 +42,7 @@ class _Open:
             self.ahead = end
             return
         while self.ahead < end + _AHEAD:
-            os.posix_fadvise(self.descriptor, self.ahead, _PIECE, os.POSIX_FADV_WILLNEED)
+            _advise(self.descriptor, self.ahead, _PIECE, "POSIX_FADV_WILLNEED")
             self.ahead += _PIECE
 
 
@@ -53,8 +54,8 @@ class ShardFiles:
     """
 
     def __init__(self, paths: PathTable) -> None:
-        self._paths = paths
         self._open: OrderedDict[int, _Open] = OrderedDict()
+        self._paths = paths
         self._process = os.getpid()
 
     def __getstate__(self) -> Dict[str, Any]:
@@ -92,8 +93,7 @@ class ShardFiles:
 
     def _read(self, shard: int, start: int, length: int) -> bytes:
         file = self._opened(shard)
-        if hasattr(os, "posix_fadvise"):
-            file.announce(start, start + length)
+        file.announce(start, start + length)
         parts, position, end = [], start, start + length
         while position < end:
             part = _read_at(file.descriptor, end - position, position)
@@ -115,10 +115,15 @@ class ShardFiles:
         while len(self._open) >= _OPEN:
             os.close(self._open.popitem(last=False)[1].descriptor)
         file = _Open(os.open(self._paths[shard], os.O_RDONLY | getattr(os, "O_BINARY", 0)))
-        if hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(file.descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        _advise(file.descriptor, 0, 0, "POSIX_FADV_SEQUENTIAL")
         self._open[shard] = file
         return file
+
+
+def _advise(descriptor: int, start: int, length: int, advice: str) -> None:
+    if hasattr(os, "posix_fadvise"):
+        with contextlib.suppress(OSError):  # file systems that take no advice
+            os.posix_fadvise(descriptor, start, length, getattr(os, advice))
 
 
 def _read_at(descriptor: int, length: int, position: int) -> bytes:
