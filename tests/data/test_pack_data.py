@@ -338,16 +338,18 @@ def test_a_full_disk(photos, run):
         (["--seed", "-1"], "--seed: must be from 0 up, not -1"),
         (["--workers", "0"], "--workers: must be from 1 up, not 0"),
         (["--list", "nowhere.txt"], "nowhere.txt: no such file"),
+        (["--out", "photos/shards"], "--out: photos/shards: is in the source, whose folders are classes"),
     ],
 )
-def test_options_that_make_no_sense(tmp_path, capsys, options, message):
+def test_options_that_make_no_sense(tmp_path, capsys, monkeypatch, options, message):
     from ppcls.cli import main
 
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "photos" / "c").mkdir(parents=True)
     try:
-        code = main(["pack-data", str(tmp_path / "photos"), "--out", str(tmp_path / "out"), *options])
+        code = main(["pack-data", "photos", "--out", "out", *options])
     except SystemExit as end:
         code = end.code
     assert code == 2
     assert message in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
+    assert [path.name for path in tmp_path.rglob("*")] == ["photos", "c"]

@@ -66,6 +66,8 @@ def pack(
     """
     if workers is not None and workers < 1:
         raise ConfigError(f"--workers: must be from 1 up, not {workers}")
+    if settings.list_file is None and Path(settings.source).resolve() in (folder.resolve(), *folder.resolve().parents):
+        raise ConfigError(f"--out: {folder}: is in the source, whose folders are classes; choose another")
     record = _Record(folder / f"{settings.prefix}.pack.json")
     earlier = record.read()
     plan = Plan(settings, _starts(record, earlier, settings))

@@ -110,8 +110,8 @@ def _parse(path: Path, lines: List[str], size: int) -> Index:
     offset, length, _, label_offset = numbers.T
     outside = (np.minimum(offset, label_offset) < BLOCK) | (offset + length > size) | (label_offset >= size)
     if outside.any():
-        line = int(np.argmax(outside))
-        raise _bad(path, f"line {line + 2} leads out of the shard: {lines[line][:200]!r}")
+        number = int(np.argmax(outside))
+        raise _bad(path, f"line {number + 2} leads out of the shard: {lines[number][:200]!r}")
     return Index(fields[::columns], numbers)
 
 
