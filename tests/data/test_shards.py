@@ -3,7 +3,6 @@
 import copy
 import gzip
 import io
-import json
 import lzma
 import os
 import pickle
@@ -16,18 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from ppcls.data import build_loader
 from ppcls.data.datasets import ImageNetDataset, ShardDataset
 from ppcls.data.datasets.shards.index import index_path
-from ppcls.data.packing import Settings, pack
-from ppcls.data.samplers import SAMPLERS
-from ppcls.data.samplers.shards import buffer_order
 from ppcls.errors import ConfigError, DataError
 from tests.conftest import ROOT
 
-from .conftest import OPS, encode, picture
+from .conftest import OPS, assert_same, encode, on_shards, picture
 
 JPEG = encode(picture(20, 30, 1), ".jpg")
 PNG = encode(picture(25, 20, 2), ".png")
@@ -49,33 +44,8 @@ def special(name, kind, target=""):
     return info
 
 
-@pytest.fixture
-def packed(images, tmp_path_factory):
-    """Return the pictures of ``images`` in four shards, in the order of their list."""
-    (images / "labels.txt").write_text("red\ngreen\nblue\n")
-    folder = tmp_path_factory.mktemp("packed")
-    pack(Settings(str(images), str(images / "list.txt"), seed=None, shard_samples=6), folder, workers=1)
-    return folder
-
-
-def section(folder, workers=0, batch_size=4, **sampler):
-    return {
-        "dataset": {"name": "ShardDataset", "image_root": str(folder), "transform_ops": OPS},
-        "sampler": {"name": "ShardBatchSampler", "batch_size": batch_size, **sampler},
-        "loader": {"num_workers": workers},
-    }
-
-
 def build(section, train=True, **arguments):
     return build_loader(section, train=train, seed=3, class_num=3, **arguments)
-
-
-def assert_same(found, expected):
-    assert len(found) == len(expected)
-    for a, b in zip(found, expected):
-        np.testing.assert_array_equal(a.images, b.images)
-        np.testing.assert_array_equal(a.labels, b.labels)
-        np.testing.assert_array_equal(a.indices, b.indices)
 
 
 # -- the same samples ----------------------------------------------------------------------------------------------
@@ -99,7 +69,7 @@ def test_evaluation_in_order_by_the_plain_sampler(packed, images):
     reference = {"name": "ImageNetDataset", "image_root": str(images), "cls_label_path": str(images / "list.txt")}
     reference = {"dataset": {**reference, "transform_ops": OPS}, "sampler": plain}
     expected = list(build(reference, train=False).epoch(0))
-    with build({**section(packed, 2), "sampler": plain}, train=False) as loader:
+    with build({**on_shards(packed, 2), "sampler": plain}, train=False) as loader:
         assert_same(list(loader.epoch(0)), expected)
 
 
@@ -190,6 +160,11 @@ def test_processes_make_the_same_index_at_the_same_time(packed):
     assert [process.communicate(timeout=60)[0] for process in started] == ["23\n"] * 3
     assert {path.name: path.read_bytes() for path in packed.glob("*.tsv")} == before
     assert not list(packed.glob(".*"))
+
+
+def test_index_names():
+    assert index_path(Path("a/train-0.tar")) == Path("a/train-0.idx.tsv")
+    assert index_path(Path("a/odd")) == Path("a/odd.idx.tsv")
 
 
 # -- damage --------------------------------------------------------------------------------------------------------
@@ -368,12 +343,12 @@ def test_an_index_that_lies_is_found_when_reading(packed, kind, workers):
     where = re.escape(f"{packed}/train-000001.tar:00000")
     plain = {"name": "DistributedBatchSampler", "batch_size": 4}
     with (
-        build({**section(packed, workers), "sampler": plain}, train=False) as loader,
+        build({**on_shards(packed, workers), "sampler": plain}, train=False) as loader,
         pytest.raises(DataError, match=rf"^{where}[67]_image_0[67].png: (the shard is not what|no member of the tar)"),
     ):
         list(loader.epoch(0))
     path.unlink()
-    with build({**section(packed, workers), "sampler": plain}, train=False) as loader:
+    with build({**on_shards(packed, workers), "sampler": plain}, train=False) as loader:
         assert len(list(loader.epoch(0))) == 6
 
 
@@ -392,194 +367,6 @@ def test_a_shard_that_was_replaced_by_one_of_the_same_size(tmp_path):
 
 def test_evaluation_replaces_nothing(packed):
     with pytest.raises(ConfigError, match="on_error: 'skip' would replace images"):
-        values = section(packed)
+        values = on_shards(packed)
         values["dataset"]["on_error"] = "skip"
         build(values, train=False)
-
-
-# -- order ---------------------------------------------------------------------------------------------------------
-
-BOUNDARIES = np.array([0, 40, 75, 76, 130, 150])
-
-
-def sampler(batch_size=8, seed=0, num_replicas=1, rank=0, boundaries=BOUNDARIES, **arguments):
-    provided = {"length": 150, "seed": seed, "num_replicas": num_replicas, "rank": rank, "boundaries": boundaries}
-    return SAMPLERS.build("ShardBatchSampler", {"batch_size": batch_size, **arguments}, **provided)
-
-
-@pytest.mark.parametrize("length, size", [(0, 3), (1, 1), (7, 1), (7, 7), (7, 20), (500, 30)])
-def test_a_buffer_mixes_as_far_as_it_reaches(length, size):
-    order = buffer_order(length, size, np.random.default_rng(0))
-    assert sorted(order) == list(range(length))
-    assert all(number <= place + size - 1 for place, number in enumerate(order.tolist()))
-    if size == 1:
-        assert order.tolist() == list(range(length))
-    if length == 500:  # it does use its room, and keeps no sample long
-        reach = order - np.arange(length)
-        assert reach.max() > size * 0.9
-        assert reach.min() < -size
-
-
-def test_a_buffer_draws_evenly():
-    counts = np.zeros((4, 4), int)
-    for seed in range(4000):
-        for place, number in enumerate(buffer_order(4, 3, np.random.default_rng(seed))):
-            counts[place, number] += 1
-    # First one of the three in the buffer; then the fourth is among three, of which one is drawn, and so on.
-    np.testing.assert_allclose(counts[0] / 4000, [1 / 3, 1 / 3, 1 / 3, 0], atol=0.04)
-    np.testing.assert_allclose(counts[1] / 4000, [2 / 9, 2 / 9, 2 / 9, 1 / 3], atol=0.04)
-
-
-@pytest.mark.parametrize("streams", [1, 4, 7, 200])
-@pytest.mark.parametrize("shuffle", [False, True])
-@pytest.mark.parametrize("replicas", [1, 2, 3])
-def test_every_sample_exactly_once_and_the_same_batches_for_any_number_of_processes(streams, shuffle, replicas):
-    arguments = {"streams": streams, "shuffle": shuffle, "buffer_size": 9}
-    alone = sampler(6, **arguments).batches(2)
-    assert sorted(np.concatenate(alone)) == list(range(150))
-    ranks = [sampler(6 // replicas, num_replicas=replicas, rank=r, **arguments).batches(2) for r in range(replicas)]
-    for whole, parts in zip(alone, zip(*ranks)):
-        np.testing.assert_array_equal(np.concatenate(parts), whole)
-
-
-def test_order_depends_on_seed_epoch_buffer_and_streams_alone():
-    def order(seed=1, epoch=1, **arguments):
-        return tuple(np.concatenate(sampler(seed=seed, **arguments).batches(epoch)))
-
-    assert order() == order()
-    others = [order(seed=2), order(epoch=2), order(buffer_size=5), order(streams=3)]
-    assert len({order(), *others}) == 5
-    dropped = sampler(8, drop_last=True).batches(0)
-    assert [len(batch) for batch in dropped] == [8] * 18
-
-
-def test_readers_have_streams_of_their_own():
-    """Two processes with two workers each and 8 streams: nobody reads what another one reads, and all go forward."""
-    boundaries = np.arange(0, 161, 10)
-    seen = {}
-    for rank in range(2):
-        provided = {"length": 160, "seed": 0, "num_replicas": 2, "rank": rank, "boundaries": boundaries}
-        made = SAMPLERS.build("ShardBatchSampler", {"batch_size": 8, "streams": 8, "buffer_size": 3}, **provided)
-        for batch in made.batches(4):
-            for worker, part in enumerate((batch[:4], batch[4:])):
-                seen.setdefault((rank, worker), []).append(part)
-    shards = {reader: {int(i) // 10 for part in parts for i in part} for reader, parts in seen.items()}
-    assert sorted(shard for found in shards.values() for shard in found) == list(range(16))  # 160 / 8 is two shards
-    for parts in seen.values():
-        # Of one stream: two shards one after the other, within the buffer's reach.
-        for stream in range(2):
-            places = np.concatenate([part[2 * stream : 2 * stream + 2] for part in parts])
-            inside = places % 10 + 10 * (places // 10 != places[0] // 10)
-            assert all(number <= place + 2 for place, number in enumerate(inside.tolist()))
-
-
-def test_mistakes_in_the_recipe():
-    for name in ("buffer_size", "streams"):
-        for value in (0, -1, 2.5, "8", True):
-            with pytest.raises(ConfigError, match=f"{name}: must be a whole number from 1 up"):
-                sampler(**{name: value})
-    with pytest.raises(
-        ConfigError, match="ShardBatchSampler: the data set is not in shards; use DistributedBatchSampler"
-    ):
-        sampler(boundaries=None)
-
-
-def test_a_data_set_without_shards_is_refused(section):
-    with pytest.raises(ConfigError, match="ShardBatchSampler: the data set is not in shards"):
-        build(section(name="ShardBatchSampler"))
-
-
-# -- loading -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("batch_size, streams", [(4, 4), (5, 3), (1, 2), (23, 40)])
-def test_workers_and_resuming_change_nothing(packed, batch_size, streams):
-    arguments = {"batch_size": batch_size, "streams": streams, "buffer_size": 3}
-    expected = list(build(section(packed, 0, **arguments)).epoch(1))
-    assert len({int(i) for batch in expected for i in batch.indices}) == 23
-    for workers in (0, 2, 3):
-        with build(section(packed, workers, **arguments)) as loader:
-            assert_same(list(loader.epoch(1)), expected)
-            start = len(expected) // 2
-            assert_same(list(loader.epoch(1, start=start)), expected[start:])
-
-
-def test_two_replicas_read_the_batches_of_one(packed):
-    alone = list(build(section(packed, 0, 8, streams=4)).epoch(0))
-    one, two = (build(section(packed, 2 * rank, 4, streams=4), num_replicas=2, rank=rank) for rank in range(2))
-    with one, two:
-        for whole, *parts in zip(alone, one.epoch(0), two.epoch(0)):
-            np.testing.assert_array_equal(whole.indices, np.concatenate([part.indices for part in parts]))
-            np.testing.assert_array_equal(whole.images, np.concatenate([part.images for part in parts]))
-
-
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="looks at the files that processes have open")
-def test_each_worker_opens_its_own_shards(images, tmp_path):
-    lines = (images / "list.txt").read_text().splitlines()[:16]
-    (images / "list.txt").write_text("\n".join(lines))
-    pack(Settings(str(images), str(images / "list.txt"), shard_samples=4), tmp_path / "out", workers=1)
-    values = section(tmp_path / "out", 2, 4, streams=4, buffer_size=2)
-    with build(values) as loader:
-        loader.dataset.read(0)  # what is open before the fork is not used by the workers
-        batches = list(loader.epoch(0))
-        opened = []
-        for process in loader._pool._processes:
-            links = [str(link.readlink()) for link in Path(f"/proc/{process.pid}/fd").iterdir()]
-            opened.append(sorted({link for link in links if link.endswith(".tar")}))
-    assert len(batches) == 4
-    assert [len(paths) for paths in opened] == [2, 2]
-    assert not set(opened[0]) & set(opened[1])
-
-
-# -- training ------------------------------------------------------------------------------------------------------
-
-
-def on_shards(recipe, folder, **sampler):
-    """Change a recipe to train and evaluate on shards of its data; return their folder."""
-    values = yaml.safe_load(recipe.read_text())
-    for side, prefix in (("Train", "train"), ("Eval", "val")):
-        dataset = values["DataLoader"][side]["dataset"]
-        settings = {"prefix": prefix, "shard_samples": 24}
-        pack(Settings(dataset["image_root"], dataset.pop("cls_label_path"), **settings), folder, workers=1)
-        dataset.update(name="ShardDataset", image_root=str(folder), shards=f"{prefix}-*.tar")
-    values["DataLoader"]["Train"]["sampler"].update(name="ShardBatchSampler", streams=4, buffer_size=8, **sampler)
-    recipe.write_text(yaml.safe_dump(values))
-    return folder
-
-
-def test_training_stopped_in_an_epoch_and_continued_equals_uninterrupted(recipe, run, tmp_path):
-    folder = on_shards(recipe, tmp_path / "shards")
-    run("train", "-c", recipe, "-o", "Global.output_dir=calm")
-    shard = folder / "train-000004.tar"
-    good = shard.read_bytes()
-    with tarfile.open(shard) as archive:
-        place = archive.getmembers()[-2].offset
-    shard.write_bytes(good[:place] + b"?" + good[place + 1 :])
-    done = run("train", "-c", recipe, "-o", "DataLoader.Train.loader.num_workers=2", code=2)
-    assert re.search(r"train-000004.tar:\w+\.png: no member of the tar file begins at byte", done.stderr)
-    assert "Traceback" not in done.stderr
-    position = json.loads((tmp_path / "out" / "latest.pdstates").read_text())
-    assert position["batch"] > 0
-    shard.write_bytes(good)
-    resume = re.search(r"-o (Global\.checkpoints=\S+)", done.stderr).group(1)
-    run("train", "-c", recipe, "-o", resume, "DataLoader.Train.loader.num_workers=1")
-    for name in ("latest.pdparams", "latest.pdopt"):
-        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "calm" / name).read_bytes(), name
-
-
-def test_the_data_tools_and_evaluation_take_shards(recipe, run, tmp_path):
-    on_shards(recipe, tmp_path / "shards")
-    run("check-data", "-c", recipe, "--out", "report", code=None)
-    report = json.loads((tmp_path / "report" / "report.json").read_text())
-    assert report["images"] == {"Train": 120, "Eval": 40}
-    assert not report["problems"].get("broken")
-    run("show-data", "-c", recipe, "-n", 4, "--out", "data.png")
-    assert (tmp_path / "data.png").is_file()
-    run("train", "-c", recipe, "-o", "Global.epochs=1")
-    weights = f"Global.pretrained_model={tmp_path}/out/latest"
-    assert "top1" in json.loads(run("eval", "-c", recipe, "-o", weights).stdout)
-
-
-def test_index_names():
-    assert index_path(Path("a/train-0.tar")) == Path("a/train-0.idx.tsv")
-    assert index_path(Path("a/odd")) == Path("a/odd.idx.tsv")
