@@ -143,6 +143,23 @@ def test_class_folders_without_lists(recipe, run, tmp_path, digits):
     assert states["class_names"] == [f"class-{i}" for i in range(10)]
 
 
+@pytest.mark.parametrize("tool", ["train", "eval"])
+def test_one_folder_for_both_sides_is_shared_out_alike(recipe, run, tmp_path, digits, tool):
+    for line in (digits / "train_list.txt").read_text().splitlines():
+        name, label = line.split()
+        target = tmp_path / "folders" / f"class-{label}" / Path(name).name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(digits / name, target)
+    text = recipe.read_text().replace("name: ImageNetDataset", "name: ImageFolder\n      val_fraction: 0.3")
+    recipe.write_text("\n".join(line for line in text.splitlines() if "cls_label_path" not in line))
+    changes = [f"DataLoader.{split}.dataset.image_root={tmp_path}/folders" for split in ("Train", "Eval")]
+    done = run(tool, "-c", recipe, "-o", *changes, "DataLoader.Eval.dataset.split_seed=1", code=2)
+    assert "dataset.split_seed: not given in DataLoader.Train and 1 in DataLoader.Eval" in done.stderr
+    if tool == "train":
+        run("train", "-c", recipe, "-o", *changes, "Global.epochs=1")
+        assert (recipe.parent / "out" / "best_model.pdparams").is_file()
+
+
 def test_cifar10_in_its_official_binary_layout(recipe, run, tmp_path):
     import numpy as np
 

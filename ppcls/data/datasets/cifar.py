@@ -9,9 +9,9 @@ from typing import ClassVar, Dict, List, Optional, Tuple
 import numpy as np
 
 from ppcls.data.datasets.base import DATASETS, Dataset, existing_folder
-from ppcls.data.datasets.names import read_lines
 from ppcls.data.datasets.pickles import read_dict
 from ppcls.errors import ConfigError, DataError
+from ppcls.utils.text import read_lines
 
 _PIXELS = 3 * 32 * 32
 _HOME = "https://www.cs.toronto.edu/~kriz/cifar.html"
