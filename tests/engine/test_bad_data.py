@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ppcls.engine import commit
+from tests.data.damage import READ, REFUSED, damages
 
 
 def chunk(kind, data):
@@ -203,3 +204,23 @@ def test_classes_that_differ_between_training_and_evaluation_are_refused(recipe,
 def test_evaluation_does_not_leave_images_out(recipe, run):
     done = run("train", "-c", recipe, "-o", "DataLoader.Eval.sampler.drop_last=true", code=2)
     assert "evaluation counts each image once" in done.stderr
+
+
+def test_a_hundred_broken_images_in_training(recipe, run, copy):
+    folder, changes = copy
+    made = damages()
+    for name, content, _ in made:
+        (folder / "train" / name).write_bytes(content)
+    with (folder / "train_list.txt").open("a") as file:
+        file.writelines(f"train/{name} {index % 10}\n" for index, (name, _, _) in enumerate(made))
+    resize = "DataLoader.Train.dataset.transform_ops.1={ResizeImage: {size: 20}}"
+    changes = [*changes, resize, "DataLoader.Train.loader.num_workers=2", "Global.epochs=1"]
+    done = run("train", "-c", recipe, "-o", *changes, "DataLoader.Train.dataset.on_error=skip")
+    assert "[Eval][Epoch 1]" in done.stderr
+    listed = (recipe.parent / "out" / "skipped_images.txt").read_text().splitlines()
+    named = {line.split(": ")[0] for line in listed}
+    assert {f"{folder}/train/{name}" for name, _, verdict in made if verdict == REFUSED} <= named
+    assert named <= {f"{folder}/train/{name}" for name, _, verdict in made if verdict != READ}
+    done = run("train", "-c", recipe, "-o", *changes, "Global.output_dir=other", code=2)
+    assert any(f"{folder}/train/{name}" in done.stderr for name, _, _ in made)
+    assert "Traceback" not in done.stderr
