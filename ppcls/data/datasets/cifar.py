@@ -112,6 +112,10 @@ class _Cifar(Dataset):
         """Return an image, [32, 32, 3] uint8 RGB."""
         return np.ascontiguousarray(self._pixels[index].reshape(3, 32, 32).transpose(1, 2, 0))
 
+    def read_many(self, indices: np.ndarray) -> np.ndarray:
+        """Return images, [N, 32, 32, 3] uint8 RGB."""
+        return np.ascontiguousarray(self._pixels[indices].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
+
     def describe(self, index: int) -> str:
         """Return the sample's file and its place in it, "data_batch_1.bin[17]"."""
         file = int(np.searchsorted(self._ends, index, side="right"))
