@@ -6,7 +6,7 @@ Two pipelines: photos (decode, random crop to 224 px, flip, rand-m9-mstd0.5-inc1
 CIFAR-10 (pad, crop, flip, normalize; batches of 128). "first" is the time from an epoch's start to its first batch, in
 seconds: the first epoch starts the workers, later ones find them there. "prefetch" is for two workers: "drained" by a
 program that does nothing else, and "uneven" by one whose steps last between nothing and twice as long as a batch takes
-to make. "memory" is the resident memory (RSS, MB) of this process and of two workers after each of some epochs.
+to make. "memory" is the resident memory (RSS, MiB) of this process and of two workers after each of some epochs.
 Prints one JSON object.
 """
 
@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np  # noqa: E402
 
+from benchmarks import _memory  # noqa: E402
 from benchmarks.augmentation import training  # noqa: E402
 from ppcls.data.datasets import Cifar10, Dataset  # noqa: E402
 from ppcls.data.datasets.base import FileDataset, PathTable  # noqa: E402
@@ -34,7 +35,6 @@ from ppcls.data.samplers import DistributedBatchSampler  # noqa: E402
 from ppcls.data.transforms import Compose, build_transforms  # noqa: E402
 
 WORKERS, PREFETCH = (0, 1, 2), (1, 2, 4)
-_MB = 1e6
 Pipeline = Tuple[Dataset, Compose, int]
 
 
@@ -103,12 +103,6 @@ def by_prefetch(pipeline: Pipeline, seconds: float) -> Dict[str, Any]:
     return report
 
 
-def resident(process: int) -> float:
-    """Return the resident memory of a process in MB."""
-    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
-    return round(pages * os.sysconf("SC_PAGE_SIZE") / _MB, 1)
-
-
 def memory(pipeline: Pipeline, epochs: int) -> Dict[str, List[float]]:
     """Return the memory of this process and of its two workers after each epoch."""
     children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
@@ -118,8 +112,8 @@ def memory(pipeline: Pipeline, epochs: int) -> Dict[str, List[float]]:
         for epoch in range(epochs):
             for _ in batches.epoch(epoch):
                 pass
-            here.append(resident(os.getpid()))
-            there.append(round(sum(resident(int(child)) for child in children.read_text().split()), 1))
+            here.append(round(_memory.resident(), 1))
+            there.append(round(sum(_memory.resident(int(child)) for child in children.read_text().split()), 1))
     return {"main": here, "workers": there}
 
 
