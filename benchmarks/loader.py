@@ -76,7 +76,7 @@ def rate(batches: DataLoader, epoch: int, seconds: float, pause: Callable[[], fl
             first, begun = after - start, after
         else:
             images += len(batch.images)
-        if after - start > seconds:
+        if images and after - start > seconds:
             break
         time.sleep(pause())
     return {"images_per_second": round(images / max(after - begun, 1e-9), 1), "first": round(first, 4)}
