@@ -15,14 +15,14 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "run", metavar="RUN_FOLDER", nargs="?", help="the output_dir of a run, whose recipe and best weights are taken"
     )
     add_recipe_options(parser, required=False)
-    models = parser.add_argument_group("further models")
+    parser.add_argument("--bf16", action="store_true", help="let Paddle Inference compute in bfloat16")
+    models = parser.add_argument_group("ONNX models beside that")
     models.add_argument("--onnx", action="store_true", help="write an ONNX model, too (the options below include this)")
     models.add_argument("--opset", type=int, default=17, help="version of ONNX's operators, 13 to 21 (default: 17)")
     models.add_argument(
         "--self-contained", action="store_true", help="another one that takes pixels [B, H, W, 3] uint8 RGB"
     )
     models.add_argument("--fp16", action="store_true", help="another one that computes in float16")
-    models.add_argument("--bf16", action="store_true", help="refused, with the reason: nothing exported computes so")
     models.add_argument("--int8", action="store_true", help="another one, quantized; its accuracy is measured")
     models.add_argument("--calibration", metavar="FOLDER", help="images for --int8 (default: the training set)")
     models.add_argument("--calibration-images", type=int, default=128, metavar="N", help="how many (default: 128)")

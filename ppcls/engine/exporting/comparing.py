@@ -16,7 +16,7 @@ from ppcls.engine.inference import runner
 from ppcls.errors import DataError, ExportError
 
 # Largest allowed difference of a probability. That of int8 is not bounded: its accuracy is.
-TOLERANCES: Dict[str, float] = {"float32": 1e-4, "float16": 2e-2, "int8": 1.0}
+TOLERANCES: Dict[str, float] = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1, "int8": 1.0}
 
 
 @dataclass(frozen=True)
