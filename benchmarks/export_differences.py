@@ -8,22 +8,31 @@ the lines go to a file, too, and variants that it has already are left out.
 Example: python benchmarks/export_differences.py --images photos --out differences.jsonl "ConvMLP*"
 """
 
+from __future__ import annotations
+
 import argparse
 import fnmatch
 import json
+import sys
 import tempfile
 from pathlib import Path
+from typing import Any, Dict
 
-import ppcls
-from ppcls.arch.registry import spec
-from ppcls.engine.exporting.options import Options
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from ppcls.utils import environment
 
-ppcls.create_model  # chooses threads before Paddle is imported  # noqa: B018
+environment.prepare()
+
 import numpy as np  # noqa: E402
 import paddle  # noqa: E402
 import yaml  # noqa: E402
 
+import ppcls  # noqa: E402
+from ppcls.arch.registry import spec  # noqa: E402
+from ppcls.config.schema import Config  # noqa: E402
+from ppcls.data.transforms import build_transforms  # noqa: E402
 from ppcls.deploy.inputs import list_images  # noqa: E402
+from ppcls.engine.exporting.options import Options  # noqa: E402
 
 _LOGITS = 3.0  # standard deviation
 
@@ -71,26 +80,27 @@ def recipe(name: str, folder: Path, images: Path) -> Path:
     return path
 
 
-def measure(name: str, images: Path, opset: int) -> dict:
-    """Return the differences of one variant."""
-    from ppcls.data.transforms import build_transforms
+def prepared(name: str, folder: Path, images: Path) -> Config:
+    """Return the recipe that exports a variant to ``folder / "inference"``, with weights for it."""
+    config = ppcls.load_config(recipe(name, folder, images))
+    paddle.seed(0)
+    model = ppcls.create_model(name, class_num=config.Arch.class_num)
+    assert config.Infer.transforms is not None
+    transforms = build_transforms(config.Infer.transforms)
+    shown = [transforms(path.read_bytes(), np.random.default_rng(0)) for path in list_images(images)[:4]]
+    fill(model, paddle.to_tensor(np.stack(shown)))
+    paddle.save(model.state_dict(), str(folder / "weights.pdparams"))
+    return config
 
+
+def measure(name: str, images: Path, opset: int) -> Dict[str, Any]:
+    """Return the differences of one variant."""
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        config = ppcls.load_config(recipe(name, folder, images))
-        paddle.seed(0)
-        model = ppcls.create_model(name, class_num=config.Arch.class_num)
-        transforms = build_transforms(config.Infer.transforms)
-        shown = [transforms(path.read_bytes(), np.random.default_rng(0)) for path in list_images(images)[:4]]
-        fill(model, paddle.to_tensor(np.stack(shown)))
-        paddle.save(model.state_dict(), str(folder / "weights.pdparams"))
-        report = ppcls.export(config, Options(onnx=True, opset=opset))
-    models = {Path(file).suffix: result["max_difference"] for file, result in report["models"].items()}
-    onnx = models.pop(".onnx")
+        report = ppcls.export(prepared(name, Path(temporary), images), Options(onnx=True, opset=opset))
     return {
         "name": name,
-        "paddle": next(iter(models.values())),
-        "onnx": onnx,
+        "paddle": report["max_difference"],
+        "onnx": report["models"]["inference.onnx"]["max_difference"],
         "images": report["images"],
         "batch_norms": report["batch_norms"],
         "opset": opset,
@@ -99,7 +109,7 @@ def measure(name: str, images: Path, opset: int) -> dict:
 
 def main() -> None:
     """Measure the variants that are asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("patterns", nargs="*", default=["*"], help="names of variants, * and ? allowed (default: all)")
     parser.add_argument("--images", type=Path, default=Path("dataset/digits/val"), help="a folder of images")
     parser.add_argument("--opset", type=int, default=17)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ppcls.commands.command import Command, add_recipe_options, load_for_weights, load_recipe, print_result
 from ppcls.errors import ConfigError
@@ -31,7 +30,7 @@ def _run(options: argparse.Namespace) -> int:
         config = config.stage(options.stage or list(config.stages)[-1])
     from ppcls.engine import evaluate_export
 
-    print_result(evaluate_export(config, Path(options.model).expanduser(), options.backend or "auto"))
+    print_result(evaluate_export(config, options.model, options.backend or "auto"))
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
 import numpy as np
 import paddle
@@ -51,7 +51,7 @@ class _Logits(paddle.nn.Layer):
         return paddle.to_tensor(np.log(np.maximum(probabilities, _SMALLEST)))
 
 
-def evaluate_export(config: Config, path: Path, backend: str = "auto") -> Dict[str, float]:
+def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto") -> Dict[str, float]:
     """Evaluate an exported model on ``DataLoader.Eval``; return losses and metrics by name, in every process.
 
     The data set, its batches, losses and metrics are the recipe's; the preprocessing is the export's, and where that
@@ -66,7 +66,7 @@ def evaluate_export(config: Config, path: Path, backend: str = "auto") -> Dict[s
     """
     build.start(config)
     with distributed.together():
-        described = description.read(path)
+        described = description.read(Path(path).expanduser())
         if described.class_num != config.Arch.class_num:
             raise ConfigError(
                 f"{path}: has {described.class_num} classes, the recipe {config.Arch.class_num} "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
@@ -129,7 +130,9 @@ def _save(model: paddle.nn.Layer, config: Config, folder: Path) -> None:
     layer.eval()
     static = paddle.jit.to_static(layer, input_spec=spec, full_graph=True)
     try:
-        paddle.jit.save(static, str(folder / _STEM))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Tensor do not have 'place' interface")  # of no use to anybody
+            paddle.jit.save(static, str(folder / _STEM))
     except (OSError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[-1]
         target = config.Global.save_inference_dir

@@ -47,5 +47,6 @@ def _resized_op(op: Op, before: List[int], size: Tuple[int, int]) -> Op:
         given = changed["size"]
         width, height = (given, given) if isinstance(given, int) else given
         # [width, height], as PaddleClas has sizes.
-        changed["size"] = [round(width * size[1] / before[1]), round(height * size[0] / before[0])]
+        width, height = round(width * size[1] / before[1]), round(height * size[0] / before[0])
+        changed["size"] = width if isinstance(given, int) and width == height else [width, height]
     return {name: changed or None}

@@ -17,6 +17,7 @@ from ppcls.errors import ConfigError
 from ppcls.utils.logging import get_logger
 
 _BATCH = 8
+_WARNINGS, _ERRORS = 2, 3  # of ONNX Runtime's log levels; the first is its default
 # Products: where the time goes. What else there is stays float32, and so exact.
 _QUANTIZED = ["Conv", "MatMul", "Gemm"]
 
@@ -61,12 +62,14 @@ def quantized(model: Any, tensors: np.ndarray) -> Any:
         tensors: images ready for the model, [N, C, H, W] float32.
     """
     import onnx
+    import onnxruntime
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     CalibrationDataReader.register(_Reader)
     kept = logging.getLogger().level
     logging.getLogger().setLevel(logging.ERROR)  # it recommends what is done here already
+    onnxruntime.set_default_logger_severity(_ERRORS)
     try:
         with tempfile.TemporaryDirectory() as temporary:
             given, plain, result = (Path(temporary) / f"{name}.onnx" for name in ("given", "plain", "result"))
@@ -85,6 +88,7 @@ def quantized(model: Any, tensors: np.ndarray) -> Any:
             found = onnx.load(str(result))
     finally:
         logging.getLogger().setLevel(kept)
+        onnxruntime.set_default_logger_severity(_WARNINGS)
     # ONNX Runtime lists every set of operators that it knows.
     used = {node.domain for node in found.graph.node}
     imports = [entry for entry in found.opset_import if entry.domain in used]

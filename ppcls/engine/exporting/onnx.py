@@ -36,7 +36,10 @@ def require(int8: bool) -> None:
         try:
             importlib.import_module(package)
         except ImportError:
-            raise MachineError(f'ONNX needs {package}, which is not installed: pip install "ppcls[onnx]"') from None
+            how = 'pip install "ppcls[onnx]"'
+            if package == "paddle2onnx" and sys.version_info >= (3, 12):
+                how = "pip install --no-deps paddle2onnx==2.1.0, on Python 3.12 or earlier (docs/export.md)"
+            raise MachineError(f"ONNX needs {package}, which is not installed: {how}") from None
     from importlib.metadata import version
 
     converter = version("paddle2onnx")
