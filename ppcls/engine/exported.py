@@ -73,8 +73,9 @@ def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto
                 f"({config.where('Arch', 'class_num')}): it was exported from another recipe"
             )
     _warn_of_preprocessing(config, described)
-    metrics = build.metrics(config, "Eval")
-    result, _ = _measure(config, described, backend, build.loss(config, "Eval"), metrics)
+    metrics, criterion = build.metrics(config, "Eval"), build.loss(config, "Eval")
+    _check_losses(criterion, config.Arch.class_num)
+    result, _ = _measure(config, described, backend, criterion, metrics)
     get_logger().info("[Eval][Epoch 0][Avg]%s", journal.values_text(result))
     return result
 
@@ -106,6 +107,23 @@ def _with_ops(config: Config, ops: List[Op]) -> Config:
     dataset = section.dataset.model_copy(update={"transform_ops": ops})
     loader = config.DataLoader.model_copy(update={"Eval": section.model_copy(update={"dataset": dataset})})
     return config.model_copy(update={"DataLoader": loader})
+
+
+def _check_losses(criterion: Any, class_num: int) -> None:
+    """Refuse losses that a constant added to all logits changes: the probabilities do not tell it.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    logits = paddle.to_tensor(np.random.default_rng(0).standard_normal((2, class_num)), dtype="float32")
+    labels = paddle.zeros([2], dtype="int64")
+    ours, shifted = (criterion.parts(one, labels) for one in (logits, logits + 1))
+    for name in criterion.names:
+        if not np.allclose(ours[name][0].numpy(), shifted[name][0].numpy(), rtol=1e-3):
+            raise ConfigError(
+                f"Loss.Eval: {name} depends on logits, of which an export answers softmax's probabilities only; "
+                f"evaluate it with another loss: -o 'Loss.Eval=[{{CELoss: {{}}}}]'"
+            )
 
 
 def _warn_of_preprocessing(config: Config, described: Description) -> None:

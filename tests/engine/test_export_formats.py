@@ -414,6 +414,29 @@ def test_a_missing_converter_is_an_error_before_any_work(digits, tmp_path, run):
     assert MachineError.exit_code == 2
 
 
+def test_a_loss_that_probabilities_do_not_determine_is_refused(convmlp):
+    config, folder = convmlp
+
+    def with_loss(loss):
+        return config.model_copy(update={"Loss": config.Loss.model_copy(update={"Eval": [loss]})})
+
+    with pytest.raises(ConfigError, match=r"Loss\.Eval: BCELoss depends on logits"):
+        ppcls.evaluate_export(with_loss({"BCELoss": None}), folder)
+    smoothed = with_loss({"CELoss": {"epsilon": 0.1}})
+    expected, measured = ppcls.evaluate(smoothed)["loss"], ppcls.evaluate_export(smoothed, folder)["loss"]
+    assert measured == pytest.approx(expected, rel=1e-4)
+
+
+def test_missing_class_names_are_said_and_can_be_added(digits, tmp_path, run):
+    prepared("ConvMixer", digits, tmp_path)
+    arguments = ("export", "-c", tmp_path / "recipe.yaml", "-o")
+    key = "Infer.PostProcess.class_id_map_file"
+    assert "no class names, neither with the weights nor in the recipe" in run(*arguments, f"{key}=null").stderr
+    assert ppcls.Predictor(tmp_path / "model").predict(digits / "val" / "000.png")[0]["label_names"] == []
+    assert "no class names" not in run(*arguments, f"{key}={digits}/labels.txt").stderr
+    assert ppcls.Predictor(tmp_path / "model").predict(digits / "val" / "000.png")[0]["label_names"]
+
+
 def test_evaluation_of_an_export_by_another_recipe(convmlp, digits, tmp_path, run):
     config, folder = convmlp
     recipe = folder.parent / "recipe.yaml"

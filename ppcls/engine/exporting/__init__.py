@@ -149,13 +149,19 @@ def _described(config: Config, weights: str, ops: List[Mapping[str, Any]], recip
     path = Path(weights).expanduser()
     path = path if path.is_file() else commit.named(path, ".pdparams")
     shape = list(config.Global.image_shape)
+    names = build.class_names(config, weights=weights)
+    if names is None:
+        get_logger().warning(
+            "no class names, neither with the weights nor in the recipe: the export answers numbers only; give "
+            "-o Infer.PostProcess.class_id_map_file=FILE"
+        )
     return {
         "Global": {"model_name": config.Arch.name, "image_shape": shape},
         "PreProcess": {"transform_ops": [dict(op) for op in ops]},
         "PostProcess": {
             "Topk": {
                 "topk": min(config.Infer.PostProcess.topk, config.Arch.class_num),
-                "label_list": build.class_names(config, weights=weights),
+                "label_list": names,
             }
         },
         "Model": {
