@@ -310,8 +310,12 @@ def test_normalization_moves_into_the_model_only_from_the_end_of_the_transforms(
 
     report = export({"ToCHWImage": None}, {"NormalizeImage": {"order": "chw"}})  # the other order is as good
     assert report["models"]["inference_self_contained.onnx"]["max_difference"] < 1e-5
+    config = config.model_copy(update={"DataLoader": config.DataLoader.model_copy(update={"Eval": None})})
     with pytest.raises(ExportError, match="end with NormalizeImage and ToCHWImage, not with CropImage and ToCHWImage"):
         export({"NormalizeImage": {"order": ""}}, {"CropImage": {"size": 16}}, {"ToCHWImage": None})
+    infer = config.Infer.model_copy(update={"transforms": [{"DecodeImage": None}, {"ToCHWImage": None}]})
+    with pytest.raises(ConfigError, match=r"int8 needs DataLoader\.Eval"):
+        ppcls.export(config.model_copy(update={"Infer": infer}), Options(int8=True))
 
 
 def test_damaged_and_strange_onnx_files_are_refused(copied, tmp_path):

@@ -16,7 +16,7 @@ from ppcls.config.schema import Config
 from ppcls.deploy import description
 from ppcls.engine import build, commit
 from ppcls.engine import folder as folders
-from ppcls.engine.exporting import batch_norm, images, int8, onnx, onnx_models
+from ppcls.engine.exporting import batch_norm, images, int8, onnx_models
 from ppcls.engine.exporting.comparing import TOLERANCES, Expected, compare
 from ppcls.engine.exporting.image_size import resized
 from ppcls.engine.exporting.options import Options
@@ -59,13 +59,12 @@ def export(config: Config, options: Optional[Options] = None) -> Dict[str, Any]:
     build.check_supported(config)
     if distributed.world_size() > 1:
         raise ConfigError("export runs in one process: start it without paddle.distributed.launch")
-    if options.any_onnx:
-        onnx.require(options.int8)
     build.fetch_weights(config)
     build.set_device("cpu")  # the files do not depend on the device that wrote them
     recipe_shape = list(config.Global.image_shape)
     config = resized(config, options.image_size) if options.image_size is not None else config
     ops = transform_ops(config)
+    onnx_models.check(config, options, ops)
     model = build.model(config)
     weights = build.load_required_weights(config, model, "export")
     model.eval()

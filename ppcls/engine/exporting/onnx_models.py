@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Mapping, Sequence
 
 from ppcls.config.schema import Config
 from ppcls.deploy import description
@@ -14,6 +14,25 @@ from ppcls.engine.exporting.options import Options
 from ppcls.errors import ConfigError, ExportError
 
 _SUFFIXES = {"float32": "", "float16": "_fp16", "int8": "_int8"}
+
+
+def check(config: Config, options: Options, ops: Sequence[images.Op]) -> None:
+    """Refuse what would fail only after the conversion.
+
+    Args:
+        ops: the preprocessing.
+
+    Raises:
+        ConfigError: there is no evaluation set to measure a quantized model on.
+        ExportError: the preprocessing cannot become a part of the model.
+        MachineError: a package is missing.
+    """
+    if options.any_onnx:
+        onnx.require(options.int8)
+    if options.self_contained:
+        images.split_normalization(ops)
+    if options.int8 and config.DataLoader.Eval is None:
+        raise ConfigError("int8 needs DataLoader.Eval, on which the accuracy before and after is measured")
 
 
 def add(
@@ -40,12 +59,12 @@ def add(
     results: Dict[str, Dict[str, Any]] = {}
     for precision, graph in models.items():
         path = folder / f"inference{_SUFFIXES[precision]}.onnx"
-        onnx.write(graph, path, _described(values, path.name, precision, options.opset))
+        onnx.write(graph, path, _described(values, precision, options.opset))
         results[path.name] = compare(expected, path, "onnx")
         if options.self_contained:
             pixels = path.with_name(f"{path.stem}_self_contained.onnx")
             before, normalization = images.split_normalization(expected.ops)
-            own = _described(values, pixels.name, precision, options.opset)
+            own = _described(values, precision, options.opset)
             own["PreProcess"] = {"transform_ops": before}
             own["Model"]["input"] = description.PIXELS
             onnx.write(onnx.with_pixels(graph, normalization), pixels, own)
@@ -56,7 +75,7 @@ def add(
     return results
 
 
-def _described(values: Mapping[str, Any], name: str, precision: str, opset: int) -> Dict[str, Any]:
+def _described(values: Mapping[str, Any], precision: str, opset: int) -> Dict[str, Any]:
     model = {key: value for key, value in values["Model"].items() if key != "files"}
     return {**values, "Model": {**model, "precision": precision, "opset": opset}}
 
@@ -65,11 +84,8 @@ def _accuracy(config: Config, folder: Path, options: Options) -> Dict[str, Any]:
     """Return the top-1 accuracy before and after quantization on ``DataLoader.Eval``.
 
     Raises:
-        ConfigError: there is no evaluation set.
         ExportError: it sank by more than is allowed.
     """
-    if config.DataLoader.Eval is None:
-        raise ConfigError("int8 needs DataLoader.Eval, on which the accuracy before and after is measured")
     before, count = exported.accuracy(config, folder / "inference.onnx", "onnx")
     after, _ = exported.accuracy(config, folder / "inference_int8.onnx", "onnx")
     accuracy = {"before": before, "after": after}
