@@ -70,13 +70,16 @@ def describe() -> str:
     return ", ".join(parts)
 
 
+def cores() -> int:
+    """Return how many cores this process may use."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _container_cores()
+    return count if quota is None else min(count, max(1, round(quota)))
+
+
 def _threads() -> int:
     """Return the cores that this process may use, shared between the training processes of this machine."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _container_cores()
-    if quota is not None:
-        cores = min(cores, max(1, round(quota)))
-    return max(1, cores // distributed.local_size())
+    return max(1, cores() // distributed.local_size())
 
 
 def _set_by_launcher() -> bool:
