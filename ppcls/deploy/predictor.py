@@ -1,4 +1,4 @@
-"""Predictions from an exported model's folder."""
+"""Predictions from an exported model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Predictor:
     """Runs what ``tools/export_model.py`` wrote, with the preprocessing that was exported with it.
 
     Args:
-        folder: the exported model.
+        folder: the exported model: its folder, or an ONNX file.
         batch_size: images that go through the model together.
         threads: CPU threads for the model; None takes those chosen at start-up (OMP_NUM_THREADS).
         topk: classes in an answer; None takes what was exported.
@@ -32,7 +32,7 @@ class Predictor:
         self.description = description.read(Path(folder).expanduser())
         self.batch_size = batch_size
         self._transforms = build_transforms(self.description.transform_ops)
-        self._backend = open_backend(self.description, threads)
+        self._backend = open_backend(self.description, threads=threads)
         self._postprocess = Topk(topk or self.description.topk, self.description.class_names)
 
     def predict(self, images: Union[inputs.Image, Sequence[inputs.Image]]) -> List[Dict[str, Any]]:
@@ -55,5 +55,5 @@ class Predictor:
         return pipeline.predict(sources, self._transforms, self.run, self._postprocess, self.batch_size)
 
     def run(self, batch: np.ndarray) -> np.ndarray:
-        """Return probabilities [B, K] of preprocessed images [B, C, H, W] float32."""
+        """Return probabilities [B, K] of preprocessed images, float32 [B, C, H, W] unless the export says otherwise."""
         return self._backend.run(batch)
