@@ -7,11 +7,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ppcls.config.loading import load
+    from ppcls.config.loading import load, loads
     from ppcls.config.schema import Config
 
-_HOMES = {"load": "ppcls.config.loading", "Config": "ppcls.config.schema"}
-__all__ = ["Config", "load"]
+_HOMES = {
+    "load": "ppcls.config.loading",
+    "loads": "ppcls.config.loading",
+    "Config": "ppcls.config.schema",
+}
+__all__ = ["Config", "load", "loads"]
 
 
 def __getattr__(name: str) -> Any:

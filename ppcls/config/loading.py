@@ -7,7 +7,7 @@ from typing import Any, List, Mapping, Optional, Sequence, Tuple, Union
 
 from pydantic import ValidationError
 
-from ppcls.config import components, inherit, overrides, stages
+from ppcls.config import components, inherit, overrides, source, stages
 from ppcls.config.find import find
 from ppcls.config.problems import Problem, from_validation, located, raise_all
 from ppcls.config.registry import Registry
@@ -27,7 +27,24 @@ def load(path: Union[str, Path], changes: Sequence[str] = (), *, registries: Map
         ConfigError: every mistake at once, each with file and line or the override it came from.
     """
     file = find(str(path))
-    tree, messages = overrides.apply(inherit.read(file), changes)
+    return _loaded(inherit.read(file), str(file), changes, registries)
+
+
+def loads(text: str, name: str, changes: Sequence[str] = (), *, registries: Mapping[str, Registry]) -> Config:
+    """Load a recipe that has no file of its own, and no base.
+
+    Args:
+        text: YAML, of which JSON is a part.
+        name: what to call it in errors.
+
+    Raises:
+        ConfigError: every mistake at once.
+    """
+    return _loaded(source.parse(text, name), name, changes, registries)
+
+
+def _loaded(root: Node, name: str, changes: Sequence[str], registries: Mapping[str, Registry]) -> Config:
+    tree, messages = overrides.apply(root, changes)
     problems, config = _check(tree, registries)
     messages += [located(problem, tree) for problem in problems]
     checked = []
@@ -37,7 +54,7 @@ def load(path: Union[str, Path], changes: Sequence[str] = (), *, registries: Map
             # What is wrong with the recipe itself is said once.
             messages += [stage.located(problem) for problem in found if located(problem, stage.tree) not in messages]
             checked.append((stage, of_stage))
-    raise_all(messages, str(file))
+    raise_all(messages, name)
     loaded = _finished(config, tree, registries)
     for stage, of_stage in checked:
         loaded._stages[stage.name] = _finished(of_stage, stage.tree, registries)

@@ -38,7 +38,7 @@ def is_url(text: str) -> bool:
     return text.lower().startswith(tuple(f"{scheme}://" for scheme in SCHEMES))
 
 
-def fetch(url: str, limits: Limits = Limits(), stopped: Callable[[], bool] = lambda: False) -> bytes:  # noqa: B008
+def fetch(url: str, limits: Limits = Limits(), stopped: Callable[[], bool] = lambda: False) -> bytes:
     """Return what is at a URL.
 
     Args:

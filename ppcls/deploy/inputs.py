@@ -96,7 +96,7 @@ def match(pattern: str) -> List[Path]:
     Raises:
         DataError: there are none.
     """
-    found = sorted({Path(path) for path in glob.iglob(pattern, recursive=True)})
+    found = sorted({Path(path) for path in glob.iglob(pattern, recursive=True)})  # noqa: PTH207 - Path.glob takes no absolute ones
     files = [path for path in found if path.is_file()]
     if not files:
         only = f"only folders match, such as {found[0]}: give these" if found else "no file matches this pattern"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Generator, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -65,7 +65,7 @@ class Pipeline:
             )
         return image
 
-    def answers(self, sources: Iterable[Source]) -> Iterator[Answer]:
+    def answers(self, sources: Iterable[Source]) -> Generator[Answer, None, None]:
         """Yield one answer an image, in order, as their batches are done.
 
         Memory stays bounded however many sources there are: images of two batches are made ready ahead.
@@ -107,5 +107,7 @@ class Pipeline:
     def _scores(self, batch: np.ndarray) -> np.ndarray:
         scores = self.run(batch)
         if not np.isfinite(scores).all():
-            raise WeightsError("the model's probabilities are not finite: its weights are damaged, or training diverged")
+            raise WeightsError(
+                "the model's probabilities are not finite: its weights are damaged, or training diverged"
+            )
         return scores

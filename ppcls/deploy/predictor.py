@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Iterable, Iterator, List, Optional, Sequence, Union
+from typing import Generator, Iterable, List, Optional, Sequence, Union
 
 import numpy as np
 
@@ -18,6 +18,10 @@ from ppcls.errors import DataError
 
 class Predictor:
     """Runs an exported model, with the preprocessing that was exported with it.
+
+    Attributes:
+        description: what the export says about itself.
+        pipeline: from images to answers.
 
     Args:
         path: the exported model: its folder, or an ONNX file.
@@ -35,7 +39,7 @@ class Predictor:
 
     def __init__(
         self,
-        path: Union[str, "os.PathLike[str]"],
+        path: Union[str, os.PathLike[str]],
         backend: str = "auto",
         threads: Optional[int] = None,
         batch_size: int = 32,
@@ -48,7 +52,7 @@ class Predictor:
         require_count("batch_size", batch_size)
         self.description = description.read(Path(path).expanduser())
         self._backend = open_backend(self.description, backend, threads)
-        self._pipeline = Pipeline(
+        self.pipeline = Pipeline(
             transforms=build_transforms(self.description.transform_ops),
             run=self._backend.run,
             postprocess=Topk(topk or self.description.topk, self.description.class_names),
@@ -73,14 +77,14 @@ class Predictor:
         """
         return list(self.stream(inputs.collect(images)))
 
-    def stream(self, sources: Iterable[inputs.Image]) -> Iterator[Answer]:
+    def stream(self, sources: Iterable[inputs.Image]) -> Generator[Answer, None, None]:
         """Yield the answers one by one, as their batches are done; for more images than fit into memory.
 
         Args:
             sources: any iterable, also a generator, of what ``predict`` takes. It is read ahead by two batches. What
                 does not exist is an answer with an error here, since it is met only on the way.
         """
-        return self._pipeline.answers(inputs.collect_lazily(sources))
+        return self.pipeline.answers(inputs.collect_lazily(sources))
 
     def prepare(self, source: inputs.Image) -> np.ndarray:
         """Return one image as the model takes it, without the batch axis; for those who make batches themselves.
@@ -92,8 +96,8 @@ class Predictor:
         """
         found = list(inputs.expand(source, "image"))
         if len(found) != 1:
-            raise DataError(f"{source}: means {len(found)} images, and one is wanted")
-        return self._pipeline.prepare(found[0])
+            raise DataError(f"{source!r} means {len(found)} images, and one is wanted")
+        return self.pipeline.prepare(found[0])
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """Return probabilities [B, K] of a batch of prepared images; not to be called by several threads at once."""
