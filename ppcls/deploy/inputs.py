@@ -97,7 +97,7 @@ def match(pattern: str) -> List[Path]:
         DataError: there are none.
     """
     found = sorted({Path(path) for path in glob.iglob(pattern, recursive=True)})  # noqa: PTH207 - Path.glob takes no absolute ones
-    files = [path for path in found if path.is_file()]
+    files = [path for path in found if not path.is_dir()]
     if not files:
         only = f"only folders match, such as {found[0]}: give these" if found else "no file matches this pattern"
         raise DataError(f"{pattern}: {only}")
@@ -110,7 +110,7 @@ def list_images(folder: Path) -> List[Path]:
     Raises:
         DataError: there are none.
     """
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir())
     if not found:
         raise DataError(f"{folder}: no images in this folder or below it ({' '.join(IMAGE_SUFFIXES)})")
     return found
