@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Callable, Dict, NamedTuple, Union
 
@@ -73,10 +74,11 @@ def is_pillow(data: Any) -> bool:
 def _read_file(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+            large = os.fstat(file.fileno()).st_size > MAX_BYTES
+            content = b"" if large else file.read(MAX_BYTES + 1)  # of a device the size is not known
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}") from None
-    if len(content) > MAX_BYTES:
+    if large or len(content) > MAX_BYTES:
         raise DataError(f"more than {MAX_BYTES} bytes: not an image to classify")
     return content
 
