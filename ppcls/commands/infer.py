@@ -47,8 +47,12 @@ def _run(options: argparse.Namespace) -> int:
     sys.stdout.reconfigure(errors="backslashreplace")
     if options.model is None:
         return _by_recipe(options)
-    from ppcls.deploy import inputs, results
     from ppcls.utils import distributed, environment
+
+    if options.threads:
+        os.environ[environment.THREADS] = str(options.threads)
+    environment.prepare()  # before numpy is imported
+    from ppcls.deploy import inputs, results
     from ppcls.utils.logging import get_logger
 
     if distributed.world_size() > 1:
@@ -56,7 +60,6 @@ def _run(options: argparse.Namespace) -> int:
     if not options.images:
         raise ConfigError(f"nothing to predict: ppcls infer {options.model} IMAGES...")
     results.check(options.out, options.format)
-    environment.prepare()
     sources = inputs.collect(options.images)
     broken = 0
     with _output(options) as file:
@@ -101,14 +104,10 @@ def _pipeline(options: argparse.Namespace) -> Any:
     path = Path(options.model).expanduser()
     if (path / description.FILE).is_file() or path.suffix.lower() == ".onnx":
         return _exported(options, path)
-    from ppcls.utils import environment
-
     if options.backend != "auto":
         raise ConfigError(
             f"--backend {options.backend}: {path} is no exported model, and runs in Paddle; export it first"
         )
-    if options.threads:
-        os.environ[environment.THREADS] = str(options.threads)
     import_paddle()
     from ppcls.engine import build, inference, saved
 

@@ -14,7 +14,7 @@ PICTURE = bytes(range(256)) * 300
 
 
 class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):  # noqa: N802
+    def do_GET(self):
         name = self.path.split("/")[1]
         getattr(self, name.split("?")[0].split("%")[0], self.missing)()
 
@@ -123,7 +123,7 @@ def test_slow_and_silent_servers_are_left(server):
 def test_addresses_without_a_server_say_so():
     with socket.socket() as free:  # bound, and not listening
         free.bind(("127.0.0.1", 0))
-        with pytest.raises(DataError, match="cannot be downloaded: .*refused"):
+        with pytest.raises(DataError, match=r"cannot be downloaded: .*refused"):
             fetch(f"http://127.0.0.1:{free.getsockname()[1]}/x.jpg")
     for wrong in ("http://", "http://[::1/x.jpg", "http://127.0.0.1:port/x.jpg"):
         with pytest.raises(DataError, match="cannot be downloaded"):

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ppcls.errors import CheckpointError, ConfigError
 from tests.conftest import ROOT
 
 
@@ -130,7 +131,7 @@ def test_a_checkpoint_is_used_where_its_data_are_not(models, digits, run, tmp_pa
         (["MODEL", "IMAGES", "--topk", "x"], "invalid"),
         (["--out", "x.json"], "--out belongs to `ppcls infer MODEL IMAGES...`"),
         ([], "give `ppcls infer MODEL IMAGES...`"),
-        (["nowhere.onnx", "IMAGES"], "nowhere.onnx: no such file or folder"),
+        (["nowhere.onnx", "IMAGES"], "nowhere.onnx: no such"),
     ],
 )
 def test_wrong_calls_say_what_is_wrong(onnx, images, run, arguments, message):
@@ -141,18 +142,22 @@ def test_wrong_calls_say_what_is_wrong(onnx, images, run, arguments, message):
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("", "give one of these"),
-        ("nowhere", "no such run folder, checkpoint, or exported model"),
-        ("out/config.yaml", "weights without a recipe"),
-        ("empty", "neither the folder of a run"),
-    ],
-)
-def test_what_is_no_model_is_said(models, images, run, name, message):
+def test_what_is_no_model_is_said(models, images, run):
     (models / "empty").mkdir(exist_ok=True)
-    assert message in run("infer", models / name, images, code=2).stderr
+    from ppcls.engine import saved
+
+    assert (
+        saved.find(models / "out") == saved.find(models / "out" / "best_model.pdopt") == models / "out" / "best_model"
+    )
+    for name, kind, message in (
+        ("", CheckpointError, f"no checkpoint here, but in {models}/out: give one of these"),
+        ("nowhere", CheckpointError, "no such run folder, checkpoint, or exported model"),
+        ("empty", CheckpointError, "neither the folder of a run"),
+        ("out/config.yaml", ConfigError, "weights without a recipe"),
+    ):
+        with pytest.raises(kind, match=message):
+            saved.find(models / name)
+    assert "neither the folder of a run" in run("infer", models / "empty", images, code=2).stderr
 
 
 def test_parquet_without_its_package_says_what_to_install(onnx, images, run, tmp_path):
