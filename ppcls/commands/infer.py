@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, Iterator, Sequence
 
-from ppcls.commands.command import Command, add_recipe_options, import_paddle, load_for_weights, print_result
+from ppcls.commands.command import Command, add_recipe_options, changes, import_paddle, load_for_weights, print_result
 from ppcls.errors import ConfigError
 
 # What belongs to `MODEL IMAGES...`: a recipe says these things by its keys.
@@ -109,16 +109,14 @@ def _pipeline(options: argparse.Namespace) -> Any:
             f"--backend {options.backend}: {path} is no exported model, and runs in Paddle; export it first"
         )
     import_paddle()
-    from ppcls.engine import build, inference, saved
+    from ppcls.engine import build, inference, run_folder
 
     if options.config:
-        weights = saved.find(path) if path.is_dir() else path
+        weights = run_folder.best(path) if path.is_dir() else path
         options.override.append([f"Global.pretrained_model={weights}", "Global.checkpoints=null"])
         config = load_for_weights(options)
-    elif options.stage:
-        raise ConfigError("--stage chooses from a recipe with Stages (-c); give the folder of the stage as MODEL")
     else:
-        config = saved.load(saved.find(path), [change for group in options.override for change in group])
+        config = run_folder.recipe_of_weights(run_folder.find(path, options.stage), changes(options))
     build.start(config)
     return inference.load_pipeline(config, options.batch_size, options.topk)
 

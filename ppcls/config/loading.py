@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, List, Mapping, Optional, Sequence, Tuple, Union
 
 from pydantic import ValidationError
 
-from ppcls.config import components, inherit, overrides, source, stages
+from ppcls.config import components, inherit, overrides, stages
 from ppcls.config.find import find
 from ppcls.config.problems import Problem, from_validation, located, raise_all
 from ppcls.config.registry import Registry
 from ppcls.config.schema import Config
+from ppcls.config.source import parse
 from ppcls.config.tree import Node, leaves, plain
 
 
@@ -30,17 +32,19 @@ def load(path: Union[str, Path], changes: Sequence[str] = (), *, registries: Map
     return _loaded(inherit.read(file), str(file), changes, registries)
 
 
-def loads(text: str, name: str, changes: Sequence[str] = (), *, registries: Mapping[str, Registry]) -> Config:
-    """Load a recipe that has no file of its own, and no base.
+def load_values(
+    values: Mapping[str, Any], name: str, changes: Sequence[str] = (), *, registries: Mapping[str, Registry]
+) -> Config:
+    """Load what ``Config.plain`` returned.
 
     Args:
-        text: YAML, of which JSON is a part.
-        name: what to call it in errors.
+        name: what to call it in origins and errors, usually the path of the file that it was kept in.
+        changes: as those of ``load``.
 
     Raises:
-        ConfigError: every mistake at once.
+        ConfigError: as that of ``load``.
     """
-    return _loaded(source.parse(text, name), name, changes, registries)
+    return _loaded(parse(json.dumps(values, ensure_ascii=False, indent=1), name), name, changes, registries)
 
 
 def _loaded(root: Node, name: str, changes: Sequence[str], registries: Mapping[str, Registry]) -> Config:

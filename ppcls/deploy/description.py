@@ -29,7 +29,7 @@ class Description:
         transform_ops: preprocessing, as in a recipe.
         files: digests by name.
         input: ``TENSOR``, or ``PIXELS`` for a model that normalizes them itself.
-        precision: "float32", "float16" or "int8".
+        precision: "float32", "float16" or "int8"; of a folder that of Paddle's model, "float32" or "bfloat16".
         values: all that the export wrote.
     """
 

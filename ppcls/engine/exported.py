@@ -96,7 +96,7 @@ def _measure(
             model = _Logits(described, open_backend(described, backend))
         distributed.require_same("numbers of images", len(loader.dataset))
         if not quiet:
-            get_logger().info("%s %s, by the backend %s", described.name, described.precision, model.backend.name)
+            get_logger().info("%s, by the backend %s", described.name, model.backend.name)
         return evaluation.run(model, loader, criterion, metrics), len(loader.dataset)
 
 

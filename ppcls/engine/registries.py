@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, Dict, Mapping, Sequence, Union
+from typing import Dict, Sequence, Union
 
 from ppcls import config
 from ppcls.arch import BACKBONES
@@ -38,15 +37,3 @@ def load_config(path: Union[str, Path], changes: Sequence[str] = ()) -> Config:
         ConfigError: every mistake at once, each with file and line or the override it came from.
     """
     return config.load(path, changes, registries=REGISTRIES)
-
-
-def load_saved(values: Mapping[str, Any], name: str, changes: Sequence[str] = ()) -> Config:
-    """Load a recipe from its plain values, as a checkpoint keeps them.
-
-    Args:
-        name: what to call it in errors.
-
-    Raises:
-        ConfigError: every mistake at once: this version may have other keys than the one that wrote them.
-    """
-    return config.loads(json.dumps(dict(values)), name, changes, registries=REGISTRIES)

@@ -105,11 +105,25 @@ def _container_cores() -> Optional[float]:
 
 def _mkl_path() -> Optional[str]:
     """Return 7 (AVX-512) or 5 (AVX2) on AMD processors, None elsewhere."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return None
+    text = _processor()
+    flags = _flags(text)
     if "AuthenticAMD" not in text:
         return None
-    flags = next((line.split() for line in text.splitlines() if line.startswith("flags")), [])
     return "7" if "avx512f" in flags else "5" if "avx2" in flags else None
+
+
+def has_bfloat16() -> bool:
+    """Return whether this machine's processor has instructions for bfloat16."""
+    return "avx512_bf16" in _flags(_processor())
+
+
+def _processor() -> str:
+    """Return what the system says about the processor, nothing where it does not."""
+    try:
+        return Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return ""
+
+
+def _flags(text: str) -> List[str]:
+    return next((line.split() for line in text.splitlines() if line.startswith("flags")), [])

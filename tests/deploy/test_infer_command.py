@@ -144,20 +144,19 @@ def test_wrong_calls_say_what_is_wrong(onnx, images, run, arguments, message):
 
 def test_what_is_no_model_is_said(models, images, run):
     (models / "empty").mkdir(exist_ok=True)
-    from ppcls.engine import saved
+    from ppcls.engine import run_folder
 
-    assert (
-        saved.find(models / "out") == saved.find(models / "out" / "best_model.pdopt") == models / "out" / "best_model"
-    )
+    best = models / "out" / "best_model"
+    for path in (models / "out", best, best.with_suffix(".pdopt"), best.with_suffix(".pdparams"), models):
+        assert run_folder.find(path) == best  # the last: of a run in stages
     for name, kind, message in (
-        ("", CheckpointError, f"no checkpoint here, but in {models}/out: give one of these"),
         ("nowhere", CheckpointError, "no such run folder, checkpoint, or exported model"),
-        ("empty", CheckpointError, "neither the folder of a run"),
+        ("empty", CheckpointError, "not the folder of a run"),
         ("out/config.yaml", ConfigError, "weights without a recipe"),
     ):
         with pytest.raises(kind, match=message):
-            saved.find(models / name)
-    assert "neither the folder of a run" in run("infer", models / "empty", images, code=2).stderr
+            run_folder.find(models / name)
+    assert "not the folder of a run" in run("infer", models / "empty", images, code=2).stderr
 
 
 def test_parquet_without_its_package_says_what_to_install(onnx, images, run, tmp_path):

@@ -16,7 +16,7 @@ from ppcls.utils import environment
 
 
 class PaddleBackend:
-    """Paddle Inference on the CPU.
+    """Paddle Inference on the CPU; a model for bfloat16 computes in float32 where the processor does not have that.
 
     Raises:
         DataError: a file of the export is missing or is not the one that was exported.
@@ -38,6 +38,9 @@ class PaddleBackend:
         if hasattr(config, "enable_new_executor"):  # Paddle 3: memory optimization needs it
             config.enable_new_executor()
         config.enable_memory_optim()
+        if description.precision == "bfloat16":
+            config.enable_mkldnn()
+            config.enable_mkldnn_bfloat16()
         with _standard_output_kept_clean():
             self._predictor = inference.create_predictor(config)
         self._description = description

@@ -76,7 +76,7 @@ def export(config: Config, options: Optional[Options] = None) -> Dict[str, Any]:
         folder = Path(temporary) / "export"
         values = _described(config, weights, ops, recipe_shape)
         _save(model, config, folder)
-        values["Model"]["files"] = _digests(folder)
+        values["Model"].update(files=_digests(folder), precision="bfloat16" if options.bf16 else "float32")
         description.write(folder, values)
         paddle_model = next(name for name in values["Model"]["files"] if not name.endswith(".pdiparams"))
         models = {paddle_model: compare(expected, folder, "paddle")}
@@ -139,7 +139,6 @@ def _described(config: Config, weights: str, ops: List[Mapping[str, Any]], recip
             "weights_sha256": commit.sha256(path),
             **({} if shape == recipe_shape else {"image_shape_of_recipe": recipe_shape}),
             "input": description.TENSOR,
-            "precision": "float32",
             "output": "probabilities",
         },
         "Versions": {"ppcls": ppcls.__version__, "paddle": paddle.__version__},

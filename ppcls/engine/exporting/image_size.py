@@ -16,7 +16,8 @@ _SIZES = {"size", "resize_short"}
 def resized(config: Config, size: Tuple[int, int]) -> Config:
     """Return the recipe for images of ``size``, [height, width].
 
-    The crop becomes that size, and a resize before it keeps its ratio to the crop. Models that are made for one size
+    The crop becomes that size, and a resize before it keeps its ratio to the crop (to the longer side's, where the
+    proportions change). Models that are made for one size
     (gMLP) are built for the new one, to which their weights are resized when they are loaded.
     """
     channels, *before = config.Global.image_shape
@@ -39,7 +40,7 @@ def resized(config: Config, size: Tuple[int, int]) -> Config:
 def _resized_op(op: Op, before: List[int], size: Tuple[int, int]) -> Op:
     ((name, arguments),) = op.items()
     changed = dict(arguments or {})
-    ratio = min(size) / min(before)
+    ratio = max(new / old for new, old in zip(size, before))  # so that the crop fits whatever fitted before
     if changed.get("resize_short") is not None:
         changed["resize_short"] = round(changed["resize_short"] * ratio)
     if changed.get("size") is not None:

@@ -82,9 +82,15 @@ def quantized(model: Any, tensors: np.ndarray) -> Any:
                 weight_type=QuantType.QInt8,
                 op_types_to_quantize=_QUANTIZED,
             )
-            return onnx.load(str(result))
+            found = onnx.load(str(result))
     finally:
         logging.getLogger().setLevel(kept)
+    # ONNX Runtime lists every set of operators that it knows.
+    used = {node.domain for node in found.graph.node}
+    imports = [entry for entry in found.opset_import if entry.domain in used]
+    del found.opset_import[:]
+    found.opset_import.extend(imports)
+    return found
 
 
 def drop_text(accuracy: Mapping[str, float], images_count: int) -> str:

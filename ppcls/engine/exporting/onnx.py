@@ -71,6 +71,7 @@ def convert(model: Path, parameters: Path, target: Path, opset: int) -> Any:
     written = next(entry.version for entry in graph.opset_import if entry.domain in ("", "ai.onnx"))
     if written != opset:
         raise ExportError(f"paddle2onnx wrote opset {written} instead of {opset}; choose --opset {written}")
+    _repair_expansions(graph.graph)
     _tidy(graph)
     _check(graph)
     return graph
@@ -83,6 +84,21 @@ def _check(model: Any) -> None:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(f"the ONNX model is not valid: {error}") from None
+
+
+def _repair_expansions(graph: Any) -> None:
+    """Let the sizes that an expansion is to keep be 1, as ONNX has it; paddle2onnx writes Paddle's -1 (CycleMLP's)."""
+    from onnx import numpy_helper
+
+    constants = {constant.name: constant for constant in graph.initializer}
+    constants.update((node.output[0], node.attribute[0].t) for node in graph.node if node.op_type == "Constant")
+    for node in graph.node:
+        if node.op_type != "Expand" or node.input[1] not in constants:
+            continue
+        shape = numpy_helper.to_array(constants[node.input[1]])
+        if shape.min() < 0:
+            node.input[1] = f"{node.name}.shape"
+            graph.initializer.append(numpy_helper.from_array(np.maximum(shape, 1), node.input[1]))
 
 
 def _tidy(model: Any) -> None:

@@ -6,24 +6,21 @@ from dataclasses import dataclass
 from typing import Optional, Tuple
 
 from ppcls.errors import ConfigError
+from ppcls.utils import environment
 
 OPSETS = range(13, 22)  # paddle2onnx 2.1.0 aborts the process at 22, and cannot express GELU's parts below 13
-_BF16 = (
-    "bf16: no target of the export computes in bfloat16: ONNX Runtime's CPU convolutions and matrix products know "
-    "float32 and int8. Take fp16 or int8; training in bfloat16 is AMP.dtype"
-)
 
 
 @dataclass(frozen=True)
 class Options:
-    """What is written beside Paddle's files.
+    """What is written beside Paddle's files, and how these compute.
 
     Attributes:
-        onnx: also write an ONNX model; so do all the others.
+        bf16: let Paddle Inference compute in bfloat16.
+        onnx: also write an ONNX model; so do self_contained, fp16 and int8.
         opset: version of ONNX's operators.
         self_contained: for each ONNX model another one that takes pixels and normalizes them itself.
         fp16: another ONNX model that computes in float16.
-        bf16: refused: no target has it.
         int8: another ONNX model, quantized with images of ``calibration``.
         calibration: a folder of images; None takes the recipe's training set.
         calibration_images: how many of them.
@@ -34,11 +31,11 @@ class Options:
         ConfigError: a value makes no sense.
     """
 
+    bf16: bool = False
     onnx: bool = False
     opset: int = 17
     self_contained: bool = False
     fp16: bool = False
-    bf16: bool = False
     int8: bool = False
     calibration: Optional[str] = None
     calibration_images: int = 128
@@ -46,8 +43,11 @@ class Options:
     image_size: Optional[Tuple[int, int]] = None
 
     def __post_init__(self) -> None:
-        if self.bf16:
-            raise ConfigError(_BF16)
+        if self.bf16 and not environment.has_bfloat16():
+            raise ConfigError(
+                "bf16: this processor does not compute in bfloat16 (avx512_bf16 in /proc/cpuinfo), so the result could "
+                "not be compared. Paddle Inference does on processors that have it; ONNX Runtime has float16 and int8"
+            )
         if self.opset not in OPSETS:
             raise ConfigError(f"opset {self.opset}: from {OPSETS[0]} to {OPSETS[-1]} can be written")
         if self.calibration_images < 1:
