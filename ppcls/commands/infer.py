@@ -112,7 +112,7 @@ def _pipeline(options: argparse.Namespace) -> Any:
     from ppcls.engine import build, inference, run_folder
 
     if options.config:
-        weights = run_folder.best(path) if path.is_dir() else path
+        weights = run_folder.best(path, options.stage) if path.is_dir() else path
         options.override.append([f"Global.pretrained_model={weights}", "Global.checkpoints=null"])
         config = load_for_weights(options)
     else:

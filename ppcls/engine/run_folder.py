@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, Optional, Sequence
+from typing import Dict, Mapping, Optional, Sequence
 
 from ppcls import config as configs
 from ppcls.config.schema import Config
@@ -32,7 +32,7 @@ def recipe(folder: Path, changes: Sequence[str] = (), stage: Optional[str] = Non
     wrong = checkpoint.fault(prefix)
     if wrong is not None:
         raise CheckpointError(f"{wrong}; to use other weights: -o Global.pretrained_model=PREFIX with -c RECIPE")
-    return _load(prefix, changes, save_inference_dir=str(prefix.parent / _EXPORT))
+    return _load(prefix, changes, {"save_inference_dir": str(prefix.parent / _EXPORT)})
 
 
 def best(folder: Path, stage: Optional[str] = None) -> Path:
@@ -58,6 +58,8 @@ def find(path: Path, stage: Optional[str] = None) -> Path:
     """
     if path.is_dir():
         return best(path, stage)
+    if stage is not None:
+        raise ConfigError(f"--stage {stage}: {path} is one checkpoint; the folder of a run may have stages")
     prefix = checkpoint.strip_suffix(str(path))
     if checkpoint.exists(prefix) or commit.named(prefix, checkpoint.WEIGHTS).is_file():
         return prefix
@@ -85,14 +87,14 @@ def recipe_of_weights(prefix: Path, changes: Sequence[str] = ()) -> Config:
         raise CheckpointError(f"{error}; give the recipe with -c RECIPE") from None
     if not weights.is_file() or commit.sha256(weights) != digests.get(checkpoint.WEIGHTS):
         raise WeightsError(f"{weights}: missing, damaged, or not what was saved with {states.name}")
-    return _load(prefix, changes)
+    return _load(prefix, changes, {})
 
 
-def _load(prefix: Path, changes: Sequence[str], **changed: str) -> Config:
-    """Return a checkpoint's recipe with its weights as those to use, and with ``changed`` in ``Global``."""
+def _load(prefix: Path, changes: Sequence[str], places: Mapping[str, str]) -> Config:
+    """Return a checkpoint's recipe with its weights as those to use, and with ``places`` in ``Global``."""
     states = checkpoint.read_states(prefix)
     values = states["config"]
-    values["Global"].update(checkpoints=None, pretrained_model=str(prefix), **changed)
+    values["Global"].update(checkpoints=None, pretrained_model=str(prefix), **places)
     if states.get("class_names"):  # those are used: their file need not be where the checkpoint is now
         values["Infer"]["PostProcess"]["class_id_map_file"] = None
     return configs.load_values(values, f"{prefix}{checkpoint.STATES}", changes, registries=REGISTRIES)

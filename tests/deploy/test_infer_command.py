@@ -156,6 +156,9 @@ def test_what_is_no_model_is_said(models, images, run):
     ):
         with pytest.raises(kind, match=message):
             run_folder.find(models / name)
+    assert run_folder.find(models, "out") == best
+    with pytest.raises(ConfigError, match="is one checkpoint"):
+        run_folder.find(best, "out")
     assert "not the folder of a run" in run("infer", models / "empty", images, code=2).stderr
 
 
