@@ -45,7 +45,8 @@ class _Task:
 def prepared(sources: Iterable[Source], prepare: Prepare, workers: int, ahead: int) -> Iterator[Tuple[str, Any]]:
     """Yield the name of each source and what ``prepare`` returned, in order; of a DataError, the error itself.
 
-    OpenCV lets other threads run while it decodes and resizes, and so do the runtimes of models.
+    OpenCV lets other threads run while it decodes and resizes, and so do ONNX Runtime and Paddle's operators. Paddle
+    Inference does not, but on NPUs: beside it a thread gets no further than the operation that it is in.
 
     Args:
         prepare: takes a source, and a function that tells whether its result is not wanted any more.

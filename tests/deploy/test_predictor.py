@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from ppcls import Predictor
+from ppcls.deploy.inputs import collect
 from ppcls.errors import ConfigError, DataError, WeightsError
 from tests.conftest import ROOT
 
@@ -100,6 +101,24 @@ def test_those_who_batch_themselves_prepare_in_threads(predictor, expected, digi
         predictor.prepare(digits / "val")
     with pytest.raises(DataError, match="not an image"):
         predictor.prepare(b"hello")
+
+
+def test_photos_get_the_same_answers_from_checkpoint_paddle_and_onnx(models, shared, tmp_path):
+    from ppcls.engine import inference, run_folder
+
+    photos = sorted((shared / "data" / "photos").glob("*.JPEG"))[:24]
+    assert photos
+    ops = [{"DecodeImage": {}}, {"ResizeImage": {"resize_short": 20}}, {"CropImage": {"size": 16}}]
+    tail = [{"NormalizeImage": {"mean": [0.5] * 3, "std": [0.5] * 3, "order": ""}}, {"ToCHWImage": None}]
+    config = run_folder.recipe(models / "out", [f"Infer.transforms={json.dumps([*ops, *tail])}"])
+    checkpoint = list(inference.load_pipeline(config).answers(collect(photos)))
+
+    def change(values):
+        values["PreProcess"]["transform_ops"] = [*ops, *tail]
+
+    folder = changed(models, tmp_path / "model", change)
+    for backend in ("paddle", "onnx"):
+        same(Predictor(folder, backend).predict(photos), checkpoint)
 
 
 def png(width, height, rows=b"", extra=b""):
@@ -275,7 +294,5 @@ def test_probabilities_that_are_not_finite_are_no_answer(models, digits):
 
     pipeline = Predictor(models / "inference", "onnx").pipeline
     damaged = replace(pipeline, run=lambda batch: pipeline.run(batch) * np.nan)
-    from ppcls.deploy.inputs import collect
-
     with pytest.raises(WeightsError, match="not finite"):
         list(damaged.answers(collect(digits / "val")))
