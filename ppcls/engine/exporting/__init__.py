@@ -15,7 +15,7 @@ from ppcls.config.schema import Config
 from ppcls.deploy import description
 from ppcls.engine import build, commit
 from ppcls.engine import folder as folders
-from ppcls.engine.exporting import batch_norm, images, onnx, onnx_models
+from ppcls.engine.exporting import batch_norm, images, int8, onnx, onnx_models
 from ppcls.engine.exporting.comparing import TOLERANCES, Expected, compare
 from ppcls.engine.exporting.image_size import resized
 from ppcls.engine.exporting.options import Options
@@ -74,29 +74,50 @@ def export(config: Config, options: Optional[Options] = None) -> Dict[str, Any]:
     folded, kept = batch_norm.fold(model, expected.sample.tensors)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
         folder = Path(temporary) / "export"
-        values = _described(config, weights, ops, recipe_shape)
-        _save(model, config, folder)
-        values["Model"].update(files=_digests(folder), precision="bfloat16" if options.bf16 else "float32")
-        description.write(folder, values)
-        paddle_model = next(name for name in values["Model"]["files"] if not name.endswith(".pdiparams"))
-        models = {paddle_model: compare(expected, folder, "paddle")}
-        if options.any_onnx:
-            models.update(onnx_models.add(config, options, folder, values, expected))
-            values["Model"]["files"] = _digests(folder)
-        values["Comparison"] = {"images": len(expected.probabilities), "models": models}
-        description.write(folder, values)
+        models = _write(config, options, model, folder, _described(config, weights, ops, recipe_shape), expected)
         _replace(folder, target)
-    get_logger().info("batch norms: %d folded into convolutions, %d kept", folded, kept)
-    get_logger().info("exported %s to %s, compared on %d images:", weights, target, len(expected.probabilities))
-    for name, result in models.items():
-        get_logger().info("  %s: %s", name, ", ".join(f"{key} {value}" for key, value in result.items()))
-    return {
+    report = {
         "folder": str(target),
         "images": len(expected.probabilities),
-        "max_difference": models[paddle_model]["max_difference"],
+        "max_difference": next(iter(models.values()))["max_difference"],
         "batch_norms": {"folded": folded, "kept": kept},
         "models": models,
     }
+    _log(report, weights)
+    return report
+
+
+def _write(
+    config: Config, options: Options, model: paddle.nn.Layer, folder: Path, values: Dict[str, Any], expected: Expected
+) -> Dict[str, Dict[str, Any]]:
+    """Write the export; return what was compared by file, Paddle's first.
+
+    Args:
+        values: its description, but for what is only known now.
+    """
+    _save(model, config, folder)
+    values["Model"].update(files=_digests(folder), precision="bfloat16" if options.bf16 else "float32")
+    description.write(folder, values)
+    paddle_model = next(name for name in values["Model"]["files"] if not name.endswith(".pdiparams"))
+    models = {paddle_model: compare(expected, folder, "paddle")}
+    if options.any_onnx:
+        models.update(onnx_models.add(config, options, folder, values, expected))
+        values["Model"]["files"] = _digests(folder)
+    values["Comparison"] = {"images": len(expected.probabilities), "models": models}
+    description.write(folder, values)
+    return models
+
+
+def _log(report: Mapping[str, Any], weights: str) -> None:
+    log = get_logger()
+    log.info("batch norms: %d folded into convolutions, %d kept", *report["batch_norms"].values())
+    log.info("exported %s to %s, compared on %d images:", weights, report["folder"], report["images"])
+    for name, result in report["models"].items():
+        text = f"largest difference of a probability {result['max_difference']:.2g}"
+        text += f", the same class for {result['top1_agreement']:.0%}"
+        if "top1" in result:
+            text += f", {int8.drop_text(result['top1'], result['top1_images'])}"
+        log.info("  %s: %s", name, text)
 
 
 def _save(model: paddle.nn.Layer, config: Config, folder: Path) -> None:
