@@ -6,18 +6,19 @@ time gains nothing. Redirects are checked like first requests.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import ipaddress
 import socket
 import ssl
+import threading
 import time
-from typing import Callable, Tuple
+from typing import Callable, Iterator, Optional, Tuple
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from ppcls.errors import DataError
 
 _REDIRECTS = 3
-_CHUNK = 65536
 _MOVED = (301, 302, 303, 307, 308)
 
 
@@ -68,61 +69,61 @@ def _checked(url: str) -> SplitResult:
     return parts
 
 
-def _get(parts: SplitResult, limit: int, deadline: float, permitted: Callable[[str], bool]) -> Tuple[object, bytes]:
+def _get(
+    parts: SplitResult, limit: int, deadline: float, permitted: Callable[[str], bool]
+) -> Tuple[Optional[str], bytes]:
     """Return (where it moved to, b"") or (None, content)."""
-    connection = _connect(parts, deadline, permitted)
-    try:
+    with contextlib.ExitStack() as stack:
+        plain = stack.enter_context(_connected(parts, deadline, permitted))
+        stack.enter_context(_cut_off_at(plain, deadline))
+        connection = http.client.HTTPConnection(str(parts.hostname), parts.port)
+        stack.callback(connection.close)
+        secure = parts.scheme == "https"
+        context = ssl.create_default_context()
+        connection.sock = context.wrap_socket(plain, server_hostname=parts.hostname) if secure else plain
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request("GET", target, headers={"Accept": "image/*", "User-Agent": "ppcls"})
         response = connection.getresponse()
-        if response.status in _MOVED and response.getheader("Location"):
-            return response.getheader("Location"), b""
+        location = response.getheader("Location")
+        if response.status in _MOVED and location:
+            return location, b""
         if response.status != 200:
             raise DataError(f"{parts.geturl()}: the server there answered {response.status}")
-        return None, _read(connection, response, limit, deadline, parts.geturl())
-    finally:
-        connection.close()
+        content = response.read(limit + 1)
+        _left(deadline)
+        if len(content) > limit:
+            raise DataError(f"{parts.geturl()}: larger than {limit} bytes")
+        return None, content
 
 
-def _connect(parts: SplitResult, deadline: float, permitted: Callable[[str], bool]) -> http.client.HTTPConnection:
-    host, secure = str(parts.hostname), parts.scheme == "https"
-    port = parts.port or (443 if secure else 80)
+def _connected(parts: SplitResult, deadline: float, permitted: Callable[[str], bool]) -> socket.socket:
+    port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         raise DataError(f"{parts.geturl()}: there is no such host") from None
-    address = str(found[0][4][0])
     if not all(permitted(str(entry[4][0])) for entry in found):
         raise DataError(f"{parts.geturl()}: not a public address")
-    plain = socket.create_connection((address, port), timeout=_left(deadline))
-    connection = http.client.HTTPConnection(host, port)
+    return socket.create_connection((str(found[0][4][0]), port), timeout=_left(deadline))
+
+
+@contextlib.contextmanager
+def _cut_off_at(connection: socket.socket, deadline: float) -> Iterator[None]:
+    """Cut a connection off when time is up; a socket's own timeout begins anew with every byte."""
+    handle = connection.dup()  # TLS takes the first one over
+
+    def cut() -> None:
+        with contextlib.suppress(OSError):
+            handle.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(_left(deadline), cut)
+    timer.daemon = True
+    timer.start()
     try:
-        context = ssl.create_default_context()
-        connection.sock = context.wrap_socket(plain, server_hostname=host) if secure else plain
-    except OSError:
-        plain.close()
-        raise
-    return connection
-
-
-def _read(
-    connection: http.client.HTTPConnection,
-    response: http.client.HTTPResponse,
-    limit: int,
-    deadline: float,
-    url: str,
-) -> bytes:
-    content = bytearray()
-    while True:
-        if connection.sock is not None:  # http.client lets go of it where the answer ends the connection
-            connection.sock.settimeout(_left(deadline))
-        chunk = response.read1(_CHUNK)
-        content += chunk
-        if len(content) > limit:
-            raise DataError(f"{url}: larger than {limit} bytes")
-        if not chunk:
-            return bytes(content)
-        _left(deadline)
+        yield
+    finally:
+        timer.cancel()
+        handle.close()
 
 
 def _left(deadline: float) -> float:
