@@ -21,7 +21,7 @@ from ppcls.deploy.server.access import key_check
 from ppcls.deploy.server.batcher import ModelError
 from ppcls.deploy.server.body import received
 from ppcls.deploy.server.door import Door
-from ppcls.deploy.server.refusal import ClientLeft, Refusal
+from ppcls.deploy.server.refusal import LEFT, ClientLeft, Refusal
 from ppcls.deploy.server.service import GRIDS, Service
 from ppcls.utils.logging import get_logger
 
@@ -61,6 +61,10 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(Refusal)
     async def refused(_: Request, error: Refusal) -> Response:
         return JSONResponse({"error": error.message, **error.details}, error.status, error.headers)
+
+    @app.exception_handler(ClientLeft)
+    async def left(_: Request, __: ClientLeft) -> Response:
+        return Response(status_code=LEFT)  # nobody reads it
 
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> Response:

@@ -6,12 +6,11 @@ import asyncio
 import time
 from typing import Any, Callable, Dict, List, Tuple
 
-from ppcls.deploy.server.refusal import ClientLeft
+from ppcls.deploy.server.refusal import LEFT
 from ppcls.deploy.server.service import Service
 from ppcls.utils.logging import get_logger
 
 _LINGER = 1.0  # seconds in which the rest of a refused body is read and dropped
-_LEFT = 499  # as nginx counts clients that left
 _HEADERS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
 _CLOSE = (b"connection", b"close")
 Message = Dict[str, Any]
@@ -40,18 +39,13 @@ class Door:
         begun = time.monotonic()
         try:
             await self._app(scope, exchange.receive, exchange.send)
-        except ClientLeft:
-            exchange.status = _LEFT
-            # Nobody reads it, but the protocol wants an answer.
-            await exchange.send({"type": "http.response.start", "status": _LEFT, "headers": []})
-            await exchange.send({"type": "http.response.body"})
         except Exception as error:  # noqa: BLE001 - it was answered with 500 and an id, and logged with it
             if not exchange.status:
                 get_logger().error("%s %s failed", scope["method"], scope["path"], exc_info=error)
                 raise
         finally:
             path = scope["path"] if scope["path"] in self._paths else "other"
-            self._service.metrics.request(path, exchange.status or _LEFT, time.monotonic() - begun)
+            self._service.metrics.request(path, exchange.status or LEFT, time.monotonic() - begun)
 
 
 class _Exchange:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, Optional
 
+LEFT = 499  # the status by which requests are counted whose client left, as nginx does
+
 
 class Refusal(Exception):
     """A request ends with this status and message.

@@ -52,6 +52,10 @@ class Server:
         with open(f"/proc/{self.process.pid}/status") as file:
             return next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) / 1024
 
+    def alive(self):
+        """Fail if the process has ended."""
+        assert self.process.poll() is None, self.log()
+
     def stop(self, number=signal.SIGTERM, timeout=30):
         """Send a signal; return the exit code."""
         self.process.send_signal(number)

@@ -95,7 +95,7 @@ def test_photos_are_classified_explained_and_saved(browser, opened, photos):
 
     first.find_element(By.CLASS_NAME, "explain").click()
     until(browser, lambda: first.find_elements(By.CSS_SELECTOR, "canvas.heat"))
-    until(browser, lambda: "the score of “digit-" in first.find_element(By.CLASS_NAME, "explanation").text)
+    until(browser, lambda: "the reddest part takes “digit-" in first.find_element(By.CLASS_NAME, "explanation").text)
     assert reddened(browser) > 0
     first.find_element(By.CLASS_NAME, "explain").click()
     until(browser, lambda: not first.find_element(By.CSS_SELECTOR, "canvas.heat").is_displayed())

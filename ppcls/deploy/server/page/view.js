@@ -96,7 +96,7 @@ function describe(map) {
   const most = Math.max(...map.heat.flat());
   const label = map.label_name ?? `class ${map.class_id}`;
   if (most <= 0) return `Covering any one part does not lower the score of “${label}”.`;
-  return `Red: covering this part lowers the score of “${label}”, by ${percent(most)} at most.`;
+  return `Red: covering the reddest part takes “${label}” from ${percent(map.score)} to ${percent(map.score - most)}.`;
 }
 
 async function heatMap(map) {
