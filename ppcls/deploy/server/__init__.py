@@ -9,7 +9,7 @@ from ppcls.errors import MachineError
 
 __all__ = ["Settings", "serve"]
 
-_NEEDS = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
+_NEEDS = ("python_multipart", "prometheus_client", "uvicorn", "fastapi")  # FastAPI imports the first itself
 
 
 def serve(settings: Settings) -> int:

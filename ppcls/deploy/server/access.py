@@ -7,7 +7,7 @@ from typing import Awaitable, Callable, Optional
 
 from starlette.requests import Request
 
-from ppcls.deploy.server.refusal import Refusal
+from ppcls.deploy.server.refusal import RefusedError
 
 
 def key_check(key: Optional[str]) -> Callable[[Request], Awaitable[None]]:
@@ -24,6 +24,6 @@ def key_check(key: Optional[str]) -> Callable[[Request], Awaitable[None]]:
         # Headers come decoded from Latin-1; compared are the bytes that were sent, in constant time.
         if not hmac.compare_digest(given.encode("latin-1"), expected):
             message = "this server needs an API key: header X-API-Key, or Authorization: Bearer"
-            raise Refusal(401, message, {"WWW-Authenticate": "Bearer"})
+            raise RefusedError(401, message, {"WWW-Authenticate": "Bearer"})
 
     return check

@@ -25,7 +25,7 @@ class Gate:
         """Take some, to be given back by ``give``.
 
         Raises:
-            Refusal: 429, there is not so much left.
+            RefusedError: 429, there is not so much left.
         """
         if self.used + amount > self.limit:
             raise overloaded(f"the server is full ({self.used} of {self.limit} {self._what})")
@@ -40,7 +40,7 @@ class Gate:
         """Take some for the time of a block.
 
         Raises:
-            Refusal: 429, there is not so much left.
+            RefusedError: 429, there is not so much left.
         """
         self.take(amount)
         try:

@@ -21,7 +21,7 @@ from ppcls.deploy.server.access import key_check
 from ppcls.deploy.server.batcher import ModelError
 from ppcls.deploy.server.body import received
 from ppcls.deploy.server.door import Door
-from ppcls.deploy.server.refusal import LEFT, ClientLeft, Refusal
+from ppcls.deploy.server.refusal import LEFT, ClientLeftError, RefusedError
 from ppcls.deploy.server.service import GRIDS, Service
 from ppcls.utils.logging import get_logger
 
@@ -58,12 +58,12 @@ def build_app(service: Service) -> Door:
 
 
 def _add_errors(app: FastAPI) -> None:
-    @app.exception_handler(Refusal)
-    async def refused(_: Request, error: Refusal) -> Response:
+    @app.exception_handler(RefusedError)
+    async def refused(_: Request, error: RefusedError) -> Response:
         return JSONResponse({"error": error.message, **error.details}, error.status, error.headers)
 
-    @app.exception_handler(ClientLeft)
-    async def left(_: Request, __: ClientLeft) -> Response:
+    @app.exception_handler(ClientLeftError)
+    async def left(_: Request, __: ClientLeftError) -> Response:
         return Response(status_code=LEFT)  # nobody reads it
 
     @app.exception_handler(HTTPException)
@@ -100,7 +100,9 @@ def _add_state(app: FastAPI, service: Service) -> None:
     @app.get("/ready", summary="Whether to send requests here", responses={503: {"description": "not now"}})
     async def ready() -> Response:
         reason = service.why_not_ready()
-        return JSONResponse({"status": "ready"} if reason is None else {"error": reason}, 200 if reason is None else 503)
+        if reason is None:
+            return JSONResponse({"status": "ready"})
+        return JSONResponse({"error": reason}, 503)
 
     @app.get("/metrics", summary="For Prometheus", dependencies=[] if settings.open_metrics else keyed)
     async def read_metrics() -> Response:
@@ -172,8 +174,8 @@ async def _unless_left(request: Request, work: Awaitable[T], seconds: float) -> 
     """Return the work's result; drop the work when the client leaves or time is up.
 
     Raises:
-        ClientLeft: the connection was closed.
-        Refusal: 503, time is up.
+        ClientLeftError: the connection was closed.
+        RefusedError: 503, time is up.
     """
     task = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(request.receive())
@@ -182,8 +184,8 @@ async def _unless_left(request: Request, work: Awaitable[T], seconds: float) -> 
         if task.done():
             return task.result()
         if leaving.done():
-            raise ClientLeft
-        raise Refusal(503, f"no answer within {seconds:g} s; try again later", {"Retry-After": "1"})
+            raise ClientLeftError
+        raise RefusedError(503, f"no answer within {seconds:g} s; try again later", {"Retry-After": "1"})
     finally:
         for waiting in (task, leaving):
             waiting.cancel()

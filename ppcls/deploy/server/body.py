@@ -9,7 +9,7 @@ from typing import AsyncIterator
 from starlette.requests import Request
 
 from ppcls.deploy.server.admission import Gate
-from ppcls.deploy.server.refusal import ClientLeft, Refusal
+from ppcls.deploy.server.refusal import ClientLeftError, RefusedError
 
 
 @contextlib.asynccontextmanager
@@ -21,19 +21,19 @@ async def received(request: Request, limit: int, seconds: float, memory: Gate) -
         seconds: in which it must arrive.
 
     Raises:
-        Refusal: 400, 408, 413, 415 or 429.
-        ClientLeft: the client closed the connection.
+        RefusedError: 400, 408, 413, 415 or 429.
+        ClientLeftError: the client closed the connection.
     """
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
-        raise Refusal(415, f"Content-Encoding {encoding!r}: bodies are not decompressed here; send it as it is")
+        raise RefusedError(415, f"Content-Encoding {encoding!r}: bodies are not decompressed here; send it as it is")
     _check_length(request.headers.get("content-length"), limit)
     body = bytearray()
     try:
         try:
             await asyncio.wait_for(_read(request, body, limit, memory), seconds)
         except asyncio.TimeoutError:
-            raise Refusal(408, f"the body did not arrive within {seconds:g} s ({len(body)} bytes came)") from None
+            raise RefusedError(408, f"the body did not arrive within {seconds:g} s ({len(body)} bytes came)") from None
         yield bytes(body)
     finally:
         memory.give(len(body))
@@ -44,8 +44,8 @@ def _check_length(length: object, limit: int) -> None:
         raise _too_large(limit)
 
 
-def _too_large(limit: int) -> Refusal:
-    return Refusal(413, f"the body is larger than {limit} bytes; send fewer or smaller images")
+def _too_large(limit: int) -> RefusedError:
+    return RefusedError(413, f"the body is larger than {limit} bytes; send fewer or smaller images")
 
 
 async def _read(request: Request, body: bytearray, limit: int, memory: Gate) -> None:
@@ -53,7 +53,7 @@ async def _read(request: Request, body: bytearray, limit: int, memory: Gate) -> 
     while more:
         message = await request.receive()
         if message["type"] == "http.disconnect":
-            raise ClientLeft
+            raise ClientLeftError
         chunk = message.get("body", b"")
         if len(body) + len(chunk) > limit:
             raise _too_large(limit)

@@ -39,8 +39,8 @@ class Door:
         begun = time.monotonic()
         try:
             await self._app(scope, exchange.receive, exchange.send)
-        except Exception as error:  # noqa: BLE001 - it was answered with 500 and an id, and logged with it
-            if not exchange.status:
+        except Exception as error:
+            if not exchange.status:  # else it was answered with 500 and an id, and logged with it
                 get_logger().error("%s %s failed", scope["method"], scope["path"], exc_info=error)
                 raise
         finally:
@@ -58,7 +58,6 @@ class _Exchange:
         self._more = bool({b"content-length", b"transfer-encoding"} & names)
         self._asked = False
         self._waits = (b"expect", b"100-continue") in headers  # sends its body when it is asked to
-        self._limit = service.settings.max_body
         self.status = 0
 
     async def receive(self) -> Message:
@@ -77,10 +76,9 @@ class _Exchange:
         await self._send(message)
 
     async def _linger(self) -> None:
-        deadline, dropped = time.monotonic() + _LINGER, 0
-        while self._more and dropped <= self._limit:
+        deadline = time.monotonic() + _LINGER
+        while self._more:
             try:
-                message = await asyncio.wait_for(self.receive(), max(0.0, deadline - time.monotonic()))
+                await asyncio.wait_for(self.receive(), max(0.0, deadline - time.monotonic()))
             except asyncio.TimeoutError:
                 return
-            dropped += len(message.get("body", b""))

@@ -27,7 +27,11 @@ class Metrics:
             "ppcls_requests", "Requests; 499: the client left", ["path", "code"], registry=registry
         )
         self._seconds = Histogram(
-            "ppcls_request_seconds", "From a request's head to its answer", ["path"], buckets=_SECONDS, registry=registry
+            "ppcls_request_seconds",
+            "From a request's head to its answer",
+            ["path"],
+            buckets=_SECONDS,
+            registry=registry,
         )
         self.images = Counter("ppcls_images", "Images by what became of them", ["result"], registry=registry)
         self._batch = Histogram("ppcls_batch_images", "Images in a batch", buckets=_SIZES, registry=registry)

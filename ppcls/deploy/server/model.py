@@ -15,6 +15,7 @@ from ppcls.deploy.server.settings import Settings
 
 _NORMALIZE = "NormalizeImage"
 
+
 class Model:
     """An exported model, opened.
 

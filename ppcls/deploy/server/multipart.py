@@ -7,19 +7,19 @@ from typing import Any, Dict, List, Optional, Tuple
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from ppcls.deploy.server.refusal import Refusal
+from ppcls.deploy.server.refusal import RefusedError
 
 
 def boundary_of(content_type: str) -> bytes:
     """Return the boundary that a Content-Type names.
 
     Raises:
-        Refusal: 400, it names none.
+        RefusedError: 400, it names none.
     """
     _, options = parse_options_header(content_type)
     boundary = options.get(b"boundary", b"")
     if not boundary:
-        raise Refusal(400, "Content-Type: multipart/form-data without a boundary")
+        raise RefusedError(400, "Content-Type: multipart/form-data without a boundary")
     return boundary
 
 
@@ -27,7 +27,7 @@ def parse(body: bytes, boundary: bytes, max_files: int) -> List[Tuple[str, bytes
     """Return the name and content of each file.
 
     Raises:
-        Refusal: 400 where the body is malformed or has fields that are no files, 422 for too many files.
+        RefusedError: 400 where the body is malformed or has fields that are no files, 422 for too many files.
     """
     parts = _Parts(max_files)
     try:
@@ -35,9 +35,9 @@ def parse(body: bytes, boundary: bytes, max_files: int) -> List[Tuple[str, bytes
         parser.write(body)
         parser.finalize()
     except FormParserError as error:
-        raise Refusal(400, f"the multipart body is malformed: {error}") from None
+        raise RefusedError(400, f"the multipart body is malformed: {error}") from None
     if not parts.ended:
-        raise Refusal(400, "the multipart body is cut off: its closing boundary is missing")
+        raise RefusedError(400, "the multipart body is cut off: its closing boundary is missing")
     return parts.files
 
 
@@ -81,14 +81,14 @@ class _Parts:
         _, options = parse_options_header(value)
         if b"filename" not in options:
             field = options.get(b"name", b"").decode("utf-8", "replace")
-            raise Refusal(400, f"form field {field[:80]!r} is not a file; options such as topk go into the URL")
+            raise RefusedError(400, f"form field {field[:80]!r} is not a file; options such as topk go into the URL")
         self._name = options[b"filename"].decode("utf-8", "replace")
 
     def _headers_end(self) -> None:
         if self._name is None:
-            raise Refusal(400, "the multipart body is malformed: a part has no Content-Disposition")
+            raise RefusedError(400, "the multipart body is malformed: a part has no Content-Disposition")
         if len(self.files) == self._max_files:
-            raise Refusal(422, f"more than {self._max_files} images in one request; send several requests")
+            raise RefusedError(422, f"more than {self._max_files} images in one request; send several requests")
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         self._content += data[start:end]

@@ -7,7 +7,7 @@ from typing import Any, Dict, Optional
 LEFT = 499  # the status by which requests are counted whose client left, as nginx does
 
 
-class Refusal(Exception):
+class RefusedError(Exception):
     """A request ends with this status and message.
 
     Args:
@@ -31,10 +31,10 @@ class Refusal(Exception):
         self.details = details or {}
 
 
-class ClientLeft(Exception):
+class ClientLeftError(Exception):
     """The connection was closed before the answer: there is nobody to answer."""
 
 
-def overloaded(message: str) -> Refusal:
+def overloaded(message: str) -> RefusedError:
     """Return the refusal of a request for which there is no room now."""
-    return Refusal(429, f"{message}; try again later", {"Retry-After": "1"})
+    return RefusedError(429, f"{message}; try again later", {"Retry-After": "1"})

@@ -61,7 +61,7 @@ async def _serve(settings: Settings, model: Model, listener: socket.socket) -> i
     service = Service(model, settings)
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # not a line for each malformed request
     config = uvicorn.Config(
-        build_app(service),  # type: ignore[arg-type]
+        build_app(service),
         http=protocol(settings.read_timeout),
         ws="none",
         lifespan="off",
@@ -127,7 +127,7 @@ class _Server(uvicorn.Server):
         self.lost = max(len(self.server_state.tasks), len(self.server_state.connections))
 
     @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:  # type: ignore[override]
+    def capture_signals(self) -> Iterator[None]:
         """End orderly on a signal; uvicorn would kill the process by the same signal afterwards."""
         before: List[Any] = [signal.signal(number, self._end) for number in _SIGNALS]
         try:

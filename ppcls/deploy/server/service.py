@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Awaitable, Callable, Dict, List, NamedTuple, Optional, TypeVar
@@ -16,7 +15,7 @@ from ppcls.deploy.server.admission import Gate
 from ppcls.deploy.server.batcher import Batcher, Scored
 from ppcls.deploy.server.metrics import Metrics
 from ppcls.deploy.server.model import Model
-from ppcls.deploy.server.refusal import Refusal
+from ppcls.deploy.server.refusal import RefusedError
 from ppcls.deploy.server.settings import Settings
 from ppcls.deploy.server.uploads import Upload
 from ppcls.errors import DataError
@@ -43,9 +42,7 @@ class Service:
         self.images = Gate(settings.queue, "images")
         self.memory = Gate(settings.max_buffer, "bytes of bodies")
         self.draining = False
-        self.metrics = Metrics(
-            lambda: self.batcher.waiting, lambda: self.requests.used, lambda: self.memory.used
-        )
+        self.metrics = Metrics(lambda: self.batcher.waiting, lambda: self.requests.used, lambda: self.memory.used)
         self.batcher = Batcher(model.run, settings.max_batch, settings.max_wait, self.metrics.batch)
         self._decoders = ThreadPoolExecutor(settings.decode_threads, "decode")
         self._fetchers = ThreadPoolExecutor(_FETCHES, "fetch")
@@ -76,7 +73,7 @@ class Service:
         """Return {results, model, milliseconds} for the images of a request.
 
         Raises:
-            Refusal: 422 when none of them can be used, 429 when there is no room for them.
+            RefusedError: 422 when none of them can be used, 429 when there is no room for them.
             ModelError: the model failed.
         """
         with self.images.hold(len(found)):
@@ -92,7 +89,8 @@ class Service:
         self.metrics.images.labels("error").inc(len(done) - len(good))
         answer = {"results": results, "model": self.model.name, "milliseconds": _milliseconds(good)}
         if not good:
-            raise Refusal(422, f"no image can be used: {results[0]['file_name']}: {results[0]['error']}", details=answer)
+            first = results[0]
+            raise RefusedError(422, f"no image can be used: {first['file_name']}: {first['error']}", details=answer)
         return answer
 
     async def _classify(self, upload: Upload) -> Any:
@@ -117,34 +115,32 @@ class Service:
         """
         if upload.error is not None:
             raise DataError(upload.error)
-        if upload.data is not None:
+        if upload.url is None:
             return upload.data
         if not self.settings.allow_urls:
             raise DataError("this server does not fetch URLs (--allow-urls); send the image itself")
         loop, limit = asyncio.get_running_loop(), self.settings.max_body
-        return await loop.run_in_executor(
-            self._fetchers, fetching.fetch, upload.url, limit, self.settings.url_timeout
-        )
+        return await loop.run_in_executor(self._fetchers, fetching.fetch, upload.url, limit, self.settings.url_timeout)
 
     async def explain(self, found: List[Upload], class_id: Optional[int], grid: int) -> Dict[str, Any]:
         """Return a heat map for the only image of a request.
 
         Raises:
-            Refusal: 404 when heat maps are off, 422 for another number of images, a broken one or an unknown class,
+            RefusedError: 404 when heat maps are off, 422 for several images, a broken one or an unknown class,
                 429 when too many heat maps are asked for.
             ModelError: the model failed.
         """
         if self.settings.no_saliency:
-            raise Refusal(404, "heat maps are switched off on this server (--no-saliency)")
+            raise RefusedError(404, "heat maps are switched off on this server (--no-saliency)")
         if len(found) != 1:
-            raise Refusal(422, f"a heat map is of one image, not of {len(found)}")
+            raise RefusedError(422, f"a heat map is of one image, not of {len(found)}")
         with self._explanations.hold():
             try:
                 data = await self._content(found[0])
                 image = await self._in_thread(self.model.prepare, data)
                 seen = await self._in_thread(self._picture, data)
             except DataError as error:
-                raise Refusal(422, f"{found[0].name}: {error}") from None
+                raise RefusedError(422, f"{found[0].name}: {error}") from None
             async with self._explaining:
                 return await self._heat(found[0].name, image, seen, class_id, grid)
 
@@ -155,7 +151,7 @@ class Service:
         scores = (await self.batcher.submit(image, background=True)).scores
         chosen = int(scores.argmax()) if class_id is None else class_id
         if not 0 <= chosen < len(scores):
-            raise Refusal(422, f"class_id {chosen}: the model has the classes 0 to {len(scores) - 1}")
+            raise RefusedError(422, f"class_id {chosen}: the model has the classes 0 to {len(scores) - 1}")
         room = asyncio.Semaphore(_IN_QUEUE)
 
         async def score(cell: int) -> float:

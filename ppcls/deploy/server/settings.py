@@ -45,7 +45,9 @@ class Settings:
     shutdown_timeout: float = _option(30.0, "seconds after which the rest is given up at the end", 0.1, 3600)
     api_key: Optional[str] = _option(None, "key that requests must carry; better in PPCLS_API_KEY: others see options")
     open_metrics: bool = _option(False, "/metrics needs no API key")
-    cors: Tuple[str, ...] = _option((), "origins of other sites' pages that may use the server, or '*'; may be repeated")
+    cors: Tuple[str, ...] = _option(
+        (), "origins of other sites' pages that may use the server, or '*'; may be repeated"
+    )
     allow_urls: bool = _option(False, "fetch images from public addresses that requests name")
     url_timeout: float = _option(10.0, "seconds to fetch one of them", 0.01, 600)
     no_saliency: bool = _option(False, "no heat maps (one costs 50 images and more)")

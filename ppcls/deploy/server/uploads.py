@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, List, Optional
 
 from ppcls.deploy.server import multipart
-from ppcls.deploy.server.refusal import Refusal
+from ppcls.deploy.server.refusal import RefusedError
 
 FORMS = "multipart/form-data, application/json, image/* or application/octet-stream"
 _NAME = 255  # characters of a file's name that are repeated in the answer
@@ -22,12 +22,12 @@ class Upload:
 
     Attributes:
         name: repeated in the answer, and used for nothing else.
-        data: the encoded image; None where there is a URL.
+        data: the encoded image, unless there is a URL.
         error: why it cannot be used, where that is known.
     """
 
     name: str
-    data: Optional[bytes] = None
+    data: bytes = b""
     url: Optional[str] = None
     error: Optional[str] = None
 
@@ -36,7 +36,7 @@ def parse(body: bytes, content_type: str, max_images: int) -> List[Upload]:
     """Return the images of a body.
 
     Raises:
-        Refusal: 400 malformed, 415 of another type, 422 no images or too many.
+        RefusedError: 400 malformed, 415 of another type, 422 no images or too many.
     """
     kind = content_type.split(";")[0].strip().lower()
     if kind == "multipart/form-data":
@@ -47,9 +47,9 @@ def parse(body: bytes, content_type: str, max_images: int) -> List[Upload]:
     elif kind.startswith("image/") or kind == "application/octet-stream":
         uploads = [Upload("image 1", body)] if body else []
     else:
-        raise Refusal(415, f"Content-Type {kind or '(none)'!r}: send {FORMS}")
+        raise RefusedError(415, f"Content-Type {kind or '(none)'!r}: send {FORMS}")
     if not uploads:
-        raise Refusal(422, "the request has no image")
+        raise RefusedError(422, "the request has no image")
     return uploads
 
 
@@ -61,11 +61,13 @@ def _from_json(body: bytes, max_images: int) -> List[Upload]:
     try:
         values = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise Refusal(400, f"the body is not JSON: {error}") from None
+        raise RefusedError(400, f"the body is not JSON: {error}") from None
     if not isinstance(values, dict) or set(values) != {"images"} or not isinstance(values["images"], list):
-        raise Refusal(400, 'the JSON must be {"images": [...]} and nothing else; options such as topk go into the URL')
+        raise RefusedError(
+            400, 'the JSON must be {"images": [...]} and nothing else; options such as topk go into the URL'
+        )
     if len(values["images"]) > max_images:
-        raise Refusal(422, f"more than {max_images} images in one request; send several requests")
+        raise RefusedError(422, f"more than {max_images} images in one request; send several requests")
     return [_from_item(item, number) for number, item in enumerate(values["images"], 1)]
 
 
@@ -73,9 +75,11 @@ def _from_item(item: Any, number: int) -> Upload:
     """Return the image that an item of ``images`` means: base64, or {"name", "data"} or {"name", "url"}."""
     item = {"data": item} if isinstance(item, str) else item
     if not isinstance(item, dict) or not set(item) <= _KEYS or ("data" in item) == ("url" in item):
-        raise Refusal(400, f'images[{number - 1}]: must be base64, {{"name", "data": base64}} or {{"name", "url"}}')
+        raise RefusedError(
+            400, f'images[{number - 1}]: must be base64, {{"name", "data": base64}} or {{"name", "url"}}'
+        )
     if not all(isinstance(value, str) for value in item.values()):
-        raise Refusal(400, f"images[{number - 1}]: its values must be strings")
+        raise RefusedError(400, f"images[{number - 1}]: its values must be strings")
     if "url" in item:
         return Upload(_short(item.get("name") or item["url"]), url=item["url"])
     name = _short(item.get("name") or f"image {number}")

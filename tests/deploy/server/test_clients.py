@@ -39,13 +39,11 @@ def test_slow_clients_are_told_and_closed(hasty, photo):
         answer = receive_all(connection)
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert b"the body did not arrive within 0.6 s (10 bytes came)" in answer
-    with connect(hasty) as connection:  # a byte at a time does not help
-        with pytest.raises(OSError):
-            for byte in head(1000) + bytes(200):
-                connection.sendall(bytes([byte]))
-                time.sleep(0.02)
-            connection.recv(1)
-            raise AssertionError("a head of two seconds was accepted")
+    with connect(hasty) as connection, pytest.raises(OSError):  # a byte at a time does not help
+        for byte in head(1000) + bytes(200):
+            connection.sendall(bytes([byte]))
+            time.sleep(0.02)
+        raise AssertionError("a head of two seconds was accepted")
     with connect(hasty) as connection:  # a head that does not end
         connection.sendall(b"GET /health HTTP/1.1\r\nHost")
         assert receive_all(connection).startswith(b"HTTP/1.1 408 ")
@@ -92,7 +90,10 @@ def test_clients_that_leave_cost_nothing_more(hasty):
 def test_many_clients_at_once(start, photo):
     """Each of 600 requests from 64 clients is answered or told to come again; the memory does not grow with them."""
     codes = []
-    with start("--queue", 16, "--max-images", 4) as busy, httpx.Client(limits=httpx.Limits(max_connections=64)) as client:
+    with (
+        start("--queue", 16, "--max-images", 4) as busy,
+        httpx.Client(limits=httpx.Limits(max_connections=64)) as client,
+    ):
 
         def ask(_):
             answer = client.post(f"{busy.url}/predict", files={"a": ("a.png", photo)}, timeout=60)

@@ -55,7 +55,7 @@ def browser(opened, server):
 @pytest.fixture
 def photos(tmp_path, photo):
     """Return the paths of three photos, one of which is none."""
-    contents = {"=1+1 \"a\", b.png": photo, "two.png": photo, "page.jpg": b"<!doctype html><script>alert(1)</script>"}
+    contents = {'=1+1 "a", b.png': photo, "two.png": photo, "page.jpg": b"<!doctype html><script>alert(1)</script>"}
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
     return [tmp_path / name for name in contents]

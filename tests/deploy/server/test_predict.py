@@ -67,7 +67,9 @@ def test_a_broken_image_is_reported_beside_the_good_ones(client, photo):
     assert answer.json()["results"] == [cut, empty]
 
 
-@pytest.mark.parametrize("name", ["/etc/passwd", "../../../etc/passwd", "file:///etc/passwd", "a\u00e9\u4e2d.png", "x" * 999])
+@pytest.mark.parametrize(
+    "name", ["/etc/passwd", "../../../etc/passwd", "file:///etc/passwd", "a\u00e9\u4e2d.png", "x" * 999]
+)
 def test_names_are_only_repeated(client, photo, name):
     (result,) = client.post("/predict", files={"a": (name, photo)}).json()["results"]
     assert result["file_name"] == (name if len(name) < 256 else "x" * 254 + "…")
