@@ -23,10 +23,10 @@ VARIANTS = ("ConvMLP_S", "ConvMixer_1024_20", "gMLP_S16", "CycleMLP_B1")
 
 def run(name: str, batch: int, recompute: bool) -> Dict[str, float]:
     """Train two steps; return the memory in MiB and the seconds of the second step. To be called in a fresh process."""
-    import re
     import time
 
     sys.path.insert(0, str(ROOT))
+    from benchmarks import _memory
     from ppcls.utils import environment
 
     environment.prepare()
@@ -34,17 +34,13 @@ def run(name: str, batch: int, recompute: bool) -> Dict[str, float]:
 
     from ppcls.arch import create_model, spec
 
-    def peak() -> float:
-        status = Path("/proc/self/status").read_text(encoding="utf-8")
-        return int(re.findall(r"VmHWM:\s+(\d+)", status)[0]) / 1024
-
     paddle.seed(0)
     model = create_model(name, recompute=recompute)
     model.train()
     optimizer = paddle.optimizer.SGD(1e-3, parameters=model.parameters())
     size = spec(name).image_size
     images, labels = paddle.randn([batch, 3, size, size]), paddle.randint(0, 1000, [batch])
-    before, seconds = peak(), 0.0
+    before, seconds = _memory.peak(), 0.0
     for _ in range(2):
         begun = time.perf_counter()
         loss = paddle.nn.functional.cross_entropy(model(images), labels)
@@ -52,7 +48,7 @@ def run(name: str, batch: int, recompute: bool) -> Dict[str, float]:
         optimizer.step()
         optimizer.clear_grad()
         seconds = time.perf_counter() - begun
-    after = peak()
+    after = _memory.peak()
     return {
         "resident": round(after),
         "step": round(after - before),

@@ -5,6 +5,7 @@
 A model with AdamW's state is saved as training does it: a copy is made, then written in the background. Prints one JSON
 object, medians in seconds: "stall" is until training goes on, "written" until everything is on the disk (what training
 waited for if it wrote by itself). "stall_while_writing" is that of a save that has to wait for the one before it.
+"added_mib" is the memory that a save adds at its peak, "state_mib" the size of what is saved.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # a clone works without being installed
 
+from benchmarks import _memory  # noqa: E402
 from ppcls.utils import environment  # noqa: E402
 
 
@@ -43,15 +45,17 @@ def main() -> int:
     schedule = build_schedule({"name": "ConstLR", "learning_rate": 1e-3}, epochs=1, steps_per_epoch=1)
     state = TrainState(model, optimizer, Best("top1"), {}, MixedPrecision(None, model, optimizer), schedule)
     config = load_config("quick_start/digits_ConvMixer")
-    alone, written, waited = [], [], []
+    alone, written, waited, added = [], [], [], []
     with tempfile.TemporaryDirectory(dir=options.folder) as folder, Saver(Path(folder), config) as saver:
         saver.save_latest(state, 0)  # creates the optimizer's state
         for _ in range(options.saves):
-            started = time.perf_counter()
+            _memory.restart_peak()
+            before, started = _memory.resident(), time.perf_counter()
             saver.save_epoch(state, 0)
             alone.append(time.perf_counter() - started)
             saver.wait()
             written.append(time.perf_counter() - started)
+            added.append(_memory.peak() - before)
         for _ in range(options.saves):
             saver.save_epoch(state, 0)
             started = time.perf_counter()
@@ -62,6 +66,7 @@ def main() -> int:
     medians = {"stall": alone, "written": written, "stall_while_writing": waited}
     parameters = sum(int(p.size) for p in model.parameters())
     result = {"model": options.model, "parameters": parameters, "checkpoint_mb": round(size / 1e6, 1)}
+    result.update(state_mib=round(size / 2**20), added_mib=round(max(added)))
     print(json.dumps({**result, **{name: round(statistics.median(values), 3) for name, values in medians.items()}}))
     return 0
 

@@ -11,6 +11,7 @@ _HOMES = {
     "load_config": "ppcls.engine",
     "train": "ppcls.engine",
     "evaluate": "ppcls.engine",
+    "evaluate_export": "ppcls.engine",
     "infer": "ppcls.engine",
     "export": "ppcls.engine",
     "create_model": "ppcls.arch",

@@ -31,6 +31,9 @@ LIBRARIES = {
     "paddle": {"arch", "engine", "loss", "optimizer", "deploy.backends.paddle", "utils"},
     "cv2": {"data", "engine.data_inspection", "utils.opencv"},
     "PIL": {"data.transforms"},
+    "onnxruntime": {"deploy.backends.onnx", "engine.exporting"},
+    "onnx": {"engine.exporting"},
+    "paddle2onnx": {"engine.exporting"},
     "visualdl": {"engine"},
     "safetensors": {"arch"},
 }

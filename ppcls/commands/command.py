@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any, Callable, List
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,12 @@ def load_recipe(options: argparse.Namespace) -> Any:
     import_paddle()
     from ppcls import engine
 
-    return engine.load_config(options.config, [change for group in options.override for change in group])
+    return engine.load_config(options.config, changes(options))
+
+
+def changes(options: argparse.Namespace) -> List[str]:
+    """Return the ``Key.sub=value`` changes of all ``-o``, in order."""
+    return [change for group in options.override for change in group]
 
 
 def load_for_weights(options: argparse.Namespace) -> Any:

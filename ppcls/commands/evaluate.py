@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from ppcls.commands.command import Command, add_recipe_options, load_for_weights, print_result
+from ppcls.commands.command import Command, add_recipe_options, load_for_weights, load_recipe, print_result
+from ppcls.errors import ConfigError
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    add_recipe_options(parser)
+    parser.add_argument("--model", metavar="PATH", help="evaluate an exported model: its folder, or an .onnx file")
+    parser.add_argument(
+        "--backend", choices=("auto", "paddle", "onnx"), help="what runs --model (default: Paddle where it can)"
+    )
 
 
 def _run(options: argparse.Namespace) -> int:
-    config = load_for_weights(options)
-    from ppcls.engine import evaluate
+    if options.model is None:
+        if options.backend is not None:
+            raise ConfigError("--backend is for exported models: give --model PATH")
+        config = load_for_weights(options)
+        from ppcls.engine import evaluate
 
-    print_result(evaluate(config))
+        print_result(evaluate(config))
+        return 0
+    config = load_recipe(options)
+    if config.Stages or options.stage is not None:
+        config = config.stage(options.stage or list(config.stages)[-1])
+    from ppcls.engine import evaluate_export
+
+    print_result(evaluate_export(config, Path(options.model).expanduser(), options.backend or "auto"))
     return 0
 
 
-COMMAND = Command("eval", "evaluate weights (-o Global.pretrained_model=PREFIX)", add_recipe_options, _run)
+COMMAND = Command(
+    "eval", "evaluate weights (-o Global.pretrained_model=PREFIX) or an export (--model PATH)", _add_options, _run
+)

@@ -3,16 +3,58 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import Any
 
-from ppcls.commands.command import Command, add_recipe_options, load_for_weights, to_json
+from ppcls.commands.command import Command, add_recipe_options, changes, import_paddle, load_for_weights, to_json
+from ppcls.errors import ConfigError
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "run", metavar="RUN_FOLDER", nargs="?", help="the output_dir of a run, whose recipe and best weights are taken"
+    )
+    add_recipe_options(parser, required=False)
+    parser.add_argument("--bf16", action="store_true", help="let Paddle Inference compute in bfloat16")
+    models = parser.add_argument_group("ONNX models beside that")
+    models.add_argument("--onnx", action="store_true", help="write an ONNX model, too (the options below include this)")
+    models.add_argument("--opset", type=int, default=17, help="version of ONNX's operators, 13 to 21 (default: 17)")
+    models.add_argument(
+        "--self-contained", action="store_true", help="another one that takes pixels [B, H, W, 3] uint8 RGB"
+    )
+    models.add_argument("--fp16", action="store_true", help="another one that computes in float16")
+    models.add_argument("--int8", action="store_true", help="another one, quantized; its accuracy is measured")
+    models.add_argument("--calibration", metavar="FOLDER", help="images for --int8 (default: the training set)")
+    models.add_argument("--calibration-images", type=int, default=128, metavar="N", help="how many (default: 128)")
+    models.add_argument(
+        "--max-drop", type=float, default=0.01, help="by how much --int8 may sink the top-1 accuracy (default: 0.01)"
+    )
+    parser.add_argument(
+        "--image-size", type=int, nargs="+", metavar="PX", help="export for images of another size: PX, or HEIGHT WIDTH"
+    )
 
 
 def _run(options: argparse.Namespace) -> int:
-    config = load_for_weights(options)
+    if (options.run is None) == (options.config is None):
+        raise ConfigError("give either RUN_FOLDER or -c RECIPE (with -o Global.pretrained_model=PREFIX)")
+    size = options.image_size or []
+    if len(size) > 2:
+        raise ConfigError(f"--image-size: expected PX or HEIGHT WIDTH, got {' '.join(map(str, size))}")
+    config = load_for_weights(options) if options.run is None else _recipe_of_run(options)
     from ppcls.engine import export
+    from ppcls.engine.exporting.options import Options
 
-    print(to_json(export(config)))
+    names = ("onnx", "opset", "self_contained", "fp16", "bf16", "int8", "calibration", "calibration_images", "max_drop")
+    chosen = {name: getattr(options, name) for name in names}
+    print(to_json(export(config, Options(**chosen, image_size=(size[0], size[-1]) if size else None))))
     return 0
 
 
-COMMAND = Command("export", "write an inference model (-o Global.pretrained_model=PREFIX)", add_recipe_options, _run)
+def _recipe_of_run(options: argparse.Namespace) -> Any:
+    import_paddle()
+    from ppcls.engine import run_folder
+
+    return run_folder.recipe(Path(options.run).expanduser(), changes(options), options.stage)
+
+
+COMMAND = Command("export", "write an inference model: of a run's folder, or of -c RECIPE", _add_options, _run)

@@ -7,11 +7,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ppcls.config.loading import load
+    from ppcls.config.loading import load, load_values
     from ppcls.config.schema import Config
 
-_HOMES = {"load": "ppcls.config.loading", "Config": "ppcls.config.schema"}
-__all__ = ["Config", "load"]
+_HOMES = {"load": "ppcls.config.loading", "load_values": "ppcls.config.loading", "Config": "ppcls.config.schema"}
+__all__ = ["Config", "load", "load_values"]
 
 
 def __getattr__(name: str) -> Any:

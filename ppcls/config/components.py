@@ -127,7 +127,8 @@ def _placed(tree: Node, path: Path, message: str) -> Problem:
         culprit, _, after = rest.partition(" ")
         if child(descend(tree, path)[0], culprit.strip(":")) is None:
             return Problem(path, message)
-        path, message, rest = (*path, culprit.strip(":")), rest, after
+        # The path says the key already, unless the message is a sentence about it.
+        path, message, rest = (*path, culprit.strip(":")), after if culprit.endswith(":") else rest, after
 
 
 def converted(entry: Entry, arguments: Any) -> Dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, List, Mapping, Optional, Sequence, Tuple, Union
 
@@ -12,6 +13,7 @@ from ppcls.config.find import find
 from ppcls.config.problems import Problem, from_validation, located, raise_all
 from ppcls.config.registry import Registry
 from ppcls.config.schema import Config
+from ppcls.config.source import parse
 from ppcls.config.tree import Node, leaves, plain
 
 
@@ -27,7 +29,26 @@ def load(path: Union[str, Path], changes: Sequence[str] = (), *, registries: Map
         ConfigError: every mistake at once, each with file and line or the override it came from.
     """
     file = find(str(path))
-    tree, messages = overrides.apply(inherit.read(file), changes)
+    return _loaded(inherit.read(file), str(file), changes, registries)
+
+
+def load_values(
+    values: Mapping[str, Any], name: str, changes: Sequence[str] = (), *, registries: Mapping[str, Registry]
+) -> Config:
+    """Load what ``Config.plain`` returned.
+
+    Args:
+        name: what to call it in origins and errors, usually the path of the file that it was kept in.
+        changes: as those of ``load``.
+
+    Raises:
+        ConfigError: as that of ``load``.
+    """
+    return _loaded(parse(json.dumps(values, ensure_ascii=False, indent=1), name), name, changes, registries)
+
+
+def _loaded(root: Node, name: str, changes: Sequence[str], registries: Mapping[str, Registry]) -> Config:
+    tree, messages = overrides.apply(root, changes)
     problems, config = _check(tree, registries)
     messages += [located(problem, tree) for problem in problems]
     checked = []
@@ -37,7 +58,7 @@ def load(path: Union[str, Path], changes: Sequence[str] = (), *, registries: Map
             # What is wrong with the recipe itself is said once.
             messages += [stage.located(problem) for problem in found if located(problem, stage.tree) not in messages]
             checked.append((stage, of_stage))
-    raise_all(messages, str(file))
+    raise_all(messages, name)
     loaded = _finished(config, tree, registries)
     for stage, of_stage in checked:
         loaded._stages[stage.name] = _finished(of_stage, stage.tree, registries)

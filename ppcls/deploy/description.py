@@ -1,16 +1,22 @@
-"""``inference.yml``: what an exported model needs to know about itself."""
+"""``inference.yml``: what an exported model needs to know about itself. ONNX files carry the same within themselves."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, List, Mapping, Optional, Tuple
 
 import yaml
 
+from ppcls.deploy import onnx_file
 from ppcls.errors import DataError
 
 FILE = "inference.yml"
+ONNX = "inference.onnx"  # of the ONNX files in an export's folder, the one that takes what Paddle's takes
+TENSOR, PIXELS = "float32 NCHW", "uint8 NHWC"
+_DAMAGED = (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -19,8 +25,12 @@ class Description:
 
     Attributes:
         folder: where the model's files are.
-        image_shape: its input, (C, H, W).
+        image_shape: of the images, (C, H, W), whatever the layout of the input.
         transform_ops: preprocessing, as in a recipe.
+        files: digests by name.
+        input: ``TENSOR``, or ``PIXELS`` for a model that normalizes them itself.
+        precision: "float32", "float16" or "int8"; of a folder that of Paddle's model, "float32" or "bfloat16".
+        values: all that the export wrote.
     """
 
     folder: Path
@@ -30,47 +40,128 @@ class Description:
     topk: int
     class_names: Optional[List[str]]
     files: Mapping[str, str]
+    input: str
+    precision: str
+    values: Mapping[str, Any]
+
+    @property
+    def class_num(self) -> int:
+        """How many classes the model knows."""
+        return int(self.values["Model"]["architecture"]["class_num"])
+
+    @property
+    def input_shape(self) -> Tuple[int, ...]:
+        """The shape of one input without the batch axis."""
+        channels, *size = self.image_shape
+        return (*size, channels) if self.input == PIXELS else self.image_shape
+
+    @property
+    def paddle_files(self) -> Optional[Tuple[str, str]]:
+        """The model and its parameters for Paddle Inference, if there are any."""
+        names = sorted((n for n in self.files if not n.endswith(".onnx")), key=lambda n: n.endswith(".pdiparams"))
+        return (names[0], names[1]) if names else None
+
+    @property
+    def onnx_file(self) -> Optional[str]:
+        """The ONNX model, if there is one."""
+        names = [name for name in self.files if name.endswith(".onnx")]
+        return names[0] if len(names) == 1 else ONNX if ONNX in names else None
 
 
-def read(folder: Path) -> Description:
-    """Read the description in an export's folder.
+def read(path: Path) -> Description:
+    """Read the description of an export: a folder, or one of its ONNX files.
 
     Raises:
-        DataError: the folder holds no export, or its description is damaged.
+        DataError: there is no export, or its description is damaged.
     """
-    path = folder / FILE
-    if not path.is_file():
-        what = "no such folder" if not folder.is_dir() else f"{FILE} is missing: not a folder written by an export"
-        raise DataError(f"{folder}: {what}")
+    if path.is_file():
+        return _read_file(path)
+    file = path / FILE
+    if not file.is_file():
+        missing = f"{FILE} is missing: not a folder written by an export"
+        what = missing if path.is_dir() else "no such folder or file"
+        raise DataError(f"{path}: {what}")
+    return _checked(path, _load(file), file)
+
+
+def _read_file(path: Path) -> Description:
+    """Read the description in an ONNX file, else the one that lies beside it and names it."""
+    if path.suffix != ".onnx":
+        raise DataError(f"{path}: not an exported model; give the folder that has {FILE} in it, or an .onnx file")
+    content = onnx_file.read_metadata(path).get(onnx_file.DESCRIPTION)
+    beside = path.parent / FILE
+    if content is None and beside.is_file():
+        described = read(path.parent)
+        if path.name in described.files:
+            return _only(described, path.name)
+    if content is None:
+        raise DataError(
+            f"{path}: no description in its metadata ({onnx_file.DESCRIPTION!r}) and no {FILE} beside it that names "
+            f"it: preprocessing and classes are unknown. Export with `ppcls export --onnx`, which writes them"
+        )
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return _checked(folder, values)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{path}: damaged ({type(error).__name__}: {error}); export the model again") from None
+        values = json.loads(content)
+        values["Model"]["files"] = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
+    except _DAMAGED as error:
+        raise DataError(f"{path}: damaged description ({type(error).__name__}: {error}); export again") from None
+    return _checked(path.parent, values, path)
 
 
-def _checked(folder: Path, values: Any) -> Description:
+def _only(described: Description, name: str) -> Description:
+    """Return the description of one file of those in a folder."""
+    model = {**described.values["Model"], "files": {name: described.files[name]}}
+    return _checked(described.folder, {**described.values, "Model": model}, described.folder / FILE)
+
+
+def _load(file: Path) -> Any:
+    try:
+        return yaml.safe_load(file.read_text(encoding="utf-8"))
+    except _DAMAGED as error:
+        raise _damaged(file, error) from None
+
+
+def _damaged(file: Path, error: Exception) -> DataError:
+    return DataError(f"{file}: damaged ({type(error).__name__}: {error}); export the model again")
+
+
+def _checked(folder: Path, values: Any, file: Path) -> Description:
     """Return the description, with every value of the type that its users rely on.
 
     Raises:
-        KeyError, TypeError, ValueError, AttributeError: it is not what ``write`` wrote.
+        DataError: it is not what ``write`` wrote.
     """
-    postprocess, files = values["PostProcess"]["Topk"], dict(values["Model"]["files"])
-    names = postprocess.get("label_list")
-    classes = values["Model"]["architecture"]["class_num"]
-    if names is not None and len(names) != classes:
-        raise ValueError(f"label_list has {len(names)} names for {classes} classes")
-    if sorted(name.endswith(".pdiparams") for name in files) != [False, True]:
-        raise ValueError(f"files: a model and its .pdiparams expected, not {sorted(files)}")
-    return Description(
-        folder=folder,
-        name=str(values["Global"]["model_name"]),
-        image_shape=tuple(int(size) for size in values["Global"]["image_shape"]),
-        transform_ops=[dict(op) for op in values["PreProcess"]["transform_ops"]],
-        topk=int(postprocess["topk"]),
-        class_names=None if names is None else [str(name) for name in names],
-        files=files,
-    )
+    try:
+        postprocess, model = values["PostProcess"]["Topk"], values["Model"]
+        files = dict(model["files"])
+        names, classes = postprocess.get("label_list"), model["architecture"]["class_num"]
+        if names is not None and len(names) != classes:
+            raise ValueError(f"label_list has {len(names)} names for {classes} classes")
+        _check_files(files)
+        taken = model.get("input", TENSOR)
+        if taken not in (TENSOR, PIXELS):
+            raise ValueError(f"input: {taken!r} is not one of {TENSOR!r}, {PIXELS!r}")
+        return Description(
+            folder=folder,
+            name=str(values["Global"]["model_name"]),
+            image_shape=tuple(int(size) for size in values["Global"]["image_shape"]),
+            transform_ops=[dict(op) for op in values["PreProcess"]["transform_ops"]],
+            topk=int(postprocess["topk"]),
+            class_names=None if names is None else [str(name) for name in names],
+            files=files,
+            input=taken,
+            precision=str(model.get("precision", "float32")),
+            values=values,
+        )
+    except _DAMAGED as error:
+        raise _damaged(file, error) from None
+
+
+def _check_files(files: Mapping[str, str]) -> None:
+    """Raise a ValueError unless these are a model of Paddle's, of ONNX, or both."""
+    rest = [name for name in files if not name.endswith(".onnx")]
+    pair = not rest or sorted(name.endswith(".pdiparams") for name in rest) == [False, True]
+    if not files or not pair:
+        raise ValueError(f"files: a model and its .pdiparams, or .onnx files expected, not {sorted(files)}")
 
 
 def write(folder: Path, values: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ from ppcls.utils import environment
 
 if TYPE_CHECKING:
     from ppcls.engine.evaluation import evaluate
+    from ppcls.engine.exported import evaluate_export
     from ppcls.engine.exporting import export
     from ppcls.engine.inference import infer
     from ppcls.engine.registries import load_config
@@ -14,12 +15,13 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "evaluate": "evaluation",
+    "evaluate_export": "exported",
     "export": "exporting",
     "infer": "inference",
     "load_config": "registries",
     "train": "stages",
 }
-__all__ = ["evaluate", "export", "infer", "load_config", "train"]
+__all__ = ["evaluate", "evaluate_export", "export", "infer", "load_config", "train"]
 
 
 def __getattr__(name: str) -> Any:

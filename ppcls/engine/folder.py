@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import re
 import shutil
+import socket
 from pathlib import Path
+from typing import Iterator
 
 import paddle
 
@@ -16,6 +21,8 @@ _OURS = re.compile(
     r"(latest|best_model|epoch_\d+)(_raw)?\.(pdparams|pdopt|pdstates|commit)(\.tmp)?"
     r"|train\.log|metrics\.jsonl|config\.yaml|finished\.json|skipped_images\.txt|vdl"
 )
+
+_LOCK = ".lock"  # not removed afterwards: the next run could have opened it already
 
 
 def prepare(folder: Path, key: str = "Global.output_dir") -> None:
@@ -36,6 +43,40 @@ def prepare(folder: Path, key: str = "Global.output_dir") -> None:
         raise MachineError(
             f"{key}={folder}: cannot be written to: {error.strerror}; choose another with -o {key}=..."
         ) from None
+
+
+@contextlib.contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a folder; the system lets it go when this process ends, however it ends.
+
+    Not on Windows, and not where the file system has no locks (said in a warning).
+
+    Raises:
+        MachineError: another process trains in the folder.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    path = folder / _LOCK
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            # Not flock, whose locks live on in forked data workers after this process was killed.
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                file.seek(0)
+                raise MachineError(
+                    f"Global.output_dir={folder}: {file.read().strip() or 'another process'} is training in this "
+                    f"folder; wait for it, stop it, or choose another with -o Global.output_dir=..."
+                ) from None
+            get_logger().warning("%s cannot be locked (%s): do not start another run there", folder, error.strerror)
+        else:
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            file.flush()
+        yield
 
 
 def check_space(folder: Path, model: paddle.nn.Layer, averaged: bool = False) -> None:

@@ -73,8 +73,8 @@ def open_run(config: Config) -> Iterator[Run]:
     check_recipe(config)
     build.start(config)
     folder = Path(config.Global.output_dir).expanduser()
-    prefix = distributed.from_main(lambda: _choose(config, folder))
     with contextlib.ExitStack() as stack:
+        prefix = distributed.from_main(lambda: _choose(config, folder, stack))
         with distributed.together():
             train_loader, eval_loader, criterion, state = _build(config, stack)
             if distributed.is_main():
@@ -103,9 +103,10 @@ def open_run(config: Config) -> Iterator[Run]:
         )
 
 
-def _choose(config: Config, folder: Path) -> Optional[Path]:
-    """Make the run's folder; return the prefix of the checkpoint to continue from, made whole."""
+def _choose(config: Config, folder: Path, stack: contextlib.ExitStack) -> Optional[Path]:
+    """Make the run's folder and claim it; return the prefix of the checkpoint to continue from, made whole."""
     folders.prepare(folder)
+    stack.enter_context(folders.claimed(folder))
     prefix = resuming.choose(config, folder)
     if prefix is not None:
         commit.settle(prefix)

@@ -29,7 +29,7 @@ def prepare() -> None:
     if _prepared:
         return
     _prepared.append(True)
-    for key, value in {THREADS: str(_threads()), MKL_PATH: _mkl_path()}.items():
+    for key, value in {THREADS: str(cores()), MKL_PATH: _mkl_path()}.items():
         if value is None:
             continue
         if "paddle" in sys.modules:  # which read them, and sets one thread for everybody
@@ -70,7 +70,7 @@ def describe() -> str:
     return ", ".join(parts)
 
 
-def _threads() -> int:
+def cores() -> int:
     """Return the cores that this process may use, shared between the training processes of this machine."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _container_cores()
@@ -105,11 +105,25 @@ def _container_cores() -> Optional[float]:
 
 def _mkl_path() -> Optional[str]:
     """Return 7 (AVX-512) or 5 (AVX2) on AMD processors, None elsewhere."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return None
+    text = _processor()
+    flags = _flags(text)
     if "AuthenticAMD" not in text:
         return None
-    flags = next((line.split() for line in text.splitlines() if line.startswith("flags")), [])
     return "7" if "avx512f" in flags else "5" if "avx2" in flags else None
+
+
+def has_bfloat16() -> bool:
+    """Return whether this machine's processor has instructions for bfloat16."""
+    return "avx512_bf16" in _flags(_processor())
+
+
+def _processor() -> str:
+    """Return what the system says about the processor, nothing where it does not."""
+    try:
+        return Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return ""
+
+
+def _flags(text: str) -> List[str]:
+    return next((line.split() for line in text.splitlines() if line.startswith("flags")), [])

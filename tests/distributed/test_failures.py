@@ -116,3 +116,40 @@ def test_a_broken_image_is_the_error_of_all(recipe, job, tmp_path, digits):
     # On the first process alone: a folder that cannot be written to.
     _, said = job("train", recipe, *changes, "Global.output_dir=/dev/null/x").finish(code=2)
     assert said.count("Global.output_dir=/dev/null/x: cannot be written to") >= 2
+
+
+def test_a_loss_that_is_not_finite_in_one_process_ends_all(recipe, job, tmp_path):
+    # One process's part of the first batch overflows; the learning rate is not to blame for it.
+    changes = (PART, "Optimizer.lr.learning_rate=1e30", "Optimizer.clip_norm=null", "Global.epochs=2")
+    started = job("train", recipe, *changes)
+    _, said = started.finish(code=2)
+    for rank in range(2):
+        assert "the loss is " in started.log(rank)
+        assert "the weights are not saved" in started.log(rank)
+    assert "lost the others" not in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "out" / "latest.pdparams").exists()
+
+
+_SLOW = """
+import sys, time
+from ppcls.engine import commit
+write = commit.write_set
+def slowly(prefix, *arguments):
+    if prefix.name == "latest":
+        time.sleep(33)  # longer than gloo waits for anything
+    write(prefix, *arguments)
+commit.write_set = slowly
+from ppcls.cli import main
+sys.exit(main(["train", *sys.argv[1:]]))
+"""
+
+
+def test_a_save_may_take_longer_than_a_collective_may(recipe, job, tmp_path):
+    script = tmp_path / "slow.py"
+    script.write_text(_SLOW)
+    changes = (PART, "Global.epochs=1")
+    _, said = job("train", recipe, *changes, script=script).finish()
+    assert "lost the others" not in said
+    job("train", recipe, "Global.epochs=1", "Global.output_dir=calm", processes=1).finish()
+    assert largest_difference(tmp_path / "calm", tmp_path / "out") < CLOSE

@@ -289,3 +289,45 @@ def test_a_damaged_or_missing_model_file_is_refused(exported, tmp_path, name):
         Predictor(folder)
     with pytest.raises(DataError, match="no such folder"):
         Predictor(tmp_path / "nowhere")
+
+
+def test_the_folder_of_a_run_is_all_that_an_export_needs(trained, run, tmp_path):
+    import yaml
+
+    from ppcls.engine import commit
+
+    moved = tmp_path / "moved"
+    shutil.copytree(trained / "out", moved)
+    report = json.loads(run("export", moved).stdout)
+    assert report["folder"] == str(moved / "inference")
+    values = yaml.safe_load((moved / "inference" / "inference.yml").read_text())
+    assert values["Model"]["weights_sha256"] == commit.sha256(trained / "out" / "best_model.pdparams")
+    assert values["PostProcess"]["Topk"]["label_list"] == [f"digit-{i}" for i in range(10)]
+    for suffix in (".pdparams", ".pdstates", ".pdopt"):
+        (moved / f"best_model{suffix}").unlink()
+    done = run("export", moved, "-o", f"Global.save_inference_dir={tmp_path}/elsewhere", "Infer.PostProcess.topk=3")
+    assert f"exported {moved}/latest to {tmp_path}/elsewhere" in done.stderr
+    values = yaml.safe_load((tmp_path / "elsewhere" / "inference.yml").read_text())
+    assert values["Model"]["weights_sha256"] == commit.sha256(trained / "out" / "latest.pdparams")
+    assert values["PostProcess"]["Topk"]["topk"] == 3
+    assert (
+        "Infer.PostProcess.topc: unknown key" in run("export", moved, "-o", "Infer.PostProcess.topc=3", code=2).stderr
+    )
+    weights = moved / "latest.pdparams"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    assert "latest.pdparams: damaged" in run("export", moved, code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "give either RUN_FOLDER or -c RECIPE"),
+        (("somewhere", "-c", "recipe.yaml"), "give either RUN_FOLDER or -c RECIPE"),
+        (("somewhere",), "somewhere: no such folder"),
+        ((".",), "no checkpoint here"),
+        ((".", "--stage", "second"), "no stage 'second' here"),
+        ((".", "--image-size", "1", "2", "3"), "expected PX or HEIGHT WIDTH"),
+    ],
+)
+def test_folders_that_are_none_of_a_run(run, arguments, message):
+    assert message in run("export", *arguments, code=2).stderr

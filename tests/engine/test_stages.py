@@ -203,3 +203,13 @@ def test_python_does_not_take_the_recipe_of_all_stages_for_one(staged):
     with pytest.raises(ConfigError, match=r"has Stages \(first, second\): choose one"):
         evaluate(load_config(staged))
     assert list(staged.parent.iterdir()) == [staged]
+
+
+def test_an_export_of_the_folder_takes_the_last_stage_unless_told(uninterrupted, run, tmp_path):
+    folder, _ = uninterrupted
+    change = ("-o", "Global.image_shape=[3, 16, 16]")
+    for stage, chosen in (("second", ()), ("first", ("--stage", "first"))):
+        target = tmp_path / stage
+        done = run("export", folder, *chosen, *change, f"Global.save_inference_dir={target}")
+        assert f"exported {folder}/{stage}/best_model to {target}" in done.stderr
+    assert "no stage 'third' here; there are first, second" in run("export", folder, "--stage", "third", code=2).stderr

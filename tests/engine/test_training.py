@@ -312,6 +312,22 @@ def test_a_new_run_in_a_used_folder_keeps_the_old_one(recipe, run):
     assert (out / "previous_2").is_dir()
 
 
+def test_a_folder_takes_one_run_at_a_time(recipe, run):
+    out = recipe.parent / "out"
+    first = start(recipe, "Global.epochs=200", "Global.save_every_steps=1")
+    while first.poll() is None and not saves(out):
+        time.sleep(0.01)
+    for position in ("Global.checkpoints=auto", "Global.seed=1"):
+        done = run("train", "-c", recipe, "-o", "Global.epochs=200", position, code=2)
+        assert f"process {first.pid} on " in done.stderr
+        assert "is training in this folder" in done.stderr
+    assert not list(out.glob("previous_*"))
+    first.kill()
+    first.communicate()
+    # At once, although its data workers may outlive it for a moment.
+    run("train", "-c", recipe, "-o", "Global.epochs=1", "Global.checkpoints=auto")
+
+
 def test_a_position_inside_an_epoch_needs_the_same_batches(recipe, run):
     process = start(recipe, *LONG)
     out = recipe.parent / "out"

@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import hashlib
 import os
 import sys
 from typing import Iterator, Optional
 
 import numpy as np
 
+from ppcls.deploy.backends.checks import check_files, checked_batch
 from ppcls.deploy.description import Description
-from ppcls.errors import DataError
 from ppcls.utils import environment
 
 
 class PaddleBackend:
-    """Paddle Inference on the CPU.
+    """Paddle Inference on the CPU; a model for bfloat16 computes in float32 where the processor does not have that.
 
     Raises:
         DataError: a file of the export is missing or is not the one that was exported.
     """
 
+    name = "paddle"
+
     def __init__(self, description: Description, threads: Optional[int]) -> None:
-        _check_files(description)
+        assert description.paddle_files is not None
+        check_files(description, description.paddle_files)
         environment.import_paddle()
         from paddle import inference
 
-        model = next(name for name in description.files if not name.endswith(".pdiparams"))
-        parameters = next(name for name in description.files if name.endswith(".pdiparams"))
+        model, parameters = description.paddle_files
         config = inference.Config(str(description.folder / model), str(description.folder / parameters))
         config.disable_gpu()
         config.set_cpu_math_library_num_threads(threads or int(os.environ.get(environment.THREADS, "1")))
@@ -37,16 +38,21 @@ class PaddleBackend:
         if hasattr(config, "enable_new_executor"):  # Paddle 3: memory optimization needs it
             config.enable_new_executor()
         config.enable_memory_optim()
+        if description.precision == "bfloat16":
+            config.enable_mkldnn()
+            config.enable_mkldnn_bfloat16()
         with _standard_output_kept_clean():
             self._predictor = inference.create_predictor(config)
+        self._description = description
         self._has_run = False
         self._input = self._predictor.get_input_handle(self._predictor.get_input_names()[0])
         self._output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """Return the model's output for a batch [B, C, H, W] float32."""
+        batch = checked_batch(self._description, batch)
         self._input.reshape(list(batch.shape))
-        self._input.copy_from_cpu(np.ascontiguousarray(batch, dtype=np.float32))
+        self._input.copy_from_cpu(batch)
         with contextlib.nullcontext() if self._has_run else _standard_output_kept_clean():
             self._predictor.run()
         self._has_run = True
@@ -69,13 +75,3 @@ def _standard_output_kept_clean() -> Iterator[None]:
             ctypes.CDLL(None).fflush(None)  # what is still in C's buffer
         os.dup2(kept, 1)
         os.close(kept)
-
-
-def _check_files(description: Description) -> None:
-    """Compare the files with the digests taken when they were written: Paddle aborts the process on a damaged one."""
-    for name, digest in description.files.items():
-        path = description.folder / name
-        if not path.is_file():
-            raise DataError(f"{path}: missing; export the model again")
-        if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
-            raise DataError(f"{path}: damaged, or not the file that was exported; export the model again")

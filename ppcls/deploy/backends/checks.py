@@ -1,0 +1,41 @@
+"""What every runtime checks before it runs a model: most abort the process, or answer nonsense, if it is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Iterable
+
+import numpy as np
+
+from ppcls.deploy.description import PIXELS, Description
+from ppcls.errors import DataError
+
+
+def check_files(description: Description, names: Iterable[str]) -> None:
+    """Compare files with the digests taken when they were written.
+
+    Raises:
+        DataError: one is missing or is not the one that was exported.
+    """
+    for name in names:
+        path = description.folder / name
+        if not path.is_file():
+            raise DataError(f"{path}: missing; export the model again")
+        if hashlib.sha256(path.read_bytes()).hexdigest() != description.files[name]:
+            raise DataError(f"{path}: damaged, or not the file that was exported; export the model again")
+
+
+def checked_batch(description: Description, batch: np.ndarray) -> np.ndarray:
+    """Return a batch as the model takes it, contiguous in memory.
+
+    Raises:
+        DataError: it has another shape or type.
+    """
+    dtype = np.dtype(np.uint8 if description.input == PIXELS else np.float32)
+    shape = ["B", *description.input_shape]
+    if batch.ndim != len(shape) or batch.shape[1:] != description.input_shape or batch.dtype != dtype:
+        raise DataError(
+            f"{description.name} takes a batch of shape [{', '.join(map(str, shape))}] and type {dtype}, "
+            f"not {list(batch.shape)} and {batch.dtype}"
+        )
+    return np.ascontiguousarray(batch)

@@ -1,0 +1,122 @@
+"""Evaluation of exported models: the losses and metrics of the checkpoint, from the probabilities that they answer."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+import numpy as np
+import paddle
+
+from ppcls.config.schema import Config
+from ppcls.deploy import description
+from ppcls.deploy.backends import Backend, open_backend
+from ppcls.deploy.description import PIXELS, Description
+from ppcls.engine import build, evaluation, journal
+from ppcls.engine.inference import transform_ops
+from ppcls.errors import ConfigError
+from ppcls.metric import build_metrics
+from ppcls.utils import distributed
+from ppcls.utils.logging import get_logger
+
+Op = Mapping[str, Optional[Mapping[str, Any]]]
+_SMALLEST = float(np.finfo(np.float32).tiny)
+# Pixels as the loader has them, float32 channels first, with the values that they had.
+_AS_TENSOR: List[Op] = [
+    {"NormalizeImage": {"scale": 1.0, "mean": [0.0] * 3, "std": [1.0] * 3, "order": ""}},
+    {"ToCHWImage": None},
+]
+
+
+class _Logits(paddle.nn.Layer):
+    """An exported model as losses and metrics take it.
+
+    They are made for logits. The logarithms of probabilities are logits: of any logits z they differ by the constant
+    log(sum(exp(z))), which softmax and the order of the classes ignore. What softmax rounded to 0 counts as the
+    smallest normal number, so a loss is at most 87.3 a sample.
+    """
+
+    def __init__(self, described: Description, backend: Backend) -> None:
+        super().__init__()
+        self._described = described
+        self.backend = backend
+
+    def forward(self, images: paddle.Tensor) -> paddle.Tensor:
+        """Return logits [B, K] of images [B, C, H, W]."""
+        batch = images.numpy()
+        if self._described.input == PIXELS:
+            batch = batch.transpose(0, 2, 3, 1).astype(np.uint8)
+        probabilities = self.backend.run(batch)
+        return paddle.to_tensor(np.log(np.maximum(probabilities, _SMALLEST)))
+
+
+def evaluate_export(config: Config, path: Path, backend: str = "auto") -> Dict[str, float]:
+    """Evaluate an exported model on ``DataLoader.Eval``; return losses and metrics by name, in every process.
+
+    The data set, its batches, losses and metrics are the recipe's; the preprocessing is the export's, and where that
+    differs from the recipe's, a warning says so.
+
+    Args:
+        path: the export's folder, or an ONNX file.
+        backend: "paddle", "onnx" or "auto".
+
+    Raises:
+        ConfigError, DataError, MachineError: as their messages say.
+    """
+    build.start(config)
+    with distributed.together():
+        described = description.read(path)
+        if described.class_num != config.Arch.class_num:
+            raise ConfigError(
+                f"{path}: has {described.class_num} classes, the recipe {config.Arch.class_num} "
+                f"({config.where('Arch', 'class_num')}): it was exported from another recipe"
+            )
+    _warn_of_preprocessing(config, described)
+    metrics = build.metrics(config, "Eval")
+    result, _ = _measure(config, described, backend, build.loss(config, "Eval"), metrics)
+    get_logger().info("[Eval][Epoch 0][Avg]%s", journal.values_text(result))
+    return result
+
+
+def accuracy(config: Config, path: Path, backend: str) -> Tuple[float, int]:
+    """Return the top-1 accuracy of an export on ``DataLoader.Eval``, and how many images that has."""
+    metrics = build_metrics([{"TopkAcc": {"topk": 1}}])
+    result, count = _measure(config, description.read(path), backend, build.loss(config, "Eval"), metrics, quiet=True)
+    return result["top1"], count
+
+
+def _measure(
+    config: Config, described: Description, backend: str, criterion: Any, metrics: Any, quiet: bool = False
+) -> Tuple[Dict[str, float], int]:
+    with contextlib.ExitStack() as stack:
+        with distributed.together():
+            ops = [*described.transform_ops, *(_AS_TENSOR if described.input == PIXELS else [])]
+            loader = stack.enter_context(build.loader(_with_ops(config, ops), "Eval"))
+            model = _Logits(described, open_backend(described, backend))
+        distributed.require_same("numbers of images", len(loader.dataset))
+        if not quiet:
+            get_logger().info("%s, by the backend %s", described.name, model.backend.name)
+        return evaluation.run(model, loader, criterion, metrics), len(loader.dataset)
+
+
+def _with_ops(config: Config, ops: List[Op]) -> Config:
+    """Return the recipe with another preprocessing in evaluation."""
+    section = build.split(config, "Eval")
+    dataset = section.dataset.model_copy(update={"transform_ops": ops})
+    loader = config.DataLoader.model_copy(update={"Eval": section.model_copy(update={"dataset": dataset})})
+    return config.model_copy(update={"DataLoader": loader})
+
+
+def _warn_of_preprocessing(config: Config, described: Description) -> None:
+    ours = transform_ops(config)
+    theirs: List[Op] = list(described.transform_ops)
+    if described.input == PIXELS:
+        ours = [op for op in ours if next(iter(op)) not in ("NormalizeImage", "ToCHWImage")]
+    if [{name: dict(given or {}) for name, given in op.items()} for op in ours] != [
+        {name: dict(given or {}) for name, given in op.items()} for op in theirs
+    ]:
+        get_logger().warning(
+            "the export preprocesses images otherwise than the recipe would, and is evaluated as it was exported: %s",
+            theirs,
+        )

@@ -1,0 +1,81 @@
+"""The ONNX models of an export, each compared with the checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, Mapping
+
+from ppcls.config.schema import Config
+from ppcls.deploy import description
+from ppcls.engine import exported
+from ppcls.engine.exporting import images, int8, onnx
+from ppcls.engine.exporting.comparing import Expected, compare
+from ppcls.engine.exporting.options import Options
+from ppcls.errors import ConfigError, ExportError
+
+_SUFFIXES = {"float32": "", "float16": "_fp16", "int8": "_int8"}
+
+
+def add(
+    config: Config, options: Options, folder: Path, values: Mapping[str, Any], expected: Expected
+) -> Dict[str, Dict[str, Any]]:
+    """Write the ONNX models that are asked for into the folder of Paddle's; return what was compared, by file.
+
+    Args:
+        values: the description of Paddle's files.
+
+    Raises:
+        ExportError: a model cannot be converted, or answers differently.
+    """
+    paddle_files = description.read(folder).paddle_files
+    assert paddle_files is not None
+    model, parameters = paddle_files
+    plain = onnx.convert(folder / model, folder / parameters, folder / "converted.onnx", options.opset)
+    models = {"float32": plain}
+    if options.fp16:
+        models["float16"] = onnx.in_float16(plain)
+    if options.int8:
+        sources = int8.calibration_sources(config, options.calibration, options.calibration_images)
+        models["int8"] = int8.quantized(plain, images.prepared(config, sources, expected.ops))
+    results: Dict[str, Dict[str, Any]] = {}
+    for precision, graph in models.items():
+        path = folder / f"inference{_SUFFIXES[precision]}.onnx"
+        onnx.write(graph, path, _described(values, path.name, precision, options.opset))
+        results[path.name] = compare(expected, path, "onnx")
+        if options.self_contained:
+            pixels = path.with_name(f"{path.stem}_self_contained.onnx")
+            before, normalization = images.split_normalization(expected.ops)
+            own = _described(values, pixels.name, precision, options.opset)
+            own["PreProcess"] = {"transform_ops": before}
+            own["Model"]["input"] = description.PIXELS
+            onnx.write(onnx.with_pixels(graph, normalization), pixels, own)
+            results[pixels.name] = compare(expected, pixels, "onnx")
+    if options.int8:
+        calibration = int8.summary(sources, options.calibration)
+        results["inference_int8.onnx"].update(_accuracy(config, folder, options), calibration=calibration)
+    return results
+
+
+def _described(values: Mapping[str, Any], name: str, precision: str, opset: int) -> Dict[str, Any]:
+    model = {key: value for key, value in values["Model"].items() if key != "files"}
+    return {**values, "Model": {**model, "precision": precision, "opset": opset}}
+
+
+def _accuracy(config: Config, folder: Path, options: Options) -> Dict[str, Any]:
+    """Return the top-1 accuracy before and after quantization on ``DataLoader.Eval``.
+
+    Raises:
+        ConfigError: there is no evaluation set.
+        ExportError: it sank by more than is allowed.
+    """
+    if config.DataLoader.Eval is None:
+        raise ConfigError("int8 needs DataLoader.Eval, on which the accuracy before and after is measured")
+    before, count = exported.accuracy(config, folder / "inference.onnx", "onnx")
+    after, _ = exported.accuracy(config, folder / "inference_int8.onnx", "onnx")
+    accuracy = {"before": before, "after": after}
+    if before - after > options.max_drop:
+        raise ExportError(
+            f"int8: {int8.drop_text(accuracy, count)}: sinks by more than --max-drop {options.max_drop:g}; nothing was "
+            f"exported. Calibrate on more images, or of the kind that the model will see, or allow more"
+        )
+    return {"top1": accuracy, "top1_images": count}
