@@ -113,7 +113,7 @@ def _add_state(app: FastAPI, service: Service) -> None:
         return {
             "model": service.model.name,
             "image_shape": list(service.model.description.image_shape),
-            "class_num": service.model.class_num,
+            "class_num": service.model.description.class_num,
             "class_names": service.model.class_names,
             "topk": service.model.topk,
             "max_images": settings.max_images,

@@ -93,6 +93,8 @@ def _get(
         _left(deadline)
         if len(content) > limit:
             raise DataError(f"{parts.geturl()}: larger than {limit} bytes")
+        if response.length:
+            raise DataError(f"{parts.geturl()}: the connection ended {response.length} bytes too early")
         return None, content
 
 

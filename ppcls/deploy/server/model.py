@@ -8,6 +8,7 @@ from typing import Any, Dict, Optional
 import numpy as np
 
 from ppcls.data.transforms import build_transforms
+from ppcls.deploy.description import PIXELS
 from ppcls.deploy.postprocess import Topk
 from ppcls.deploy.predictor import Predictor
 from ppcls.deploy.server import images
@@ -19,39 +20,43 @@ _NORMALIZE = "NormalizeImage"
 class Model:
     """An exported model, opened.
 
+    Attributes:
+        channels_last: whether it takes images [H, W, C], and not [C, H, W].
+
     Raises:
-        DataError: the folder holds no export, or a damaged one.
+        DataError: there is no export, or a damaged one, or it has nothing for the backend.
+        MachineError: the backend is not installed.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._predictor = Predictor(settings.model, settings.max_batch, settings.threads)
+        self._predictor = Predictor(settings.model, settings.backend, settings.threads, settings.max_batch)
         self.description = self._predictor.description
         ops = self.description.transform_ops
-        self._transforms = build_transforms(ops)
         self._until_normalized = build_transforms(list(itertools.takewhile(lambda op: _NORMALIZE not in op, ops)))
         self._max_pixels = settings.max_pixels
         self.name = self.description.name
         self.topk = settings.topk or self.description.topk
         self.class_names = self.description.class_names
-        self.class_num = 0  # known after the first run
+        self.channels_last = self.description.input == PIXELS
 
     def warm_up(self, batch: int) -> None:
         """Run once with one image and once with a whole batch, so that the first requests are not slow."""
         for size in sorted({1, batch}):
-            self.class_num = self.run(np.zeros((size, *self.description.image_shape), np.float32)).shape[1]
+            kind = np.uint8 if self.channels_last else np.float32
+            self.run(np.zeros((size, *self.description.input_shape), kind))
 
     def run(self, batch: np.ndarray) -> np.ndarray:
-        """Return probabilities [B, K] of a batch [B, C, H, W]; one thread at a time."""
+        """Return probabilities [B, K] of a batch of prepared images; one thread at a time."""
         return self._predictor.run(batch)
 
     def prepare(self, data: bytes) -> np.ndarray:
-        """Return an encoded image as the model takes it, [C, H, W]; any thread.
+        """Return an encoded image as the model takes it; any thread.
 
         Raises:
             DataError: it cannot be used.
         """
         images.check(data, self._max_pixels)
-        return np.asarray(self._transforms(data, np.random.default_rng(0)), np.float32)
+        return self._predictor.prepare(data)
 
     def view(self, data: bytes) -> Optional[np.ndarray]:
         """Return what the model sees of an encoded image, [H, W, 3] uint8 RGB; None where that is no such picture.

@@ -11,18 +11,19 @@ from typing import Tuple
 import numpy as np
 
 
-def occluded(image: np.ndarray, grid: int, cell: int) -> np.ndarray:
+def occluded(image: np.ndarray, grid: int, cell: int, channels_last: bool = False) -> np.ndarray:
     """Return the image with a cell of a grid, and half of its neighbours, covered by the image's mean colour.
 
     Args:
-        image: as the model takes it, [C, H, W].
+        image: as the model takes it, [C, H, W], or with ``channels_last`` [H, W, C].
         grid: cells a side.
         cell: 0 to grid * grid - 1, row by row.
     """
     covered = image.copy()
+    view = covered if channels_last else np.moveaxis(covered, 0, -1)
     row, column = divmod(cell, grid)
-    (top, bottom), (left, right) = _span(row, grid, image.shape[1]), _span(column, grid, image.shape[2])
-    covered[:, top:bottom, left:right] = image.mean(axis=(1, 2), keepdims=True)
+    (top, bottom), (left, right) = _span(row, grid, view.shape[0]), _span(column, grid, view.shape[1])
+    view[top:bottom, left:right] = view.mean(axis=(0, 1))
     return covered
 
 

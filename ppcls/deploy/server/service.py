@@ -25,6 +25,7 @@ GRIDS = (3, 14)
 _FETCHES = 4  # at a time
 _EXPLANATIONS = 4  # in the server at a time; one is computed at a time
 _IN_QUEUE = 16  # covered images of an explanation that wait for the model at a time
+_SMALL = 65536  # bytes
 T = TypeVar("T")
 
 
@@ -67,6 +68,8 @@ class Service:
 
     async def parse(self, body: bytes, content_type: str) -> List[Upload]:
         """Return the images of a body; see ``uploads.parse``."""
+        if len(body) < _SMALL:  # another thread would cost more than it saves
+            return uploads.parse(body, content_type, self.settings.max_images)
         return await self._in_thread(uploads.parse, body, content_type, self.settings.max_images)
 
     async def predict(self, found: List[Upload], topk: Optional[int]) -> Dict[str, Any]:
@@ -156,7 +159,7 @@ class Service:
 
         async def score(cell: int) -> float:
             async with room:
-                covered = saliency.occluded(image, grid, cell)
+                covered = saliency.occluded(image, grid, cell, self.model.channels_last)
                 return float((await self.batcher.submit(covered, background=True)).scores[chosen])
 
         covered_scores = await _all([score(cell) for cell in range(grid * grid)])

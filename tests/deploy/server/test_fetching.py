@@ -31,6 +31,11 @@ class _Site(http.server.BaseHTTPRequestHandler):
             for _ in range(100):  # a byte at a time, well within any timeout of a single read
                 self.wfile.write(b"x")
                 time.sleep(0.05)
+        elif self.path == "/cut":
+            self.send_response(200)
+            self.send_header("Content-Length", "100")
+            self.end_headers()
+            self.wfile.write(bytes(40))
         elif self.path == "/large":
             self.send_response(200)
             self.end_headers()
@@ -93,6 +98,8 @@ def test_too_large_too_slow_or_not_there(site):
     with pytest.raises(DataError, match=r"cannot be fetched \(TimeoutError"):
         fetch(f"{site}/slow", 0.5)
     assert time.monotonic() - begun < 4  # the site would take five seconds
+    with pytest.raises(DataError, match="the connection ended 60 bytes too early"):
+        fetch(f"{site}/cut")
     with pytest.raises(DataError, match="the server there answered 404"):
         fetch(f"{site}/nothing")
     with pytest.raises(DataError, match="cannot be fetched"):
