@@ -1,5 +1,6 @@
 """``ppcls serve`` as a command."""
 
+import dataclasses
 import shutil
 import socket
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from ppcls.deploy.server import Settings
 from tests.conftest import ROOT
 
 
@@ -99,3 +101,16 @@ def test_too_many_connections_are_told(start):
         for connection in waiting:
             connection.close()
         assert httpx.get(f"{running.url}/health").status_code == 200
+
+
+def test_the_documentation_has_every_option_and_its_default():
+    page = (ROOT / "docs" / "serving.md").read_text()
+    for option in dataclasses.fields(Settings):
+        if "help" not in option.metadata:
+            continue
+        name = "--" + option.name.replace("_", "-")
+        assert name in page, name
+        if option.metadata["low"] is not None and option.default is not None:
+            value = f"{option.default:g}" if isinstance(option.default, float) else str(option.default)
+            lines = [line for line in page.splitlines() if name in line]
+            assert any(value in line for line in lines), (name, value)
