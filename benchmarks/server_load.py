@@ -4,9 +4,10 @@
 
 Starts the server as a process of its own, then asks it from this one: each number of clients with connections that
 stay open; then, with ``--flood``, so many small requests at once; then clients that are slow and clients that leave.
-Prints one JSON object: requests a second and the median and 99th percentile of a request's milliseconds for each number
-of clients, answers by status, and the server's resident memory in MiB before, after the load, and at the end. Client and
-server share the machine's cores. Without MODEL a small untrained one is made, 16 x 16 pixels, which measures the server.
+Prints one JSON object: requests a second and the median and 99th percentile of a request's milliseconds for each
+number of clients, answers by status, and the server's resident memory in MiB before, after the load, and at the end.
+Client and server share the machine's cores. Without MODEL a small untrained one is made, 16 x 16 pixels, which measures
+the server itself.
 """
 
 from __future__ import annotations
@@ -33,12 +34,19 @@ ROOT = Path(__file__).resolve().parents[1]
 LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 
 
+def head(length: int) -> bytes:
+    """Return the head of a request with a body of so many bytes."""
+    return f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: {length}\r\n\r\n".encode()
+
+
 class Client:
     """One connection that is kept open; raw, so that it costs little beside the server."""
 
     def __init__(self, host: str, port: int, body: bytes) -> None:
         self._host, self._port = host, port
-        head = f"POST /predict HTTP/1.1\r\nHost: {host}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = (
+            f"POST /predict HTTP/1.1\r\nHost: {host}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
         self._request = head.encode() + body
         self._streams: Tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -54,10 +62,10 @@ class Client:
         reader, writer = self._streams
         writer.write(self._request)
         await writer.drain()
-        head = await reader.readuntil(b"\r\n\r\n")
-        found = LENGTH.search(head)
+        received = await reader.readuntil(b"\r\n\r\n")
+        found = LENGTH.search(received)
         await reader.readexactly(int(found.group(1)) if found else 0)
-        return int(head[9:12])
+        return int(received[9:12])
 
 
 class Server:
@@ -155,7 +163,9 @@ async def hostile(server: Server, body: bytes, count: int) -> Dict[str, object]:
     async def slow() -> None:
         with contextlib.suppress(OSError):
             reader, writer = await asyncio.open_connection(server.host, server.port)
-            writer.write(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: 100000\r\n\r\n")
+            writer.write(
+                b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: 100000\r\n\r\n"
+            )
             for _ in range(20):
                 writer.write(b"x")
                 await writer.drain()
@@ -164,11 +174,10 @@ async def hostile(server: Server, body: bytes, count: int) -> Dict[str, object]:
             await reader.read()
 
     async def leaving() -> None:
-        head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
         for _ in range(10):
             with contextlib.suppress(OSError):
                 _, writer = await asyncio.open_connection(server.host, server.port)
-                writer.write(head.encode() + body)
+                writer.write(head(len(body)) + body)
                 await writer.drain()
                 writer.close()
 
@@ -201,7 +210,12 @@ def make_model(folder: Path) -> str:
 
 
 RECIPE = """
-Global: {{device: cpu, epochs: 1, image_shape: [3, 16, 16], output_dir: {folder}/out, save_inference_dir: {folder}/inference}}
+Global:
+  device: cpu
+  epochs: 1
+  image_shape: [3, 16, 16]
+  output_dir: {folder}/out
+  save_inference_dir: {folder}/inference
 Arch: {{name: ConvMixer, class_num: 10, dim: 16, depth: 2, kernel_size: 3, patch_size: 4}}
 Optimizer: {{name: SGD, lr: {{name: ConstLR, learning_rate: 0.1}}}}
 Infer:

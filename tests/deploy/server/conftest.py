@@ -14,8 +14,11 @@ import pytest
 
 from tests.conftest import ROOT, write_recipe
 
-for _name in ("fastapi", "uvicorn", "python_multipart", "prometheus_client"):
-    pytest.importorskip(_name, reason='needs pip install "ppcls[serve]"')
+
+@pytest.fixture(scope="session", autouse=True)
+def _extra():
+    for name in ("fastapi", "uvicorn", "python_multipart", "prometheus_client"):
+        pytest.importorskip(name, reason='needs pip install "ppcls[serve]"')
 
 
 @pytest.fixture(scope="session")

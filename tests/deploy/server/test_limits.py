@@ -75,6 +75,13 @@ def test_a_body_that_is_too_large(small, sends_length):
     assert exactly.status_code == 422  # no image, but not too large
 
 
+def test_a_body_within_the_limit_is_taken(client):
+    """Twenty megabytes, which no other limit on the way may refuse; only the model does not take so large a picture."""
+    answer = client.post("/predict", files={"a": ("large.bmp", encode(np.zeros((2600, 2600, 3), np.uint8), ".bmp"))})
+    assert answer.status_code == 422
+    assert "make an image of [3, 2600, 2600]" in answer.json()["error"]
+
+
 def test_a_client_that_sends_without_end_is_cut_off(small):
     with connect(small) as connection:
         connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
