@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import sys
 from pathlib import Path
@@ -44,7 +45,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     # File names may be no text at all; in JSON the escape means just what such a name is in Python.
-    sys.stdout.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     if options.model is None:
         return _by_recipe(options)
     from ppcls.utils import distributed, environment
@@ -88,7 +90,10 @@ def _by_recipe(options: argparse.Namespace) -> int:
     given = [f"--{name.replace('_', '-')}" for name, unset in _OF_MODEL.items() if getattr(options, name) != unset]
     if given or not options.config:
         what = f"{given[0]} belongs to" if given else "give"
-        raise ConfigError(f"{what} `ppcls infer MODEL IMAGES...`; with a recipe: -c RECIPE -o Infer.infer_imgs=...")
+        hint = " (in front of -o, which takes all that follows it)" if options.override and not options.config else ""
+        raise ConfigError(
+            f"{what} `ppcls infer MODEL IMAGES...`{hint}; with a recipe: -c RECIPE -o Infer.infer_imgs=..."
+        )
     config = load_for_weights(options)
     from ppcls.engine import infer
 

@@ -130,7 +130,8 @@ def test_a_checkpoint_is_used_where_its_data_are_not(models, digits, run, tmp_pa
         (["MODEL", "IMAGES", "--topk", "0"], "0 is not 1 or more"),
         (["MODEL", "IMAGES", "--topk", "x"], "invalid"),
         (["--out", "x.json"], "--out belongs to `ppcls infer MODEL IMAGES...`"),
-        ([], "give `ppcls infer MODEL IMAGES...`"),
+        ([], "give `ppcls infer MODEL IMAGES...`; with a recipe"),
+        (["-o", "Infer.batch_size=3", "MODEL", "IMAGES"], "in front of -o, which takes all that follows it"),
         (["nowhere.onnx", "IMAGES"], "nowhere.onnx: no such"),
     ],
 )
