@@ -83,6 +83,9 @@ def _check_section(tree: Node, node: Node, site: Site, registry: Registry) -> It
 
 
 def _check_item(tree: Node, item: Node, path: Path, registry: Registry) -> Iterator[Problem]:
+    if isinstance(item.value, dict) and len(item.value) > 1:
+        yield _several_names(item, path, registry)
+        return
     if not isinstance(item.value, dict) or len(item.value) != 1:
         yield Problem(path, f"an entry is one `name: arguments` map; {registry.kind}s: {', '.join(registry.names())}")
         return
@@ -94,6 +97,15 @@ def _check_item(tree: Node, item: Node, path: Path, registry: Registry) -> Itera
         yield Problem((*path, name), f"takes a mapping of arguments ({', '.join(_names(registry[name]))})")
         return
     yield from _check_arguments(tree, arguments.value or {}, (*path, name), registry, name, ())
+
+
+def _several_names(item: Node, path: Path, registry: Registry) -> Problem:
+    """Return what is wrong with a map of several components: mostly one of them is a misspelt name from ``-o``."""
+    names = list(item.value)
+    unknown = next((name for name in names if name not in registry), None)
+    if unknown is not None:
+        return Problem((*path, unknown), registry.unknown(unknown))
+    return Problem((*path, names[-1]), f"an entry is one `name: arguments` map, and this one has {', '.join(names)}")
 
 
 def _check_arguments(

@@ -34,7 +34,10 @@ def find(name: str) -> Path:
     for candidate in _candidates(name):
         if candidate.is_file():
             return candidate
-    near = difflib.get_close_matches(_inside_library(name), recipes(), n=3, cutoff=0.4)
+    shipped = {recipe[: -len(".yaml")]: recipe for recipe in recipes()}  # suffixes would make all names similar
+    wanted = _inside_library(name)
+    wanted = wanted[: -len(".yaml")] if wanted.endswith(".yaml") else wanted
+    near = [shipped[stem] for stem in difflib.get_close_matches(wanted, list(shipped), n=3, cutoff=0.4)]
     hint = f"; shipped recipes with similar names: {', '.join(near)}" if near else ""
     raise ConfigError(f"-c {name}: no such recipe, neither here nor in the shipped library{hint}")
 

@@ -157,11 +157,11 @@ class Registry:
 
 
 def suggest(word: object, allowed: Iterable[str]) -> str:
-    """Return "; did you mean 'x'? (allowed: a, b, c)" for the end of an error message."""
+    """Return "; did you mean 'x'? (allowed: a, b, c)", or " (allowed: a, b, c)", for the end of an error message."""
     allowed = list(allowed)
     near = difflib.get_close_matches(str(word), allowed, n=1, cutoff=0.6)
     if not near:  # difflib minds case, users do not
         lower = {name.lower(): name for name in allowed}
         near = [lower[n] for n in difflib.get_close_matches(str(word).lower(), list(lower), n=1, cutoff=0.6)]
-    hint = f"; did you mean {near[0]!r}?" if near else ";"
-    return f"{hint} (allowed: {', '.join(allowed) or 'none'})"
+    hint = f"; did you mean {near[0]!r}? (" if near else " ("
+    return f"{hint}allowed: {', '.join(allowed) or 'none'})"

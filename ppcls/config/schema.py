@@ -240,7 +240,7 @@ class DistillationSection(Section):
     teacher: Annotated[Union[Text, TeacherSection], Field(description="As in Arch; or the recipe it was trained by.")]
     pretrained: Annotated[
         Optional[Text],
-        Field(description="Weights of a teacher that is a recipe; null: best_model in its output_dir."),
+        Field(description="Weights of a teacher that is a recipe; null: best_model in its (last stage's) folder."),
     ] = None
     kind: Annotated[Literal["soft", "hard"], Field(description="The teacher's probabilities, or its decisions.")] = (
         "soft"

@@ -6,6 +6,7 @@ Follows Paddle's guide, https://www.paddlepaddle.org.cn/documentation/docs/en/gu
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import Any, ContextManager, Dict, Mapping, Optional
 
 import paddle
@@ -43,7 +44,7 @@ class MixedPrecision:
     def report(self) -> None:
         """Say in the log what was asked for and is not done."""
         if self._idle:
-            get_logger().warning("AMP has no effect on a CPU: everything is computed in float32")
+            _say_idle()
 
     def forward(self) -> ContextManager[None]:
         """Return the context in which the model and the loss are computed."""
@@ -93,6 +94,12 @@ class MixedPrecision:
         """Continue from what ``state`` returned."""
         if self._scaler is not None and state:
             self._scaler.load_state_dict(dict(state))
+
+
+@functools.cache
+def _say_idle() -> None:
+    """Say it once, however many trainings follow each other."""
+    get_logger().warning("AMP has no effect on a CPU: everything is computed in float32")
 
 
 def full_precision(model: paddle.nn.Layer, optimizer: paddle.optimizer.Optimizer) -> Dict[str, paddle.Tensor]:

@@ -104,7 +104,14 @@ def loader(config: Config, name: str) -> DataLoader:
             num_replicas=distributed.world_size(),
         )
     except (ConfigError, DataError) as error:  # both sides have the same keys
-        raise type(error)(f"DataLoader.{name}: {error}") from None
+        raise type(error)(f"{_place(config, name, str(error))}DataLoader.{name}: {error}") from None
+
+
+def _place(config: Config, name: str, message: str) -> str:
+    """Return "file:line: " of the data set's key that a message begins with, "" where it begins with none."""
+    key = message.partition(":")[0]
+    known = key in split(config, name).dataset.arguments
+    return f"{config.where('DataLoader', name, 'dataset', key)}: " if known else ""
 
 
 def global_batch(config: Config) -> int:
@@ -201,7 +208,7 @@ def fetch_weights(config: Config) -> Optional[str]:
     def fetch() -> None:
         path = weights_path(config)
         if path is not None:
-            checkpoint.commit.settle(checkpoint.strip_suffix(path))
+            checkpoint.check_weights(path)
 
     distributed.from_main(fetch)
     with distributed.together():
@@ -272,8 +279,8 @@ def training_class_names(config: Config, dataset: Dataset) -> Optional[List[str]
         return None
     if names is not None and len(names) != config.Arch.class_num:
         get_logger().warning(
-            "the data set has %d classes and Arch.class_num is %d: is one of image_root and class_num wrong? The "
-            "checkpoints will not have class names",
+            "there are names of %d classes (in labels.txt beside the list, or in image_root) and Arch.class_num is "
+            "%d: is one of image_root and class_num wrong? The checkpoints will not have class names",
             *(len(names), config.Arch.class_num),
         )
         return None

@@ -22,7 +22,7 @@ from ppcls.config.schema import AUTO, Config
 from ppcls.engine import commit
 from ppcls.engine.amp import full_precision
 from ppcls.engine.state import Best, TrainState
-from ppcls.errors import CheckpointError
+from ppcls.errors import CheckpointError, WeightsError
 from ppcls.optimizer.state import load_optimizer_state, optimizer_state
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
@@ -74,6 +74,7 @@ def snapshot(state: TrainState, config: Config, **position: Any) -> Snapshot:
         "history": state.history,
         "class_names": state.class_names,
         "start": state.start,
+        "teacher": state.teacher,
         "config": config.plain(),
         "layout": state.layout,
         "processes": distributed.world_size(),
@@ -197,7 +198,13 @@ def resume(state: TrainState, prefix: Path) -> Dict[str, Any]:
 
 def _load_weights(state: TrainState, prefix: Path, averaged: bool) -> None:
     """Load the weights to train on, and their average where there is one and it is wanted."""
-    load_weights(state.model, commit.named(prefix, RAW if averaged else WEIGHTS), adapt=False)
+    try:
+        load_weights(state.model, commit.named(prefix, RAW if averaged else WEIGHTS), adapt=False)
+    except WeightsError as error:
+        raise WeightsError(
+            f"{error}\nA run is continued with the model it began with; to train another one from these weights: "
+            f"-o Global.checkpoints=null Global.pretrained_model={prefix}"
+        ) from None
     if state.ema is None:
         if averaged:
             get_logger().warning("%s has averaged weights, and this recipe has no EMA: they are left behind", prefix)
@@ -223,14 +230,46 @@ def fault(prefix: Path) -> Optional[str]:
     return None
 
 
+def check_weights(path: str) -> None:
+    """Check weights that may be of one of our checkpoints against their digest; others pass.
+
+    Args:
+        path: of the file, with or without its suffix.
+
+    Raises:
+        CheckpointError: a commit that was interrupted is damaged.
+        WeightsError: they are not what was written.
+    """
+    whole = path if path.endswith(WEIGHTS) else path + WEIGHTS
+    for suffix in (RAW, WEIGHTS):  # the longer one first
+        if not whole.endswith(suffix):
+            continue
+        prefix = Path(whole[: -len(suffix)]).expanduser()
+        commit.settle(prefix)
+        try:
+            digest = read_states(prefix)["files"].get(suffix)
+        except CheckpointError:
+            continue  # of another program, or without a readable position, and so without digests
+        file = commit.named(prefix, suffix)
+        if digest is not None and file.is_file() and commit.sha256(file) != digest:
+            raise WeightsError(
+                f"{file}: damaged, or not the weights that {prefix.name}{STATES} was written with; use another "
+                f"checkpoint, or delete {prefix.name}{STATES} if you replaced them"
+            )
+
+
 def newest_first(folder: Path) -> List[Path]:
     """Return the prefixes of the checkpoints in a folder, whole or not; those without a readable position first."""
     numbered = [folder / f"epoch_{number}" for number in _epochs(folder)]
-    known = [prefix for prefix in (folder / "latest", *reversed(numbered), folder / "best_model") if exists(prefix)]
-    return sorted(known, key=_position, reverse=True)  # stable: of equals the first
+    latest = folder / "latest"
+    known = [prefix for prefix in (latest, *reversed(numbered), folder / "best_model") if exists(prefix)]
+    if not exists(latest) and commit.named(latest, OPTIMIZER).is_file():
+        known.append(latest)  # its position is lost, which has to be said
+    return sorted(known, key=position_of, reverse=True)  # stable: of equals the first
 
 
-def _position(prefix: Path) -> Tuple[float, int]:
+def position_of(prefix: Path) -> Tuple[float, int]:
+    """Return (epochs, batches) done when a checkpoint was saved; of one that cannot be read (infinity, 0)."""
     try:
         states = read_states(prefix)
     except CheckpointError:

@@ -8,9 +8,11 @@ its final name. A reader or writer that finds ``PREFIX.commit`` finishes the ren
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
+import secrets
 from pathlib import Path
 from typing import Any, Callable, Mapping
 
@@ -19,6 +21,7 @@ from ppcls.errors import CheckpointError, MachineError
 STATES = ".pdstates"
 MARK = ".commit"
 DIGEST = "digest"
+TOKEN = "token"
 
 
 def named(prefix: Path, suffix: str) -> Path:
@@ -27,7 +30,7 @@ def named(prefix: Path, suffix: str) -> Path:
 
 
 def write_set(prefix: Path, writers: Mapping[str, Callable[[Path], Any]], states: Mapping[str, Any]) -> None:
-    """Replace the set at ``prefix``.
+    """Replace the set at ``prefix``. One process at a time may write a set; others may read it meanwhile.
 
     Args:
         writers: for each suffix, a function that writes the file at the path it is given.
@@ -37,24 +40,37 @@ def write_set(prefix: Path, writers: Mapping[str, Callable[[Path], Any]], states
         OSError: nothing was replaced.
     """
     settle(prefix)
-    mark = named(prefix, MARK + ".tmp")
+    _remove_unfinished(prefix)
+    # Each set has temporary names of its own: a reader that finishes one cannot touch what is written meanwhile.
+    token = secrets.token_hex(4)
+    mark = _temporary(prefix, MARK, token)
     try:
-        digests = {suffix: _write(named(prefix, suffix + ".tmp"), write) for suffix, write in writers.items()}
-        content = json.loads(json.dumps({**states, "files": digests}))
+        digests = {suffix: _write(_temporary(prefix, suffix, token), write) for suffix, write in writers.items()}
+        content = json.loads(json.dumps({**states, "files": digests, TOKEN: token}))
         mark.write_text(json.dumps({**content, DIGEST: states_digest(content)}, indent=1), encoding="utf-8")
         force_to_disk(mark)
     except OSError:
-        for suffix in (*writers, MARK):  # they may fill the disk
-            named(prefix, suffix + ".tmp").unlink(missing_ok=True)
+        _remove_unfinished(prefix)  # it may fill the disk
         raise
     mark.replace(named(prefix, MARK))
     force_to_disk(prefix.parent)
     settle(prefix)
 
 
+def _temporary(prefix: Path, suffix: str, token: str) -> Path:
+    return named(prefix, f"{suffix}.{token}.tmp")
+
+
+def _remove_unfinished(prefix: Path) -> None:
+    """Remove what a writer that died left behind."""
+    for path in prefix.parent.glob(f"{glob.escape(prefix.name)}.*.tmp"):
+        path.unlink(missing_ok=True)
+    for path in prefix.parent.glob(f"{glob.escape(prefix.name)}_raw.*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 def _write(path: Path, write: Callable[[Path], Any]) -> str:
     """Write one file to disk and return its digest."""
-    path.unlink(missing_ok=True)  # it may be a link left by an interrupted alias
     write(path)
     force_to_disk(path)
     return sha256(path)
@@ -70,14 +86,17 @@ def settle(prefix: Path) -> None:
     if not mark.is_file():
         return
     try:
-        suffixes = list(json.loads(mark.read_text(encoding="utf-8"))["files"])
+        content = json.loads(mark.read_text(encoding="utf-8"))
+        suffixes, token = list(content["files"]), content[TOKEN]
     except FileNotFoundError:  # another process that reads the set has just finished it
         return
     except (ValueError, KeyError, TypeError):
         raise CheckpointError(f"{mark}: damaged; delete it, and resume from another checkpoint") from None
     for suffix in suffixes:
+        temporary = _temporary(prefix, suffix, token)
         with contextlib.suppress(FileNotFoundError):  # moved before the interruption, or by another process now
-            named(prefix, suffix + ".tmp").replace(named(prefix, suffix))
+            temporary.replace(named(prefix, suffix))
+            temporary.unlink()  # it stays where both are links to one file
     force_to_disk(prefix.parent)
     with contextlib.suppress(FileNotFoundError):
         mark.replace(named(prefix, STATES))

@@ -10,7 +10,7 @@ from paddle.nn import functional as F
 from ppcls.config.schema import ArchSection, Config, DistillationSection
 from ppcls.engine import build, checkpoint
 from ppcls.engine.registries import load_config
-from ppcls.errors import ConfigError
+from ppcls.errors import ConfigError, WeightsError
 
 NAME = "Distillation"  # of its loss
 _TEMPERATURE = 3.0  # DeiT's
@@ -78,20 +78,51 @@ def build_distillation(config: Config, criterion: Any, class_names: Optional[Lis
         recipe = _recipe(config, config.Distillation)
         teacher = build.model(recipe)
     except ConfigError as error:
-        raise ConfigError(f"Distillation.teacher: {error}") from None
-    build.fetch_weights(recipe)
-    weights = build.load_required_weights(recipe, teacher, "teach with")
-    _check_classes(config, recipe, class_names, weights)
+        text = str(error)[len("-c ") :] if str(error).startswith("-c ") else error
+        raise ConfigError(f"{config.where('Distillation', 'teacher')}: Distillation.teacher: {text}") from None
+    # Before the weights: their advice about another number of classes is for those who train.
+    _check_count(config, recipe)
+    weights = _load(recipe, teacher, config.Distillation)
+    _check_names(class_names, weights)
     for parameter in teacher.parameters():
         parameter.stop_gradient = True
     return Distillation(criterion, teacher, config.Distillation)
+
+
+def teacher_weights(config: Config) -> Optional[str]:
+    """Return where the teacher's weights are, as the recipe says; None without a teacher, and for published ones."""
+    if config.Distillation is None:
+        return None
+    settings = config.Distillation
+    if not isinstance(settings.teacher, str):
+        given = settings.teacher.pretrained
+        return given if isinstance(given, str) else None
+    return _recipe(config, settings).Global.pretrained_model
+
+
+def _load(recipe: Config, teacher: paddle.nn.Layer, settings: DistillationSection) -> str:
+    """Load the teacher's weights; return their path."""
+    try:
+        build.fetch_weights(recipe)
+        return build.load_required_weights(recipe, teacher, "teach with")
+    except WeightsError as error:
+        key = "pretrained" if isinstance(settings.teacher, str) else "teacher.pretrained"
+        raise WeightsError(f"the teacher's weights (Distillation.{key}): {error}") from None
+
+
+def _check_count(config: Config, recipe: Config) -> None:
+    """Raise a ConfigError where teacher and student have not as many classes."""
+    ours, theirs = config.Arch.class_num, recipe.Arch.class_num
+    if ours != theirs:
+        raise ConfigError(f"Distillation.teacher: has {theirs} classes, and Arch.class_num is {ours}: they must agree")
 
 
 def _recipe(config: Config, settings: DistillationSection) -> Config:
     """Return a recipe by which the teacher can be built and its weights loaded."""
     if isinstance(settings.teacher, str):
         recipe = load_config(settings.teacher)
-        build.check_supported(recipe)
+        if recipe.Stages:
+            recipe = recipe.stage(list(recipe.stages)[-1])
         weights = settings.pretrained or f"{recipe.Global.output_dir}/best_model"
         changes = {"pretrained_model": weights, "checkpoints": None}
         return recipe.model_copy(update={"Global": recipe.Global.model_copy(update=changes)})
@@ -101,11 +132,8 @@ def _recipe(config: Config, settings: DistillationSection) -> Config:
     return config.model_copy(update={"Arch": arch, "Global": start})
 
 
-def _check_classes(config: Config, recipe: Config, class_names: Optional[List[str]], weights: str) -> None:
-    """Raise a ConfigError where the classes of teacher and student are not the same."""
-    ours, theirs = config.Arch.class_num, recipe.Arch.class_num
-    if ours != theirs:
-        raise ConfigError(f"Distillation.teacher: has {theirs} classes, and Arch.class_num is {ours}: they must agree")
+def _check_names(class_names: Optional[List[str]], weights: str) -> None:
+    """Raise a ConfigError where teacher and student number their classes differently."""
     names = checkpoint.class_names(checkpoint.strip_suffix(weights))
     if names is not None and class_names is not None and names != class_names:
         index = next(i for i, pair in enumerate(zip(names, class_names)) if pair[0] != pair[1])

@@ -9,16 +9,17 @@ import re
 import shutil
 import socket
 from pathlib import Path
-from typing import Iterator
+from typing import Collection, Iterator, Sequence
 
 import paddle
 
+from ppcls.engine.journal import METRICS
 from ppcls.errors import MachineError
 from ppcls.utils.logging import get_logger
 
 # What a run writes. Anything else in the folder is not touched.
 _OURS = re.compile(
-    r"(latest|best_model|epoch_\d+)(_raw)?\.(pdparams|pdopt|pdstates|commit)(\.tmp)?"
+    r"(?P<checkpoint>latest|best_model|epoch_\d+)(_raw)?\.(pdparams|pdopt|pdstates|commit)(\.\w+\.tmp)?"
     r"|train\.log|metrics\.jsonl|config\.yaml|finished\.json|skipped_images\.txt|vdl"
 )
 
@@ -92,7 +93,7 @@ def check_space(folder: Path, model: paddle.nn.Layer, averaged: bool = False) ->
     needed, free = 2 * (3 + averaged) * weights, shutil.disk_usage(folder).free
     if free < needed:
         raise MachineError(
-            f"Global.output_dir={folder}: {free / 1e6:.0f} MB free, a run needs {needed / 1e6:.0f} MB; make room, or "
+            f"Global.output_dir={folder}: {free / 1e6:.1f} MB free, a run needs {needed / 1e6:.1f} MB; make room, or "
             f"choose another with -o Global.output_dir=..."
         )
 
@@ -102,14 +103,28 @@ def set_aside(folder: Path) -> None:
     earlier = [path for path in folder.iterdir() if _OURS.fullmatch(path.name)]
     if not earlier:
         return
+    target = _moved(earlier, folder)
+    get_logger().warning(
+        "%s held another run: it is in %s now. To continue it instead: -o Global.checkpoints=%s",
+        *(folder, target, target / "latest"),
+    )
+
+
+def set_aside_checkpoints(folder: Path, names: Collection[str]) -> Path:
+    """Move checkpoints into ``previous_N``, with a copy of the metrics up to them; return where they are."""
+    matches = [(path, _OURS.fullmatch(path.name)) for path in folder.iterdir()]
+    target = _moved([path for path, match in matches if match and match["checkpoint"] in names], folder)
+    if (folder / METRICS).exists():
+        shutil.copy2(folder / METRICS, target / METRICS)
+    return target
+
+
+def _moved(paths: Sequence[Path], folder: Path) -> Path:
     number = 1
     while (folder / f"previous_{number}").exists():
         number += 1
     target = folder / f"previous_{number}"
     target.mkdir()
-    for path in earlier:
+    for path in paths:
         path.rename(target / path.name)
-    get_logger().warning(
-        "%s held another run: it is in %s now. To continue it instead: -o Global.checkpoints=%s",
-        *(folder, target, target / "latest"),
-    )
+    return target

@@ -21,7 +21,8 @@ def freeze(model: paddle.nn.Layer, patterns: Sequence[str]) -> None:
     Raises:
         ConfigError: a pattern means nothing in this model.
     """
-    names = [name for name, _ in model.named_parameters()]
+    statistics = _statistics(model)
+    names = [name for name, _ in model.named_parameters() if name not in statistics]
     for index, pattern in enumerate(patterns):
         if not any(_matches(name, pattern) for name in names):
             parts = sorted({name.split(".")[0] for name in names} | {".".join(name.split(".")[:2]) for name in names})

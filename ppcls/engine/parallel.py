@@ -20,8 +20,11 @@ import numpy as np
 import paddle
 
 from ppcls.data.loader import Batch
+from ppcls.errors import ConfigError
 from ppcls.loss.base import NO_MASS
 from ppcls.utils import distributed
+
+_SAME = 1e-9  # sums of float32 weights in float64
 
 
 @dataclass(frozen=True)
@@ -44,15 +47,23 @@ class Exchange:
 
     def __init__(self) -> None:
         self._mine = self._all = 0
+        self._group = 0
+        self._masses: Any = 0.0
 
     def losses(
-        self, criterion: Any, logits: Optional[paddle.Tensor], targets: Optional[np.ndarray], samples: int
+        self,
+        criterion: Any,
+        logits: Optional[paddle.Tensor],
+        targets: Optional[np.ndarray],
+        samples: int,
+        group: Optional[int] = None,
     ) -> Losses:
         """Return the losses of a batch, of which this process has ``samples``.
 
         Args:
             logits: [B, K]; None where this process's part is empty.
             targets: [B] or [B, K].
+            group: how many samples all batches of the update have together; None where this batch is the only one.
         """
         parts = {} if logits is None or targets is None else criterion.parts(logits, paddle.to_tensor(targets))
         sums = [(terms.sum(), masses.sum()) for terms, masses in parts.values()]
@@ -65,15 +76,21 @@ class Exchange:
         self._mine, self._all = self._mine + samples, self._all + int(all_[-1])
         values = {name: float(all_[2 * i] / all_[2 * i + 1]) for i, name in enumerate(criterion.names)}
         values["loss"] = float(sum(values.values()))
-        shares = [terms / float(all_[2 * i + 1]) for i, (terms, _) in enumerate(sums)]
+        # What the batches of a group weigh is known at its end: until then each sample counts as if it weighed 1.
+        self._group, self._masses = group or 0, self._masses + all_[1:-1:2]
+        shares = [terms / float(group or all_[2 * i + 1]) for i, (terms, _) in enumerate(sums)]
         return Losses(sum(shares[1:], shares[0]) if shares else None, values, int(all_[-1]))
 
     def combine(self, model: paddle.nn.Layer) -> None:
         """Before an update: add the gradients up, and average batch-norm statistics over the samples seen.
 
+        Raises:
+            ConfigError: losses whose samples weigh differently were accumulated: they have no common gradient.
+
         The statistics are averaged here, and not only before they are used, so that all processes have the same
         weights at any time: whatever is saved, averaged (EMA) or evaluated needs no case.
         """
+        self._weigh(model)
         mine, all_, self._mine, self._all = self._mine, self._all, 0, 0
         if distributed.world_size() == 1:
             return
@@ -90,6 +107,26 @@ class Exchange:
             for tensor in statistics:
                 tensor.set_value(tensor * (mine / all_))
         distributed.add_up(statistics)
+
+    def _weigh(self, model: paddle.nn.Layer) -> None:
+        """Divide the gradients of a group of batches by what its samples weigh, instead of by their number."""
+        group, masses = self._group, self._masses
+        self._group, self._masses = 0, 0.0
+        if not group:
+            return
+        if masses.max() - masses.min() > _SAME * group:
+            raise distributed.shared(
+                ConfigError(
+                    "Global.update_freq: cannot be more than 1 with several losses of which one has class_weights; "
+                    "remove the weights or a loss, or make the batch larger instead"
+                )
+            )
+        factor = group / max(float(masses[0]), NO_MASS)
+        if abs(factor - 1) > _SAME:
+            with paddle.no_grad():
+                for parameter in model.parameters():
+                    if parameter.grad is not None:
+                        parameter.grad.set_value(parameter.grad * factor)
 
 
 def _statistics(model: paddle.nn.Layer) -> Iterator[paddle.Tensor]:

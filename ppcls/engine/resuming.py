@@ -8,7 +8,8 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 from ppcls.arch.weights.download import is_url
 from ppcls.arch.weights.reading import find_file
 from ppcls.config.schema import AUTO, Config
-from ppcls.engine import build, checkpoint, commit
+from ppcls.engine import build, checkpoint, commit, distillation
+from ppcls.engine import folder as folders
 from ppcls.errors import CheckpointError, ConfigError, WeightsError
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
@@ -21,7 +22,14 @@ _CONTROL = (
     *("Global.save_interval", "Global.save_every_minutes", "Global.save_every_steps", "Global.keep_checkpoints"),
     *("Global.eval_during_train", "Global.eval_interval", "Global.start_eval_epoch", "Global.save_inference_dir"),
     *("Global.drop_mismatched_head", "DataLoader.Train.loader", "DataLoader.Eval.loader", "Infer"),
-    *("DataLoader.Eval.sampler.batch_size", "Global.early_stopping"),
+    *("DataLoader.Eval.sampler.batch_size", "Global.early_stopping", "Metric.Train", "Global.image_shape"),
+    # The same numbers, computed otherwise; the same files, elsewhere.
+    *(
+        "Arch.recompute",
+        "Global.to_static",
+        "DataLoader.Train.dataset.image_root",
+        "DataLoader.Eval.dataset.image_root",
+    ),
 )
 # Where a run is, and what its weights were: the latter are compared by content.
 _PLACES = ("Global.checkpoints", "Global.output_dir")
@@ -58,6 +66,32 @@ def choose(config: Config, folder: Path) -> Optional[Path]:
             f"another Global.output_dir"
         )
     return None
+
+
+def set_aside_later(folder: Path, prefix: Path) -> None:
+    """Move the checkpoints of a run that went on further than ``prefix``, and is not continued, out of its way."""
+    position = checkpoint.position_of(prefix)
+    others = [other for other in checkpoint.newest_first(folder) if other.name != prefix.name]
+    later = [other.name for other in others if checkpoint.position_of(other) > position]
+    if later:
+        target = folders.set_aside_checkpoints(folder, later)
+        get_logger().warning("%s: later than %s, or damaged; in %s now", ", ".join(later), prefix.name, target)
+
+
+def restore_best(folder: Path, prefix: Path, epoch: int) -> bool:
+    """Make a missing ``best_model`` again of what is left of its epoch; return whether there is one.
+
+    Args:
+        epoch: which epoch's model is the best, 0 if none is yet.
+    """
+    best = folder / "best_model"
+    if not epoch or checkpoint.exists(best):
+        return True
+    for source in (prefix, folder / f"epoch_{epoch}"):
+        if checkpoint.position_of(source) == (epoch, 0) and checkpoint.fault(source) is None:
+            checkpoint.alias(source, best)
+            return True
+    return False
 
 
 def differences(before: Any, now: Any, path: str = "") -> Iterator[Change]:
@@ -106,12 +140,27 @@ def refuse_another_run(config: Config, states: Mapping[str, Any], folder: Path) 
     """
     changes = essential(changes_since(states, config))
     lines = [f"{key} was {before!r} and is {now!r} ({_where(config, key)})" for key, before, now in changes]
-    lines += _other_weights(config, states)
+    lines += _other_weights(config, states) + _other_teacher(config, states)
     if lines:
         listed = "\n".join(f"  {line}" for line in lines)
         raise ConfigError(
             f"{folder} holds a run by another recipe:\n{listed}\nTake that back to continue the run, choose another "
             f"Global.output_dir, or move {folder} away to start again"
+        )
+
+
+def require_same_frozen(config: Config, prefix: Path) -> None:
+    """Check that the optimizer's state at ``prefix`` is of the parameters that are trained now.
+
+    Raises:
+        ConfigError: others are frozen.
+    """
+    before = checkpoint.read_states(prefix)["config"]["Global"].get("freeze") or []
+    if before != list(config.Global.freeze):
+        raise ConfigError(
+            f"{config.where('Global', 'freeze')}: Global.freeze was {before} when {prefix} was saved and is "
+            f"{list(config.Global.freeze)}, so the optimizer's state is of other parameters. To train on from its "
+            f"weights: -o Global.checkpoints=null Global.pretrained_model={prefix}, or use Stages"
         )
 
 
@@ -135,6 +184,16 @@ def _other_weights(config: Config, states: Mapping[str, Any]) -> List[str]:
     if named == before:
         return [f"it began with weights that {named} does not hold any more"]
     return [f"it began with the weights {start.get('weights', before)}, and {named} ({where}) are others"]
+
+
+def _other_teacher(config: Config, states: Mapping[str, Any]) -> List[str]:
+    """Return what to say when the run learned from a teacher with other weights than it has now."""
+    before: Dict[str, str] = states.get("teacher") or {}
+    weights = distillation.teacher_weights(config)
+    now = fingerprint(weights) if weights is not None and not is_url(weights) else None
+    if not before or now is None or before["sha256"] == now["sha256"]:
+        return []
+    return [f"its teacher had the weights {before['weights']}, and {weights} holds others now"]
 
 
 def fingerprint(weights: Optional[str]) -> Optional[Dict[str, str]]:

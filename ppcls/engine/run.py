@@ -11,12 +11,11 @@ import paddle
 
 from ppcls.config.registry import suggest
 from ppcls.config.schema import AUTO, Config
-from ppcls.config.show import to_yaml
 from ppcls.data.loader import DataLoader
-from ppcls.engine import build, checkpoint, commit, freezing, resuming, schedules
+from ppcls.engine import build, checkpoint, commit, freezing, preamble, resuming, schedules
 from ppcls.engine import folder as folders
 from ppcls.engine.amp import MixedPrecision, full_precision
-from ppcls.engine.distillation import Distillation, build_distillation
+from ppcls.engine.distillation import Distillation, build_distillation, teacher_weights
 from ppcls.engine.ema import EMA
 from ppcls.engine.interrupt import StopRequest
 from ppcls.engine.journal import Clock, Journal
@@ -26,9 +25,8 @@ from ppcls.engine.state import Best, TrainState
 from ppcls.errors import ConfigError, DataError
 from ppcls.metric import build_metrics
 from ppcls.optimizer import build_optimizer
-from ppcls.optimizer.decay import settings_of
 from ppcls.optimizer.schedule import Schedule
-from ppcls.utils import distributed, environment, logging
+from ppcls.utils import distributed, logging
 
 
 @dataclass
@@ -63,8 +61,11 @@ class Run:
 
 
 @contextlib.contextmanager
-def open_run(config: Config) -> Iterator[Run]:
+def open_run(config: Config, stop: Optional[StopRequest] = None) -> Iterator[Run]:
     """Build a run, and close what it opened.
+
+    Args:
+        stop: in use already; None for one of the run's own.
 
     Raises:
         ConfigError, DataError, WeightsError, CheckpointError, MachineError: something is wrong with what the recipe
@@ -81,6 +82,7 @@ def open_run(config: Config) -> Iterator[Run]:
                 folders.check_space(folder, state.model, averaged=state.ema is not None)
         distributed.require_same("numbers of images", [len(x.dataset) for x in (train_loader, eval_loader) if x])
         distillation = build_distillation(config, criterion, state.class_names)
+        state.teacher = distributed.from_main(lambda: resuming.fingerprint(teacher_weights(config)))
         saver = stack.enter_context(Saver(folder, config))
         kept = None
         if prefix is not None:
@@ -99,7 +101,7 @@ def open_run(config: Config) -> Iterator[Run]:
             saver=saver,
             journal=stack.enter_context(contextlib.closing(Journal(folder, kept, config.Global.use_visualdl))),
             skipped=SkippedImages(folder),
-            stop=stack.enter_context(StopRequest()),
+            stop=stop or stack.enter_context(StopRequest()),
         )
 
 
@@ -150,7 +152,8 @@ def check_recipe(config: Config) -> None:
         raise ConfigError("DataLoader.Eval: missing; give it, or turn evaluation off (Global.eval_during_train: false)")
     if config.Global.early_stopping is not None and not config.Global.eval_during_train:
         raise ConfigError(
-            "Global.early_stopping: nothing is evaluated with Global.eval_during_train: false; remove one"
+            f"{config.where('Global', 'early_stopping')}: Global.early_stopping: nothing is evaluated with "
+            f"Global.eval_during_train: false ({config.where('Global', 'eval_during_train')}); remove one"
         )
     build.metrics(config, "Train")
     _best(config)
@@ -177,7 +180,10 @@ def _check_classes(train_loader: DataLoader, eval_loader: Optional[DataLoader]) 
 def _initial_state(config: Config, schedule: Schedule, loader: DataLoader) -> TrainState:
     assert config.Optimizer is not None and config.DataLoader.Train is not None
     model = build.model(config)
-    freezing.freeze(model, config.Global.freeze)
+    try:
+        freezing.freeze(model, config.Global.freeze)
+    except ConfigError as error:
+        raise ConfigError(f"{config.where('Global', 'freeze')}: {error}") from None
     arguments = {"name": config.Optimizer.name, **config.Optimizer.arguments}
     optimizer = build_optimizer(arguments, model, learning_rate=schedule.lr_at(0))
     build.static(config, model)
@@ -233,7 +239,7 @@ def _start(config: Config, state: TrainState, folder: Path) -> None:
         state.ema.restart()
     if config.Global.checkpoints != AUTO:  # with auto, what is there is of a run that had not saved anything yet
         distributed.from_main(lambda: folders.set_aside(folder))
-    _open_log(config, state, folder)
+    preamble.open_log(config, state, folder)
     if loaded:
         logging.get_logger().info(loaded)
 
@@ -241,53 +247,28 @@ def _start(config: Config, state: TrainState, folder: Path) -> None:
 def _resume(config: Config, state: TrainState, saver: Saver, prefix: Path) -> Optional[int]:
     """Bring the state to where a checkpoint left off; return how much of ``metrics.jsonl`` to keep."""
     with distributed.together():
+        resuming.require_same_frozen(config, prefix)
         saved = checkpoint.resume(state, prefix)
     same_folder = prefix.parent.resolve() == saver.folder.resolve()
     if not same_folder:
         distributed.from_main(lambda: folders.set_aside(saver.folder))
-    _open_log(config, state, saver.folder)
+    preamble.open_log(config, state, saver.folder)
     log = logging.get_logger()
     for change in resuming.changes_since(saved, config):
         log.warning("%s was %r when this run was saved, and is %r now", *change)
     log.info("resuming from %s: epoch %d, batch %d, update %d", prefix, state.epoch + 1, state.batch, state.step)
-    if same_folder and prefix.name == "latest" and state.epoch and not state.batch:
-        saver.finish_epoch(state)
+    if same_folder:
+        _leave_branch(state, saver, prefix)
     return int(saved["journal_bytes"]) if same_folder else None
 
 
-def _open_log(config: Config, state: TrainState, folder: Path) -> None:
-    logging.setup(folder / "train.log" if distributed.is_main() else None, console=build.speaks(config))
-    log = logging.get_logger()
-    log.info("%s; device: %s; paddle %s", environment.describe(), paddle.get_device(), paddle.__version__)
-    if distributed.world_size() > 1:
-        batch = state.layout["sampler"]["batch_size"]
-        log.info("%d processes, batches of %d images together", distributed.world_size(), batch)
-    # Without the position: trained again, the recipe starts from the beginning.
-    start = config.model_copy(update={"Global": config.Global.model_copy(update={"checkpoints": None})})
-    if distributed.is_main():
-        commit.write_text(folder / "config.yaml", to_yaml(start))
-    if config.Distillation is not None:
-        kind, alpha = config.Distillation.kind, config.Distillation.alpha
-        log.info(
-            "distillation: %g times the losses, %g times what the teacher's %s answers add", 1 - alpha, alpha, kind
+def _leave_branch(state: TrainState, saver: Saver, prefix: Path) -> None:
+    """Make the run's folder what it was at the position that is resumed; a collective."""
+    distributed.from_main(lambda: resuming.set_aside_later(saver.folder, prefix))
+    if prefix.name == "latest" and state.epoch and not state.batch:
+        saver.finish_epoch(state)
+    if not distributed.from_main(lambda: resuming.restore_best(saver.folder, prefix, state.best.epoch)):
+        logging.get_logger().warning(
+            "the best model so far, of epoch %d, is not there any more: the best is chosen anew", state.best.epoch
         )
-    state.precision.report()
-    counts = freezing.count(state.model)
-    log.info(
-        "%s: %s trainable parameters, %d classes", config.Arch.name, f"{counts['trainable']:,}", config.Arch.class_num
-    )
-    if config.Global.freeze:
-        log.info("frozen: %s parameters, in %s", f"{counts['frozen']:,}", ", ".join(config.Global.freeze))
-    _log_decay(config, state.model)
-
-
-def _log_decay(config: Config, model: paddle.nn.Layer) -> None:
-    """Say what each parameter's decay and share of the rate are, and which names of the recipe mean no parameter."""
-    assert config.Optimizer is not None
-    settings, log = settings_of(model), logging.get_logger()
-    log.info("weight decay on %d parameters, none on %d", len(settings.decayed), len(settings.spared))
-    for part in (config.Optimizer.arguments.get("no_weight_decay_name") or "").split():
-        if not any(part in name for name in (*settings.decayed, *settings.spared)):
-            log.warning("Optimizer.no_weight_decay_name: no parameter has %r in its name", part)
-    if settings.factors[0] != 1:
-        log.info("layer decay: the learning rate times %.3g in the first layers to %.3g in the last", *settings.factors)
+        state.best = Best(state.best.metric, lower=state.best.lower)

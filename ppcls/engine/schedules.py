@@ -12,6 +12,7 @@ from ppcls.optimizer import build_schedule
 from ppcls.optimizer.schedule import PEAKS, Schedule
 from ppcls.utils.logging import get_logger
 
+_RIGHT = 0.7  # share of the width from which on labels stand to the left of their point
 Points = List[Tuple[int, float]]  # (updates done so far, rate of the next update)
 
 
@@ -149,11 +150,11 @@ def draw(curves: Mapping[str, Tuple[Schedule, Points]], target: Path, title: str
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(8, 4), constrained_layout=True)
-    begin = 0.0
+    begin, length = 0.0, sum(schedule.timing.epochs for schedule, _ in curves.values())
     for name, (schedule, points) in curves.items():
         steps = schedule.timing.steps_per_epoch
         axes.plot([begin + step / steps for step, _ in points], [rate for _, rate in points], label=name)
-        _annotate(axes, schedule, points, begin)
+        _annotate(axes, schedule, points, begin, length)
         begin += schedule.timing.epochs
     axes.set(xlabel="epoch", ylabel="learning rate", title=title, xlim=(0, begin))
     axes.set_ylim(0, axes.get_ylim()[1] * 1.05)  # room for what stands above the peak
@@ -169,6 +170,7 @@ def draw(curves: Mapping[str, Tuple[Schedule, Points]], target: Path, title: str
         raise MachineError(f"--out={target}: cannot be written: {error}") from None
     finally:
         pyplot.close(figure)
+    get_logger().info("wrote %s", target)
 
 
 def _add_updates(axes: Any, steps_per_epoch: int) -> None:
@@ -177,7 +179,7 @@ def _add_updates(axes: Any, steps_per_epoch: int) -> None:
     axes.secondary_xaxis("top", functions=(to_updates, to_epochs)).set_xlabel("update")
 
 
-def _annotate(axes: Any, schedule: Schedule, points: Points, begin: float) -> None:
+def _annotate(axes: Any, schedule: Schedule, points: Points, begin: float, length: float) -> None:
     """Mark the end of the warm-up, the peak and the end."""
     places = {max(points, key=lambda point: point[1])[0]: "peak", points[-1][0]: "end"}
     if schedule.warmup:
@@ -191,6 +193,6 @@ def _annotate(axes: Any, schedule: Schedule, points: Points, begin: float) -> No
             (place, rate),
             xytext=(left, up),
             textcoords="offset points",
-            ha="right" if name == "end" else "left",
+            ha="right" if name == "end" or place > _RIGHT * length else "left",
             fontsize=9,
         )

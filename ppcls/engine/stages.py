@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, Iterator, List, Mapping, Optional
 
 from ppcls.arch.weights.download import is_url
 from ppcls.arch.weights.reading import find_file
 from ppcls.config.schema import AUTO, Config
 from ppcls.config.stages import WEIGHTS
-from ppcls.engine import checkpoint, commit, resuming, run, training
-from ppcls.errors import ConfigError, WeightsError
+from ppcls.engine import build, checkpoint, commit, resuming, run, training
+from ppcls.engine.interrupt import InterruptedRunError, StopRequest
+from ppcls.errors import ConfigError, DataError, MachineError, WeightsError
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
 
@@ -42,17 +44,35 @@ def train(config: Config, stage: Optional[str] = None) -> Dict[str, Any]:
     _refuse_prefix(config, stage)
     pending = [name for name, recipe in chosen.items() if finished(recipe) is None]
     for name in pending:
-        run.check_recipe(chosen[name])
+        with _named(name):
+            run.check_recipe(chosen[name])
         _check_start(config, name, pending)
     for name in pending[1:]:
-        run.rehearse(chosen[name])
+        with _named(name):
+            run.rehearse(chosen[name])
     results = {}
-    for number, (name, recipe) in enumerate(chosen.items(), start=1):
-        head = f"stage {name}" + (f" ({number} of {len(chosen)})" if len(chosen) > 1 else "")
-        results[name] = _train_stage(recipe, head)
+    build.start(
+        next(iter(chosen.values()))
+    )  # connects the processes, which may have to agree before the first training
+    with StopRequest() as stop:
+        for number, (name, recipe) in enumerate(chosen.items(), start=1):
+            head = f"stage {name}" + (f" ({number} of {len(chosen)})" if len(chosen) > 1 else "")
+            results[name] = _train_stage(recipe, head, stop)
+            if number < len(chosen):
+                _stop_if_asked(stop, name)
     for name, recipe in chosen.items():
         get_logger().info("stage %s: %s; in %s", name, _result_text(results[name]), recipe.Global.output_dir)
     return results
+
+
+@contextlib.contextmanager
+def _named(stage: str) -> Iterator[None]:
+    """Begin errors with the stage that they are of."""
+    try:
+        yield
+    except (ConfigError, DataError, MachineError) as error:
+        named = type(error)(f"stage {stage}: {error}")
+        raise (distributed.shared(named) if error.shared else named) from None
 
 
 def _result_text(result: Dict[str, Any]) -> str:
@@ -61,7 +81,15 @@ def _result_text(result: Dict[str, Any]) -> str:
     return " ".join([*values, f"{result['epoch']}"]) if values else f"{result['epoch']} epochs"
 
 
-def _train_stage(recipe: Config, head: str) -> Dict[str, float]:
+def _stop_if_asked(stop: StopRequest, done: str) -> None:
+    """Raise an InterruptedRunError when a signal came too late for the stage that has just ended; a collective."""
+    (signal,) = distributed.agree(None, stop.signal or 0)
+    if signal:
+        stop.signal = signal
+        raise InterruptedRunError(f"stopped after stage {done}; continue with: the same command", stop.exit_code)
+
+
+def _train_stage(recipe: Config, head: str, stop: StopRequest) -> Dict[str, float]:
     """Train one stage, or find that it is finished."""
     result = finished(recipe)  # asked again: an earlier stage that went on may have other best weights now
     if result is not None:
@@ -72,7 +100,7 @@ def _train_stage(recipe: Config, head: str) -> Dict[str, float]:
     get_logger().info(
         "%s, in %s, from %s", head, folder, "its newest checkpoint" if checkpoint.newest_first(folder) else start
     )
-    result = training.train(recipe)
+    result = training.train(recipe, stop)
     if distributed.is_main():
         states = checkpoint.read_states(folder / "latest")
         noted = {"result": result, "states": {key: states.get(key) for key in ("config", "processes", "start")}}

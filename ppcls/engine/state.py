@@ -68,6 +68,7 @@ class TrainState:
         precision: mixed precision, and the scale of its loss.
         ema: the average of the weights; None where the recipe asks for none.
         start: which weights the run began with, {"weights": as named, "sha256": of the file}; None for random ones.
+        teacher: which weights it learns from, as ``start``; None without distillation.
     """
 
     model: paddle.nn.Layer
@@ -83,4 +84,5 @@ class TrainState:
     history: List[Dict[str, Any]] = field(default_factory=list)
     class_names: Optional[List[str]] = None
     start: Optional[Dict[str, str]] = None
+    teacher: Optional[Dict[str, str]] = None
     ema: Optional[EMA] = None

@@ -10,7 +10,7 @@ import paddle
 from ppcls.config.schema import Config
 from ppcls.data.loader import Batch
 from ppcls.engine import build, checkpoint, evaluation, freezing, journal, parallel
-from ppcls.engine.interrupt import InterruptedRunError
+from ppcls.engine.interrupt import InterruptedRunError, StopRequest
 from ppcls.engine.parallel import Losses
 from ppcls.engine.run import Run, open_run
 from ppcls.errors import DataError, TrainingError
@@ -18,8 +18,11 @@ from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
 
 
-def train(config: Config) -> Dict[str, float]:
+def train(config: Config, stop: Optional[StopRequest] = None) -> Dict[str, float]:
     """Train as the recipe says, or continue where ``Global.checkpoints`` left off.
+
+    Args:
+        stop: notes signals for several trainings in a row; None notes those of this one.
 
     Returns:
         The best evaluation, {"top1": ..., "epoch": ...}; without evaluation {"epoch": ...}, how many were trained.
@@ -29,7 +32,7 @@ def train(config: Config) -> Dict[str, float]:
         TrainingError: the loss is not finite.
         InterruptedRunError: asked to stop; the run was saved.
     """
-    with open_run(config) as run:
+    with open_run(config, stop) as run:
         try:
             while run.state.epoch < run.epochs and not _is_stopped_early(run):
                 _train_epoch(run)
@@ -73,10 +76,10 @@ def _train_batch(run: Run, batch: Batch) -> int:
             logits = state.model(images)
             if run.distillation is not None:
                 run.distillation.look(images)
-        losses = run.exchange.losses(run.criterion, logits, targets, len(batch.labels))
+        losses = run.exchange.losses(run.criterion, logits, targets, len(batch.labels), _group(run))
     _check_finite(run, losses.values["loss"])
     if losses.objective is not None:
-        state.precision.backward(losses.objective * _share(run, losses.samples))
+        state.precision.backward(losses.objective)
     state.batch += 1
     if _at_update(run):
         run.exchange.combine(state.model)
@@ -88,11 +91,13 @@ def _train_batch(run: Run, batch: Batch) -> int:
     return losses.samples
 
 
-def _share(run: Run, samples: int) -> float:
-    """Return how much of its accumulation group the current batch is: the group's gradient is the mean over samples."""
+def _group(run: Run) -> Optional[int]:
+    """Return how many samples the current batch's accumulation group has; None without accumulation."""
     frequency = run.config.Global.update_freq
+    if frequency == 1:
+        return None
     first = run.state.batch // frequency * frequency
-    return samples / run.train_loader.sampler.draws(first, min(first + frequency, run.batches))  # an epoch ends a group
+    return run.train_loader.sampler.draws(first, min(first + frequency, run.batches))  # an epoch ends a group
 
 
 def _at_update(run: Run) -> bool:
@@ -137,6 +142,29 @@ def _check_finite(run: Run, value: float) -> None:
     raise distributed.shared(error)
 
 
+def _check_weights(run: Run) -> None:
+    """Refuse to go on with, and to save, weights that an update has ruined; the loss would show it one batch later.
+
+    Raises:
+        TrainingError: a weight is not finite.
+    """
+    state = run.state
+    wrong = [name for name, tensor in state.model.state_dict().items() if not _is_finite(tensor)]
+    if not wrong:
+        return
+    error = TrainingError(
+        f"after update {state.step} (epoch {state.epoch + 1}, learning rate {run.lr_at(max(0, state.step - 1)):g}) "
+        f"{len(wrong)} of the model's tensors are not finite, {wrong[0]} for one; they are not saved. Try a lower "
+        f"Optimizer.lr.learning_rate, a longer Optimizer.lr.warmup_epoch, or Optimizer.clip_norm=1.0"
+        f"{run.saver.resume_hint()}"
+    )
+    raise distributed.shared(error)
+
+
+def _is_finite(tensor: paddle.Tensor) -> bool:
+    return not tensor.is_floating_point() or bool(paddle.isfinite(tensor).all())
+
+
 def _averages(run: Run) -> Dict[str, float]:
     """Return the epoch's losses and training metrics so far; a collective."""
     _count_all(run)
@@ -164,6 +192,7 @@ def _finish_epoch(run: Run) -> None:
     """Log, evaluate and save at the end of an epoch."""
     state, settings = run.state, run.config.Global
     epoch = state.epoch + 1
+    _check_weights(run)
     get_logger().info("[Train][Epoch %d/%d][Avg]%s", epoch, run.epochs, journal.values_text(_averages(run)))
     run.skipped.report(epoch)
     last = epoch == run.epochs
@@ -188,7 +217,10 @@ def _evaluate(run: Run, epoch: int) -> None:
     stopping, first = run.config.Global.early_stopping, build.metrics(run.config, "Eval").names[0]
     state.schedule.observe(state.step, values[first], values["loss"])
     state.best.take(values[state.best.metric], epoch, stopping.min_delta if stopping is not None else 0.0)
-    get_logger().info("[Eval][Epoch %d][best metric: %.5f]", epoch, state.best.value or 0.0)
+    if state.best.value is None:
+        get_logger().warning("[Eval][Epoch %d]%s is not a number: there is no best model yet", epoch, state.best.metric)
+    else:
+        get_logger().info("[Eval][Epoch %d][best metric: %.5f]", epoch, state.best.value)
 
 
 def _is_stopped_early(run: Run) -> bool:
@@ -222,6 +254,7 @@ def _save_if_asked(run: Run) -> None:
     signal, due = distributed.agree(error, run.stop.signal or 0, int(is_due))
     if not (signal or due):
         return
+    _check_weights(run)
     if run.state.sums:
         _count_all(run)
     if not signal:
@@ -240,6 +273,7 @@ def _save_for_repair(run: Run) -> str:
     """Save the run that broken data ended, where that can be done; return the end of the message."""
     if not run.state.step or not _at_update(run):
         return run.saver.resume_hint()
+    _check_weights(run)
     if run.state.sums:
         _count_all(run)
     prefix = run.saver.save_latest(run.state, run.journal.position())

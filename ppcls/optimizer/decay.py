@@ -38,7 +38,7 @@ def trainable(model: nn.Layer) -> Dict[str, paddle.Tensor]:
     """
     found = {name: parameter for name, parameter in model.named_parameters() if not parameter.stop_gradient}
     if not found:
-        raise ConfigError("every parameter is frozen: there is nothing to train")
+        raise ConfigError("every parameter is frozen (Global.freeze): there is nothing to train")
     return found
 
 

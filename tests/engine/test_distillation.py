@@ -103,6 +103,15 @@ def test_the_teacher_may_be_the_recipe_that_it_was_trained_by(taught, run):
     run("train", "-c", taught, "-o", STUDENT, inline, "Global.epochs=1", "Global.output_dir=inline")
     for name, array in restricted_load(taught.parent / "inline" / "latest.pdparams").items():
         np.testing.assert_array_equal(array, by_recipe[name])
+    # Trained in stages, it is as it was after the last one.
+    values["Stages"] = [{"name": "first"}, {"name": "second"}]
+    path.write_text(yaml.safe_dump(values))
+    (taught.parent / "teacher").rename(taught.parent / "second")
+    (taught.parent / "teacher").mkdir()
+    (taught.parent / "second").rename(taught.parent / "teacher" / "second")
+    options = (f"Distillation={{teacher: {path}, kind: hard}}", "Global.epochs=1", "Global.output_dir=staged")
+    done = run("train", "-c", taught, "-o", STUDENT, *options)
+    assert f"weights: {taught.parent}/teacher/second/best_model" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -136,10 +145,11 @@ def test_teachers_that_make_no_sense(taught):
 
     weights = taught.parent / "teacher" / "best_model"
     teacher = TEACHER.replace("teacher/best_model", str(weights))
-    assert "no-such" in refusal(f"Distillation={{teacher: {teacher.replace('best_model', 'no-such')}}}")
-    assert "no such recipe" in refusal("Distillation={teacher: nowhere.yaml}")
+    missing = refusal(f"Distillation={{teacher: {teacher.replace('best_model', 'no-such')}}}")
+    assert missing.startswith("the teacher's weights (Distillation.teacher.pretrained): no weight file at ")
+    assert "Distillation.teacher: nowhere.yaml: no such recipe" in refusal("Distillation={teacher: nowhere.yaml}")
     other = teacher.replace("dim: 16", "dim: 16, class_num: 12")
-    assert "head.weight" in refusal(f"Distillation={{teacher: {other}}}")
+    assert "has 12 classes, and Arch.class_num is 10" in refusal(f"Distillation={{teacher: {other}}}")
     smaller = ("Arch.class_num=12", f"Distillation.teacher={teacher.replace('dim: 16', 'dim: 16, class_num: 10')}")
     assert "has 10 classes, and Arch.class_num is 12: they must agree" in refusal(*smaller)
     states = json.loads(weights.with_suffix(".pdstates").read_text())

@@ -1,6 +1,7 @@
 """Recipes of several stages, trained by one command as real processes."""
 
 import json
+import re
 import signal
 import time
 
@@ -168,6 +169,25 @@ def test_a_start_that_is_nowhere_is_said_before_the_first_stage(staged, run):
     done = run("train", "-c", staged, "-o", change, code=2)
     assert "cls_label_path: nothing.txt" in done.stderr
     assert "[Train]" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ({"Global.freeze": ["stm"]}, "Global.freeze[0]: this model has no part 'stm'; did you mean 'stem'?"),
+        ({"DataLoader.Eval.dataset.image_root": "nope"}, "DataLoader.Eval: image_root: nope: no such folder"),
+    ],
+)
+def test_what_only_building_a_later_stage_shows_is_said_with_its_place(staged, run, override, message):
+    values = yaml.safe_load(staged.read_text())
+    values["Stages"] = [{"name": "first"}, {"name": "second", "override": override}]
+    staged.write_text(yaml.safe_dump(values))
+    line = next(i for i, text in enumerate(staged.read_text().splitlines(), 1) if next(iter(override)) in text)
+    done = run("train", "-c", staged, code=2)
+    assert re.search(rf"stage second: \S*recipe.yaml:({line}|{line + 1}): {re.escape(message)}", done.stderr), (
+        done.stderr
+    )
+    assert not (staged.parent / "out" / "first" / "latest.pdparams").exists()
 
 
 def test_another_classifier_only_when_asked(staged, run):

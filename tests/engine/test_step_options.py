@@ -82,7 +82,8 @@ def test_the_average_of_a_half_precision_model_is_that_of_its_float32_copies():
     before = ema.average()
     with ema.applied():
         for name, tensor in model.state_dict().items():
-            np.testing.assert_array_equal(tensor.numpy(), before[name].astype("float16"), err_msg=name)
+            rounded = paddle.to_tensor(before[name]).astype("float16")  # Paddle 2.6 does not round to the nearest
+            np.testing.assert_array_equal(tensor.numpy(), rounded.numpy(), err_msg=name)
             np.testing.assert_array_equal(ema.weights()[name], full[name].numpy())
             np.testing.assert_array_equal(ema.average()[name], before[name])
     for name, tensor in model.state_dict().items():
@@ -239,7 +240,7 @@ def test_what_freezing_matches():
     assert sum(freezing.count(model).values()) == sum(
         int(p.size) for n, p in model.named_parameters() if n.rsplit(".", 1)[-1] not in ("_mean", "_variance")
     )
-    with pytest.raises(ConfigError, match=r"Global.freeze\[0\]: this model has no part 'stages.0'; .*blocks.0"):
+    with pytest.raises(ConfigError, match=r"Global.freeze\[0\]: this model has no part 'stages.0' .*blocks.0"):
         freezing.freeze(small(), ["stages.0"])
 
 

@@ -153,6 +153,15 @@ def test_resuming_a_finished_run_changes_nothing(recipe, run):
     done = run("train", "-c", recipe, "-o", f"Global.checkpoints={out}/latest.pdparams")
     assert "training is done" in done.stderr
     assert digests(out) == before
+    assert not list(out.glob("*.tmp"))
+
+
+def test_other_frozen_parts_need_a_new_run(recipe, run):
+    run("train", "-c", recipe, "-o", "Global.epochs=1", "Global.freeze=[stem]")
+    position = f"Global.checkpoints={recipe.parent}/out/latest"
+    done = run("train", "-c", recipe, "-o", position, "Global.freeze=[blocks.0]", code=2)
+    assert "-o Global.freeze=[blocks.0]: Global.freeze was ['stem'] when" in done.stderr
+    assert "Global.pretrained_model=" in done.stderr
 
 
 def test_resuming_says_what_changed_in_the_recipe(recipe, run):

@@ -16,6 +16,7 @@ from ppcls.errors import WeightsError
 
 PathLike = Union[str, Path]
 
+_SHOWN = 5  # files of a folder that an error lists
 TORCH_SUFFIXES = (".pth", ".pth.tar", ".pt", ".bin")
 # In the order in which they are tried behind a path without one.
 _SUFFIXES = (".pdparams", ".safetensors", *TORCH_SUFFIXES)
@@ -52,6 +53,10 @@ def find_file(path: PathLike) -> Path:
     for candidate in tried:
         if candidate.is_file():
             return candidate
+    if path.is_dir():
+        inside = sorted(file for suffix in _SUFFIXES for file in path.glob(f"*{suffix}"))
+        found = f"; it holds {', '.join(str(file) for file in inside[:_SHOWN])}" if inside else ""
+        raise WeightsError(f"{path}: a folder; name a weight file{found}")
     raise WeightsError(f"no weight file at {path}; tried {', '.join(str(candidate) for candidate in tried)}")
 
 
