@@ -29,7 +29,7 @@ def prepare() -> None:
     if _prepared:
         return
     _prepared.append(True)
-    for key, value in {THREADS: str(cores_of_process()), MKL_PATH: _mkl_path()}.items():
+    for key, value in {THREADS: str(threads()), MKL_PATH: _mkl_path()}.items():
         if value is None:
             continue
         if "paddle" in sys.modules:  # which read them, and sets one thread for everybody
@@ -77,7 +77,7 @@ def cores() -> int:
     return count if quota is None else min(count, max(1, round(quota)))
 
 
-def cores_of_process() -> int:
+def threads() -> int:
     """Return how many of them are this process's share, of the training processes on this machine."""
     return max(1, cores() // distributed.local_size())
 
