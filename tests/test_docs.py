@@ -40,6 +40,11 @@ def test_the_recipe_for_own_photos_trains_evaluates_and_exports(run, tmp_path, d
     assert (tmp_path / "output" / "photos" / "inference" / "inference.yml").is_file()
 
 
+@pytest.mark.parametrize("language", ["bash", "python"])
+def test_both_readmes_have_the_same_commands(language):
+    assert blocks("README.md", language) == blocks("README_ch.md", language)
+
+
 @pytest.mark.parametrize("block", blocks("docs/training.md", "yaml"))
 def test_the_options_of_training_can_be_pasted(tmp_path, block):
     base = "_base_: ImageNet/gMLP/gMLP_S16.yaml\n"
@@ -78,7 +83,7 @@ def test_the_stages_examples_are_recipes(run, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-PAGES = ["README.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md"))]
+PAGES = ["README.md", "README_ch.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md"))]
 
 
 @pytest.mark.parametrize("page", PAGES)
