@@ -225,7 +225,7 @@ def test_the_folder_of_a_run_is_no_export_but_says_where_that_is(models, run, tm
         with pytest.raises(DataError, match=re.escape(f"export; did you mean {folder}/inference?")):
             Predictor(given)
     (tmp_path / "other").mkdir()
-    with pytest.raises(DataError, match="not a folder written by an export$"):
+    with pytest.raises(DataError, match=r"not a folder written by an export$"):
         Predictor(tmp_path / "other")
 
 
