@@ -13,7 +13,7 @@ $(VENV)/.user: $(RUN)/python requirements.txt pyproject.toml
 	@touch $@
 
 $(VENV)/.dev: $(RUN)/python requirements.txt pyproject.toml
-	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e ".[report,onnx,dev]"
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e ".[report,onnx,serve,dev]"
 	@touch $@ $(VENV)/.user
 
 quickstart: $(VENV)/.user

@@ -177,6 +177,9 @@ class InferSection(Section):
     infer_list: Annotated[Optional[Text], Field(description="A file that names an image a line.")] = None
     batch_size: Positive = 10
     save_dir: Annotated[Optional[Text], Field(description="Where predictions.json goes; null: output_dir.")] = None
+    format: Annotated[
+        Literal["list", "map"], Field(description="Of predictions.json: all answers, or {path: class id}.")
+    ] = "list"
     transforms: Annotated[Optional[List[Component]], Field(description="null: those of DataLoader.Eval.dataset.")] = (
         None
     )

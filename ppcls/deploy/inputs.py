@@ -1,68 +1,107 @@
-"""Which images to predict: files, folders, lists, bytes and arrays."""
+"""Which images to predict: files, folders, patterns, addresses, lists, bytes and arrays."""
 
 from __future__ import annotations
 
+import glob
+import io
+import os
 from pathlib import Path
-from typing import Iterator, List, NamedTuple, Sequence, Union
+from typing import Any, Iterable, Iterator, List, Sequence, Union
 
 import numpy as np
 
 from ppcls.data.transforms.formats import IMAGE_SUFFIXES
+from ppcls.deploy.download import is_url
+from ppcls.deploy.source import Source, Url, is_pillow
 from ppcls.errors import DataError
 
 _TRIED = 20  # lines of a list with which folders are tried
-Image = Union[str, Path, bytes, np.ndarray]
-
-
-class Source(NamedTuple):
-    """One image to predict: its name in the results, and a path, encoded bytes or an RGB array [H, W, 3] uint8."""
-
-    name: str
-    data: Union[Path, bytes, np.ndarray]
-
-    def read(self) -> Union[bytes, np.ndarray]:
-        """Return the encoded or decoded image.
-
-        Raises:
-            DataError: the file cannot be read.
-        """
-        if not isinstance(self.data, Path):
-            return self.data
-        try:
-            return self.data.read_bytes()
-        except OSError as error:
-            raise DataError(f"{self.data}: cannot be read: {error.strerror}") from None
+_TAKEN = (
+    "a path, a pattern, a URL, encoded bytes, a file opened in binary mode, an array [H, W, 3] uint8 in RGB, or a "
+    "Pillow image"
+)
+# What stands for one image or a folder of them: see ``expand``. Files and Pillow images are known by what they can do.
+Image = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, np.ndarray, io.IOBase, Source, Any]
 
 
 def collect(images: Union[Image, Sequence[Image]]) -> List[Source]:
-    """Return the sources meant by paths (files or folders), bytes, arrays, or a sequence of them.
+    """Return the sources meant by an image (see ``expand``), or by a list of them.
 
     Raises:
         DataError: a path does not exist, or nothing is left to predict.
     """
-    several = isinstance(images, (list, tuple))
-    sources = [source for image in (images if several else [images]) for source in _expand(image)]  # type: ignore
+    several = images if isinstance(images, (list, tuple)) and not isinstance(images, Source) else [images]
+    sources = [source for number, image in enumerate(several, 1) for source in expand(image, f"image {number}")]
     if not sources:
         raise DataError("no images to predict: the list is empty")
-    return [
-        source if source.name else Source(f"image {number}", source.data) for number, source in enumerate(sources, 1)
-    ]
+    return sources
 
 
-def _expand(image: Image) -> Iterator[Source]:
-    if isinstance(image, (bytes, np.ndarray)):
-        yield Source("", image)
+def collect_lazily(images: Iterable[Image]) -> Iterator[Source]:
+    """Yield the sources one by one; what means no image becomes a source whose reading raises the error."""
+    for number, image in enumerate(images, 1):
+        name = f"image {number}"
+        try:
+            yield from expand(image, name)
+        except DataError as error:
+            yield Source(os.fspath(image) if isinstance(image, (str, os.PathLike)) else name, error)
+
+
+def expand(image: Image, name: str) -> Iterator[Source]:
+    """Yield the sources that one value means: those below a folder, those that match a pattern, or the image itself.
+
+    A file that is called like a pattern is that file. Of a pattern all files count, whatever their suffix, in order.
+
+    Args:
+        name: what an image without a name of its own is called in the results.
+
+    Raises:
+        DataError: there is no such file, a folder has no images, or it is something else.
+    """
+    if isinstance(image, Source):
+        yield image
+    elif isinstance(image, (str, os.PathLike)):
+        yield from _named(os.fspath(image))
+    elif isinstance(image, (bytes, bytearray, memoryview, np.ndarray)) or is_pillow(image):
+        yield Source(name, image)
+    elif callable(getattr(image, "read", None)):
+        content, own = image.read(), getattr(image, "name", None)
+        if not isinstance(content, bytes):
+            raise DataError(f"{own or name}: the file gives {type(content).__name__}; open it in binary mode ('rb')")
+        yield Source(own if isinstance(own, str) else name, content)
+    else:
+        raise DataError(f"an image is {_TAKEN}, not {type(image).__name__}")
+
+
+def _named(text: str) -> Iterator[Source]:
+    if is_url(text):
+        yield Source(text, Url(text))
         return
-    if not isinstance(image, (str, Path)):
-        kind = type(image).__name__
-        raise DataError(f"an image is a path, encoded bytes or an RGB array [H, W, 3] uint8, not {kind}")
-    path = Path(image).expanduser()
+    path = Path(text).expanduser()
     if path.is_dir():
         yield from (Source(str(file), file) for file in list_images(path))
     elif path.exists():
         yield Source(str(path), path)
+    elif glob.has_magic(text):
+        yield from (Source(str(file), file) for file in match(str(path)))
     else:
-        raise DataError(f"{path}: no such image or folder")
+        other = text.partition("://")
+        hint = f"; of URLs only http:// and https:// are read, not {other[0]}://" if other[1] else ""
+        raise DataError(f"{path}: no such image or folder{hint}")
+
+
+def match(pattern: str) -> List[Path]:
+    """Return the files that match a pattern of ``*``, ``?``, ``[...]`` and ``**`` (any folders), sorted by path.
+
+    Raises:
+        DataError: there are none.
+    """
+    found = sorted({Path(path) for path in glob.iglob(pattern, recursive=True)})  # noqa: PTH207 - Path.glob takes no absolute ones
+    files = [path for path in found if not path.is_dir()]
+    if not files:
+        only = f"only folders match, such as {found[0]}: give these" if found else "no file matches this pattern"
+        raise DataError(f"{pattern}: {only}")
+    return files
 
 
 def list_images(folder: Path) -> List[Path]:
@@ -71,7 +110,7 @@ def list_images(folder: Path) -> List[Path]:
     Raises:
         DataError: there are none.
     """
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir())
     if not found:
         raise DataError(f"{folder}: no images in this folder or below it ({' '.join(IMAGE_SUFFIXES)})")
     return found

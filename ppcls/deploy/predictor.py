@@ -2,58 +2,103 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Union
+from typing import Generator, Iterable, List, Optional, Sequence, Union
 
 import numpy as np
 
 from ppcls.data.transforms import build_transforms
-from ppcls.deploy import description, inputs, pipeline
+from ppcls.deploy import description, inputs
 from ppcls.deploy.backends import open_backend
+from ppcls.deploy.pipeline import Answer, Pipeline, require_count
 from ppcls.deploy.postprocess import Topk
+from ppcls.errors import DataError
 
 
 class Predictor:
-    """Runs what ``tools/export_model.py`` wrote, with the preprocessing that was exported with it.
+    """Runs an exported model, with the preprocessing that was exported with it.
+
+    Attributes:
+        description: what the export says about itself.
+        pipeline: from images to answers.
 
     Args:
-        folder: the exported model: its folder, or an ONNX file.
-        batch_size: images that go through the model together.
+        path: the exported model: its folder, or an ONNX file.
+        backend: "paddle", "onnx", or "auto" for what the export and this machine have.
         threads: CPU threads for the model; None takes those chosen at start-up (OMP_NUM_THREADS).
-        topk: classes in an answer; None takes what was exported.
+        batch_size: images that go through the model together.
+        topk: classes in an answer, or all where there are fewer; None takes what was exported.
+        decode_workers: threads that make images ready while the model runs; 0 for none, None for one a core.
 
     Raises:
-        DataError: the folder holds no export, or a damaged one.
+        DataError: there is no export, or a damaged one, or it has nothing for this backend.
+        ConfigError: a number makes no sense.
+        MachineError: the backend is not installed.
     """
 
     def __init__(
-        self, folder: Union[str, Path], batch_size: int = 32, threads: Optional[int] = None, topk: Optional[int] = None
+        self,
+        path: Union[str, os.PathLike[str]],
+        backend: str = "auto",
+        threads: Optional[int] = None,
+        batch_size: int = 32,
+        topk: Optional[int] = None,
+        decode_workers: Optional[int] = None,
     ) -> None:
-        self.description = description.read(Path(folder).expanduser())
-        self.batch_size = batch_size
-        self._transforms = build_transforms(self.description.transform_ops)
-        self._backend = open_backend(self.description, threads=threads)
-        self._postprocess = Topk(topk or self.description.topk, self.description.class_names)
+        for name, value in (("threads", threads), ("topk", topk)):
+            if value is not None:
+                require_count(name, value)
+        require_count("batch_size", batch_size)
+        self.description = description.read(Path(path).expanduser())
+        self._backend = open_backend(self.description, backend, threads)
+        self.pipeline = Pipeline(
+            transforms=build_transforms(self.description.transform_ops),
+            run=self._backend.run,
+            postprocess=Topk(topk or self.description.topk, self.description.class_names),
+            batch_size=batch_size,
+            decode_workers=decode_workers,
+            input_shape=self.description.input_shape,
+        )
 
-    def predict(self, images: Union[inputs.Image, Sequence[inputs.Image]]) -> List[Dict[str, Any]]:
+    def predict(self, images: Union[inputs.Image, Sequence[inputs.Image]]) -> List[Answer]:
         """Classify images.
 
         Args:
-            images: a path, a folder, encoded bytes, an RGB array [H, W, 3] uint8, or a list of these.
+            images: a path, a folder, a pattern (``photos/**/*.jpg``), a URL, encoded bytes, a file opened in binary
+                mode, an array (RGB [H, W, 3], RGBA or grayscale, uint8), a Pillow image, or a list of these.
 
         Returns:
             One dict an image, in order: class_ids, scores, file_name, label_names; file_name and error for an image
             that cannot be read.
 
         Raises:
-            DataError: a path does not exist.
+            DataError: a path does not exist; nothing was predicted.
         """
         return list(self.stream(inputs.collect(images)))
 
-    def stream(self, sources: Sequence[inputs.Source]) -> Iterator[Dict[str, Any]]:
-        """Yield the answers for sources one by one, as their batches are done."""
-        return pipeline.predict(sources, self._transforms, self.run, self._postprocess, self.batch_size)
+    def stream(self, sources: Iterable[inputs.Image]) -> Generator[Answer, None, None]:
+        """Yield the answers one by one, as their batches are done; for more images than fit into memory.
+
+        Args:
+            sources: any iterable, also a generator, of what ``predict`` takes. It is read ahead by two batches. What
+                does not exist is an answer with an error here, since it is met only on the way.
+        """
+        return self.pipeline.answers(inputs.collect_lazily(sources))
+
+    def prepare(self, source: inputs.Image) -> np.ndarray:
+        """Return one image as the model takes it, without the batch axis; for those who make batches themselves.
+
+        May be called by several threads at the same time.
+
+        Raises:
+            DataError: it cannot be used, or means several images.
+        """
+        found = list(inputs.expand(source, "image"))
+        if len(found) != 1:
+            raise DataError(f"{source!r} means {len(found)} images, and one is wanted")
+        return self.pipeline.prepare(found[0])
 
     def run(self, batch: np.ndarray) -> np.ndarray:
-        """Return probabilities [B, K] of preprocessed images, float32 [B, C, H, W] unless the export says otherwise."""
+        """Return probabilities [B, K] of a batch of prepared images; not to be called by several threads at once."""
         return self._backend.run(batch)

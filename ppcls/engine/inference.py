@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
+from typing import Any, Iterable, Iterator, List, Mapping, Optional, Sequence
 
 import numpy as np
 import paddle
 
 from ppcls.config.schema import Config
 from ppcls.data.transforms import build_transforms
-from ppcls.deploy import inputs, pipeline
-from ppcls.deploy.inputs import Source
+from ppcls.deploy import inputs, results
+from ppcls.deploy.pipeline import Answer, Pipeline
 from ppcls.deploy.postprocess import Topk, softmax
+from ppcls.deploy.source import Source
 from ppcls.engine import build, journal
 from ppcls.engine import folder as folders
 from ppcls.errors import ConfigError, MachineError
@@ -21,7 +24,7 @@ from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
 
 
-def infer(config: Config) -> List[Dict[str, Any]]:
+def infer(config: Config) -> List[Answer]:
     """Classify ``Infer.infer_imgs`` (or the images of ``Infer.infer_list``) and write ``predictions.json``.
 
     Of several processes each takes an equal part of the images and writes a file of its own; the first one puts these
@@ -37,58 +40,87 @@ def infer(config: Config) -> List[Dict[str, Any]]:
     build.start(config)
     with distributed.together():
         sources = _sources(config)
-        transforms = build_transforms(transform_ops(config))
     distributed.require_same("numbers of images", len(sources))
+    pipeline = load_pipeline(config)
+    target = Path(config.Infer.save_dir or config.Global.output_dir).expanduser()
+    key = "Infer.save_dir" if config.Infer.save_dir else "Global.output_dir"
+    distributed.from_main(lambda: folders.prepare(target, key))
+    batches = distributed.share_out(sources, config.Infer.batch_size)
+    with contextlib.closing(pipeline.answers(chain.from_iterable(batches))) as answers:
+        progress = journal.progress(batches, "inference", len(batches))
+        of_batches = (_said(islice(answers, len(batch))) for batch in progress)
+        return _write(of_batches, target / "predictions.json", config.Infer.format)
+
+
+def load_pipeline(config: Config, batch_size: Optional[int] = None, topk: Optional[int] = None) -> Pipeline:
+    """Return what answers with the recipe's weights; a collective.
+
+    Args:
+        batch_size: instead of ``Infer.batch_size``.
+        topk: instead of ``Infer.PostProcess.topk``.
+
+    Raises:
+        ConfigError, DataError, WeightsError: as their messages say.
+    """
+    with distributed.together():
+        transforms = build_transforms(transform_ops(config))
     build.fetch_weights(config)
     with distributed.together():
         model = build.model(config)
         weights = build.load_required_weights(config, model, "predict with")
-        postprocess = Topk(config.Infer.PostProcess.topk, build.class_names(config, weights=weights))
-    target = Path(config.Infer.save_dir or config.Global.output_dir).expanduser()
-    key = "Infer.save_dir" if config.Infer.save_dir else "Global.output_dir"
-    distributed.from_main(lambda: folders.prepare(target, key))
-    model_run, size = runner(model), config.Infer.batch_size
-
-    def predict(batch: Sequence[Source]) -> Iterator[Dict[str, Any]]:
-        for answer in pipeline.predict(batch, transforms, model_run, postprocess, size):
-            if "error" in answer:
-                get_logger().error("%s: %s", answer["file_name"], answer["error"])
-            yield answer
-
-    batches = distributed.share_out(sources, size)
-    return _write(journal.progress(batches, "inference", len(batches)), predict, target / "predictions.json")
+        return Pipeline(
+            transforms=transforms,
+            run=runner(model),
+            postprocess=Topk(topk or config.Infer.PostProcess.topk, build.class_names(config, weights=weights)),
+            batch_size=batch_size or config.Infer.batch_size,
+        )
 
 
-def _write(batches: Iterable[Sequence[Source]], predict: Any, path: Path) -> List[Dict[str, Any]]:
+def _said(answers: Iterable[Answer]) -> Iterator[Answer]:
+    """Pass answers on; log what is wrong with an image."""
+    for answer in answers:
+        if "error" in answer:
+            get_logger().error("%s: %s", answer["file_name"], answer["error"])
+        yield answer
+
+
+def _write(batches: Iterable[Iterable[Answer]], path: Path, form: str) -> List[Answer]:
     """Write the answers of all processes in the order of the images; return them in the first process; a collective."""
     if distributed.world_size() == 1:
-        whole = [answer for batch in batches for answer in predict(batch)]
-        journal.write_json(path, whole)
+        whole = list(chain.from_iterable(batches))
+        _write_whole(path, whole, form)
         return whole
     with distributed.together():
         file = _part_file(path, distributed.rank()).open("w", encoding="utf-8")
     with file:
         for batch in batches:
             with distributed.together():
-                file.writelines(json.dumps(answer, ensure_ascii=False) + "\n" for answer in predict(batch))
+                file.writelines(json.dumps(answer) + "\n" for answer in batch)
                 file.flush()
-    merged: List[Dict[str, Any]] = []
+    merged: List[Answer] = []
     # Not returned through ``from_main``: what is sent to the others must be small.
-    distributed.from_main(lambda: merged.extend(_merge(path)))
+    distributed.from_main(lambda: merged.extend(_merge(path, form)))
     return merged
 
 
-def _merge(path: Path) -> List[Dict[str, Any]]:
+def _merge(path: Path, form: str) -> List[Answer]:
     """Make the result file of the parts, and delete them."""
     parts = [_part_file(path, rank) for rank in range(distributed.world_size())]
     try:
         whole = [json.loads(line) for part in parts for line in part.read_text(encoding="utf-8").splitlines()]
     except FileNotFoundError as error:
         raise MachineError(f"{error.filename}: missing; all machines must share the folder of the results") from None
-    journal.write_json(path, whole)
+    _write_whole(path, whole, form)
     for part in parts:
         part.unlink()
     return whole
+
+
+def _write_whole(path: Path, answers: Sequence[Answer], form: str) -> None:
+    with results.writing(path, form) as file:
+        for answer in answers:
+            file.add(answer)
+    get_logger().info("wrote %s", path)
 
 
 def _part_file(path: Path, rank: int) -> Path:

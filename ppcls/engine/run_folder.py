@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, Optional, Sequence
+from typing import Dict, Mapping, Optional, Sequence
 
 from ppcls import config as configs
 from ppcls.config.schema import Config
-from ppcls.engine import checkpoint
+from ppcls.engine import checkpoint, commit
 from ppcls.engine.registries import REGISTRIES
-from ppcls.errors import CheckpointError, ConfigError
+from ppcls.errors import CheckpointError, ConfigError, WeightsError
 
 _EXPORT = "inference"
 
@@ -28,15 +28,75 @@ def recipe(folder: Path, changes: Sequence[str] = (), stage: Optional[str] = Non
         CheckpointError: there is no whole checkpoint.
         ConfigError: the recipe, with the changes, has mistakes, or there is no such stage.
     """
+    prefix = best(folder, stage)
+    wrong = checkpoint.fault(prefix)
+    if wrong is not None:
+        raise CheckpointError(f"{wrong}; to use other weights: -o Global.pretrained_model=PREFIX with -c RECIPE")
+    return _load(prefix, changes, {"save_inference_dir": str(prefix.parent / _EXPORT)})
+
+
+def best(folder: Path, stage: Optional[str] = None) -> Path:
+    """Return the prefix of a run's best checkpoint, else of its latest; the arguments are those of ``recipe``.
+
+    Raises:
+        CheckpointError: there is none.
+        ConfigError: there is no such stage.
+    """
     chosen = _of_stage(folder, stage)
     prefix = next((chosen / name for name in ("best_model", "latest") if checkpoint.exists(chosen / name)), None)
     if prefix is None:
         raise CheckpointError(f"{folder}: no such folder" if not folder.is_dir() else _no_run(folder))
-    wrong = checkpoint.fault(prefix)
-    if wrong is not None:
-        raise CheckpointError(f"{wrong}; to use other weights: -o Global.pretrained_model=PREFIX with -c RECIPE")
-    values = checkpoint.read_states(prefix)["config"]
-    values["Global"].update(checkpoints=None, pretrained_model=str(prefix), save_inference_dir=str(chosen / _EXPORT))
+    return prefix
+
+
+def find(path: Path, stage: Optional[str] = None) -> Path:
+    """Return the prefix of the checkpoint that a path means: a run's folder (see ``best``), a prefix or a file of it.
+
+    Raises:
+        CheckpointError: there is none.
+        ConfigError: it is another file, or there is no such stage.
+    """
+    if path.is_dir():
+        return best(path, stage)
+    if stage is not None:
+        raise ConfigError(f"--stage {stage}: {path} is one checkpoint; the folder of a run may have stages")
+    prefix = checkpoint.strip_suffix(str(path))
+    if checkpoint.exists(prefix) or commit.named(prefix, checkpoint.WEIGHTS).is_file():
+        return prefix
+    if path.is_file():
+        raise ConfigError(
+            f"{path}: weights without a recipe: give it with -c RECIPE; of an exported model, give the folder"
+        )
+    raise CheckpointError(f"{path}: no such run folder, checkpoint, or exported model")
+
+
+def recipe_of_weights(prefix: Path, changes: Sequence[str] = ()) -> Config:
+    """Return the recipe that a checkpoint carries; of its files only the weights and their ``.pdstates`` are needed.
+
+    Raises:
+        ConfigError: it carries none; or a mistake in ``changes``.
+        CheckpointError, WeightsError: its files are damaged.
+    """
+    states = commit.named(prefix, checkpoint.STATES)
+    weights = commit.named(prefix, checkpoint.WEIGHTS)
+    if not checkpoint.exists(prefix):
+        raise ConfigError(f"{weights} comes without its recipe ({states.name}): give it with -c RECIPE")
+    try:
+        digests = checkpoint.read_states(prefix)["files"]
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}; give the recipe with -c RECIPE") from None
+    if not weights.is_file() or commit.sha256(weights) != digests.get(checkpoint.WEIGHTS):
+        raise WeightsError(f"{weights}: missing, damaged, or not what was saved with {states.name}")
+    return _load(prefix, changes, {})
+
+
+def _load(prefix: Path, changes: Sequence[str], places: Mapping[str, str]) -> Config:
+    """Return a checkpoint's recipe with its weights as those to use, and with ``places`` in ``Global``."""
+    states = checkpoint.read_states(prefix)
+    values = states["config"]
+    values["Global"].update(checkpoints=None, pretrained_model=str(prefix), **places)
+    if states.get("class_names"):  # those are used: their file need not be where the checkpoint is now
+        values["Infer"]["PostProcess"]["class_id_map_file"] = None
     return configs.load_values(values, f"{prefix}{checkpoint.STATES}", changes, registries=REGISTRIES)
 
 

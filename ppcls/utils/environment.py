@@ -29,7 +29,7 @@ def prepare() -> None:
     if _prepared:
         return
     _prepared.append(True)
-    for key, value in {THREADS: str(_threads()), MKL_PATH: _mkl_path()}.items():
+    for key, value in {THREADS: str(cores()), MKL_PATH: _mkl_path()}.items():
         if value is None:
             continue
         if "paddle" in sys.modules:  # which read them, and sets one thread for everybody
@@ -70,7 +70,7 @@ def describe() -> str:
     return ", ".join(parts)
 
 
-def _threads() -> int:
+def cores() -> int:
     """Return the cores that this process may use, shared between the training processes of this machine."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _container_cores()

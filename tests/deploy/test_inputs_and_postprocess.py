@@ -1,8 +1,13 @@
+import io
+
+import cv2
 import numpy as np
 import pytest
 
+from ppcls.data.transforms.decode import decode_image
 from ppcls.deploy import inputs
 from ppcls.deploy.postprocess import Topk, softmax
+from ppcls.deploy.source import MAX_BYTES
 from ppcls.errors import DataError
 
 
@@ -22,7 +27,113 @@ def test_named_files_bytes_and_arrays_are_taken_as_they_are(tmp_path):
     assert [source.name for source in sources] == [str(file), "image 2", "image 3"]
     assert sources[0].read() == b"data"
     assert sources[1].read() == b"bytes"
-    assert sources[2].read() is image
+    assert np.shares_memory(sources[2].read(), image)
+
+
+def test_patterns_mean_all_files_that_match_and_a_file_of_that_name_wins(tmp_path, monkeypatch):
+    for name in ("a.jpg", "b.png", "in/c.jpg", "in/deep/d.jpg", "in/notes.txt", "[x].jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    monkeypatch.chdir(tmp_path)
+
+    def names(*patterns):
+        return [source.name for source in inputs.collect(list(patterns))]
+
+    assert names("**/*.jpg") == ["[x].jpg", "a.jpg", "in/c.jpg", "in/deep/d.jpg"]
+    assert names("?.*", "in/*") == ["a.jpg", "b.png", "in/c.jpg", "in/notes.txt"]  # not the folder in/deep
+    assert names(tmp_path / "in/**/*.jpg") == [str(tmp_path / "in/c.jpg"), str(tmp_path / "in/deep/d.jpg")]
+    assert names("[x].jpg") == ["[x].jpg"]
+    with pytest.raises(DataError, match=r"\*\.webp: no file matches"):
+        names("*.webp")
+    with pytest.raises(DataError, match="only folders match, such as in/deep"):
+        names("in/d*p")
+
+
+def test_addresses_are_taken_without_asking_for_them():
+    (source,) = inputs.collect("https://nowhere.invalid/a.jpg")
+    assert source.name == "https://nowhere.invalid/a.jpg"
+    with pytest.raises(DataError, match="only http:// and https:// are read, not ftp://"):
+        inputs.collect("ftp://example.org/a.jpg")
+
+
+def test_open_files_give_their_bytes(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"data")
+    with (tmp_path / "a.jpg").open("rb") as file:
+        sources = inputs.collect([file, io.BytesIO(b"more"), bytearray(b"and"), memoryview(b"more")])
+    assert [source.name for source in sources] == [str(tmp_path / "a.jpg"), "image 2", "image 3", "image 4"]
+    assert [source.read() for source in sources] == [b"data", b"more", b"and", b"more"]
+    with (tmp_path / "a.jpg").open() as file, pytest.raises(DataError, match=r"open it in binary mode \('rb'\)"):
+        inputs.collect(file)
+
+
+def read(image):
+    (source,) = inputs.collect([image])
+    return source.read()
+
+
+def test_gray_and_transparent_arrays_become_what_such_files_become():
+    rng = np.random.default_rng(0)
+    gray, rgba = rng.integers(0, 256, (5, 7), np.uint8), rng.integers(0, 256, (5, 7, 4), np.uint8)
+    for array in (gray, gray[:, :, None], rgba, rgba[:, :, :3]):
+        in_bgr = array[:, :, [2, 1, 0, 3][: array.shape[2]]] if array.shape[2:] > (1,) else array
+        np.testing.assert_array_equal(read(array), decode_image(cv2.imencode(".png", in_bgr)[1].tobytes()))
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((4, 4, 3), np.float32), "an array of float32: takes uint8"),
+        (np.zeros((4, 4, 3), np.uint16), "an array of uint16"),
+        (np.zeros((4, 4, 2), np.uint8), r"shape \[4, 4, 2\]: takes RGB"),
+        (np.zeros((3, 4, 4), np.uint8)[:, :, :0], "takes RGB"),
+        (np.zeros((0, 4, 3), np.uint8), "takes RGB"),
+        (np.zeros((2, 4, 4, 3), np.uint8), r"as a list: list\(array\)"),
+    ],
+)
+def test_other_arrays_are_refused(array, message):
+    with pytest.raises(DataError, match=message):
+        read(array)
+
+
+def test_pillow_images_are_what_their_files_are(tmp_path):
+    pillow = pytest.importorskip("PIL.Image")
+    rng = np.random.default_rng(0)
+    for mode in ("RGB", "L", "P", "RGBA"):
+        image = pillow.fromarray(rng.integers(0, 256, (5, 7, 3), np.uint8)).convert(mode)
+        for orientation in range(9):
+            exif = image.getexif()
+            exif[0x0112] = orientation
+            image.save(tmp_path / "x.png", exif=exif)
+            with pillow.open(tmp_path / "x.png") as opened:
+                np.testing.assert_array_equal(
+                    read(opened), decode_image((tmp_path / "x.png").read_bytes()), f"{mode}, {orientation}"
+                )
+    with pytest.raises(DataError, match="of mode F"):
+        read(pillow.fromarray(np.zeros((4, 4), np.float32)))
+
+
+def test_a_stream_goes_on_after_what_means_no_image(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"data")
+    images = (image for image in [tmp_path / "nowhere.jpg", 5, tmp_path / "a.jpg"])
+    sources = list(inputs.collect_lazily(images))
+    assert [source.name for source in sources] == [str(tmp_path / "nowhere.jpg"), "image 2", str(tmp_path / "a.jpg")]
+    with pytest.raises(DataError, match="no such image or folder"):
+        sources[0].read()
+    with pytest.raises(DataError, match="not int"):
+        sources[1].read()
+    assert sources[2].read() == b"data"
+
+
+def test_files_that_cannot_be_read_or_are_endless_say_so(tmp_path):
+    (tmp_path / "gone.jpg").symlink_to("nowhere")
+    (source,) = inputs.collect(tmp_path)  # a broken link in a folder is not passed over
+    with pytest.raises(DataError, match="cannot be read: No such file"):
+        source.read()
+    with (tmp_path / "huge.bmp").open("wb") as file:
+        file.truncate(MAX_BYTES + 1)  # takes no room on the disk
+    (source,) = inputs.collect(tmp_path / "huge.bmp")
+    with pytest.raises(DataError, match="more than 1073741824 bytes"):
+        source.read()
 
 
 def test_nothing_to_predict_is_an_error(tmp_path):

@@ -27,18 +27,28 @@ def check(data: bytes, max_pixels: int) -> str:
     Raises:
         DataError: empty, not an image, cut off, or of more than ``max_pixels`` pixels.
     """
+    kind, width, height = measure(data)
+    if width * height > max_pixels:
+        raise DataError(too_large(width, height, max_pixels))
+    return kind
+
+
+def measure(data: bytes) -> Tuple[str, int, int]:
+    """Return a file's kind, width and height as its header has them; sides are 0 where it does not tell.
+
+    Raises:
+        DataError: empty, not an image, or cut off.
+    """
     if not data:
         raise DataError("the file is empty")
     kind = _kind(data)
     if kind not in _READERS:
-        return kind
+        return kind, 0, 0
     try:
         width, height = _READERS[kind](data)
     except (struct.error, IndexError):
         raise DataError(f"the {kind} is cut off within its header, after {len(data)} bytes") from None
-    if width * height > max_pixels:
-        raise DataError(too_large(width, height, max_pixels))
-    return kind
+    return kind, width, height
 
 
 def too_large(width: int, height: int, max_pixels: int) -> str:

@@ -1,0 +1,51 @@
+"""``ppcls serve``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+from typing import Any, Dict, get_type_hints
+
+from ppcls.commands.command import Command
+from ppcls.deploy.server import Settings, serve
+
+_KEY = "PPCLS_API_KEY"
+_HINTS = get_type_hints(Settings)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="exported model: the folder that `ppcls export` wrote")
+    for option in dataclasses.fields(Settings):
+        if "help" not in option.metadata:
+            continue
+        name = "--" + option.name.replace("_", "-")
+        shown = "" if option.default in (None, False, ()) else f" (default: {option.default})"
+        default = [] if option.default == () else option.default
+        parser.add_argument(name, default=default, help=option.metadata["help"] + shown, **_kind(option))
+
+
+def _kind(option: dataclasses.Field) -> Dict[str, Any]:
+    """Return what argparse has to know about an option's type."""
+    hint = _HINTS[option.name]
+    if hint is bool:
+        return {"action": "store_true"}
+    if option.default == ():
+        return {"action": "append", "metavar": "ORIGIN"}
+    numbers = [kind for kind in (int, float) if kind is hint or kind in getattr(hint, "__args__", ())]
+    return {"type": numbers[0], "metavar": "N"} if numbers else {"metavar": option.name.upper()}
+
+
+def _run(options: argparse.Namespace) -> int:
+    values = {option.name: getattr(options, option.name) for option in dataclasses.fields(Settings)}
+    values["cors"] = tuple(values["cors"])
+    if values["api_key"] is None:
+        values["api_key"] = os.environ.get(_KEY)
+    settings = Settings(**values)
+    from ppcls.utils import environment
+
+    environment.prepare()
+    return serve(settings)
+
+
+COMMAND = Command("serve", "answer HTTP requests with an exported model, and a page to try it", _add_options, _run)

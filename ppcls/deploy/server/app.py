@@ -1,0 +1,210 @@
+"""The routes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from pathlib import Path
+from typing import Any, Awaitable, Callable, Dict, Optional, TypeVar
+
+from fastapi import Depends, FastAPI, Query
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+
+import ppcls
+from ppcls.deploy.server import metrics, openapi
+from ppcls.deploy.server.access import key_check
+from ppcls.deploy.server.batcher import ModelError
+from ppcls.deploy.server.body import received
+from ppcls.deploy.server.door import Door
+from ppcls.deploy.server.refusal import LEFT, ClientLeftError, RefusedError
+from ppcls.deploy.server.service import GRIDS, Service
+from ppcls.utils.logging import get_logger
+
+_PAGE = Path(__file__).with_name("page")
+# All that is ever read from disk for a request, and it is read at the start.
+_FILES = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/docs": ("docs.html", "text/html; charset=utf-8"),
+    "/style.css": ("style.css", "text/css; charset=utf-8"),
+    **{f"/{name}.js": (f"{name}.js", "text/javascript; charset=utf-8") for name in ("app", "view", "csv", "docs")},
+}
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+T = TypeVar("T")
+
+
+def build_app(service: Service) -> Door:
+    """Return the whole application for a service."""
+    app = FastAPI(title="ppcls", version=ppcls.__version__, docs_url=None, redoc_url=None)
+    _add_errors(app)
+    _add_state(app, service)
+    _add_model(app, service)
+    _add_page(app)
+    if service.settings.cors:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(service.settings.cors),
+            allow_methods=["GET", "POST"],
+            allow_headers=["X-API-Key", "Authorization", "Content-Type"],
+        )
+    return Door(app, service, ["/predict", "/saliency", "/model", "/health", "/ready", "/metrics", *_FILES])
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(RefusedError)
+    async def refused(_: Request, error: RefusedError) -> Response:
+        return JSONResponse({"error": error.message, **error.details}, error.status, error.headers)
+
+    @app.exception_handler(ClientLeftError)
+    async def left(_: Request, __: ClientLeftError) -> Response:
+        return Response(status_code=LEFT)  # nobody reads it
+
+    @app.exception_handler(HTTPException)
+    async def other(request: Request, error: HTTPException) -> Response:
+        message = f"{request.method} {request.url.path}: {error.detail}; see /docs"
+        return JSONResponse({"error": message}, error.status_code, error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> Response:
+        text = "; ".join(f"{item['loc'][-1]}: {item['msg']}" for item in error.errors())
+        return JSONResponse({"error": text}, 422)
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> Response:
+        name = uuid.uuid4().hex[:12]
+        get_logger().error("%s %s failed, id %s", request.method, request.url.path, name, exc_info=error)
+        return JSONResponse({"error": "the server failed; its log says more under this id", "id": name}, 500)
+
+    @app.exception_handler(ModelError)
+    async def model_failed(request: Request, error: ModelError) -> Response:
+        name = uuid.uuid4().hex[:12]
+        get_logger().error("%s, id %s: %s", request.url.path, name, error)
+        return JSONResponse({"error": "the model failed; the server's log says more under this id", "id": name}, 500)
+
+
+def _add_state(app: FastAPI, service: Service) -> None:
+    settings = service.settings
+    keyed = [Depends(key_check(settings.api_key))]
+
+    @app.get("/health", summary="The process lives")
+    async def health() -> Dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/ready", summary="Whether to send requests here", responses={503: {"description": "not now"}})
+    async def ready() -> Response:
+        reason = service.why_not_ready()
+        if reason is None:
+            return JSONResponse({"status": "ready"})
+        return JSONResponse({"error": reason}, 503)
+
+    @app.get("/metrics", summary="For Prometheus", dependencies=[] if settings.open_metrics else keyed)
+    async def read_metrics() -> Response:
+        return Response(service.metrics.text(), media_type=metrics.CONTENT_TYPE)
+
+    @app.get("/model", summary="The model, its classes and the server's limits", dependencies=keyed)
+    async def model() -> Dict[str, Any]:
+        return {
+            "model": service.model.name,
+            "image_shape": list(service.model.description.image_shape),
+            "class_num": service.model.description.class_num,
+            "class_names": service.model.class_names,
+            "topk": service.model.topk,
+            "max_images": settings.max_images,
+            "max_body": settings.max_body,
+            "max_pixels": settings.max_pixels,
+            "urls": settings.allow_urls,
+            "saliency": not settings.no_saliency,
+        }
+
+
+def _add_model(app: FastAPI, service: Service) -> None:
+    keyed = [Depends(key_check(service.settings.api_key))]
+
+    @app.post(
+        "/predict",
+        summary="Classify images",
+        dependencies=keyed,
+        openapi_extra=openapi.BODY,
+        responses=openapi.PREDICT,
+    )
+    async def predict(request: Request, topk: Optional[int] = Query(None, ge=1)) -> Response:
+        return await _answer(request, service, lambda found: service.predict(found, topk))
+
+    @app.post(
+        "/saliency",
+        summary="Heat map of an image: by how much the score of a class falls where a part is covered",
+        dependencies=keyed,
+        openapi_extra=openapi.BODY,
+        responses=openapi.EXPLAIN,
+    )
+    async def explain(
+        request: Request,
+        class_id: Optional[int] = Query(None, ge=0, description="default: the best class"),
+        grid: int = Query(7, ge=GRIDS[0], le=GRIDS[1], description="cells a side; the cost is its square"),
+    ) -> Response:
+        return await _answer(request, service, lambda found: service.explain(found, class_id, grid))
+
+
+async def _answer(request: Request, service: Service, work: Callable[[Any], Awaitable[Dict[str, Any]]]) -> Response:
+    """Read the images of a request, and answer it with what the work gives for them."""
+    settings = service.settings
+    begun = time.monotonic()
+    with service.requests.hold():
+        async with received(request, settings.max_body, settings.read_timeout, service.memory) as body:
+            read = time.monotonic()
+
+            async def parse_and_work() -> Dict[str, Any]:
+                found = await service.parse(body, request.headers.get("content-type", ""))
+                return await work(found)
+
+            answer = await _unless_left(request, parse_and_work(), settings.timeout)
+    now = time.monotonic()
+    answer["milliseconds"].update(receive=round(1000 * (read - begun), 2), total=round(1000 * (now - begun), 2))
+    return JSONResponse(answer)
+
+
+async def _unless_left(request: Request, work: Awaitable[T], seconds: float) -> T:
+    """Return the work's result; drop the work when the client leaves or time is up.
+
+    Raises:
+        ClientLeftError: the connection was closed.
+        RefusedError: 503, time is up.
+    """
+    task = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait({task, leaving}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        if leaving.done():
+            raise ClientLeftError
+        raise RefusedError(503, f"no answer within {seconds:g} s; try again later", {"Retry-After": "1"})
+    finally:
+        for waiting in (task, leaving):
+            waiting.cancel()
+        await asyncio.gather(task, leaving, return_exceptions=True)
+
+
+def _add_page(app: FastAPI) -> None:
+    headers = {
+        "Content-Security-Policy": _POLICY,
+        "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
+        "Cache-Control": "no-cache",
+    }
+    for path, (name, kind) in _FILES.items():
+        answer = Response((_PAGE / name).read_bytes(), media_type=kind, headers=headers)
+        app.add_api_route(path, _always(answer), include_in_schema=False)
+
+
+def _always(answer: Response) -> Callable[[], Awaitable[Response]]:
+    async def serve_file() -> Response:
+        return answer
+
+    return serve_file

@@ -1,0 +1,221 @@
+"""Images of many requests, put together into batches for the one thread that runs the model."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import queue
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any, Callable, Deque, List, NamedTuple, Optional
+
+import numpy as np
+
+from ppcls.utils.logging import get_logger
+
+
+class ModelError(Exception):
+    """The model failed, or gave what is no answer."""
+
+
+class Scored(NamedTuple):
+    """The model's answer for one image: probabilities [K], seconds in the queue, seconds of the batch."""
+
+    scores: np.ndarray
+    waited: float
+    ran: float
+
+
+@dataclass(frozen=True)
+class _Item:
+    image: np.ndarray
+    answer: asyncio.Future
+    since: float
+
+
+class ModelThread:
+    """Runs one function at a time, in a thread that does not keep the process alive if it hangs."""
+
+    def __init__(self) -> None:
+        self._calls: queue.SimpleQueue = queue.SimpleQueue()
+        self._since: Optional[float] = None
+        self._thread = threading.Thread(target=self._work, name="model", daemon=True)
+        self._thread.start()
+
+    @property
+    def busy_for(self) -> float:
+        """Return the seconds since the present call began; infinite when the thread is gone, 0 between calls."""
+        if not self._thread.is_alive():
+            return float("inf")
+        since = self._since
+        return 0.0 if since is None else time.monotonic() - since
+
+    async def call(self, function: Callable[[np.ndarray], np.ndarray], batch: np.ndarray) -> np.ndarray:
+        """Return what the function returns, or raise what it raises."""
+        loop = asyncio.get_running_loop()
+        answer = loop.create_future()
+        self._calls.put((function, batch, loop, answer))
+        return await answer
+
+    def stop(self) -> None:
+        """Let the thread end after its present call."""
+        self._calls.put(None)
+
+    def _work(self) -> None:
+        while True:
+            call = self._calls.get()
+            if call is None:
+                return
+            function, batch, loop, answer = call
+            self._since = time.monotonic()
+            try:
+                result, error = function(batch), None
+            except Exception as caught:  # noqa: BLE001 - whatever it is, it belongs to who called
+                result, error = None, caught
+            self._since = None
+            try:
+                loop.call_soon_threadsafe(_settle, answer, result, error)
+            except RuntimeError:  # the server ended meanwhile
+                return
+
+
+def _settle(answer: asyncio.Future, result: Any, error: Optional[Exception]) -> None:
+    if answer.done():
+        return
+    if error is None:
+        answer.set_result(result)
+    else:
+        answer.set_exception(error)
+
+
+class Batcher:
+    """Takes images one by one and runs them in batches of equal shape.
+
+    A batch begins as soon as the model is free. It waits for more only while images are being prepared
+    (``coming``), and not longer than ``max_wait``, so that a single client never waits. Background work runs when
+    nothing else is there. An image whose caller was cancelled is not run.
+
+    Args:
+        run: from a batch [B, C, H, W] to probabilities [B, K]; called by one thread.
+        max_batch: images that go through the model together.
+        max_wait: seconds.
+        observe: called with each batch's size and seconds.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[np.ndarray], np.ndarray],
+        max_batch: int,
+        max_wait: float,
+        observe: Callable[[int, float], None],
+    ) -> None:
+        self.coming = 0
+        self.thread = ModelThread()
+        self._run_model, self._observe = run, observe
+        self._max_batch, self._max_wait = max_batch, max_wait
+        self._front: Deque[_Item] = collections.deque()
+        self._back: Deque[_Item] = collections.deque()
+        self._changed = asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(self._work())
+
+    @property
+    def waiting(self) -> int:
+        """Return how many images wait."""
+        return len(self._front) + len(self._back)
+
+    @property
+    def alive(self) -> bool:
+        """Return whether images will be answered."""
+        return not self._task.done()
+
+    async def submit(self, image: np.ndarray, background: bool = False) -> Scored:
+        """Return the model's answer for an image [C, H, W].
+
+        Raises:
+            ModelError: the model failed, or is no longer there.
+        """
+        if not self.alive:
+            raise ModelError("the model is not running")
+        item = _Item(image, asyncio.get_running_loop().create_future(), time.monotonic())
+        (self._back if background else self._front).append(item)
+        self._changed.set()
+        return await item.answer
+
+    def nudge(self) -> None:
+        """Look again: ``coming`` has changed."""
+        self._changed.set()
+
+    async def stop(self) -> None:
+        """End; what still waits gets a ModelError."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self.thread.stop()
+
+    async def _work(self) -> None:
+        batch: List[_Item] = []
+        try:
+            while True:
+                batch = []
+                await self._until_worth_running()
+                batch = self._take()
+                if batch:
+                    await self._run(batch)
+        finally:
+            _fail([*batch, *self._front, *self._back], ModelError("the model was stopped"))
+
+    async def _until_worth_running(self) -> None:
+        while not self._front and not self._back:
+            self._changed.clear()
+            await self._changed.wait()
+        if not self._front:
+            return
+        deadline = self._front[0].since + self._max_wait
+        while self.coming and len(self._front) < self._max_batch:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            self._changed.clear()
+            try:
+                await asyncio.wait_for(self._changed.wait(), left)
+            except asyncio.TimeoutError:
+                return
+
+    def _take(self) -> List[_Item]:
+        """Remove the next batch from the queue: the oldest image, and those of its shape behind it."""
+        waiting = self._front or self._back
+        batch: List[_Item] = []
+        others: List[_Item] = []
+        while waiting and len(batch) < self._max_batch:
+            item = waiting.popleft()
+            if item.answer.done():
+                continue
+            fits = not batch or item.image.shape == batch[0].image.shape
+            (batch if fits else others).append(item)
+        waiting.extendleft(reversed(others))
+        return batch
+
+    async def _run(self, batch: List[_Item]) -> None:
+        begun = time.monotonic()
+        images = np.stack([item.image for item in batch])
+        try:
+            scores = np.asarray(await self.thread.call(self._run_model, images))
+            if scores.ndim != 2 or len(scores) != len(batch):
+                raise ModelError(f"the model answered {len(batch)} images with an array of shape {list(scores.shape)}")
+        except Exception as error:  # noqa: BLE001 - those who asked are told; the next batch may work
+            get_logger().error("a batch of %d failed", len(batch), exc_info=error)
+            _fail(batch, ModelError(f"{type(error).__name__}: {error}"))
+            return
+        ran = time.monotonic() - begun
+        self._observe(len(batch), ran)
+        for item, row in zip(batch, scores):
+            if not np.isfinite(row).all():
+                _fail([item], ModelError("the model's scores are not finite"))
+            elif not item.answer.done():
+                item.answer.set_result(Scored(row, begun - item.since, ran))
+
+
+def _fail(items: List[_Item], error: ModelError) -> None:
+    for item in items:
+        if not item.answer.done():
+            item.answer.set_exception(error)

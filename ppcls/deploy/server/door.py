@@ -1,0 +1,84 @@
+"""What every request passes on its way in and out: headers, counting, and the end of connections."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, Callable, Dict, List, Tuple
+
+from ppcls.deploy.server.refusal import LEFT
+from ppcls.deploy.server.service import Service
+from ppcls.utils.logging import get_logger
+
+_LINGER = 1.0  # seconds in which the rest of a refused body is read and dropped
+_HEADERS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
+_CLOSE = (b"connection", b"close")
+Message = Dict[str, Any]
+
+
+class Door:
+    """An ASGI application around another.
+
+    A client that is answered before it has sent all of its body would often see a reset connection instead of the
+    answer. So the rest is read for a while, then the connection is closed.
+
+    Args:
+        app: the application inside.
+        service: whose metrics count, and which says whether the server is draining.
+        paths: that are counted by name; others may be anything that somebody made up.
+    """
+
+    def __init__(self, app: Callable, service: Service, paths: List[str]) -> None:
+        self._app, self._service, self._paths = app, service, frozenset(paths)
+
+    async def __call__(self, scope: Dict[str, Any], receive: Callable, send: Callable) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            return
+        exchange = _Exchange(scope, receive, send, self._service)
+        begun = time.monotonic()
+        try:
+            await self._app(scope, exchange.receive, exchange.send)
+        except Exception as error:
+            if not exchange.status:  # else it was answered with 500 and an id, and logged with it
+                get_logger().error("%s %s failed", scope["method"], scope["path"], exc_info=error)
+                raise
+        finally:
+            path = scope["path"] if scope["path"] in self._paths else "other"
+            self._service.metrics.request(path, exchange.status or LEFT, time.monotonic() - begun)
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    def __init__(self, scope: Dict[str, Any], receive: Callable, send: Callable, service: Service) -> None:
+        self._receive, self._send, self._service = receive, send, service
+        headers: List[Tuple[bytes, bytes]] = scope["headers"]
+        names = {name for name, _ in headers}
+        self._more = bool({b"content-length", b"transfer-encoding"} & names)
+        self._asked = False
+        self._waits = (b"expect", b"100-continue") in headers  # sends its body when it is asked to
+        self.status = 0
+
+    async def receive(self) -> Message:
+        self._asked = True
+        message: Message = await self._receive()
+        self._more = message["type"] == "http.request" and message.get("more_body", False)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            if self._more and (self._asked or not self._waits):
+                await self._linger()
+            close = [_CLOSE] if self._more or self._service.draining else []
+            message = {**message, "headers": [*message.get("headers", []), *_HEADERS, *close]}
+        await self._send(message)
+
+    async def _linger(self) -> None:
+        deadline = time.monotonic() + _LINGER
+        while self._more:
+            try:
+                await asyncio.wait_for(self.receive(), max(0.0, deadline - time.monotonic()))
+            except asyncio.TimeoutError:
+                return

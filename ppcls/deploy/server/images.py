@@ -1,0 +1,27 @@
+"""Which image files the server takes: only such as tell their size before they are decoded."""
+
+from __future__ import annotations
+
+from ppcls.data.transforms import formats
+from ppcls.errors import DataError
+
+# Preprocessing scales the short side: of a very thin picture the long side would fill the memory.
+MAX_PROPORTION = 100
+_KINDS = ("JPEG", "PNG", "GIF", "BMP", "WebP", "TIFF")
+
+
+def check(data: bytes, max_pixels: int) -> None:
+    """Check an uploaded file by its header.
+
+    Raises:
+        DataError: not one of the formats taken, damaged, of too many pixels or too thin.
+    """
+    kind, width, height = formats.measure(data)
+    if kind not in _KINDS:
+        raise DataError(f"not an image of a known format; the server takes {', '.join(_KINDS)}")
+    if not width or not height:
+        raise DataError(f"the {kind} does not tell its size, or has none")
+    if width * height > max_pixels:
+        raise DataError(f"the image is {width} x {height}, more than {max_pixels} pixels; make it smaller")
+    if max(width, height) > MAX_PROPORTION * min(width, height):
+        raise DataError(f"the image is {width} x {height}, thinner than {MAX_PROPORTION} to 1; cut it")

@@ -1,0 +1,207 @@
+"""What the server does for a request, without HTTP: decode, batch, answer."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Awaitable, Callable, Dict, List, NamedTuple, Optional, TypeVar
+
+import numpy as np
+
+from ppcls.deploy.server import fetching, saliency, uploads
+from ppcls.deploy.server.admission import Gate
+from ppcls.deploy.server.batcher import Batcher, Scored
+from ppcls.deploy.server.metrics import Metrics
+from ppcls.deploy.server.model import Model
+from ppcls.deploy.server.refusal import RefusedError
+from ppcls.deploy.server.settings import Settings
+from ppcls.deploy.server.uploads import Upload
+from ppcls.errors import DataError
+from ppcls.utils.opencv import cv2
+
+GRIDS = (3, 14)
+_FETCHES = 4  # at a time
+_EXPLANATIONS = 4  # in the server at a time; one is computed at a time
+_IN_QUEUE = 16  # covered images of an explanation that wait for the model at a time
+_SMALL = 65536  # bytes
+T = TypeVar("T")
+
+
+class _Done(NamedTuple):
+    scored: Scored
+    decoded_in: float
+
+
+class Service:
+    """The model with its threads, queues and limits. Made within a running event loop."""
+
+    def __init__(self, model: Model, settings: Settings) -> None:
+        self.model, self.settings = model, settings
+        self.requests = Gate(settings.queue, "requests")
+        self.images = Gate(settings.queue, "images")
+        self.memory = Gate(settings.max_buffer, "bytes of bodies")
+        self.draining = False
+        self.metrics = Metrics(lambda: self.batcher.waiting, lambda: self.requests.used, lambda: self.memory.used)
+        self.batcher = Batcher(model.run, settings.max_batch, settings.max_wait, self.metrics.batch)
+        self._decoders = ThreadPoolExecutor(settings.decode_threads, "decode")
+        self._fetchers = ThreadPoolExecutor(_FETCHES, "fetch")
+        self._explanations = Gate(_EXPLANATIONS, "heat maps")
+        self._explaining = asyncio.Lock()
+
+    def why_not_ready(self) -> Optional[str]:
+        """Return why no requests should be sent here, None when they should."""
+        if self.draining:
+            return "the server is shutting down"
+        if not self.batcher.alive:
+            return "the model is not running"
+        if self.batcher.thread.busy_for > self.settings.timeout:
+            return f"the model has not answered for {self.settings.timeout:g} s"
+        return None
+
+    async def stop(self) -> None:
+        """End the threads."""
+        await self.batcher.stop()
+        for pool in (self._decoders, self._fetchers):
+            pool.shutdown(wait=False)
+
+    async def parse(self, body: bytes, content_type: str) -> List[Upload]:
+        """Return the images of a body; see ``uploads.parse``."""
+        if len(body) < _SMALL:  # another thread would cost more than it saves
+            return uploads.parse(body, content_type, self.settings.max_images)
+        return await self._in_thread(uploads.parse, body, content_type, self.settings.max_images)
+
+    async def predict(self, found: List[Upload], topk: Optional[int]) -> Dict[str, Any]:
+        """Return {results, model, milliseconds} for the images of a request.
+
+        Raises:
+            RefusedError: 422 when none of them can be used, 429 when there is no room for them.
+            ModelError: the model failed.
+        """
+        with self.images.hold(len(found)):
+            done = await _all([self._classify(upload) for upload in found])
+        results: List[Dict[str, Any]] = []
+        for upload, outcome in zip(found, done):
+            if isinstance(outcome, DataError):
+                results.append({"file_name": upload.name, "error": str(outcome)})
+            else:
+                results.append({"file_name": upload.name, **self.model.answer(outcome.scored.scores, topk)})
+        good = [outcome for outcome in done if not isinstance(outcome, DataError)]
+        self.metrics.images.labels("ok").inc(len(good))
+        self.metrics.images.labels("error").inc(len(done) - len(good))
+        answer = {"results": results, "model": self.model.name, "milliseconds": _milliseconds(good)}
+        if not good:
+            first = results[0]
+            raise RefusedError(422, f"no image can be used: {first['file_name']}: {first['error']}", details=answer)
+        return answer
+
+    async def _classify(self, upload: Upload) -> Any:
+        """Return what the model says of an image, or the DataError that says why it cannot be used."""
+        begun = time.monotonic()
+        self.batcher.coming += 1
+        try:
+            image = await self._in_thread(self.model.prepare, await self._content(upload))
+        except DataError as error:
+            return error
+        finally:
+            self.batcher.coming -= 1
+            self.batcher.nudge()
+        decoded_in = time.monotonic() - begun
+        return _Done(await self.batcher.submit(image), decoded_in)
+
+    async def _content(self, upload: Upload) -> bytes:
+        """Return an image's bytes, fetched if need be.
+
+        Raises:
+            DataError: there are none.
+        """
+        if upload.error is not None:
+            raise DataError(upload.error)
+        if upload.url is None:
+            return upload.data
+        if not self.settings.allow_urls:
+            raise DataError("this server does not fetch URLs (--allow-urls); send the image itself")
+        loop, limit = asyncio.get_running_loop(), self.settings.max_body
+        return await loop.run_in_executor(self._fetchers, fetching.fetch, upload.url, limit, self.settings.url_timeout)
+
+    async def explain(self, found: List[Upload], class_id: Optional[int], grid: int) -> Dict[str, Any]:
+        """Return a heat map for the only image of a request.
+
+        Raises:
+            RefusedError: 404 when heat maps are off, 422 for several images, a broken one or an unknown class,
+                429 when too many heat maps are asked for.
+            ModelError: the model failed.
+        """
+        if self.settings.no_saliency:
+            raise RefusedError(404, "heat maps are switched off on this server (--no-saliency)")
+        if len(found) != 1:
+            raise RefusedError(422, f"a heat map is of one image, not of {len(found)}")
+        with self._explanations.hold():
+            try:
+                data = await self._content(found[0])
+                image = await self._in_thread(self.model.prepare, data)
+                seen = await self._in_thread(self._picture, data)
+            except DataError as error:
+                raise RefusedError(422, f"{found[0].name}: {error}") from None
+            async with self._explaining:
+                return await self._heat(found[0].name, image, seen, class_id, grid)
+
+    async def _heat(
+        self, name: str, image: np.ndarray, seen: Optional[str], class_id: Optional[int], grid: int
+    ) -> Dict[str, Any]:
+        begun = time.monotonic()
+        scores = (await self.batcher.submit(image, background=True)).scores
+        chosen = int(scores.argmax()) if class_id is None else class_id
+        if not 0 <= chosen < len(scores):
+            raise RefusedError(422, f"class_id {chosen}: the model has the classes 0 to {len(scores) - 1}")
+        room = asyncio.Semaphore(_IN_QUEUE)
+
+        async def score(cell: int) -> float:
+            async with room:
+                covered = saliency.occluded(image, grid, cell, self.model.channels_last)
+                return float((await self.batcher.submit(covered, background=True)).scores[chosen])
+
+        covered_scores = await _all([score(cell) for cell in range(grid * grid)])
+        drops = scores[chosen] - np.array(covered_scores).reshape(grid, grid)
+        return {
+            "file_name": name,
+            "class_id": chosen,
+            "label_name": self.model.label(chosen),
+            "score": round(float(scores[chosen]), 5),
+            "heat": [[round(float(drop), 5) for drop in row] for row in drops],
+            "image": seen,
+            "model": self.model.name,
+            "milliseconds": {"total": round(1000 * (time.monotonic() - begun), 2)},
+        }
+
+    def _picture(self, data: bytes) -> Optional[str]:
+        """Return what the model sees of an image as a data URL, None where that is no picture."""
+        seen = self.model.view(data)
+        if seen is None:
+            return None
+        _, encoded = cv2.imencode(".png", cv2.cvtColor(seen, cv2.COLOR_RGB2BGR))
+        return "data:image/png;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")
+
+    async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._decoders, function, *arguments)
+
+
+async def _all(work: List[Awaitable[T]]) -> List[T]:
+    """Return all results; if one fails or the caller is cancelled, the others are cancelled too."""
+    tasks = [asyncio.ensure_future(item) for item in work]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _milliseconds(done: List[_Done]) -> Dict[str, float]:
+    """Return the longest time that any image took for each part of the way."""
+    parts = {
+        "decode": [item.decoded_in for item in done],
+        "wait": [item.scored.waited for item in done],
+        "model": [item.scored.ran for item in done],
+    }
+    return {name: round(1000 * max(seconds, default=0.0), 2) for name, seconds in parts.items()}

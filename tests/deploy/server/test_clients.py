@@ -1,0 +1,223 @@
+"""Clients that are slow, that leave, that are many, that send rubbish; and the server's end."""
+
+import base64
+import collections
+import concurrent.futures
+import random
+import signal
+import socket
+import threading
+import time
+
+import httpx
+import numpy as np
+import pytest
+
+from tests.deploy.server.conftest import encode
+from tests.deploy.server.test_limits import MULTIPART, PART, eventually, receive_all
+
+
+def connect(server):
+    host, port = server.url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=20)
+
+
+def head(length, kind="image/png"):
+    return f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n".encode()
+
+
+@pytest.fixture(scope="module")
+def hasty(start):
+    """Return a server that does not wait long."""
+    with start("--read-timeout", 0.6, "--keep-alive", 0.5, "--decode-threads", 1) as running:
+        yield running
+
+
+def test_slow_clients_are_told_and_closed(hasty, photo):
+    with connect(hasty) as connection:
+        connection.sendall(head(1000) + bytes(10))
+        answer = receive_all(connection)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b"the body did not arrive within 0.6 s (10 bytes came)" in answer
+    with connect(hasty) as connection, pytest.raises(OSError):  # a byte at a time does not help
+        for byte in head(1000) + bytes(200):
+            connection.sendall(bytes([byte]))
+            time.sleep(0.02)
+        raise AssertionError("a head of two seconds was accepted")
+    with connect(hasty) as connection:  # a head that does not end
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost")
+        assert receive_all(connection).startswith(b"HTTP/1.1 408 ")
+    with connect(hasty) as connection:  # nothing at all
+        assert receive_all(connection).startswith(b"HTTP/1.1 408 ")
+    with connect(hasty) as connection:  # nothing after an answer
+        connection.sendall(head(len(photo)) + photo)
+        assert receive_all(connection).startswith(b"HTTP/1.1 200 ")
+    with connect(hasty) as connection:  # quick enough, three times on one connection
+        for _ in range(3):
+            connection.sendall(head(len(photo))[:30])
+            time.sleep(0.2)
+            connection.sendall(head(len(photo))[30:] + photo)
+            answer = b""
+            while not answer.endswith(b"}}"):
+                answer += connection.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+def metric(server, name):
+    lines = httpx.get(f"{server.url}/metrics").text.splitlines()
+    return next((float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name + " ")), 0.0)
+
+
+def test_clients_that_leave_cost_nothing_more(hasty):
+    """Twenty requests of eight large photos each are left at once: one thread would decode them for many seconds."""
+    photo = encode(np.random.default_rng(0).integers(0, 255, (1000, 1000, 3), np.uint8), ".jpg")
+    part = PART + photo + b"\r\n"
+    body = part * 8 + b"--b--\r\n"
+    seen = metric(hasty, 'ppcls_images_total{result="ok"}')
+    for _ in range(20):
+        with connect(hasty) as connection:
+            connection.sendall(head(len(body), MULTIPART["Content-Type"]) + body)
+    gone = 'ppcls_requests_total{code="499",path="/predict"}'
+    assert eventually(lambda: metric(hasty, gone) + metric(hasty, 'ppcls_images_total{result="ok"}') >= seen + 20)
+    for name in ("ppcls_requests_in_flight", "ppcls_buffered_bytes", "ppcls_queue_images"):
+        assert eventually(lambda name=name: metric(hasty, name) == 0)
+    with connect(hasty) as connection:  # within the body
+        connection.sendall(head(1000) + bytes(10))
+    assert eventually(lambda: metric(hasty, "ppcls_requests_in_flight") == 0)
+    assert "Traceback" not in hasty.log()
+
+
+def test_many_clients_at_once(start, photo):
+    """Each of 600 requests from 64 clients is answered or told to come again; the memory does not grow with them."""
+    codes = []
+    with (
+        start("--queue", 16, "--max-images", 4) as busy,
+        httpx.Client(limits=httpx.Limits(max_connections=64)) as client,
+    ):
+
+        def ask(_):
+            answer = client.post(f"{busy.url}/predict", files={"a": ("a.png", photo)}, timeout=60)
+            codes.append(answer.status_code)
+
+        with concurrent.futures.ThreadPoolExecutor(64) as pool:
+            list(pool.map(ask, range(200)))
+            before = busy.memory()
+            list(pool.map(ask, range(400)))
+        assert busy.memory() < before + 30
+        assert len(codes) == 600
+        assert set(codes) <= {200, 429}
+        assert codes.count(200) > 50
+        assert client.post(f"{busy.url}/predict", files={"a": ("a.png", photo)}).status_code == 200
+
+
+def changed(rng, data):
+    """Return the bytes with one to six changes."""
+    data = bytearray(data)
+    for _ in range(rng.randint(1, 6)):
+        place, kind = rng.randrange(len(data)), rng.randrange(4)
+        if kind == 0:
+            data[place] = rng.randrange(256)
+        elif kind == 1:
+            del data[place : min(place + rng.randint(1, 40), len(data) - 1)]
+        elif kind == 2:
+            data[place:place] = rng.randbytes(rng.randint(1, 40))
+        else:
+            data[place:place] = data[place : place + 40]
+    return bytes(data)
+
+
+def broken_requests(photo, count):
+    """Yield requests in which something is wrong, always the same: bodies of the right length, and whole requests."""
+    rng = random.Random(0)
+    text = base64.b64encode(photo)
+    pixels = np.random.default_rng(0).integers(0, 255, (16, 16, 3), np.uint8)
+    jpeg, bitmap = encode(pixels, ".jpg"), encode(pixels, ".bmp")  # without checksums: most changes are decoded
+    good = [
+        ("/predict", MULTIPART["Content-Type"], PART + photo + b"\r\n--b--\r\n"),
+        ("/predict?topk=2", "image/jpeg", jpeg),
+        ("/predict", "application/octet-stream", bitmap),
+        ("/predict", "application/json", b'{"images":["' + text + b'",{"name":"b","data":"' + text + b'"}]}'),
+        ("/saliency?class_id=1&grid=3", "image/png", photo),
+    ]
+    for number in range(count):
+        path, kind, body = rng.choice(good)
+        body = changed(rng, body) if number % 3 else body
+        start = f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {kind}\r\n"
+        request = f"{start}Content-Length: {len(body)}\r\n\r\n".encode() + body
+        yield request if number % 3 else changed(rng, request)
+
+
+def test_rubbish_is_refused_and_never_breaks_the_server(server, photo):
+    """Six hundred requests with changed bytes: an answer that is no failure of the server, or a closed connection."""
+    codes = collections.Counter()
+    memory = None
+    for number, request in enumerate(broken_requests(photo, 600)):
+        with connect(server) as connection:
+            connection.sendall(request)
+            if number % 3 == 0:  # its length may be a lie
+                connection.shutdown(socket.SHUT_WR)
+            try:
+                answer = receive_all(connection)
+            except ConnectionResetError:
+                answer = b""
+        code = int(answer[9:12]) if answer.startswith(b"HTTP/1.1 ") else 0
+        codes[code] += 1
+        assert code < 500, (number, request, answer)
+        assert code or number % 3 == 0, (number, request)
+        if number == 200:
+            memory = server.memory()
+    assert min(codes[200], codes[400], codes[422]) > 20, codes
+    assert server.memory() < memory + 30
+    answer = httpx.post(f"{server.url}/predict", files={"a": ("a.png", photo)})
+    assert answer.status_code == 200
+    assert "Traceback" not in server.log()
+
+
+def test_the_end_loses_no_request(start, photo):
+    """Clients that ask again and again while the server is told to end: each has an answer or could not connect."""
+    with start() as ending:
+        outcomes, lock = [], threading.Lock()
+
+        def ask_until_refused():
+            with httpx.Client(timeout=20) as client:
+                while True:
+                    try:
+                        answer = client.post(f"{ending.url}/predict", files={"a": ("a.png", photo)})
+                    except httpx.ConnectError:
+                        return
+                    with lock:
+                        outcomes.append(answer.status_code)
+
+        slow = connect(ending)
+        slow.sendall(head(len(photo)) + photo[:50])
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            asking = [pool.submit(ask_until_refused) for _ in range(8)]
+            time.sleep(0.5)
+            ending.process.send_signal(signal.SIGTERM)
+            assert eventually(lambda: httpx.get(f"{ending.url}/ready").status_code == 503, 2)
+            for future in asking:
+                future.result(timeout=20)
+        assert len(outcomes) > 20
+        assert set(outcomes) == {200}
+        slow.sendall(photo[50:])
+        assert receive_all(slow).startswith(b"HTTP/1.1 200 ")
+        slow.close()
+        assert ending.process.wait(10) == 0
+        assert "Traceback" not in ending.log()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_what_does_not_end_is_given_up(start, number):
+    with start("--shutdown-timeout", 0.5, "--drain", 0) as ending, connect(ending) as slow:
+        slow.sendall(head(1000) + bytes(10))
+        assert eventually(lambda: metric(ending, "ppcls_requests_in_flight") == 1)
+        assert ending.stop(number, timeout=10) == 1
+        assert "1 requests were given up after --shutdown-timeout" in ending.log()
+
+
+def test_an_idle_server_ends_at_once(start):
+    with start("--drain", 0) as ending:
+        begun = time.monotonic()
+        assert ending.stop(signal.SIGINT) == 0
+        assert time.monotonic() - begun < 10
+        assert "Traceback" not in ending.log()

@@ -1,0 +1,116 @@
+"""``ppcls serve`` as a command."""
+
+import dataclasses
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from ppcls.deploy.server import Settings
+from tests.conftest import ROOT
+
+
+def test_help_names_the_options_and_loads_nothing_heavy(run):
+    text = run("serve", "--help").stdout
+    for option in ("--port", "--max-batch", "--queue", "--api-key", "--cors", "--allow-urls", "--shutdown-timeout"):
+        assert option in text
+    traced = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "ppcls", "serve", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    imported = {line.split("|")[-1].strip().split(".")[0] for line in traced.stderr.splitlines()}
+    assert not {"paddle", "numpy", "cv2", "yaml", "pydantic", "fastapi", "uvicorn", "prometheus_client"} & imported
+    assert "serve" in run("--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--port", "99999"), "--port 99999: must be from 0 to 65535"),
+        (("--max-wait", "nan"), "--max-wait nan: must be from 0 to 10"),
+        (("--queue", "3"), "--max-images 32: more than --queue 3"),
+        (("--max-buffer-mb", "1"), "--max-body-mb 32: more than --max-buffer-mb 1"),
+        (("--api-key", " "), "--api-key (or PPCLS_API_KEY): empty"),
+        (("--cors", "a.example"), "--cors a.example: an origin is like"),
+        (("--host", "no-such-host.invalid", "--port", "0"), "no such address of this machine"),
+        (("--port", "0"), "no such folder"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(run, options, message):
+    done = run("serve", "nowhere", *options, code=2)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_port_that_is_in_use(run, exported):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run("serve", exported, "--port", port, code=2)
+    assert f"127.0.0.1:{port} cannot be listened on: Address already in use; choose another --port" in done.stderr
+
+
+def test_a_damaged_model(run, exported, tmp_path):
+    shutil.copytree(exported, tmp_path / "model")
+    weights = next((tmp_path / "model").glob("*.pdiparams"))
+    weights.write_bytes(weights.read_bytes()[:-9])
+    done = run("serve", tmp_path / "model", "--port", 0, code=2)
+    assert "damaged" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("package", ["fastapi", "uvicorn", "python_multipart", "prometheus_client"])
+def test_a_missing_package(run, tmp_path, package):
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without" / f"{package}.py").write_text("raise ImportError('not installed')")
+    done = run("serve", "nowhere", code=2, environment={"PYTHONPATH": f"{tmp_path}/without:{ROOT}"})
+    assert f"serving needs {package}" in done.stderr
+    assert 'pip install "ppcls[serve]"' in done.stderr
+
+
+def test_another_address_and_fewer_open_files(start, photo):
+    """The system's limit of open files becomes the limit of connections, with a warning."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        with start("--host", "localhost", "--max-connections", 1000, "--no-saliency", "--topk", 2) as running:
+            limit = Path(f"/proc/{running.process.pid}/limits").read_text().partition("Max open files")[2]
+            assert int(limit.split()[0]) >= min(1128, hard if hard > 0 else 1128)
+            files = {"a": ("a.png", photo)}
+            assert len(httpx.post(f"{running.url}/predict", files=files).json()["results"][0]["scores"]) == 2
+            refused = httpx.post(f"{running.url}/saliency", files=files)
+            assert refused.status_code == 404
+            assert "--no-saliency" in refused.json()["error"]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_too_many_connections_are_told(start):
+    with start("--max-connections", 3) as running:
+        port = int(running.url.rsplit(":", 1)[1])
+        waiting = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
+        assert httpx.get(f"{running.url}/health").status_code == 503
+        for connection in waiting:
+            connection.close()
+        assert httpx.get(f"{running.url}/health").status_code == 200
+
+
+def test_the_documentation_has_every_option_and_its_default():
+    page = (ROOT / "docs" / "serving.md").read_text()
+    for option in dataclasses.fields(Settings):
+        if "help" not in option.metadata:
+            continue
+        name = "--" + option.name.replace("_", "-")
+        assert name in page, name
+        if option.metadata["low"] is not None and option.default is not None:
+            value = f"{option.default:g}" if isinstance(option.default, float) else str(option.default)
+            lines = [line for line in page.splitlines() if name in line]
+            assert any(value in line for line in lines), (name, value)

@@ -1,0 +1,240 @@
+"""What is too much: bodies, pixels, images, requests; and who may use the server."""
+
+import base64
+import contextlib
+import json
+import socket
+import struct
+import time
+import zlib
+
+import httpx
+import numpy as np
+import pytest
+
+from tests.deploy.server.conftest import encode
+
+BODY = 100_000
+
+
+@pytest.fixture(scope="module")
+def small(start):
+    """Return a client of a server with small limits."""
+    options = ("--max-body-mb", BODY / 2**20, "--max-buffer-mb", 0.25, "--queue", 4, "--max-images", 3)
+    with start(*options, "--max-pixels", 10_000, "--max-wait", 0) as running:
+        with httpx.Client(base_url=running.url, timeout=30) as client:
+            client.server = running
+            yield client
+        running.alive()
+
+
+def png(width, height, bits=1, grey=0):
+    """Return a PNG file of black pixels, compressed as far as it goes."""
+    compressor = zlib.compressobj(9)
+    row = bytes(1 + (width * bits + 7) // 8)
+    pixels = b"".join(compressor.compress(row) for _ in range(height)) + compressor.flush()
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, grey, 0, 0, 0)), (b"IDAT", pixels), (b"IEND", b"")]
+    parts = [struct.pack(">I", len(c)) + n + c + struct.pack(">I", zlib.crc32(n + c)) for n, c in chunks]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def test_bombs_are_refused_before_they_are_decoded(client, server):
+    """A hundred times 900 million pixels, from 110 kilobytes: decoded, one of them would take 2.7 gigabytes."""
+    bomb = png(30_000, 30_000)
+    assert len(bomb) < 200_000
+    client.post("/predict", files={"a": ("bomb.png", bomb)})
+    before = server.memory()
+    for _ in range(4):
+        answer = client.post("/predict", files=[("a", ("bomb.png", bomb))] * 25)
+        assert answer.status_code == 422
+        assert "bomb.png: the image is 30000 x 30000, more than 64000000 pixels" in answer.json()["error"]
+    assert server.memory() < before + 50
+
+
+def test_thin_images_are_refused(client):
+    """The short side is scaled to the model's: the long side of this one would become 16 million pixels long."""
+    answer = client.post("/predict", files={"a": ("thin.png", png(1_000_000, 1))})
+    assert answer.status_code == 422
+    assert "the image is 1000000 x 1, thinner than 100 to 1" in answer.json()["error"]
+
+
+def test_pixels(small):
+    good, bad = encode(np.zeros((100, 100), np.uint8)), encode(np.zeros((100, 101), np.uint8))
+    answer = small.post("/predict", files=[("a", ("good.png", good)), ("a", ("bad.png", bad))]).json()
+    assert "pixels" not in answer["results"][0].get("error", "")
+    assert answer["results"][1]["error"] == "the image is 101 x 100, more than 10000 pixels; make it smaller"
+
+
+@pytest.mark.parametrize("sends_length", [True, False], ids=["length", "chunked"])
+def test_a_body_that_is_too_large(small, sends_length):
+    content = bytes(2 * BODY) if sends_length else (bytes(1000) for _ in range(200))
+    answer = small.post("/predict", content=content, headers={"Content-Type": "image/png"})
+    assert answer.status_code == 413
+    assert answer.json()["error"] == f"the body is larger than {BODY} bytes; send fewer or smaller images"
+    exactly = small.post("/predict", content=bytes(BODY), headers={"Content-Type": "image/png"})
+    assert exactly.status_code == 422  # no image, but not too large
+
+
+def test_a_body_within_the_limit_is_taken(client):
+    """Twenty megabytes, which no other limit on the way may refuse; only the model does not take so large a picture."""
+    answer = client.post("/predict", files={"a": ("large.bmp", encode(np.zeros((2600, 2600, 3), np.uint8), ".bmp"))})
+    assert answer.status_code == 422
+    assert "make an image of [3, 2600, 2600]" in answer.json()["error"]
+
+
+def test_a_client_that_sends_without_end_is_cut_off(small):
+    with connect(small) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        chunk, deadline = b"10000\r\n" + bytes(0x10000) + b"\r\n", time.monotonic() + 15
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            while time.monotonic() < deadline:
+                connection.sendall(chunk)
+
+
+def test_a_client_that_asks_first_is_told_before_it_sends(small):
+    with connect(small) as connection:
+        head = f"POST /predict HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {BODY * 9}\r\n\r\n"
+        connection.sendall(head.encode())
+        assert receive_all(connection).startswith(b"HTTP/1.1 413 ")
+
+
+@contextlib.contextmanager
+def connect(client):
+    with socket.create_connection((client.base_url.host, client.base_url.port), timeout=20) as connection:
+        yield connection
+
+
+def receive_all(connection):
+    """Return everything until the other side closes."""
+    parts = []
+    while part := connection.recv(65536):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def test_too_many_images(small, photo):
+    files = [("a", (f"{n}.png", photo)) for n in range(4)]
+    in_json = {"images": [base64.b64encode(photo).decode()] * 4}
+    for answer in (small.post("/predict", files=files), small.post("/predict", json=in_json)):
+        assert answer.status_code == 422
+        assert answer.json()["error"] == "more than 3 images in one request; send several requests"
+
+
+@contextlib.contextmanager
+def unfinished(client, count, size=10):
+    """Keep requests open whose bodies are not all there."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            connection = stack.enter_context(connect(client))
+            head = "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 90000\r\n\r\n"
+            connection.sendall(head.encode() + bytes(size))
+        time.sleep(0.3)
+        yield
+
+
+def test_more_requests_than_there_is_room_for(small, photo):
+    with unfinished(small, 4):
+        answer = small.post("/predict", files={"a": ("a.png", photo)})
+        assert answer.status_code == 429
+        assert answer.headers["retry-after"] == "1"
+        assert answer.json()["error"] == "the server is full (4 of 4 requests); try again later"
+        assert small.get("/health").status_code == small.get("/ready").status_code == 200
+    assert eventually(lambda: small.post("/predict", files={"a": ("a.png", photo)}).status_code == 200)
+
+
+def test_more_bytes_than_there_is_room_for(small, photo):
+    with unfinished(small, 3, 80_000):
+        answer = small.post("/predict", content=bytes(80_000), headers={"Content-Type": "image/png"})
+        assert answer.status_code == 429
+        assert "bytes of bodies" in answer.json()["error"]
+    assert eventually(lambda: "ppcls_buffered_bytes 0.0" in small.get("/metrics").text)
+
+
+def eventually(condition, seconds=10):
+    """Return whether the condition comes true in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+PNG = {"Content-Type": "image/png"}
+MULTIPART = {"Content-Type": "multipart/form-data; boundary=b"}
+JSON = {"Content-Type": "application/json"}
+PART = b'--b\r\nContent-Disposition: form-data; name="a"; filename="a.png"\r\n\r\n'
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status", "message"),
+    [
+        ({}, b"x", 415, "Content-Type '(none)': send multipart/form-data"),
+        ({"Content-Type": "text/plain"}, b"x", 415, "Content-Type 'text/plain'"),
+        ({**PNG, "Content-Encoding": "gzip"}, b"x", 415, "Content-Encoding 'gzip': bodies are not decompressed"),
+        (PNG, b"", 422, "the request has no image"),
+        ({"Content-Type": "multipart/form-data"}, b"x", 400, "without a boundary"),
+        (MULTIPART, b"x", 400, "the multipart body is malformed"),
+        (MULTIPART, PART + b"data", 400, "the multipart body is cut off"),
+        (MULTIPART, b"--b--\r\n", 422, "the request has no image"),
+        (MULTIPART, b"--b\r\nX: y\r\n\r\ndata\r\n--b--\r\n", 400, "a part has no Content-Disposition"),
+        (
+            MULTIPART,
+            b'--b\r\nContent-Disposition: form-data; name="topk"\r\n\r\n3\r\n--b--\r\n',
+            400,
+            "form field 'topk' is not a file",
+        ),
+        (JSON, b"{", 400, "the body is not JSON"),
+        (JSON, b"\xff", 400, "the body is not JSON"),
+        (JSON, b"[" * 90_000, 400, "the body is not JSON"),
+        (JSON, b'{"images": [], "topk": 3}', 400, "and nothing else"),
+        (JSON, b'{"images": []}', 422, "the request has no image"),
+        (JSON, b'{"images": [{"path": "/etc/passwd"}]}', 400, "images[0]: must be base64"),
+        (JSON, b'{"images": [{"data": "", "url": ""}]}', 400, "images[0]: must be base64"),
+        (JSON, b'{"images": [{"data": 5}]}', 400, "images[0]: its values must be strings"),
+        (JSON, b'{"images": ["***"]}', 422, "image 1: not base64"),
+        (JSON, b'{"images": [{"url": "http://a.example/b.png"}]}', 422, "does not fetch URLs (--allow-urls)"),
+    ],
+)
+def test_malformed_requests(small, headers, body, status, message):
+    answer = small.post("/predict", content=body, headers=headers)
+    assert answer.status_code == status
+    assert message in answer.json()["error"]
+
+
+def test_the_key(start, photo):
+    key = "geheim-é".encode()
+    options = ("--cors", "https://a.example")
+    with (
+        start(*options, environment={"PPCLS_API_KEY": "geheim-é"}) as guarded,
+        httpx.Client(base_url=guarded.url) as client,
+    ):
+        for path in ("/", "/app.js", "/docs", "/health", "/ready", "/openapi.json"):
+            assert client.get(path).status_code == 200
+        for headers, status in (
+            ({}, 401),
+            ({"X-API-Key": ""}, 401),
+            ({"X-API-Key": b"geheim-e"}, 401),
+            ({"X-API-Key": key}, 200),
+            ({"Authorization": b"Bearer " + key}, 200),
+            ({"Authorization": b"Basic " + key}, 401),
+        ):
+            for path in ("/metrics", "/model"):
+                assert client.get(path, headers=headers).status_code == status, (path, headers)
+            for path in ("/predict", "/saliency?grid=3"):
+                answer = client.post(path, files={"a": ("a.png", photo)}, headers=headers)
+                assert answer.status_code == status, (path, headers)
+        refused = client.post("/predict", content=b"x" * 1000)
+        assert refused.headers["www-authenticate"] == "Bearer"
+        assert "X-API-Key" in refused.json()["error"]
+        asked = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
+        allowed = client.options("/predict", headers={**asked, "Access-Control-Request-Headers": "x-api-key"})
+        assert allowed.headers["access-control-allow-origin"] == "https://a.example"
+        other = client.options("/predict", headers={**asked, "Origin": "https://b.example"})
+        assert "access-control-allow-origin" not in other.headers
+
+
+def test_json_of_a_refusal_is_json_for_any_name(client):
+    name = 'a"\\\n\u2028<b>.png'
+    answer = client.post("/predict", json={"images": [{"name": name, "data": "AAAA"}]})
+    assert json.loads(answer.content)["results"][0]["file_name"] == name

@@ -1,0 +1,124 @@
+"""A model that fails, gives nonsense or hangs: a real one, into whose runs the faults are injected."""
+
+import asyncio
+import contextlib
+import logging
+import threading
+
+import httpx
+import numpy as np
+import pytest
+
+from ppcls.deploy.server import Settings
+
+
+@pytest.fixture(scope="module")
+def faulty(exported):
+    """Return an application, and its model, whose next run does what ``model.fault`` says."""
+    from ppcls.deploy.server.app import build_app
+    from ppcls.deploy.server.model import Model
+    from ppcls.deploy.server.service import Service
+
+    class Faulty(Model):
+        fault = staticmethod(lambda scores: scores)
+
+        def run(self, batch):
+            return self.fault(super().run(batch))
+
+    settings = Settings(model=str(exported), timeout=0.4)
+    model = Faulty(settings)
+
+    @contextlib.asynccontextmanager
+    async def opened():
+        service = Service(model, settings)
+        transport = httpx.ASGITransport(build_app(service))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            yield client, service
+        await service.stop()
+
+    return opened, model
+
+
+@contextlib.contextmanager
+def fault(model, function):
+    model.fault = function
+    try:
+        yield
+    finally:
+        model.fault = lambda scores: scores
+
+
+def broken(_):
+    raise MemoryError("the model needs more")
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (broken, "MemoryError: the model needs more"),
+        (lambda scores: scores * np.nan, "the model's scores are not finite"),
+        (lambda scores: scores[:, :0].T, "the model answered 1 images with an array of shape"),
+    ],
+)
+def test_failures_are_logged_under_an_id_and_the_server_lives_on(faulty, photo, caplog, monkeypatch, function, reason):
+    opened, model = faulty
+    monkeypatch.setattr(logging.getLogger("ppcls"), "propagate", True)
+
+    async def scenario():
+        async with opened() as (client, _):
+            with fault(model, function):
+                for path in ("/predict", "/saliency"):
+                    answer = await client.post(path, files={"a": ("a.png", photo)})
+                    assert answer.status_code == 500
+                    assert reason not in answer.text
+                    lines = [record.getMessage() for record in caplog.records if answer.json()["id"] in record.message]
+                    assert len(lines) == 1
+                    assert reason in lines[0]
+            assert (await client.get("/ready")).status_code == 200
+            assert (await client.post("/predict", files={"a": ("a.png", photo)})).status_code == 200
+
+    asyncio.run(scenario())
+
+
+def test_a_model_that_hangs_is_told_and_the_server_is_not_ready(faulty, photo):
+    opened, model = faulty
+    go = threading.Event()
+
+    def hang(scores):
+        go.wait(20)
+        return scores
+
+    async def scenario():
+        async with opened() as (client, service):
+            with fault(model, hang):
+                answer = await client.post("/predict", files={"a": ("a.png", photo)})
+                assert answer.status_code == 503
+                assert answer.json()["error"] == "no answer within 0.4 s; try again later"
+                waiting = await client.post("/predict", files={"a": ("a.png", photo)})
+                assert waiting.status_code == 503
+                ready = await client.get("/ready")
+                assert ready.status_code == 503
+                assert "the model has not answered for 0.4 s" in ready.json()["error"]
+                assert (await client.get("/health")).status_code == 200
+            go.set()
+            for _ in range(100):
+                if service.why_not_ready() is None and not service.batcher.waiting:
+                    break
+                await asyncio.sleep(0.02)
+            assert (await client.get("/ready")).status_code == 200
+            assert (await client.post("/predict", files={"a": ("a.png", photo)})).status_code == 200
+            assert service.requests.used == service.images.used == service.memory.used == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_model_that_is_gone_is_told(faulty, photo):
+    opened, _ = faulty
+
+    async def scenario():
+        async with opened() as (client, service):
+            await service.batcher.stop()
+            assert (await client.get("/ready")).json() == {"error": "the model is not running"}
+            assert (await client.post("/predict", files={"a": ("a.png", photo)})).status_code == 500
+
+    asyncio.run(scenario())
