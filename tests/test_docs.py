@@ -47,6 +47,15 @@ def test_the_options_of_training_can_be_pasted(tmp_path, block):
     load_config(tmp_path / "mine.yaml")
 
 
+def test_the_recipe_on_shards_can_be_pasted(tmp_path):
+    (recipe,) = blocks("docs/data.md", "yaml")
+    (tmp_path / "mine.yaml").write_text(recipe)
+    dataset = load_config(tmp_path / "mine.yaml").DataLoader.Train.dataset
+    assert dataset.name == "ShardDataset"
+    assert "cls_label_path" not in dataset.arguments
+    assert dataset.transform_ops
+
+
 def test_the_inheritance_example_is_a_recipe(run, tmp_path):
     (recipe,) = (block for block in blocks("docs/recipes.md", "yaml") if "_delete_" in block)
     (tmp_path / "mine.yaml").write_text(recipe)

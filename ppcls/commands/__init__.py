@@ -10,6 +10,7 @@ from ppcls.commands import (
     export,
     infer,
     models,
+    pack_data,
     schedule,
     serve,
     show_data,
@@ -33,6 +34,7 @@ COMMANDS: Dict[str, Command] = {
         summary.COMMAND,
         convert.COMMAND,
         split_data.COMMAND,
+        pack_data.COMMAND,
         check_data.COMMAND,
         show_data.COMMAND,
     )

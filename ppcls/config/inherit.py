@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Tuple
+from typing import List, Optional, Tuple
 
 from ppcls.config.find import find
 from ppcls.config.source import parse
@@ -19,7 +19,8 @@ def read(path: Path) -> Node:
     """Read a recipe and, below it, the files that it names as its base.
 
     Mappings are merged key by key, anything else is replaced. ``_delete_: true`` in a mapping drops what the bases
-    had there first: for a component with another name, whose arguments do not mix with the base's.
+    had there first: for a component with another name, whose arguments do not mix with the base's. A list of keys
+    drops only these.
 
     Raises:
         ConfigError: unreadable file, invalid YAML, a base that is missing, or bases in a circle.
@@ -62,13 +63,41 @@ def merge(base: Node, top: Node) -> Node:
     """Return ``base`` overlaid by ``top``. A delete mark stays in the result: it concerns earlier bases too."""
     if not isinstance(top.value, dict):
         return top
-    delete = top.value.get(DELETE)
-    if delete is not None and not isinstance(delete.value, bool):
-        raise ConfigError(f"{delete.origin}: {DELETE} is true or false, not {plain(delete)!r}")
-    below = base.value if isinstance(base.value, dict) and not (delete and delete.value) else {}
+    below = base.value if isinstance(base.value, dict) else {}
+    mark = top.value.get(DELETE)
+    earlier = below.get(DELETE)
+    dropped = _dropped(mark)
+    below = {key: value for key, value in below.items() if dropped is not None and key not in dropped}
     nothing = Node(None, top.origin)
-    own = {key: merge(below.get(key, nothing), value) for key, value in top.value.items()}
-    return Node({**below, **own}, top.origin)
+    own = {key: merge(below.get(key, nothing), value) for key, value in top.value.items() if key != DELETE}
+    marks = {} if mark is None and earlier is None else {DELETE: _both(earlier, mark)}
+    return Node({**below, **own, **marks}, top.origin)
+
+
+def _dropped(mark: Optional[Node]) -> Optional[List[str]]:
+    """Return the keys that a delete mark drops, None if it drops all.
+
+    Raises:
+        ConfigError: the mark is something else.
+    """
+    value = False if mark is None else plain(mark)
+    if isinstance(value, list) and all(isinstance(key, str) for key in value):
+        return value
+    if not isinstance(value, bool):
+        assert mark is not None
+        raise ConfigError(f"{mark.origin}: {DELETE} is true or false, or a list of keys, not {value!r}")
+    return None if value else []
+
+
+def _both(earlier: Optional[Node], mark: Optional[Node]) -> Node:
+    """Return the mark that drops what both drop."""
+    found = [node for node in (earlier, mark) if node is not None]
+    lists = [_dropped(node) for node in found]
+    everything = [node for node, keys in zip(found, lists) if keys is None]
+    if everything:
+        return everything[0]
+    keys = [key for part in lists for key in part or []]
+    return Node([Node(key, found[-1].origin) for key in keys], found[-1].origin)
 
 
 def without_marks(node: Node) -> Node:

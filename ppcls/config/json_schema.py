@@ -8,6 +8,7 @@ from ppcls.config.components import SITES, Site, arguments_model
 from ppcls.config.registry import Registry
 from ppcls.config.schema import Config
 
+_DELETE = {"anyOf": [{"type": "boolean"}, {"type": "array", "items": {"type": "string"}}]}
 _ARITHMETIC = {"type": "string", "pattern": r"^[-+*/().\d\seE]+$"}
 
 
@@ -23,6 +24,7 @@ def json_schema(registries: Mapping[str, Registry]) -> Dict[str, Any]:
         "description": "Recipes that this one builds on, relative to this file.",
         "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
     }
+    definitions["delete_mark"] = _DELETE
     schema["title"] = "ppcls recipe"
     return cast(Dict[str, Any], _relaxed(schema))
 
@@ -75,7 +77,7 @@ def _relaxed(node: Any) -> Any:
         return node  # a condition: it holds only where the name is given
     relaxed = {key: _relaxed(value) for key, value in node.items() if key != "required" or not _is_names(value)}
     if relaxed.get("additionalProperties") is False and "properties" in relaxed:
-        relaxed["properties"] = {**relaxed["properties"], "_delete_": {"type": "boolean"}}
+        relaxed["properties"] = {**relaxed["properties"], "_delete_": {"$ref": "#/$defs/delete_mark"}}
     if relaxed.get("type") in ("number", "integer"):
         kept = {key: relaxed.pop(key) for key in ("description", "default", "title") if key in relaxed}
         return {**kept, "anyOf": [relaxed, _ARITHMETIC]}

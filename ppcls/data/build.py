@@ -7,7 +7,7 @@ from typing import Any, Mapping, Optional
 from ppcls.data.batch_transforms import BatchCompose
 from ppcls.data.datasets import DATASETS, Dataset, check_labels
 from ppcls.data.loader import DataLoader
-from ppcls.data.samplers import SAMPLERS
+from ppcls.data.samplers import SAMPLERS, DistributedBatchSampler
 from ppcls.data.transforms import build_transforms
 from ppcls.errors import ConfigError
 
@@ -62,23 +62,32 @@ def build_loader(
     batch_ops = section["dataset"].get("batch_transform_ops")
     if batch_ops and class_num is None:
         raise ConfigError("batch_transform_ops: mixed targets need the number of classes")
-    arguments = dict(section.get("sampler") or {})
-    name = arguments.pop("name", "DistributedBatchSampler")
-    provided = {
-        "length": len(dataset),
-        "seed": seed,
-        "num_replicas": num_replicas,
-        "rank": rank,
-        "labels": dataset.labels,
-    }
     settings = section.get("loader") or {}
     return DataLoader(
         dataset,
         transforms,
-        SAMPLERS.build(name, arguments, **provided),
+        _sampler(section, dataset, seed, num_replicas, rank),
         seed=seed,
         num_workers=settings.get("num_workers", 0),
         use_shared_memory=settings.get("use_shared_memory", True),
         train=train,
         mix=BatchCompose(batch_ops, class_num) if batch_ops and class_num is not None else None,
     )
+
+
+def _sampler(
+    section: Mapping[str, Any], dataset: Dataset, seed: int, num_replicas: int, rank: int
+) -> DistributedBatchSampler:
+    """Return the sampler of one side of a recipe's ``DataLoader``."""
+    arguments = dict(section.get("sampler") or {})
+    name = arguments.pop("name", "DistributedBatchSampler")
+    provided = {
+        "length": len(dataset),
+        "labels": dataset.labels,
+        "boundaries": dataset.boundaries,
+        "seed": seed,
+        "num_replicas": num_replicas,
+        "rank": rank,
+    }
+    sampler: DistributedBatchSampler = SAMPLERS.build(name, arguments, **provided)
+    return sampler

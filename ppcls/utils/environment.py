@@ -29,7 +29,7 @@ def prepare() -> None:
     if _prepared:
         return
     _prepared.append(True)
-    for key, value in {THREADS: str(cores()), MKL_PATH: _mkl_path()}.items():
+    for key, value in {THREADS: str(_threads()), MKL_PATH: _mkl_path()}.items():
         if value is None:
             continue
         if "paddle" in sys.modules:  # which read them, and sets one thread for everybody
@@ -71,12 +71,15 @@ def describe() -> str:
 
 
 def cores() -> int:
-    """Return the cores that this process may use, shared between the training processes of this machine."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return how many cores this process may use."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _container_cores()
-    if quota is not None:
-        cores = min(cores, max(1, round(quota)))
-    return max(1, cores // distributed.local_size())
+    return count if quota is None else min(count, max(1, round(quota)))
+
+
+def _threads() -> int:
+    """Return the cores that this process may use, shared between the training processes of this machine."""
+    return max(1, cores() // distributed.local_size())
 
 
 def _set_by_launcher() -> bool:

@@ -134,6 +134,19 @@ def test_bases_are_merged_and_lists_replaced(recipe, registries, tmp_path):
     assert loaded.where("Global", "seed") == "default"
 
 
+def test_single_keys_of_bases_are_dropped(recipe, registries, tmp_path):
+    (tmp_path / "middle.yaml").write_text("Global: {_delete_: [output_dir, epochs]}\n")
+    (tmp_path / "further.yaml").write_text("_base_: middle.yaml\nGlobal: {_delete_: [seed], epochs: 7}\n")
+    (tmp_path / "top.yaml").write_text("_base_: [recipe.yaml, further.yaml]\n")
+    before, after = (config.load(tmp_path / name, registries=registries) for name in ("recipe.yaml", "top.yaml"))
+    assert before.Global.output_dir == "./out"
+    assert after.Global.output_dir != "./out"  # the default: both marks count
+    assert after.Global.epochs == 7
+    assert after.Optimizer == before.Optimizer
+    (tmp_path / "last.yaml").write_text("_base_: top.yaml\nGlobal: {_delete_: true, seed: 3}\n")
+    assert config.load(tmp_path / "last.yaml", registries=registries).Global.epochs != 7
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
@@ -142,7 +155,7 @@ def test_bases_are_merged_and_lists_replaced(recipe, registries, tmp_path):
         ({"a": "x: 1\n_base_: nothing.yaml"}, "a.yaml:2: _base_ nothing.yaml: no such file"),
         ({"a": "_base_: {x: 1}"}, "a.yaml:1: _base_ takes a file name or a list"),
         ({"a": "- 1"}, "a recipe is a mapping of sections"),
-        ({"a": "Global:\n  _delete_: maybe"}, "a.yaml:2: _delete_ is true or false"),
+        ({"a": "Global:\n  _delete_: maybe"}, "a.yaml:2: _delete_ is true or false, or a list"),
     ],
 )
 def test_inheritance_mistakes(tmp_path, registries, files, message):

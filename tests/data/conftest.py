@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
+from ppcls.data.packing import Settings, pack
+
 
 def picture(height=40, width=60, seed=0):
     """Return a smooth random RGB picture [H, W, 3]."""
@@ -82,3 +84,31 @@ def section(images):
         }
 
     return make
+
+
+@pytest.fixture
+def packed(images, tmp_path_factory):
+    """Return the pictures of ``images`` in four shards, in the order of their list."""
+    (images / "labels.txt").write_text("red\ngreen\nblue\n")
+    folder = tmp_path_factory.mktemp("packed")
+    pack(Settings(str(images), str(images / "list.txt"), seed=None, shard_samples=6), folder, workers=1)
+    return folder
+
+
+def on_shards(folder, workers=0, batch_size=4, **sampler):
+    """Return a DataLoader section over a folder of shards."""
+    return {
+        "dataset": {"name": "ShardDataset", "image_root": str(folder), "transform_ops": OPS},
+        "sampler": {"name": "ShardBatchSampler", "batch_size": batch_size, **sampler},
+        "loader": {"num_workers": workers},
+    }
+
+
+def assert_same(found, expected):
+    """Check that two lists of batches are equal."""
+    assert len(found) == len(expected)
+    for a, b in zip(found, expected):
+        np.testing.assert_array_equal(a.images, b.images)
+        np.testing.assert_array_equal(a.labels, b.labels)
+        np.testing.assert_array_equal(a.indices, b.indices)
+        assert a.skipped == b.skipped

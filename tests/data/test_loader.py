@@ -20,22 +20,13 @@ from ppcls.data.samplers import DistributedBatchSampler
 from ppcls.data.transforms import build_transforms
 from ppcls.errors import ConfigError, DataError
 
-from .conftest import OPS, encode, picture
+from .conftest import OPS, assert_same, encode, picture
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def build(section, seed=0, train=True, **arguments):
     return build_loader(section, train=train, seed=seed, class_num=3, **arguments)
-
-
-def assert_same(found, expected):
-    assert len(found) == len(expected)
-    for a, b in zip(found, expected):
-        np.testing.assert_array_equal(a.images, b.images)
-        np.testing.assert_array_equal(a.labels, b.labels)
-        np.testing.assert_array_equal(a.indices, b.indices)
-        assert a.skipped == b.skipped
 
 
 def wait_until(condition, seconds=20):

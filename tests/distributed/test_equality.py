@@ -4,8 +4,10 @@ import json
 import re
 import shutil
 
+import numpy as np
 import pytest
 
+from ppcls.arch.weights import restricted_load
 from tests.conftest import write_recipe
 from tests.distributed.conftest import CLOSE, PART, largest_difference
 
@@ -29,7 +31,8 @@ def close(one, other):
 
 def test_training_evaluation_and_inference_equal_one_process(recipe, job, tmp_path, digits):
     """Batches of 16 and one of 1 image, groups of 3 batches, clipping by the global norm, classes with weights."""
-    changes = ("Global.update_freq=3", "EMA.decay=0.5", "Global.use_visualdl=true", *WEIGHTED)
+    scaled = "Optimizer.lr_scaling={base_batch_size: 24}"  # of all processes
+    changes = ("Global.update_freq=3", "EMA.decay=0.5", "Global.use_visualdl=true", scaled, *WEIGHTED)
     job("train", recipe, *changes, "Global.output_dir=one", processes=1).finish()
     out, said = job("train", recipe, *changes, PART, "Global.output_dir=two").finish()
     one, two = tmp_path / "one", tmp_path / "two"
@@ -89,3 +92,17 @@ def test_batch_norms_have_one_statistic_and_replaced_images_one_list(digits, job
     assert json.loads(out)["loss"] == pytest.approx(history[-1]["loss"], rel=1e-6)
     _, said = job("train", recipe, "Arch.use_sync_bn=true").finish(code=2)
     assert "Arch.use_sync_bn: not available on CPUs" in said
+
+
+def test_the_mean_of_a_batch_norm_is_that_of_all_images(digits, job, tmp_path):
+    """Also of a last batch of one image, of which one process has nothing; the weights stay as they are."""
+    recipe = write_recipe(digits, tmp_path)
+    listed = (digits / "train_list.txt").read_text().splitlines()[:17]
+    (tmp_path / "few.txt").write_text("\n".join(listed) + "\n")
+    still = "Optimizer={name: SGD, lr: {name: ConstLR, learning_rate: 1.0e-12}}"
+    changes = (f"DataLoader.Train.dataset.cls_label_path={tmp_path}/few.txt", still, "Global.eval_during_train=false")
+    job("train", recipe, *changes, "Global.output_dir=one", processes=1).finish()
+    job("train", recipe, *changes, PART, "Global.output_dir=two").finish()
+    one, two = (restricted_load(tmp_path / name / "latest.pdparams")["stem.norm._mean"] for name in ("one", "two"))
+    assert np.abs(one).max() > 1e-3
+    np.testing.assert_allclose(two, one, atol=1e-6)

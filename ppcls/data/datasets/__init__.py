@@ -4,5 +4,15 @@ from ppcls.data.datasets.base import DATASETS, Dataset, check_labels
 from ppcls.data.datasets.cifar import Cifar10, Cifar100
 from ppcls.data.datasets.folder import ImageFolder
 from ppcls.data.datasets.image_list import ImageNetDataset
+from ppcls.data.datasets.shards import ShardDataset
 
-__all__ = ["DATASETS", "Cifar10", "Cifar100", "Dataset", "ImageFolder", "ImageNetDataset", "check_labels"]
+__all__ = [
+    "DATASETS",
+    "Cifar10",
+    "Cifar100",
+    "Dataset",
+    "ImageFolder",
+    "ImageNetDataset",
+    "ShardDataset",
+    "check_labels",
+]

@@ -22,7 +22,11 @@ class Dataset(abc.ABC):
         labels: class ids, [N] int64.
         class_names: by class id, where known.
         on_error: what training does about an unreadable image: "error", or "skip" to take the next good one.
+        boundaries: number of each shard's first sample, then how many samples there are; None where samples are not in
+            shards.
     """
+
+    boundaries: Optional[np.ndarray] = None
 
     def __init__(self, labels: np.ndarray, class_names: Optional[List[str]], on_error: str) -> None:
         if on_error not in ("error", "skip"):
@@ -55,10 +59,36 @@ class Dataset(abc.ABC):
         return self.describe(index)
 
 
-class PathTable:
-    """Many paths below one folder in two arrays.
+class TextTable:
+    """Many strings in two arrays.
 
     A list of strings would be copied into every worker process, string by string: counting references writes to them.
+    """
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
+        self._ends = np.cumsum([len(text) for text in encoded], dtype=np.int64)
+        self._bytes = b"".join(encoded)
+
+    @classmethod
+    def joined(cls, tables: Sequence[TextTable]) -> TextTable:
+        """Return one table of the strings of several, in their order."""
+        result = cls(())
+        result._bytes = b"".join(table._bytes for table in tables)
+        starts = np.cumsum([0, *(len(table._bytes) for table in tables)])
+        result._ends = np.concatenate([table._ends + start for table, start in zip(tables, starts)])
+        return result
+
+    def __getitem__(self, index: int) -> str:
+        start = int(self._ends[index - 1]) if index else 0
+        return self._bytes[start : int(self._ends[index])].decode("utf-8", "surrogateescape")
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+
+class PathTable:
+    """Many paths below one folder.
 
     Args:
         root: the folder.
@@ -67,14 +97,10 @@ class PathTable:
 
     def __init__(self, root: Path, paths: Iterable[str]) -> None:
         self._root = root
-        encoded = [path.encode("utf-8", "surrogateescape") for path in paths]
-        self._ends = np.cumsum([len(path) for path in encoded], dtype=np.int64)
-        self._bytes = b"".join(encoded)
+        self._names = TextTable(paths)
 
     def __getitem__(self, index: int) -> Path:
-        start = int(self._ends[index - 1]) if index else 0
-        name = self._bytes[start : int(self._ends[index])]
-        return self._root / name.decode("utf-8", "surrogateescape")
+        return self._root / self._names[index]
 
     def read(self, index: int) -> bytes:
         """Return a file's content.

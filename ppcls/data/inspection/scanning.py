@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-import os
 import signal
 from dataclasses import dataclass
 from typing import Any, Iterator, List, Optional, Sequence, Tuple, Union
@@ -17,6 +16,7 @@ from ppcls.data.inspection.similarity import Fingerprint, fingerprint
 from ppcls.data.loader.pool import can_fork
 from ppcls.data.transforms.decode import decode_image
 from ppcls.errors import DataError
+from ppcls.utils import environment
 from ppcls.utils.opencv import cv2
 
 THUMB = 96  # pixels
@@ -52,7 +52,7 @@ def scan(dataset: Dataset, workers: Optional[int] = None, title: str = "reading"
     Args:
         workers: processes; None for one a core.
     """
-    count = workers if workers is not None else _cores()
+    count = workers if workers is not None else environment.cores()
     indices = range(len(dataset))
     bar: Any = {"total": len(dataset), "desc": title, "unit": "image", "leave": False, "disable": None}
     if count <= 1:
@@ -68,10 +68,6 @@ def scan(dataset: Dataset, workers: Optional[int] = None, title: str = "reading"
 
 def _results(pool: Any, indices: Sequence[int]) -> Iterator[Finding]:
     return pool.imap(_look, indices, chunksize=16)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _remember(dataset: Dataset) -> None:

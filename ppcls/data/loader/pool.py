@@ -130,7 +130,10 @@ class Pool:
         """Share a batch out."""
         parts = min(len(self._connections), count)
         slot = self._arena.take() if self._arena is not None and count else None
-        workers = [(number + part) % len(self._connections) for part in range(parts)]
+        # Equal parts stay with their workers, each of which then reads its shards from front to back. Of others the
+        # larger ones go around.
+        first = number if count % len(self._connections) else 0
+        workers = [(first + part) % len(self._connections) for part in range(parts)]
         for part, worker in enumerate(workers):
             task = Task(self._work, epoch, number, count * part // parts, count * (part + 1) // parts, slot)
             try:

@@ -1,4 +1,4 @@
-"""Which samples make a batch."""
+"""Batches of samples in any order."""
 
 from __future__ import annotations
 
@@ -11,14 +11,21 @@ from ppcls.errors import ConfigError, DataError
 
 SAMPLERS = Registry(
     "sampler",
-    trial=lambda: {"length": 2**62, "seed": 0, "num_replicas": 1, "rank": 0, "labels": np.zeros(1, np.int64)},
+    trial=lambda: {
+        "length": 2**62,
+        "seed": 0,
+        "num_replicas": 1,
+        "rank": 0,
+        "labels": np.zeros(1, np.int64),
+        "boundaries": np.array([0, 2**62]),
+    },
     planned=("DistributedRandomIdentitySampler",),
 )
-_PROVIDED = ("length", "seed", "num_replicas", "rank")
+PROVIDED = ("length", "seed", "num_replicas", "rank")
 
 
-@SAMPLERS.register(name="BatchSampler", provided=_PROVIDED)
-@SAMPLERS.register(provided=_PROVIDED)
+@SAMPLERS.register(name="BatchSampler", provided=PROVIDED)
+@SAMPLERS.register(provided=PROVIDED)
 class DistributedBatchSampler:
     """Cuts the samples, shuffled or not, into batches, and each batch into one part a process.
 
@@ -55,7 +62,7 @@ class DistributedBatchSampler:
         num_replicas: int = 1,
         rank: int = 0,
     ) -> None:
-        self.batch_size = _positive("batch_size", batch_size)
+        self.batch_size = positive("batch_size", batch_size)
         self.shuffle = shuffle
         self.drop_last = drop_last
         self.length = length
@@ -109,7 +116,7 @@ class DistributedBatchSampler:
         return np.random.Generator(np.random.PCG64(np.random.SeedSequence((self.seed, epoch))))
 
 
-@SAMPLERS.register(provided=_PROVIDED)
+@SAMPLERS.register(provided=PROVIDED)
 class RASampler(DistributedBatchSampler):
     """Repeated augmentation: an epoch takes a part of the samples, each several times (https://arxiv.org/abs/1901.09335).
 
@@ -147,7 +154,7 @@ class RASampler(DistributedBatchSampler):
     ) -> None:
         if not shuffle:
             raise ConfigError("shuffle: false would train on the same first samples in every epoch; set it to true")
-        self.num_repeats = _positive("num_repeats", num_repeats)
+        self.num_repeats = positive("num_repeats", num_repeats)
         super().__init__(batch_size, shuffle, drop_last, length=length, seed=seed, num_replicas=num_replicas, rank=rank)
 
     def _order(self, epoch: int) -> np.ndarray:
@@ -159,7 +166,7 @@ class RASampler(DistributedBatchSampler):
         return batch[self.rank :: self.num_replicas]
 
 
-@SAMPLERS.register(provided=(*_PROVIDED, "labels"))
+@SAMPLERS.register(provided=(*PROVIDED, "labels"))
 class ClassBalancedSampler(DistributedBatchSampler):
     """Draws every class equally often: samples of small classes are repeated, those of large ones left out in turn.
 
@@ -217,7 +224,12 @@ class ClassBalancedSampler(DistributedBatchSampler):
         return np.concatenate([np.empty(0, np.int64), *order])[:count]
 
 
-def _positive(name: str, value: Any) -> int:
+def positive(name: str, value: Any) -> int:
+    """Return an argument's value, a whole number from 1 up.
+
+    Raises:
+        ConfigError: it is anything else.
+    """
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 1 or int(value) != value:
         raise ConfigError(f"{name}: must be a whole number from 1 up, not {value!r}")
     return int(value)

@@ -1,0 +1,144 @@
+"""Images in tar files."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+from typing import List
+
+import numpy as np
+from tqdm import tqdm
+
+from ppcls.data.datasets.base import DATASETS, Dataset, PathTable, TextTable, existing_folder, join_mistakes
+from ppcls.data.datasets.names import find_class_names
+from ppcls.data.datasets.shards import index as shard_index
+from ppcls.data.datasets.shards.reading import ShardFiles
+from ppcls.data.datasets.shards.scanning import LABEL_SUFFIX, LONGEST_LABEL, key_of, parse_label, scan
+from ppcls.errors import ConfigError, DataError
+
+_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_FIELD = 100  # bytes that a tar header has for a name; longer ones stand elsewhere
+
+
+@DATASETS.register
+class ShardDataset(Dataset):
+    """Tar files with ``KEY.jpg`` (or another image) and ``KEY.cls`` (its class id) a sample, as WebDataset has them.
+
+    Where the samples are is read from ``NAME.idx.tsv`` beside ``NAME.tar``, which is written where it is missing. Other
+    members of a key are left alone. Class names come from a ``labels.txt`` in ``image_root``.
+
+    Args:
+        image_root: folder of the shards.
+        shards: which files in it: a pattern such as "train-*.tar", or a range such as "train-{000000..000145}.tar".
+        on_error: what training does about an unreadable image: "error", or "skip" to take the next good one.
+
+    Raises:
+        ConfigError: a value makes no sense.
+        DataError: there are no such shards, or they or their indexes are damaged.
+    """
+
+    def __init__(self, image_root: str, shards: str = "*.tar", on_error: str = "error") -> None:
+        root = existing_folder("image_root", image_root)
+        paths = find_shards(root, shards)
+        names, numbers, counts = [], [], [0]
+        missing = sum(not shard_index.index_path(path).exists() for path in paths)
+        bar = tqdm(paths, desc="indexing shards", unit="shard", leave=False, disable=None if missing else True)
+        for path in bar:
+            found = load_index(path)
+            names.append(TextTable(found.names))
+            numbers.append(found.numbers)
+            counts.append(len(found.names))
+        self._offsets, self._sizes, labels, self._label_offsets = np.ascontiguousarray(np.concatenate(numbers).T)
+        self._names = TextTable.joined(names)
+        self.boundaries = np.cumsum(counts)
+        self._files = ShardFiles(PathTable(root, [str(path.relative_to(root)) for path in paths]))
+        super().__init__(labels, find_class_names([root]), on_error)
+
+    def read(self, index: int) -> bytes:
+        """Return a sample's encoded file, after comparing what the shard says of it with the index.
+
+        Raises:
+            DataError: it cannot be read, or is not what the index says.
+        """
+        shard, name = self._shard(index), self._names[index]
+        size = int(self._sizes[index])
+        header, data = self._files.member(shard, int(self._offsets[index]), size)
+        # Of a long name, or one beyond ASCII, the header has only a part.
+        named = len(name) > _FIELD or not name.isascii() or header.name == name
+        if header.size != size or not header.isreg() or not named:
+            raise self._lie(shard, f"{header.name} with {header.size} bytes is there, not {name} with {size}")
+        self._check_label(index, shard, key_of(name) + LABEL_SUFFIX)
+        return data
+
+    def _check_label(self, index: int, shard: int, name: str) -> None:
+        # Data fill up whole blocks, so there are as many bytes.
+        header, data = self._files.member(shard, int(self._label_offsets[index]), LONGEST_LABEL + 1)
+        named = len(name) > _FIELD or not name.isascii() or header.name.lower() == name.lower()
+        if not header.isreg() or not named:
+            raise self._lie(shard, f"{header.name} is there, not the label {name}")
+        try:
+            found = parse_label(data[: header.size])
+        except DataError as error:
+            raise self._lie(shard, str(error)) from None
+        if found != self.labels[index]:
+            raise self._lie(shard, f"the label is {found}, not {self.labels[index]}")
+
+    def _lie(self, shard: int, what: str) -> DataError:
+        path = shard_index.index_path(self._files.path(shard))
+        return DataError(
+            f"the shard is not what its index says: {what}; if the shard is right, delete {path} to make it anew"
+        )
+
+    def describe(self, index: int) -> str:
+        """Return the sample's shard and member, "shards/train-000003.tar:000123_cat.jpg"."""
+        return f"{self._files.path(self._shard(index))}:{self._names[index]}"
+
+    def _shard(self, index: int) -> int:
+        assert self.boundaries is not None
+        return int(np.searchsorted(self.boundaries, index, side="right")) - 1
+
+
+def find_shards(root: Path, pattern: str) -> List[Path]:
+    """Return the files that ``pattern`` means, sorted or in the order of its range.
+
+    Raises:
+        ConfigError: the pattern leads out of the folder.
+        DataError: there are none, or some of a range are missing.
+    """
+    if not pattern or Path(pattern).is_absolute() or ".." in Path(pattern).parts:
+        raise ConfigError(f"shards: must be a pattern of files in image_root, not {pattern!r}")
+    match = _RANGE.search(pattern)
+    if match:
+        first, last = int(match[1]), int(match[2])
+        numbers = (f"{number:0{len(match[1])}d}" for number in range(first, last + 1))
+        paths = [root / (pattern[: match.start()] + number + pattern[match.end() :]) for number in numbers]
+        absent = [str(path) for path in paths if not path.is_file()]
+        if absent:
+            raise DataError(join_mistakes(f"shards: {len(absent)} of the {len(paths)} files are missing:", absent))
+    else:
+        paths = sorted(path for path in root.glob(pattern) if path.is_file() and not path.name.startswith("."))
+    if not paths:
+        packed = sorted(path.name for path in root.glob("*.tar.*"))
+        hint = f"; {packed[0]} is there, and compressed shards must be unpacked first" if packed else ""
+        raise DataError(f"shards: no {pattern!r} in {root}{hint}")
+    return paths
+
+
+def load_index(path: Path) -> shard_index.Index:
+    """Return a shard's index; if there is none, it is made, and written if it can be.
+
+    Raises:
+        DataError: the shard or its index is damaged.
+    """
+    place = shard_index.index_path(path)
+    if place.exists():
+        return shard_index.read(path)
+    samples = scan(path)
+    try:
+        shard_index.write_text(place, shard_index.to_text(samples, path.stat().st_size))
+    except OSError as error:
+        logging.getLogger(__name__).warning(
+            "%s cannot be written (%s): the shard is searched anew each time", place, error.strerror
+        )
+    return shard_index.of_samples(samples)

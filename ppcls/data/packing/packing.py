@@ -1,0 +1,276 @@
+"""A folder of shards from a folder of images, by several processes, continued where it was interrupted."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import multiprocessing
+import os
+import re
+import signal
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
+
+from tqdm import tqdm
+
+from ppcls.data.datasets import names
+from ppcls.data.datasets.shards.index import write_text
+from ppcls.data.loader.pool import can_fork
+from ppcls.data.packing.plan import Plan, Settings, differing
+from ppcls.data.packing.writing import Packed, unfinished, write_shard
+from ppcls.errors import ConfigError, DataError, MachineError
+from ppcls.utils import environment
+
+_VERSION = 1
+_PARENT_CHECK_SECONDS = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """What every worker process knows."""
+
+    plan: Plan
+    folder: Path
+    known: Dict[str, Packed]
+    skip_broken: bool
+    check: bool
+
+
+_job: List[_Job] = []  # of this worker process
+
+
+def pack(
+    settings: Settings, folder: Path, *, workers: Optional[int] = None, skip_broken: bool = False, check: bool = False
+) -> Dict[str, Any]:
+    """Write a source's images into shards, ``labels.txt`` and ``PREFIX.pack.json``, which says how they were made.
+
+    Shards that an earlier run has finished are kept, once it is clear that they are whole.
+
+    Args:
+        folder: where the shards go.
+        workers: processes; None for one a core.
+        skip_broken: leave images out that cannot be decoded; else they are an error, after all were looked at.
+        check: write nothing; it is an error if not every shard is there and whole.
+
+    Returns:
+        Counts, and the images that were left out.
+
+    Raises:
+        ConfigError: the folder holds shards of another source or with other settings.
+        DataError: the source is malformed, images are broken, or what ``check`` says.
+        MachineError: shards cannot be written.
+    """
+    if workers is not None and workers < 1:
+        raise ConfigError(f"--workers: must be from 1 up, not {workers}")
+    if settings.list_file is None and Path(settings.source).resolve() in (folder.resolve(), *folder.resolve().parents):
+        raise ConfigError(f"--out: {folder}: is in the source, whose folders are classes; choose another")
+    record = _Record(folder / f"{settings.prefix}.pack.json")
+    earlier = record.read()
+    plan = Plan(settings, _starts(record, earlier, settings))
+    _require_same_source(record, earlier, plan)
+    known = {name: Packed(**values) for name, values in earlier.get("shards", {}).items()}
+    if not check:
+        folder.mkdir(parents=True, exist_ok=True)
+        _remove_temporaries(folder, settings.prefix)
+        _write_names(folder, plan.dataset.class_names)
+        record.begin(plan, known)
+    elif not earlier:
+        raise DataError(f"{record.path}: no such file; nothing was packed into {folder} with this prefix")
+    job = _Job(plan, folder, known, skip_broken, check)
+    try:
+        results, reused = _run(job, record, workers or environment.cores())
+    finally:
+        if not check:
+            _remove_temporaries(folder, settings.prefix)
+    return _summary(plan, folder, results, reused, skip_broken)
+
+
+def _summary(plan: Plan, folder: Path, results: Dict[str, Packed], reused: int, skip_broken: bool) -> Dict[str, Any]:
+    """Return what to print.
+
+    Raises:
+        DataError: images are broken, and may not be left out.
+    """
+    broken = [line for name in sorted(results) for line in results[name].broken]
+    if broken and not skip_broken:
+        title = f"{len(broken)} images are broken; repair them, or leave them out with --skip-broken:"
+        raise DataError("\n  ".join([title, *broken]))
+    labels = folder / names.FILE
+    return {
+        "folder": str(folder),
+        "shards": sum(packed.tar is not None for packed in results.values()),
+        "reused": reused,
+        "samples": sum(packed.samples for packed in results.values()),
+        "bytes": sum(packed.size for packed in results.values()),
+        "classes": len(set(plan.dataset.labels.tolist())),
+        "class_names": str(labels) if labels.exists() else None,
+        "left_out": broken,
+    }
+
+
+class _Record:
+    """``PREFIX.pack.json``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._content: Dict[str, Any] = {}
+
+    def read(self) -> Dict[str, Any]:
+        """Return what an earlier run wrote, nothing if there was none.
+
+        Raises:
+            DataError: it is damaged.
+        """
+        try:
+            content = json.loads(self.path.read_text(encoding="utf-8"))
+            known = isinstance(content, dict) and content["version"] == _VERSION
+        except FileNotFoundError:
+            return {}
+        except (ValueError, KeyError):
+            known = False
+        if not known:
+            raise DataError(
+                f"{self.path}: not written by this version; delete it and the shards, or choose another --out"
+            )
+        return dict(content)
+
+    def begin(self, plan: Plan, known: Dict[str, Packed]) -> None:
+        """Write what is known before the work begins."""
+        self._content = {
+            "version": _VERSION,
+            "settings": plan.settings.plain(),
+            "source": {"samples": plan.starts[-1], "digest": plan.digest},
+            "starts": plan.starts,
+            "shards": {name: dataclasses.asdict(packed) for name, packed in known.items()},
+        }
+        self._write()
+
+    def add(self, name: str, packed: Packed) -> None:
+        """Write that a shard is finished."""
+        self._content["shards"][name] = dataclasses.asdict(packed)
+        self._write()
+
+    def _write(self) -> None:
+        shards = self._content["shards"]
+        ordered = {**self._content, "shards": {name: shards[name] for name in sorted(shards)}}
+        write_text(self.path, json.dumps(ordered, indent=1) + "\n")
+
+
+def _starts(record: _Record, earlier: Dict[str, Any], settings: Settings) -> Optional[List[int]]:
+    """Return where the shards of an earlier run start.
+
+    Raises:
+        ConfigError: the folder holds shards by other settings, or by something else.
+    """
+    folder = record.path.parent
+    if not earlier:
+        there = sorted(path.name for path in folder.glob(f"{settings.prefix}-*.tar"))
+        if there:
+            raise ConfigError(
+                f"--out: {folder}: holds {there[0]}, and no {record.path.name} that says what it is; choose another "
+                f"folder or --prefix"
+            )
+        return None
+    changes = differing(earlier["settings"], settings.plain())
+    if changes:
+        raise ConfigError(
+            f"--out: {folder}: was packed with other settings ({'; '.join(changes)}); choose another folder or "
+            f"--prefix, or delete what is there"
+        )
+    return list(earlier["starts"])
+
+
+def _require_same_source(record: _Record, earlier: Dict[str, Any], plan: Plan) -> None:
+    now = {"samples": len(plan.dataset), "digest": plan.digest}
+    if earlier and earlier["source"] != now:
+        raise ConfigError(
+            f"--out: {record.path.parent}: was packed from {earlier['source']['samples']} images, and the source has "
+            f"others now, or other labels ({len(plan.dataset)} images); choose another folder, or delete what is there"
+        )
+
+
+def _write_names(folder: Path, class_names: Optional[List[str]]) -> None:
+    path = folder / names.FILE
+    if class_names is None:
+        return
+    if path.exists() and names.read_class_names(path) != class_names:
+        raise ConfigError(f"--out: {path}: has other class names; choose another folder for shards of other classes")
+    write_text(path, "".join(f"{number} {name}\n" for number, name in enumerate(class_names)))
+
+
+def _remove_temporaries(folder: Path, prefix: str) -> None:
+    """Remove what a run that was killed has left."""
+    left = re.compile(rf"\.{re.escape(prefix)}(-\d+\.(tar|idx\.tsv)|\.pack\.json)\..*tmp")
+    for path in folder.iterdir():
+        if left.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+
+
+def _run(job: _Job, record: _Record, workers: int) -> Tuple[Dict[str, Packed], int]:
+    """Have all shards written or checked; return what became of them, and how many were there already."""
+    results: Dict[str, Packed] = {}
+    reused, faults = 0, []
+    plan = job.plan
+    context: Any = multiprocessing.get_context("fork" if can_fork() else "spawn")
+    workers = min(workers, len(plan))
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(job, os.getpid())) as pool:
+        try:
+            shards = {pool.submit(_work, shard): shard for shard in range(len(plan))}
+            title = "checking" if job.check else "packing"
+            with tqdm(total=plan.starts[-1], desc=title, unit="image", leave=False, disable=None) as bar:
+                for future in as_completed(shards):
+                    shard = shards[future]
+                    packed, reason = future.result()
+                    name = plan.name(shard)
+                    results[name] = packed
+                    reused += not reason
+                    if job.check and reason:
+                        faults.append(reason)
+                    elif reason and (job.skip_broken or not packed.broken):
+                        record.add(name, packed)
+                    bar.update(plan.starts[shard + 1] - plan.starts[shard])
+        except BrokenProcessPool:
+            raise MachineError(
+                "a worker process was killed, probably because memory ran out; lower --workers"
+            ) from None
+        except BaseException:
+            # Ctrl-C, or a full disk: not to wait for shards that nobody wants.
+            for child in multiprocessing.active_children():
+                child.terminate()
+            pool.shutdown(cancel_futures=True)
+            raise
+    if faults:
+        raise DataError(
+            "\n  ".join([f"{len(faults)} of {len(plan)} shards are not as they should be:", *sorted(faults)])
+        )
+    return results, reused
+
+
+def _work(shard: int) -> Tuple[Packed, str]:
+    """Return what became of a shard, and why it had to be written, "" if it had not."""
+    job = _job[0]
+    known = job.known.get(job.plan.name(shard))
+    reason = unfinished(job.plan, shard, job.folder, known)
+    if not reason and known is not None:
+        return known, ""
+    if job.check:
+        return Packed(0, 0, None, None, "", []), reason
+    return write_shard(job.plan, shard, job.folder, job.skip_broken), reason
+
+
+def _begin(job: _Job, parent: int) -> None:
+    """Begin as a worker: Ctrl-C is the parent's to handle, and without a parent there is nothing to do."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    _job[:] = [job]
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_PARENT_CHECK_SECONDS)
+    os._exit(1)

@@ -1,0 +1,190 @@
+"""One shard: written, read back, put in place with its index."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List, Optional, Tuple
+
+import numpy as np
+
+from ppcls.data.datasets.shards import index as shard_index
+from ppcls.data.datasets.shards.scanning import LABEL_SUFFIX, scan
+from ppcls.data.packing.plan import Plan
+from ppcls.data.transforms import formats
+from ppcls.data.transforms.decode import MAX_PIXELS, decode_image
+from ppcls.errors import DataError, MachineError
+from ppcls.utils.opencv import cv2
+
+_SUFFIX_OF_KIND = {"JPEG": ".jpg", "PNG": ".png", "GIF": ".gif", "BMP": ".bmp", "WebP": ".webp", "TIFF": ".tif"}
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What became of a shard.
+
+    Attributes:
+        samples: in it; 0 if all its images are broken, and there is no such file.
+        size: bytes.
+        tar: digest of the shard; None if there is no file.
+        index: digest of the index beside it.
+        source: digest of what it was made of, see ``Plan.source_digest``.
+        broken: images that are not in it, and why.
+    """
+
+    samples: int
+    size: int
+    tar: Optional[str]
+    index: Optional[str]
+    source: str
+    broken: List[str]
+
+
+def unfinished(plan: Plan, shard: int, folder: Path, packed: Optional[Packed]) -> str:
+    """Return why a shard must be written (again), "" if it is there and whole."""
+    name = plan.name(shard)
+    if packed is None:
+        return f"{name}: not written yet"
+    if plan.source_digest(shard) != packed.source:
+        return f"{name}: images were changed since it was written"
+    for path, digest in ((folder / name, packed.tar), (shard_index.index_path(folder / name), packed.index)):
+        if digest is None and path.exists():
+            return f"{path.name}: is there, and all images for it were broken"
+        if digest is not None and not path.is_file():
+            return f"{path.name}: missing"
+        if digest is not None and _file_digest(path) != digest:
+            return f"{path.name}: not as it was written"
+    return ""
+
+
+def write_shard(plan: Plan, shard: int, folder: Path, skip_broken: bool) -> Packed:
+    """Write a shard and its index; nothing is put in place where an image is broken and may not be left out.
+
+    Raises:
+        MachineError: it cannot be written, or what is read back is something else.
+    """
+    target = folder / plan.name(shard)
+    temporary = folder / f".{target.name}.{os.getpid()}.tmp"
+    source = plan.source_digest(shard)  # before the images are read: one changed meanwhile is packed again
+    try:
+        expected, broken = _write(plan, shard, temporary)
+        if broken and not skip_broken:
+            return Packed(0, 0, None, None, source, broken)
+        if not expected:
+            for path in (target, shard_index.index_path(target)):
+                path.unlink(missing_ok=True)
+            return Packed(0, 0, None, None, source, broken)
+        text = _read_back(temporary, target, expected)
+        packed = Packed(
+            samples=len(expected),
+            size=temporary.stat().st_size,
+            tar=_file_digest(temporary),
+            index=hashlib.sha256(text.encode()).hexdigest(),
+            source=source,
+            broken=broken,
+        )
+        # The index first, so that a shard that is there is complete.
+        shard_index.write_text(shard_index.index_path(target), text)
+        temporary.replace(target)
+        return packed
+    except OSError as error:
+        raise MachineError(f"{target}: cannot be written: {error.strerror or error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write(plan: Plan, shard: int, path: Path) -> Tuple[Dict[str, Tuple[str, int]], List[str]]:
+    """Write a tar file; return (digest, label) by name of the image, and which images are broken."""
+    written: Dict[str, Tuple[str, int]] = {}
+    broken: List[str] = []
+    with path.open("wb") as file:
+        with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+            for key, index in zip(plan.keys(shard), plan.samples(shard)):
+                try:
+                    suffix, data = image_to_pack(plan, index)
+                except DataError as error:
+                    broken.append(f"{plan.dataset.describe(index)}: {error}")
+                    continue
+                label = plan.dataset.label(index)
+                _add(archive, key + suffix, data)
+                _add(archive, key + LABEL_SUFFIX, str(label).encode())
+                written[key + suffix] = (hashlib.sha256(data).hexdigest(), label)
+        file.flush()
+        os.fsync(file.fileno())
+        if hasattr(os, "posix_fadvise"):  # what is read back comes from the disk
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return written, broken
+
+
+def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)  # without time and owner, so that equal images give equal shards
+    member.size = len(data)
+    archive.addfile(member, io.BytesIO(data))
+
+
+def _read_back(path: Path, target: Path, expected: Dict[str, Tuple[str, int]]) -> str:
+    """Return the index of a shard that was written, after comparing every member.
+
+    Raises:
+        MachineError: something else was read.
+    """
+    try:
+        samples = scan(path)
+    except DataError as error:
+        raise MachineError(f"{target}: cannot be read back: {error}; the disk or the memory is faulty") from None
+    found = {}
+    with path.open("rb") as file:
+        for sample in samples:
+            file.seek(sample.offset)
+            found[sample.name] = (hashlib.sha256(file.read(sample.size)).hexdigest(), sample.label)
+    if found != expected:
+        raise MachineError(f"{target}: what is read back is not what was written; the disk or the memory is faulty")
+    return shard_index.to_text(samples, path.stat().st_size)
+
+
+def image_to_pack(plan: Plan, index: int) -> Tuple[str, bytes]:
+    """Return an image's suffix and file as it goes into a shard: the file itself, or a smaller JPEG.
+
+    Raises:
+        DataError: it cannot be decoded.
+    """
+    data = plan.dataset.read(index)
+    image = decode_image(data)
+    short, quality = plan.settings.resize_short, plan.settings.quality
+    if short is not None and quality is not None and min(image.shape[:2]) > short:
+        return ".jpg", _smaller(image, short, quality)
+    suffix = Path(plan.dataset.describe(index)).suffix.lower()
+    if suffix in formats.IMAGE_SUFFIXES:
+        return suffix, data
+    kind = formats.check(data, MAX_PIXELS)
+    if kind not in _SUFFIX_OF_KIND:
+        raise DataError(f"an image of unknown kind; name it by its kind ({' '.join(formats.IMAGE_SUFFIXES)})")
+    return _SUFFIX_OF_KIND[kind], data
+
+
+def _smaller(image: np.ndarray, short: int, quality: int) -> bytes:
+    """Return a JPEG of an image [H, W, 3] RGB whose shorter side becomes ``short``."""
+    height, width = image.shape[:2]
+    scale = short / min(height, width)
+    size = (max(short, round(width * scale)), max(short, round(height * scale)))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    try:
+        done, data = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    except cv2.error:
+        done = False
+    if not done:
+        raise DataError(f"{size[0]} x {size[1]} pixels cannot be written as a JPEG, which has at most 65500 a side")
+    decode_image(data)
+    return bytes(data)
+
+
+def _file_digest(path: Path) -> str:
+    sha = hashlib.sha256()
+    with path.open("rb") as file:
+        for part in iter(lambda: file.read(1 << 20), b""):
+            sha.update(part)
+    return sha.hexdigest()

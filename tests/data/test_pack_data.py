@@ -1,0 +1,355 @@
+"""``ppcls pack-data`` as a process: what goes in comes out, the same every time, whatever interrupts it."""
+
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from ppcls.data.datasets import ImageFolder, ShardDataset
+from ppcls.data.packing import Settings, pack
+from ppcls.errors import ConfigError, DataError
+from tests.conftest import ROOT
+
+from .conftest import encode, picture
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Return class folders with 24 pictures of three classes."""
+    for number in range(24):
+        suffix = (".jpg", ".png", ".JPEG")[number % 3]
+        file = tmp_path / "photos" / ("cat", "dog", "élan")[number // 8] / f"img.{number} x{suffix}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(encode(picture(30 + number, 40, number), suffix.lower()))
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def large(tmp_path):
+    """Return class folders with enough work to be interrupted in: 80 large pictures."""
+    content = encode(picture(1400, 1400), ".jpg")
+    for number in range(80):
+        file = tmp_path / "large" / ("a", "b")[number % 2] / f"{number}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    return tmp_path / "large"
+
+
+def digests(folder):
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+
+
+def settings(source, **changes):
+    return Settings(str(source), **{"shard_samples": 5, **changes})
+
+
+def start(*arguments):
+    command = [sys.executable, "-m", "ppcls", "pack-data", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, env=environment, text=True, start_new_session=True, **streams)
+
+
+def wait_for_shards(process, folder, count):
+    end = time.monotonic() + 60
+    while len(list(folder.glob("*.tar"))) < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.005)
+
+
+def test_shards_hold_the_very_files_of_class_folders(photos, run, tmp_path):
+    done = run("pack-data", "photos", "--out", "out", "--shard-samples", 5, "--workers", 2)
+    result = json.loads(done.stdout)
+    assert (result["shards"], result["samples"], result["classes"], result["left_out"]) == (5, 24, 3, [])
+    assert result["bytes"] == sum(path.stat().st_size for path in (tmp_path / "out").glob("*.tar"))
+    assert (tmp_path / "out" / "labels.txt").read_text(encoding="utf-8") == "0 cat\n1 dog\n2 élan\n"
+    folder, shards = ImageFolder(str(photos)), ShardDataset(str(tmp_path / "out"))
+    assert shards.class_names == ["cat", "dog", "élan"]
+    expected = {(folder.read(i), folder.label(i)) for i in range(24)}
+    assert {(shards.read(i), shards.label(i)) for i in range(24)} == expected
+    assert shards.labels.tolist() != sorted(shards.labels)  # shuffled
+
+
+def test_the_standard_command_lists_them_in_webdatasets_order(photos, tmp_path):
+    pack(settings(photos, seed=None), tmp_path / "out", workers=1)
+    listed = subprocess.run(
+        ["tar", "tf", "out/train-000001.tar"], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert listed[:2] == ["000005_img_5_x.jpeg", "000005_img_5_x.cls"]
+    assert [name.split(".")[0] for name in listed[::2]] == [name.split(".")[0] for name in listed[1::2]]
+    assert {name.split(".", 1)[1] for name in listed} <= {"jpg", "jpeg", "png", "cls"}
+    with tarfile.open(tmp_path / "out" / "train-000001.tar") as archive:
+        assert {(m.mtime, m.uid, m.gid, m.uname, m.mode) for m in archive} == {(0, 0, 0, "", 0o644)}
+
+
+def test_lists_and_delimiters(photos, run, tmp_path):
+    names = sorted(str(path.relative_to(photos)) for path in photos.rglob("*.*"))
+    (tmp_path / "list.csv").write_text("".join(f"{name},{i % 7}\n" for i, name in enumerate(names)), encoding="utf-8")
+    options = ("--list", "list.csv", "--delimiter", ",", "--prefix", "val", "--no-shuffle", "--shard-size", "20K")
+    result = json.loads(run("pack-data", "photos", "--out", "out", *options).stdout)
+    assert result["classes"] == 7
+    assert result["class_names"] is None
+    shards = ShardDataset(str(tmp_path / "out"), "val-*.tar")
+    assert shards.labels.tolist() == [i % 7 for i in range(24)]
+    assert [shards.read(i) for i in range(24)] == [(photos / name).read_bytes() for name in names]
+    sizes = [path.stat().st_size for path in sorted((tmp_path / "out").glob("*.tar"))]
+    assert len(sizes) > 2
+    assert max(sizes) <= 20 * 1024 + 10240  # the file is filled up to whole records of tar
+
+
+def test_the_same_images_give_the_same_bytes(photos, tmp_path):
+    for out, workers in (("one", 1), ("two", 3)):
+        pack(settings(photos, resize_short=32, quality=90), tmp_path / out, workers=workers)
+    assert digests(tmp_path / "one") == digests(tmp_path / "two")
+    pack(settings(photos, seed=1, resize_short=32, quality=90), tmp_path / "other", workers=1)
+    assert digests(tmp_path / "one") != digests(tmp_path / "other")
+
+
+def test_resizing(tmp_path):
+    sizes = {"tall.jpg": (300, 200), "wide.png": (100, 401), "exact.jpg": (64, 90), "small.png": (20, 500)}
+    for name, (height, width) in sizes.items():
+        (tmp_path / "in" / "c").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / "c" / name).write_bytes(encode(picture(height, width), name[-4:]))
+    pack(settings(tmp_path / "in", seed=None, resize_short=64, quality=95), tmp_path / "out")
+    shards = ShardDataset(str(tmp_path / "out"))
+    found = {shards.describe(i).split(":")[1].split("_")[1]: shards.read(i) for i in range(4)}
+    assert set(found) == {"tall.jpg", "wide.jpg", "exact.jpg", "small.png"}
+    for name in ("exact.jpg", "small.png"):
+        assert found[name] == (tmp_path / "in" / "c" / name).read_bytes()
+    for name, shape in (("tall.jpg", (96, 64, 3)), ("wide.jpg", (64, 257, 3))):
+        image = cv2.imdecode(np.frombuffer(found[name], np.uint8), cv2.IMREAD_COLOR)
+        assert image.shape == shape
+        source = cv2.imread(str(tmp_path / "in" / "c" / name.replace("wide.jpg", "wide.png")))
+        small = cv2.resize(source, shape[1::-1], interpolation=cv2.INTER_AREA)
+        assert np.abs(image.astype(int) - small).mean() < 2
+
+
+# -- interrupted ---------------------------------------------------------------------------------------------------
+
+
+def test_killed_and_started_again_gives_the_same_bytes(large, tmp_path):
+    options = (large, "--shard-samples", 4, "--workers", 2)
+    pack(settings(large, shard_samples=4), tmp_path / "whole", workers=2)
+    for shards in (2, 9):
+        process = start(*options, "--out", tmp_path / "out")
+        wait_for_shards(process, tmp_path / "out", shards)
+        os.killpg(process.pid, signal.SIGKILL)
+        assert process.wait() == -9
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.tar")}
+    assert 9 <= len(before) < 20
+    process = start(*options, "--out", tmp_path / "out")
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    # At most the shards that were in place, and not noted down yet, are written again.
+    reused = json.loads(out)["reused"]
+    assert len(before) - 2 <= reused <= len(before)
+    after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.tar")}
+    assert sum(after[name] == when for name, when in before.items()) == reused
+    assert digests(tmp_path / "out") == digests(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("whom", ["the process", "its whole group"])
+def test_ctrl_c(large, tmp_path, whom):
+    process = start(large, "--out", tmp_path / "out", "--shard-samples", 4)
+    wait_for_shards(process, tmp_path / "out", 2)
+    if whom == "the process":
+        process.send_signal(signal.SIGINT)
+    else:
+        os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.strip() == "stopped"
+    assert not list((tmp_path / "out").glob(".*"))
+    with pytest.raises(ProcessLookupError):  # nobody is left
+        os.killpg(process.pid, 0)
+
+
+def test_workers_end_with_their_parent_and_a_killed_worker_is_an_error(large, tmp_path):
+    process = start(large, "--out", tmp_path / "out", "--shard-samples", 2, "--workers", 1)
+    wait_for_shards(process, tmp_path / "out", 1)
+    (child,) = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
+    os.kill(int(child), signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "a worker process was killed, probably because memory ran out; lower --workers" in err
+    assert "Traceback" not in err
+
+    process = start(large, "--out", tmp_path / "out", "--shard-samples", 2, "--workers", 1)
+    wait_for_shards(process, tmp_path / "out", 3)
+    process.kill()
+    process.wait()
+    end = time.monotonic() + 20
+    while True:
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            break
+        assert time.monotonic() < end, "a worker is left"
+        time.sleep(0.05)
+
+
+def test_finished_shards_are_kept_and_damaged_ones_made_anew(photos, run, tmp_path):
+    command = ("pack-data", "photos", "--out", "out", "--shard-samples", 5)
+    run(*command)
+    whole = digests(tmp_path / "out")
+    assert json.loads(run(*command, "--check").stdout)["reused"] == 5
+    out = tmp_path / "out"
+    shard = (out / "train-000001.tar").read_bytes()
+    (out / "train-000001.tar").write_bytes(shard[:700] + b"?" + shard[701:])
+    (out / "train-000002.tar").unlink()
+    (out / "train-000003.idx.tsv").write_text("nothing")
+    spoiled = digests(out)
+    err = run(*command, "--check", code=2).stderr
+    assert "3 of 5 shards are not as they should be" in err
+    for line in (
+        "train-000001.tar: not as it was written",
+        "train-000002.tar: missing",
+        "train-000003.idx.tsv: not as",
+    ):
+        assert line in err
+    assert digests(out) == spoiled
+    assert json.loads(run(*command).stdout)["reused"] == 2
+    assert digests(out) == whole
+    (photos / "cat" / "img.0 x.jpg").write_bytes(encode(picture(77, 77), ".jpg"))
+    assert "images were changed since it was written" in run(*command, "--check", code=2).stderr
+    assert json.loads(run(*command).stdout)["reused"] == 4
+
+
+# -- what is refused -----------------------------------------------------------------------------------------------
+
+
+def test_other_settings_and_other_sources(photos, tmp_path):
+    out = tmp_path / "out"
+    pack(settings(photos), out, workers=1)
+    before = digests(out)
+    with pytest.raises(ConfigError, match=r"other settings \(seed: 0 then, 4 now; shard_samples: 5 then, 6 now\)"):
+        pack(settings(photos, seed=4, shard_samples=6), out)
+    (photos / "dog" / "new.png").write_bytes(encode(picture(), ".png"))
+    with pytest.raises(ConfigError, match=r"was packed from 24 images, and the source has others now.* \(25 images\)"):
+        pack(settings(photos), out)
+    (photos / "dog" / "new.png").unlink()
+    (photos / "ant").mkdir()
+    (photos / "ant" / "0.png").write_bytes(encode(picture(), ".png"))
+    with pytest.raises(ConfigError, match=r"labels.txt: has other class names; choose another folder"):
+        pack(settings(photos, prefix="more"), out)
+    (out / "train.pack.json").write_text("{}")
+    with pytest.raises(DataError, match=r"train.pack.json: not written by this version"):
+        pack(settings(photos), out)
+    (out / "train.pack.json").unlink()
+    with pytest.raises(ConfigError, match=r"holds train-000000.tar, and no train.pack.json that says what it is"):
+        pack(settings(photos), out)
+    with pytest.raises(DataError, match=r"val.pack.json: no such file; nothing was packed"):
+        pack(settings(photos, prefix="val"), out, check=True)
+    assert {name: digest for name, digest in before.items() if name != "train.pack.json"} == digests(out)
+
+
+def test_two_sources_in_one_folder(photos, tmp_path):
+    for prefix in ("train", "val"):
+        pack(settings(photos, prefix=prefix), tmp_path / "out", workers=1)
+    assert len(ShardDataset(str(tmp_path / "out"), "val-*.tar")) == 24
+    assert len(ShardDataset(str(tmp_path / "out"))) == 48
+
+
+def test_broken_images_are_listed_all_at_once_and_may_be_left_out(photos, run, tmp_path):
+    victims = sorted(photos.rglob("*.*"))[::2]
+    good = {path: path.read_bytes() for path in victims}
+    for path in victims:
+        path.write_bytes(good[path][:-40])
+    command = ("pack-data", "photos", "--out", "out", "--shard-samples", 5)
+    err = run(*command, code=2).stderr
+    assert "12 images are broken; repair them, or leave them out with --skip-broken:" in err
+    assert all(re.search(rf"{re.escape(str(path))}: the \w+ is truncated", err) for path in victims)
+    assert "Traceback" not in err
+    assert not any(path.name.startswith(".") for path in (tmp_path / "out").iterdir())
+    result = json.loads(run(*command, "--skip-broken").stdout)
+    assert result["samples"] == 12
+    assert sorted(line.split(": ")[0] for line in result["left_out"]) == [str(path) for path in victims]
+    assert len(ShardDataset(str(tmp_path / "out"))) == 12
+    again = json.loads(run(*command, "--skip-broken").stdout)
+    assert (again["reused"], again["left_out"]) == (5, result["left_out"])
+    assert "12 images are broken" in run(*command, code=2).stderr
+    for path, content in good.items():
+        path.write_bytes(content)
+    assert json.loads(run(*command).stdout)["samples"] == 24
+    pack(settings(photos), tmp_path / "fresh")
+    tars = {name: digest for name, digest in digests(tmp_path / "fresh").items() if not name.endswith(".json")}
+    assert {name: digest for name, digest in digests(tmp_path / "out").items() if not name.endswith(".json")} == tars
+
+
+def test_a_shard_of_broken_images_alone(photos, tmp_path):
+    for path in (photos / "cat").iterdir():
+        path.write_bytes(b"nothing")
+    result = pack(settings(photos, seed=None, shard_samples=8), tmp_path / "out", skip_broken=True)
+    assert (result["shards"], result["samples"]) == (2, 16)
+    assert [path.name for path in sorted((tmp_path / "out").glob("*.tar"))] == ["train-000001.tar", "train-000002.tar"]
+    assert pack(settings(photos, seed=None, shard_samples=8), tmp_path / "out", skip_broken=True)["reused"] == 3
+
+
+def test_missing_files_of_a_list_are_broken_images(photos, tmp_path):
+    (tmp_path / "list.txt").write_text("cat/img.0 x.jpg 0\nnowhere.jpg 1\nnobody.png 1\n")
+    with pytest.raises(DataError, match=r"2 images are broken.*\n.*nowhere.jpg: no such file\n.*nobody.png: no"):
+        pack(settings(photos, list_file=str(tmp_path / "list.txt"), seed=None), tmp_path / "out")
+
+
+def test_names_without_a_suffix(tmp_path):
+    (tmp_path / "first").write_bytes(encode(picture(), ".jpg"))
+    (tmp_path / "list.txt").write_text("first 3\n")
+    pack(settings(tmp_path, list_file=str(tmp_path / "list.txt")), tmp_path / "out")
+    shards = ShardDataset(str(tmp_path / "out"))
+    assert shards.describe(0).endswith(":000000_first.jpg")
+    assert shards.read(0) == (tmp_path / "first").read_bytes()
+
+
+def test_a_full_disk(photos, run):
+    import resource
+
+    def small():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))
+
+    done = run("pack-data", "photos", "--out", "out", "--shard-samples", 12, code=2, preexec=small)
+    assert re.search(r"out/train-00000\d.tar: cannot be written: File too large", done.stderr)
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--shard-size", "lots"], "expected a number of bytes such as 500K, 256M or 1G, got 'lots'"),
+        (["--shard-size", "0"], "expected a number of bytes"),
+        (["--shard-size", "1M", "--shard-samples", "3"], "not allowed with"),
+        (["--seed", "1", "--no-shuffle"], "not allowed with"),
+        (["--shard-samples", "0"], "--shard-samples: must be from 1 up, not 0"),
+        (["--quality", "90"], "--quality: is of the JPEGs that --resize-short writes"),
+        (["--resize-short", "64", "--quality", "101"], "--quality: must be in 1..100, not 101"),
+        (["--resize-short", "0"], "--resize-short: must be from 1 pixel up, not 0"),
+        (["--delimiter", ","], "--delimiter: is of a --list, and none is given"),
+        (["--prefix", "../x"], "--prefix: must be of letters"),
+        (["--seed", "-1"], "--seed: must be from 0 up, not -1"),
+        (["--workers", "0"], "--workers: must be from 1 up, not 0"),
+        (["--list", "nowhere.txt"], "nowhere.txt: no such file"),
+        (["--out", "photos/shards"], "--out: photos/shards: is in the source, whose folders are classes"),
+    ],
+)
+def test_options_that_make_no_sense(tmp_path, capsys, monkeypatch, options, message):
+    from ppcls.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos" / "c").mkdir(parents=True)
+    try:
+        code = main(["pack-data", "photos", "--out", "out", *options])
+    except SystemExit as end:
+        code = end.code
+    assert code == 2
+    assert message in capsys.readouterr().err
+    assert [path.name for path in tmp_path.rglob("*")] == ["photos", "c"]

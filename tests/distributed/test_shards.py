@@ -1,0 +1,14 @@
+"""Two processes that train on shards compute what one does."""
+
+from tests.conftest import on_shards
+from tests.distributed.conftest import CLOSE, PART, largest_difference
+
+
+def test_training_on_shards_equals_one_process(recipe, job, tmp_path):
+    folder = on_shards(recipe, tmp_path / "shards")
+    for index in folder.glob("*.tsv"):
+        index.unlink()  # both processes make them at once
+    job("train", recipe, PART, "Global.output_dir=two", "DataLoader.Train.loader.num_workers=2").finish()
+    assert len(list(folder.glob("*.idx.tsv"))) == 6 + 2
+    job("train", recipe, "Global.output_dir=one", processes=1).finish()
+    assert largest_difference(tmp_path / "one", tmp_path / "two") < CLOSE
