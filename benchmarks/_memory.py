@@ -1,14 +1,15 @@
-"""This process's memory, as Linux counts it."""
+"""A process's memory, as Linux counts it."""
 
 import re
 from pathlib import Path
+from typing import Union
 
 MIB = 1 << 10  # of the kernel's kB
 
 
-def resident() -> float:
-    """Return the MiB that are in use now."""
-    return _read("VmRSS")
+def resident(process: Union[int, str] = "self") -> float:
+    """Return the MiB that a process, this one by default, uses now."""
+    return _read("VmRSS", process)
 
 
 def peak() -> float:
@@ -21,8 +22,8 @@ def restart_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
-def _read(key: str) -> float:
-    status = Path("/proc/self/status").read_text(encoding="ascii")
+def _read(key: str, process: Union[int, str] = "self") -> float:
+    status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
     match = re.search(rf"{key}:\s+(\d+)", status)
     assert match is not None
     return int(match[1]) / MIB

@@ -6,7 +6,9 @@ Training: decode, random crop to 224 px (bicubic), flip, rand-m9-mstd0.5-inc1, n
 "mixed" is what the shipped recipes do, Pillow for the crop and OpenCV for the rest.
 Evaluation: decode, short side to 256 px (bicubic), crop 224, normalize. The files are read into memory first. The
 pipelines take turns, so that whatever else the machine does hits them alike. Prints one JSON object: the median of the
-rounds, and the milliseconds of each transform. timm 1.0.31 needs Pillow below 13, which refuses to posterize to 0 bits.
+rounds, and the milliseconds of each transform. Then, in training, images a second with two worker processes, ours by
+our loader and timm's by PyTorch's, in batches of 32: by the clock, so that other work on the machine counts.
+timm 1.0.31 needs Pillow below 13, which refuses to posterize to 0 bits.
 """
 
 import argparse
@@ -17,7 +19,7 @@ import statistics
 import sys
 import time
 from pathlib import Path
-from typing import Callable, Dict, List
+from typing import Callable, Dict, Iterator, List
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"  # read when the libraries are loaded
@@ -25,10 +27,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np  # noqa: E402
 
+from ppcls.data.datasets.base import FileDataset, PathTable  # noqa: E402
+from ppcls.data.loader import DataLoader  # noqa: E402
+from ppcls.data.samplers import DistributedBatchSampler  # noqa: E402
 from ppcls.data.transforms import Compose, build_transforms  # noqa: E402
 from ppcls.data.transforms.warp import BACKENDS  # noqa: E402
 
 Pipeline = Callable[[bytes, int], object]
+WORKERS, BATCH = 2, 32
 
 
 def training(backend: str) -> Compose:
@@ -65,6 +71,41 @@ def evaluation(backend: str) -> Compose:
 def ours(transforms: Compose) -> Pipeline:
     """Return ``transforms`` as a pipeline, with a generator of its own for each image, as the loader gives."""
     return lambda data, index: transforms(data, np.random.default_rng(index))
+
+
+def with_workers(paths: List[Path], transforms: Compose, seconds: float) -> float:
+    """Return images a second of our loader with two workers."""
+    names = [str(path.resolve()) for path in paths] * 100
+    dataset = FileDataset(PathTable(Path("/"), names), np.zeros(len(names), np.int64), None, "error")
+    sampler = DistributedBatchSampler(BATCH, True, True, length=len(names), seed=0)
+    with DataLoader(dataset, transforms, sampler, seed=0, num_workers=WORKERS, train=True) as loader:
+        return drain((len(batch.images) for batch in loader.epoch(0)), seconds)
+
+
+def timm_with_workers(paths: List[Path], pipeline: Pipeline, seconds: float) -> float:
+    """Return images a second of PyTorch's loader with two workers, with timm's transforms."""
+    from torch.utils import data
+
+    class Photos(data.Dataset):
+        def __len__(self) -> int:
+            return 100 * len(paths)
+
+        def __getitem__(self, index: int) -> object:
+            return pipeline(paths[index % len(paths)].read_bytes(), index)
+
+    loader = data.DataLoader(Photos(), BATCH, shuffle=True, num_workers=WORKERS, drop_last=True)
+    return drain((len(batch) for batch in loader), seconds)
+
+
+def drain(sizes: Iterator[int], seconds: float) -> float:
+    """Return how many images a second batches of these sizes bring, without the time to the first one."""
+    next(sizes)
+    start, images = time.perf_counter(), 0
+    for size in sizes:
+        images += size
+        if time.perf_counter() - start > seconds:
+            break
+    return round(images / (time.perf_counter() - start), 1)
 
 
 def timm_pipelines() -> Dict[str, Dict[str, Pipeline]]:
@@ -118,6 +159,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement with workers")
     options = parser.parse_args()
     paths = sorted(path for path in options.folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
     if not paths:
@@ -138,6 +180,12 @@ def main() -> int:
             "images_per_second": {name: round(statistics.median(found), 1) for name, found in rates.items()},
             "milliseconds": {backend: shares(make(backend), files) for backend in backends},
         }
+    rates_of = {name: with_workers(paths, training(name), options.seconds) for name in ("cv2", "mixed", "pil")}
+    timm = foreign["training"].get("timm")
+    report["training"]["images_per_second_with_2_workers"] = {
+        **rates_of,
+        "timm": timm_with_workers(paths, timm, options.seconds) if timm else "not measured: timm is not installed",
+    }
     print(json.dumps(report, indent=1))
     return 0
 

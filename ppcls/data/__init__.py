@@ -7,10 +7,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ppcls.data.build import build_dataset, build_loader
+    from ppcls.data.build import build_dataset, build_loader, check_shared_folder
 
-_HOMES = {"build_dataset": "ppcls.data.build", "build_loader": "ppcls.data.build"}
-__all__ = ["build_dataset", "build_loader"]
+_HOMES = dict.fromkeys(("build_dataset", "build_loader", "check_shared_folder"), "ppcls.data.build")
+__all__ = ["build_dataset", "build_loader", "check_shared_folder"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Mapping, Optional
 
 from ppcls.data.batch_transforms import BatchCompose
@@ -12,6 +13,7 @@ from ppcls.data.transforms import build_transforms
 from ppcls.errors import ConfigError
 
 _OWN_KEYS = ("name", "transform_ops", "batch_transform_ops")
+_SHARING_KEYS = ("name", "val_fraction", "split_seed")
 
 
 def build_dataset(section: Mapping[str, Any], train: bool) -> Dataset:
@@ -30,6 +32,31 @@ def build_dataset(section: Mapping[str, Any], train: bool) -> Dataset:
     arguments = {key: value for key, value in section.items() if key not in _OWN_KEYS}
     dataset: Dataset = DATASETS.build(section["name"], arguments, train=train)
     return dataset
+
+
+def check_shared_folder(train: Mapping[str, Any], evaluation: Mapping[str, Any]) -> None:
+    """Check that two ``dataset`` sections that share a folder out (``val_fraction``) agree about it.
+
+    Raises:
+        ConfigError: images would be in both parts, or in neither.
+    """
+    if train.get("val_fraction") is None and evaluation.get("val_fraction") is None:
+        return
+    differing = [key for key in _SHARING_KEYS if (train.get(key) or None) != (evaluation.get(key) or None)]
+    if _folder(train) != _folder(evaluation):
+        # Another folder may be evaluated as a whole, whatever the training left out of its own.
+        differing = ["image_root"] if evaluation.get("val_fraction") is not None else []
+    if differing:
+        key = differing[0]
+        values = [repr(section[key]) if key in section else "not given" for section in (train, evaluation)]
+        raise ConfigError(
+            f"dataset.{key}: {values[0]} in DataLoader.Train and {values[1]} in DataLoader.Eval; with "
+            f"val_fraction both need the same image_root, {', '.join(_SHARING_KEYS)}"
+        )
+
+
+def _folder(section: Mapping[str, Any]) -> Path:
+    return Path(str(section.get("image_root"))).expanduser().resolve()
 
 
 def build_loader(

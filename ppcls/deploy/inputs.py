@@ -14,6 +14,7 @@ from ppcls.data.transforms.formats import IMAGE_SUFFIXES
 from ppcls.deploy.download import is_url
 from ppcls.deploy.source import Source, Url, is_pillow
 from ppcls.errors import DataError
+from ppcls.utils.text import read_lines
 
 _TRIED = 20  # lines of a list with which folders are tried
 _TAKEN = (
@@ -125,11 +126,7 @@ def read_list(file: Path, roots: Sequence[Path]) -> List[Source]:
     Raises:
         DataError: the file cannot be read or names nothing.
     """
-    try:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: cannot be read: {error}") from None
-    lines = [line for line in lines if line]
+    lines = [line.strip() for _, line in read_lines(file) if line.strip()]
     if not lines:
         raise DataError(f"{file}: names no images")
     found = [sum((root / _path_of(line, root)).exists() for line in lines[:_TRIED]) for root in roots]
@@ -143,5 +140,5 @@ def read_list(file: Path, roots: Sequence[Path]) -> List[Source]:
 
 def _path_of(line: str, root: Path) -> str:
     """Return a list's line without the label that may stand behind the path."""
-    head, _, tail = line.rpartition(" ")
-    return head.strip() if tail.isdigit() and head and not (root / line).exists() else line
+    head, *label = line.rsplit(maxsplit=1)
+    return head if label and label[0].isdigit() and not (root / line).exists() else line

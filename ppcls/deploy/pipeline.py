@@ -73,7 +73,7 @@ class Pipeline:
         Raises:
             WeightsError: the model's probabilities are not finite.
         """
-        workers = environment.cores() if self.decode_workers is None else self.decode_workers
+        workers = environment.threads() if self.decode_workers is None else self.decode_workers
         pending: List[Tuple[str, Any]] = []
         for pair in prepared(sources, self.prepare, workers, ahead=2 * self.batch_size):
             pending.append(pair)

@@ -11,7 +11,7 @@ import paddle
 from ppcls.arch import create_model, load_weights
 from ppcls.arch.registry import local_weights, made_for
 from ppcls.config.schema import AUTO, Config, Split
-from ppcls.data import build_loader
+from ppcls.data import build_loader, check_shared_folder
 from ppcls.data.datasets import Dataset
 from ppcls.data.datasets.names import read_class_names
 from ppcls.data.loader import DataLoader
@@ -83,11 +83,13 @@ def split(config: Config, name: str) -> Split:
     """Return ``DataLoader.Train`` or ``DataLoader.Eval``.
 
     Raises:
-        ConfigError: the recipe has no such section.
+        ConfigError: the recipe has no such section, or both are to share a folder out and disagree about it.
     """
     section = getattr(config.DataLoader, name)
     if section is None:
         raise ConfigError(f"DataLoader.{name}: missing; the recipe has no data to {name.lower()} with")
+    if config.DataLoader.Train is not None and config.DataLoader.Eval is not None:
+        check_shared_folder(config.DataLoader.Train.dataset.model_dump(), config.DataLoader.Eval.dataset.model_dump())
     return section
 
 

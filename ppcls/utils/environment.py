@@ -29,7 +29,7 @@ def prepare() -> None:
     if _prepared:
         return
     _prepared.append(True)
-    for key, value in {THREADS: str(_threads()), MKL_PATH: _mkl_path()}.items():
+    for key, value in {THREADS: str(threads()), MKL_PATH: _mkl_path()}.items():
         if value is None:
             continue
         if "paddle" in sys.modules:  # which read them, and sets one thread for everybody
@@ -71,14 +71,14 @@ def describe() -> str:
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
+    """Return how many cores of this machine may be used."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _container_cores()
     return count if quota is None else min(count, max(1, round(quota)))
 
 
-def _threads() -> int:
-    """Return the cores that this process may use, shared between the training processes of this machine."""
+def threads() -> int:
+    """Return how many of them are this process's share, of the training processes on this machine."""
     return max(1, cores() // distributed.local_size())
 
 

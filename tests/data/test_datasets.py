@@ -28,8 +28,12 @@ def image_list(folder, content, **arguments):
         (b"image 01.png\t1\nimage 00.png\t0", None),
         (b"image 01.png 1\nimage 00.png 0", " "),
         (b"image 01.png,1\n\nimage 00.png, 0\n", ","),
+        (b"\xef\xbb\xbfimage 01.png;1\r\nimage 00.png;0\r\n", ";"),
+        (b"image 01.png\t1\r\nimage 00.png\t0\r\n", "\t"),
+        (b"image 01.png :: 1\nimage 00.png::0\n", "::"),
+        (b"image 01.png | 1\nimage 00.png | 0\n", " | "),
     ],
-    ids=["plain", "mark-crlf-blank", "tabs", "space", "comma"],
+    ids=["plain", "mark-crlf-blank", "tabs", "space", "comma", "mark-crlf-semicolon", "tab", "word", "spaced"],
 )
 def test_list_spellings(images, content, delimiter):
     dataset = image_list(images, content, delimiter=delimiter)
@@ -44,6 +48,15 @@ def test_list_spellings(images, content, delimiter):
 def test_lines_are_counted_as_an_editor_does(images):
     dataset = image_list(images, "\n\nimage 00.png 0\n\nimage 01.png 1\n")
     assert [dataset.where(i).rsplit(":")[-1] for i in range(2)] == ["3", "5"]
+
+
+@pytest.mark.parametrize("delimiter", [None, " ", "\t", ",", "::"])
+def test_paths_may_contain_the_delimiter(images, delimiter):
+    between = delimiter or " "
+    name = f"a{between}photo{between}7.png"
+    (images / name).write_bytes(b"x")
+    dataset = image_list(images, f"{name}{between}2\r\n", delimiter=delimiter)
+    assert (dataset.describe(0), dataset.label(0)) == (str(images / name), 2)
 
 
 def test_unusual_names(images):
@@ -133,10 +146,12 @@ def test_bad_arguments(images):
         ("daisy\nsweet pea\nrose", ["daisy", "sweet pea", "rose"]),
         ("7\n8\n9\n", ["7", "8", "9"]),
         ("0 7\n1 8\n", ["7", "8"]),
+        ("\ufeff0 gänseblümchen\r\n1\tsweet pea\r\n", ["gänseblümchen", "sweet pea"]),
+        ("\ufeffdaisy\r\nsweet pea\r\n", ["daisy", "sweet pea"]),
     ],
 )
 def test_class_names(images, content, names):
-    (images / "labels.txt").write_text(content)
+    (images / "labels.txt").write_bytes(content.encode())
     assert image_list(images, "image 00.png 0").class_names == names
 
 
@@ -234,6 +249,12 @@ def test_cifar10(tmp_path, binary, inside):
     assert dataset.describe(3).endswith(f"data_batch_1{suffix}[3]")
     assert dataset.describe(4).endswith(f"data_batch_2{suffix}[0]")
     assert len(DATASETS.build("Cifar10", {"image_root": str(tmp_path), "mode": "test"})) == 4
+
+
+def test_cifar_names_written_by_another_editor(tmp_path):
+    folder, _, _ = write_cifar10(tmp_path, binary=True)
+    (folder / "batches.meta.txt").write_bytes(b"\xef\xbb\xbfplane\r\ncar\r\n\r\n")
+    assert DATASETS.build("Cifar10", {"image_root": str(tmp_path)}).class_names == ["plane", "car"]
 
 
 @pytest.mark.parametrize("binary", [True, False])

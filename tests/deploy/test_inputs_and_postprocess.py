@@ -150,12 +150,14 @@ def test_nothing_to_predict_is_an_error(tmp_path):
 def test_lists_may_have_labels_and_paths_with_spaces(tmp_path):
     (tmp_path / "my photo 7").write_bytes(b"x")
     file = tmp_path / "list.txt"
-    file.write_bytes(b"\xef\xbb\xbfa.jpg 3\r\n\r\nb c.jpg 12\r\nd.jpg\r\nmy photo 7\r\n")
+    file.write_bytes(
+        b"\xef\xbb\xbfa.jpg 3\r\n\r\nb c.jpg 12\r\nd.jpg\r\nmy photo 7\r\ne f.jpg\t5\r\nx\xe2\x80\xa8y.jpg 1\r\n"
+    )
     with pytest.raises(DataError, match=r"'a\.jpg 3' and those after it are in none of"):
         inputs.read_list(file, [tmp_path / "elsewhere"])
     (tmp_path / "a.jpg").write_bytes(b"x")
     names = [source.name for source in inputs.read_list(file, [tmp_path / "elsewhere", tmp_path])]
-    assert names == [str(tmp_path / n) for n in ("a.jpg", "b c.jpg", "d.jpg", "my photo 7")]
+    assert names == [str(tmp_path / n) for n in ("a.jpg", "b c.jpg", "d.jpg", "my photo 7", "e f.jpg", "x\u2028y.jpg")]
 
 
 def test_topk_is_sorted_and_stable():

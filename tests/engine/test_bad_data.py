@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ppcls.engine import commit
+from tests.data.damage import READ, REFUSED, damages
 
 
 def chunk(kind, data):
@@ -143,6 +144,23 @@ def test_class_folders_without_lists(recipe, run, tmp_path, digits):
     assert states["class_names"] == [f"class-{i}" for i in range(10)]
 
 
+@pytest.mark.parametrize("tool", ["train", "eval"])
+def test_one_folder_for_both_sides_is_shared_out_alike(recipe, run, tmp_path, digits, tool):
+    for line in (digits / "train_list.txt").read_text().splitlines():
+        name, label = line.split()
+        target = tmp_path / "folders" / f"class-{label}" / Path(name).name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(digits / name, target)
+    text = recipe.read_text().replace("name: ImageNetDataset", "name: ImageFolder\n      val_fraction: 0.3")
+    recipe.write_text("\n".join(line for line in text.splitlines() if "cls_label_path" not in line))
+    changes = [f"DataLoader.{split}.dataset.image_root={tmp_path}/folders" for split in ("Train", "Eval")]
+    done = run(tool, "-c", recipe, "-o", *changes, "DataLoader.Eval.dataset.split_seed=1", code=2)
+    assert "dataset.split_seed: not given in DataLoader.Train and 1 in DataLoader.Eval" in done.stderr
+    if tool == "train":
+        run("train", "-c", recipe, "-o", *changes, "Global.epochs=1")
+        assert (recipe.parent / "out" / "best_model.pdparams").is_file()
+
+
 def test_cifar10_in_its_official_binary_layout(recipe, run, tmp_path):
     import numpy as np
 
@@ -186,3 +204,23 @@ def test_classes_that_differ_between_training_and_evaluation_are_refused(recipe,
 def test_evaluation_does_not_leave_images_out(recipe, run):
     done = run("train", "-c", recipe, "-o", "DataLoader.Eval.sampler.drop_last=true", code=2)
     assert "evaluation counts each image once" in done.stderr
+
+
+def test_a_hundred_broken_images_in_training(recipe, run, copy):
+    folder, changes = copy
+    made = damages()
+    for name, content, _ in made:
+        (folder / "train" / name).write_bytes(content)
+    with (folder / "train_list.txt").open("a") as file:
+        file.writelines(f"train/{name} {index % 10}\n" for index, (name, _, _) in enumerate(made))
+    resize = "DataLoader.Train.dataset.transform_ops.1={ResizeImage: {size: 20}}"
+    changes = [*changes, resize, "DataLoader.Train.loader.num_workers=2", "Global.epochs=1"]
+    done = run("train", "-c", recipe, "-o", *changes, "DataLoader.Train.dataset.on_error=skip")
+    assert "[Eval][Epoch 1]" in done.stderr
+    listed = (recipe.parent / "out" / "skipped_images.txt").read_text().splitlines()
+    named = {line.split(": ")[0] for line in listed}
+    assert {f"{folder}/train/{name}" for name, _, verdict in made if verdict == REFUSED} <= named
+    assert named <= {f"{folder}/train/{name}" for name, _, verdict in made if verdict != READ}
+    done = run("train", "-c", recipe, "-o", *changes, "Global.output_dir=other", code=2)
+    assert any(f"{folder}/train/{name}" in done.stderr for name, _, _ in made)
+    assert "Traceback" not in done.stderr

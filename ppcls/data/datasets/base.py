@@ -50,6 +50,10 @@ class Dataset(abc.ABC):
             DataError: it cannot be read.
         """
 
+    def read_many(self, indices: np.ndarray) -> Optional[np.ndarray]:
+        """Return the pixels of samples at once, [N, H, W, 3] uint8 RGB; None where the data set has no such way."""
+        return None
+
     @abc.abstractmethod
     def describe(self, index: int) -> str:
         """Return where a sample is, for messages."""

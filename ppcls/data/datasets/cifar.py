@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Dict, List, Optional, Tuple
+from typing import Any, ClassVar, Dict, List, Optional, Tuple
 
 import numpy as np
 
 from ppcls.data.datasets.base import DATASETS, Dataset, existing_folder
-from ppcls.data.datasets.names import read_lines
 from ppcls.data.datasets.pickles import read_dict
 from ppcls.errors import ConfigError, DataError
+from ppcls.utils.text import read_lines
 
 _PIXELS = 3 * 32 * 32
+_HUGE = 2**31
 _HOME = "https://www.cs.toronto.edu/~kriz/cifar.html"
 
 
@@ -89,9 +90,9 @@ class _Cifar(Dataset):
     def _python(self, path: Path) -> Tuple[np.ndarray, np.ndarray]:
         """Return pixels [N, 3072] and labels [N] of a file of the Python layout."""
         content = read_dict(path)
-        pixels, labels = content.get(b"data"), content.get(self.layout.keys[0])
+        pixels, labels = content.get(b"data"), content.get(self.layout.keys[0], ())
         images = pixels if isinstance(pixels, np.ndarray) and pixels.shape[1:] == (_PIXELS,) else None
-        if images is None or not isinstance(labels, list) or len(labels) != len(images):
+        if images is None or not _are_labels(labels) or len(labels) != len(images):
             raise DataError(f"{path}: does not hold images [N, {_PIXELS}] and as many {self.layout.keys[0].decode()}")
         return images, np.array(labels, dtype=np.int64)
 
@@ -101,11 +102,19 @@ class _Cifar(Dataset):
             return None
         if binary:
             return [text.strip() for _, text in read_lines(path) if text.strip()]
-        return [name.decode("utf-8") for name in read_dict(path).get(self.layout.keys[1], [])] or None
+        found = read_dict(path).get(self.layout.keys[1], [])
+        try:
+            return [name.decode("utf-8") for name in found] or None
+        except (AttributeError, TypeError, UnicodeDecodeError):
+            raise DataError(f"{path}: {self.layout.keys[1].decode()} are not names; download the file again") from None
 
     def read(self, index: int) -> np.ndarray:
         """Return an image, [32, 32, 3] uint8 RGB."""
         return np.ascontiguousarray(self._pixels[index].reshape(3, 32, 32).transpose(1, 2, 0))
+
+    def read_many(self, indices: np.ndarray) -> np.ndarray:
+        """Return images, [N, 32, 32, 3] uint8 RGB."""
+        return np.ascontiguousarray(self._pixels[indices].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
 
     def describe(self, index: int) -> str:
         """Return the sample's file and its place in it, "data_batch_1.bin[17]"."""
@@ -160,6 +169,10 @@ class Cifar100(_Cifar):
         label_bytes=2,
         keys=(b"fine_labels", b"fine_label_names"),
     )
+
+
+def _are_labels(found: Any) -> bool:
+    return isinstance(found, list) and all(type(label) is int and abs(label) < _HUGE for label in found)
 
 
 def _read(path: Path) -> bytes:

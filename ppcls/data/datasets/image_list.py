@@ -8,8 +8,9 @@ from typing import List, Optional, Tuple
 import numpy as np
 
 from ppcls.data.datasets.base import DATASETS, FileDataset, PathTable, existing_folder, join_mistakes
-from ppcls.data.datasets.names import find_class_names, read_lines
+from ppcls.data.datasets.names import find_class_names
 from ppcls.errors import ConfigError, DataError
+from ppcls.utils.text import read_lines
 
 _CHECKED = 100  # looking for all of ImageNet's files would take minutes on a network drive
 _MAX_LABEL = 2**31

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional, Tuple
+from typing import Dict, Iterable, List, Optional
 
 from ppcls.errors import DataError
+from ppcls.utils.text import read_lines
 
 FILE = "labels.txt"
 _NUMBERED = re.compile(r"(\d+)\s+(\S.*)")
@@ -44,22 +45,3 @@ def read_class_names(path: Path) -> List[str]:
     if missing:
         raise DataError(f"{path}: {len(names)} names, but none for class {missing[0]}; ids count from 0")
     return [names[index] for index in range(len(names))]
-
-
-def read_lines(path: Path) -> List[Tuple[int, str]]:
-    """Return (line number, text) of a UTF-8 text file's lines, whatever their ends; a byte-order mark is dropped.
-
-    Raises:
-        DataError: the file cannot be read, or is not UTF-8.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}:{line}: not UTF-8 text; save the file as UTF-8") from None
-    # Not str.splitlines: it also splits at characters that file names may contain.
-    return [(number, line.rstrip("\r")) for number, line in enumerate(text.split("\n"), 1)]

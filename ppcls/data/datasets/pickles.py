@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 from pathlib import Path
 from typing import Any, Dict, Tuple
 
@@ -10,7 +11,20 @@ import numpy as np
 
 from ppcls.errors import DataError
 
-_DAMAGE = (pickle.UnpicklingError, EOFError, ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError)
+# What damaged files raise, as found by flipping and cutting bytes of genuine ones.
+_DAMAGE = (
+    pickle.UnpicklingError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 
 
 class _Dtype:
@@ -60,7 +74,8 @@ _ALLOWED = {
 }
 
 
-class _Unpickler(pickle.Unpickler):
+# The one in Python: the one in C allocates what a damaged number asks for, whatever the size of the file.
+class _Unpickler(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Return the stand-in for what the file names.
 

@@ -8,10 +8,14 @@ from typing import Any, Callable, List, Optional, Sequence, Tuple
 import numpy as np
 
 from ppcls.data.datasets.base import Dataset
+from ppcls.data.transforms.compose import Compose
 from ppcls.errors import DataError
+from ppcls.utils.opencv import cv2
 
 Skipped = Tuple[Tuple[int, str], ...]
 Allocate = Callable[[Tuple[int, ...]], np.ndarray]
+_AT_ONCE = 64  # images transformed together: more is no faster and takes more memory
+_SMALL = 3 * 64 * 64  # numbers in an image; larger ones, many at once, leave the processor's caches and take longer
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class Reader:
         self._transforms = transforms
         self._seed = seed
         self._skip = skip
+        self._small: Optional[bool] = None  # whether images in memory are transformed together; known after the first
 
     def image(self, epoch: int, draw: int) -> np.ndarray:
         """Return the image [C, H, W] float32 of a draw (see ``DistributedBatchSampler.batches``).
@@ -94,11 +99,14 @@ class Reader:
 
         Args:
             allocate: gives the array of a shape that the images are written to.
-            check: called before each sample; it may raise to end the work.
+            check: called before each sample or a few of them; it may raise to end the work.
 
         Raises:
             DataError: a sample is broken, or shapes differ.
         """
+        together = self._together(epoch, draws, allocate, check)
+        if together is not None:
+            return together
         skipped: List[Tuple[int, str]] = []
         images, used = np.empty((0, 0, 0, 0), np.float32), np.empty(len(draws), dtype=np.int64)
         for position, draw in enumerate(draws):
@@ -110,6 +118,35 @@ class Reader:
             self.check_shape(int(used[0]), images.shape[1:], int(used[position]), image.shape)
             images[position] = image
         return Batch(images, self.dataset.labels[used], used, tuple(skipped))
+
+    def _together(
+        self, epoch: int, draws: Sequence[int], allocate: Allocate, check: Optional[Callable[[], None]]
+    ) -> Optional[Batch]:
+        """Return a batch of images in memory, many transformed at once; None if they have to be taken one by one."""
+        indices = np.array(draws, dtype=np.int64) % len(self.dataset)
+        images: Optional[np.ndarray] = None
+        for start in range(0, len(draws), _AT_ONCE):
+            if check is not None:
+                check()
+            part = slice(start, start + _AT_ONCE)
+            pixels = self.dataset.read_many(indices[part]) if self._small is not False else None
+            if pixels is None or not isinstance(self._transforms, Compose):
+                return None
+            try:
+                if self._small is None:
+                    self._small = self.image(epoch, int(draws[0])).size <= _SMALL
+                if not self._small:
+                    return None
+                made = self._transforms.batch(pixels, [generator(self._seed, epoch, int(draw)) for draw in draws[part]])
+                _check_result(made[0])
+            except (DataError, cv2.error):  # one by one, the message has the image's name and the transform's
+                return None
+            if images is None:
+                images = allocate((len(draws), *made.shape[1:]))
+            if made.shape[1:] != images.shape[1:]:
+                return None
+            images[part] = made
+        return None if images is None else Batch(images, self.dataset.labels[indices], indices)
 
     def check_shape(self, first: int, expected: Tuple[int, ...], index: int, shape: Tuple[int, ...]) -> None:
         """Check that the images of two samples can be in one batch.

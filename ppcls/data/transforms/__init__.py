@@ -4,7 +4,7 @@ Training, evaluation, inference and the exported model's predictor all run this 
 """
 
 # They register themselves.
-from ppcls.data.transforms import auto_augment, decode, erasing, geometry, jitter, tensor, timm_auto_augment
+from ppcls.data.transforms import auto_augment, decode, erasing, flips, geometry, jitter, tensor, timm_auto_augment
 from ppcls.data.transforms.compose import Compose, build_transforms
 from ppcls.data.transforms.registry import TRANSFORMS
 
@@ -15,6 +15,7 @@ __all__ = [
     "build_transforms",
     "decode",
     "erasing",
+    "flips",
     "geometry",
     "jitter",
     "tensor",

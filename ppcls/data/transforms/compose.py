@@ -43,6 +43,28 @@ class Compose:
                 raise DataError(f"{name}: OpenCV: {error.err or error} (got {_describe(image)})") from None
         return np.ascontiguousarray(image) if isinstance(image, np.ndarray) else image
 
+    def batch(self, images: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
+        """Return many images of one size transformed, bit for bit as one by one.
+
+        A transform may offer ``batch(images, rngs)``; for others the images are taken one after the other.
+
+        Args:
+            images: [B, H, W, 3] uint8, RGB.
+            rngs: where each image's random transforms draw from.
+
+        Raises:
+            DataError: some image cannot be used, or they come to differ in size; taken one by one they tell which.
+        """
+        for op in self.ops:
+            if hasattr(op, "batch"):
+                images = op.batch(images, rngs)
+                continue
+            made = [op(image, rng) for image, rng in zip(images, rngs)]
+            if len({image.shape for image in made}) != 1:
+                raise DataError("the images differ in size")
+            images = np.stack(made)
+        return images
+
 
 def build_transforms(ops: Sequence[Mapping[str, Optional[Mapping[str, Any]]]]) -> Compose:
     """Build the transforms that a recipe lists.

@@ -104,6 +104,9 @@ def _jpeg(data: bytes) -> Tuple[int, int]:
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = struct.unpack_from(">HH", data, position + 5)
             size = (width, height)
+            # Huffman codes (markers C0 to C2) spend a bit a block of 8 x 8 at least. Decoders make the rest up.
+            if marker <= 0xC2 and -(-width // 8) * -(-height // 8) > 8 * len(data):
+                raise DataError(f"the JPEG is damaged: it claims {width} x {height} pixels and has {len(data)} bytes")
         position += 2 + length
         if marker == 0xDA:
             break

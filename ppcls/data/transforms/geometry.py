@@ -1,4 +1,4 @@
-"""Resizing, cropping, padding and flipping. Sizes given as pairs are [width, height], as PaddleClas has them."""
+"""Resizing, cropping and padding. Sizes given as pairs are [width, height], as PaddleClas has them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from ppcls.data.transforms.arguments import (
     fill_colour,
     integer,
     limits,
-    probability,
     resize,
     size_pair,
 )
@@ -218,9 +217,30 @@ class RandCropImageV2:
             image = _pad(image, [int(self.padding)] * 4, "constant", self.fill)
         width, height = size_pair("size", self.size)
         _check_covers(image, width, height)
-        top = int(rng.integers(image.shape[0] - height + 1))
-        left = int(rng.integers(image.shape[1] - width + 1))
+        top, left = self._corner(image, width, height, rng)
         return image[top : top + height, left : left + width]
+
+    @staticmethod
+    def _corner(image: np.ndarray, width: int, height: int, rng: np.random.Generator) -> Tuple[int, int]:
+        return int(rng.integers(image.shape[0] - height + 1)), int(rng.integers(image.shape[1] - width + 1))
+
+    def batch(self, images: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
+        """Return the parts [B, height, width, 3] of images [B, H, W, 3]."""
+        check_hwc(images[0])
+        if self.padding:
+            border = int(self.padding)
+            count, high, wide, _ = images.shape
+            padded = np.empty((count, high + 2 * border, wide + 2 * border, 3), images.dtype)
+            padded[:] = fill_colour(self.fill)
+            padded[:, border : border + high, border : border + wide] = images
+            images = padded
+        width, height = size_pair("size", self.size)
+        _check_covers(images[0], width, height)
+        parts = np.empty((len(images), height, width, 3), images.dtype)
+        for part, image, rng in zip(parts, images, rngs):
+            top, left = self._corner(image, width, height, rng)
+            part[:] = image[top : top + height, left : left + width]
+        return parts
 
 
 @TRANSFORMS.register
@@ -263,55 +283,6 @@ class Pad:
         """Return the image with its border, [H, W, 3]."""
         check_hwc(image)
         return _pad(image, self._sides(), self.padding_mode, self.fill)
-
-
-@TRANSFORMS.register
-@dataclass(frozen=True)
-class RandFlipImage:
-    """Mirror the image with a probability.
-
-    Args:
-        flip_code: 1 left to right, 0 upside down, -1 both.
-        prob: the probability.
-
-    Raises:
-        ConfigError: a value makes no sense.
-    """
-
-    flip_code: int = 1
-    prob: float = 0.5
-
-    def __post_init__(self) -> None:
-        check_choice("flip_code", self.flip_code, (-1, 0, 1))
-        probability("prob", self.prob)
-
-    def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
-        """Return the image [H, W, 3], mirrored or not."""
-        check_hwc(image)
-        return cv2.flip(image, int(self.flip_code)) if rng.random() < self.prob else image
-
-
-@TRANSFORMS.register
-@dataclass(frozen=True)
-class RandomHorizontalFlip:
-    """Mirror the image left to right with a probability.
-
-    Args:
-        prob: the probability.
-
-    Raises:
-        ConfigError: it is not between 0 and 1.
-    """
-
-    prob: float = 0.5
-
-    def __post_init__(self) -> None:
-        probability("prob", self.prob)
-
-    def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
-        """Return the image [H, W, 3], mirrored or not."""
-        check_hwc(image)
-        return cv2.flip(image, 1) if rng.random() < self.prob else image
 
 
 def _check_covers(image: np.ndarray, width: int, height: int) -> None:

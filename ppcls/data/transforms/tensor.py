@@ -67,19 +67,33 @@ class NormalizeImage:
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
         """Return the normalized float32 image in the layout that it came in."""
         chw = self.order == "chw"
-        if not chw:
-            check_hwc(image)
-        elif not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[0] != 3:
-            got = list(image.shape) if isinstance(image, np.ndarray) else type(image).__name__
-            raise DataError(f"order 'chw' takes a channels-first image, got {got}; use order: '' before ToCHWImage")
-        if image.dtype != np.uint8:
-            raise DataError(f"takes uint8 pixels, got {image.dtype}; normalize once, after all other transforms")
+        self._check(image)
         channels = image if chw else cv2.split(image)
         # Channels-first memory in both cases, so that a ToCHWImage that follows has nothing to copy.
         out = np.empty((3, *channels[0].shape), np.float32)
         for channel, table, plane in zip(channels, self._table, out):
             cv2.LUT(channel, table[None], dst=plane)
         return out if chw else out.transpose(1, 2, 0)
+
+    def _check(self, image: Any) -> None:
+        if self.order != "chw":
+            check_hwc(image)
+        elif not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[0] != 3:
+            got = list(image.shape) if isinstance(image, np.ndarray) else type(image).__name__
+            raise DataError(f"order 'chw' takes a channels-first image, got {got}; use order: '' before ToCHWImage")
+        if image.dtype != np.uint8:
+            raise DataError(f"takes uint8 pixels, got {image.dtype}; normalize once, after all other transforms")
+
+    def batch(self, images: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
+        """Return normalized images [B, ...] in the layout that the uint8 ones came in."""
+        chw = self.order == "chw"
+        self._check(images[0])
+        channels = images if chw else images.transpose(0, 3, 1, 2)
+        out = np.empty(channels.shape, np.float32)
+        for channel, table in enumerate(self._table):
+            plane = np.ascontiguousarray(channels[:, channel])
+            out[:, channel] = cv2.LUT(plane.reshape(len(plane), -1), table[None]).reshape(plane.shape)
+        return out if chw else out.transpose(0, 2, 3, 1)
 
 
 @TRANSFORMS.register
@@ -91,3 +105,8 @@ class ToCHWImage:
         """Return the image [3, H, W]."""
         check_hwc(image)
         return np.ascontiguousarray(image.transpose(2, 0, 1))
+
+    def batch(self, images: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
+        """Return images [B, 3, H, W] of images [B, H, W, 3]."""
+        check_hwc(images[0])
+        return np.ascontiguousarray(images.transpose(0, 3, 1, 2))

@@ -8,6 +8,7 @@ from typing import Any, Optional, Type
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+_FIRST_WORD = 1.0  # seconds that a new connection has to send its request when the server ends
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -39,6 +40,17 @@ class _Protocol(H11Protocol):
         if self._write_timer is not None:
             self._write_timer.cancel()
             self._write_timer = None
+
+    def shutdown(self) -> None:
+        # A connection without a request yet was accepted: its request may be on the way, and will be answered.
+        if self.cycle is None:
+            self.loop.call_later(_FIRST_WORD, self._end_if_silent)
+        else:
+            super().shutdown()
+
+    def _end_if_silent(self) -> None:
+        if not self.transport.is_closing():
+            super().shutdown()
 
     def _watch_head(self) -> None:
         waiting = self.conn.their_state is h11.IDLE and not self.transport.is_closing()

@@ -126,8 +126,26 @@ class _Server(uvicorn.Server):
         for _ in range(ticks):
             if not self.force_exit:
                 await asyncio.sleep(0.05)
+        await self._accept_the_last()
         await super().shutdown(sockets)
         self.lost = max(len(self.server_state.tasks), len(self.server_state.connections))
+
+    async def _accept_the_last(self) -> None:
+        """Take the connections that the system holds ready, then close the port at once: it would reset them."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._listener)
+        accepted: List[socket.socket] = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                accepted.append(self._listener.accept()[0])
+        for server in self.servers:
+            server.close()
+        for connection in accepted:
+            await loop.connect_accepted_socket(self._new_protocol, connection)
+
+    def _new_protocol(self) -> asyncio.Protocol:
+        kind: Any = self.config.http_protocol_class
+        return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

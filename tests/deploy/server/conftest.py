@@ -11,6 +11,7 @@ import cv2
 import httpx
 import numpy as np
 import pytest
+import yaml
 
 from tests.conftest import ROOT, write_recipe
 
@@ -26,6 +27,9 @@ def exported(digits, tmp_path_factory):
     """Return the folder of a tiny ConvMixer, exported."""
     folder = tmp_path_factory.mktemp("served")
     recipe = write_recipe(digits, folder)
+    values = yaml.safe_load(recipe.read_text())
+    values["DataLoader"]["Eval"]["dataset"]["transform_ops"].insert(1, {"ResizeImage": {"size": 16}})
+    recipe.write_text(yaml.safe_dump(values))
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     weights = f"Global.pretrained_model={folder}/out/latest"
     names = f"Infer.PostProcess.class_id_map_file={digits}/labels.txt"

@@ -3,6 +3,7 @@
 import base64
 import collections
 import concurrent.futures
+import contextlib
 import random
 import signal
 import socket
@@ -174,36 +175,55 @@ def test_rubbish_is_refused_and_never_breaks_the_server(server, photo):
 
 
 def test_the_end_loses_no_request(start, photo):
-    """Clients that ask again and again while the server is told to end: each has an answer or could not connect."""
-    with start() as ending:
-        outcomes, lock = [], threading.Lock()
-
-        def ask_until_refused():
-            with httpx.Client(timeout=20) as client:
-                while True:
-                    try:
-                        answer = client.post(f"{ending.url}/predict", files={"a": ("a.png", photo)})
-                    except httpx.ConnectError:
-                        return
-                    with lock:
-                        outcomes.append(answer.status_code)
-
-        slow = connect(ending)
+    """Clients ask, each with a new connection for each request, until they are told that the server is ending."""
+    with start() as ending, connect(ending) as slow:
         slow.sendall(head(len(photo)) + photo[:50])
+        outcomes, told = [], threading.Event()
+
+        def ask_until_told():
+            while not told.is_set():
+                answer = httpx.post(f"{ending.url}/predict", files={"a": ("a.png", photo)}, timeout=20)
+                outcomes.append(answer.status_code)
+                if answer.headers.get("connection") == "close":
+                    told.set()
+
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            asking = [pool.submit(ask_until_refused) for _ in range(8)]
+            asking = [pool.submit(ask_until_told) for _ in range(8)]
             time.sleep(0.5)
             ending.process.send_signal(signal.SIGTERM)
-            assert eventually(lambda: httpx.get(f"{ending.url}/ready").status_code == 503, 2)
             for future in asking:
                 future.result(timeout=20)
-        assert len(outcomes) > 20
+        assert told.is_set()
+        assert len(outcomes) > 8
         assert set(outcomes) == {200}
         slow.sendall(photo[50:])
         assert receive_all(slow).startswith(b"HTTP/1.1 200 ")
-        slow.close()
         assert ending.process.wait(10) == 0
         assert "Traceback" not in ending.log()
+
+
+def test_connections_that_were_accepted_are_answered_after_the_signal(start, photo):
+    with start("--drain", 0) as ending, contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(connect(ending)) for _ in range(20)]
+        ending.process.send_signal(signal.SIGTERM)
+        assert eventually(lambda: "shutting down" in ending.log())
+        for connection in connections:
+            connection.sendall(head(len(photo)) + photo)
+        for connection in connections:
+            assert receive_all(connection).startswith(b"HTTP/1.1 200 ")
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{ending.url}/health")
+        assert ending.process.wait(10) == 0
+        assert "Traceback" not in ending.log()
+
+
+def test_not_ready_while_draining(start):
+    with start("--drain", 3) as ending:
+        ending.process.send_signal(signal.SIGINT)
+        assert eventually(lambda: httpx.get(f"{ending.url}/ready").status_code == 503, 3)
+        assert httpx.get(f"{ending.url}/ready").json() == {"error": "the server is shutting down"}
+        assert httpx.get(f"{ending.url}/health").status_code == 200
+        assert ending.process.wait(15) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -1,0 +1,79 @@
+"""Mirrored images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Sequence, Tuple
+
+import numpy as np
+
+from ppcls.data.transforms.arguments import check_choice, check_hwc, probability
+from ppcls.data.transforms.registry import TRANSFORMS
+from ppcls.utils.opencv import cv2
+
+_AXES = {1: (2,), 0: (1,), -1: (1, 2)}  # of a batch [B, H, W, 3], by OpenCV's flip code
+
+
+@TRANSFORMS.register
+@dataclass(frozen=True)
+class RandFlipImage:
+    """Mirror the image with a probability.
+
+    Args:
+        flip_code: 1 left to right, 0 upside down, -1 both.
+        prob: the probability.
+
+    Raises:
+        ConfigError: a value makes no sense.
+    """
+
+    flip_code: int = 1
+    prob: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_choice("flip_code", self.flip_code, (-1, 0, 1))
+        probability("prob", self.prob)
+
+    def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
+        """Return the image [H, W, 3], mirrored or not."""
+        check_hwc(image)
+        return cv2.flip(image, int(self.flip_code)) if rng.random() < self.prob else image
+
+    def batch(self, images: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
+        """Return the images [B, H, W, 3], mirrored or not."""
+        return _flip(images, rngs, self.prob, _AXES[int(self.flip_code)])
+
+
+@TRANSFORMS.register
+@dataclass(frozen=True)
+class RandomHorizontalFlip:
+    """Mirror the image left to right with a probability.
+
+    Args:
+        prob: the probability.
+
+    Raises:
+        ConfigError: it is not between 0 and 1.
+    """
+
+    prob: float = 0.5
+
+    def __post_init__(self) -> None:
+        probability("prob", self.prob)
+
+    def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
+        """Return the image [H, W, 3], mirrored or not."""
+        check_hwc(image)
+        return cv2.flip(image, 1) if rng.random() < self.prob else image
+
+    def batch(self, images: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
+        """Return the images [B, H, W, 3], mirrored or not."""
+        return _flip(images, rngs, self.prob, _AXES[1])
+
+
+def _flip(images: np.ndarray, rngs: Sequence[np.random.Generator], prob: float, axes: Tuple[int, ...]) -> np.ndarray:
+    check_hwc(images[0])
+    chosen = np.array([rng.random() < prob for rng in rngs])
+    flipped = images.copy()
+    flipped[chosen] = np.flip(images[chosen], axes)
+    return flipped
