@@ -78,7 +78,11 @@ def test_the_stages_examples_are_recipes(run, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-PAGES = ["README.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    "README.md",
+    *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md")),
+    *sorted(str(p.relative_to(ROOT)) for p in [*(ROOT / "deploy").glob("*.md"), *(ROOT / "deploy").glob("*/*.md")]),
+]
 
 
 @pytest.mark.parametrize("page", PAGES)
