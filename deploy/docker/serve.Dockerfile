@@ -17,7 +17,7 @@ FROM python:${PYTHON}-slim
 # A number, not a name: Kubernetes checks by it that the user is not root.
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin ppcls
 COPY --from=build /opt/venv /opt/venv
-# ONNX Runtime's telemetry looks for a folder to keep an identifier in, and there is none.
+# ONNX Runtime's telemetry off: it also warns that there is no folder to keep an identifier in.
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 ORT_DISABLE_TELEMETRY=1
 USER 10001
 EXPOSE 8000

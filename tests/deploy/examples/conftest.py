@@ -4,9 +4,9 @@ import os
 import subprocess
 import sys
 
-import cv2
 import pytest
 import yaml
+from PIL import Image
 
 from tests.conftest import ROOT
 
@@ -46,10 +46,13 @@ def self_contained(models):
 
 @pytest.fixture(scope="session")
 def pictures(digits, tmp_path_factory):
-    """Return the paths of a digit, and of a photo as PNG and as JPEG."""
+    """Return the paths of a digit, and of a photo as PNG and as JPEG that is to be turned by its EXIF orientation."""
     folder = tmp_path_factory.mktemp("pictures")
-    for name in ("photo.png", "photo.jpg"):
-        cv2.imwrite(str(folder / name), cv2.cvtColor(photo(), cv2.COLOR_RGB2BGR))
+    image = Image.fromarray(photo())
+    image.save(folder / "photo.png")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    image.save(folder / "photo.jpg", exif=turned, quality=92)
     return [digits / "val" / "000.png", folder / "photo.png", folder / "photo.jpg"]
 
 

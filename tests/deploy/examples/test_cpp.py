@@ -25,7 +25,8 @@ def classify(tmp_path_factory):
     if done.returncode and "Could not find" in done.stderr:
         pytest.skip("needs OpenCV, nlohmann-json and ONNX Runtime for C++; see deploy/cpp/README.md")
     assert done.returncode == 0, done.stderr
-    done = subprocess.run([cmake, "--build", str(folder)], capture_output=True, text=True, check=False)
+    build = [cmake, "--build", str(folder), "--parallel", "2"]
+    done = subprocess.run(build, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "warning" not in done.stdout + done.stderr
     return folder / "classify"

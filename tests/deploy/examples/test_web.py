@@ -87,7 +87,7 @@ def test_node_answers_as_python(self_contained, pictures):
     for line, expected in zip(lines, answers(self_contained, pictures)):
         assert [found["classId"] for found in line["classes"]] == expected["class_ids"]
         assert [found["name"] for found in line["classes"]] == expected["label_names"]
-        np.testing.assert_allclose([found["score"] for found in line["classes"]], expected["scores"], atol=2e-3)
+        np.testing.assert_allclose([found["score"] for found in line["classes"]], expected["scores"], atol=1e-3)
 
 
 @packages
@@ -144,7 +144,7 @@ def test_the_page_answers_as_python(site, self_contained, pictures):
             items = browser.find_elements("css selector", "#classes li")
             assert [int(item.get_attribute("data-class-id")) for item in items] == expected["class_ids"], status.text
             scores = [float(item.get_attribute("data-score")) for item in items]
-            np.testing.assert_allclose(scores, expected["scores"], atol=2e-3)
+            np.testing.assert_allclose(scores, expected["scores"], atol=1e-3)
             assert items[0].text.startswith(expected["label_names"][0] + ": ")
         assert not browser.get_log("browser")
     finally:
