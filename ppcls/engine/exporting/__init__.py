@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
@@ -15,8 +12,7 @@ import ppcls
 from ppcls.config.schema import Config
 from ppcls.deploy import description
 from ppcls.engine import build, commit
-from ppcls.engine import folder as folders
-from ppcls.engine.exporting import batch_norm, images, int8, onnx_models
+from ppcls.engine.exporting import batch_norm, images, int8, onnx_models, places
 from ppcls.engine.exporting.comparing import TOLERANCES, Expected, compare
 from ppcls.engine.exporting.image_size import resized
 from ppcls.engine.exporting.options import Options
@@ -59,6 +55,7 @@ def export(config: Config, options: Optional[Options] = None) -> Dict[str, Any]:
     build.check_supported(config)
     if distributed.world_size() > 1:
         raise ConfigError("export runs in one process: start it without paddle.distributed.launch")
+    target = places.prepared(config)
     build.fetch_weights(config)
     build.set_device("cpu")  # the files do not depend on the device that wrote them
     recipe_shape = list(config.Global.image_shape)
@@ -68,14 +65,11 @@ def export(config: Config, options: Optional[Options] = None) -> Dict[str, Any]:
     model = build.model(config)
     weights = build.load_required_weights(config, model, "export")
     model.eval()
-    target = Path(config.Global.save_inference_dir).expanduser().resolve()
-    folders.prepare(target.parent, "Global.save_inference_dir")
     expected = Expected.of(model, images.sample(config, ops), ops)
     folded, kept = batch_norm.fold(model, expected.sample.tensors)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
-        folder = Path(temporary) / "export"
+    with places.beside(target) as folder:
         models = _write(config, options, model, folder, _described(config, weights, ops, recipe_shape), expected)
-        _replace(folder, target)
+        places.replace(folder, target, weights)
     report = {
         "folder": str(target),
         "images": len(expected.probabilities),
@@ -165,6 +159,7 @@ def _described(config: Config, weights: str, ops: List[Mapping[str, Any]], recip
         },
         "Model": {
             "architecture": {"name": config.Arch.name, "class_num": config.Arch.class_num, **config.Arch.arguments},
+            "weights": weights,
             "weights_sha256": commit.sha256(path),
             **({} if shape == recipe_shape else {"image_shape_of_recipe": recipe_shape}),
             "input": description.TENSOR,
@@ -172,26 +167,3 @@ def _described(config: Config, weights: str, ops: List[Mapping[str, Any]], recip
         },
         "Versions": {"ppcls": ppcls.__version__, "paddle": paddle.__version__},
     }
-
-
-def _replace(folder: Path, target: Path) -> None:
-    """Put the new export in the place of an earlier one; anything else is not overwritten.
-
-    Raises:
-        ExportError: ``target`` is a folder or file that is not an export.
-    """
-    if not target.exists():
-        folder.replace(target)
-        return
-    if target.is_dir() and not any(target.iterdir()):
-        target.rmdir()
-        folder.replace(target)
-        return
-    if not (target / description.FILE).is_file():
-        raise ExportError(
-            f"{target} exists and is not an exported model; choose another folder with -o Global.save_inference_dir=..."
-        )
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
-    target.replace(old)
-    folder.replace(target)
-    shutil.rmtree(old)
