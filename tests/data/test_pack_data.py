@@ -277,7 +277,7 @@ def test_class_names_of_somebody_else_are_not_replaced(photos, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "labels.txt").write_text("0 mine\n")
     for _ in range(2):
-        with pytest.raises(ConfigError, match="labels.txt: has other class names"):
+        with pytest.raises(ConfigError, match=r"labels\.txt: has other class names"):
             pack(settings(photos), tmp_path / "out")
     assert (tmp_path / "out" / "labels.txt").read_text() == "0 mine\n"
 
