@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import sys
-from typing import List, Optional, Sequence
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 from ppcls.commands import COMMANDS
 from ppcls.errors import PpclsError
@@ -16,7 +17,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run one command; return the process's exit code: 0, 2 for a user's error, 130 or 143 when interrupted."""
     debug = False
     try:
-        options = _parser().parse_args(arguments)
+        options = _parse(arguments)
         debug = options.debug
         from ppcls.utils import logging
 
@@ -46,15 +47,51 @@ def _who() -> str:
     return f"rank {distributed.rank()}: " if distributed.world_size() > 1 else ""
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="ppcls", description="Vision MLPs on PaddlePaddle.")
+def _parse(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
+    parser, commands = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest:  # said by the command, with its own usage
+        command = commands[options.command]
+        command.error(f"unrecognized arguments: {' '.join(rest)}{_hint(rest[0], command)}")
+    return options
+
+
+def _hint(argument: str, command: argparse.ArgumentParser) -> str:
+    """Return what may have been meant by an argument that a command does not know."""
+    if "=" in argument and not argument.startswith("-"):
+        return f" (changes of the recipe come behind -o: -o {argument})"
+    return _similar(argument.partition("=")[0], command._option_string_actions)
+
+
+def _similar(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that knows what a misspelt command could be."""
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        if action.choices is not None and value not in action.choices and isinstance(action.choices, dict):
+            known = ", ".join(action.choices)
+            self.error(f"unknown command {value!r}{_similar(str(value), action.choices)}; there are {known}")
+        super()._check_value(action, value)
+
+
+def _parser() -> Tuple[argparse.ArgumentParser, Dict[str, argparse.ArgumentParser]]:
+    """Return the parser of everything, and that of each command."""
+    parser = _Parser(prog="ppcls", description="Vision MLPs on PaddlePaddle.")
     parser.add_argument("--version", action="version", version=f"ppcls {__import__('ppcls').__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=argparse.ArgumentParser
+    )
+    parsers = {}
     for command in COMMANDS.values():
         options = commands.add_parser(command.name, help=command.help, description=command.help)
+        parsers[command.name] = options
         command.add_options(options)
         options.add_argument("--debug", action="store_true", help="show a traceback for errors")
-    return parser
+    return parser, parsers
 
 
 def tool(command: str, arguments: Optional[List[str]] = None) -> int:

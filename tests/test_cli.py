@@ -77,7 +77,9 @@ def test_paths_of_a_checkout_work_everywhere(run, name):
     ("arguments", "message"),
     [
         (["train"], "-c"),
-        (["trian"], "invalid choice"),
+        (["trian"], "unknown command 'trian' (did you mean train?)"),
+        (["export", "output/x", "--onx"], "ppcls export: error: unrecognized arguments: --onx (did you mean --onnx?)"),
+        (["train", "-c", "x.yaml", "Global.epochs=3"], "(changes of the recipe come behind -o: -o Global.epochs=3)"),
         (["config"], "give -c RECIPE"),
         (["train", "-c", "nothing.yaml"], "no such recipe"),
         (["train", "-c", "."], "no such recipe"),

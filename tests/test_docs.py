@@ -80,7 +80,12 @@ def test_the_stages_examples_are_recipes(run, tmp_path):
     run("config", "-c", "transfer.yaml", "--stage", "all")
 
 
-PAGES = ["README.md", "README_ch.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    "README.md",
+    "README_ch.md",
+    *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md")),
+    *sorted(str(p.relative_to(ROOT)) for p in [*(ROOT / "deploy").glob("*.md"), *(ROOT / "deploy").glob("*/*.md")]),
+]
 
 
 @pytest.mark.parametrize("page", PAGES)

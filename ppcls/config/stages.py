@@ -153,7 +153,8 @@ def warn_of_idle(tree: Node, expanded: Sequence[Stage]) -> None:
         for key, value in stage.override.items():
             path = _path(tree, key)
             before, now = descend(tree, path), descend(stage.tree, path)
-            if before[1] == now[1] == path and plain(before[0]) == plain(now[0]):
+            same = before[1] == now[1] == path and plain(before[0]) == plain(now[0])
+            if same and not value.origin.startswith("-o "):
                 log.warning("%s: stage %s: %s changes nothing", value.origin, stage.name, key)
         if index and not stage.override:
             log.warning("%s: stage %s has no override: it repeats the recipe", stage.origin, stage.name)

@@ -9,6 +9,7 @@ from typing import Collection, ContextManager, Sequence
 
 import paddle
 
+from ppcls.deploy import description
 from ppcls.engine.journal import METRICS
 from ppcls.errors import MachineError
 from ppcls.utils.locking import locked
@@ -19,6 +20,8 @@ _OURS = re.compile(
     r"(?P<checkpoint>latest|best_model|epoch_\d+)(_raw)?\.(pdparams|pdopt|pdstates|commit)(\.\w+\.tmp)?"
     r"|train\.log|metrics\.jsonl|config\.yaml|finished\.json|skipped_images\.txt|vdl"
 )
+
+EXPORT = "inference"  # where a run's model is exported to, in its folder
 
 
 def prepare(folder: Path, key: str = "Global.output_dir") -> None:
@@ -71,7 +74,7 @@ def check_space(folder: Path, model: paddle.nn.Layer, averaged: bool = False) ->
 
 def set_aside(folder: Path) -> None:
     """Move an earlier run's files into ``previous_N``, so that a new one loses nothing."""
-    earlier = [path for path in folder.iterdir() if _OURS.fullmatch(path.name)]
+    earlier = [path for path in folder.iterdir() if _OURS.fullmatch(path.name) or _is_export(path)]
     if not earlier:
         return
     target = _moved(earlier, folder)
@@ -79,6 +82,11 @@ def set_aside(folder: Path) -> None:
         "%s held another run: it is in %s now. To continue it instead: -o Global.checkpoints=%s",
         *(folder, target, target / "latest"),
     )
+
+
+def _is_export(path: Path) -> bool:
+    """Return whether this is where ``ppcls export RUN_FOLDER`` wrote the run's model."""
+    return path.name == EXPORT and (path / description.FILE).is_file()
 
 
 def set_aside_checkpoints(folder: Path, names: Collection[str]) -> Path:

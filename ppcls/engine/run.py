@@ -48,6 +48,7 @@ class Run:
     exchange: Exchange = field(default_factory=Exchange)
     waiting: Waiting = field(default_factory=Waiting)
     clock: Clock = field(default_factory=Clock)
+    compared: bool = False  # whether the size of the images was looked at
 
     @property
     def epochs(self) -> int:

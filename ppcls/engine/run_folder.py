@@ -8,10 +8,9 @@ from typing import Dict, Mapping, Optional, Sequence
 from ppcls import config as configs
 from ppcls.config.schema import Config
 from ppcls.engine import checkpoint, commit
+from ppcls.engine.folder import EXPORT
 from ppcls.engine.registries import REGISTRIES
 from ppcls.errors import CheckpointError, ConfigError, WeightsError
-
-_EXPORT = "inference"
 
 
 def recipe(folder: Path, changes: Sequence[str] = (), stage: Optional[str] = None) -> Config:
@@ -32,7 +31,7 @@ def recipe(folder: Path, changes: Sequence[str] = (), stage: Optional[str] = Non
     wrong = checkpoint.fault(prefix)
     if wrong is not None:
         raise CheckpointError(f"{wrong}; to use other weights: -o Global.pretrained_model=PREFIX with -c RECIPE")
-    return _load(prefix, changes, {"save_inference_dir": str(prefix.parent / _EXPORT)})
+    return _load(prefix, changes, {"save_inference_dir": str(prefix.parent / EXPORT)})
 
 
 def best(folder: Path, stage: Optional[str] = None) -> Path:

@@ -54,12 +54,24 @@ def _train_epoch(run: Run) -> None:
     batches = run.train_loader.epoch(state.epoch, start=state.batch)
     title = f"epoch {state.epoch + 1}/{run.epochs}"
     for batch in journal.progress(run.waiting(distributed.in_step(batches)), title, total, state.batch):
+        _compare_sizes(run, batch)
         samples = _train_batch(run, batch)
         run.clock.add(samples, run.waiting.seconds)
         if (state.batch - 1) % run.config.Global.print_batch_step == 0:
             _log_batch(run)
         if _at_update(run):
             _save_if_asked(run)
+
+
+def _compare_sizes(run: Run, batch: Batch) -> None:
+    """Say it once if training sees images of another size than the recipe says."""
+    if run.compared or not len(batch.labels):
+        return
+    run.compared = True
+    seen, said = list(batch.images.shape[1:]), list(run.config.Global.image_shape)
+    if seen != said:
+        where = run.config.where("Global", "image_shape")
+        get_logger().warning("the images of training are %s, and Global.image_shape is %s (%s)", seen, said, where)
 
 
 def _train_batch(run: Run, batch: Batch) -> int:

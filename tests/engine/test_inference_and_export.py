@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -164,6 +165,12 @@ def test_an_export_replaces_an_export_and_nothing_else(arguments, exported, run,
     run("export", *arguments, f"Global.save_inference_dir={target}")
     assert (target / "inference.pdiparams").is_file()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model"]
+    # Of another run, it is said.
+    text = (target / "inference.yml").read_text()
+    weights = re.search(r"^  weights: (.*)$", text, re.MULTILINE)[1]
+    (target / "inference.yml").write_text(text.replace(weights, "output/another/best_model"))
+    done = run("export", *arguments, f"Global.save_inference_dir={target}")
+    assert "held the export of output/another/best_model, which is replaced" in done.stderr
 
 
 def test_an_export_of_another_size_than_its_images_is_refused(arguments, run, tmp_path):

@@ -310,12 +310,15 @@ def test_a_new_run_in_a_used_folder_keeps_the_old_one(recipe, run):
     out = recipe.parent / "out"
     before, lines = digests(out), records(out)
     (out / "notes.txt").write_text("mine")
+    run("export", out)
     weights = f"Global.pretrained_model={out}/best_model"
     done = run("train", "-c", recipe, "-o", "Global.epochs=1", weights)
     assert "held another run" in done.stderr
     assert digests(out / "previous_1") == before
     assert records(out / "previous_1") == lines
     assert (out / "notes.txt").read_text() == "mine"
+    assert (out / "previous_1" / "inference" / "inference.yml").exists()
+    assert not (out / "inference").exists()  # of weights that are not there any more
     assert not (out / "epoch_2.pdparams").exists()
     run("train", "-c", recipe, "-o", "Global.epochs=3", f"Global.checkpoints={out}/previous_1/latest")
     assert (out / "previous_2").is_dir()

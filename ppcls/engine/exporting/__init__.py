@@ -21,7 +21,7 @@ from ppcls.engine.exporting.comparing import TOLERANCES, Expected, compare
 from ppcls.engine.exporting.image_size import resized
 from ppcls.engine.exporting.options import Options
 from ppcls.engine.inference import transform_ops
-from ppcls.errors import ConfigError, ExportError
+from ppcls.errors import ConfigError, DataError, ExportError
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
 
@@ -75,7 +75,7 @@ def export(config: Config, options: Optional[Options] = None) -> Dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
         folder = Path(temporary) / "export"
         models = _write(config, options, model, folder, _described(config, weights, ops, recipe_shape), expected)
-        _replace(folder, target)
+        _replace(folder, target, weights)
     report = {
         "folder": str(target),
         "images": len(expected.probabilities),
@@ -165,6 +165,7 @@ def _described(config: Config, weights: str, ops: List[Mapping[str, Any]], recip
         },
         "Model": {
             "architecture": {"name": config.Arch.name, "class_num": config.Arch.class_num, **config.Arch.arguments},
+            "weights": weights,
             "weights_sha256": commit.sha256(path),
             **({} if shape == recipe_shape else {"image_shape_of_recipe": recipe_shape}),
             "input": description.TENSOR,
@@ -174,8 +175,8 @@ def _described(config: Config, weights: str, ops: List[Mapping[str, Any]], recip
     }
 
 
-def _replace(folder: Path, target: Path) -> None:
-    """Put the new export in the place of an earlier one; anything else is not overwritten.
+def _replace(folder: Path, target: Path, weights: str) -> None:
+    """Put the new export in the place of an earlier one, saying so if that was another run's; nothing else is replaced.
 
     Raises:
         ExportError: ``target`` is a folder or file that is not an export.
@@ -191,7 +192,21 @@ def _replace(folder: Path, target: Path) -> None:
         raise ExportError(
             f"{target} exists and is not an exported model; choose another folder with -o Global.save_inference_dir=..."
         )
+    before = _weights_of(target)
+    if before is not None and Path(before).parent != Path(weights).parent:
+        get_logger().warning(
+            "%s held the export of %s, which is replaced; -o Global.save_inference_dir=... keeps both", target, before
+        )
     old = target.with_name(f".{target.name}.{os.getpid()}.old")
     target.replace(old)
     folder.replace(target)
     shutil.rmtree(old)
+
+
+def _weights_of(target: Path) -> Optional[str]:
+    """Return which weights an earlier export was made from, None where that is not known."""
+    try:
+        weights = description.read(target).values["Model"].get("weights")
+    except DataError:  # damaged
+        return None
+    return None if weights is None else str(weights)

@@ -1,0 +1,45 @@
+// Classifies image files: classify MODEL.onnx IMAGE...   One line of JSON an image.
+
+#include <exception>
+#include <iostream>
+
+#include <nlohmann/json.hpp>
+#include <opencv2/imgcodecs.hpp>
+#include <opencv2/imgproc.hpp>
+
+#include "model.hpp"
+
+namespace {
+
+cv::Mat decode(const std::string& path) {
+  // The EXIF orientation is applied and transparency dropped, as ppcls does.
+  cv::Mat image = cv::imread(path, cv::IMREAD_COLOR);
+  if (image.empty()) throw std::runtime_error(path + ": cannot be read, or is no image");
+  cv::cvtColor(image, image, cv::COLOR_BGR2RGB);
+  return image;
+}
+
+void run(const Model& model, const std::string& path) {
+  nlohmann::json classes = nlohmann::json::array();
+  for (const Class& found : model.classify(decode(path))) {
+    classes.push_back({{"class_id", found.id}, {"score", found.score}, {"name", found.name}});
+  }
+  std::cout << nlohmann::json{{"file", path}, {"classes", classes}}.dump() << "\n";
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  if (count < 3) {
+    std::cerr << "usage: classify MODEL.onnx IMAGE...\n";
+    return 2;
+  }
+  try {
+    const Model model(arguments[1]);
+    for (int index = 2; index < count; ++index) run(model, arguments[index]);
+  } catch (const std::exception& error) {
+    std::cerr << "error: " << error.what() << "\n";
+    return 2;
+  }
+  return 0;
+}

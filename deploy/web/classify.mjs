@@ -1,0 +1,29 @@
+// Classifies image files in Node: node classify.mjs MODEL.onnx IMAGE...   One line of JSON an image.
+
+import { readFile } from "node:fs/promises";
+import * as ort from "onnxruntime-node";
+import sharp from "sharp";
+import { Classifier } from "./model.js";
+
+async function decode(path) {
+  // The EXIF orientation is applied and transparency dropped, as ppcls does.
+  const pixels = sharp(path).rotate().toColourspace("srgb").removeAlpha().raw();
+  const { data, info } = await pixels.toBuffer({ resolveWithObject: true });
+  if (info.channels !== 3) throw new Error(`${path}: ${info.channels} channels, not RGB`);
+  return { width: info.width, height: info.height, data };
+}
+
+const [model, ...images] = process.argv.slice(2);
+if (!model || images.length === 0) {
+  console.error("usage: node classify.mjs MODEL.onnx IMAGE...");
+  process.exit(2);
+}
+try {
+  const classifier = await Classifier.load(ort, await readFile(model));
+  for (const path of images) {
+    console.log(JSON.stringify({ file: path, classes: await classifier.classify(await decode(path)) }));
+  }
+} catch (error) {
+  console.error(`error: ${error.message}`);
+  process.exitCode = 2;
+}

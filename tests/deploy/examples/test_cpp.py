@@ -1,0 +1,57 @@
+"""``deploy/cpp``: built, and compared with Python's answers."""
+
+import json
+import os
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT
+from tests.deploy.examples.conftest import answers
+
+
+@pytest.fixture(scope="module")
+def classify(tmp_path_factory):
+    """Return the path of the program; ONNXRUNTIME_ROOT in the environment says where an unpacked release is."""
+    cmake = shutil.which("cmake")
+    if not cmake:
+        pytest.skip("needs cmake")
+    folder = tmp_path_factory.mktemp("cpp")
+    root = os.environ.get("ONNXRUNTIME_ROOT", "")
+    configure = [cmake, "-S", str(ROOT / "deploy" / "cpp"), "-B", str(folder), f"-DONNXRUNTIME_ROOT={root}"]
+    done = subprocess.run(configure, capture_output=True, text=True, check=False)
+    if done.returncode and "Could not find" in done.stderr:
+        pytest.skip("needs OpenCV, nlohmann-json and ONNX Runtime for C++; see deploy/cpp/README.md")
+    assert done.returncode == 0, done.stderr
+    build = [cmake, "--build", str(folder), "--parallel", "2"]
+    done = subprocess.run(build, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "warning" not in done.stdout + done.stderr
+    return folder / "classify"
+
+
+def test_the_program_answers_as_python(classify, self_contained, pictures):
+    command = [str(classify), str(self_contained), *map(str, pictures)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["file"] for line in lines] == [str(picture) for picture in pictures]
+    for line, expected in zip(lines, answers(self_contained, pictures)):
+        assert [found["class_id"] for found in line["classes"]] == expected["class_ids"]
+        assert [found["name"] for found in line["classes"]] == expected["label_names"]
+        np.testing.assert_allclose([found["score"] for found in line["classes"]], expected["scores"], atol=1e-4)
+
+
+def test_what_is_no_model_or_image_is_an_error(classify, models, self_contained, tmp_path):
+    wrong = tmp_path / "wrong.jpg"
+    wrong.write_text("no image")
+    for model, message in (
+        (models / "inference" / "inference.onnx", "not a self-contained model"),
+        (self_contained, "wrong.jpg: cannot be read, or is no image"),
+        (wrong, "error: "),
+    ):
+        done = subprocess.run([str(classify), str(model), str(wrong)], capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert message in done.stderr
