@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from ppcls.commands.command import Command, add_recipe_options, load_recipe, to_json
@@ -18,10 +19,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     config = load_recipe(options)
+    from ppcls.data.inspection.checking import causes
     from ppcls.engine.data_inspection import check_data
 
     report = check_data(config, Path(options.out).expanduser(), options.workers)
     print(to_json({key: report[key] for key in ("ok", "images", "counts")}))
+    if not report["ok"]:
+        print(f"{causes(report)}\nall of them: {options.out}/report.html", file=sys.stderr)
     return 0 if report["ok"] else 1
 
 

@@ -67,7 +67,7 @@ def _with_value(message: str, tree: Node, path: Path) -> str:
         return message
     node, reached = descend(tree, path)
     short = node.value if reached == path else None
-    written = repr(getattr(short, "text", short))
+    written = "null" if short is None else repr(getattr(short, "text", short))
     text = "a mapping" if isinstance(short, dict) else "a list" if isinstance(short, list) else written
     hint = "; quote it to make it text" if "text" in message and isinstance(short, (int, float)) else ""
     return f"{message}, not {text}{hint}"

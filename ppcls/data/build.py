@@ -7,6 +7,7 @@ from typing import Any, Mapping, Optional
 
 from ppcls.data.batch_transforms import BatchCompose
 from ppcls.data.datasets import DATASETS, Dataset, check_labels
+from ppcls.data.datasets.folder import check_fraction
 from ppcls.data.loader import DataLoader
 from ppcls.data.samplers import SAMPLERS, DistributedBatchSampler
 from ppcls.data.transforms import build_transforms
@@ -38,8 +39,13 @@ def check_shared_folder(train: Mapping[str, Any], evaluation: Mapping[str, Any])
     """Check that two ``dataset`` sections that share a folder out (``val_fraction``) agree about it.
 
     Raises:
-        ConfigError: images would be in both parts, or in neither.
+        ConfigError: a share makes no sense, or images would be in both parts, or in neither.
     """
+    for side, section in (("Train", train), ("Eval", evaluation)):
+        try:
+            check_fraction(section.get("val_fraction"))
+        except ConfigError as error:
+            raise ConfigError(f"DataLoader.{side}.dataset.{error}") from None
     if train.get("val_fraction") is None and evaluation.get("val_fraction") is None:
         return
     differing = [key for key in _SHARING_KEYS if (train.get(key) or None) != (evaluation.get(key) or None)]
@@ -48,11 +54,17 @@ def check_shared_folder(train: Mapping[str, Any], evaluation: Mapping[str, Any])
         differing = ["image_root"] if evaluation.get("val_fraction") is not None else []
     if differing:
         key = differing[0]
-        values = [repr(section[key]) if key in section else "not given" for section in (train, evaluation)]
+        values = [_written(section, key) for section in (train, evaluation)]
         raise ConfigError(
             f"dataset.{key}: {values[0]} in DataLoader.Train and {values[1]} in DataLoader.Eval; with "
             f"val_fraction both need the same image_root, {', '.join(_SHARING_KEYS)}"
         )
+
+
+def _written(section: Mapping[str, Any], key: str) -> str:
+    if key not in section:
+        return "not given"
+    return "null" if section[key] is None else repr(section[key])
 
 
 def _folder(section: Mapping[str, Any]) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from ppcls.data.datasets import Dataset
 from ppcls.data.inspection.checking import check
 from ppcls.data.inspection.page import page
 from ppcls.data.inspection.sheet import contact_sheet, denormalized
-from ppcls.data.loader import Batch
+from ppcls.data.loader import Batch, DataLoader
 from ppcls.data.transforms import TRANSFORMS
 from ppcls.engine import build, commit, journal
 from ppcls.engine import folder as folders
@@ -48,8 +48,9 @@ def check_data(config: Config, target: Path, workers: Optional[int] = None) -> D
 
 
 def _dataset(config: Config, side: str) -> Dataset:
+    section = build.split(config, side).dataset.model_dump()
     try:
-        return build_dataset(build.split(config, side).dataset.model_dump(), train=side == "Train")
+        return build_dataset(section, train=side == "Train")
     except (ConfigError, DataError) as error:
         raise type(error)(f"DataLoader.{side}: {error}") from None
 
@@ -71,7 +72,9 @@ def _ops(config: Config, side: str) -> Sequence[Mapping[str, Any]]:
 
 
 def show_data(config: Config, target: Path, count: int, side: str = "Train", epoch: int = 0) -> None:
-    """Draw the first ``count`` images of an epoch as the model gets them, with their labels, into a picture file.
+    """Draw images of an epoch as the model gets them, with their labels, into a picture file.
+
+    They are the first ``count`` of ``Train``, and of ``Eval``, which is mostly sorted by class, spread over all.
 
     Raises:
         ConfigError: no such data, or fewer than one image is asked for.
@@ -85,7 +88,7 @@ def show_data(config: Config, target: Path, count: int, side: str = "Train", epo
     texts: List[str] = []
     with build.loader(changed, side) as loader:
         names = loader.dataset.class_names
-        for batch in loader.epoch(epoch):
+        for batch in _batches(loader, side, count, epoch):
             images += [_pixels(config, side, image) for image in batch.images[: count - len(images)]]
             texts += [_label(batch, row, names) for row in range(len(batch.images))][: len(images) - len(texts)]
             if len(images) >= count:
@@ -97,6 +100,13 @@ def show_data(config: Config, target: Path, count: int, side: str = "Train", epo
         raise MachineError(f"--out={target}: {error.err or error}; name a .png or .jpg file") from None
     if not written:
         raise MachineError(f"--out={target}: cannot be written; does its folder exist?")
+
+
+def _batches(loader: DataLoader, side: str, count: int, epoch: int) -> Iterator[Batch]:
+    if side == "Train":
+        return loader.epoch(epoch)
+    total = len(loader.dataset)
+    return iter([loader.chosen(epoch, np.linspace(0, total - 1, min(count, total)).astype(int).tolist())])
 
 
 def _without_workers(config: Config, side: str) -> Any:

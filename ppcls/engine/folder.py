@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
 import re
 import shutil
-import socket
 from pathlib import Path
-from typing import Collection, Iterator, Sequence
+from typing import Collection, ContextManager, Sequence
 
 import paddle
 
 from ppcls.deploy import description
 from ppcls.engine.journal import METRICS
 from ppcls.errors import MachineError
+from ppcls.utils.locking import locked
 from ppcls.utils.logging import get_logger
 
 # What a run writes. Anything else in the folder is not touched.
@@ -25,7 +22,6 @@ _OURS = re.compile(
 )
 
 EXPORT = "inference"  # where a run's model is exported to, in its folder
-_LOCK = ".lock"  # not removed afterwards: the next run could have opened it already
 
 
 def prepare(folder: Path, key: str = "Global.output_dir") -> None:
@@ -48,38 +44,14 @@ def prepare(folder: Path, key: str = "Global.output_dir") -> None:
         ) from None
 
 
-@contextlib.contextmanager
-def claimed(folder: Path) -> Iterator[None]:
+def claimed(folder: Path) -> ContextManager[None]:
     """Keep other runs out of a folder; the system lets it go when this process ends, however it ends.
-
-    Not on Windows, and not where the file system has no locks (said in a warning).
 
     Raises:
         MachineError: another process trains in the folder.
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    path = folder / _LOCK
-    with path.open("a+", encoding="utf-8") as file:
-        try:
-            # Not flock, whose locks live on in forked data workers after this process was killed.
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in (errno.EACCES, errno.EAGAIN):
-                file.seek(0)
-                raise MachineError(
-                    f"Global.output_dir={folder}: {file.read().strip() or 'another process'} is training in this "
-                    f"folder; wait for it, stop it, or choose another with -o Global.output_dir=..."
-                ) from None
-            get_logger().warning("%s cannot be locked (%s): do not start another run there", folder, error.strerror)
-        else:
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}")
-            file.flush()
-        yield
+    advice = "wait for it, stop it, or choose another with -o Global.output_dir=..."
+    return locked(folder / ".lock", f"Global.output_dir={folder}", "is training in this folder", advice)
 
 
 def check_space(folder: Path, model: paddle.nn.Layer, averaged: bool = False) -> None:

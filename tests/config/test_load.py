@@ -39,7 +39,7 @@ def test_a_config_cannot_be_changed(recipe, registries):
         ("Global.epochs=true", ["must be a whole number, not True"]),
         ("Global.eval_during_train=1", ["must be true or false, not 1"]),
         ("Global.output_dir=5", ["must be text, not 5", "quote it"]),
-        ("Global.output_dir=null", ["must be text, not None"]),
+        ("Global.output_dir=null", ["must be text, not null"]),
         ("Global.device=gpuu", ["must be 'auto', 'gpu'", "not 'gpuu'"]),
         ("Global.image_shape=[3, 32]", ["Global.image_shape", "at least 3"]),
         ("Arch.name=Nett", ["Arch.name: unknown architecture 'Nett'; did you mean 'Net'?"]),

@@ -1,7 +1,10 @@
 """split-data, check-data and show-data as processes, on real pictures that were spoiled on purpose."""
 
 import json
+import re
 import shutil
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 import yaml
 
 from ppcls.data.inspection.similarity import fingerprint, near_groups
+from tests.conftest import ROOT
 
 
 def scene(seed, side=64):
@@ -123,6 +127,9 @@ def test_everything_wrong_is_found(photos, run, digits):
     assert "deep.png: 16 bit" in found["unusual"]
     assert "small.png: 45 x 40, the crop is 48" in found["too_small"]
     assert json.loads(done.stdout)["counts"]["broken"] == 2
+    assert re.search(r"^2 cannot be read:\n  \S+cut.jpg: the JPEG is truncated", done.stderr, re.MULTILINE)
+    assert "all of them: report/report.html" in done.stderr
+    assert "grey.png" not in done.stderr
     page = (photos.parent / "report" / "report.html").read_text()
     assert page.count("data:image/jpeg;base64,") == 5  # two classes on two sides, and class 7
     assert "Traceback" not in done.stderr
@@ -134,8 +141,12 @@ def test_what_the_model_sees_is_drawn(photos, run, digits):
     run("show-data", "-c", path, "-n", "4", "--split", "Eval", "--out", "eval.png")
     sheet = cv2.imread(str(photos.parent / "eval.png"))
     first = cv2.imread(str(photos / lines(photos / "val_list.txt")[0][0]))
-    expected = cv2.resize(first[:, :, ::-1], (48, 48))[:, :, ::-1]
-    np.testing.assert_allclose(sheet[4:52, 4:52].astype(int), expected, atol=1)
+    last = cv2.imread(str(photos / lines(photos / "val_list.txt")[-1][0]))
+    for image, (top, left) in ((first, (4, 4)), (last, (-(96 + 4 + 15), -(96 + 4)))):
+        expected = cv2.resize(image[:, :, ::-1], (48, 48))[:, :, ::-1]
+        shown = sheet[top:, left:][:96, :96]
+        np.testing.assert_allclose(shown[::2, ::2].astype(int), expected, atol=1)  # twice as large
+        np.testing.assert_array_equal(shown[::2, ::2], shown[1::2, 1::2])
     mixed = "DataLoader.Train.dataset.batch_transform_ops=[{MixupCutmixOperator: }]"
     run("show-data", "-c", path, "-n", "9", "-o", mixed, "--out", "train.png")
     train = cv2.imread(str(photos.parent / "train.png"))
@@ -160,5 +171,58 @@ def test_near_copies_and_nothing_else():
     ]
     prints += [fingerprint(picture) for picture in edited] + [None]
     assert near_groups(prints) == [[0, 30, 31, 32]]
+    blurred = [cv2.resize(small, (64, 64)) for small in (pictures[1][::16, ::16], pictures[1][::16, ::16].copy())]
+    cv2.circle(blurred[1], (40, 40), 12, (255, 255, 255), -1)
+    assert near_groups([fingerprint(picture) for picture in blurred]) == []
     flat = [fingerprint(np.full((20, 20, 3), value, np.uint8)) for value in (0, 5, 100, 200)]
     assert near_groups(flat) == [[0, 1]]
+
+
+@pytest.mark.parametrize("name", ["jpeg 40", "jpeg 95", "half", "brighter"])
+def test_copies_of_photos_and_digits_are_found(name, digit_pictures):
+    def edited(image):
+        if name.startswith("jpeg"):
+            return cv2.imdecode(cv2.imencode(".jpg", image, [1, int(name.split()[1])])[1], 1)
+        if name == "half":
+            return cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        return cv2.convertScaleAbs(image, alpha=1.04)
+
+    def groups(originals):
+        prints = [fingerprint(picture) for picture in originals]
+        found = near_groups(prints + [fingerprint(edited(picture)) for picture in originals])
+        assert all(second == first + len(originals) for first, second in found)
+        return len(found)
+
+    assert groups([scene(number, 160) for number in range(40)]) == 40
+    assert groups(digit_pictures[::60]) >= 27  # of 30: the hashes of such plain pictures change easily
+
+
+def test_different_digits_are_no_copies(digit_pictures):
+    prints = [fingerprint(picture) for picture in digit_pictures]
+    assert len({print_.bits for print_ in prints}) < len(prints) - 100  # by their hashes alone many are
+    assert near_groups(prints) == []
+
+
+def test_a_group_has_the_copies_of_its_first_image_and_no_chain():
+    dark = scene(3)
+    chain = [np.clip(dark.astype(int) + step, 0, 255).astype(np.uint8) for step in (0, 7, 14, 21)]
+    assert near_groups([fingerprint(picture) for picture in chain]) == [[0, 1], [2, 3]]
+
+
+def test_the_quick_starts_digits_pass(run, tmp_path):
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools" / "make_digits.py", tmp_path / "dataset" / "digits"], capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(run("check-data", "-c", "quick_start/digits_ConvMixer", "--out", "report").stdout)
+    assert report["ok"]
+    assert "near_copies" not in report["counts"]
+
+
+@pytest.fixture(scope="module")
+def digit_pictures():
+    """Return scikit-learn's 1,797 digits, enlarged as for the quick start."""
+    from sklearn.datasets import load_digits
+
+    images = (load_digits().images * 255 / 16).astype(np.uint8)
+    return [cv2.cvtColor(cv2.resize(image, (32, 32), interpolation=2), cv2.COLOR_GRAY2RGB) for image in images]

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -232,8 +233,12 @@ def test_other_settings_and_other_sources(photos, tmp_path):
     out = tmp_path / "out"
     pack(settings(photos), out, workers=1)
     before = digests(out)
-    with pytest.raises(ConfigError, match=r"other settings \(seed: 0 then, 4 now; shard_samples: 5 then, 6 now\)"):
-        pack(settings(photos, seed=4, shard_samples=6), out)
+    with pytest.raises(
+        ConfigError,
+        match=r"settings \(--shard-samples 5 then, --shard-size 3K now; --seed 0 then, "
+        r"--no-shuffle now; no --resize-short then, --resize-short 9 --quality 90 now\)",
+    ):
+        pack(settings(photos, shard_samples=None, shard_bytes=3072, seed=None, resize_short=9, quality=90), out)
     (photos / "dog" / "new.png").write_bytes(encode(picture(), ".png"))
     with pytest.raises(ConfigError, match=r"was packed from 24 images, and the source has others now.* \(25 images\)"):
         pack(settings(photos), out)
@@ -251,6 +256,57 @@ def test_other_settings_and_other_sources(photos, tmp_path):
     with pytest.raises(DataError, match=r"val.pack.json: no such file; nothing was packed"):
         pack(settings(photos, prefix="val"), out, check=True)
     assert {name: digest for name, digest in before.items() if name != "train.pack.json"} == digests(out)
+
+
+def test_a_run_that_finished_nothing_binds_nobody(photos, run, tmp_path):
+    victim = photos / "dog" / "img.8 x.JPEG"
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[:-40])
+    run("pack-data", "photos", "--out", "out", code=2)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"labels.txt", "train.pack.json"}
+    victim.write_bytes(whole)
+    shutil.rmtree(photos / "cat")
+    result = json.loads(run("pack-data", "photos", "--out", "out", "--shard-samples", 6, "--no-shuffle").stdout)
+    assert (result["shards"], result["samples"]) == (3, 16)
+    assert ShardDataset(str(tmp_path / "out")).class_names == ["dog", "élan"]
+    pack(settings(photos, shard_samples=6, seed=None), tmp_path / "fresh")
+    assert digests(tmp_path / "out") == digests(tmp_path / "fresh")
+
+
+def test_class_names_of_somebody_else_are_not_replaced(photos, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "labels.txt").write_text("0 mine\n")
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=r"labels\.txt: has other class names"):
+            pack(settings(photos), tmp_path / "out")
+    assert (tmp_path / "out" / "labels.txt").read_text() == "0 mine\n"
+
+
+def test_one_at_a_time(large, run, tmp_path):
+    first = start(large, "--out", tmp_path / "out", "--shard-samples", 4, "--workers", 1)
+    wait_for_shards(first, tmp_path / "out", 1)
+    err = run("pack-data", large, "--out", tmp_path / "out", "--shard-samples", 4, code=2).stderr
+    assert f"out: process {first.pid} on " in err
+    assert "is packing into this folder with --prefix train; wait for it, stop it, or choose another" in err
+    out, err = first.communicate(timeout=120)
+    assert first.returncode == 0, err
+    assert json.loads(out)["samples"] == 80
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_sides_are_no_classes(photos, run, tmp_path):
+    for side in ("train", "val"):
+        shutil.copytree(photos / "cat", tmp_path / "sides" / side / "cat")
+    err = run("pack-data", "sides", "--out", "out", code=2).stderr
+    assert "its folders would be the classes, and train, val are the sides of a data set; give one of them" in err
+    assert not (tmp_path / "out").exists()
+    run("pack-data", "sides/val", "--out", "out")
+    (tmp_path / "sides").rename(tmp_path / "deep")
+    for side, name in (("train", "2023"), ("val", "2024")):
+        (tmp_path / "deep" / side).rename(tmp_path / "deep" / name)
+    err = run("pack-data", "deep", "--out", "more").stderr
+    assert "the classes are its 2 folders (2023, 2024), and none of them holds images itself" in err
+    assert "none of them" not in run("pack-data", "photos", "--out", "good").stderr
 
 
 def test_two_sources_in_one_folder(photos, tmp_path):

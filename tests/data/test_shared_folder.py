@@ -105,8 +105,8 @@ def section(**changes):
     [
         (section(), section(val_fraction=0.1), "val_fraction: 0.2 in DataLoader.Train and 0.1 in DataLoader.Eval"),
         (section(), section(split_seed=1), "split_seed: not given in DataLoader.Train and 1 in DataLoader.Eval"),
-        (section(), section(val_fraction=None), "val_fraction: 0.2 in DataLoader.Train and None"),
-        (section(val_fraction=None), section(), "val_fraction: None in DataLoader.Train"),
+        (section(), section(val_fraction=None), "val_fraction: 0.2 in DataLoader.Train and null"),
+        (section(val_fraction=None), section(), "val_fraction: null in DataLoader.Train"),
         (section(), section(image_root="elsewhere"), "image_root: 'photos' in DataLoader.Train and 'elsewhere'"),
         (section(), section(name="ImageNetDataset", val_fraction=None), "name: 'ImageFolder' in DataLoader.Train"),
     ],
@@ -114,6 +114,13 @@ def section(**changes):
 def test_the_two_sections_must_agree(train, evaluation, key):
     with pytest.raises(ConfigError, match=rf"dataset\.{key}"):
         check_shared_folder(train, evaluation)
+
+
+def test_a_share_that_makes_no_sense_is_said_first():
+    with pytest.raises(
+        ConfigError, match=r"^DataLoader.Eval.dataset.val_fraction: must be above 0 and below 1, not 1.2"
+    ):
+        check_shared_folder(section(), section(val_fraction=1.2))
 
 
 def test_sections_that_agree(tmp_path):

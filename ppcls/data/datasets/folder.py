@@ -47,8 +47,7 @@ class ImageFolder(FileDataset):
         split_seed: int = 0,
         train: bool = True,
     ) -> None:
-        if val_fraction is not None and not 0 < val_fraction < 1:
-            raise ConfigError(f"val_fraction: must be above 0 and below 1, not {val_fraction!r}")
+        check_fraction(val_fraction)
         if not 0 <= split_seed < _HASHES:
             raise ConfigError(f"split_seed: must be from 0 to 2**64 - 1, not {split_seed!r}")
         root = existing_folder("image_root", image_root)
@@ -71,6 +70,16 @@ class ImageFolder(FileDataset):
             )
         labels = np.repeat(np.arange(len(names), dtype=np.int64), counts)
         super().__init__(PathTable(root, paths), labels, names, on_error)
+
+
+def check_fraction(val_fraction: Optional[float]) -> None:
+    """Check a share that is for evaluation; None is all right.
+
+    Raises:
+        ConfigError: it is not between 0 and 1.
+    """
+    if val_fraction is not None and not 0 < val_fraction < 1:
+        raise ConfigError(f"val_fraction: must be above 0 and below 1, not {val_fraction!r}")
 
 
 def _part(folder: Path, paths: Sequence[str], val_fraction: float, seed: int, train: bool) -> List[str]:

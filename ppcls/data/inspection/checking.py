@@ -22,6 +22,8 @@ TITLES = {
     "too_small": "smaller than the training crop",
     "unusual": "not plain 8-bit colour",
 }
+_SAME = " = "  # between the copies of an image
+_SHOWN, _MEMBERS = 5, 3  # mistakes of a kind, and copies of an image, on the terminal
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,25 @@ def check(
     return report, checked
 
 
+def causes(report: Mapping[str, Any]) -> str:
+    """Return the first of each kind of mistake in a report, for the terminal; "" where there are none."""
+    lines = []
+    for name in WRONG:
+        found = report["problems"].get(name, [])
+        if found:
+            lines.append(f"{len(found):,} {TITLES[name]}:")
+            lines += [f"  {_shortened(text)}" for text in found[:_SHOWN]]
+        if len(found) > _SHOWN:
+            lines.append(f"  and {len(found) - _SHOWN:,} more")
+    return "\n".join(lines)
+
+
+def _shortened(text: str) -> str:
+    members = text.split(_SAME)
+    more = [f"{len(members) - _MEMBERS:,} more"] if len(members) > _MEMBERS else []
+    return _SAME.join([*members[:_MEMBERS], *more])
+
+
 def _check_images(part: Checked, class_num: int, smallest: int, problems: Dict[str, List[str]]) -> None:
     for index, finding in enumerate(part.findings):
         name = part.dataset.describe(index)
@@ -92,7 +113,7 @@ def _check_copies(checked: Sequence[Checked], problems: Dict[str, List[str]]) ->
     for kind, groups in (("copies", equal), ("near_copies", near)):
         for group in groups:
             members = [places[position] for position in group]
-            text = " = ".join(f"{part.side} {part.dataset.describe(index)}" for part, index in members)
+            text = _SAME.join(f"{part.side} {part.dataset.describe(index)}" for part, index in members)
             problems[kind].append(text)
             if len({part.side for part, _ in members}) > 1:
                 problems["shared_copies"].append(text)

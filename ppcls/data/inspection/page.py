@@ -10,6 +10,7 @@ from typing import Any, List, Mapping, Sequence
 import numpy as np
 
 from ppcls.data.inspection.checking import TITLES, WRONG, Checked
+from ppcls.data.inspection.scanning import thumbnail
 from ppcls.data.inspection.sheet import contact_sheet
 from ppcls.utils.opencv import cv2
 
@@ -56,12 +57,11 @@ def _picture(part: Checked, label: int) -> str:
     """Return samples of a class as an image element."""
     if label >= _CLASSES:
         return ""
-    own = [i for i in np.flatnonzero(part.dataset.labels == label).tolist() if part.findings[i].thumb is not None]
+    own = [i for i in np.flatnonzero(part.dataset.labels == label).tolist() if part.findings[i].error is None]
     if not own:
         return ""
     chosen = [int(own[position]) for position in np.linspace(0, len(own) - 1, min(_SAMPLES, len(own))).astype(int)]
     texts = [Path(part.dataset.describe(index)).name for index in chosen]
-    thumbs = [thumb for index in chosen if (thumb := part.findings[index].thumb) is not None]
-    sheet = contact_sheet(thumbs, texts, columns=_SAMPLES)
+    sheet = contact_sheet([thumbnail(part.dataset, index) for index in chosen], texts, columns=_SAMPLES)
     encoded = base64.b64encode(cv2.imencode(".jpg", sheet[:, :, ::-1])[1].tobytes()).decode("ascii")
     return f"<img alt='samples' src='data:image/jpeg;base64,{encoded}'>"

@@ -19,7 +19,7 @@ from ppcls.errors import DataError
 from ppcls.utils import environment
 from ppcls.utils.opencv import cv2
 
-THUMB = 96  # pixels
+_THUMB = 96  # pixels
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,6 @@ class Finding:
         mode: "grey", "alpha", "16 bit" or "CMYK" where it is not plain 8-bit colour.
         digest: of the file, or of the pixels.
         look: what near copies have in common.
-        thumb: a small picture, [h, w, 3] uint8 RGB, at most 96 pixels.
     """
 
     error: Optional[str] = None
@@ -40,7 +39,6 @@ class Finding:
     mode: Optional[str] = None
     digest: str = ""
     look: Optional[Fingerprint] = None
-    thumb: Optional[np.ndarray] = None
 
 
 _dataset: List[Dataset] = []  # of this worker process
@@ -86,19 +84,32 @@ def _look(index: int) -> Finding:
     try:
         content = _dataset[0].read(index)
         data = content.tobytes() if isinstance(content, np.ndarray) else bytes(content)
-        image = content if isinstance(content, np.ndarray) and content.ndim == 3 else decode_image(content)
+        image = _pixels(content)
     except DataError as error:
         return Finding(error=str(error))
-    height, width = image.shape[:2]
-    scale = THUMB / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return Finding(
-        size=(width, height),
+        size=(image.shape[1], image.shape[0]),
         mode=None if isinstance(content, np.ndarray) else _mode(content),
         digest=hashlib.sha256(data).hexdigest(),
         look=fingerprint(image),
-        thumb=cv2.resize(image, size, interpolation=cv2.INTER_AREA),
     )
+
+
+def thumbnail(dataset: Dataset, index: int) -> np.ndarray:
+    """Return a small picture of an image, [h, w, 3] uint8 RGB, of at most 96 pixels a side.
+
+    Raises:
+        DataError: the image is broken.
+    """
+    image = _pixels(dataset.read(index))
+    height, width = image.shape[:2]
+    scale = _THUMB / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def _pixels(content: Union[bytes, np.ndarray]) -> np.ndarray:
+    return content if isinstance(content, np.ndarray) and content.ndim == 3 else decode_image(content)
 
 
 def _mode(data: Union[bytes, bytearray, memoryview]) -> Optional[str]:

@@ -9,13 +9,18 @@ import numpy as np
 
 from ppcls.utils.opencv import cv2
 
-_MARGIN, _LINE = 4, 15
+_MARGIN, _LINE, _CELL = 4, 15, 96  # pixels
 
 
 def contact_sheet(images: Sequence[np.ndarray], texts: Sequence[str], columns: int = 0) -> np.ndarray:
-    """Return images [h, w, 3] uint8 in rows, a text (of several lines) below each, as one picture [H, W, 3] uint8."""
+    """Return images [h, w, 3] uint8 in rows, a text (of several lines) below each, as one picture [H, W, 3] uint8.
+
+    Images smaller than a cell, which has 96 pixels for the text's sake, are enlarged by a whole number.
+    """
     columns = columns or math.ceil(math.sqrt(len(images)))
-    width = max(96, *(image.shape[1] for image in images))
+    times = max(1, _CELL // max(max(image.shape[:2]) for image in images))
+    images = [image.repeat(times, 0).repeat(times, 1) for image in images]
+    width = max(_CELL, *(image.shape[1] for image in images))
     lines = max(text.count("\n") + 1 for text in texts)
     height = max(image.shape[0] for image in images)
     cell = (height + lines * _LINE + 2 * _MARGIN, width + 2 * _MARGIN)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Callable, Iterator, Optional
+from typing import Any, Callable, Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -107,6 +107,14 @@ class DataLoader:
         self._passes += 1
         return self._iterate(epoch, start, self._passes)
 
+    def chosen(self, epoch: int, draws: Sequence[int]) -> Batch:
+        """Return the batch of these draws (see ``DistributedBatchSampler.batches``) of an epoch, not mixed.
+
+        Raises:
+            DataError: an image is broken.
+        """
+        return self._reader.batch(epoch, draws, _allocate)
+
     def _iterate(self, epoch: int, start: int, this_pass: int) -> Iterator[Batch]:
         self._check_current(this_pass)
         if start == len(self):  # a run resumed at the end of an epoch: no reason to start workers
@@ -133,7 +141,7 @@ class DataLoader:
 
     def _alone(self, epoch: int, start: int) -> Iterator[Batch]:
         for indices in self.sampler.batches(epoch)[start:]:
-            yield self._reader.batch(epoch, indices.tolist(), lambda shape: np.empty(shape, np.float32))
+            yield self._reader.batch(epoch, indices.tolist(), _allocate)
 
     def _with_workers(self, epoch: int, start: int) -> Iterator[Batch]:
         if self._pool is None or self._pool.broken:
@@ -144,3 +152,7 @@ class DataLoader:
                 shape = self._reader.sample(epoch, int(indices[0]), [])[1].shape
             self._pool = Pool(self._reader, self.sampler, self._num_workers, self._prefetch, shape)
         yield from self._pool.run(epoch, start)
+
+
+def _allocate(shape: Tuple[int, ...]) -> np.ndarray:
+    return np.empty(shape, np.float32)

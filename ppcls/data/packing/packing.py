@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import multiprocessing
 import os
@@ -13,7 +14,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, ContextManager, Dict, List, Optional, Tuple
 
 from tqdm import tqdm
 
@@ -24,6 +25,7 @@ from ppcls.data.packing.plan import Plan, Settings, differing
 from ppcls.data.packing.writing import Packed, unfinished, write_shard
 from ppcls.errors import ConfigError, DataError, MachineError
 from ppcls.utils import environment
+from ppcls.utils.locking import locked
 
 _VERSION = 1
 _PARENT_CHECK_SECONDS = 1.0
@@ -62,31 +64,54 @@ def pack(
     Raises:
         ConfigError: the folder holds shards of another source or with other settings.
         DataError: the source is malformed, images are broken, or what ``check`` says.
-        MachineError: shards cannot be written.
+        MachineError: shards cannot be written, or another process packs into the folder with the same prefix.
     """
     if workers is not None and workers < 1:
         raise ConfigError(f"--workers: must be from 1 up, not {workers}")
     if settings.list_file is None and Path(settings.source).resolve() in (folder.resolve(), *folder.resolve().parents):
         raise ConfigError(f"--out: {folder}: is in the source, whose folders are classes; choose another")
     record = _Record(folder / f"{settings.prefix}.pack.json")
-    earlier = record.read()
+    before = record.read()
+    # What a run that has finished no shard wrote binds nobody.
+    earlier = before if check or any(folder.glob(f"{settings.prefix}-*.tar")) else {}
     plan = Plan(settings, _starts(record, earlier, settings))
     _require_same_source(record, earlier, plan)
     known = {name: Packed(**values) for name, values in earlier.get("shards", {}).items()}
-    if not check:
-        folder.mkdir(parents=True, exist_ok=True)
-        _remove_temporaries(folder, settings.prefix)
-        _write_names(folder, plan.dataset.class_names)
-        record.begin(plan, known)
-    elif not earlier:
-        raise DataError(f"{record.path}: no such file; nothing was packed into {folder} with this prefix")
     job = _Job(plan, folder, known, skip_broken, check)
-    try:
-        results, reused = _run(job, record, workers or environment.cores())
-    finally:
-        if not check:
-            _remove_temporaries(folder, settings.prefix)
+    count = workers or environment.cores()
+    if check:
+        if not earlier:
+            raise DataError(f"{record.path}: no such file; nothing was packed into {folder} with this prefix")
+        results, reused = _run(job, record, count)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _claimed(folder, settings.prefix):
+            if record.read() != before:
+                raise MachineError(f"--out: {folder}: another process has packed into it meanwhile; start again")
+            results, reused = _write(job, record, count, before.get("labels"))
     return _summary(plan, folder, results, reused, skip_broken)
+
+
+def _claimed(folder: Path, prefix: str) -> ContextManager[None]:
+    return locked(
+        *(folder / f".{prefix}.lock", f"--out: {folder}", f"is packing into this folder with --prefix {prefix}"),
+        "wait for it, stop it, or choose another folder or --prefix",
+    )
+
+
+def _write(job: _Job, record: _Record, workers: int, labels: Optional[str]) -> Tuple[Dict[str, Packed], int]:
+    """Write what is missing; return what became of all shards, and how many were there already.
+
+    Args:
+        labels: digest of the ``labels.txt`` that an earlier run wrote.
+    """
+    folder, prefix = job.folder, job.plan.settings.prefix
+    _remove_temporaries(folder, prefix)
+    record.begin(job.plan, job.known, _write_names(folder, job.plan.dataset.class_names, labels))
+    try:
+        return _run(job, record, workers)
+    finally:
+        _remove_temporaries(folder, prefix)
 
 
 def _summary(plan: Plan, folder: Path, results: Dict[str, Packed], reused: int, skip_broken: bool) -> Dict[str, Any]:
@@ -138,13 +163,14 @@ class _Record:
             )
         return dict(content)
 
-    def begin(self, plan: Plan, known: Dict[str, Packed]) -> None:
+    def begin(self, plan: Plan, known: Dict[str, Packed], labels: Optional[str]) -> None:
         """Write what is known before the work begins."""
         self._content = {
             "version": _VERSION,
             "settings": plan.settings.plain(),
             "source": {"samples": plan.starts[-1], "digest": plan.digest},
             "starts": plan.starts,
+            "labels": labels,
             "shards": {name: dataclasses.asdict(packed) for name, packed in known.items()},
         }
         self._write()
@@ -193,13 +219,30 @@ def _require_same_source(record: _Record, earlier: Dict[str, Any], plan: Plan) -
         )
 
 
-def _write_names(folder: Path, class_names: Optional[List[str]]) -> None:
+def _write_names(folder: Path, class_names: Optional[List[str]], earlier: Optional[str]) -> Optional[str]:
+    """Write ``labels.txt``; return its digest, None where it is not of these commands' making.
+
+    Args:
+        earlier: digest of what an earlier run wrote: replaced where it finished no shard.
+
+    Raises:
+        ConfigError: there are other names.
+    """
     path = folder / names.FILE
+    own = not path.exists() or _digest(path.read_bytes()) == earlier
+    replaceable = own and not any(folder.glob("*.tar"))
     if class_names is None:
-        return
-    if path.exists() and names.read_class_names(path) != class_names:
+        if replaceable:
+            path.unlink(missing_ok=True)
+        return None
+    if path.exists() and not replaceable and names.read_class_names(path) != class_names:
         raise ConfigError(f"--out: {path}: has other class names; choose another folder for shards of other classes")
     write_text(path, "".join(f"{number} {name}\n" for number, name in enumerate(class_names)))
+    return _digest(path.read_bytes()) if own else None
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _remove_temporaries(folder: Path, prefix: str) -> None:

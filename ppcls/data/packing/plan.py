@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +14,13 @@ import numpy as np
 from ppcls.data.datasets import ImageFolder, ImageNetDataset
 from ppcls.data.datasets.base import FileDataset
 from ppcls.errors import ConfigError
+from ppcls.utils.logging import get_logger
 from ppcls.utils.opencv import cv2
 
 _PREFIX = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 _LONGEST_STEM = 60
+_SIDES = ("train", "training", "val", "valid", "validation", "eval", "test", "testing")  # folders, not classes
 _OVERHEAD = 512 + 511 + 1024  # bytes of a sample's headers, label and padding, at most
 
 
@@ -152,9 +153,33 @@ class Plan:
 
 def _open(settings: Settings) -> FileDataset:
     if settings.list_file is None:
-        return ImageFolder(settings.source)
+        dataset = ImageFolder(settings.source)
+        _check_classes(dataset, Path(settings.source))
+        return dataset
     # Missing files are reported with all other broken images.
     return ImageNetDataset(settings.source, settings.list_file, settings.delimiter, on_error="skip")
+
+
+def _check_classes(dataset: ImageFolder, source: Path) -> None:
+    """Check that a source's folders are classes, as far as their names and depth tell.
+
+    Raises:
+        ConfigError: they are the sides of a data set.
+    """
+    class_names = dataset.class_names or []
+    sides = [name for name in class_names if name.lower() in _SIDES]
+    if len(sides) > 1 or sides == class_names:
+        raise ConfigError(
+            f"{source}: its folders would be the classes, and {', '.join(sides)} are the sides of a data set; give one "
+            f"of them ({source / sides[0]}), or a --list"
+        )
+    depth = len(source.parts) + 2
+    if all(len(Path(dataset.describe(index)).parts) > depth for index in range(len(dataset))):
+        get_logger().warning(
+            "%s: the classes are its %d folders (%s), and none of them holds images itself, only folders that do; if "
+            "those are the classes, give another source or a --list",
+            *(source, len(class_names), ", ".join(class_names[:5]) + (", ..." if len(class_names) > 5 else "")),
+        )
 
 
 def _size(path: Path) -> int:
@@ -172,6 +197,28 @@ def _digest(lines: Any) -> str:
 
 
 def differing(before: Dict[str, Any], now: Dict[str, Any]) -> List[str]:
-    """Return what differs between the settings of two runs, for a message."""
-    keys = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
-    return [f"{key}: {json.dumps(before.get(key))} then, {json.dumps(now.get(key))} now" for key in keys]
+    """Return what differs between the settings of two runs, as options for a message."""
+    pairs = list(zip(_options(before), _options(now)))
+    if before["resize_short"] is not None and now["resize_short"] is not None:  # else the pixels are the files' own
+        pairs.append((f"OpenCV {before['opencv']}", f"OpenCV {now['opencv']}"))
+    return [f"{then} then, {today} now" for then, today in pairs if then != today]
+
+
+def _options(settings: Dict[str, Any]) -> List[str]:
+    """Return settings as one would type them, each at its place."""
+    size, resize, seed = settings["shard_bytes"], settings["resize_short"], settings["seed"]
+    return [
+        f"SOURCE {settings['source']}",
+        "no --list" if settings["list_file"] is None else f"--list {settings['list_file']}",
+        "no --delimiter" if settings["delimiter"] is None else f"--delimiter {settings['delimiter']!r}",
+        f"--shard-samples {settings['shard_samples']}" if size is None else f"--shard-size {_size_text(size)}",
+        "--no-shuffle" if seed is None else f"--seed {seed}",
+        "no --resize-short" if resize is None else f"--resize-short {resize} --quality {settings['quality']}",
+    ]
+
+
+def _size_text(size: int) -> str:
+    for unit, power in (("G", 30), ("M", 20), ("K", 10)):
+        if size % (1 << power) == 0:
+            return f"{size >> power}{unit}"
+    return str(size)
