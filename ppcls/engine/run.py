@@ -197,6 +197,7 @@ def _initial_state(config: Config, schedule: Schedule, loader: DataLoader) -> Tr
         best=_best(config),
         layout={
             "images": len(loader.dataset),
+            "samples": loader.dataset.digest(),
             # With the batch of all processes: more or fewer of them cut the same batches into other parts.
             "sampler": {
                 **config.DataLoader.Train.sampler.model_dump(),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import abc
+import hashlib
 from pathlib import Path
-from typing import Iterable, List, Optional, Sequence, Union
+from typing import Iterable, Iterator, List, Optional, Sequence, Union
 
 import numpy as np
 
@@ -62,6 +63,19 @@ class Dataset(abc.ABC):
         """Return where a sample's label is written, for messages."""
         return self.describe(index)
 
+    def digest(self) -> str:
+        """Return a digest of which samples these are, in their order: labels, shards and names, not what files hold."""
+        digest = hashlib.sha256()
+        for part in self._identity():
+            digest.update(part)
+        return digest.hexdigest()
+
+    def _identity(self) -> Iterator[bytes]:
+        """Yield what tells these samples from others; not the folder they are in, which may be moved."""
+        yield self.labels.tobytes()
+        if self.boundaries is not None:
+            yield self.boundaries.tobytes()
+
 
 class TextTable:
     """Many strings in two arrays.
@@ -90,6 +104,11 @@ class TextTable:
     def __len__(self) -> int:
         return len(self._ends)
 
+    def parts(self) -> Iterator[bytes]:
+        """Yield the table's content, the same for the same strings."""
+        yield self._ends.tobytes()
+        yield self._bytes
+
 
 class PathTable:
     """Many paths below one folder.
@@ -105,6 +124,10 @@ class PathTable:
 
     def __getitem__(self, index: int) -> Path:
         return self._root / self._names[index]
+
+    def parts(self) -> Iterator[bytes]:
+        """Yield the paths without the folder."""
+        return self._names.parts()
 
     def read(self, index: int) -> bytes:
         """Return a file's content.
@@ -142,6 +165,10 @@ class FileDataset(Dataset):
     def describe(self, index: int) -> str:
         """Return a sample's path."""
         return str(self._paths[index])
+
+    def _identity(self) -> Iterator[bytes]:
+        yield from super()._identity()
+        yield from self._paths.parts()
 
 
 def join_mistakes(title: str, mistakes: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from pathlib import Path
-from typing import List
+from typing import Iterator, List
 
 import numpy as np
 from tqdm import tqdm
@@ -52,7 +52,8 @@ class ShardDataset(Dataset):
         self._offsets, self._sizes, labels, self._label_offsets = np.ascontiguousarray(np.concatenate(numbers).T)
         self._names = TextTable.joined(names)
         self.boundaries = np.cumsum(counts)
-        self._files = ShardFiles(PathTable(root, [str(path.relative_to(root)) for path in paths]))
+        self._paths = PathTable(root, [str(path.relative_to(root)) for path in paths])
+        self._files = ShardFiles(self._paths)
         super().__init__(labels, find_class_names([root]), on_error)
 
     def read(self, index: int) -> bytes:
@@ -93,6 +94,11 @@ class ShardDataset(Dataset):
     def describe(self, index: int) -> str:
         """Return the sample's shard and member, "shards/train-000003.tar:000123_cat.jpg"."""
         return f"{self._files.path(self._shard(index))}:{self._names[index]}"
+
+    def _identity(self) -> Iterator[bytes]:
+        yield from super()._identity()
+        yield from self._paths.parts()
+        yield from self._names.parts()
 
     def _shard(self, index: int) -> int:
         assert self.boundaries is not None
