@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Mapping, Optional
 
 from ppcls.data.batch_transforms import BatchCompose
-from ppcls.data.datasets import DATASETS, Dataset, check_labels
+from ppcls.data.datasets import DATASETS, Dataset, ShardDataset, check_labels
 from ppcls.data.loader import DataLoader
 from ppcls.data.samplers import SAMPLERS, DistributedBatchSampler
 from ppcls.data.transforms import build_transforms
@@ -52,6 +52,24 @@ def check_shared_folder(train: Mapping[str, Any], evaluation: Mapping[str, Any])
         raise ConfigError(
             f"dataset.{key}: {values[0]} in DataLoader.Train and {values[1]} in DataLoader.Eval; with "
             f"val_fraction both need the same image_root, {', '.join(_SHARING_KEYS)}"
+        )
+
+
+def check_shared_shards(train: Dataset, evaluation: Dataset) -> None:
+    """Check that no shard is trained on and evaluated.
+
+    Raises:
+        ConfigError: some are.
+    """
+    if not (isinstance(train, ShardDataset) and isinstance(evaluation, ShardDataset)):
+        return
+    both = sorted({path.resolve() for path in train.paths()} & {path.resolve() for path in evaluation.paths()})
+    if both:
+        which = f"{both[0]} and {len(both) - 1} more are" if both[1:] else f"{both[0]} is"
+        raise ConfigError(
+            f"dataset.shards: {which} in DataLoader.Train and in DataLoader.Eval: what was trained on would be "
+            f"evaluated; give both sides their own shards, as in 'train-*.tar' and 'val-*.tar', or set "
+            f"Global.eval_during_train: false"
         )
 
 

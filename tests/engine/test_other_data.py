@@ -53,7 +53,7 @@ def test_other_data_of_the_same_number(stopped, run, tmp_path):
 
 
 def test_a_checkpoint_that_does_not_know_its_data_is_resumed(stopped, run, tmp_path):
-    recipe, listed = stopped
+    recipe, _ = stopped
     path = tmp_path / "out" / "latest.pdstates"
     states = json.loads(path.read_text())
     del states["layout"]["samples"], states["digest"]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import abc
+import errno
 import hashlib
+import os
+import stat
 from pathlib import Path
 from typing import Iterable, Iterator, List, Optional, Sequence, Union
 
@@ -122,6 +125,9 @@ class PathTable:
         self._root = root
         self._names = TextTable(paths)
 
+    def __len__(self) -> int:
+        return len(self._names)
+
     def __getitem__(self, index: int) -> Path:
         return self._root / self._names[index]
 
@@ -136,7 +142,7 @@ class PathTable:
             DataError: it cannot be read.
         """
         try:
-            return self[index].read_bytes()
+            return read_regular(self[index])
         except FileNotFoundError:
             raise DataError("no such file") from None
         except OSError as error:
@@ -169,6 +175,23 @@ class FileDataset(Dataset):
     def _identity(self) -> Iterator[bytes]:
         yield from super()._identity()
         yield from self._paths.parts()
+
+
+def read_regular(path: Path) -> bytes:
+    """Return a file's content; never wait, as a pipe would have it, for somebody who writes.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+    """
+    with open(path, "rb", opener=open_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        return file.read()
+
+
+def open_at_once(path: Union[str, Path], flags: int) -> int:
+    """Open a file as ``os.open`` does, and a pipe without waiting for its other end."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def join_mistakes(title: str, mistakes: Sequence[str]) -> str:
