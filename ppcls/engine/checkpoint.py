@@ -175,18 +175,18 @@ def resume(state: TrainState, prefix: Path) -> Dict[str, Any]:
     states = _whole(prefix)
     layout = states["layout"]
     # A key that the checkpoint does not have yet cannot be compared.
-    changed = [key for key in layout if layout[key] != state.layout.get(key)]
+    changed = {
+        key: _change(key, was, state.layout.get(key)) for key, was in layout.items() if was != state.layout.get(key)
+    }
     if states["batch"] and changed:
-        text = "; ".join(_change(key, layout[key], state.layout.get(key)) for key in changed)
+        text = "; ".join(changed.values())
         raise CheckpointError(
             f"{prefix} was saved inside epoch {states['epoch'] + 1}, which has other batches now ({text}; batch_size "
             f"is that of all processes together); undo that, or resume from an epoch_N checkpoint"
         )
-    if "images" in changed or "samples" in changed:
-        get_logger().warning(
-            "the training data were others when %s was saved: %d images then, %d now, or other paths or labels",
-            *(prefix, layout["images"], state.layout["images"]),
-        )
+    others = "; ".join(changed[key] for key in ("images", "samples") if key in changed)
+    if others:
+        get_logger().warning("the training data are others than when %s was saved: %s", prefix, others)
     _load_weights(state, prefix, averaged=RAW in states["files"])
     load_optimizer_state(state.optimizer, state.model, restricted_load(commit.named(prefix, OPTIMIZER)))
     if states["best"]["metric"] == state.best.metric:
@@ -204,7 +204,7 @@ def resume(state: TrainState, prefix: Path) -> Dict[str, Any]:
 
 def _change(key: str, before: Any, now: Any) -> str:
     if key == "samples":
-        return "the images have other paths, labels or another order"
+        return "the paths, the labels or the order of the images changed"
     return f"{key} was {before} and is {now}"
 
 
