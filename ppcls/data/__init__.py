@@ -7,10 +7,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ppcls.data.build import build_dataset, build_loader, check_shared_folder
+    from ppcls.data.build import build_dataset, build_loader, check_shared_folder, check_shared_shards
 
-_HOMES = dict.fromkeys(("build_dataset", "build_loader", "check_shared_folder"), "ppcls.data.build")
-__all__ = ["build_dataset", "build_loader", "check_shared_folder"]
+__all__ = ["build_dataset", "build_loader", "check_shared_folder", "check_shared_shards"]
+_HOMES = dict.fromkeys(__all__, "ppcls.data.build")
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Mapping, Optional
 
 from ppcls.data.batch_transforms import BatchCompose
-from ppcls.data.datasets import DATASETS, Dataset, check_labels
+from ppcls.data.datasets import DATASETS, Dataset, ShardDataset, check_labels
 from ppcls.data.datasets.folder import check_fraction
 from ppcls.data.loader import DataLoader
 from ppcls.data.samplers import SAMPLERS, DistributedBatchSampler
@@ -65,6 +65,24 @@ def _written(section: Mapping[str, Any], key: str) -> str:
     if key not in section:
         return "not given"
     return "null" if section[key] is None else repr(section[key])
+
+
+def check_shared_shards(train: Dataset, evaluation: Dataset) -> None:
+    """Check that no shard is trained on and evaluated.
+
+    Raises:
+        ConfigError: some are.
+    """
+    if not (isinstance(train, ShardDataset) and isinstance(evaluation, ShardDataset)):
+        return
+    both = sorted({path.resolve() for path in train.paths()} & {path.resolve() for path in evaluation.paths()})
+    if both:
+        which = f"{both[0]} and {len(both) - 1} more are" if both[1:] else f"{both[0]} is"
+        raise ConfigError(
+            f"dataset.shards: {which} in DataLoader.Train and in DataLoader.Eval: what was trained on would be "
+            f"evaluated; give both sides their own shards, as in 'train-*.tar' and 'val-*.tar', or set "
+            f"Global.eval_during_train: false"
+        )
 
 
 def _folder(section: Mapping[str, Any]) -> Path:

@@ -174,13 +174,19 @@ def resume(state: TrainState, prefix: Path) -> Dict[str, Any]:
     """
     states = _whole(prefix)
     layout = states["layout"]
-    changed = [key for key in layout if layout[key] != state.layout.get(key)]
+    # A key that the checkpoint does not have yet cannot be compared.
+    changed = {
+        key: _change(key, was, state.layout.get(key)) for key, was in layout.items() if was != state.layout.get(key)
+    }
     if states["batch"] and changed:
-        text = "; ".join(f"{key} was {layout[key]} and is {state.layout.get(key)}" for key in changed)
+        text = "; ".join(changed.values())
         raise CheckpointError(
             f"{prefix} was saved inside epoch {states['epoch'] + 1}, which has other batches now ({text}; batch_size "
             f"is that of all processes together); undo that, or resume from an epoch_N checkpoint"
         )
+    others = "; ".join(changed[key] for key in ("images", "samples") if key in changed)
+    if others:
+        get_logger().warning("the training data are others than when %s was saved: %s", prefix, others)
     _load_weights(state, prefix, averaged=RAW in states["files"])
     load_optimizer_state(state.optimizer, state.model, restricted_load(commit.named(prefix, OPTIMIZER)))
     if states["best"]["metric"] == state.best.metric:
@@ -194,6 +200,12 @@ def resume(state: TrainState, prefix: Path) -> Dict[str, Any]:
     state.precision.load_state(states.get("scaler"))
     state.schedule.load_state(states.get("schedule") or {})
     return states
+
+
+def _change(key: str, before: Any, now: Any) -> str:
+    if key == "samples":
+        return "the paths, the labels or the order of the images changed"
+    return f"{key} was {before} and is {now}"
 
 
 def _load_weights(state: TrainState, prefix: Path, averaged: bool) -> None:

@@ -11,6 +11,7 @@ import paddle
 
 from ppcls.config.registry import suggest
 from ppcls.config.schema import AUTO, Config
+from ppcls.data import check_shared_shards
 from ppcls.data.loader import DataLoader
 from ppcls.engine import build, checkpoint, commit, freezing, preamble, resuming, schedules
 from ppcls.engine import folder as folders
@@ -120,6 +121,8 @@ def _build(config: Config, stack: contextlib.ExitStack) -> Tuple[DataLoader, Opt
     train_loader = stack.enter_context(build.loader(config, "Train"))
     eval_loader = stack.enter_context(build.loader(config, "Eval")) if config.Global.eval_during_train else None
     _check_classes(train_loader, eval_loader)
+    if eval_loader is not None:
+        check_shared_shards(train_loader.dataset, eval_loader.dataset)
     criterion = build.loss(config, "Train", train_loader.dataset.labels)
     schedule = schedules.schedule_of(config, -(-len(train_loader) // config.Global.update_freq))
     return train_loader, eval_loader, criterion, _initial_state(config, schedule, train_loader)
@@ -197,6 +200,7 @@ def _initial_state(config: Config, schedule: Schedule, loader: DataLoader) -> Tr
         best=_best(config),
         layout={
             "images": len(loader.dataset),
+            "samples": loader.dataset.digest(),
             # With the batch of all processes: more or fewer of them cut the same batches into other parts.
             "sampler": {
                 **config.DataLoader.Train.sampler.model_dump(),

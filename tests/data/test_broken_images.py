@@ -4,7 +4,9 @@ Training and evaluation refuse them by name, or skip them where the recipe says 
 image in their place unsaid.
 """
 
+import io
 import signal
+import tarfile
 
 import cv2
 import numpy as np
@@ -56,12 +58,45 @@ def broken(request, tmp_path_factory):
     paths = sorted(root.rglob("*.*"))
     lines = [f"{path.relative_to(root)} {int(path.parent.name == 'whole')}\n" for path in paths if path.is_file()]
     (root / "list.txt").write_text("".join(lines))
+    (root / ".shards").mkdir()  # hidden, or it would be a class
+    write_shard(root / ".shards" / "0.tar", root, lines[:60])
+    write_shard(root / ".shards" / "1.tar", root, lines[60:])
     return root, {name: verdict for name, _, verdict in made}
+
+
+def write_shard(path, root, lines):
+    """Write images of a list as a shard; ``member`` says under which names."""
+    with tarfile.open(path, "w") as archive:
+        for line in lines:
+            name, label = line.rsplit(maxsplit=1)
+            image = member(name)
+            label_name = f"{image.rpartition('.')[0]}.cls"
+            for info, content in (
+                (tarfile.TarInfo(image), (root / name).read_bytes()),
+                (tarfile.TarInfo(label_name), label.encode()),
+            ):
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+
+
+def member(name):
+    return f"{name.replace('.', '_')}.{name.rpartition('.')[2]}"  # a key ends at the first dot
+
+
+def places(root, layout, names):
+    """Return what the data set calls broken images."""
+    if layout != "shards":
+        return {str(root / "broken" / name) for name in names}
+    lines = (root / "list.txt").read_text().splitlines()
+    shards = {line.rsplit(maxsplit=1)[0]: number // 60 for number, line in enumerate(lines)}
+    return {f"{root}/.shards/{shards[name]}.tar:{member(name)}" for name in (f"broken/{name}" for name in names)}
 
 
 def loader(root, layout, workers, train, batch_size=1, **dataset):
     if layout == "list":
         dataset.update(name="ImageNetDataset", cls_label_path=str(root / "list.txt"))
+    elif layout == "shards":
+        dataset.update(name="ShardDataset", image_root=str(root / ".shards"))
     else:
         dataset.update(name="ImageFolder")
     section = {
@@ -93,7 +128,7 @@ def test_verdicts(broken):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("layout", ["list", "folder"])
+@pytest.mark.parametrize("layout", ["list", "folder", "shards"])
 @pytest.mark.parametrize("train", [True, False], ids=["training", "evaluation"])
 def test_each_is_refused_by_its_name_or_is_itself(broken, layout, workers, train):
     root, _ = broken
@@ -114,11 +149,11 @@ def test_each_is_refused_by_its_name_or_is_itself(broken, layout, workers, train
                 assert str(error).startswith(f"{path}: DecodeImage: "), error
                 named.add(path)
                 start += 1
-    assert named == {str(root / "broken" / name) for name in refused}
+    assert named == places(root, layout, refused)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("layout", ["list", "folder"])
+@pytest.mark.parametrize("layout", ["list", "folder", "shards"])
 def test_skipping_says_what_and_keeps_the_rest(broken, layout, workers):
     root, _ = broken
     refused, _ = expected(root)
@@ -126,7 +161,7 @@ def test_skipping_says_what_and_keeps_the_rest(broken, layout, workers):
         found = list(batches.epoch(0))
         described = batches.dataset.describe
     skipped = dict(item for batch in found for item in batch.skipped)
-    assert {described(index) for index in skipped} == {str(root / "broken" / name) for name in refused}
+    assert {described(index) for index in skipped} == places(root, layout, refused)
     assert all(message.startswith(f"{described(index)}: ") for index, message in skipped.items())
     used = {int(index) for batch in found for index in batch.indices}
     assert used == set(range(120)) - set(skipped)
@@ -173,3 +208,52 @@ def test_broken_cifar_files_are_named_or_read_as_they_are(tmp_path, binary, work
             assert str(path) in str(error), error
         path.write_bytes(content)
     assert refused > 30
+
+
+def damage_shard(content, number, rng):
+    """Return a damaged shard: cut off, or with bytes of headers or labels that are others."""
+    if number % 3 == 0:
+        return content[: int(rng.integers(len(content)))]
+    changed = bytearray(content)
+    # Damage to images is for the decoder to see.
+    headers = [place for place in range(0, len(content), 512) if content[place : place + 7] == b"broken/"]
+    labels = [place + 512 for place in headers if b".cls" in content[place : place + 100]]
+    start = int(rng.choice(headers if number % 3 == 1 else labels))
+    for place in rng.integers(start, start + 512, 3):
+        changed[place] = int(rng.integers(256))
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_broken_shards_are_named_or_read_as_they_are(tmp_path, indexed):
+    names = [f"broken/{number}.png" for number in range(8)]
+    (tmp_path / "broken").mkdir()
+    for number, name in enumerate(names):
+        (tmp_path / name).write_bytes(encode(picture(20, 30, number), ".png"))
+    shard = tmp_path / "x.tar"
+    write_shard(shard, tmp_path, [f"{name} {number}" for number, name in enumerate(names)])
+    good = shard.read_bytes()
+    whole = DATASETS.build("ShardDataset", {"image_root": str(tmp_path)})
+    images = {whole.describe(index): whole.read(index) for index in range(8)}
+    rng = np.random.default_rng(6)
+    refused = 0
+    for number in range(100):
+        shard.write_bytes(damage_shard(good, number, rng))
+        if not indexed:
+            (tmp_path / "x.idx.tsv").unlink(missing_ok=True)
+        try:
+            dataset = DATASETS.build("ShardDataset", {"image_root": str(tmp_path)})
+        except DataError as error:
+            refused += 1
+            assert str(shard) in str(error), error
+            continue
+        for index in range(len(dataset)):
+            try:
+                data = dataset.read(index)
+            except DataError:
+                refused += 1
+                continue
+            assert data == images[dataset.describe(index)]
+            # A digit that became another one can only be told by an index.
+            assert dataset.label(index) == whole.label(index) or not indexed
+    assert refused > 50

@@ -54,6 +54,37 @@ def test_the_parts_depend_on_the_seed_and_the_share_alone(flowers, monkeypatch):
     assert part(flowers, False) == val
 
 
+def test_a_folder_and_a_link_to_it(flowers, monkeypatch):
+    (flowers / "rose" / "red").mkdir()
+    for index in range(12):
+        (flowers / "rose" / "red" / f"{index}.jpg").touch()
+    (flowers / "rose" / "link").symlink_to("red")
+    before = part(flowers, True), part(flowers, False)
+    walk = os.walk
+
+    def backwards(*arguments, **options):
+        for path, folders, files in walk(*arguments, **options):
+            folders.reverse()  # what walk was given last is what it enters
+            yield path, folders, files
+
+    monkeypatch.setattr(folder.os, "walk", backwards)
+    assert (part(flowers, True), part(flowers, False)) == before
+    assert sum("/link/" in name for side in before for name in side) == 12
+
+
+def test_numbers_of_numpy(flowers):
+    assert len(ImageFolder(str(flowers), val_fraction=np.float32(0.25), split_seed=np.int64(3)))
+
+
+def test_two_names_that_are_the_same_to_people(flowers):
+    (flowers / "double").mkdir()
+    for form in ("NFC", "NFD"):
+        (flowers / "double" / unicodedata.normalize(form, "ü.jpg")).touch()
+    for train in (True, False):
+        with pytest.raises(DataError, match=r"double: all images have one name, written with other Unicode"):
+            part(flowers, train)
+
+
 def test_the_choice_never_changes():
     """Another one in a later release would put images that a network was trained on into its evaluation."""
     names = [f"daisy/{index:04d}.jpg" for index in range(40)]
@@ -88,8 +119,12 @@ def test_mistakes(flowers):
     for fraction in (0, 1, -0.2, 20, float("nan")):
         with pytest.raises(ConfigError, match=r"ImageFolder: val_fraction: must be above 0 and below 1"):
             part(flowers, True, val_fraction=fraction)
-    with pytest.raises(ConfigError, match="ImageFolder: split_seed: must be from 0 to"):
-        part(flowers, True, split_seed=-1)
+    for fraction in ("0.2", [0.2]):
+        with pytest.raises(ConfigError, match="val_fraction: must be above 0 and below 1, not"):
+            ImageFolder(str(flowers), val_fraction=fraction)
+    for seed in (-1, 2**64, 1.5, "1"):
+        with pytest.raises(ConfigError, match="split_seed: must be a whole number from 0 to"):
+            ImageFolder(str(flowers), split_seed=seed)
     (flowers / "lonely").mkdir()
     (flowers / "lonely" / "1.jpg").touch()
     with pytest.raises(DataError, match="lonely: has one image, and val_fraction needs two a class"):

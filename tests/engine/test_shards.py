@@ -38,3 +38,12 @@ def test_the_data_tools_and_evaluation_take_shards(recipe, run, tmp_path):
     run("train", "-c", recipe, "-o", "Global.epochs=1")
     weights = f"Global.pretrained_model={tmp_path}/out/latest"
     assert "top1" in json.loads(run("eval", "-c", recipe, "-o", weights).stdout)
+
+
+def test_validation_shards_among_the_training_shards(recipe, run, tmp_path):
+    on_shards(recipe, tmp_path / "shards")
+    everything = "DataLoader.Train.dataset.shards=*.tar"
+    done = run("train", "-c", recipe, "-o", everything, code=2)
+    assert "val-000000.tar and 1 more are in DataLoader.Train and in DataLoader.Eval" in done.stderr
+    assert "Traceback" not in done.stderr
+    run("train", "-c", recipe, "-o", everything, "Global.eval_during_train=false", "Global.epochs=1")

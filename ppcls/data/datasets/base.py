@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import abc
+import errno
+import hashlib
+import os
+import stat
 from pathlib import Path
-from typing import Iterable, List, Optional, Sequence, Union
+from typing import Iterable, Iterator, List, Optional, Sequence, Union
 
 import numpy as np
 
@@ -62,6 +66,19 @@ class Dataset(abc.ABC):
         """Return where a sample's label is written, for messages."""
         return self.describe(index)
 
+    def digest(self) -> str:
+        """Return a digest of which samples these are, in their order: labels, shards and names, not what files hold."""
+        digest = hashlib.sha256()
+        for part in self._identity():
+            digest.update(part)
+        return digest.hexdigest()
+
+    def _identity(self) -> Iterator[bytes]:
+        """Yield what tells these samples from others; not the folder they are in, which may be moved."""
+        yield self.labels.tobytes()
+        if self.boundaries is not None:
+            yield self.boundaries.tobytes()
+
 
 class TextTable:
     """Many strings in two arrays.
@@ -90,6 +107,11 @@ class TextTable:
     def __len__(self) -> int:
         return len(self._ends)
 
+    def parts(self) -> Iterator[bytes]:
+        """Yield the table's content, the same for the same strings."""
+        yield self._ends.tobytes()
+        yield self._bytes
+
 
 class PathTable:
     """Many paths below one folder.
@@ -103,8 +125,15 @@ class PathTable:
         self._root = root
         self._names = TextTable(paths)
 
+    def __len__(self) -> int:
+        return len(self._names)
+
     def __getitem__(self, index: int) -> Path:
         return self._root / self._names[index]
+
+    def parts(self) -> Iterator[bytes]:
+        """Yield the paths without the folder."""
+        return self._names.parts()
 
     def read(self, index: int) -> bytes:
         """Return a file's content.
@@ -113,7 +142,7 @@ class PathTable:
             DataError: it cannot be read.
         """
         try:
-            return self[index].read_bytes()
+            return read_regular(self[index])
         except FileNotFoundError:
             raise DataError("no such file") from None
         except OSError as error:
@@ -142,6 +171,27 @@ class FileDataset(Dataset):
     def describe(self, index: int) -> str:
         """Return a sample's path."""
         return str(self._paths[index])
+
+    def _identity(self) -> Iterator[bytes]:
+        yield from super()._identity()
+        yield from self._paths.parts()
+
+
+def read_regular(path: Path) -> bytes:
+    """Return a file's content; never wait, as a pipe would have it, for somebody who writes.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+    """
+    with open(path, "rb", opener=open_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        return file.read()
+
+
+def open_at_once(path: Union[str, Path], flags: int) -> int:
+    """Open a file as ``os.open`` does, and a pipe without waiting for its other end."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def join_mistakes(title: str, mistakes: Sequence[str]) -> str:

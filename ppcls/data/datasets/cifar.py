@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from ppcls.data.datasets.base import DATASETS, Dataset, existing_folder
+from ppcls.data.datasets.base import DATASETS, Dataset, existing_folder, read_regular
 from ppcls.data.datasets.pickles import read_dict
 from ppcls.errors import ConfigError, DataError
 from ppcls.utils.text import read_lines
@@ -177,7 +177,7 @@ def _are_labels(found: Any) -> bool:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; get it from {_HOME}") from None
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import numbers
 import os
 import unicodedata
 from pathlib import Path
@@ -48,8 +49,8 @@ class ImageFolder(FileDataset):
         train: bool = True,
     ) -> None:
         check_fraction(val_fraction)
-        if not 0 <= split_seed < _HASHES:
-            raise ConfigError(f"split_seed: must be from 0 to 2**64 - 1, not {split_seed!r}")
+        if not (isinstance(split_seed, numbers.Integral) and 0 <= split_seed < _HASHES):
+            raise ConfigError(f"split_seed: must be a whole number from 0 to 2**64 - 1, not {split_seed!r}")
         root = existing_folder("image_root", image_root)
         names = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
         if not names:
@@ -78,7 +79,7 @@ def check_fraction(val_fraction: Optional[float]) -> None:
     Raises:
         ConfigError: it is not between 0 and 1.
     """
-    if val_fraction is not None and not 0 < val_fraction < 1:
+    if val_fraction is not None and not (isinstance(val_fraction, numbers.Real) and 0 < val_fraction < 1):
         raise ConfigError(f"val_fraction: must be above 0 and below 1, not {val_fraction!r}")
 
 
@@ -91,6 +92,8 @@ def _part(folder: Path, paths: Sequence[str], val_fraction: float, seed: int, tr
     if len(paths) < 2:
         raise DataError(f"{folder}: has one image, and val_fraction needs two a class; add some, or remove the folder")
     places = [_place(path, seed) for path in paths]
+    if len(set(places)) == 1:
+        raise DataError(f"{folder}: all images have one name, written with other Unicode characters; rename one")
     # An image's side depends on itself alone, but for the first and the last, so that neither side is ever empty.
     border = min(max(val_fraction, min(places)), np.nextafter(max(places), 0))
     return [path for path, place in zip(paths, places) if (place > border) == train]
@@ -99,7 +102,7 @@ def _part(folder: Path, paths: Sequence[str], val_fraction: float, seed: int, tr
 def _place(path: str, seed: int) -> float:
     """Return where an image stands from 0 to 1, the same on every system: composed letters, forward slashes."""
     name = unicodedata.normalize("NFC", path.replace(os.sep, "/")).encode("utf-8", "surrogateescape")
-    digest = hashlib.blake2b(name, digest_size=8, salt=seed.to_bytes(8, "little")).digest()
+    digest = hashlib.blake2b(name, digest_size=8, salt=int(seed).to_bytes(8, "little")).digest()
     return int.from_bytes(digest, "little") / _HASHES
 
 
@@ -112,7 +115,8 @@ def _images(root: Path, folder: Path) -> Iterator[str]:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        # Sorted: of a folder and a link to it, the same one is taken on every system.
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in files:
             if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith("."):
                 yield os.path.relpath(str(Path(path) / name), root)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from pathlib import Path
-from typing import List
+from typing import Iterator, List, Tuple
 
 import numpy as np
 from tqdm import tqdm
@@ -13,12 +13,11 @@ from tqdm import tqdm
 from ppcls.data.datasets.base import DATASETS, Dataset, PathTable, TextTable, existing_folder, join_mistakes
 from ppcls.data.datasets.names import find_class_names
 from ppcls.data.datasets.shards import index as shard_index
-from ppcls.data.datasets.shards.reading import ShardFiles
+from ppcls.data.datasets.shards.reading import ShardFiles, may_be
 from ppcls.data.datasets.shards.scanning import LABEL_SUFFIX, LONGEST_LABEL, key_of, parse_label, scan
 from ppcls.errors import ConfigError, DataError
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
-_FIELD = 100  # bytes that a tar header has for a name; longer ones stand elsewhere
 
 
 @DATASETS.register
@@ -41,18 +40,29 @@ class ShardDataset(Dataset):
     def __init__(self, image_root: str, shards: str = "*.tar", on_error: str = "error") -> None:
         root = existing_folder("image_root", image_root)
         paths = find_shards(root, shards)
-        names, numbers, counts = [], [], [0]
+        names, numbers, counts, unwritten = [], [], [0], []
         missing = sum(not shard_index.index_path(path).exists() for path in paths)
         bar = tqdm(paths, desc="indexing shards", unit="shard", leave=False, disable=None if missing else True)
         for path in bar:
-            found = load_index(path)
+            found, problem = load_index(path)
+            if problem:
+                unwritten.append(problem)
             names.append(TextTable(found.names))
             numbers.append(found.numbers)
             counts.append(len(found.names))
+        if unwritten:
+            logging.getLogger(__name__).warning(
+                "%s: %s searched anew each time",
+                *(
+                    unwritten[0],
+                    "the shard is" if len(unwritten) == 1 else f"this and {len(unwritten) - 1} more shards are",
+                ),
+            )
         self._offsets, self._sizes, labels, self._label_offsets = np.ascontiguousarray(np.concatenate(numbers).T)
         self._names = TextTable.joined(names)
         self.boundaries = np.cumsum(counts)
-        self._files = ShardFiles(PathTable(root, [str(path.relative_to(root)) for path in paths]))
+        self._paths = PathTable(root, [str(path.relative_to(root)) for path in paths])
+        self._files = ShardFiles(self._paths)
         super().__init__(labels, find_class_names([root]), on_error)
 
     def read(self, index: int) -> bytes:
@@ -64,9 +74,7 @@ class ShardDataset(Dataset):
         shard, name = self._shard(index), self._names[index]
         size = int(self._sizes[index])
         header, data = self._files.member(shard, int(self._offsets[index]), size)
-        # Of a long name, or one beyond ASCII, the header has only a part.
-        named = len(name) > _FIELD or not name.isascii() or header.name == name
-        if header.size != size or not header.isreg() or not named:
+        if header.size != size or not header.isreg() or not may_be(header.name, name):
             raise self._lie(shard, f"{header.name} with {header.size} bytes is there, not {name} with {size}")
         self._check_label(index, shard, key_of(name) + LABEL_SUFFIX)
         return data
@@ -74,8 +82,7 @@ class ShardDataset(Dataset):
     def _check_label(self, index: int, shard: int, name: str) -> None:
         # Data fill up whole blocks, so there are as many bytes.
         header, data = self._files.member(shard, int(self._label_offsets[index]), LONGEST_LABEL + 1)
-        named = len(name) > _FIELD or not name.isascii() or header.name.lower() == name.lower()
-        if not header.isreg() or not named:
+        if not header.isreg() or not may_be(header.name.lower(), name.lower()):
             raise self._lie(shard, f"{header.name} is there, not the label {name}")
         try:
             found = parse_label(data[: header.size])
@@ -94,6 +101,15 @@ class ShardDataset(Dataset):
         """Return the sample's shard and member, "shards/train-000003.tar:000123_cat.jpg"."""
         return f"{self._files.path(self._shard(index))}:{self._names[index]}"
 
+    def paths(self) -> List[Path]:
+        """Return where the shards are, in their order."""
+        return [self._paths[shard] for shard in range(len(self._paths))]
+
+    def _identity(self) -> Iterator[bytes]:
+        yield from super()._identity()
+        yield from self._paths.parts()
+        yield from self._names.parts()
+
     def _shard(self, index: int) -> int:
         assert self.boundaries is not None
         return int(np.searchsorted(self.boundaries, index, side="right")) - 1
@@ -106,8 +122,11 @@ def find_shards(root: Path, pattern: str) -> List[Path]:
         ConfigError: the pattern leads out of the folder.
         DataError: there are none, or some of a range are missing.
     """
-    if not pattern or Path(pattern).is_absolute() or ".." in Path(pattern).parts:
+    parts = Path(pattern).parts
+    if not parts or Path(pattern).is_absolute() or ".." in parts or "\0" in pattern:
         raise ConfigError(f"shards: must be a pattern of files in image_root, not {pattern!r}")
+    if any("**" in part and part != "**" for part in parts):
+        raise ConfigError(f"shards: '**' stands for folders, as in '**/*.tar', and not within a name: {pattern!r}")
     match = _RANGE.search(pattern)
     if match:
         first, last = int(match[1]), int(match[2])
@@ -125,20 +144,19 @@ def find_shards(root: Path, pattern: str) -> List[Path]:
     return paths
 
 
-def load_index(path: Path) -> shard_index.Index:
-    """Return a shard's index; if there is none, it is made, and written if it can be.
+def load_index(path: Path) -> Tuple[shard_index.Index, str]:
+    """Return a shard's index, and why it could not be written, "" if it is; where there is none, it is made.
 
     Raises:
         DataError: the shard or its index is damaged.
     """
     place = shard_index.index_path(path)
     if place.exists():
-        return shard_index.read(path)
+        return shard_index.read(path), ""
     samples = scan(path)
+    problem = ""
     try:
         shard_index.write_text(place, shard_index.to_text(samples, path.stat().st_size))
     except OSError as error:
-        logging.getLogger(__name__).warning(
-            "%s cannot be written (%s): the shard is searched anew each time", place, error.strerror
-        )
-    return shard_index.of_samples(samples)
+        problem = f"{place} cannot be written ({error.strerror})"
+    return shard_index.of_samples(samples), problem

@@ -11,6 +11,7 @@ from typing import List
 
 import numpy as np
 
+from ppcls.data.datasets.base import read_regular
 from ppcls.data.datasets.shards.scanning import BLOCK, Sample
 from ppcls.errors import DataError
 
@@ -80,9 +81,9 @@ def read(shard: Path) -> Index:
     path = index_path(shard)
     try:
         size = shard.stat().st_size
-        text = path.read_bytes().decode("utf-8", "surrogateescape")
+        text = read_regular(path).decode("utf-8", "surrogateescape")
     except OSError as error:
-        raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from None
+        raise DataError(f"{error.filename or path}: cannot be read: {error.strerror}") from None
     lines = text.split("\n")
     header = _HEADER.fullmatch(lines[0])
     if header is None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tarfile
+import unicodedata
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Tuple
 
-from ppcls.data.datasets.base import PathTable
+from ppcls.data.datasets.base import PathTable, open_at_once
 from ppcls.data.datasets.shards.scanning import BLOCK
 from ppcls.errors import DataError
 
 _OPEN = 64  # shards a process keeps open; it reads about as many streams as a sampler gives it
 _AHEAD = 8 << 20  # bytes
+_FIELD = 100  # bytes that a header has for a name
+_PREFIX = 155  # bytes that some have for folders before it
 _PIECE = 1 << 20  # the kernel reads no more than about as much for one call
 
 
@@ -114,10 +118,36 @@ class ShardFiles:
             return self._open[shard]
         while len(self._open) >= _OPEN:
             os.close(self._open.popitem(last=False)[1].descriptor)
-        file = _Open(os.open(self._paths[shard], os.O_RDONLY | getattr(os, "O_BINARY", 0)))
+        file = _Open(open_at_once(self._paths[shard], os.O_RDONLY | getattr(os, "O_BINARY", 0)))
         _advise(file.descriptor, 0, 0, "POSIX_FADV_SEQUENTIAL")
         self._open[shard] = file
         return file
+
+
+def may_be(shown: str, name: str) -> bool:
+    """Return whether a header that shows one name can be that of the member of another.
+
+    A name that does not fit stands before the header, whole. The header then shows a part of it, differently by writer:
+    the first 99 or 100 bytes, with other characters, or none, for those beyond ASCII.
+    """
+    if unicodedata.normalize("NFC", shown) == unicodedata.normalize("NFC", name):
+        return True
+    size, length = (len(text.encode("utf-8", "surrogateescape")) for text in (shown, name))
+    if length < _FIELD:
+        # Either the header's bytes are another encoding's, or it shows all ASCII characters.
+        if not shown.isascii():
+            return bool(re.search("[\udc80-\udcff]", shown)) and not name.isascii()
+        pieces = re.split(r"[^\x00-\x7f]+", name)
+        return len(pieces) > 1 and re.fullmatch(".*".join(map(re.escape, pieces)), shown) is not None
+    if size > _FIELD:
+        return not _fits(name)
+    return size >= _FIELD - 1 or not name.isascii()
+
+
+def _fits(name: str) -> bool:
+    """Return whether a header can hold a long name whole: folders before a slash, and the rest after it."""
+    data = name.encode("utf-8", "surrogateescape")
+    return data.find(b"/", len(data) - _FIELD - 1, _PREFIX + 1) > 0
 
 
 def _advise(descriptor: int, start: int, length: int, advice: str) -> None:

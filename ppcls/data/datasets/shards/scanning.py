@@ -104,6 +104,8 @@ def _members(path: Path, file: BinaryIO) -> List[tarfile.TarInfo]:
                 elif not member.isdir():
                     members.append(member)
             end = archive.offset
+    except (RecursionError, MemoryError):
+        raise _damaged(path, "headers that announce headers without end, or one of a size that no header has") from None
     except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
         raise DataError(
             f"{path}: not a whole tar file: {error}; the shard is cut off or damaged, copy it again"
