@@ -12,6 +12,7 @@ from typing import Any, Iterator, Sequence
 
 from ppcls.commands.command import Command, add_recipe_options, changes, import_paddle, load_for_weights, print_result
 from ppcls.errors import ConfigError
+from ppcls.utils.paths import user_path
 
 # What belongs to `MODEL IMAGES...`: a recipe says these things by its keys.
 _OF_MODEL = {"out": None, "format": "list", "topk": None, "batch_size": None, "backend": "auto", "threads": None}
@@ -106,7 +107,7 @@ def _pipeline(options: argparse.Namespace) -> Any:
     """Return the pipeline of an export, or of a checkpoint with the recipe that it carries or that is given."""
     from ppcls.deploy import description
 
-    path = Path(options.model).expanduser()
+    path = user_path(options.model)
     if (path / description.FILE).is_file() or path.suffix.lower() == ".onnx":
         return _exported(options, path)
     if options.backend != "auto":

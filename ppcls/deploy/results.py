@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Protocol, TextIO
 
 from ppcls.errors import ConfigError, MachineError
+from ppcls.utils.paths import user_path
 
 LIST, MAP = "list", "map"
 SUFFIXES = (".json", ".csv", ".parquet")
@@ -55,7 +56,7 @@ def writing(path: Path, form: str = LIST) -> Iterator[Writer]:
         ConfigError, MachineError: see ``check``; or it cannot be written.
     """
     check(path, form)
-    target = path.expanduser().resolve()  # of a link, what it points to is replaced
+    target = user_path(path).resolve()  # of a link, what it points to is replaced
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         if target.is_dir():

@@ -75,6 +75,22 @@ def test_every_way_to_give_an_image_gives_its_answer(predictor, expected, digits
     same(predictor.predict(str(digits / "val" / "0[0-2]*.png")), expected[:8])
 
 
+def test_one_image_is_given_again_and_again(models, expected, digits):
+    pillow = pytest.importorskip("PIL.Image")
+    predictor = Predictor(models / "inference", "onnx", batch_size=7, decode_workers=4)
+    paths = sorted((digits / "val").iterdir())
+    buffer = np.empty((*cv2.imread(str(paths[0])).shape[:2], 3), np.uint8)
+
+    def camera():
+        for path in paths:
+            buffer[:] = cv2.imread(str(path))[:, :, ::-1]
+            yield buffer
+
+    same(list(predictor.stream(camera())), expected)
+    with pillow.open(paths[0]) as opened:  # read only when it is needed
+        same(predictor.predict([opened] * 32), expected[:1] * 32)
+
+
 def test_urls_are_predicted_and_their_failures_reported(models, expected, digits):
     handler = partial(SimpleHTTPRequestHandler, directory=str(digits))
     handler.log_message = None

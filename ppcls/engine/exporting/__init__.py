@@ -24,6 +24,7 @@ from ppcls.engine.inference import transform_ops
 from ppcls.errors import ConfigError, DataError, ExportError
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
+from ppcls.utils.paths import user_path
 
 __all__ = ["TOLERANCES", "Options", "export"]
 
@@ -68,7 +69,7 @@ def export(config: Config, options: Optional[Options] = None) -> Dict[str, Any]:
     model = build.model(config)
     weights = build.load_required_weights(config, model, "export")
     model.eval()
-    target = Path(config.Global.save_inference_dir).expanduser().resolve()
+    target = user_path(config.Global.save_inference_dir).resolve()
     folders.prepare(target.parent, "Global.save_inference_dir")
     expected = Expected.of(model, images.sample(config, ops), ops)
     folded, kept = batch_norm.fold(model, expected.sample.tensors)
@@ -145,7 +146,7 @@ def _digests(folder: Path) -> Dict[str, str]:
 
 def _described(config: Config, weights: str, ops: List[Mapping[str, Any]], recipe_shape: List[int]) -> Dict[str, Any]:
     """Return the description of an export, but for its files."""
-    path = Path(weights).expanduser()
+    path = user_path(weights)
     path = path if path.is_file() else commit.named(path, ".pdparams")
     shape = list(config.Global.image_shape)
     names = build.class_names(config, weights=weights)
