@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -280,8 +281,6 @@ def test_topk_beyond_the_classes_gives_all(models, digits):
 
 def changed(models, folder, change):
     """Return a copy of the export whose description was changed."""
-    import shutil
-
     import yaml
 
     shutil.copytree(models / "inference", folder)
@@ -296,6 +295,33 @@ def test_without_class_names_there_are_ids_only(models, digits, tmp_path, expect
     (answer,) = Predictor(folder, "onnx").predict(digits / "val" / "000.png")
     assert answer["label_names"] == []
     assert answer["class_ids"] == expected[0]["class_ids"]
+
+
+@pytest.mark.parametrize("backend", ["paddle", "onnx"])
+def test_a_number_of_classes_that_the_model_does_not_have_is_refused(models, digits, tmp_path, backend):
+    def more(values):
+        values["PostProcess"]["Topk"].pop("label_list")
+        values["Model"]["architecture"]["class_num"] = 11
+
+    predictor = Predictor(changed(models, tmp_path / "model", more), backend)
+    with pytest.raises(DataError, match=r"answers \[1, 10\], and its description has 11 classes"):
+        predictor.predict(digits / "val" / "000.png")
+
+
+def test_the_suffix_of_an_onnx_file_may_be_in_capitals(models, digits, tmp_path, expected):
+    shutil.copy(models / "inference" / "inference.onnx", tmp_path / "MODEL.ONNX")
+    same(Predictor(tmp_path / "MODEL.ONNX").predict(digits / "val" / "000.png"), expected[:1])
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("pop('ORT_DISABLE_TELEMETRY', None)", "1"), ("update(ORT_DISABLE_TELEMETRY='0')", "0")]
+)
+def test_onnx_runtime_sends_nothing_unless_the_user_says_so(models, before, after):
+    code = (
+        f"import os, sys; os.environ.{before}; import ppcls; ppcls.Predictor(sys.argv[1], 'onnx'); "
+        "print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    )
+    assert process(code, models / "inference").strip() == after
 
 
 def test_images_that_the_transforms_do_not_bring_to_the_models_size(models, digits, tmp_path):
