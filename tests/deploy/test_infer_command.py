@@ -133,6 +133,10 @@ def test_a_checkpoint_is_used_where_its_data_are_not(models, digits, run, tmp_pa
         ([], "give `ppcls infer MODEL IMAGES...`; with a recipe"),
         (["-o", "Infer.batch_size=3", "MODEL", "IMAGES"], "in front of -o, which takes all that follows it"),
         (["nowhere.onnx", "IMAGES"], "nowhere.onnx: no such"),
+        (["MODEL", ""], "an empty path; the current folder is '.'"),
+        (["~nosuchuser/m", "IMAGES"], "~nosuchuser/m: no home folder known for ~nosuchuser"),
+        (["MODEL", "IMAGES", "--out", "~nosuchuser/x.json"], "~nosuchuser/x.json: no home folder known"),
+        (["-c", "~nosuchuser/x.yaml"], "-c ~nosuchuser/x.yaml: no such recipe"),
     ],
 )
 def test_wrong_calls_say_what_is_wrong(onnx, images, run, arguments, message):
