@@ -19,4 +19,6 @@ def user_path(path: Union[str, os.PathLike[str]]) -> Path:
         return Path(path).expanduser()
     except RuntimeError:  # what pathlib raises where the home folder is not known
         first = Path(path).parts[0]
-        raise DataError(f"{path}: no home folder known for {first}; write ./{first} if it is a folder's name") from None
+        raise DataError(
+            f"{path}: no home folder known for {first}; if that is a folder's name, give its whole path"
+        ) from None

@@ -11,11 +11,10 @@ def test_the_tilde_is_the_home_folder(monkeypatch):
     assert user_path("~/photos/a.png") == Path("/home/somebody/photos/a.png")
     assert user_path(Path("~")) == Path("/home/somebody")
     assert user_path("photos/~a.png") == Path("photos/~a.png")
-    assert user_path("./~nosuchuser/a.png").parts == ("~nosuchuser", "a.png")
 
 
 def test_a_user_that_there_is_not_is_said():
-    with pytest.raises(DataError, match=r"^~nosuchuser/a\.png: no home folder known for ~nosuchuser; write \./~nosuch"):
+    with pytest.raises(DataError, match=r"^~nosuchuser/a\.png: no home folder known for ~nosuchuser; if that is"):
         user_path("~nosuchuser/a.png")
 
 
