@@ -14,6 +14,7 @@ from ppcls.arch.weights.public import public_weights, weights_at
 from ppcls.config.components import wrong_types
 from ppcls.config.registry import Registry, suggest
 from ppcls.errors import ConfigError, WeightsError
+from ppcls.utils.paths import user_path
 
 BACKBONES = Registry("architecture")
 
@@ -123,4 +124,4 @@ def local_weights(name: str, pretrained: Union[bool, str, Path, None]) -> Option
         raise ConfigError(f"pretrained: expected a path, got {pretrained!r}")
     if isinstance(pretrained, str) and is_url(pretrained):
         return weights_at(pretrained)
-    return Path(pretrained).expanduser()
+    return user_path(pretrained)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from ppcls.commands.command import Command, add_recipe_options, load_recipe, to_json
+from ppcls.utils.paths import user_path
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +22,7 @@ def _run(options: argparse.Namespace) -> int:
     from ppcls.data.inspection.checking import causes
     from ppcls.engine.data_inspection import check_data
 
-    report = check_data(config, Path(options.out).expanduser(), options.workers)
+    report = check_data(config, user_path(options.out), options.workers)
     print(to_json({key: report[key] for key in ("ok", "images", "counts")}))
     if not report["ok"]:
         print(f"{causes(report)}\nall of them: {options.out}/report.html", file=sys.stderr)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any, Mapping
 
 from ppcls.commands.command import Command, add_recipe_options, changes, import_paddle, load_for_weights, to_json
 from ppcls.errors import ConfigError
+from ppcls.utils.paths import user_path
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +65,7 @@ def _recipe_of_run(options: argparse.Namespace) -> Any:
     import_paddle()
     from ppcls.engine import run_folder
 
-    return run_folder.recipe(Path(options.run).expanduser(), changes(options), options.stage)
+    return run_folder.recipe(user_path(options.run), changes(options), options.stage)
 
 
 COMMAND = Command("export", "write an inference model: of a run's folder, or of -c RECIPE", _add_options, _run)

@@ -6,12 +6,15 @@ import argparse
 import contextlib
 import io
 import os
+import signal
 import sys
 from pathlib import Path
-from typing import Any, Iterator, Sequence
+from types import FrameType
+from typing import Any, Iterator, Optional, Sequence
 
 from ppcls.commands.command import Command, add_recipe_options, changes, import_paddle, load_for_weights, print_result
 from ppcls.errors import ConfigError
+from ppcls.utils.paths import user_path
 
 # What belongs to `MODEL IMAGES...`: a recipe says these things by its keys.
 _OF_MODEL = {"out": None, "format": "list", "topk": None, "batch_size": None, "backend": "auto", "threads": None}
@@ -67,8 +70,8 @@ def _run(options: argparse.Namespace) -> int:
     results.check(options.out, options.format)
     sources = inputs.collect(options.images)
     broken = 0
-    with _output(options) as file:
-        pipeline = _pipeline(options)
+    pipeline = _pipeline(options)
+    with _ended_by_sigterm(), _output(options) as file:
         if pipeline.postprocess.class_names is None:
             get_logger().warning("%s has no class names: the answers have class ids only", options.model)
         for answer in _answers(pipeline, sources):
@@ -79,6 +82,23 @@ def _run(options: argparse.Namespace) -> int:
     if options.out:
         get_logger().info("wrote %s: %d images, %d of them broken", options.out, len(sources), broken)
     return 2 if broken else 0
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the command as Ctrl-C does, so that no half-written file is left behind.
+
+    To be entered when the model is loaded: Paddle sets a handler of its own when it is imported.
+    """
+
+    def end(number: int, _: Optional[FrameType]) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _answers(pipeline: Any, sources: Sequence[Any]) -> Iterator[Any]:
@@ -109,7 +129,7 @@ def _pipeline(options: argparse.Namespace) -> Any:
     """Return the pipeline of an export, or of a checkpoint with the recipe that it carries or that is given."""
     from ppcls.deploy import description
 
-    path = Path(options.model).expanduser()
+    path = user_path(options.model)
     if (path / description.FILE).is_file() or path.suffix.lower() == ".onnx":
         return _exported(options, path)
     if options.backend != "auto":

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ppcls.commands.command import Command, to_json
+from ppcls.utils.paths import user_path
 
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
@@ -59,14 +59,14 @@ def _run(options: argparse.Namespace) -> int:
         resize_short=options.resize_short,
         quality=quality,
     )
-    out = Path(options.out).expanduser()
+    out = user_path(options.out)
     result = pack(settings, out, workers=options.workers, skip_broken=options.skip_broken, check=options.check)
     print(to_json(result))
     return 0
 
 
 def _absolute(path: str) -> str:
-    return str(Path(path).expanduser().absolute())
+    return str(user_path(path).absolute())
 
 
 COMMAND = Command("pack-data", "write images into tar shards, for data sets that outgrow a folder", _add_options, _run)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ppcls.commands.command import Command, add_recipe_options, load_recipe, to_json
+from ppcls.utils.paths import user_path
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +25,7 @@ def _run(options: argparse.Namespace) -> int:
     else:
         recipes = dict(config.stages) or {"": config}
     curves = {name: schedules.schedule_points(recipe, options.steps_per_epoch) for name, recipe in recipes.items()}
-    schedules.draw(curves, Path(options.out).expanduser(), str(options.config))
+    schedules.draw(curves, user_path(options.out), str(options.config))
     tables = {name: schedules.table(*curve) for name, curve in curves.items()}
     print(to_json(tables if config.Stages and options.stage is None else next(iter(tables.values()))))
     return 0

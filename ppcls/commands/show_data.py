@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ppcls.commands.command import Command, add_recipe_options, load_recipe
+from ppcls.utils.paths import user_path
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +20,7 @@ def _run(options: argparse.Namespace) -> int:
     config = load_recipe(options)
     from ppcls.engine.data_inspection import show_data
 
-    show_data(config, Path(options.out).expanduser(), options.n, options.split, options.epoch)
+    show_data(config, user_path(options.out), options.n, options.split, options.epoch)
     print(options.out)
     return 0
 

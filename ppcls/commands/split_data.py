@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ppcls.commands.command import Command, to_json
+from ppcls.utils.paths import user_path
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -19,8 +19,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     from ppcls.data.inspection.splitting import split_folder
 
-    folder = Path(options.folder).expanduser()
-    target = Path(options.out).expanduser() if options.out else folder
+    folder = user_path(options.folder)
+    target = user_path(options.out) if options.out else folder
     print(to_json(split_folder(folder, target, options.val, options.seed, options.replace)))
     return 0
 

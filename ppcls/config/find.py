@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from pathlib import Path
 from typing import Iterator, List
 
@@ -43,7 +44,8 @@ def find(name: str) -> Path:
 
 
 def _candidates(name: str) -> Iterator[Path]:
-    for base in (Path(name).expanduser(), library() / _inside_library(name)):
+    own = Path(os.path.expanduser(name))  # noqa: PTH111 - pathlib raises an error for a user that there is not
+    for base in (own, library() / _inside_library(name)):
         for suffix in ("", ".yaml", ".yml"):
             yield base.with_name(base.name + suffix) if base.name else base
 

@@ -12,6 +12,7 @@ from ppcls.data.loader import DataLoader
 from ppcls.data.samplers import SAMPLERS, DistributedBatchSampler
 from ppcls.data.transforms import build_transforms
 from ppcls.errors import ConfigError
+from ppcls.utils.paths import user_path
 
 _OWN_KEYS = ("name", "transform_ops", "batch_transform_ops")
 _SHARING_KEYS = ("name", "val_fraction", "split_seed")
@@ -86,7 +87,7 @@ def check_shared_shards(train: Dataset, evaluation: Dataset) -> None:
 
 
 def _folder(section: Mapping[str, Any]) -> Path:
-    return Path(str(section.get("image_root"))).expanduser().resolve()
+    return user_path(str(section.get("image_root"))).resolve()
 
 
 def build_loader(

@@ -59,14 +59,18 @@ class Description:
     @property
     def paddle_files(self) -> Optional[Tuple[str, str]]:
         """The model and its parameters for Paddle Inference, if there are any."""
-        names = sorted((n for n in self.files if not n.endswith(".onnx")), key=lambda n: n.endswith(".pdiparams"))
+        names = sorted((n for n in self.files if not _is_onnx(n)), key=lambda n: n.endswith(".pdiparams"))
         return (names[0], names[1]) if names else None
 
     @property
     def onnx_file(self) -> Optional[str]:
         """The ONNX model, if there is one."""
-        names = [name for name in self.files if name.endswith(".onnx")]
+        names = [name for name in self.files if _is_onnx(name)]
         return names[0] if len(names) == 1 else ONNX if ONNX in names else None
+
+
+def _is_onnx(name: str) -> bool:
+    return name.lower().endswith(".onnx")
 
 
 def read(path: Path) -> Description:
@@ -96,7 +100,7 @@ def _hint(folder: Path) -> str:
 
 def _read_file(path: Path) -> Description:
     """Read the description in an ONNX file, else the one that lies beside it and names it."""
-    if path.suffix != ".onnx":
+    if not _is_onnx(path.name):
         raise DataError(f"{path}: not an exported model; give the folder that has {FILE} in it, or an .onnx file")
     content = onnx_file.read_metadata(path).get(onnx_file.DESCRIPTION)
     beside = path.parent / FILE
@@ -143,9 +147,16 @@ def _checked(folder: Path, values: Any, file: Path) -> Description:
     try:
         postprocess, model = values["PostProcess"]["Topk"], values["Model"]
         files = dict(model["files"])
-        names, classes = postprocess.get("label_list"), model["architecture"]["class_num"]
+        names, classes, topk = postprocess.get("label_list"), model["architecture"]["class_num"], postprocess["topk"]
+        for key, number in (("class_num", classes), ("topk", topk)):
+            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+                raise ValueError(f"{key}: a whole number of at least 1 expected, not {number!r}")
+        if not isinstance(names, (list, type(None))):
+            raise ValueError(f"label_list: a list of names expected, not {names!r}")
         if names is not None and len(names) != classes:
             raise ValueError(f"label_list has {len(names)} names for {classes} classes")
+        if not values["PreProcess"]["transform_ops"]:
+            raise ValueError("transform_ops: there are none")
         _check_files(files)
         taken = model.get("input", TENSOR)
         if taken not in (TENSOR, PIXELS):
@@ -155,7 +166,7 @@ def _checked(folder: Path, values: Any, file: Path) -> Description:
             name=str(values["Global"]["model_name"]),
             image_shape=tuple(int(size) for size in values["Global"]["image_shape"]),
             transform_ops=[dict(op) for op in values["PreProcess"]["transform_ops"]],
-            topk=int(postprocess["topk"]),
+            topk=topk,
             class_names=None if names is None else [str(name) for name in names],
             files=files,
             input=taken,
@@ -168,7 +179,7 @@ def _checked(folder: Path, values: Any, file: Path) -> Description:
 
 def _check_files(files: Mapping[str, str]) -> None:
     """Raise a ValueError unless these are a model of Paddle's, of ONNX, or both."""
-    rest = [name for name in files if not name.endswith(".onnx")]
+    rest = [name for name in files if not _is_onnx(name)]
     pair = not rest or sorted(name.endswith(".pdiparams") for name in rest) == [False, True]
     if not files or not pair:
         raise ValueError(f"files: a model and its .pdiparams, or .onnx files expected, not {sorted(files)}")

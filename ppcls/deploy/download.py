@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import http.client
+import io
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
-from typing import Any, Callable, List
+from typing import Any, Callable, List, Optional, Type, TypeVar
 
 import ppcls
 from ppcls.errors import DataError
 
 SCHEMES = ("http", "https")
 _BLOCK = 1 << 16
+_Connection = TypeVar("_Connection", bound=http.client.HTTPConnection)
 _KEPT = "%/:?#[]@!$&'()*+,;=~"  # what has a meaning in a URL, or is quoted already
 
 
@@ -24,7 +26,7 @@ class Limits:
 
     Attributes:
         size: bytes.
-        seconds: for all of it, from the moment when the server begins to answer.
+        seconds: for all of it, from the first connection to the last byte; resolving names is not counted.
         silence: seconds to wait for a connection, or for the next bytes.
     """
 
@@ -50,7 +52,7 @@ def fetch(url: str, limits: Limits = Limits(), stopped: Callable[[], bool] = lam
     headers = {"User-Agent": f"ppcls/{ppcls.__version__}", "Accept": "image/*,*/*;q=0.5"}
     try:
         request = urllib.request.Request(urllib.parse.quote(url, safe=_KEPT), headers=headers)
-        with _opener().open(request, timeout=limits.silence) as response:
+        with _opener(limits, time.monotonic() + limits.seconds).open(request, timeout=limits.silence) as response:
             return _read(response, limits, stopped)
     except urllib.error.HTTPError as error:
         raise DataError(f"cannot be downloaded: HTTP {error.code} {error.reason}") from None
@@ -61,23 +63,27 @@ def fetch(url: str, limits: Limits = Limits(), stopped: Callable[[], bool] = lam
 
 
 def _reason(error: Any, limits: Limits) -> str:
-    if isinstance(error, TimeoutError) or "timed out" in str(error):  # socket.timeout is another class before 3.10
+    if isinstance(error, _TooSlowError):
+        return f"not complete after {limits.seconds:g} s"
+    if _is_timeout(error):
         return f"nothing came for {limits.silence:g} s"
     return str(error) or type(error).__name__
 
 
+def _is_timeout(error: Any) -> bool:
+    # socket.timeout is another class before Python 3.10, and so are some of TLS
+    return isinstance(error, TimeoutError) or "timed out" in str(error)
+
+
 def _read(response: Any, limits: Limits, stopped: Callable[[], bool]) -> bytes:
-    deadline = time.monotonic() + limits.seconds
     blocks: List[bytes] = []
     size = int(response.headers.get("Content-Length") or 0)
     while size <= limits.size:
-        block = response.read1(_BLOCK)  # returns with what is there, so that a slow server meets the deadline
+        block = response.read1(_BLOCK)  # returns with what is there, so that ``stopped`` is asked
         if not block:
             break
         blocks.append(block)
         size = max(size, sum(map(len, blocks)))
-        if time.monotonic() > deadline:
-            raise DataError(f"cannot be downloaded: not complete after {limits.seconds:g} s")
         if stopped():
             raise DataError("the download was stopped")
     if size > limits.size:
@@ -88,37 +94,102 @@ def _read(response: Any, limits: Limits, stopped: Callable[[], bool]) -> bytes:
     return content
 
 
+class _Timed(io.RawIOBase):
+    """What a socket receives, until a deadline: its own timeout begins anew with every byte.
+
+    Raises:
+        TimeoutError: on reading; too much time went by, without a byte or in all.
+    """
+
+    def __init__(self, raw: Any, connection: Any, deadline: float, silence: float) -> None:
+        self._raw, self._connection, self._deadline, self._silence = raw, connection, deadline, silence
+
+    def readable(self) -> bool:
+        """Return True, as the standard library asks."""
+        return True
+
+    def readinto(self, buffer: Any) -> Any:
+        """Fill a buffer with what comes next; return how many bytes."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise _TooSlowError
+        self._connection.settimeout(min(self._silence, left))
+        try:
+            return self._raw.readinto(buffer)
+        except OSError as error:
+            if left <= self._silence and _is_timeout(error):
+                raise _TooSlowError from None
+            raise
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._raw.close()
+        super().close()
+
+
+class _TooSlowError(TimeoutError):
+    """All the time that a download may take is over."""
+
+
+def _timed(kind: Type[_Connection], limits: Limits, deadline: float) -> Callable[..., _Connection]:
+    """Return what makes connections whose answers, headers and content alike, are read until a deadline."""
+
+    def answer(connection: Any, debuglevel: int = 0, method: Optional[str] = None) -> http.client.HTTPResponse:
+        response = http.client.HTTPResponse(connection, debuglevel, method)
+        raw = response.fp.detach()
+        response.fp = io.BufferedReader(_Timed(raw, connection, deadline, limits.silence))
+        return response
+
+    def connect(host: str, timeout: float) -> _Connection:
+        left = deadline - time.monotonic()
+        if left <= 0:  # after redirects
+            raise _TooSlowError
+        connection = kind(host, timeout=min(timeout, left))
+        connection.response_class = answer  # type: ignore[assignment]
+        return connection
+
+    return connect
+
+
+class _Http(urllib.request.HTTPHandler):
+    """HTTP and HTTPS with connections of one's own."""
+
+    def __init__(self, limits: Limits, deadline: float) -> None:
+        super().__init__()
+        self._http = _timed(http.client.HTTPConnection, limits, deadline)
+        self._https = _timed(http.client.HTTPSConnection, limits, deadline)
+
+    def http_open(self, req: Any) -> Any:
+        """Return the answer to a request."""
+        return self.do_open(self._http, req)
+
+    def https_open(self, req: Any) -> Any:
+        """Return the answer to a request."""
+        return self.do_open(self._https, req)
+
+    https_request = urllib.request.HTTPHandler.http_request
+
+
 class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follows redirects to HTTP only: not into the file system."""
-
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        """Return the next request; the names are the base class's."""
-        _require_http(newurl)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
     def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
         """Follow a redirect, checked before the base class has its own words for what it does not follow."""
         target = headers.get("location") or headers.get("uri")
-        if target:
-            _require_http(urllib.parse.urljoin(req.full_url, target))
+        scheme = urllib.parse.urlsplit(urllib.parse.urljoin(req.full_url, target)).scheme if target else None
+        if scheme not in (None, *SCHEMES):
+            raise DataError(f"cannot be downloaded: it redirects to {scheme}:, which is not followed")
         return super().http_error_302(req, fp, code, msg, headers)
 
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
-def _require_http(url: str) -> None:
-    scheme = urllib.parse.urlsplit(url).scheme
-    if scheme not in SCHEMES:
-        raise DataError(f"cannot be downloaded: it redirects to {scheme}:, which is not followed")
-
-
-def _opener() -> urllib.request.OpenerDirector:
+def _opener(limits: Limits, deadline: float) -> urllib.request.OpenerDirector:
     """Return an opener that knows HTTP and nothing else."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
+        _Http(limits, deadline),
         urllib.request.HTTPDefaultErrorHandler(),
         _Redirects(),
         urllib.request.HTTPErrorProcessor(),

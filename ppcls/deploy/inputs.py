@@ -14,6 +14,7 @@ from ppcls.data.transforms.formats import IMAGE_SUFFIXES
 from ppcls.deploy.download import is_url
 from ppcls.deploy.source import Source, Url, is_pillow
 from ppcls.errors import DataError
+from ppcls.utils.paths import user_path
 from ppcls.utils.text import read_lines
 
 _TRIED = 20  # lines of a list with which folders are tried
@@ -39,11 +40,16 @@ def collect(images: Union[Image, Sequence[Image]]) -> List[Source]:
 
 
 def collect_lazily(images: Iterable[Image]) -> Iterator[Source]:
-    """Yield the sources one by one; what means no image becomes a source whose reading raises the error."""
+    """Yield the sources one by one; what means no image becomes a source whose reading raises the error.
+
+    What a source holds is its own: the same array may be filled again, or the same Pillow image moved to its next
+    frame, before it is read.
+    """
     for number, image in enumerate(images, 1):
         name = f"image {number}"
         try:
-            yield from expand(image, name)
+            for source in expand(image, name):
+                yield source.detached()
         except DataError as error:
             yield Source(os.fspath(image) if isinstance(image, (str, os.PathLike)) else name, error)
 
@@ -78,10 +84,16 @@ def _named(text: str) -> Iterator[Source]:
     if is_url(text):
         yield Source(text, Url(text))
         return
-    path = Path(text).expanduser()
-    if path.is_dir():
+    if not text:
+        raise DataError("an empty path; the current folder is '.'")
+    path = user_path(text)
+    try:
+        is_folder, exists = path.is_dir(), path.exists()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    if is_folder:
         yield from (Source(str(file), file) for file in list_images(path))
-    elif path.exists():
+    elif exists:
         yield Source(str(path), path)
     elif glob.has_magic(text):
         yield from (Source(str(file), file) for file in match(str(path)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Generator, Iterable, List, Optional, Sequence, Union
 
 import numpy as np
@@ -14,6 +13,7 @@ from ppcls.deploy.backends import open_backend
 from ppcls.deploy.pipeline import Answer, Pipeline, require_count
 from ppcls.deploy.postprocess import Topk
 from ppcls.errors import DataError
+from ppcls.utils.paths import user_path
 
 
 class Predictor:
@@ -50,7 +50,7 @@ class Predictor:
             if value is not None:
                 require_count(name, value)
         require_count("batch_size", batch_size)
-        self.description = description.read(Path(path).expanduser())
+        self.description = description.read(user_path(path))
         self._backend = open_backend(self.description, backend, threads)
         self.pipeline = Pipeline(
             transforms=build_transforms(self.description.transform_ops),
@@ -81,8 +81,9 @@ class Predictor:
         """Yield the answers one by one, as their batches are done; for more images than fit into memory.
 
         Args:
-            sources: any iterable, also a generator, of what ``predict`` takes. It is read ahead by two batches. What
-                does not exist is an answer with an error here, since it is met only on the way.
+            sources: any iterable, also a generator, of what ``predict`` takes. It is read ahead by two batches; an
+                array or a Pillow image is copied when it is taken, and may be filled anew after that. What does not
+                exist is an answer with an error here, since it is met only on the way.
         """
         return self.pipeline.answers(inputs.collect_lazily(sources))
 

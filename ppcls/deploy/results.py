@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Protocol, TextIO
 
 from ppcls.errors import ConfigError, MachineError
+from ppcls.utils.paths import user_path
 
 LIST, MAP = "list", "map"
 SUFFIXES = (".json", ".csv", ".parquet")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins like this is computed
 _ROWS = 4096  # of a Parquet file, in memory before they are written
 Answer = Mapping[str, Any]
 
@@ -58,23 +60,51 @@ def writing(path: Path, form: str = LIST) -> Iterator[Writer]:
         ConfigError, MachineError: see ``check``; or it cannot be written.
     """
     check(path, form)
-    target = path.expanduser().resolve()  # of a link, what it points to is replaced
+    target = user_path(path).resolve()  # of a link, what it points to is replaced
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    opened = contextlib.ExitStack()
     try:
-        if target.is_dir():
-            raise MachineError(f"{path}: cannot be written: it is a folder")
-        with _open(temporary, target.suffix.lower(), form) as writer:
-            yield writer
-            writer.finish()
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(target)
+        with _said(path):
+            if target.is_dir():
+                raise MachineError(f"{path}: cannot be written: it is a folder")
+            writer = _Said(opened.enter_context(_open(temporary, target.suffix.lower(), form)), path)
+        yield writer
+        writer.finish()
+        with _said(path):
+            opened.close()
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.replace(target)
+    finally:
+        with contextlib.suppress(OSError):  # after an error, which is what the user has to know
+            opened.close()
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _said(path: Path) -> Iterator[None]:
+    """Turn errors of the file system into such as the user understands."""
+    try:
+        yield
     except OSError as error:
         if error.errno is None:  # not of a file
             raise
         raise MachineError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+class _Said:
+    """A writer whose errors name the file; those of whoever uses it stay what they are."""
+
+    def __init__(self, writer: Writer, path: Path) -> None:
+        self._writer, self._path = writer, path
+
+    def add(self, answer: Answer) -> None:
+        with _said(self._path):
+            self._writer.add(answer)
+
+    def finish(self) -> None:
+        with _said(self._path):
+            self._writer.finish()
 
 
 @contextlib.contextmanager
@@ -165,7 +195,12 @@ class _Csv:
 
     def _write(self, answer: Answer) -> None:
         values = [value for place in range(self._classes or 0) for value in _flat(answer, place)]
-        self._rows.writerow([answer["file_name"], answer.get("error"), *values])
+        self._rows.writerow([_no_formula(value) for value in (answer["file_name"], answer.get("error"), *values)])
+
+
+def _no_formula(value: Any) -> Any:
+    """Return a cell that no spreadsheet computes: files and classes may be named by anybody."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 class _Parquet:

@@ -65,6 +65,17 @@ class Source(NamedTuple):
             return _rgb(data)
         return _from_pillow(data) if is_pillow(data) else bytes(data)
 
+    def detached(self) -> Source:
+        """Return the source with nothing in it that whoever made it can change; a Pillow image is read for that."""
+        if is_pillow(self.data):
+            try:
+                return Source(self.name, _from_pillow(self.data))
+            except DataError as error:
+                return Source(self.name, error)
+        if isinstance(self.data, (bytearray, memoryview)):
+            return Source(self.name, bytes(self.data))
+        return Source(self.name, self.data.copy()) if isinstance(self.data, np.ndarray) else self
+
 
 def is_pillow(data: Any) -> bool:
     """Return whether this is an image of Pillow's, without importing Pillow."""

@@ -21,6 +21,7 @@ from ppcls.loss import build_loss
 from ppcls.metric import build_metrics
 from ppcls.utils import distributed, logging
 from ppcls.utils.logging import get_logger
+from ppcls.utils.paths import user_path
 
 
 def set_device(name: str) -> str:
@@ -261,7 +262,7 @@ def class_names(config: Config, weights: Optional[str] = None) -> Optional[List[
     if not file:
         return checkpoint.class_names(checkpoint.strip_suffix(weights)) if weights else None
     try:
-        names = read_class_names(Path(file).expanduser())
+        names = read_class_names(user_path(file))
     except DataError as error:
         raise DataError(
             f"{config.where('Infer', 'PostProcess', 'class_id_map_file')}: {error}; without names: "

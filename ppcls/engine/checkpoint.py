@@ -26,6 +26,7 @@ from ppcls.errors import CheckpointError, WeightsError
 from ppcls.optimizer.state import load_optimizer_state, optimizer_state
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
+from ppcls.utils.paths import user_path
 
 WEIGHTS, OPTIMIZER, STATES = ".pdparams", ".pdopt", commit.STATES
 # With EMA, WEIGHTS are the average, which is what a model is used with, and these are what is trained on.
@@ -38,7 +39,7 @@ def strip_suffix(prefix: str) -> Path:
     """Return a checkpoint's prefix, which users also write with one of its suffixes."""
     for suffix in (RAW, WEIGHTS, OPTIMIZER, STATES):
         prefix = prefix[: -len(suffix)] if prefix.endswith(suffix) else prefix
-    return Path(prefix).expanduser()
+    return user_path(prefix)
 
 
 @dataclass(frozen=True)
@@ -256,7 +257,7 @@ def check_weights(path: str) -> None:
     for suffix in (RAW, WEIGHTS):  # the longer one first
         if not whole.endswith(suffix):
             continue
-        prefix = Path(whole[: -len(suffix)]).expanduser()
+        prefix = user_path(whole[: -len(suffix)])
         commit.settle(prefix)
         try:
             digest = read_states(prefix)["files"].get(suffix)

@@ -19,6 +19,7 @@ from ppcls.errors import ConfigError
 from ppcls.metric import build_metrics
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
+from ppcls.utils.paths import user_path
 
 Op = Mapping[str, Optional[Mapping[str, Any]]]
 _SMALLEST = float(np.finfo(np.float32).tiny)
@@ -66,7 +67,7 @@ def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto
     """
     build.start(config)
     with distributed.together():
-        described = description.read(Path(path).expanduser())
+        described = description.read(user_path(path))
         if described.class_num != config.Arch.class_num:
             raise ConfigError(
                 f"{path}: has {described.class_num} classes, the recipe {config.Arch.class_num} "

@@ -22,6 +22,7 @@ from ppcls.engine import folder as folders
 from ppcls.errors import ConfigError, MachineError
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
+from ppcls.utils.paths import user_path
 
 
 def infer(config: Config) -> List[Answer]:
@@ -42,7 +43,7 @@ def infer(config: Config) -> List[Answer]:
         sources = _sources(config)
     distributed.require_same("numbers of images", len(sources))
     pipeline = load_pipeline(config)
-    target = Path(config.Infer.save_dir or config.Global.output_dir).expanduser()
+    target = user_path(config.Infer.save_dir or config.Global.output_dir)
     key = "Infer.save_dir" if config.Infer.save_dir else "Global.output_dir"
     distributed.from_main(lambda: folders.prepare(target, key))
     batches = distributed.share_out(sources, config.Infer.batch_size)
@@ -154,7 +155,7 @@ def runner(model: paddle.nn.Layer) -> Any:
 def _sources(config: Config) -> List[Source]:
     images, listed = config.Infer.infer_imgs, config.Infer.infer_list
     if listed:
-        return inputs.read_list(Path(listed).expanduser(), _list_roots(config))
+        return inputs.read_list(user_path(listed), _list_roots(config))
     if not images:
         raise ConfigError("nothing to predict: give -o Infer.infer_imgs=IMAGE_OR_FOLDER (or Infer.infer_list=FILE)")
     return inputs.collect(images)
@@ -165,5 +166,5 @@ def _list_roots(config: Config) -> List[Path]:
     roots = [config.Infer.infer_imgs]
     if config.DataLoader.Eval is not None:
         roots.append(config.DataLoader.Eval.dataset.arguments.get("image_root"))
-    found = [Path(root).expanduser() for root in roots if root]
-    return [*found, Path(config.Infer.infer_list or "").expanduser().parent, Path()]
+    found = [user_path(root) for root in roots if root]
+    return [*found, user_path(config.Infer.infer_list or "").parent, Path()]

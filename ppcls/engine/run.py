@@ -28,6 +28,7 @@ from ppcls.metric import build_metrics
 from ppcls.optimizer import build_optimizer
 from ppcls.optimizer.schedule import Schedule
 from ppcls.utils import distributed, logging
+from ppcls.utils.paths import user_path
 
 
 @dataclass
@@ -75,7 +76,7 @@ def open_run(config: Config, stop: Optional[StopRequest] = None) -> Iterator[Run
     """
     check_recipe(config)
     build.start(config)
-    folder = Path(config.Global.output_dir).expanduser()
+    folder = user_path(config.Global.output_dir)
     with contextlib.ExitStack() as stack:
         prefix = distributed.from_main(lambda: _choose(config, folder, stack))
         with distributed.together():

@@ -16,6 +16,7 @@ from ppcls.engine.interrupt import InterruptedRunError, StopRequest
 from ppcls.errors import ConfigError, DataError, MachineError, WeightsError
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
+from ppcls.utils.paths import user_path
 
 FINISHED = "finished.json"
 # Of the keys that do not make another run, the ones that can make a finished one unfinished.
@@ -95,7 +96,7 @@ def _train_stage(recipe: Config, head: str, stop: StopRequest) -> Dict[str, floa
     if result is not None:
         get_logger().info("%s was finished before: %s", head, _result_text(result))
         return result
-    folder = Path(recipe.Global.output_dir).expanduser()
+    folder = user_path(recipe.Global.output_dir)
     start = recipe.Global.pretrained_model or recipe.Arch.pretrained or "random weights"
     get_logger().info(
         "%s, in %s, from %s", head, folder, "its newest checkpoint" if checkpoint.newest_first(folder) else start
@@ -114,7 +115,7 @@ def finished(recipe: Config) -> Optional[Dict[str, float]]:
     Raises:
         ConfigError: the training that ended was by another recipe.
     """
-    folder = Path(recipe.Global.output_dir).expanduser()
+    folder = user_path(recipe.Global.output_dir)
     try:
         noted = json.loads((folder / FINISHED).read_text(encoding="utf-8"))
         states, result = noted["states"], dict(noted["result"])
@@ -142,7 +143,7 @@ def of_weights(config: Config, name: Optional[str]) -> Config:
     weights = config.Global.pretrained_model
     if weights is None or not config.where("Global", "pretrained_model").startswith("-o "):
         folder = Path(recipe.Global.output_dir)
-        best = checkpoint.exists((folder / "best_model").expanduser()) or recipe.Global.eval_during_train
+        best = checkpoint.exists(folder / "best_model") or recipe.Global.eval_during_train
         weights = str(folder / ("best_model" if best else "latest"))
     get_logger().info("stage %s, weights %s", name, weights)
     changed = recipe.Global.model_copy(update={"pretrained_model": weights, "checkpoints": None})
@@ -180,7 +181,7 @@ def _check_start(config: Config, name: str, pending: List[str]) -> None:
         _check_classes(recipes, name, previous)
         if previous in pending:
             return
-    started = checkpoint.newest_first(Path(recipes[name].Global.output_dir).expanduser())
+    started = checkpoint.newest_first(user_path(recipes[name].Global.output_dir))
     try:
         checkpoint.commit.settle(checkpoint.strip_suffix(weights))
         find_file(weights)

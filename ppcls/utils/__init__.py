@@ -1,1 +1,1 @@
-"""Logging and the machine: processes, threads, ranks, and how OpenCV is loaded."""
+"""Logging, paths and the machine: processes, threads, ranks, and how OpenCV is loaded."""

@@ -140,6 +140,81 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
         assert done.stderr == b""
 
 
+def progressive():
+    """Return a progressive JPEG, which has several scans."""
+    return cv2.imencode(".jpg", picture(), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+
+
+def progressive_with(scans):
+    """Return a progressive JPEG that has so many scans: its last one again and again."""
+    jpeg = progressive()
+    last = jpeg[jpeg.rindex(b"\xff\xda") : -2]
+    return jpeg[:-2] + last * (scans - jpeg.count(b"\xff\xda")) + jpeg[-2:]
+
+
+def test_scans_are_limited_and_only_those_of_the_picture_count():
+    most = progressive_with(100)
+    plain = decode_image(progressive())
+    for behind in (b"", b"\xff\xda" * 500, progressive_with(200)):
+        assert decode_image(most + behind).shape == plain.shape
+    comment = b"\xff\xfe" + struct.pack(">H", 1002) + b"\xff\xda" * 500
+    assert decode_image(most[:2] + comment + most[2:-2] + comment + most[-2:]).shape == plain.shape
+    with pytest.raises(DataError, match="more than 100 scans"):
+        decode_image(progressive_with(101))
+
+
+@pytest.mark.parametrize("marker", [b"\xff\xd0", b"\xff\xff\x01", b"\xff\xe0\0\2"])
+def test_markers_are_limited(marker):
+    jpeg = encode(picture(), ".jpg")
+    assert decode_image(jpeg[:2] + b"\xff\xe0\0\2" * 1000 + b"\xff" * 9 + jpeg[2:]).shape == picture().shape
+    with pytest.raises(DataError, match="more than 20000 markers"):
+        decode_image(jpeg[:2] + marker * 20_000 + jpeg[2:])
+
+
+def test_markers_between_scans_are_limited():
+    comment = b"\xff\xfe\0\4\xff\xda"
+    with pytest.raises(DataError, match="more than 20000 markers"):
+        decode_image(progressive()[:-2] + comment * 20_000 + progressive()[-2:])
+
+
+def tiff(*tags):
+    """Return a TIFF's header and directory with tags (number, type, value)."""
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        ([(256, 4, 13000), (256, 4, 1), (257, 4, 1)], "tag 256 twice"),
+        ([(256, 3, 10), (257, 3, 10), (322, 3, 16000), (323, 3, 16000)], "tiles of 16000 x 16000 for a picture of 10"),
+        ([(256, 3, 10), (257, 3, 10), (258, 3, 8), (277, 3, 60000)], "60000 samples of 8 bits"),
+        ([(256, 2, 10), (257, 3, 10)], "tag 256 is of type 2"),
+    ],
+)
+def test_tiffs_that_claim_one_size_and_take_another_are_refused(tags, message):
+    with pytest.raises(DataError, match=message):
+        decode_image(tiff(*tags))
+
+
+def test_tiles_larger_than_a_small_picture_are_read():
+    image = np.zeros((256, 256), np.uint8)
+    image[:10, :10] = 200
+    tags = [
+        (256, 3, 10),
+        (257, 3, 10),
+        (258, 3, 8),
+        (259, 3, 1),
+        (262, 3, 1),
+        (277, 3, 1),
+        (322, 3, 256),
+        (323, 3, 256),
+    ]
+    start = len(tiff(*tags, (324, 4, 0), (325, 4, 0)))
+    data = tiff(*tags, (324, 4, start), (325, 4, image.size)) + image.tobytes()
+    np.testing.assert_array_equal(decode_image(data), np.full((10, 10, 3), 200))
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp", ".tiff", ".gif", ".ppm"])
 def test_max_pixels_holds_for_every_format(suffix, rng):
     data = encode(picture(40, 60), suffix)

@@ -46,6 +46,13 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"x")
             time.sleep(0.02)
 
+    def dripped_header(self):
+        self.send_response(200)
+        self.flush_headers()
+        while True:
+            self.wfile.write(b"X")
+            time.sleep(0.02)
+
     def silent(self):
         self.server.released.wait(20)
 
@@ -114,6 +121,8 @@ def test_the_size_is_limited_whether_it_is_announced_or_not(server, path):
 def test_slow_and_silent_servers_are_left(server):
     with pytest.raises(DataError, match=r"not complete after 0\.3 s"):
         fetch(f"{server}/drip", Limits(seconds=0.3))
+    with pytest.raises(DataError, match=r"not complete after 0\.3 s"):
+        fetch(f"{server}/dripped_header", Limits(seconds=0.3))
     with pytest.raises(DataError, match=r"nothing came for 0\.3 s"):
         fetch(f"{server}/silent", Limits(silence=0.3))
     with pytest.raises(DataError, match="stopped"):

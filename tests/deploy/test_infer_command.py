@@ -138,6 +138,10 @@ def test_a_checkpoint_is_used_where_its_data_are_not(models, digits, run, tmp_pa
         ([], "give `ppcls infer MODEL IMAGES...`; with a recipe"),
         (["-o", "Infer.batch_size=3", "MODEL", "IMAGES"], "in front of -o, which takes all that follows it"),
         (["nowhere.onnx", "IMAGES"], "nowhere.onnx: no such"),
+        (["MODEL", ""], "an empty path; the current folder is '.'"),
+        (["~nosuchuser/m", "IMAGES"], "~nosuchuser/m: no home folder known for ~nosuchuser"),
+        (["MODEL", "IMAGES", "--out", "~nosuchuser/x.json"], "~nosuchuser/x.json: no home folder known"),
+        (["-c", "~nosuchuser/x.yaml"], "-c ~nosuchuser/x.yaml: no such recipe"),
     ],
 )
 def test_wrong_calls_say_what_is_wrong(onnx, images, run, arguments, message):
@@ -197,7 +201,15 @@ def test_names_that_are_no_text_are_printed_and_written(onnx, images, run, tmp_p
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a file that is never read to its end")
-def test_ctrl_c_ends_at_once_and_leaves_the_older_file(onnx, images, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "model", "message"),
+    [
+        (signal.SIGINT, "inference/inference.onnx", "stopped"),
+        (signal.SIGTERM, "inference/inference.onnx", ""),
+        (signal.SIGTERM, "inference", ""),  # Paddle has handlers of its own
+    ],
+)
+def test_a_signal_ends_it_at_once_and_leaves_the_older_file(models, images, tmp_path, number, model, message):
     (tmp_path / "x.json").write_text("older")
     os.mkfifo(tmp_path / "endless.png")
     command = [
@@ -205,7 +217,7 @@ def test_ctrl_c_ends_at_once_and_leaves_the_older_file(onnx, images, tmp_path):
         "-m",
         "ppcls",
         "infer",
-        onnx,
+        models / model,
         images / "00.png",
         tmp_path / "endless.png",
         "--out",
@@ -222,10 +234,10 @@ def test_ctrl_c_ends_at_once_and_leaves_the_older_file(onnx, images, tmp_path):
         except OSError:
             time.sleep(0.05)
     assert writer is not None
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, said = process.communicate(timeout=30)
     os.close(writer)
-    assert process.returncode == 130
-    assert said.strip() == "stopped"
+    assert process.returncode == 128 + number
+    assert said.strip() == message
     assert (tmp_path / "x.json").read_text() == "older"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["endless.png", "x.json"]

@@ -124,6 +124,59 @@ def test_a_stream_goes_on_after_what_means_no_image(tmp_path):
     assert sources[2].read() == b"data"
 
 
+def test_paths_that_cannot_be_looked_up_are_errors_of_theirs(tmp_path):
+    wrong = ["~nosuchuser/a.jpg", "~nosuchuser/*.jpg", "x" * 300, ""]
+    home = "no home folder known for ~nosuchuser; "
+    messages = [home, home, "File name too long", "empty"]
+    for path, message in zip(wrong, messages):
+        with pytest.raises(DataError, match=message):
+            inputs.collect([path])
+    (tmp_path / "a.jpg").write_bytes(b"data")
+    *errors, good = inputs.collect_lazily([*wrong, tmp_path / "a.jpg"])
+    assert [source.name for source in errors] == wrong
+    for source, message in zip(errors, messages):
+        with pytest.raises(DataError, match=message):
+            source.read()
+    assert good.read() == b"data"
+
+
+def test_a_folder_with_brackets_in_its_name_can_be_part_of_a_pattern(tmp_path):
+    for folder in ("sub[1]", "sub1"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.png").write_bytes(b"data")
+    names = [source.name for source in inputs.collect(f"{tmp_path}/sub[[]1]/*.png")]
+    assert names == [f"{tmp_path}/sub[1]/a.png"]
+
+
+def test_a_buffer_may_be_filled_again_once_it_was_taken():
+    array, content = np.zeros((4, 5, 3), np.uint8), bytearray(4)
+
+    def buffers():
+        for value in range(1, 4):
+            array[:], content[:] = value, bytes([value]) * 4
+            yield array
+            yield content
+            yield memoryview(content)
+
+    taken = [source.read() for source in list(inputs.collect_lazily(buffers()))]
+    assert [np.unique(image).tolist() for image in taken[::3]] == [[1], [2], [3]]
+    assert taken[1::3] == taken[2::3] == [bytes([value]) * 4 for value in range(1, 4)]
+
+
+def test_frames_of_one_pillow_image_are_different_pictures(tmp_path):
+    pillow = pytest.importorskip("PIL.Image")
+    from PIL import ImageSequence
+
+    frames = [pillow.fromarray(np.full((4, 5), value, np.uint8)) for value in (10, 20, 30)]
+    frames[0].save(tmp_path / "x.tiff", save_all=True, append_images=frames[1:])
+    with pillow.open(tmp_path / "x.tiff") as opened:
+        sources = list(inputs.collect_lazily(ImageSequence.Iterator(opened)))
+    assert [np.unique(source.read()).tolist() for source in sources] == [[10], [20], [30]]
+    (broken,) = inputs.collect_lazily([pillow.fromarray(np.zeros((4, 4), np.float32))])
+    with pytest.raises(DataError, match="of mode F"):
+        broken.read()
+
+
 def test_files_that_cannot_be_read_or_are_endless_say_so(tmp_path):
     (tmp_path / "gone.jpg").symlink_to("nowhere")
     (source,) = inputs.collect(tmp_path)  # a broken link in a folder is not passed over

@@ -77,6 +77,22 @@ def test_every_way_to_give_an_image_gives_its_answer(predictor, expected, digits
     same(predictor.predict(str(digits / "val" / "0[0-2]*.png")), expected[:8])
 
 
+def test_one_image_is_given_again_and_again(models, expected, digits):
+    pillow = pytest.importorskip("PIL.Image")
+    predictor = Predictor(models / "inference", "onnx", batch_size=7, decode_workers=4)
+    paths = sorted((digits / "val").iterdir())
+    buffer = np.empty((*cv2.imread(str(paths[0])).shape[:2], 3), np.uint8)
+
+    def camera():
+        for path in paths:
+            buffer[:] = cv2.imread(str(path))[:, :, ::-1]
+            yield buffer
+
+    same(list(predictor.stream(camera())), expected)
+    with pillow.open(paths[0]) as opened:  # read only when it is needed
+        same(predictor.predict([opened] * 32), expected[:1] * 32)
+
+
 def test_urls_are_predicted_and_their_failures_reported(models, expected, digits):
     handler = partial(SimpleHTTPRequestHandler, directory=str(digits))
     handler.log_message = None
@@ -308,8 +324,6 @@ def test_topk_beyond_the_classes_gives_all(models, digits):
 
 def changed(models, folder, change):
     """Return a copy of the export whose description was changed."""
-    import shutil
-
     import yaml
 
     shutil.copytree(models / "inference", folder)
@@ -324,6 +338,33 @@ def test_without_class_names_there_are_ids_only(models, digits, tmp_path, expect
     (answer,) = Predictor(folder, "onnx").predict(digits / "val" / "000.png")
     assert answer["label_names"] == []
     assert answer["class_ids"] == expected[0]["class_ids"]
+
+
+@pytest.mark.parametrize("backend", ["paddle", "onnx"])
+def test_a_number_of_classes_that_the_model_does_not_have_is_refused(models, digits, tmp_path, backend):
+    def more(values):
+        values["PostProcess"]["Topk"].pop("label_list")
+        values["Model"]["architecture"]["class_num"] = 11
+
+    predictor = Predictor(changed(models, tmp_path / "model", more), backend)
+    with pytest.raises(DataError, match=r"answers \[1, 10\], and its description has 11 classes"):
+        predictor.predict(digits / "val" / "000.png")
+
+
+def test_the_suffix_of_an_onnx_file_may_be_in_capitals(models, digits, tmp_path, expected):
+    shutil.copy(models / "inference" / "inference.onnx", tmp_path / "MODEL.ONNX")
+    same(Predictor(tmp_path / "MODEL.ONNX").predict(digits / "val" / "000.png"), expected[:1])
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("pop('ORT_DISABLE_TELEMETRY', None)", "1"), ("update(ORT_DISABLE_TELEMETRY='0')", "0")]
+)
+def test_onnx_runtime_sends_nothing_unless_the_user_says_so(models, before, after):
+    code = (
+        f"import os, sys; os.environ.{before}; import ppcls; ppcls.Predictor(sys.argv[1], 'onnx'); "
+        "print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    )
+    assert process(code, models / "inference").strip() == after
 
 
 def test_images_that_the_transforms_do_not_bring_to_the_models_size(models, digits, tmp_path):

@@ -49,6 +49,24 @@ def test_csv_is_a_row_an_image_with_the_best_class_first(tmp_path):
     assert broken["error"] == BROKEN["error"]
 
 
+def test_no_cell_of_a_csv_file_is_a_formula(tmp_path):
+    names = ["=1+1.png", "+1.png", "-1.png", "@SUM(A1).png", "\tx.png"]
+    answers = [{**GOOD, "file_name": name, "label_names": [f"={name}", "a=b"], "scores": [0.5, -0.5]} for name in names]
+    with write(tmp_path / "x.csv", answers).open(encoding="utf-8-sig", newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    assert [row["file_name"] for row in rows] == [f"'{name}" for name in names]
+    assert [row["label"] for row in rows] == [f"'={name}" for name in names]
+    assert {(row["label_2"], row["score_2"]) for row in rows} == {("a=b", "-0.5")}  # a number is a number
+    assert json.loads(write(tmp_path / "x.json", answers).read_text()) == answers
+
+
+def test_errors_of_the_block_are_not_those_of_the_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"), results.writing(tmp_path / "x.json") as file:
+        file.add(GOOD)
+        (tmp_path / "nowhere").read_bytes()
+    assert not list(tmp_path.iterdir())
+
+
 def test_parquet_has_the_best_class_and_all(tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     many = [{**UNNAMED, "file_name": f"{number}.jpg"} for number in range(9000)]  # several groups of rows

@@ -292,6 +292,11 @@ def test_an_export_through_a_link_replaces_what_it_points_to(arguments, exported
         ("PreProcess", "transform_ops", None),
         ("PostProcess", "Topk", {"topk": "x"}),
         ("PostProcess", "Topk", {"topk": 3, "label_list": ["only one"]}),
+        ("PostProcess", "Topk", {"topk": 3, "label_list": "0123456789"}),
+        ("PostProcess", "Topk", {"topk": 0}),
+        ("PostProcess", "Topk", {"topk": -1}),
+        ("PostProcess", "Topk", {"topk": 2.5}),
+        ("PreProcess", "transform_ops", []),
         ("Global", "image_shape", 3),
     ],
 )

@@ -14,7 +14,7 @@ import pytest
 
 import ppcls
 from ppcls.arch import create_model, restricted_load
-from ppcls.engine import freezing
+from ppcls.engine import build, freezing
 from ppcls.engine.ema import EMA
 from ppcls.engine.state import Best
 from ppcls.errors import CheckpointError, ConfigError
@@ -100,7 +100,15 @@ def test_an_average_of_another_model_is_refused():
         ema.load({**arrays, "extra": np.zeros(1)})
 
 
-def test_both_are_evaluated_and_the_average_is_what_is_used(recipe, run):
+def probabilities(recipe, weights, batch):
+    """Return what the recipe's model answers with the weights of a file."""
+    model = build.model(ppcls.load_config(str(recipe)))
+    model.set_state_dict(restricted_load(weights))
+    model.eval()
+    return paddle.nn.functional.softmax(model(paddle.to_tensor(batch))).numpy()
+
+
+def test_both_are_evaluated_and_the_average_is_what_is_used(recipe, run, digits):
     run("train", "-c", recipe, "-o", "EMA.decay=0.5", "Global.epochs=3")
     out = recipe.parent / "out"
     log = (out / "train.log").read_text()
@@ -115,7 +123,15 @@ def test_both_are_evaluated_and_the_average_is_what_is_used(recipe, run):
     best = max(kinds["eval_ema"], key=lambda record: record["top1"])
     values = json.loads(run("eval", "-c", recipe, "-o", "Global.pretrained_model=out/best_model").stdout)
     assert values["top1"] == best["top1"]
-    run("export", "-c", recipe, "-o", "Global.pretrained_model=out/best_model")
+    for number, what in enumerate((("-c", recipe, "-o", "Global.pretrained_model=out/best_model"), (out, "-o"))):
+        folder = recipe.parent / f"export {number}"
+        run("export", *what, f"Global.save_inference_dir={folder}")
+        predictor = ppcls.Predictor(folder)
+        batch = np.stack([predictor.prepare(path) for path in sorted((digits / "val").iterdir())])
+        exported = predictor.run(batch)
+        average, raw = (probabilities(recipe, out / f"best_model{end}.pdparams", batch) for end in ("", "_raw"))
+        np.testing.assert_allclose(exported, average, rtol=0, atol=1e-5)
+        assert np.abs(exported - raw).max() > 1e-3
 
 
 def test_averages_may_come_and_go(recipe, run):

@@ -15,6 +15,7 @@ from ppcls.arch.weights.reading import find_file, read_weights
 from ppcls.arch.weights.recognising import recognise
 from ppcls.arch.weights.writing import format_of, write_weights
 from ppcls.errors import WeightsError
+from ppcls.utils.paths import user_path
 
 NAMINGS = ("official", "timm", "ppcls")
 
@@ -47,7 +48,7 @@ def convert_weights(
         WeightsError: a file cannot be read or written, or the weights are not all of one architecture's.
         ConfigError: no such architecture or argument.
     """
-    file, target = find_file(source), Path(target).expanduser()
+    file, target = find_file(source), user_path(target)
     to = to or format_of(target)
     arrays = read_weights(file)
     net = _model(file, arrays, model, dict(arguments or {}))

@@ -19,6 +19,7 @@ from ppcls.arch.spec import ModelSpec
 from ppcls.arch.weights.download import Patience, check_sha256, download, locked
 from ppcls.arch.weights.reading import read_weights
 from ppcls.errors import WeightsError
+from ppcls.utils.paths import user_path
 
 _STAMP = "source"
 
@@ -26,7 +27,7 @@ _STAMP = "source"
 def cache_folder() -> Path:
     """Return where downloaded weights are kept."""
     home = os.environ.get("PPCLS_HOME")
-    return (Path(home).expanduser() if home else Path.home() / ".cache" / "ppcls") / "weights"
+    return (user_path(home) if home else Path.home() / ".cache" / "ppcls") / "weights"
 
 
 def public_weights(spec: ModelSpec, patience: Optional[Patience] = None) -> Path:

@@ -13,6 +13,7 @@ from ppcls.arch.weights.torch_reading import LEGACY_START, ZIP_MAGIC, TorchFile
 from ppcls.arch.weights.torch_unpickling import Inert, Tensor, Unreadable
 from ppcls.arch.weights.unpickling import restricted_load
 from ppcls.errors import WeightsError
+from ppcls.utils.paths import user_path
 
 PathLike = Union[str, Path]
 
@@ -46,7 +47,7 @@ def find_file(path: PathLike) -> Path:
     Raises:
         WeightsError: there is none.
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     if not path.name:
         raise WeightsError(f"{path}: a folder; name a weight file")
     tried = [path, *(path.with_name(path.name + suffix) for suffix in _SUFFIXES)]

@@ -14,6 +14,7 @@ import numpy as np
 
 from ppcls.config.registry import Registry
 from ppcls.errors import ConfigError, DataError
+from ppcls.utils.paths import user_path
 
 DATASETS = Registry("data set")
 _SHOWN = 10  # mistakes that one message lists
@@ -208,7 +209,7 @@ def existing_folder(argument: str, path: Union[str, Path]) -> Path:
     Raises:
         DataError: there is no such folder.
     """
-    folder = Path(path).expanduser()
+    folder = user_path(path)
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "no such folder"
         raise DataError(f"{argument}: {folder}: {what} (looked for from {Path.cwd()})")

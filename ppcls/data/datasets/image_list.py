@@ -10,6 +10,7 @@ import numpy as np
 from ppcls.data.datasets.base import DATASETS, FileDataset, PathTable, existing_folder, join_mistakes
 from ppcls.data.datasets.names import find_class_names
 from ppcls.errors import ConfigError, DataError
+from ppcls.utils.paths import user_path
 from ppcls.utils.text import read_lines
 
 _CHECKED = 100  # looking for all of ImageNet's files would take minutes on a network drive
@@ -46,7 +47,7 @@ class ImageNetDataset(FileDataset):
         if delimiter == "":
             raise ConfigError("delimiter: must not be empty; leave it out for white space")
         root = existing_folder("image_root", image_root)
-        self._list = Path(cls_label_path).expanduser()
+        self._list = user_path(cls_label_path)
         if not self._list.is_file():
             raise DataError(f"cls_label_path: {self._list}: no such file (looked for from {Path.cwd()})")
         paths, labels, lines = _parse(self._list, delimiter)

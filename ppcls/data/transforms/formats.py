@@ -6,9 +6,10 @@ are checked before one is called.
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
-from typing import Callable, Dict, Tuple
+from typing import Callable, Dict, Iterator, Tuple
 
 from ppcls.errors import DataError
 
@@ -18,6 +19,14 @@ IMAGE_SUFFIXES = tuple(_SUFFIXES.split())
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_JPEG_MARKER = re.compile(rb"\xff+([^\xff])", re.DOTALL)  # after any number of fill bytes
+_JPEG_AFTER_SCAN = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")  # within a scan there are 00 and D0 to D7
+# A decoder goes over all pixels for each scan. Progressive files have about ten; some programs write several tens.
+_JPEG_SCANS = 100
+_JPEG_SEGMENTS = 20_000  # restart markers of a scan are none; of 64 KB each, for any file that is taken
+_TIFF_KINDS = {1: ("B", 1), 3: ("H", 2), 4: ("I", 4)}  # unsigned numbers: code of ``struct``, bytes
+_TIFF_SAMPLE_BITS = 4 * 64  # of a pixel: RGBA in double precision
+_TIFF_TILE = 1 << 22  # pixels of a tile that may be larger than its picture, for pictures smaller than a tile
 _TEXT = bytes({9, 10, 13, *range(32, 127)})
 
 
@@ -87,34 +96,51 @@ def _cut_off(kind: str, data: bytes, what: str) -> DataError:
 
 def _jpeg(data: bytes) -> Tuple[int, int]:
     """Return (width, height); the markers are those of ITU-T T.81, annex B."""
-    position, size = 2, (0, 0)
-    while True:
-        if data[position] != 0xFF:
-            raise DataError(f"the JPEG is damaged: no marker at byte {position}")
-        marker = data[position + 1]
-        if marker == 0xFF:  # fill byte
-            position += 1
-            continue
-        if marker == 0x01 or 0xD0 <= marker <= 0xD8:  # markers without content
-            position += 2
-            continue
-        if marker == 0xD9:
-            raise DataError("the JPEG is damaged: it ends without a picture")
-        length = struct.unpack_from(">H", data, position + 2)[0]
+    size, components, coding = (0, 0), 0, 0
+    segments = _jpeg_segments(data)
+    for marker, position in segments:
+        if marker == 0xDA:
+            break
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack_from(">HH", data, position + 5)
-            size = (width, height)
+            height, width, components = struct.unpack_from(">HHB", data, position + 3)
+            size, coding = (width, height), marker
             # Huffman codes (markers C0 to C2) spend a bit a block of 8 x 8 at least. Decoders make the rest up.
             if marker <= 0xC2 and -(-width // 8) * -(-height // 8) > 8 * len(data):
                 raise DataError(f"the JPEG is damaged: it claims {width} x {height} pixels and has {len(data)} bytes")
-        position += 2 + length
-        if marker == 0xDA:
-            break
+    else:
+        raise DataError("the JPEG is damaged: it ends without a picture")
     # Searched after the first scan's header only: an embedded thumbnail has an end marker of its own. Within a scan
     # 0xFF is always followed by something else, and bytes after the end are harmless. From behind, it is found at once.
     if data.rfind(b"\xff\xd9", position) < 0:
         raise _cut_off("JPEG", data, "its end marker is missing")
+    # A sequential JPEG whose first scan has all components has no other one. Of the rest the bytes are counted first,
+    # which is faster than to follow the segments, and finds too many at the worst: a second picture behind the end.
+    several = coding not in (0xC0, 0xC1) or data[position + 2] < components
+    suspicious = several and data.count(b"\xff\xda", position) >= _JPEG_SCANS
+    if suspicious and sum(marker == 0xDA for marker, _ in segments) >= _JPEG_SCANS:
+        raise DataError(f"the JPEG has more than {_JPEG_SCANS} scans, which nothing needs; save it again")
     return size
+
+
+def _jpeg_segments(data: bytes) -> Iterator[Tuple[int, int]]:
+    """Yield (marker, position of its length) of a JPEG's segments up to its end; those without content are left out."""
+    position, in_scan = 2, False
+    for _ in range(_JPEG_SEGMENTS):
+        found = (_JPEG_AFTER_SCAN.search if in_scan else _JPEG_MARKER.match)(data, position)
+        if found is None:
+            if in_scan or position >= len(data) or set(data[position:]) == {0xFF}:
+                raise IndexError  # cut off
+            raise DataError(f"the JPEG is damaged: no marker at byte {position}")
+        position = found.end()
+        marker = data[position - 1]
+        if marker == 0xD9:
+            return
+        if marker == 0x01 or 0xD0 <= marker <= 0xD8:  # markers without content
+            continue
+        yield marker, position
+        position += struct.unpack_from(">H", data, position)[0]
+        in_scan = marker == 0xDA
+    raise DataError(f"the JPEG has more than {_JPEG_SEGMENTS} markers, which nothing needs; save it again")
 
 
 def _png(data: bytes) -> Tuple[int, int]:
@@ -185,16 +211,40 @@ def _tiff(data: bytes) -> Tuple[int, int]:
     if struct.unpack_from(order + "H", data, 2)[0] != 42:
         return 0, 0
     directory = struct.unpack_from(order + "I", data, 4)[0]
-    sides = {256: 0, 257: 0}  # the tags of width and height
     try:
-        for entry in range(struct.unpack_from(order + "H", data, directory)[0]):
-            position = directory + 2 + 12 * entry
-            tag, kind = struct.unpack_from(order + "HH", data, position)
-            if tag in sides:
-                sides[tag] = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, position + 8)[0]
+        values = _tiff_values(data, directory, order)
     except struct.error:
         raise _cut_off("TIFF", data, "its directory is missing") from None
-    return sides[256], sides[257]
+    width, height, bits, samples, tile_width, tile_height = (values.get(tag, 0) for tag in _TIFF_TAGS)
+    if max(bits, 1) * max(samples, 1) > _TIFF_SAMPLE_BITS:
+        raise DataError(f"the TIFF has {samples} samples of {bits} bits a pixel, more than any image to classify")
+    if tile_width * tile_height > max(width * height, _TIFF_TILE):
+        raise DataError(
+            f"the TIFF is damaged: it has tiles of {tile_width} x {tile_height} for a picture of {width} x {height}"
+        )
+    return width, height
+
+
+# Width, height, bits a sample, samples a pixel, width and height of a tile; see TIFF 6.0, sections 8 and 15.
+_TIFF_TAGS = (256, 257, 258, 277, 322, 323)
+
+
+def _tiff_values(data: bytes, directory: int, order: str) -> Dict[int, int]:
+    """Return the first value of each of ``_TIFF_TAGS`` that a directory has."""
+    values: Dict[int, int] = {}
+    for entry in range(struct.unpack_from(order + "H", data, directory)[0]):
+        position = directory + 2 + 12 * entry
+        tag, kind, count = struct.unpack_from(order + "HHI", data, position)
+        if tag not in _TIFF_TAGS:
+            continue
+        if tag in values:  # of which decoders take the one or the other
+            raise DataError(f"the TIFF is damaged: its directory has tag {tag} twice")
+        if kind not in _TIFF_KINDS:
+            raise DataError(f"the TIFF is damaged: tag {tag} is of type {kind}")
+        code, size = _TIFF_KINDS[kind]
+        start = position + 8 if count * size <= 4 else struct.unpack_from(order + "I", data, position + 8)[0]
+        values[tag] = struct.unpack_from(order + code, data, start)[0]
+    return values
 
 
 _READERS: Dict[str, Callable[[bytes], Tuple[int, int]]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Iterable
+from typing import Any, Iterable
 
 import numpy as np
 
@@ -39,3 +39,18 @@ def checked_batch(description: Description, batch: np.ndarray) -> np.ndarray:
             f"not {list(batch.shape)} and {batch.dtype}"
         )
     return np.ascontiguousarray(batch)
+
+
+def checked_output(description: Description, output: Any) -> np.ndarray:
+    """Return what a model answered.
+
+    Raises:
+        DataError: it is not one probability for each class of the description.
+    """
+    probabilities = np.asarray(output)
+    if probabilities.ndim != 2 or probabilities.shape[1] != description.class_num:
+        raise DataError(
+            f"{description.folder}: the model of {description.name} answers {list(probabilities.shape)}, and its "
+            f"description has {description.class_num} classes; export the model again"
+        )
+    return probabilities

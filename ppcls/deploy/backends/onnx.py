@@ -6,10 +6,13 @@ import os
 from typing import Optional
 
 import numpy as np
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when it is loaded; who wants telemetry sets it to 0
+
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
-from ppcls.deploy.backends.checks import check_files, checked_batch
+from ppcls.deploy.backends.checks import check_files, checked_batch, checked_output
 from ppcls.deploy.description import Description
 from ppcls.errors import DataError
 from ppcls.utils import environment
@@ -55,10 +58,10 @@ class OnnxBackend:
         self._input = self._session.get_inputs()[0].name
 
     def run(self, batch: np.ndarray) -> np.ndarray:
-        """Return the model's output [B, K] for a batch of what it takes."""
+        """Return probabilities [B, K] for a batch of what the model takes."""
         batch = checked_batch(self._description, batch)
         try:
             (probabilities,) = self._session.run(None, {self._input: batch})
         except REFUSED as error:
             raise DataError(f"{self._path}: {' '.join(str(error).split())}") from None
-        return np.asarray(probabilities)
+        return checked_output(self._description, probabilities)

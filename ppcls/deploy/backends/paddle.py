@@ -11,7 +11,7 @@ from typing import IO, Iterator, Optional
 
 import numpy as np
 
-from ppcls.deploy.backends.checks import check_files, checked_batch
+from ppcls.deploy.backends.checks import check_files, checked_batch, checked_output
 from ppcls.deploy.description import Description
 from ppcls.utils import environment
 
@@ -52,14 +52,14 @@ class PaddleBackend:
         self._output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
 
     def run(self, batch: np.ndarray) -> np.ndarray:
-        """Return the model's output for a batch [B, C, H, W] float32."""
+        """Return probabilities [B, K] for a batch [B, C, H, W] float32."""
         batch = checked_batch(self._description, batch)
         self._input.reshape(list(batch.shape))
         self._input.copy_from_cpu(batch)
         with contextlib.nullcontext() if self._has_run else _standard_output_kept_clean():
             self._predictor.run()
         self._has_run = True
-        return np.asarray(self._output.copy_to_cpu())
+        return checked_output(self._description, self._output.copy_to_cpu())
 
 
 def _scratch() -> IO[bytes]:

@@ -16,6 +16,7 @@ from ppcls.deploy import description
 from ppcls.engine import folder as folders
 from ppcls.errors import DataError, ExportError
 from ppcls.utils.logging import get_logger
+from ppcls.utils.paths import user_path
 
 _OLD = "old"
 
@@ -27,7 +28,7 @@ def prepared(config: Config) -> Path:
         ExportError: it is a folder or file that is not an export.
         MachineError: nothing can be written there.
     """
-    target = Path(config.Global.save_inference_dir).expanduser().resolve()
+    target = user_path(config.Global.save_inference_dir).resolve()
     folders.prepare(target.parent, "Global.save_inference_dir")
     _clean_up(target)
     if target.exists() and not _is_empty(target) and not (target / description.FILE).is_file():

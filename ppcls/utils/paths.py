@@ -1,0 +1,24 @@
+"""Paths that people write."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Union
+
+from ppcls.errors import DataError
+
+
+def user_path(path: Union[str, os.PathLike[str]]) -> Path:
+    """Return a path with ``~`` and ``~name`` at its beginning made the user's home folder.
+
+    Raises:
+        DataError: there is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # what pathlib raises where the home folder is not known
+        first = Path(path).parts[0]
+        raise DataError(
+            f"{path}: no home folder known for {first}; if that is a folder's name, give its whole path"
+        ) from None
