@@ -92,16 +92,15 @@ def _add_errors(app: FastAPI) -> None:
 def _add_state(app: FastAPI, service: Service, keyed: Any) -> None:
     settings = service.settings
 
-    @app.get("/health", summary="The process lives")
-    async def health() -> Dict[str, str]:
-        return {"status": "ok"}
+    @app.head("/health", include_in_schema=False)
+    @app.get("/health", summary="Whether the process works", responses={503: {"description": "start it anew"}})
+    async def health() -> Response:
+        return _state("ok", service.why_not_alive())
 
+    @app.head("/ready", include_in_schema=False)
     @app.get("/ready", summary="Whether to send requests here", responses={503: {"description": "not now"}})
     async def ready() -> Response:
-        reason = service.why_not_ready()
-        if reason is None:
-            return JSONResponse({"status": "ready"})
-        return JSONResponse({"error": reason}, 503)
+        return _state("ready", service.why_not_ready())
 
     @app.get("/metrics", summary="For Prometheus", dependencies=[] if settings.open_metrics else [keyed])
     async def read_metrics() -> Response:
@@ -121,6 +120,10 @@ def _add_state(app: FastAPI, service: Service, keyed: Any) -> None:
             "urls": settings.allow_urls,
             "saliency": not settings.no_saliency,
         }
+
+
+def _state(good: str, problem: Optional[str]) -> Response:
+    return JSONResponse({"status": good}) if problem is None else JSONResponse({"error": problem}, 503)
 
 
 def _add_model(app: FastAPI, service: Service, checks: List[Any]) -> None:
@@ -155,8 +158,10 @@ async def _answer(request: Request, service: Service, work: Callable[[Any], Awai
     """Read the images of a request, and answer it with what the work gives for them."""
     settings = service.settings
     begun = time.monotonic()
-    with service.requests.hold():
-        async with received(request, settings.max_body, settings.read_timeout, service.memory) as body:
+    service.requests.check()  # before the body is read in vain
+    async with received(request, settings.max_body, settings.read_timeout, service.memory) as body:
+        # Only now: clients that stall in their bodies must not keep others out.
+        with service.requests.hold():
             read = time.monotonic()
 
             async def parse_and_work() -> Dict[str, Any]:

@@ -62,6 +62,8 @@ class Settings:
             raise ConfigError(f"--max-body-mb {self.max_body_mb:g}: more than --max-buffer-mb {self.max_buffer_mb:g}")
         if self.api_key is not None and (not self.api_key.strip() or not self.api_key.isprintable()):
             raise ConfigError("--api-key (or PPCLS_API_KEY): empty, or not printable")
+        if self.api_key is not None and self.api_key != self.api_key.strip():
+            raise ConfigError("--api-key (or PPCLS_API_KEY): blanks at its ends, which HTTP cuts off; remove them")
         for origin in self.cors:
             if origin != "*" and not origin.startswith(("http://", "https://")):
                 raise ConfigError(f"--cors {origin}: an origin is like https://example.org, or '*'")
