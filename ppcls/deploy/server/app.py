@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import uuid
 from pathlib import Path
@@ -16,8 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 
 import ppcls
-from ppcls.deploy.server import metrics, openapi, query
-from ppcls.deploy.server.access import key_check
+from ppcls.deploy.server import access, metrics, openapi, query
 from ppcls.deploy.server.batcher import ModelError
 from ppcls.deploy.server.body import received
 from ppcls.deploy.server.door import Door
@@ -44,9 +44,9 @@ def build_app(service: Service) -> Door:
     """Return the whole application for a service."""
     app = FastAPI(title="ppcls", version=ppcls.__version__, docs_url=None, redoc_url=None)
     _add_errors(app)
-    keyed = Depends(key_check(service.settings.api_key))
+    keyed = access.checks(service.settings.api_key)
     _add_state(app, service, keyed)
-    _add_model(app, service, [keyed, Depends(query.check)])
+    _add_model(app, service, [*keyed, Depends(query.check)])
     _add_page(app)
     if service.settings.cors:
         app.add_middleware(
@@ -89,7 +89,7 @@ def _add_errors(app: FastAPI) -> None:
         return JSONResponse({"error": "the model failed; the server's log says more under this id", "id": name}, 500)
 
 
-def _add_state(app: FastAPI, service: Service, keyed: Any) -> None:
+def _add_state(app: FastAPI, service: Service, keyed: List[Any]) -> None:
     settings = service.settings
 
     @app.head("/health", include_in_schema=False)
@@ -102,11 +102,11 @@ def _add_state(app: FastAPI, service: Service, keyed: Any) -> None:
     async def ready() -> Response:
         return _state("ready", service.why_not_ready())
 
-    @app.get("/metrics", summary="For Prometheus", dependencies=[] if settings.open_metrics else [keyed])
+    @app.get("/metrics", summary="For Prometheus", dependencies=[] if settings.open_metrics else keyed)
     async def read_metrics() -> Response:
         return Response(service.metrics.text(), media_type=metrics.CONTENT_TYPE)
 
-    @app.get("/model", summary="The model, its classes and the server's limits", dependencies=[keyed])
+    @app.get("/model", summary="The model, its classes and the server's limits", dependencies=keyed)
     async def model() -> Dict[str, Any]:
         return {
             "model": service.model.name,
@@ -158,10 +158,12 @@ async def _answer(request: Request, service: Service, work: Callable[[Any], Awai
     """Read the images of a request, and answer it with what the work gives for them."""
     settings = service.settings
     begun = time.monotonic()
-    service.requests.check()  # before the body is read in vain
-    async with received(request, settings.max_body, settings.read_timeout, service.memory) as body:
-        # Only now: clients that stall in their bodies must not keep others out.
-        with service.requests.hold():
+    with contextlib.ExitStack() as held:
+        held.enter_context(service.open_requests.hold())
+        service.requests.check()  # before the body is read in vain
+        async with received(request, settings.max_body, settings.read_timeout, service.memory) as body:
+            # Only now: clients that stall in their bodies must not keep others out.
+            held.enter_context(service.requests.hold())
             read = time.monotonic()
 
             async def parse_and_work() -> Dict[str, Any]:

@@ -17,8 +17,10 @@ from ppcls.deploy.server.refusal import RefusedError, too_many_images
 _KEYS = ("data", "url", "name")
 _TEXT = 16384  # bytes of a name, URL or key
 _BLANKS = re.compile(rb"[ \t\r\n]*")
-# How encoders write base64 that do not trust what reads it: "/" as "\/", or as "\u002f", and so on.
-_ESCAPED = re.compile(rb"\\(?:(/)|u00(2[fFbB]|3[dD]))")
+# How some encoders write the characters of base64.
+_ESCAPES = [(rb"\/", b"/")] + [
+    (rb"\u00" + digits, bytes.fromhex(digits.decode())) for digits in (b"2b", b"2B", b"2f", b"2F", b"3d", b"3D")
+]
 _SHAPE = 'the JSON must be {"images": [...]} and nothing else; options such as topk go into the URL'
 
 
@@ -43,8 +45,10 @@ class Item:
         data = self.data or b""
         if data.startswith(b"data:"):
             data = data.partition(b",")[2]
-        if b"\\" in data:
-            data = _ESCAPED.sub(lambda found: found[1] or bytes.fromhex(found[2].decode("ascii")), data)
+        for escaped, plain in _ESCAPES:
+            if b"\\" not in data:
+                break
+            data = data.replace(escaped, plain)
         return base64.b64decode(data, validate=True)
 
 

@@ -40,11 +40,12 @@ class Service:
 
     def __init__(self, model: Model, settings: Settings) -> None:
         self.model, self.settings = model, settings
+        self.open_requests = Gate(settings.max_connections, "open requests")  # those whose bodies arrive among them
         self.requests = Gate(settings.queue, "requests")
         self.images = Gate(settings.queue, "images")
         self.memory = Gate(settings.max_buffer, "bytes of bodies")
         self.draining = False
-        self.metrics = Metrics(lambda: self.batcher.waiting, lambda: self.requests.used, lambda: self.memory.used)
+        self.metrics = Metrics(lambda: self.batcher.waiting, lambda: self.open_requests.used, lambda: self.memory.used)
         self.batcher = Batcher(model.run, settings.max_batch, settings.max_wait, self.metrics.batch)
         self._decoders = Workers(settings.decode_threads, "decode")
         self._fetchers = Workers(_FETCHES, "fetch")

@@ -1,7 +1,9 @@
 """``ppcls serve`` as a command."""
 
 import dataclasses
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -38,6 +40,7 @@ def test_help_names_the_options_and_loads_nothing_heavy(run):
         (("--queue", "3"), "--max-images 32: more than --queue 3"),
         (("--max-buffer-mb", "1"), "--max-body-mb 32: more than --max-buffer-mb 1"),
         (("--api-key", " "), "--api-key (or PPCLS_API_KEY): empty"),
+        (("--api-key", "key "), "--api-key (or PPCLS_API_KEY): blanks at its ends"),
         (("--cors", "a.example"), "--cors a.example: an origin is like"),
         (("--host", "no-such-host.invalid", "--port", "0"), "no such address of this machine"),
         (("--port", "0"), "no such folder"),
@@ -72,6 +75,23 @@ def test_a_missing_package(run, tmp_path, package):
     done = run("serve", "nowhere", code=2, environment={"PYTHONPATH": f"{tmp_path}/without:{ROOT}"})
     assert f"serving needs {package}" in done.stderr
     assert 'pip install "ppcls[serve]"' in done.stderr
+
+
+def test_interrupted_while_it_loads(exported):
+    """While Paddle is being imported, which makes an ImportError of a KeyboardInterrupt."""
+    command = [sys.executable, "-v", "-m", "ppcls", "serve", str(exported), "--port", "0"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as loading:
+        for line in loading.stderr:
+            if line.startswith("# extension module 'paddle.base.libpaddle' loaded"):
+                break
+        loading.send_signal(signal.SIGINT)
+        output, errors = loading.communicate(timeout=30)
+    assert loading.returncode == 130
+    assert "Traceback" not in errors
+    assert "serving" not in output
 
 
 def test_another_address_and_fewer_open_files(start, photo):
