@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import signal
 from typing import Any, Dict, get_type_hints
 
 from ppcls.commands.command import Command
@@ -36,12 +37,19 @@ def _kind(option: dataclasses.Field) -> Dict[str, Any]:
     return {"type": numbers[0], "metavar": "N"} if numbers else {"metavar": option.name.upper()}
 
 
+def _end_at_once(*_: Any) -> None:
+    # Not KeyboardInterrupt: libraries that are being loaded turn it into an ImportError of their own.
+    os.write(2, b"stopped\n")  # sys.stderr may be redirected meanwhile
+    os._exit(130)
+
+
 def _run(options: argparse.Namespace) -> int:
     values = {option.name: getattr(options, option.name) for option in dataclasses.fields(Settings)}
     values["cors"] = tuple(values["cors"])
     if values["api_key"] is None:
         values["api_key"] = os.environ.get(_KEY)
     settings = Settings(**values)
+    signal.signal(signal.SIGINT, _end_at_once)  # until the server listens, which has its own
     from ppcls.utils import environment
 
     environment.prepare()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hmac
 import time
-from typing import Awaitable, Callable, Optional
+from typing import Any, Awaitable, Callable, List, Optional
 
+from fastapi import Depends, Security
+from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.requests import Request
 
 from ppcls.deploy.server.refusal import RefusedError
@@ -35,15 +37,23 @@ class _Log:
         self._next, self._count = now + _LOG_SECONDS, 0
 
 
-def key_check(key: Optional[str]) -> Callable[[Request], Awaitable[None]]:
-    """Return what refuses requests without the key (401); without a key nothing is refused."""
-    expected = None if key is None else key.encode()
+def checks(key: Optional[str]) -> List[Any]:
+    """Return the dependencies of routes that need the key; the schemes beside the check only describe it."""
+    if key is None:
+        return []
+    schemes = (
+        APIKeyHeader(name="X-API-Key", scheme_name="ApiKey", auto_error=False),
+        HTTPBearer(scheme_name="Bearer", auto_error=False),
+    )
+    return [Depends(_key_check(key)), *map(Security, schemes)]
 
+
+def _key_check(key: str) -> Callable[[Request], Awaitable[None]]:
+    """Return what refuses requests without the key (401)."""
+    expected = key.encode()
     log = _Log()
 
     async def check(request: Request) -> None:
-        if expected is None:
-            return
         given = request.headers.get("x-api-key", "")
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if not given and scheme.lower() == "bearer":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import uuid
 from pathlib import Path
@@ -16,8 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 
 import ppcls
-from ppcls.deploy.server import metrics, openapi, query
-from ppcls.deploy.server.access import key_check
+from ppcls.deploy.server import access, metrics, openapi, query
 from ppcls.deploy.server.batcher import ModelError
 from ppcls.deploy.server.body import received
 from ppcls.deploy.server.door import Door
@@ -44,9 +44,9 @@ def build_app(service: Service) -> Door:
     """Return the whole application for a service."""
     app = FastAPI(title="ppcls", version=ppcls.__version__, docs_url=None, redoc_url=None)
     _add_errors(app)
-    keyed = Depends(key_check(service.settings.api_key))
+    keyed = access.checks(service.settings.api_key)
     _add_state(app, service, keyed)
-    _add_model(app, service, [keyed, Depends(query.check)])
+    _add_model(app, service, [*keyed, Depends(query.check)])
     _add_page(app)
     if service.settings.cors:
         app.add_middleware(
@@ -89,25 +89,24 @@ def _add_errors(app: FastAPI) -> None:
         return JSONResponse({"error": "the model failed; the server's log says more under this id", "id": name}, 500)
 
 
-def _add_state(app: FastAPI, service: Service, keyed: Any) -> None:
+def _add_state(app: FastAPI, service: Service, keyed: List[Any]) -> None:
     settings = service.settings
 
-    @app.get("/health", summary="The process lives")
-    async def health() -> Dict[str, str]:
-        return {"status": "ok"}
+    @app.head("/health", include_in_schema=False)
+    @app.get("/health", summary="Whether the process works", responses={503: {"description": "start it anew"}})
+    async def health() -> Response:
+        return _state("ok", service.why_not_alive())
 
+    @app.head("/ready", include_in_schema=False)
     @app.get("/ready", summary="Whether to send requests here", responses={503: {"description": "not now"}})
     async def ready() -> Response:
-        reason = service.why_not_ready()
-        if reason is None:
-            return JSONResponse({"status": "ready"})
-        return JSONResponse({"error": reason}, 503)
+        return _state("ready", service.why_not_ready())
 
-    @app.get("/metrics", summary="For Prometheus", dependencies=[] if settings.open_metrics else [keyed])
+    @app.get("/metrics", summary="For Prometheus", dependencies=[] if settings.open_metrics else keyed)
     async def read_metrics() -> Response:
         return Response(service.metrics.text(), media_type=metrics.CONTENT_TYPE)
 
-    @app.get("/model", summary="The model, its classes and the server's limits", dependencies=[keyed])
+    @app.get("/model", summary="The model, its classes and the server's limits", dependencies=keyed)
     async def model() -> Dict[str, Any]:
         return {
             "model": service.model.name,
@@ -121,6 +120,10 @@ def _add_state(app: FastAPI, service: Service, keyed: Any) -> None:
             "urls": settings.allow_urls,
             "saliency": not settings.no_saliency,
         }
+
+
+def _state(good: str, problem: Optional[str]) -> Response:
+    return JSONResponse({"status": good}) if problem is None else JSONResponse({"error": problem}, 503)
 
 
 def _add_model(app: FastAPI, service: Service, checks: List[Any]) -> None:
@@ -155,8 +158,12 @@ async def _answer(request: Request, service: Service, work: Callable[[Any], Awai
     """Read the images of a request, and answer it with what the work gives for them."""
     settings = service.settings
     begun = time.monotonic()
-    with service.requests.hold():
+    with contextlib.ExitStack() as held:
+        held.enter_context(service.open_requests.hold())
+        service.requests.check()  # before the body is read in vain
         async with received(request, settings.max_body, settings.read_timeout, service.memory) as body:
+            # Only now: clients that stall in their bodies must not keep others out.
+            held.enter_context(service.requests.hold())
             read = time.monotonic()
 
             async def parse_and_work() -> Dict[str, Any]:

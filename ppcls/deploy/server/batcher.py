@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import queue
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any, Callable, Deque, List, NamedTuple, Optional
+from typing import Any, Callable, Deque, Iterator, List, NamedTuple, Optional, TypeVar
 
 import numpy as np
 
 from ppcls.utils.logging import get_logger
+
+T = TypeVar("T")
 
 
 class ModelError(Exception):
@@ -51,11 +54,15 @@ class ModelThread:
         since = self._since
         return 0.0 if since is None else time.monotonic() - since
 
-    async def call(self, function: Callable[[np.ndarray], np.ndarray], batch: np.ndarray) -> np.ndarray:
-        """Return what the function returns, or raise what it raises."""
+    async def call(self, function: Callable[[Any], T], argument: Any) -> T:
+        """Return what the function returns.
+
+        Raises:
+            ModelError: whatever it raised, which is the cause.
+        """
         loop = asyncio.get_running_loop()
-        answer = loop.create_future()
-        self._calls.put((function, batch, loop, answer))
+        answer: asyncio.Future[T] = loop.create_future()
+        self._calls.put((function, argument, loop, answer))
         return await answer
 
     def stop(self) -> None:
@@ -67,12 +74,14 @@ class ModelThread:
             call = self._calls.get()
             if call is None:
                 return
-            function, batch, loop, answer = call
+            function, argument, loop, answer = call
+            result, error = None, None
             self._since = time.monotonic()
             try:
-                result, error = function(batch), None
-            except Exception as caught:  # noqa: BLE001 - whatever it is, it belongs to who called
-                result, error = None, caught
+                result = function(argument)
+            except BaseException as caught:  # noqa: BLE001 - whatever it is, it belongs to who called
+                # Not the exception itself: a future does not take StopIteration, and SystemExit would end the server.
+                error = caught if isinstance(caught, ModelError) else _named(caught)
             self._since = None
             try:
                 loop.call_soon_threadsafe(_settle, answer, result, error)
@@ -80,7 +89,7 @@ class ModelThread:
                 return
 
 
-def _settle(answer: asyncio.Future, result: Any, error: Optional[Exception]) -> None:
+def _settle(answer: asyncio.Future, result: Any, error: Optional[ModelError]) -> None:
     if answer.done():
         return
     if error is None:
@@ -142,9 +151,15 @@ class Batcher:
         self._changed.set()
         return await item.answer
 
-    def nudge(self) -> None:
-        """Look again: ``coming`` has changed."""
-        self._changed.set()
+    @contextlib.contextmanager
+    def expecting(self) -> Iterator[None]:
+        """Count an image that is being prepared for the time of a block."""
+        self.coming += 1
+        try:
+            yield
+        finally:
+            self.coming -= 1
+            self._changed.set()
 
     async def stop(self) -> None:
         """End; what still waits gets a ModelError."""
@@ -196,16 +211,15 @@ class Batcher:
         return batch
 
     async def _run(self, batch: List[_Item]) -> None:
-        begun = time.monotonic()
-        images = np.stack([item.image for item in batch])
         try:
-            scores = np.asarray(await self.thread.call(self._run_model, images))
-            if scores.ndim != 2 or len(scores) != len(batch):
-                raise ModelError(f"the model answered {len(batch)} images with an array of shape {list(scores.shape)}")
+            await self._answer(batch)
         except Exception as error:  # noqa: BLE001 - those who asked are told; the next batch may work
             get_logger().error("a batch of %d failed", len(batch), exc_info=error)
-            _fail(batch, ModelError(f"{type(error).__name__}: {error}"))
-            return
+            _fail(batch, error if isinstance(error, ModelError) else _named(error))
+
+    async def _answer(self, batch: List[_Item]) -> None:
+        begun = time.monotonic()
+        scores = await self.thread.call(self._scores, [item.image for item in batch])
         ran = time.monotonic() - begun
         self._observe(len(batch), ran)
         for item, row in zip(batch, scores):
@@ -213,6 +227,19 @@ class Batcher:
                 _fail([item], ModelError("the model's scores are not finite"))
             elif not item.answer.done():
                 item.answer.set_result(Scored(row, begun - item.since, ran))
+
+    def _scores(self, images: List[np.ndarray]) -> np.ndarray:
+        """Return probabilities [B, K]; in the model's thread."""
+        scores = np.asarray(self._run_model(np.stack(images)))
+        if scores.ndim != 2 or len(scores) != len(images):
+            raise ModelError(f"the model answered {len(images)} images with an array of shape {list(scores.shape)}")
+        return scores
+
+
+def _named(error: BaseException) -> ModelError:
+    named = ModelError(f"{type(error).__name__}: {error}")
+    named.__cause__ = error
+    return named
 
 
 def _fail(items: List[_Item], error: ModelError) -> None:

@@ -8,7 +8,7 @@ from typing import AsyncIterator
 
 from starlette.requests import Request
 
-from ppcls.deploy.server.admission import Gate
+from ppcls.deploy.server.admission import Gate, Share
 from ppcls.deploy.server.refusal import ClientLeftError, RefusedError
 
 
@@ -29,14 +29,12 @@ async def received(request: Request, limit: int, seconds: float, memory: Gate) -
         raise RefusedError(415, f"Content-Encoding {encoding!r}: bodies are not decompressed here; send it as it is")
     _check_length(request.headers.get("content-length"), limit)
     body = bytearray()
-    try:
+    with memory.share() as share:
         try:
-            await asyncio.wait_for(_read(request, body, limit, memory), seconds)
+            await asyncio.wait_for(_read(request, body, limit, share), seconds)
         except asyncio.TimeoutError:
             raise RefusedError(408, f"the body did not arrive within {seconds:g} s ({len(body)} bytes came)") from None
         yield bytes(body)
-    finally:
-        memory.give(len(body))
 
 
 def _check_length(length: object, limit: int) -> None:
@@ -48,7 +46,7 @@ def _too_large(limit: int) -> RefusedError:
     return RefusedError(413, f"the body is larger than {limit} bytes; send fewer or smaller images")
 
 
-async def _read(request: Request, body: bytearray, limit: int, memory: Gate) -> None:
+async def _read(request: Request, body: bytearray, limit: int, share: Share) -> None:
     more = True
     while more:
         message = await request.receive()
@@ -57,6 +55,6 @@ async def _read(request: Request, body: bytearray, limit: int, memory: Gate) -> 
         chunk = message.get("body", b"")
         if len(body) + len(chunk) > limit:
             raise _too_large(limit)
-        memory.take(len(chunk))
+        share.take(len(chunk))
         body += chunk
         more = message.get("more_body", False)

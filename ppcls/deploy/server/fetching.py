@@ -19,26 +19,61 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 from ppcls.errors import DataError
 
 _REDIRECTS = 3
+_PART = 65536  # bytes
+# Of https://www.iana.org/assignments/iana-ipv4-special-registry and iana-ipv6-special-registry, beside
+# ``ipaddress``'s is_global, which differs between Python's patch releases.
+_SPECIAL = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",  # of providers
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.88.99.0/24",  # relays of 6to4
+        "192.168.0.0/16",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/3",  # multicast, reserved, broadcast
+        "2001::/23",  # protocols, Teredo among them
+        "2001:db8::/32",
+        "2002::/16",  # 6to4
+        "3fff::/20",
+    )
+)
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _MOVED = (301, 302, 303, 307, 308)
 
 
 def is_public(address: str) -> bool:
     """Return whether an IP address is one of the public internet, and not of this machine or its networks."""
     parsed = ipaddress.ip_address(address.split("%")[0])
-    for attribute in ("ipv4_mapped", "sixtofour"):  # IPv6 addresses that lead to an IPv4 one
-        inner = getattr(parsed, attribute, None)
-        if inner is not None and not is_public(str(inner)):
-            return False
-    return parsed.is_global and not parsed.is_multicast and not parsed.is_reserved
+    if parsed in _NAT64:  # leads to an IPv4 address, where a network has no IPv4 of its own
+        return is_public(str(ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)))
+    if parsed.version == 6 and parsed not in _GLOBAL_UNICAST:
+        return False
+    return parsed.is_global and not any(parsed in network for network in _SPECIAL)
 
 
-def fetch(url: str, limit: int, seconds: float, permitted: Callable[[str], bool] = is_public) -> bytes:
+def fetch(
+    url: str,
+    limit: int,
+    seconds: float,
+    permitted: Callable[[str], bool] = is_public,
+    take: Callable[[int], None] = lambda amount: None,
+) -> bytes:
     """Return what is at a URL.
 
     Args:
         limit: bytes.
         seconds: for everything together, but for the resolver's own time.
         permitted: which IP addresses may be connected to.
+        take: called with the bytes of each part that is stored; ends the fetch by raising.
 
     Raises:
         DataError: not permitted, not there, too large or too slow.
@@ -47,16 +82,23 @@ def fetch(url: str, limit: int, seconds: float, permitted: Callable[[str], bool]
     where = ""  # whoever asked knows the first address
     for _ in range(_REDIRECTS + 1):
         try:
-            moved, content = _get(_checked(url), limit, deadline, permitted)
+            moved, content = _get(_checked(url), limit, deadline, permitted, take)
         except DataError as error:
             raise DataError(f"{where}{error}") from None
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: names that TLS does not take
             raise DataError(f"{where}cannot be fetched ({type(error).__name__}: {error})") from None
         if moved is None:
             return content
-        url = urljoin(url, moved)
+        url = _joined(url, moved)
         where = f"redirected to {url!r}: "
     raise DataError(f"more than {_REDIRECTS} redirects")
+
+
+def _joined(url: str, moved: str) -> str:
+    try:
+        return urljoin(url, moved)
+    except ValueError as error:
+        raise DataError(f"redirected to {moved[:200]!r}: not a URL ({error})") from None
 
 
 def _checked(url: str) -> SplitResult:
@@ -73,7 +115,11 @@ def _checked(url: str) -> SplitResult:
 
 
 def _get(
-    parts: SplitResult, limit: int, deadline: float, permitted: Callable[[str], bool]
+    parts: SplitResult,
+    limit: int,
+    deadline: float,
+    permitted: Callable[[str], bool],
+    take: Callable[[int], None],
 ) -> Tuple[Optional[str], bytes]:
     """Return (where it moved to, b"") or (None, content)."""
     with contextlib.ExitStack() as stack:
@@ -92,13 +138,16 @@ def _get(
             return location, b""
         if response.status != 200:
             raise DataError(f"the server there answered {response.status}")
-        content = response.read(limit + 1)
+        content = bytearray()
+        while part := response.read(_PART):
+            if len(content) + len(part) > limit:
+                raise DataError(f"larger than {limit} bytes")
+            take(len(part))
+            content += part
         _left(deadline)
-        if len(content) > limit:
-            raise DataError(f"larger than {limit} bytes")
         if response.length:
             raise DataError(f"the connection ended {response.length} bytes too early")
-        return None, content
+        return None, bytes(content)
 
 
 def _connected(parts: SplitResult, deadline: float, permitted: Callable[[str], bool]) -> socket.socket:

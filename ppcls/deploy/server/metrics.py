@@ -26,7 +26,7 @@ class Metrics:
     Args:
         queue: how many images wait for the model.
         in_flight: how many requests are in the server.
-        buffered: bytes of the bodies in memory.
+        buffered: bytes of the bodies and fetched images in memory.
     """
 
     def __init__(self, queue: Callable[[], float], in_flight: Callable[[], float], buffered: Callable[[], float]):
@@ -48,7 +48,7 @@ class Metrics:
         for name, text, value in (
             ("ppcls_queue_images", "Images that wait for the model", queue),
             ("ppcls_requests_in_flight", "Requests in the server", in_flight),
-            ("ppcls_buffered_bytes", "Bodies in memory", buffered),
+            ("ppcls_buffered_bytes", "Bodies and fetched images in memory", buffered),
         ):
             Gauge(name, text, registry=registry).set_function(value)
         ProcessCollector(registry=registry)

@@ -48,14 +48,14 @@ _HEAT_MAP = {
     "properties": {
         "file_name": {"type": "string"},
         "class_id": {"type": "integer"},
-        "label_name": {"type": "string", "nullable": True},
+        "label_name": {"type": ["string", "null"]},
         "score": {"type": "number"},
         "heat": {
             "type": "array",
             "items": {"type": "array", "items": {"type": "number"}},
             "description": "by how much the score falls when this cell of the picture is covered, row by row",
         },
-        "image": {"type": "string", "nullable": True, "description": "what the model sees, as a data URL (PNG)"},
+        "image": {"type": ["string", "null"], "description": "what the model sees, as a data URL (PNG)"},
         "model": {"type": "string"},
         "milliseconds": _NUMBERS,
     },

@@ -121,7 +121,7 @@ class _Server(uvicorn.Server):
         and what is closed in the end is idle.
         """
         self._service.draining = True
-        get_logger().info("shutting down: %d requests to answer", self._service.requests.used)
+        get_logger().info("shutting down: %d requests to answer", self._service.open_requests.used)
         ticks = int(self._service.settings.drain / 0.05)
         for _ in range(ticks):
             if not self.force_exit:

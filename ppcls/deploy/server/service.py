@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Awaitable, Callable, Dict, List, NamedTuple, Optional, TypeVar
+from typing import Any, Awaitable, Dict, List, NamedTuple, Optional, TypeVar
 
 import numpy as np
 
 from ppcls.deploy.server import fetching, saliency, uploads
-from ppcls.deploy.server.admission import Gate
+from ppcls.deploy.server.admission import Gate, Share
 from ppcls.deploy.server.batcher import Batcher, Scored
 from ppcls.deploy.server.metrics import Metrics
 from ppcls.deploy.server.model import Model
 from ppcls.deploy.server.refusal import RefusedError
 from ppcls.deploy.server.settings import Settings
 from ppcls.deploy.server.uploads import Upload
+from ppcls.deploy.server.workers import Workers
 from ppcls.errors import DataError
 from ppcls.utils.opencv import cv2
 
@@ -26,6 +26,7 @@ _FETCHES = 4  # at a time
 _EXPLANATIONS = 4  # in the server at a time; one is computed at a time
 _IN_QUEUE = 16  # covered images of an explanation that wait for the model at a time
 _SMALL = 65536  # bytes
+_HOPELESS = 3  # times --timeout without progress: it will not come back by itself
 T = TypeVar("T")
 
 
@@ -39,14 +40,15 @@ class Service:
 
     def __init__(self, model: Model, settings: Settings) -> None:
         self.model, self.settings = model, settings
+        self.open_requests = Gate(settings.max_connections, "open requests")  # those whose bodies arrive among them
         self.requests = Gate(settings.queue, "requests")
         self.images = Gate(settings.queue, "images")
         self.memory = Gate(settings.max_buffer, "bytes of bodies")
         self.draining = False
-        self.metrics = Metrics(lambda: self.batcher.waiting, lambda: self.requests.used, lambda: self.memory.used)
+        self.metrics = Metrics(lambda: self.batcher.waiting, lambda: self.open_requests.used, lambda: self.memory.used)
         self.batcher = Batcher(model.run, settings.max_batch, settings.max_wait, self.metrics.batch)
-        self._decoders = ThreadPoolExecutor(settings.decode_threads, "decode")
-        self._fetchers = ThreadPoolExecutor(_FETCHES, "fetch")
+        self._decoders = Workers(settings.decode_threads, "decode")
+        self._fetchers = Workers(_FETCHES, "fetch")
         self._explanations = Gate(_EXPLANATIONS, "heat maps")
         self._explaining = asyncio.Lock()
 
@@ -56,21 +58,32 @@ class Service:
             return "the server is shutting down"
         if not self.batcher.alive:
             return "the model is not running"
-        if self.batcher.thread.busy_for > self.settings.timeout:
-            return f"the model has not answered for {self.settings.timeout:g} s"
+        return self._stuck_for(self.settings.timeout)
+
+    def why_not_alive(self) -> Optional[str]:
+        """Return why the process should be started anew, None when it should not."""
+        if not self.batcher.alive:
+            return "the model is not running"
+        return self._stuck_for(_HOPELESS * self.settings.timeout)
+
+    def _stuck_for(self, seconds: float) -> Optional[str]:
+        if self.batcher.thread.busy_for > seconds:
+            return f"the model has not answered for {seconds:g} s"
+        if self._decoders.stuck_for > seconds:
+            return f"all decoding threads have been busy with one image each for {seconds:g} s"
         return None
 
     async def stop(self) -> None:
         """End the threads."""
         await self.batcher.stop()
         for pool in (self._decoders, self._fetchers):
-            pool.shutdown(wait=False)
+            pool.stop()
 
     async def parse(self, body: bytes, content_type: str) -> List[Upload]:
         """Return the images of a body; see ``uploads.parse``."""
         if len(body) < _SMALL:  # another thread would cost more than it saves
             return uploads.parse(body, content_type, self.settings.max_images)
-        return await self._in_thread(uploads.parse, body, content_type, self.settings.max_images)
+        return await self._decoders.run(uploads.parse, body, content_type, self.settings.max_images)
 
     async def predict(self, found: List[Upload], topk: Optional[int]) -> Dict[str, Any]:
         """Return {results, model, milliseconds} for the images of a request.
@@ -103,22 +116,23 @@ class Service:
     async def _classify(self, upload: Upload) -> Any:
         """Return what the model says of an image, or the DataError that says why it cannot be used."""
         begun = time.monotonic()
-        self.batcher.coming += 1
         try:
-            image = await self._in_thread(self.model.prepare, await self._content(upload))
+            with self.memory.share() as share:
+                data = await self._content(upload, share)
+                with self.batcher.expecting():
+                    image = await self._decoders.run(self.model.prepare, data)
+                del data  # it is not counted any more
         except DataError as error:
             return error
-        finally:
-            self.batcher.coming -= 1
-            self.batcher.nudge()
         decoded_in = time.monotonic() - begun
         return _Done(await self.batcher.submit(image), decoded_in)
 
-    async def _content(self, upload: Upload) -> bytes:
-        """Return an image's bytes, fetched if need be.
+    async def _content(self, upload: Upload, share: Share) -> bytes:
+        """Return an image's bytes, fetched if need be; ``share`` counts what is fetched.
 
         Raises:
             DataError: there are none.
+            RefusedError: 429, there is no room for them.
         """
         if upload.error is not None:
             raise DataError(upload.error)
@@ -126,8 +140,10 @@ class Service:
             return upload.data
         if not self.settings.allow_urls:
             raise DataError("this server does not fetch URLs (--allow-urls); send the image itself")
-        loop, limit = asyncio.get_running_loop(), self.settings.max_body
-        return await loop.run_in_executor(self._fetchers, fetching.fetch, upload.url, limit, self.settings.url_timeout)
+        settings = self.settings
+        return await self._fetchers.run(
+            fetching.fetch, upload.url, settings.max_body, settings.url_timeout, fetching.is_public, share.take
+        )
 
     async def explain(self, found: List[Upload], class_id: Optional[int], grid: int) -> Dict[str, Any]:
         """Return a heat map for the only image of a request.
@@ -143,9 +159,11 @@ class Service:
             raise RefusedError(422, f"a heat map is of one image, not of {len(found)}")
         with self._explanations.hold():
             try:
-                data = await self._content(found[0])
-                image = await self._in_thread(self.model.prepare, data)
-                seen = await self._in_thread(self._picture, data)
+                with self.memory.share() as share:
+                    data = await self._content(found[0], share)
+                    image = await self._decoders.run(self.model.prepare, data)
+                    seen = await self._decoders.run(self._picture, data)
+                    del data
             except DataError as error:
                 raise RefusedError(422, f"{found[0].name}: {error}") from None
             async with self._explaining:
@@ -163,7 +181,7 @@ class Service:
 
         async def score(cell: int) -> float:
             async with room:
-                covered = saliency.occluded(image, grid, cell, self.model.channels_last)
+                covered = await self._decoders.run(saliency.occluded, image, grid, cell, self.model.channels_last)
                 return float((await self.batcher.submit(covered, background=True)).scores[chosen])
 
         covered_scores = await _all([score(cell) for cell in range(grid * grid)])
@@ -186,9 +204,6 @@ class Service:
             return None
         _, encoded = cv2.imencode(".png", cv2.cvtColor(seen, cv2.COLOR_RGB2BGR))
         return "data:image/png;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")
-
-    async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._decoders, function, *arguments)
 
 
 async def _all(work: List[Awaitable[T]]) -> List[T]:

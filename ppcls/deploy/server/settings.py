@@ -33,10 +33,12 @@ class Settings:
     topk: Optional[int] = _option(None, "classes in an answer; default: as exported", 1, 1_000_000)
     max_batch: int = _option(32, "images that go through the model together", 1, 4096)
     max_wait: float = _option(0.005, "seconds that a batch waits for images that are being decoded", 0, 10)
-    queue: int = _option(512, "images, and requests, in the server at a time; more are answered 429", 1, 1_000_000)
+    queue: int = _option(512, "images, and requests that have arrived, at a time; more are answered 429", 1, 1_000_000)
     max_images: int = _option(32, "images in one request", 1, 100_000)
     max_body_mb: float = _option(32.0, "megabytes of one request's body", 0.001, 4096)
-    max_buffer_mb: float = _option(256.0, "megabytes of all bodies together; more are answered 429", 0.001, 1_000_000)
+    max_buffer_mb: float = _option(
+        256.0, "megabytes of all bodies and fetched images; more are answered 429", 0.001, 1_000_000
+    )
     max_pixels: int = _option(64_000_000, "pixels of one image", 1, 2**28)
     max_connections: int = _option(16_384, "open connections; more are answered 503", 1, 1_000_000)
     read_timeout: float = _option(30.0, "seconds in which a request's head, then its body, must arrive", 0.01, 3600)
@@ -62,6 +64,8 @@ class Settings:
             raise ConfigError(f"--max-body-mb {self.max_body_mb:g}: more than --max-buffer-mb {self.max_buffer_mb:g}")
         if self.api_key is not None and (not self.api_key.strip() or not self.api_key.isprintable()):
             raise ConfigError("--api-key (or PPCLS_API_KEY): empty, or not printable")
+        if self.api_key is not None and self.api_key != self.api_key.strip():
+            raise ConfigError("--api-key (or PPCLS_API_KEY): blanks at its ends, which HTTP cuts off; remove them")
         for origin in self.cors:
             if origin != "*" and not origin.startswith(("http://", "https://")):
                 raise ConfigError(f"--cors {origin}: an origin is like https://example.org, or '*'")

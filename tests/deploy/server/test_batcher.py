@@ -107,18 +107,40 @@ def test_what_nobody_waits_for_is_not_run():
     assert ran == [0, 3]
 
 
-def test_a_failing_batch_is_told_and_the_next_one_runs():
+@pytest.mark.parametrize("kind", [MemoryError, StopIteration, SystemExit])
+def test_a_failing_batch_is_told_and_the_next_one_runs(kind):
     def run(batch):
         if batch[0, 0, 0, 0] == 1:
-            raise MemoryError("no room")
+            raise kind("no room")
         return value_of(batch)
 
     async def scenario(batcher):
-        with pytest.raises(ModelError, match="MemoryError: no room"):
+        with pytest.raises(ModelError, match=f"{kind.__name__}: no room"):
             await batcher.submit(image(1))
         assert (await batcher.submit(image(2))).scores[0] == 2
 
     with_batcher(scenario, run)
+
+
+def test_a_batch_that_cannot_be_built_is_told_and_the_next_one_runs():
+    vast = np.broadcast_to(np.float32(0), (1, 2**22, 2**22))  # takes no memory, until it is copied
+
+    async def scenario(batcher):
+        with pytest.raises(ModelError, match="MemoryError: "):
+            await batcher.submit(vast)
+        assert batcher.alive
+        assert (await batcher.submit(image(2))).scores[0] == 2
+
+    with_batcher(scenario)
+
+
+def test_answers_that_are_no_numbers_are_errors():
+    async def scenario(batcher):
+        with pytest.raises(ModelError, match="TypeError"):
+            await batcher.submit(image(1))
+        assert batcher.alive
+
+    with_batcher(scenario, lambda batch: np.array([["a"]], dtype=object))
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((3, 5)), np.zeros(1), np.zeros((1, 2, 3))], ids=str)

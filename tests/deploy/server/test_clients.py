@@ -64,6 +64,20 @@ def test_slow_clients_are_told_and_closed(hasty, photo):
             assert answer.startswith(b"HTTP/1.1 200 ")
 
 
+def test_answers_that_nobody_reads_are_given_up(hasty):
+    """More answers on one connection than the system buffers; without an end of waiting all of them would come."""
+    path, count = "/openapi.json", 1500
+    length = len(httpx.get(f"{hasty.url}{path}").content)
+    with connect(hasty) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode() * count)
+        time.sleep(2)
+        received = 0
+        with contextlib.suppress(ConnectionResetError):
+            while part := connection.recv(2**20):
+                received += len(part)
+        assert received < count * length
+
+
 def metric(server, name):
     lines = httpx.get(f"{server.url}/metrics").text.splitlines()
     return next((float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name + " ")), 0.0)

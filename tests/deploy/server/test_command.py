@@ -38,6 +38,7 @@ def test_help_names_the_options_and_loads_nothing_heavy(run):
         (("--queue", "3"), "--max-images 32: more than --queue 3"),
         (("--max-buffer-mb", "1"), "--max-body-mb 32: more than --max-buffer-mb 1"),
         (("--api-key", " "), "--api-key (or PPCLS_API_KEY): empty"),
+        (("--api-key", "key "), "--api-key (or PPCLS_API_KEY): blanks at its ends"),
         (("--cors", "a.example"), "--cors a.example: an origin is like"),
         (("--host", "no-such-host.invalid", "--port", "0"), "no such address of this machine"),
         (("--port", "0"), "no such folder"),
@@ -72,6 +73,15 @@ def test_a_missing_package(run, tmp_path, package):
     done = run("serve", "nowhere", code=2, environment={"PYTHONPATH": f"{tmp_path}/without:{ROOT}"})
     assert f"serving needs {package}" in done.stderr
     assert 'pip install "ppcls[serve]"' in done.stderr
+
+
+def test_interrupted_while_it_loads(run, tmp_path):
+    """Paddle's library, interrupted while it is loaded, makes an ImportError of it; here a package does so for sure."""
+    lines = ("import os, signal", "try:", "    os.kill(os.getpid(), signal.SIGINT)", "    signal.pause()")
+    turned = ("except KeyboardInterrupt:", "    raise ImportError('initialization failed') from None")
+    (tmp_path / "fastapi.py").write_text("\n".join(lines + turned))
+    done = run("serve", "nowhere", code=130, environment={"PYTHONPATH": f"{tmp_path}:{ROOT}"})
+    assert done.stderr == "stopped\n"
 
 
 def test_another_address_and_fewer_open_files(start, photo):

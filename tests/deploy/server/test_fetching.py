@@ -10,6 +10,8 @@ import httpx
 import pytest
 
 from ppcls.deploy.server import fetching
+from ppcls.deploy.server.admission import Gate
+from ppcls.deploy.server.refusal import ClientLeftError, RefusedError
 from ppcls.errors import DataError
 
 LIMIT = 100_000
@@ -87,6 +89,9 @@ def test_redirects_are_checked_like_first_requests(site):
         fetch(f"{site}/to?http://127.0.0.2/photo")
     with pytest.raises(DataError, match="only http"):
         fetch(f"{site}/to?file:///etc/passwd")
+    for place in ("http://[bad", "http://a.example:x/", "https://.example/"):
+        with pytest.raises(DataError, match=r"redirected to .*not a URL|no such host"):
+            fetch(f"{site}/to?{place}")
     with pytest.raises(DataError, match="more than 3 redirects"):
         fetch(f"{site}/to?/to?/to?/to?/photo?a=b")
 
@@ -129,6 +134,19 @@ def test_too_large_too_slow_or_not_there(site):
         "http://100.64.0.1/",
         "http://224.0.0.1/",
         "http://240.0.0.1/",
+        "http://192.0.0.8/",
+        "http://192.88.99.1/",
+        "http://198.19.0.1/",
+        "http://[fec0::1]/",
+        "http://[::7f00:1]/",
+        "http://[64:ff9b::7f00:1]/",
+        "http://[64:ff9b:1::1]/",
+        "http://[2001:0:1::1]/",
+        "http://[2001:db8::1]/",
+        "http://[2002:808:808::1]/",
+        "http://[3fff::1]/",
+        "http://[5f00::1]/",
+        "http://[ff0e::1]/",
     ],
 )
 def test_addresses_that_are_not_public_are_refused(url):
@@ -136,7 +154,9 @@ def test_addresses_that_are_not_public_are_refused(url):
         fetching.fetch(url, LIMIT, 5)
 
 
-@pytest.mark.parametrize("address", ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"])
+@pytest.mark.parametrize(
+    "address", ["93.184.215.14", "192.0.1.1", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "64:ff9b::5db8:d70e"]
+)
 def test_public_addresses_are_public(address):
     assert fetching.is_public(address)
     assert ipaddress.ip_address(address).is_global
@@ -161,6 +181,19 @@ def test_public_addresses_are_public(address):
 def test_other_urls_are_refused(url, message):
     with pytest.raises(DataError, match=message):
         fetch(url)
+
+
+def test_what_is_fetched_is_counted_with_the_bodies(site):
+    memory = Gate(2 * LIMIT, "bytes of bodies")
+    with memory.share() as share:
+        assert fetching.fetch(f"{site}/photo?a=b", LIMIT, 5, only_this_address, share.take) == b"the photo"
+        assert memory.used == len(b"the photo")
+        with memory.hold(2 * LIMIT - 10), pytest.raises(RefusedError, match="the server is full"):
+            fetching.fetch(f"{site}/photo?a=b", LIMIT, 5, only_this_address, share.take)
+    assert memory.used == 0
+    with pytest.raises(ClientLeftError):  # nobody waits any more
+        fetching.fetch(f"{site}/photo?a=b", LIMIT, 5, only_this_address, share.take)
+    assert memory.used == 0
 
 
 def test_the_server_fetches_only_when_told_and_nothing_of_its_own_network(start, site):

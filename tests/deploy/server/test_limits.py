@@ -136,14 +136,10 @@ def unfinished(client, count, size=10):
         yield
 
 
-def test_more_requests_than_there_is_room_for(small, photo):
-    with unfinished(small, 4):
-        answer = small.post("/predict", files={"a": ("a.png", photo)})
-        assert answer.status_code == 429
-        assert answer.headers["retry-after"] == "1"
-        assert answer.json()["error"] == "the server is full (4 of 4 requests); try again later"
-        assert small.get("/health").status_code == small.get("/ready").status_code == 200
-    assert eventually(lambda: small.post("/predict", files={"a": ("a.png", photo)}).status_code == 200)
+def test_bodies_that_stall_keep_nobody_out(small, photo):
+    """Four requests fit into the queue; ten stall in their bodies."""
+    with unfinished(small, 10):
+        assert small.post("/predict", files={"a": ("a.png", photo)}).status_code == 200
 
 
 def test_more_bytes_than_there_is_room_for(small, photo):
@@ -189,8 +185,20 @@ PART = b'--b\r\nContent-Disposition: form-data; name="a"; filename="a.png"\r\n\r
             "form field 'topk' is not a file",
         ),
         (JSON, b"{", 400, "the body is not JSON"),
-        (JSON, b"\xff", 400, "the body is not JSON"),
-        (JSON, b"[" * 90_000, 400, "the body is not JSON"),
+        (JSON, b"\xff", 400, "the JSON must be"),
+        (JSON, b"[" * 90_000, 400, "the JSON must be"),
+        (JSON, b'{"images": [' + b"{}," * 20_000, 400, "images[0]: must be base64"),
+        (JSON, b'{"images": ["AAAA", ]}', 400, "images[1]: must be base64"),
+        (JSON, b'{"images": ["AAAA"', 400, "the body is not JSON: ',' is missing"),
+        (JSON, b'{"images": ["AAAA', 400, "the body is not JSON: a string does not end"),
+        (JSON, b'{"images": ["AAAA"]} x', 400, "the body is not JSON: something follows its end"),
+        (JSON, b'{"images": [{"name": "\t", "data": ""}]}', 400, "the body is not JSON: a string is malformed"),
+        (JSON, b'{"images": [{"name": "\\ud800", "data": ""}]}', 422, "half of a surrogate pair is no character"),
+        (JSON, b'{"images": [{"data": "a", "data": "b"}]}', 422, 'images[0]: "data" is there twice'),
+        (JSON, b'{"images": ["a"], "images": ["b"]}', 422, '"images" is there twice'),
+        (JSON, b'{"images": [{"name": "' + b"n" * 20_000 + b'"}]}', 422, "a name or URL of 20000 bytes"),
+        (JSON, b'{"images": ["' + b'\\"' * 20_000 + b'"]}', 422, "a text of more than 16384 bytes"),
+        (JSON, b'{"images": ["' + b"\\" * 40_000 + b'"]}', 422, "more than 16384 backslashes"),
         (JSON, b'{"images": [], "topk": 3}', 400, "and nothing else"),
         (JSON, b'{"images": []}', 422, "the request has no image"),
         (JSON, b'{"images": [{"path": "/etc/passwd"}]}', 400, "images[0]: must be base64"),
@@ -204,6 +212,36 @@ def test_malformed_requests(small, headers, body, status, message):
     answer = small.post("/predict", content=body, headers=headers)
     assert answer.status_code == status
     assert message in answer.json()["error"]
+
+
+def test_structure_is_not_built_before_it_is_checked(client, server):
+    """As objects, 31 megabytes of ``{},`` would take nearly a gigabyte."""
+    small_body = b'{"images": [' + b'"AAAA",' * 40 + b'""]}'
+    assert client.post("/predict", content=small_body, headers=JSON).status_code == 422
+    before = server.memory()
+    for part in (b"{},", b"[],", b'"",'):
+        body = b'{"images": [' + part * (31_000_000 // len(part)) + b'""]}'
+        assert client.post("/predict", content=body, headers=JSON).status_code in (400, 422)
+    assert server.memory() < before + 200
+
+
+def test_strings_are_read_as_json_has_them(client, photo):
+    """With all escapes that encoders use: of slashes (PHP), plus (.NET), equals (Gson), quotation marks and others."""
+    base64_of = base64.b64encode(photo).decode()
+    assert "/" in base64_of
+    assert "+" in base64_of
+    escaped = base64_of.replace("/", "\\/").replace("+", "\\u002B").replace("=", "\\u003d")
+    names = ['a"b', "c\\", '\\"', "é\U0001f600", "\u2028"]
+    for ascii_only in (True, False):
+        items = ",\n".join(
+            f'{{ "name" :{json.dumps(name, ensure_ascii=ascii_only)},"d\\u0061ta": "{escaped}"}}' for name in names
+        )
+        body = f'\t{{"images" : [ {items}, "data:image/png;base64,{escaped}" ] }}\r\n'.encode()
+        answer = client.post("/predict", content=body, headers=JSON)
+        assert answer.status_code == 200
+        results = answer.json()["results"]
+        assert [result["file_name"] for result in results] == [*names, "image 6"]
+        assert all("class_ids" in result for result in results)
 
 
 def test_the_key(start, photo):
@@ -238,6 +276,16 @@ def test_the_key(start, photo):
         assert 'ppcls_requests_total{code="401",path="/predict"} 6.0' in counted
         assert "without the API key refused (401), the last one from 127.0.0.1: GET /metrics" in guarded.log()
         assert guarded.log().count("(401)") < 5
+        described = client.get("/openapi.json").json()
+        schemes = described["components"]["securitySchemes"]
+        assert schemes == {
+            "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            "Bearer": {"type": "http", "scheme": "bearer"},
+        }
+        for path in ("/predict", "/saliency", "/model", "/metrics"):
+            (operation,) = described["paths"][path].values()
+            assert operation["security"] == [{"ApiKey": []}, {"Bearer": []}]
+        assert "security" not in described["paths"]["/health"]["get"]
         asked = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
         allowed = client.options("/predict", headers={**asked, "Access-Control-Request-Headers": "x-api-key"})
         assert allowed.headers["access-control-allow-origin"] == "https://a.example"

@@ -63,10 +63,12 @@ export class ResultView {
     button.type = "button";
     button.setAttribute("aria-pressed", "false");
     button.addEventListener("click", async () => {
+      if (button.hasAttribute("aria-disabled")) return; // a second click would ask for a second map
       const show = button.getAttribute("aria-pressed") !== "true";
       button.setAttribute("aria-pressed", String(show));
       try {
         if (show && !canvas) {
+          button.setAttribute("aria-disabled", "true"); // "disabled" would take the keyboard's focus away
           note.textContent = "covering one part of the picture after the other…";
           const map = await explain();
           canvas = await heatMap(map);
@@ -77,6 +79,8 @@ export class ResultView {
         button.setAttribute("aria-pressed", "false");
         note.textContent = error.message;
         return;
+      } finally {
+        button.removeAttribute("aria-disabled");
       }
       const shown = button.getAttribute("aria-pressed") === "true";
       canvas?.toggleAttribute("hidden", !shown);
