@@ -20,6 +20,7 @@ from ppcls.engine.inference import transform_ops
 from ppcls.errors import ConfigError, ExportError
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
+from ppcls.utils.paths import user_path
 
 __all__ = ["TOLERANCES", "Options", "export"]
 
