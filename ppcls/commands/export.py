@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import Any, Mapping
 
 from ppcls.commands.command import Command, add_recipe_options, changes, import_paddle, load_for_weights, to_json
 from ppcls.errors import ConfigError
@@ -18,17 +18,15 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bf16", action="store_true", help="let Paddle Inference compute in bfloat16")
     models = parser.add_argument_group("ONNX models beside that")
     models.add_argument("--onnx", action="store_true", help="write an ONNX model, too (the options below include this)")
-    models.add_argument("--opset", type=int, default=17, help="version of ONNX's operators, 13 to 21 (default: 17)")
+    models.add_argument("--opset", type=int, help="version of ONNX's operators, 13 to 21 (default: 17)")
     models.add_argument(
         "--self-contained", action="store_true", help="another one that takes pixels [B, H, W, 3] uint8 RGB"
     )
     models.add_argument("--fp16", action="store_true", help="another one that computes in float16")
     models.add_argument("--int8", action="store_true", help="another one, quantized; its accuracy is measured")
     models.add_argument("--calibration", metavar="FOLDER", help="images for --int8 (default: the training set)")
-    models.add_argument("--calibration-images", type=int, default=128, metavar="N", help="how many (default: 128)")
-    models.add_argument(
-        "--max-drop", type=float, default=0.01, help="by how much --int8 may sink the top-1 accuracy (default: 0.01)"
-    )
+    models.add_argument("--calibration-images", type=int, metavar="N", help="how many (default: 128)")
+    models.add_argument("--max-drop", type=float, help="by how much --int8 may sink the top-1 accuracy (default: 0.01)")
     parser.add_argument(
         "--image-size", type=int, nargs="+", metavar="PX", help="export for images of another size: PX, or HEIGHT WIDTH"
     )
@@ -45,9 +43,22 @@ def _run(options: argparse.Namespace) -> int:
     from ppcls.engine.exporting.options import Options
 
     names = ("onnx", "opset", "self_contained", "fp16", "bf16", "int8", "calibration", "calibration_images", "max_drop")
-    chosen = {name: getattr(options, name) for name in names}
+    chosen = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    _refuse_idle(chosen)
     print(to_json(export(config, Options(**chosen, image_size=(size[0], size[-1]) if size else None))))
     return 0
+
+
+def _refuse_idle(chosen: Mapping[str, Any]) -> None:
+    """Raise a ConfigError for an option of models that are not asked for."""
+    onnx = any(chosen[name] for name in ("onnx", "self_contained", "fp16", "int8"))
+    for name, used, by in (
+        ("opset", onnx, "--onnx"),
+        ("calibration_images", chosen["int8"], "--int8"),
+        ("max_drop", chosen["int8"], "--int8"),
+    ):
+        if name in chosen and not used:
+            raise ConfigError(f"--{name.replace('_', '-')}: does nothing without {by}")
 
 
 def _recipe_of_run(options: argparse.Namespace) -> Any:

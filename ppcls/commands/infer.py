@@ -57,11 +57,14 @@ def _run(options: argparse.Namespace) -> int:
     if options.threads:
         os.environ[environment.THREADS] = str(options.threads)
     environment.prepare()  # before numpy is imported
+    from ppcls.data.transforms.formats import IMAGE_SUFFIXES
     from ppcls.deploy import inputs, results
     from ppcls.utils.logging import get_logger
 
     if distributed.world_size() > 1:
         raise ConfigError("MODEL IMAGES runs in one process; for several: -c RECIPE -o Infer.infer_imgs=FOLDER")
+    if Path(options.model).suffix.lower() in IMAGE_SUFFIXES and not Path(options.model).is_dir():
+        raise ConfigError(f"{options.model} is an image, no model; MODEL comes first: ppcls infer MODEL IMAGES...")
     if not options.images:
         raise ConfigError(f"nothing to predict: ppcls infer {options.model} IMAGES...")
     results.check(options.out, options.format)

@@ -15,6 +15,7 @@ from ppcls.errors import DataError
 
 FILE = "inference.yml"
 ONNX = "inference.onnx"  # of the ONNX files in an export's folder, the one that takes what Paddle's takes
+_OF_RUN = f"inference/{FILE}"  # where `ppcls export RUN_FOLDER` writes it, below that
 TENSOR, PIXELS = "float32 NCHW", "uint8 NHWC"
 _DAMAGED = (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError)
 
@@ -82,10 +83,19 @@ def read(path: Path) -> Description:
         return _read_file(path)
     file = path / FILE
     if not file.is_file():
-        missing = f"{FILE} is missing: not a folder written by an export"
+        missing = f"{FILE} is missing: not a folder written by an export{_hint(path)}"
         what = missing if path.is_dir() else "no such folder or file"
         raise DataError(f"{path}: {what}")
     return _checked(path, _load(file), file)
+
+
+def _hint(folder: Path) -> str:
+    """Return what to do where the folder is that of a run, perhaps in stages; else nothing."""
+    exports = [str(file.parent) for pattern in (_OF_RUN, f"*/{_OF_RUN}") for file in sorted(folder.glob(pattern))]
+    if exports:
+        return f"; did you mean {' or '.join(exports)}?"
+    is_run = any(next(folder.glob(pattern), None) for pattern in ("*.pdstates", "*/*.pdstates"))
+    return f", but by training; export it first: ppcls export {folder}" if is_run else ""
 
 
 def _read_file(path: Path) -> Description:

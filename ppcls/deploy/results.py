@@ -38,13 +38,16 @@ def check(path: Optional[Path], form: str) -> None:
 
     Raises:
         ConfigError: its suffix is unknown, or not one of JSON where a map is wanted.
-        MachineError: it needs a package that is not installed.
+        MachineError: its folder does not exist, or it needs a package that is not installed.
     """
     suffix = ".json" if path is None else path.suffix.lower()
     if suffix not in SUFFIXES:
         raise ConfigError(f"{path}: the suffix says the format, and must be one of {', '.join(SUFFIXES)}")
     if form == MAP and suffix != ".json":
         raise ConfigError(f"{path}: a map of paths to class ids is written as .json, not {suffix}")
+    folder = Path() if path is None else user_path(path).parent
+    if not folder.is_dir():
+        raise MachineError(f"{path}: cannot be written: there is no folder {folder}; make it first")
     if suffix == ".parquet":
         _pyarrow()
 

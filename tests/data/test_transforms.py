@@ -50,6 +50,17 @@ def test_thin_images_keep_a_pixel():
     assert apply("ResizeImage", np.zeros((3, 4000, 3), np.uint8), resize_short=1).shape == (1, 1333, 3)
 
 
+@pytest.mark.parametrize("backend", ["cv2", "pil"])
+@pytest.mark.parametrize("shape", [(1, 65535, 3), (65535, 1, 3)])
+def test_thin_images_are_not_made_enormous(shape, backend):
+    if backend == "pil":
+        pytest.importorskip("PIL")
+    image = np.zeros(shape, np.uint8)
+    with pytest.raises(DataError, match=r"the image is (65535 x 1|1 x 65535), and resized would be .*; cut it"):
+        apply("ResizeImage", image, resize_short=256, backend=backend)
+    assert apply("ResizeImage", image, size=8, backend=backend).shape == (8, 8, 3)
+
+
 def test_centre_crop():
     image = picture(40, 61)
     np.testing.assert_array_equal(apply("CropImage", image, size=[20, 10]), image[15:25, 20:40])

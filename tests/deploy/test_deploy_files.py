@@ -33,10 +33,10 @@ COMMANDS = commands()
 def options(words):
     """Return what the program's own parser makes of a command."""
     if words[0] == "ppcls":
-        return cli._parser().parse_args(words[1:])
+        return cli._parser()[0].parse_args(words[1:])
     assert words[0] in ("python", "python3")
     script = next(index for index, word in enumerate(words) if word.endswith(".py"))
-    return cli._parser().parse_args([TOOLS[Path(words[script]).stem], *words[script + 1 :]])
+    return cli._parser()[0].parse_args([TOOLS[Path(words[script]).stem], *words[script + 1 :]])
 
 
 def test_commands_are_found_in_every_kind_of_file():
@@ -117,7 +117,7 @@ def test_servers_have_more_time_to_end_than_they_take():
         (service["command"], int(service["stop_grace_period"].removesuffix("s"))),
         (pod["containers"][0]["args"], pod["terminationGracePeriodSeconds"]),
     ):
-        given = cli._parser().parse_args(["serve", *words])
+        given = cli._parser()[0].parse_args(["serve", *words])
         assert seconds > given.drain + given.shutdown_timeout
     probe = pod["containers"][0]["readinessProbe"]
     assert given.drain > probe["periodSeconds"] * probe["failureThreshold"]
@@ -134,7 +134,7 @@ def test_the_parts_of_serving_fit_together():
     assert labels == service["spec"]["selector"]
     (container,) = template["spec"]["containers"]
     (port,) = container["ports"]
-    given = cli._parser().parse_args(["serve", *container["args"]])
+    given = cli._parser()[0].parse_args(["serve", *container["args"]])
     assert given.port == port["containerPort"]
     assert given.threads == int(container["resources"]["limits"]["cpu"])
     assert service["spec"]["ports"][0]["targetPort"] == port["name"]

@@ -124,7 +124,12 @@ def test_a_checkpoint_is_used_where_its_data_are_not(models, digits, run, tmp_pa
         (["MODEL", "*.webp"], "*.webp: no file matches this pattern"),
         (["MODEL", "IMAGES", "--out", "x.txt"], "must be one of .json, .csv, .parquet"),
         (["MODEL", "IMAGES", "--out", "x.csv", "--format", "map"], "written as .json, not .csv"),
-        (["MODEL", "IMAGES", "--out", "no/x.json"], "no/x.json: cannot be written"),
+        (
+            ["MODEL", "IMAGES", "--out", "no/x.json"],
+            "no/x.json: cannot be written: there is no folder no; make it first",
+        ),
+        (["a.jpg", "MODEL"], "a.jpg is an image, no model; MODEL comes first: ppcls infer MODEL IMAGES..."),
+        (["a.jpg"], "a.jpg is an image, no model; MODEL comes first"),
         (["MODEL", "IMAGES", "-o", "Global.seed=1"], "-o: "),
         (["MODEL", "IMAGES", "--backend", "paddle"], "has no model for the backend paddle"),
         (["MODEL", "IMAGES", "--topk", "0"], "0 is not 1 or more"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -218,11 +219,53 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 
 
 def process(code, *arguments):
+    return process_of(code, *arguments).stdout
+
+
+def process_of(code, *arguments):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", code, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return done
+
+
+def test_the_folder_of_a_run_is_no_export_but_says_where_that_is(models, run, tmp_path):
+    folder = tmp_path / "out"
+    shutil.copytree(models / "out", folder)
+    hint = f", but by training; export it first: ppcls export {folder}"
+    for command in (("serve", folder), ("eval", "-c", models / "recipe.yaml", "--model", folder)):
+        assert f"not a folder written by an export{hint}\n" in run(*command, code=2).stderr
+    shutil.copytree(models / "inference", folder / "inference")
+    for given in (folder, tmp_path):  # the second as of a run in stages
+        with pytest.raises(DataError, match=re.escape(f"export; did you mean {folder}/inference?")):
+            Predictor(given)
+    (tmp_path / "other").mkdir()
+    with pytest.raises(DataError, match=r"not a folder written by an export$"):
+        Predictor(tmp_path / "other")
+
+
+def test_plain_runtimes_say_nothing_while_they_load_a_model(models, digits):
+    load = "import onnxruntime, sys; [onnxruntime.InferenceSession(path) for path in sys.argv[1:]]"
+    assert process_of(load, *sorted((models / "inference").glob("*.onnx"))).stderr == ""
+    predict = "import ppcls, sys; ppcls.Predictor(sys.argv[1], 'paddle').predict(sys.argv[2])"
+    said = process_of(predict, models / "inference", digits / "val" / "000.png")
+    assert (said.stdout, said.stderr) == ("", "")
+
+
+def test_what_paddle_says_while_it_loads_a_model_goes_to_standard_error_but_for_one_line():
+    code = """
+import ctypes
+from ppcls.deploy.backends.paddle import _standard_output_kept_clean
+libc = ctypes.CDLL(None)
+with _standard_output_kept_clean():
+    for line in (b"ReduceMeanCheckIfOneDNNSupport", b"a real error", b"ReduceMeanCheckIfOneDNNSupport failed"):
+        libc.puts(line)
+print("a result")
+"""
+    said = process_of(code)
+    assert said.stdout == "a result\n"
+    assert said.stderr == "a real error\nReduceMeanCheckIfOneDNNSupport failed\n"
 
 
 def test_onnx_needs_neither_paddle_nor_the_training_code(models, digits, expected):

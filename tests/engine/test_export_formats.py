@@ -134,6 +134,10 @@ def test_the_int8_model_is_quantized_and_the_graph_is_lean(exported):
     plain, int8 = (onnx.load(str(folder / f"inference{suffix}.onnx")) for suffix in ("", "_int8"))
     products = sum(node.op_type in ("Conv", "MatMul", "Gemm") for node in plain.graph.node)
     assert sum(node.op_type == "DequantizeLinear" for node in int8.graph.node) > products
+    for graph in (plain.graph, int8.graph):
+        taken = {name for node in graph.node for name in node.input} | {"probabilities"}
+        assert {name for node in graph.node for name in node.output} <= taken
+        assert {constant.name for constant in graph.initializer} <= taken
     assert {entry.domain for entry in plain.opset_import} == {""}
     norms = sum(node.op_type == "BatchNormalization" for node in plain.graph.node)
     assert norms == report["batch_norms"]["kept"]
@@ -242,8 +246,12 @@ def test_a_loss_of_accuracy_is_refused_and_the_earlier_export_stays(digits, tmp_
     own = tmp_path / "own_list.txt"  # labels that the model answers right
     own.write_text("".join(f"val/{name} {label}\n" for name, label in zip(names, labels)))
     sure = ppcls.load_config(tmp_path / "recipe.yaml", [f"DataLoader.Eval.dataset.cls_label_path={own}"])
-    with pytest.raises(ExportError, match=r"top1 1\.0000 -> 0\.\d+ on 40 images: sinks by more than --max-drop"):
+    with pytest.raises(
+        ExportError, match=r"top1 1\.0000 -> 0\.\d+ on 40 images: sinks by more than --max-drop 0\.05\."
+    ) as refused:
         ppcls.export(sure, Options(int8=True, calibration=str(wrong), calibration_images=4, max_drop=0.05))
+    for said in ("nor the other files of this command", "an earlier export still stands", "allow more with --max-drop"):
+        assert said in str(refused.value)
     assert {file.name: file.read_bytes() for file in (tmp_path / "model").iterdir()} == before
     report = ppcls.export(sure, Options(int8=True, calibration=str(wrong), calibration_images=4, max_drop=1.0))
     accuracy = report["models"]["inference_int8.onnx"]["top1"]

@@ -173,6 +173,36 @@ def test_an_export_replaces_an_export_and_nothing_else(arguments, exported, run,
     assert "held the export of output/another/best_model, which is replaced" in done.stderr
 
 
+KILLED = """
+import os, sys
+from ppcls.engine.exporting import places
+replace = places.replace
+def die(folder, target, weights):
+    target.replace(folder.with_name("old"))  # as in the middle of replacing
+    os._exit(9)
+places.replace = die
+from ppcls.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_an_export_that_was_killed_leaves_the_one_before_and_no_rest(arguments, exported, run, tmp_path):
+    target = tmp_path / "model"
+    shutil.copytree(exported[0], target)
+    command = [sys.executable, "-c", KILLED, "export", *map(str, arguments), f"Global.save_inference_dir={target}"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    assert subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, check=False).returncode == 9
+    assert not target.exists()
+    run("export", *arguments, f"Global.save_inference_dir={target}", "Global.image_shape=[3, 32, 32]", code=2)
+    assert (target / "inference.yml").read_text() == (exported[0] / "inference.yml").read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_options_of_models_that_are_not_asked_for_are_refused(arguments, run):
+    done = run("export", *arguments, "--opset", "13", code=2)
+    assert "--opset: does nothing without --onnx" in done.stderr
+
+
 def test_an_export_of_another_size_than_its_images_is_refused(arguments, run, tmp_path):
     changes = ("Global.image_shape=[3, 32, 32]", f"Global.save_inference_dir={tmp_path}/model")
     done = run("export", *arguments, *changes, code=2)

@@ -75,11 +75,11 @@ def test_losses_train_on_mixed_and_are_evaluated_on_plain_labels(mixing, run, lo
     [
         (
             ["DataLoader.Train.dataset.batch_transform_ops.0.OpSampler.MixupOperator.alfa=1"],
-            "batch_transform_ops.0.OpSampler.MixupOperator: MixupOperator: unknown argument 'alfa'; did you mean",
+            "batch_transform_ops.0.OpSampler.MixupOperator: unknown argument 'alfa'; did you mean",
         ),
         (
             ["DataLoader.Train.dataset.batch_transform_ops.0.OpSampler.CutmixOperator.prob=half"],
-            "OpSampler.CutmixOperator.prob: prob: must be a number, not 'half'",
+            "OpSampler.CutmixOperator.prob: must be a number, not 'half'",
         ),
         (
             ["DataLoader.Train.dataset.batch_transform_ops.0.OpSampler.CutmixOperator=null"],

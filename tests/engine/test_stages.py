@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import time
 
@@ -228,8 +229,11 @@ def test_python_does_not_take_the_recipe_of_all_stages_for_one(staged):
 def test_an_export_of_the_folder_takes_the_last_stage_unless_told(uninterrupted, run, tmp_path):
     folder, _ = uninterrupted
     change = ("-o", "Global.image_shape=[3, 16, 16]")
-    for stage, chosen in (("second", ()), ("first", ("--stage", "first"))):
-        target = tmp_path / stage
-        done = run("export", folder, *chosen, *change, f"Global.save_inference_dir={target}")
-        assert f"exported {folder}/{stage}/best_model to {target}" in done.stderr
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    done = run("export", copy, *change)
+    assert f"exported {copy}/second/best_model to {copy}/second/inference" in done.stderr
+    target = tmp_path / "first"
+    done = run("export", folder, "--stage", "first", *change, f"Global.save_inference_dir={target}")
+    assert f"exported {folder}/first/best_model to {target}" in done.stderr
     assert "no stage 'third' here; there are first, second" in run("export", folder, "--stage", "third", code=2).stderr

@@ -16,7 +16,8 @@ from ppcls.data.datasets.shards import index as shard_index
 from ppcls.data.datasets.shards.scanning import LABEL_SUFFIX, scan
 from ppcls.data.packing.plan import Plan
 from ppcls.data.transforms import formats
-from ppcls.data.transforms.decode import MAX_PIXELS, decode_image
+from ppcls.data.transforms.arguments import MAX_PIXELS
+from ppcls.data.transforms.decode import decode_image
 from ppcls.errors import DataError, MachineError
 from ppcls.utils.opencv import cv2
 

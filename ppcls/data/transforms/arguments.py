@@ -10,6 +10,8 @@ import numpy as np
 from ppcls.data.transforms import warp
 from ppcls.errors import ConfigError, DataError
 
+MAX_PIXELS = 178_956_970  # of an image, half a gigabyte; where Pillow, too, suspects an attack
+
 
 def integer(name: str, value: Any, minimum: int) -> int:
     """Return ``value`` as an int (recipes may say 1e2).
@@ -129,7 +131,17 @@ def per_channel(name: str, values: Any) -> List[float]:
 def resize(
     image: np.ndarray, size: Tuple[int, int], interpolation: Optional[str], backend: str, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return ``image`` [H, W, C] resized to ``size`` (width, height); bilinear unless told."""
+    """Return ``image`` [H, W, C] resized to ``size`` (width, height); bilinear unless told.
+
+    Raises:
+        DataError: the result would be too large: the long side of a very thin picture whose short side is scaled up.
+    """
+    width, height = size
+    if width * height > max(MAX_PIXELS, image.shape[0] * image.shape[1]):
+        raise DataError(
+            f"the image is {image.shape[1]} x {image.shape[0]}, and resized would be {width} x {height}, more than "
+            f"{MAX_PIXELS} pixels; cut it"
+        )
     return warp.resize(image, size, warp.choose(interpolation or "bilinear", rng), backend)
 
 

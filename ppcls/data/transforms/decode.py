@@ -10,12 +10,10 @@ from typing import Any, Union
 import numpy as np
 
 from ppcls.data.transforms import formats, warp
-from ppcls.data.transforms.arguments import check_backend, check_hwc, integer
+from ppcls.data.transforms.arguments import MAX_PIXELS, check_backend, check_hwc, integer
 from ppcls.data.transforms.registry import TRANSFORMS
 from ppcls.errors import DataError
 from ppcls.utils.opencv import cv2
-
-MAX_PIXELS = 178_956_970  # half a gigabyte decoded; where Pillow, too, suspects an attack
 
 
 @TRANSFORMS.register

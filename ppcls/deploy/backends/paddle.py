@@ -6,13 +6,16 @@ import contextlib
 import ctypes
 import os
 import sys
-from typing import Iterator, Optional
+import tempfile
+from typing import IO, Iterator, Optional
 
 import numpy as np
 
 from ppcls.deploy.backends.checks import check_files, checked_batch, checked_output
 from ppcls.deploy.description import Description
 from ppcls.utils import environment
+
+_CHATTER = b"ReduceMeanCheckIfOneDNNSupport"  # a function's name, printed by Paddle 3 for each model with such a mean
 
 
 class PaddleBackend:
@@ -59,19 +62,30 @@ class PaddleBackend:
         return checked_output(self._description, self._output.copy_to_cpu())
 
 
+def _scratch() -> IO[bytes]:
+    """Return a file that is nowhere; where the system can, not even on disk, which may be full or read-only."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("stdout"), "w+b")
+    return tempfile.TemporaryFile()
+
+
 @contextlib.contextmanager
 def _standard_output_kept_clean() -> Iterator[None]:
-    """Send what Paddle's C++ code prints to standard error, as it does while it prepares a model.
+    """Send what Paddle's C++ code prints to standard error, as it does while it prepares a model, but for its chatter.
 
     Standard output is for results.
     """
     sys.stdout.flush()
     kept = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        yield
-    finally:
-        if os.name == "posix":
-            ctypes.CDLL(None).fflush(None)  # what is still in C's buffer
-        os.dup2(kept, 1)
-        os.close(kept)
+    with _scratch() as said:
+        os.dup2(said.fileno(), 1)
+        try:
+            yield
+        finally:
+            if os.name == "posix":
+                ctypes.CDLL(None).fflush(None)  # what is still in C's buffer
+            os.dup2(kept, 1)
+            os.close(kept)
+            said.seek(0)
+            sys.stderr.flush()
+            os.write(2, b"".join(line for line in said if line.strip() != _CHATTER))

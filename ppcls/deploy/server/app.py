@@ -6,7 +6,7 @@ import asyncio
 import time
 import uuid
 from pathlib import Path
-from typing import Any, Awaitable, Callable, Dict, Optional, TypeVar
+from typing import Any, Awaitable, Callable, Dict, List, Optional, TypeVar
 
 from fastapi import Depends, FastAPI, Query
 from fastapi.exceptions import RequestValidationError
@@ -16,7 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 
 import ppcls
-from ppcls.deploy.server import metrics, openapi
+from ppcls.deploy.server import metrics, openapi, query
 from ppcls.deploy.server.access import key_check
 from ppcls.deploy.server.batcher import ModelError
 from ppcls.deploy.server.body import received
@@ -44,8 +44,9 @@ def build_app(service: Service) -> Door:
     """Return the whole application for a service."""
     app = FastAPI(title="ppcls", version=ppcls.__version__, docs_url=None, redoc_url=None)
     _add_errors(app)
-    _add_state(app, service)
-    _add_model(app, service)
+    keyed = Depends(key_check(service.settings.api_key))
+    _add_state(app, service, keyed)
+    _add_model(app, service, [keyed, Depends(query.check)])
     _add_page(app)
     if service.settings.cors:
         app.add_middleware(
@@ -73,8 +74,7 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:
-        text = "; ".join(f"{item['loc'][-1]}: {item['msg']}" for item in error.errors())
-        return JSONResponse({"error": text}, 422)
+        return JSONResponse({"error": "; ".join(map(query.problem, error.errors()))}, 422)
 
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> Response:
@@ -89,9 +89,8 @@ def _add_errors(app: FastAPI) -> None:
         return JSONResponse({"error": "the model failed; the server's log says more under this id", "id": name}, 500)
 
 
-def _add_state(app: FastAPI, service: Service) -> None:
+def _add_state(app: FastAPI, service: Service, keyed: Any) -> None:
     settings = service.settings
-    keyed = [Depends(key_check(settings.api_key))]
 
     @app.get("/health", summary="The process lives")
     async def health() -> Dict[str, str]:
@@ -104,11 +103,11 @@ def _add_state(app: FastAPI, service: Service) -> None:
             return JSONResponse({"status": "ready"})
         return JSONResponse({"error": reason}, 503)
 
-    @app.get("/metrics", summary="For Prometheus", dependencies=[] if settings.open_metrics else keyed)
+    @app.get("/metrics", summary="For Prometheus", dependencies=[] if settings.open_metrics else [keyed])
     async def read_metrics() -> Response:
         return Response(service.metrics.text(), media_type=metrics.CONTENT_TYPE)
 
-    @app.get("/model", summary="The model, its classes and the server's limits", dependencies=keyed)
+    @app.get("/model", summary="The model, its classes and the server's limits", dependencies=[keyed])
     async def model() -> Dict[str, Any]:
         return {
             "model": service.model.name,
@@ -124,23 +123,23 @@ def _add_state(app: FastAPI, service: Service) -> None:
         }
 
 
-def _add_model(app: FastAPI, service: Service) -> None:
-    keyed = [Depends(key_check(service.settings.api_key))]
-
+def _add_model(app: FastAPI, service: Service, checks: List[Any]) -> None:
     @app.post(
         "/predict",
         summary="Classify images",
-        dependencies=keyed,
+        dependencies=checks,
         openapi_extra=openapi.BODY,
         responses=openapi.PREDICT,
     )
-    async def predict(request: Request, topk: Optional[int] = Query(None, ge=1)) -> Response:
+    async def predict(
+        request: Request, topk: Optional[int] = Query(None, ge=1, description="at most all classes")
+    ) -> Response:
         return await _answer(request, service, lambda found: service.predict(found, topk))
 
     @app.post(
         "/saliency",
         summary="Heat map of an image: by how much the score of a class falls where a part is covered",
-        dependencies=keyed,
+        dependencies=checks,
         openapi_extra=openapi.BODY,
         responses=openapi.EXPLAIN,
     )

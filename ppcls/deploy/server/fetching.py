@@ -44,16 +44,19 @@ def fetch(url: str, limit: int, seconds: float, permitted: Callable[[str], bool]
         DataError: not permitted, not there, too large or too slow.
     """
     deadline = time.monotonic() + seconds
+    where = ""  # whoever asked knows the first address
     for _ in range(_REDIRECTS + 1):
-        parts = _checked(url)
         try:
-            moved, content = _get(parts, limit, deadline, permitted)
+            moved, content = _get(_checked(url), limit, deadline, permitted)
+        except DataError as error:
+            raise DataError(f"{where}{error}") from None
         except (OSError, http.client.HTTPException) as error:
-            raise DataError(f"{url}: cannot be fetched ({type(error).__name__}: {error})") from None
+            raise DataError(f"{where}cannot be fetched ({type(error).__name__}: {error})") from None
         if moved is None:
             return content
         url = urljoin(url, moved)
-    raise DataError(f"{url}: more than {_REDIRECTS} redirects")
+        where = f"redirected to {url!r}: "
+    raise DataError(f"more than {_REDIRECTS} redirects")
 
 
 def _checked(url: str) -> SplitResult:
@@ -61,11 +64,11 @@ def _checked(url: str) -> SplitResult:
         parts = urlsplit(url)
         port_is_number = parts.port is None or parts.port > 0
     except ValueError as error:
-        raise DataError(f"{url!r}: not a URL ({error})") from None
+        raise DataError(f"not a URL ({error})") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_number:
-        raise DataError(f"{url!r}: only http:// and https:// addresses can be fetched")
+        raise DataError("only http:// and https:// addresses can be fetched")
     if parts.username is not None or not url.isprintable() or not url.isascii() or " " in url:
-        raise DataError(f"{url!r}: a URL with a password or with unusual characters is not fetched")
+        raise DataError("a URL with a password or with unusual characters is not fetched")
     return parts
 
 
@@ -88,13 +91,13 @@ def _get(
         if response.status in _MOVED and location:
             return location, b""
         if response.status != 200:
-            raise DataError(f"{parts.geturl()}: the server there answered {response.status}")
+            raise DataError(f"the server there answered {response.status}")
         content = response.read(limit + 1)
         _left(deadline)
         if len(content) > limit:
-            raise DataError(f"{parts.geturl()}: larger than {limit} bytes")
+            raise DataError(f"larger than {limit} bytes")
         if response.length:
-            raise DataError(f"{parts.geturl()}: the connection ended {response.length} bytes too early")
+            raise DataError(f"the connection ended {response.length} bytes too early")
         return None, content
 
 
@@ -103,9 +106,9 @@ def _connected(parts: SplitResult, deadline: float, permitted: Callable[[str], b
     try:
         found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise DataError(f"{parts.geturl()}: there is no such host") from None
+        raise DataError("there is no such host") from None
     if not all(permitted(str(entry[4][0])) for entry in found):
-        raise DataError(f"{parts.geturl()}: not a public address")
+        raise DataError("not a public address")
     return socket.create_connection((str(found[0][4][0]), port), timeout=_left(deadline))
 
 

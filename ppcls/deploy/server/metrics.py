@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -22,6 +30,7 @@ class Metrics:
     """
 
     def __init__(self, queue: Callable[[], float], in_flight: Callable[[], float], buffered: Callable[[], float]):
+        disable_created_metrics()  # a gauge beside each counter with when it began, of no use here
         self._registry = registry = CollectorRegistry()
         self._requests = Counter(
             "ppcls_requests", "Requests; 499: the client left", ["path", "code"], registry=registry

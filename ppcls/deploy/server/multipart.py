@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from ppcls.deploy.server.refusal import RefusedError
+from ppcls.deploy.server.refusal import RefusedError, too_many_images
 
 
 def boundary_of(content_type: str) -> bytes:
@@ -88,7 +88,7 @@ class _Parts:
         if self._name is None:
             raise RefusedError(400, "the multipart body is malformed: a part has no Content-Disposition")
         if len(self.files) == self._max_files:
-            raise RefusedError(422, f"more than {self._max_files} images in one request; send several requests")
+            raise too_many_images(self._max_files)
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         self._content += data[start:end]

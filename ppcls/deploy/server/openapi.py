@@ -17,7 +17,11 @@ _ITEM = {
     ]
 }
 _BINARY = {"type": "string", "format": "binary"}
-_FILES = {"type": "object", "properties": {"file": {"type": "array", "items": _BINARY}}}
+_FILES = {
+    "type": "object",
+    "description": "one file or many; their fields may have any names",
+    "properties": {"file": {"type": "array", "items": _BINARY}},
+}
 _NUMBERS = {"type": "object", "additionalProperties": {"type": "number"}}
 _RESULT = {
     "type": "object",
@@ -67,7 +71,7 @@ _STATUSES = {
     408: "the body came too slowly",
     413: "the body is too large",
     415: "the body is of another type",
-    422: "no image can be used, or an option is out of its bounds",
+    422: "no image can be used, or an option is unknown or out of its bounds",
     429: "the server is full: try again after Retry-After",
     500: "the model failed",
     503: "no answer in time, or the server is shutting down",

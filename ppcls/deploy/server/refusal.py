@@ -38,3 +38,8 @@ class ClientLeftError(Exception):
 def overloaded(message: str) -> RefusedError:
     """Return the refusal of a request for which there is no room now."""
     return RefusedError(429, f"{message}; try again later", {"Retry-After": "1"})
+
+
+def too_many_images(limit: int) -> RefusedError:
+    """Return the refusal of a request with more images than one may have."""
+    return RefusedError(422, f"more than {limit} image{'s'[: limit > 1]} in one request; send several requests")

@@ -76,9 +76,13 @@ class Service:
         """Return {results, model, milliseconds} for the images of a request.
 
         Raises:
-            RefusedError: 422 when none of them can be used, 429 when there is no room for them.
+            RefusedError: 422 when none of them can be used or there are fewer classes, 429 when there is no room for
+                them.
             ModelError: the model failed.
         """
+        class_num = self.model.description.class_num
+        if topk is not None and topk > class_num:
+            raise RefusedError(422, f"topk {topk}: the model has {class_num} classes")
         with self.images.hold(len(found)):
             done = await _all([self._classify(upload) for upload in found])
         results: List[Dict[str, Any]] = []

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, List, Optional
 
 from ppcls.deploy.server import multipart
-from ppcls.deploy.server.refusal import RefusedError
+from ppcls.deploy.server.refusal import RefusedError, too_many_images
 
 FORMS = "multipart/form-data, application/json, image/* or application/octet-stream"
 _NAME = 255  # characters of a file's name that are repeated in the answer
@@ -67,7 +67,7 @@ def _from_json(body: bytes, max_images: int) -> List[Upload]:
             400, 'the JSON must be {"images": [...]} and nothing else; options such as topk go into the URL'
         )
     if len(values["images"]) > max_images:
-        raise RefusedError(422, f"more than {max_images} images in one request; send several requests")
+        raise too_many_images(max_images)
     return [_from_item(item, number) for number, item in enumerate(values["images"], 1)]
 
 

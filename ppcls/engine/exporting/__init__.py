@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
@@ -15,13 +12,12 @@ import ppcls
 from ppcls.config.schema import Config
 from ppcls.deploy import description
 from ppcls.engine import build, commit
-from ppcls.engine import folder as folders
-from ppcls.engine.exporting import batch_norm, images, int8, onnx_models
+from ppcls.engine.exporting import batch_norm, images, int8, onnx_models, places
 from ppcls.engine.exporting.comparing import TOLERANCES, Expected, compare
 from ppcls.engine.exporting.image_size import resized
 from ppcls.engine.exporting.options import Options
 from ppcls.engine.inference import transform_ops
-from ppcls.errors import ConfigError, DataError, ExportError
+from ppcls.errors import ConfigError, ExportError
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
@@ -60,6 +56,7 @@ def export(config: Config, options: Optional[Options] = None) -> Dict[str, Any]:
     build.check_supported(config)
     if distributed.world_size() > 1:
         raise ConfigError("export runs in one process: start it without paddle.distributed.launch")
+    target = places.prepared(config)
     build.fetch_weights(config)
     build.set_device("cpu")  # the files do not depend on the device that wrote them
     recipe_shape = list(config.Global.image_shape)
@@ -69,14 +66,11 @@ def export(config: Config, options: Optional[Options] = None) -> Dict[str, Any]:
     model = build.model(config)
     weights = build.load_required_weights(config, model, "export")
     model.eval()
-    target = user_path(config.Global.save_inference_dir).resolve()
-    folders.prepare(target.parent, "Global.save_inference_dir")
     expected = Expected.of(model, images.sample(config, ops), ops)
     folded, kept = batch_norm.fold(model, expected.sample.tensors)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
-        folder = Path(temporary) / "export"
+    with places.beside(target) as folder:
         models = _write(config, options, model, folder, _described(config, weights, ops, recipe_shape), expected)
-        _replace(folder, target, weights)
+        places.replace(folder, target, weights)
     report = {
         "folder": str(target),
         "images": len(expected.probabilities),
@@ -174,40 +168,3 @@ def _described(config: Config, weights: str, ops: List[Mapping[str, Any]], recip
         },
         "Versions": {"ppcls": ppcls.__version__, "paddle": paddle.__version__},
     }
-
-
-def _replace(folder: Path, target: Path, weights: str) -> None:
-    """Put the new export in the place of an earlier one, saying so if that was another run's; nothing else is replaced.
-
-    Raises:
-        ExportError: ``target`` is a folder or file that is not an export.
-    """
-    if not target.exists():
-        folder.replace(target)
-        return
-    if target.is_dir() and not any(target.iterdir()):
-        target.rmdir()
-        folder.replace(target)
-        return
-    if not (target / description.FILE).is_file():
-        raise ExportError(
-            f"{target} exists and is not an exported model; choose another folder with -o Global.save_inference_dir=..."
-        )
-    before = _weights_of(target)
-    if before is not None and Path(before).parent != Path(weights).parent:
-        get_logger().warning(
-            "%s held the export of %s, which is replaced; -o Global.save_inference_dir=... keeps both", target, before
-        )
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
-    target.replace(old)
-    folder.replace(target)
-    shutil.rmtree(old)
-
-
-def _weights_of(target: Path) -> Optional[str]:
-    """Return which weights an earlier export was made from, None where that is not known."""
-    try:
-        weights = description.read(target).values["Model"].get("weights")
-    except DataError:  # damaged
-        return None
-    return None if weights is None else str(weights)

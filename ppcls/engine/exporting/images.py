@@ -82,7 +82,12 @@ def prepared(config: Config, sources: Sequence[Source], ops: Sequence[Op]) -> np
     shape = tuple(config.Global.image_shape)
     images = []
     for source in sources:
-        image = transforms(source.read(), rng)
+        try:
+            image = transforms(source.read(), rng)
+        except DataError as error:
+            raise DataError(
+                f"{source.name}: {error}; repair or remove it, or compare on others: -o Infer.infer_imgs=..."
+            ) from None
         if image.shape != shape:
             raise ConfigError(
                 f"{source.name}: the transforms make an image of {list(image.shape)}, but the exported model takes "

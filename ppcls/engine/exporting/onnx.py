@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, List, Mapping, Tuple
+from typing import Any, List, Mapping, Set, Tuple
 
 import numpy as np
 import paddle
@@ -115,11 +115,23 @@ def _tidy(model: Any) -> None:
     for value in (graph.input[0], graph.output[0]):
         value.name = names[value.name]
         value.type.tensor_type.shape.dim[0].dim_param = _BATCH
-    used = {name for node in graph.node for name in node.input}
+    used = _drop_unused_nodes(graph)
     needed = [constant for constant in graph.initializer if constant.name in used]
     del graph.initializer[:]
     graph.initializer.extend(needed)
     del graph.value_info[:]  # they name the batch axis otherwise; whoever wants them infers them
+
+
+def _drop_unused_nodes(graph: Any) -> Set[str]:
+    """Drop nodes whose outputs nothing takes (paddle2onnx leaves constants behind); return the names that are taken."""
+    used, needed = {value.name for value in graph.output}, []
+    for node in reversed(graph.node):  # sorted: who takes an output stands behind who makes it
+        if used.intersection(node.output):
+            used.update(node.input)
+            needed.append(node)
+    del graph.node[:]
+    graph.node.extend(reversed(needed))
+    return used
 
 
 def _copy(model: Any) -> Any:

@@ -91,7 +91,8 @@ def _accuracy(config: Config, folder: Path, options: Options) -> Dict[str, Any]:
     accuracy = {"before": before, "after": after}
     if before - after > options.max_drop:
         raise ExportError(
-            f"int8: {int8.drop_text(accuracy, count)}: sinks by more than --max-drop {options.max_drop:g}; nothing was "
-            f"exported. Calibrate on more images, or of the kind that the model will see, or allow more"
+            f"int8: {int8.drop_text(accuracy, count)}: sinks by more than --max-drop {options.max_drop:g}. Nothing was "
+            f"exported, neither int8 nor the other files of this command; an earlier export still stands. Calibrate on "
+            f"more images, or of the kind that the model will see; allow more with --max-drop; or leave --int8 out"
         )
     return {"top1": accuracy, "top1_images": count}

@@ -83,7 +83,7 @@ def test_what_is_permitted_is_fetched(site):
 
 
 def test_redirects_are_checked_like_first_requests(site):
-    with pytest.raises(DataError, match="not a public address"):
+    with pytest.raises(DataError, match=r"^redirected to 'http://127\.0\.0\.2/photo': not a public address$"):
         fetch(f"{site}/to?http://127.0.0.2/photo")
     with pytest.raises(DataError, match="only http"):
         fetch(f"{site}/to?file:///etc/passwd")
@@ -170,6 +170,7 @@ def test_the_server_fetches_only_when_told_and_nothing_of_its_own_network(start,
         assert answer.status_code == 422
         results = answer.json()["results"]
         assert [result["file_name"] for result in results] == urls
-        assert all("not a public address" in result["error"] for result in results[:2])
+        assert [result["error"] for result in results[:2]] == ["not a public address"] * 2
+        assert answer.json()["error"] == f"no image can be used: {urls[0]}: not a public address"
         assert "only http" in results[2]["error"]
         assert httpx.get(f"{running.url}/model").json()["urls"] is True

@@ -3,8 +3,12 @@
 import base64
 import contextlib
 import json
+import os
+import re
+import shutil
 import socket
 import struct
+import subprocess
 import time
 import zlib
 
@@ -12,6 +16,7 @@ import httpx
 import numpy as np
 import pytest
 
+from tests.conftest import ROOT
 from tests.deploy.server.conftest import encode
 
 BODY = 100_000
@@ -225,12 +230,40 @@ def test_the_key(start, photo):
                 assert answer.status_code == status, (path, headers)
         refused = client.post("/predict", content=b"x" * 1000)
         assert refused.headers["www-authenticate"] == "Bearer"
-        assert "X-API-Key" in refused.json()["error"]
+        assert refused.json()["error"].startswith("this server needs an API key: header X-API-Key")
+        wrong = client.post("/predict", content=b"x", headers={"X-API-Key": "wrong"})
+        assert wrong.json()["error"].startswith("the API key is wrong: ")
+        # Counted each, and logged, but not a line for each.
+        counted = client.get("/metrics", headers={"X-API-Key": key}).text
+        assert 'ppcls_requests_total{code="401",path="/predict"} 6.0' in counted
+        assert "without the API key refused (401), the last one from 127.0.0.1: GET /metrics" in guarded.log()
+        assert guarded.log().count("(401)") < 5
         asked = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
         allowed = client.options("/predict", headers={**asked, "Access-Control-Request-Headers": "x-api-key"})
         assert allowed.headers["access-control-allow-origin"] == "https://a.example"
         other = client.options("/predict", headers={**asked, "Origin": "https://b.example"})
         assert "access-control-allow-origin" not in other.headers
+
+
+def test_the_command_with_a_key_in_the_documentation(start, photo, tmp_path):
+    if not shutil.which("curl"):
+        pytest.skip("needs curl")
+    (line,) = re.findall(r"^curl .*\$PPCLS_API_KEY.*$", (ROOT / "docs" / "serving.md").read_text(), re.MULTILINE)
+    (tmp_path / "a.jpg").write_bytes(photo)
+    environment = {"PPCLS_API_KEY": "correct horse"}
+    with start(environment=environment) as guarded:
+        command = ["sh", "-c", line.replace("http://127.0.0.1:8000", guarded.url)]
+        done = subprocess.run(
+            command, cwd=tmp_path, env={**os.environ, **environment}, capture_output=True, text=True, check=True
+        )
+    (result,) = json.loads(done.stdout)["results"]
+    assert len(result["class_ids"]) == 3
+
+
+def test_one_image_is_one_image(start, photo):
+    with start("--max-images", 1) as running:
+        answer = httpx.post(f"{running.url}/predict", files=[("a", ("a.png", photo))] * 2)
+    assert answer.json()["error"] == "more than 1 image in one request; send several requests"
 
 
 def test_json_of_a_refusal_is_json_for_any_name(client):

@@ -205,6 +205,7 @@ def test_the_page_asks_for_the_key(opened, start, photos):
     with start("--api-key", "correct horse") as guarded:
         driver.get(guarded.url)
         until(driver, lambda: driver.find_element(By.ID, "key-form").is_displayed())
+        assert text(driver, "#model") == "Enter the key."
         driver.find_element(By.ID, "key").send_keys("wrong", Keys.ENTER)
         until(driver, lambda: text(driver, "#model") == "The server does not know this key.")
         driver.find_element(By.ID, "key").clear()

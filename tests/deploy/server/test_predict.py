@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 import ppcls
 from ppcls.deploy.server import saliency
+from tests.conftest import ROOT
 from tests.deploy.server.conftest import encode
 
 
@@ -46,10 +48,27 @@ def test_every_form_of_a_request_gives_the_predictors_answers(client, predictor,
             assert got["scores"] == pytest.approx(wanted["scores"], abs=2e-5)  # batches of other sizes
 
 
-@pytest.mark.parametrize(("topk", "count"), [(1, 1), (3, 3), (99, 10)])
+@pytest.mark.parametrize(("topk", "count"), [(1, 1), (3, 3), (10, 10)])
 def test_topk(client, photo, topk, count):
     (result,) = client.post(f"/predict?topk={topk}", files={"a": ("a.png", photo)}).json()["results"]
     assert len(result["class_ids"]) == len(result["scores"]) == len(result["label_names"]) == count
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/predict?topk=0", "topk 0: must be at least 1"),
+        ("/predict?topk=11", "topk 11: the model has 10 classes"),
+        ("/predict?topk=x", "topk 'x': must be a whole number"),
+        ("/predict?topkk=1", "topkk: unknown option; /predict takes topk"),
+        ("/predict?topk=1&topk=2", "topk: given 2 times"),
+        ("/saliency?topk=1", "topk: unknown option; /saliency takes class_id, grid"),
+    ],
+)
+def test_wrong_options(client, photo, path, message):
+    answer = client.post(path, files={"file": ("a.png", photo)})
+    assert answer.status_code == 422
+    assert answer.json() == {"error": message}
 
 
 def test_a_broken_image_is_reported_beside_the_good_ones(client, photo):
@@ -171,9 +190,9 @@ def test_a_cell_and_half_of_its_neighbours_are_covered():
     ("query", "files", "message"),
     [
         ("class_id=10", 1, "the model has the classes 0 to 9"),
-        ("grid=15", 1, "grid: Input should be less than or equal to 14"),
-        ("grid=2", 1, "grid: Input should be greater"),
-        ("class_id=x", 1, "class_id: "),
+        ("grid=15", 1, "grid 15: must be at most 14"),
+        ("grid=2", 1, "grid 2: must be at least 3"),
+        ("class_id=x", 1, "class_id 'x': must be a whole number"),
         ("", 2, "a heat map is of one image, not of 2"),
     ],
 )
@@ -200,6 +219,13 @@ def test_the_model_and_its_state(client, photo):
     assert after["ppcls_batch_images_count"] == before["ppcls_batch_images_count"] + 1
     assert after["ppcls_requests_in_flight"] == after["ppcls_queue_images"] == after["ppcls_buffered_bytes"] == 0
     assert after["process_resident_memory_bytes"] > 1e7
+
+
+def test_the_metrics_are_those_of_the_page(client, photo):
+    client.post("/predict", files={"file": ("a.png", photo)})
+    kinds = re.findall(r"^# TYPE (ppcls_\w+) (\w+)$", client.get("/metrics").text, re.MULTILINE)
+    names = {name + "_bucket" * (kind == "histogram") for name, kind in kinds}
+    assert names == set(re.findall(r"`(ppcls_\w+)`", (ROOT / "docs" / "serving.md").read_text()))
 
 
 def metrics(client):

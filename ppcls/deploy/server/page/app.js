@@ -44,7 +44,7 @@ async function loadModel() {
   const answer = await response.json();
   if (response.status === 401) {
     askForKey();
-    find("model").textContent = sessionStorage.getItem(KEY) ? "The server does not know this key." : answer.error;
+    find("model").textContent = sessionStorage.getItem(KEY) ? "The server does not know this key." : "Enter the key.";
     find("key").focus();
     return;
   }
