@@ -45,7 +45,7 @@ def check(path: Optional[Path], form: str) -> None:
         raise ConfigError(f"{path}: the suffix says the format, and must be one of {', '.join(SUFFIXES)}")
     if form == MAP and suffix != ".json":
         raise ConfigError(f"{path}: a map of paths to class ids is written as .json, not {suffix}")
-    folder = Path() if path is None else path.expanduser().parent
+    folder = Path() if path is None else user_path(path).parent
     if not folder.is_dir():
         raise MachineError(f"{path}: cannot be written: there is no folder {folder}; make it first")
     if suffix == ".parquet":

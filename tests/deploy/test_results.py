@@ -116,7 +116,7 @@ def test_where_nothing_can_be_written_it_is_said(tmp_path):
             write(tmp_path / name, [])
     with pytest.raises(ConfigError, match=r"written as \.json, not \.csv"):
         write(tmp_path / "x.csv", [], results.MAP)
-    with pytest.raises(MachineError, match="cannot be written: No such file or directory"):
+    with pytest.raises(MachineError, match=r"cannot be written: there is no folder .*nowhere; make it first"):
         write(tmp_path / "nowhere" / "x.json", [])
     (tmp_path / "folder.json").mkdir()
     with pytest.raises(MachineError, match="it is a folder"):
