@@ -12,6 +12,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="FOLDER", help="holds one folder of images a class")
     parser.add_argument("--val", type=float, default=0.2, metavar="SHARE", help="of each class (default: 0.2)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
     parser.add_argument("--out", metavar="FOLDER", help="where the lists go (default: FOLDER)")
     parser.add_argument("--replace", action="store_true", help="replace lists that are there")
 
@@ -21,7 +22,7 @@ def _run(options: argparse.Namespace) -> int:
 
     folder = user_path(options.folder)
     target = user_path(options.out) if options.out else folder
-    print(to_json(split_folder(folder, target, options.val, options.seed, options.replace)))
+    print(to_json(split_folder(folder, target, options.val, options.seed, options.replace, options.workers)))
     return 0
 
 

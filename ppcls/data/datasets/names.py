@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional
+from typing import Dict, Iterable, List, Optional, Sequence
 
 from ppcls.errors import DataError
 from ppcls.utils.text import read_lines
@@ -19,6 +19,29 @@ def find_class_names(folders: Iterable[Path]) -> Optional[List[str]]:
         if (folder / FILE).is_file():
             return read_class_names(folder / FILE)
     return None
+
+
+def to_text(class_names: Sequence[str]) -> str:
+    """Return the content of a ``labels.txt``.
+
+    Raises:
+        DataError: a name would be read as another one.
+    """
+    for name in class_names:
+        if name != name.strip() or not name or "\n" in name or "\r" in name:
+            raise DataError(f"class {name!r}: has a line break, or blanks at an end; rename it")
+        if not is_unicode(name):
+            raise DataError(f"class {name!r}: is no Unicode text; rename it")
+    return "".join(f"{number} {name}\n" for number, name in enumerate(class_names))
+
+
+def is_unicode(text: str) -> bool:
+    """Return whether a path can be written as text."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # a file name that was not
+        return False
+    return True
 
 
 def read_class_names(path: Path) -> List[str]:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
-import signal
 from dataclasses import dataclass
-from typing import Any, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, List, Optional, Tuple, Union
 
 import numpy as np
 from tqdm import tqdm
 
 from ppcls.data.datasets import Dataset
 from ppcls.data.inspection.similarity import Fingerprint, fingerprint
-from ppcls.data.loader.pool import can_fork
 from ppcls.data.transforms.decode import decode_image
+from ppcls.data.workers import worker_pool
 from ppcls.errors import DataError
 from ppcls.utils import environment
 from ppcls.utils.opencv import cv2
@@ -49,6 +47,9 @@ def scan(dataset: Dataset, workers: Optional[int] = None, title: str = "reading"
 
     Args:
         workers: processes; None for one a core.
+
+    Raises:
+        MachineError: a process was killed.
     """
     count = workers if workers is not None else environment.cores()
     indices = range(len(dataset))
@@ -56,27 +57,12 @@ def scan(dataset: Dataset, workers: Optional[int] = None, title: str = "reading"
     if count <= 1:
         _remember(dataset)
         return list(tqdm((_look(index) for index in indices), **bar))
-    context: Any = multiprocessing.get_context("fork" if can_fork() else "spawn")
-    with context.Pool(count, initializer=_serve, initargs=(dataset,)) as pool:
-        found = list(tqdm(_results(pool, indices), **bar))
-        pool.close()
-        pool.join()
-        return found
-
-
-def _results(pool: Any, indices: Sequence[int]) -> Iterator[Finding]:
-    return pool.imap(_look, indices, chunksize=16)
+    with worker_pool(count, _remember, dataset) as pool:
+        return list(tqdm(pool.map(_look, indices, chunksize=16), **bar))
 
 
 def _remember(dataset: Dataset) -> None:
     _dataset[:] = [dataset]
-
-
-def _serve(dataset: Dataset) -> None:
-    """Begin as a worker: ends of the program are the parent's to handle, and without other libraries' last words."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _remember(dataset)
 
 
 def _look(index: int) -> Finding:

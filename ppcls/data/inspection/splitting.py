@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Sequence
+from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 
 from ppcls.data.datasets import ImageFolder
+from ppcls.data.datasets.names import is_unicode, to_text
 from ppcls.data.inspection.scanning import Finding, scan
 from ppcls.data.inspection.similarity import near_groups
 from ppcls.errors import ConfigError, DataError
@@ -34,7 +35,9 @@ class Split:
     copies: int
 
 
-def split_folder(folder: Path, target: Path, fraction: float, seed: int, replace: bool) -> Dict[str, object]:
+def split_folder(
+    folder: Path, target: Path, fraction: float, seed: int, replace: bool, workers: Optional[int] = None
+) -> Dict[str, object]:
     """Write ``train_list.txt``, ``val_list.txt`` and ``labels.txt`` of images sorted into one folder a class.
 
     Args:
@@ -43,6 +46,7 @@ def split_folder(folder: Path, target: Path, fraction: float, seed: int, replace
         fraction: of each class for validation.
         seed: of the choice.
         replace: whether earlier lists may be replaced.
+        workers: processes; None for one a core.
 
     Returns:
         Counts, and the images that were left out.
@@ -57,16 +61,16 @@ def split_folder(folder: Path, target: Path, fraction: float, seed: int, replace
     if there and not replace:
         raise ConfigError(f"{', '.join(there)}: there already; choose another --out, or --replace")
     dataset = ImageFolder(str(folder))
-    chosen = split(dataset.labels, scan(dataset), fraction, seed)
+    chosen = split(dataset.labels, scan(dataset, workers), fraction, seed)
     names = dataset.class_names or []
+    trained = set(dataset.labels[chosen.train].tolist())
     for label, name in enumerate(names):
-        if not any(dataset.labels[index] == label for index in chosen.train):
+        if label not in trained:
             raise DataError(f"{folder / name}: no image of this class is left to train with")
+    texts = [_list(dataset, folder, chosen.train), _list(dataset, folder, chosen.val), to_text(names)]
     target.mkdir(parents=True, exist_ok=True)
-    for file, indices in ((LISTS[0], chosen.train), (LISTS[1], chosen.val)):
-        lines = [f"{Path(dataset.describe(i)).relative_to(folder)} {dataset.labels[i]}\n" for i in indices]
-        (target / file).write_text("".join(lines), encoding="utf-8", errors="surrogateescape")
-    (target / LISTS[2]).write_text("".join(f"{i} {name}\n" for i, name in enumerate(names)), encoding="utf-8")
+    for file, text in zip(LISTS, texts):
+        (target / file).write_text(text, encoding="utf-8")
     return {
         "classes": len(names),
         "train": len(chosen.train),
@@ -75,6 +79,21 @@ def split_folder(folder: Path, target: Path, fraction: float, seed: int, replace
         "left_out": [f"{dataset.describe(index)}: {reason}" for index, reason in chosen.broken],
         "lists": [str(target / name) for name in LISTS],
     }
+
+
+def _list(dataset: ImageFolder, folder: Path, indices: Sequence[int]) -> str:
+    """Return the lines of a list.
+
+    Raises:
+        DataError: a path would be read as another one.
+    """
+    lines = []
+    for index in indices:
+        path = str(Path(dataset.describe(index)).relative_to(folder))
+        if path != path.strip() or "\n" in path or "\r" in path or not is_unicode(path):
+            raise DataError(f"{folder}: {path!r} cannot stand in a list (a line break, a blank at an end, no Unicode)")
+        lines.append(f"{path} {dataset.labels[index]}\n")
+    return "".join(lines)
 
 
 def split(labels: np.ndarray, findings: Sequence[Finding], fraction: float, seed: int) -> Split:

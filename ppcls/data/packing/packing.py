@@ -5,30 +5,24 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import multiprocessing
-import os
 import re
-import signal
-import threading
-import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import as_completed
 from pathlib import Path
 from typing import Any, ContextManager, Dict, List, Optional, Tuple
 
 from tqdm import tqdm
 
-from ppcls.data.datasets import names
+from ppcls.data.datasets import check_labels, names
 from ppcls.data.datasets.shards.index import write_text
-from ppcls.data.loader.pool import can_fork
 from ppcls.data.packing.plan import Plan, Settings, differing
 from ppcls.data.packing.writing import Packed, unfinished, write_shard
+from ppcls.data.workers import worker_pool
 from ppcls.errors import ConfigError, DataError, MachineError
 from ppcls.utils import environment
 from ppcls.utils.locking import locked
 
 _VERSION = 1
-_PARENT_CHECK_SECONDS = 1.0
+_KEYS = {"version", "settings", "source", "starts", "shards"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +67,7 @@ def pack(
     record = _Record(folder / f"{settings.prefix}.pack.json")
     before = record.read()
     # What a run that has finished no shard wrote binds nobody.
-    earlier = before if check or any(folder.glob(f"{settings.prefix}-*.tar")) else {}
+    earlier = before if check or _shards(folder, settings.prefix) else {}
     plan = Plan(settings, _starts(record, earlier, settings))
     _require_same_source(record, earlier, plan)
     known = {name: Packed(**values) for name, values in earlier.get("shards", {}).items()}
@@ -84,12 +78,20 @@ def pack(
             raise DataError(f"{record.path}: no such file; nothing was packed into {folder} with this prefix")
         results, reused = _run(job, record, count)
     else:
+        if plan.dataset.class_names is not None:
+            check_labels(plan.dataset, len(plan.dataset.class_names))
         folder.mkdir(parents=True, exist_ok=True)
         with _claimed(folder, settings.prefix):
             if record.read() != before:
                 raise MachineError(f"--out: {folder}: another process has packed into it meanwhile; start again")
             results, reused = _write(job, record, count, before.get("labels"))
     return _summary(plan, folder, results, reused, skip_broken)
+
+
+def _shards(folder: Path, prefix: str) -> List[str]:
+    """Return the names of the shards with a prefix, and not of those whose prefix begins like it."""
+    ours = re.compile(rf"{re.escape(prefix)}-\d+\.tar")
+    return sorted(path.name for path in folder.glob("*.tar") if ours.fullmatch(path.name))
 
 
 def _claimed(folder: Path, prefix: str) -> ContextManager[None]:
@@ -152,7 +154,7 @@ class _Record:
         """
         try:
             content = json.loads(self.path.read_text(encoding="utf-8"))
-            known = isinstance(content, dict) and content["version"] == _VERSION
+            known = isinstance(content, dict) and content["version"] == _VERSION and content.keys() >= _KEYS
         except FileNotFoundError:
             return {}
         except (ValueError, KeyError):
@@ -194,7 +196,7 @@ def _starts(record: _Record, earlier: Dict[str, Any], settings: Settings) -> Opt
     """
     folder = record.path.parent
     if not earlier:
-        there = sorted(path.name for path in folder.glob(f"{settings.prefix}-*.tar"))
+        there = _shards(folder, settings.prefix)
         if there:
             raise ConfigError(
                 f"--out: {folder}: holds {there[0]}, and no {record.path.name} that says what it is; choose another "
@@ -232,12 +234,16 @@ def _write_names(folder: Path, class_names: Optional[List[str]], earlier: Option
     own = not path.exists() or _digest(path.read_bytes()) == earlier
     replaceable = own and not any(folder.glob("*.tar"))
     if class_names is None:
-        if replaceable:
-            path.unlink(missing_ok=True)
+        if path.exists() and not replaceable:
+            raise ConfigError(
+                f"--out: {path}: has class names, and the source has none: put its labels.txt beside the list, or "
+                f"choose another folder"
+            )
+        path.unlink(missing_ok=True)
         return None
     if path.exists() and not replaceable and names.read_class_names(path) != class_names:
         raise ConfigError(f"--out: {path}: has other class names; choose another folder for shards of other classes")
-    write_text(path, "".join(f"{number} {name}\n" for number, name in enumerate(class_names)))
+    write_text(path, names.to_text(class_names))
     return _digest(path.read_bytes()) if own else None
 
 
@@ -258,34 +264,21 @@ def _run(job: _Job, record: _Record, workers: int) -> Tuple[Dict[str, Packed], i
     results: Dict[str, Packed] = {}
     reused, faults = 0, []
     plan = job.plan
-    context: Any = multiprocessing.get_context("fork" if can_fork() else "spawn")
-    workers = min(workers, len(plan))
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(job, os.getpid())) as pool:
-        try:
-            shards = {pool.submit(_work, shard): shard for shard in range(len(plan))}
-            title = "checking" if job.check else "packing"
-            with tqdm(total=plan.starts[-1], desc=title, unit="image", leave=False, disable=None) as bar:
-                for future in as_completed(shards):
-                    shard = shards[future]
-                    packed, reason = future.result()
-                    name = plan.name(shard)
-                    results[name] = packed
-                    reused += not reason
-                    if job.check and reason:
-                        faults.append(reason)
-                    elif reason and (job.skip_broken or not packed.broken):
-                        record.add(name, packed)
-                    bar.update(plan.starts[shard + 1] - plan.starts[shard])
-        except BrokenProcessPool:
-            raise MachineError(
-                "a worker process was killed, probably because memory ran out; lower --workers"
-            ) from None
-        except BaseException:
-            # Ctrl-C, or a full disk: not to wait for shards that nobody wants.
-            for child in multiprocessing.active_children():
-                child.terminate()
-            pool.shutdown(cancel_futures=True)
-            raise
+    with worker_pool(min(workers, len(plan)), _remember, job) as pool:
+        shards = {pool.submit(_work, shard): shard for shard in range(len(plan))}
+        title = "checking" if job.check else "packing"
+        with tqdm(total=plan.starts[-1], desc=title, unit="image", leave=False, disable=None) as bar:
+            for future in as_completed(shards):
+                shard = shards[future]
+                packed, reason = future.result()
+                name = plan.name(shard)
+                results[name] = packed
+                reused += not reason
+                if job.check and reason:
+                    faults.append(reason)
+                elif reason and (job.skip_broken or not packed.broken):
+                    record.add(name, packed)
+                bar.update(plan.starts[shard + 1] - plan.starts[shard])
     if faults:
         raise DataError(
             "\n  ".join([f"{len(faults)} of {len(plan)} shards are not as they should be:", *sorted(faults)])
@@ -305,15 +298,5 @@ def _work(shard: int) -> Tuple[Packed, str]:
     return write_shard(job.plan, shard, job.folder, job.skip_broken), reason
 
 
-def _begin(job: _Job, parent: int) -> None:
-    """Begin as a worker: Ctrl-C is the parent's to handle, and without a parent there is nothing to do."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+def _remember(job: _Job) -> None:
     _job[:] = [job]
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(_PARENT_CHECK_SECONDS)
-    os._exit(1)
