@@ -83,7 +83,7 @@ def test_losses_train_on_mixed_and_are_evaluated_on_plain_labels(mixing, run, lo
         ),
         (
             ["DataLoader.Train.dataset.batch_transform_ops.0.OpSampler.CutmixOperator=null"],
-            "OpSampler.CutmixOperator: must be a mapping, not None",
+            "OpSampler.CutmixOperator: must be a mapping, not null",
         ),
         (
             ["DataLoader.Train.dataset.batch_transform_ops.0.OpSampler.class_num=11"],
