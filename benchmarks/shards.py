@@ -48,10 +48,10 @@ def main() -> int:
             "shards, any order": (shards, "DistributedBatchSampler"),
             "shards": (shards, "ShardBatchSampler"),
         }
-        places = (
-            [Path(files.describe(index)) for index in range(len(files))],
-            list(Path(packed["folder"]).glob("*.tar")),
-        )
+        places = [
+            *(Path(files.describe(index)) for index in range(len(files))),
+            *Path(packed["folder"]).glob("*.tar"),
+        ]
         turns = list(itertools.product(("cold", "warm"), ("read", "decoded"), ways))
         speeds = {turn: [] for turn in turns}
         for number in range(options.rounds):
