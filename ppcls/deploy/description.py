@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import yaml
 
 from ppcls.deploy import onnx_file
 from ppcls.errors import DataError
+from ppcls.utils.digests import sha256
 
 FILE = "inference.yml"
 ONNX = "inference.onnx"  # of the ONNX files in an export's folder, the one that takes what Paddle's takes
@@ -115,7 +115,7 @@ def _read_file(path: Path) -> Description:
         )
     try:
         values = json.loads(content)
-        values["Model"]["files"] = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
+        values["Model"]["files"] = {path.name: sha256(path)}
     except _DAMAGED as error:
         raise DataError(f"{path}: damaged description ({type(error).__name__}: {error}); export again") from None
     return _checked(path.parent, values, path)

@@ -77,13 +77,14 @@ def _is_timeout(error: Any) -> bool:
 
 def _read(response: Any, limits: Limits, stopped: Callable[[], bool]) -> bytes:
     blocks: List[bytes] = []
-    size = int(response.headers.get("Content-Length") or 0)
+    size, received = int(response.headers.get("Content-Length") or 0), 0
     while size <= limits.size:
         block = response.read1(_BLOCK)  # returns with what is there, so that ``stopped`` is asked
         if not block:
             break
         blocks.append(block)
-        size = max(size, sum(map(len, blocks)))
+        received += len(block)
+        size = max(size, received)
         if stopped():
             raise DataError("the download was stopped")
     if size > limits.size:

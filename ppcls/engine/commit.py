@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Callable, Mapping
 
 from ppcls.errors import CheckpointError, MachineError
+from ppcls.utils.digests import sha256
 
 STATES = ".pdstates"
 MARK = ".commit"
@@ -112,15 +113,6 @@ def link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         target.write_bytes(source.read_bytes())
-
-
-def sha256(path: Path) -> str:
-    """Return the file's digest as 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def states_digest(states: Mapping[str, Any]) -> str:

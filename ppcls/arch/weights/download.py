@@ -7,7 +7,6 @@ and ``NAME.lock`` keeps other processes waiting.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import http.client
 import json
 import re
@@ -22,6 +21,7 @@ from typing import Any, BinaryIO, Iterator, Optional
 from tqdm import tqdm
 
 from ppcls.errors import WeightsError
+from ppcls.utils import digests
 from ppcls.utils.logging import get_logger
 
 _BLOCK = 1 << 18
@@ -136,11 +136,7 @@ def check_sha256(path: Path, expected: Optional[str]) -> Optional[str]:
     """Return a file's SHA-256 if it does not start with ``expected``; None if it does or nothing is expected."""
     if expected is None:
         return None
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    found = digest.hexdigest()
+    found = digests.sha256(path)
     return None if found.startswith(expected.lower()) else found
 
 

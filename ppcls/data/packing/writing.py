@@ -19,6 +19,7 @@ from ppcls.data.transforms import formats
 from ppcls.data.transforms.arguments import MAX_PIXELS
 from ppcls.data.transforms.decode import decode_image
 from ppcls.errors import DataError, MachineError
+from ppcls.utils.digests import sha256
 from ppcls.utils.opencv import cv2
 
 _SUFFIX_OF_KIND = {"JPEG": ".jpg", "PNG": ".png", "GIF": ".gif", "BMP": ".bmp", "WebP": ".webp", "TIFF": ".tif"}
@@ -57,7 +58,7 @@ def unfinished(plan: Plan, shard: int, folder: Path, packed: Optional[Packed]) -
             return f"{path.name}: is there, and all images for it were broken"
         if digest is not None and not path.is_file():
             return f"{path.name}: missing"
-        if digest is not None and _file_digest(path) != digest:
+        if digest is not None and sha256(path) != digest:
             return f"{path.name}: not as it was written"
     return ""
 
@@ -83,7 +84,7 @@ def write_shard(plan: Plan, shard: int, folder: Path, skip_broken: bool) -> Pack
         packed = Packed(
             samples=len(expected),
             size=temporary.stat().st_size,
-            tar=_file_digest(temporary),
+            tar=sha256(temporary),
             index=hashlib.sha256(text.encode()).hexdigest(),
             source=source,
             broken=broken,
@@ -181,11 +182,3 @@ def _smaller(image: np.ndarray, short: int, quality: int) -> bytes:
         raise DataError(f"{size[0]} x {size[1]} pixels cannot be written as a JPEG, which has at most 65500 a side")
     decode_image(data)
     return bytes(data)
-
-
-def _file_digest(path: Path) -> str:
-    sha = hashlib.sha256()
-    with path.open("rb") as file:
-        for part in iter(lambda: file.read(1 << 20), b""):
-            sha.update(part)
-    return sha.hexdigest()

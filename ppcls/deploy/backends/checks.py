@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, Iterable
 
 import numpy as np
 
 from ppcls.deploy.description import PIXELS, Description
 from ppcls.errors import DataError
+from ppcls.utils.digests import sha256
 
 
 def check_files(description: Description, names: Iterable[str]) -> None:
@@ -21,7 +21,7 @@ def check_files(description: Description, names: Iterable[str]) -> None:
         path = description.folder / name
         if not path.is_file():
             raise DataError(f"{path}: missing; export the model again")
-        if hashlib.sha256(path.read_bytes()).hexdigest() != description.files[name]:
+        if sha256(path) != description.files[name]:
             raise DataError(f"{path}: damaged, or not the file that was exported; export the model again")
 
 
