@@ -16,7 +16,7 @@ from ppcls.utils.opencv import cv2
 
 _SHOWN = 200  # problems of one kind
 _SAMPLES = 12  # pictures of a class
-_CLASSES = 200  # with pictures
+_CLASSES = 1000  # with pictures: of ImageNet all, in a page of some 40 MB
 
 _STYLE = """
 body { font: 15px/1.4 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #222 }
