@@ -67,11 +67,12 @@ def child(runtime: str, folder: Path, batches: List[int], seconds: float, thread
     environment.prepare()
     from ppcls.deploy import description
     from ppcls.deploy.backends import open_backend
+    from ppcls.deploy.backends.devices import CPU
 
     described = description.read(folder / "inference")
     size = described.image_shape[1]
     if runtime != "dygraph":
-        rates(open_backend(described, runtime, threads).run, size, batches, seconds)
+        rates(open_backend(described, runtime, threads, CPU).run, size, batches, seconds)
         return
     environment.import_paddle()
     import ppcls

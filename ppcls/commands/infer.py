@@ -17,7 +17,15 @@ from ppcls.errors import ConfigError
 from ppcls.utils.paths import user_path
 
 # What belongs to `MODEL IMAGES...`: a recipe says these things by its keys.
-_OF_MODEL = {"out": None, "format": "list", "topk": None, "batch_size": None, "backend": "auto", "threads": None}
+_OF_MODEL = {
+    "out": None,
+    "format": "list",
+    "topk": None,
+    "batch_size": None,
+    "backend": "auto",
+    "device": None,
+    "threads": None,
+}
 
 
 def _count(text: str) -> int:
@@ -43,6 +51,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", metavar="N", type=_count, help="images that go through the model together")
     backend_help = "what runs an exported model"
     parser.add_argument("--backend", choices=("auto", "paddle", "onnx"), default="auto", help=backend_help)
+    device_help = "cpu, gpu, or of several gpu:1 (default: a GPU where the model's runtime can use one)"
+    parser.add_argument("--device", metavar="DEVICE", help=device_help)
     parser.add_argument("--threads", metavar="N", type=_count, help="CPU threads of the model")
 
 
@@ -136,6 +146,13 @@ def _pipeline(options: argparse.Namespace) -> Any:
         raise ConfigError(
             f"--backend {options.backend}: {path} is no exported model, and runs in Paddle; export it first"
         )
+    if options.device and ":" in options.device:
+        raise ConfigError(
+            f"--device {options.device}: {path} is no exported model, and runs on the first GPU that "
+            f"CUDA_VISIBLE_DEVICES leaves: set that, and --device gpu"
+        )
+    if options.device:
+        options.override.append([f"Global.device={options.device}"])
     import_paddle()
     from ppcls.engine import build, inference, run_folder
 
@@ -154,9 +171,19 @@ def _exported(options: argparse.Namespace, path: Path) -> Any:
         if value:
             raise ConfigError(f"{name}: {path} is an exported model, which has its recipe in it; leave {name} out")
     from ppcls.deploy.predictor import Predictor
+    from ppcls.utils.logging import get_logger
 
     sizes = {} if options.batch_size is None else {"batch_size": options.batch_size}
-    return Predictor(path, backend=options.backend, threads=options.threads, topk=options.topk, **sizes).pipeline
+    predictor = Predictor(
+        path,
+        backend=options.backend,
+        threads=options.threads,
+        topk=options.topk,
+        device=options.device or "auto",
+        **sizes,
+    )
+    get_logger().info("%s, by the backend %s on %s", predictor.description.name, predictor.backend, predictor.device)
+    return predictor.pipeline
 
 
 @contextlib.contextmanager

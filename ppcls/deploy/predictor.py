@@ -10,6 +10,7 @@ import numpy as np
 from ppcls.data.transforms import build_transforms
 from ppcls.deploy import description, inputs
 from ppcls.deploy.backends import open_backend
+from ppcls.deploy.backends.devices import Device
 from ppcls.deploy.pipeline import Answer, Pipeline, require_count
 from ppcls.deploy.postprocess import Topk
 from ppcls.errors import DataError
@@ -21,6 +22,8 @@ class Predictor:
 
     Attributes:
         description: what the export says about itself.
+        backend: the runtime, "paddle" or "onnx".
+        device: where the model computes, "cpu", "gpu:0" or another GPU.
         pipeline: from images to answers.
 
     Args:
@@ -30,11 +33,12 @@ class Predictor:
         batch_size: images that go through the model together.
         topk: classes in an answer, or all where there are fewer; None takes what was exported.
         decode_workers: threads that make images ready while the model runs; 0 for none, None for one a core.
+        device: "cpu", "gpu" or, of several, "gpu:1"; "auto" for a GPU where the backend can use one, else the CPU.
 
     Raises:
         DataError: there is no export, or a damaged one, or it has nothing for this backend.
-        ConfigError: a number makes no sense.
-        MachineError: the backend is not installed.
+        ConfigError: a number makes no sense, or there is no such device.
+        MachineError: the backend is not installed, or cannot use the device.
     """
 
     def __init__(
@@ -45,13 +49,15 @@ class Predictor:
         batch_size: int = 32,
         topk: Optional[int] = None,
         decode_workers: Optional[int] = None,
+        device: str = "auto",
     ) -> None:
         for name, value in (("threads", threads), ("topk", topk)):
             if value is not None:
                 require_count(name, value)
         require_count("batch_size", batch_size)
         self.description = description.read(user_path(path))
-        self._backend = open_backend(self.description, backend, threads)
+        self._backend = open_backend(self.description, backend, threads, Device.parse(device))
+        self.backend, self.device = self._backend.name, self._backend.device
         self.pipeline = Pipeline(
             transforms=build_transforms(self.description.transform_ops),
             run=self._backend.run,

@@ -19,7 +19,7 @@ from ppcls.engine import checkpoint
 from ppcls.errors import ConfigError, DataError, MachineError, WeightsError
 from ppcls.loss import build_loss
 from ppcls.metric import build_metrics
-from ppcls.utils import distributed, logging
+from ppcls.utils import distributed, gpus, logging
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
 
@@ -30,16 +30,22 @@ def set_device(name: str) -> str:
     Raises:
         MachineError: this build of Paddle, or this machine, has no such device.
     """
+    missing = gpus.problem() if name in ("auto", "gpu") else None
     if name == "auto":
-        name = "gpu" if paddle.device.is_compiled_with_cuda() and paddle.device.cuda.device_count() else "cpu"
+        name = "cpu" if missing else "gpu"
+    elif missing:
+        raise _unusable(name, missing)
     try:
         return str(paddle.device.set_device(name))
     except (ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise MachineError(
-            f"Global.device={name}: not usable here ({reason}); use -o Global.device=cpu, or install the PaddlePaddle "
-            f"build for {name}"
-        ) from None
+        raise _unusable(name, str(error).strip().splitlines()[-1]) from None
+
+
+def _unusable(name: str, reason: str) -> MachineError:
+    return MachineError(
+        f"Global.device={name}: not usable here ({reason}); use -o Global.device=cpu, or install the PaddlePaddle "
+        f"build for {name}"
+    )
 
 
 def start(config: Config) -> None:

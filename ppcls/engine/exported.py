@@ -12,6 +12,7 @@ import paddle
 from ppcls.config.schema import Config
 from ppcls.deploy import description
 from ppcls.deploy.backends import Backend, open_backend
+from ppcls.deploy.backends.devices import Device
 from ppcls.deploy.description import PIXELS, Description
 from ppcls.engine import build, evaluation, journal
 from ppcls.engine.inference import transform_ops
@@ -59,6 +60,7 @@ def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto
     differs from the recipe's, a warning says so.
 
     Args:
+        config: its ``Global.device`` is where the model computes.
         path: the export's folder, or an ONNX file.
         backend: "paddle", "onnx" or "auto".
 
@@ -95,11 +97,25 @@ def _measure(
         with distributed.together():
             ops = [*described.transform_ops, *(_AS_TENSOR if described.input == PIXELS else [])]
             loader = stack.enter_context(build.loader(_with_ops(config, ops), "Eval"))
-            model = _Logits(described, open_backend(described, backend))
+            model = _Logits(described, open_backend(described, backend, device=_device(config)))
         distributed.require_same("numbers of images", len(loader.dataset))
         if not quiet:
-            get_logger().info("%s, by the backend %s", described.name, model.backend.name)
+            get_logger().info("%s, by the backend %s on %s", described.name, model.backend.name, model.backend.device)
         return evaluation.run(model, loader, criterion, metrics), len(loader.dataset)
+
+
+def _device(config: Config) -> Device:
+    """Return where the recipe has an export compute: of several GPUs, on the one of this process.
+
+    Raises:
+        ConfigError: exports do not run on such a device.
+    """
+    name, _, index = paddle.get_device().partition(":")
+    try:
+        kind = Device.parse(config.Global.device).kind
+    except ConfigError as error:
+        raise ConfigError(f"{config.where('Global', 'device')}: Global.device: exported models: {error}") from None
+    return Device(kind, int(index or 0) if name == "gpu" else 0)
 
 
 def _with_ops(config: Config, ops: List[Op]) -> Config:

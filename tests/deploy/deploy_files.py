@@ -30,8 +30,9 @@ def image_of(path):
 
 
 def manifests(name):
-    """Return the documents of a Kubernetes file."""
-    return list(yaml.safe_load_all((DEPLOY / "kubernetes" / name).read_text()))
+    """Return the documents of a Kubernetes file, without the folder that it is in."""
+    (path,) = (DEPLOY / "kubernetes").rglob(name)
+    return list(yaml.safe_load_all(path.read_text()))
 
 
 def manifest(name, kind):

@@ -20,6 +20,7 @@ from tests.deploy.deploy_files import (
     LAUNCHER,
     commands,
     compose,
+    image_of,
     instructions,
     last,
     manifest,
@@ -111,10 +112,10 @@ def test_compose_names_the_files_that_are_there():
 
 
 def test_servers_have_more_time_to_end_than_they_take():
-    service = compose()["serve"]
+    services = [compose()[name] for name in ("serve", "serve-gpu")]
     pod = manifest("serving.yaml", "Deployment")["spec"]["template"]["spec"]
     for words, seconds in (
-        (service["command"], int(service["stop_grace_period"].removesuffix("s"))),
+        *((service["command"], int(service["stop_grace_period"].removesuffix("s"))) for service in services),
         (pod["containers"][0]["args"], pod["terminationGracePeriodSeconds"]),
     ):
         given = cli._parser()[0].parse_args(["serve", *words])
@@ -161,6 +162,30 @@ def test_kubernetes_accepts_the_manifests():
         validation.validate(document, validation.latest_version(), strict=True)
 
 
+def kustomized(folder):
+    """Return what kubectl makes of a folder, by kind."""
+    program = shutil.which("kubectl")
+    if not program:
+        pytest.skip("needs kubectl")
+    command = [program, "kustomize", str(DEPLOY / "kubernetes" / folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return {document["kind"]: document for document in yaml.safe_load_all(done.stdout)}
+
+
+def test_pods_with_gpus_are_those_without_but_for_the_gpu():
+    plain, gpu = kustomized("serving"), kustomized("serving-gpu")
+    assert plain == {document["kind"]: document for document in manifests("serving.yaml")}
+    changed = {kind for kind in plain if plain[kind] != gpu[kind]}
+    assert changed == {"Deployment"}
+    (before,), (after,) = (made["Deployment"]["spec"]["template"]["spec"]["containers"] for made in (plain, gpu))
+    assert after["args"] == [*before["args"], "--device=gpu"]
+    assert cli._parser()[0].parse_args(["serve", *after["args"]]).device == "gpu"
+    assert after["resources"]["limits"]["nvidia.com/gpu"] == 1
+    names = [container["image"].rpartition("/")[2].partition(":")[0] for container in (before, after)]
+    assert names == [image_of(DEPLOY / "docker" / name) for name in ("serve.Dockerfile", "serve.gpu.Dockerfile")]
+
+
 def test_slurm_script_is_a_shell_script():
     done = subprocess.run(["bash", "-n", str(DEPLOY / "slurm.sh")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -175,6 +200,7 @@ def test_the_lock_file_names_no_addresses():
 
 def test_yaml_files_are_all_looked_at():
     found = {str(path.relative_to(DEPLOY)) for path in DEPLOY.rglob("*.yaml") if "node_modules" not in path.parts}
-    assert found == {"docker-compose.yaml", "kubernetes/serving.yaml", "kubernetes/training-paddlejob.yaml"}
+    kubernetes = ("serving/kustomization", "serving/serving", "serving-gpu/kustomization", "training-paddlejob")
+    assert found == {"docker-compose.yaml", *(f"kubernetes/{name}.yaml" for name in kubernetes)}
     for name in found:
         assert list(yaml.safe_load_all((DEPLOY / name).read_text()))

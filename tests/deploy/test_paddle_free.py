@@ -80,6 +80,13 @@ def without(hidden, *arguments, **options):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
+def test_gpus_need_another_onnx_runtime_and_nothing_else():
+    ours, gpu = required("requirements-serve.txt"), required("requirements-serve-gpu.txt")
+    assert ours.pop("onnxruntime") is not None
+    assert gpu.pop("onnxruntime-gpu").extras == {"cuda", "cudnn"}
+    assert gpu == ours
+
+
 def test_requirements_are_those_of_the_project():
     tomllib = pytest.importorskip("tomllib", reason="needs Python 3.11")
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]

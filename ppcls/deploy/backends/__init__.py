@@ -7,12 +7,14 @@ from typing import List, Optional, Protocol
 
 import numpy as np
 
+from ppcls.deploy.backends.devices import AUTO, CPU, Device
 from ppcls.deploy.description import Description
 from ppcls.errors import DataError, MachineError
 
 NAMES = ("auto", "paddle", "onnx")
 _PACKAGES = {"paddle": "paddle", "onnx": "onnxruntime"}
 _INSTALL = {"paddle": "pip install paddlepaddle", "onnx": 'pip install "ppcls[onnx]"'}
+_FOR_PROCESSORS = ("bfloat16", "int8")  # precisions that are exported for them
 
 
 class Backend(Protocol):
@@ -20,9 +22,11 @@ class Backend(Protocol):
 
     Attributes:
         name: of the runtime, "paddle" or "onnx".
+        device: where it computes, "cpu", "gpu:0" or another GPU.
     """
 
     name: str
+    device: str
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """Return probabilities [B, K] of a batch of what the model takes, see ``Description.input``.
@@ -32,37 +36,64 @@ class Backend(Protocol):
         """
 
 
-def open_backend(description: Description, name: str = "auto", threads: Optional[int] = None) -> Backend:
+def open_backend(
+    description: Description, name: str = "auto", threads: Optional[int] = None, device: Device = AUTO
+) -> Backend:
     """Open an exported model in a runtime that can run it.
 
     Args:
-        name: "paddle", "onnx", or "auto" for Paddle where it is installed and there are files for it, else ONNX.
+        name: "paddle", "onnx", or "auto" for Paddle where it is installed, has files and can use the device, else ONNX.
         threads: CPU threads for the model; None takes those chosen at start-up (OMP_NUM_THREADS).
+        device: "auto" is a GPU where the runtime can use one, unless the model was made for processors (bfloat16 or
+            int8).
 
     Raises:
+        ConfigError: the model cannot run on this kind of device.
         DataError: a file of the export is missing or damaged, or there is none for this runtime.
-        MachineError: the runtime is not installed.
+        MachineError: the runtime is not installed, or cannot use the device.
     """
     if name not in NAMES:
         raise DataError(f"backend {name!r} is not one of {', '.join(NAMES)}")
+    usable = _usable(description, name)
+    if device.kind == "auto" and description.precision in _FOR_PROCESSORS:
+        device = CPU
+    reasons = []
+    for one in usable:
+        try:
+            return _open(one, description, threads, device)
+        except MachineError as error:
+            reasons.append(str(error))
+    raise MachineError("; ".join(reasons))
+
+
+def _usable(description: Description, name: str) -> List[str]:
+    """Return the runtimes, of those that are meant, that are installed and have files, the preferred one first.
+
+    Raises:
+        DataError, MachineError: there is none.
+    """
     present = _present(description)
-    if name == "auto":
-        usable = [candidate for candidate in present if _installed(_PACKAGES[candidate])]
-        name = (usable or present)[0]
-    if name not in present:
+    if name not in ("auto", *present):
         raise DataError(
             f"{description.folder}: has no model for the backend {name}, only for {' and '.join(present)}"
             + ("; export with --onnx" if name == "onnx" else "")
         )
-    if not _installed(_PACKAGES[name]):
-        raise MachineError(f"the backend {name} needs {_PACKAGES[name]}, which is not installed: {_INSTALL[name]}")
+    meant = present if name == "auto" else [name]
+    usable = [one for one in meant if _installed(_PACKAGES[one])]
+    if not usable:
+        package = _PACKAGES[meant[0]]
+        raise MachineError(f"the backend {meant[0]} needs {package}, which is not installed: {_INSTALL[meant[0]]}")
+    return usable
+
+
+def _open(name: str, description: Description, threads: Optional[int], device: Device) -> Backend:
     if name == "paddle":
         from ppcls.deploy.backends.paddle import PaddleBackend
 
-        return PaddleBackend(description, threads)
+        return PaddleBackend(description, threads, device)
     from ppcls.deploy.backends.onnx import OnnxBackend
 
-    return OnnxBackend(description, threads)
+    return OnnxBackend(description, threads, device)
 
 
 def _present(description: Description) -> List[str]:

@@ -7,35 +7,41 @@ import ctypes
 import os
 import sys
 import tempfile
-from typing import IO, Iterator, Optional
+from typing import IO, Any, Iterator, Optional
 
 import numpy as np
 
 from ppcls.deploy.backends.checks import check_files, checked_batch, checked_output
+from ppcls.deploy.backends.devices import CPU, Device
 from ppcls.deploy.description import Description
+from ppcls.errors import ConfigError, MachineError
 from ppcls.utils import environment
 
+_GPU_MEMORY = 100  # MiB that the pool of a GPU begins with; it grows
 _CHATTER = b"ReduceMeanCheckIfOneDNNSupport"  # a function's name, printed by Paddle 3 for each model with such a mean
 
 
 class PaddleBackend:
-    """Paddle Inference on the CPU; a model for bfloat16 computes in float32 where the processor does not have that.
+    """Paddle Inference; a model for bfloat16 computes in float32 where the processor does not have that.
 
     Raises:
+        ConfigError: the model is for processors, and the device is a GPU.
         DataError: a file of the export is missing or is not the one that was exported.
+        MachineError: Paddle cannot use the device, or is too old for the model.
     """
 
     name = "paddle"
 
-    def __init__(self, description: Description, threads: Optional[int]) -> None:
+    def __init__(self, description: Description, threads: Optional[int], device: Device) -> None:
         assert description.paddle_files is not None
         check_files(description, description.paddle_files)
         environment.import_paddle()
         from paddle import inference
 
         model, parameters = description.paddle_files
+        _check_version(model, description)
         config = inference.Config(str(description.folder / model), str(description.folder / parameters))
-        config.disable_gpu()
+        self.device = str(_select(config, device, description))
         config.set_cpu_math_library_num_threads(threads or int(os.environ.get(environment.THREADS, "1")))
         config.disable_glog_info()
         if hasattr(config, "enable_new_executor"):  # Paddle 3: memory optimization needs it
@@ -60,6 +66,37 @@ class PaddleBackend:
             self._predictor.run()
         self._has_run = True
         return checked_output(self._description, self._output.copy_to_cpu())
+
+
+def _check_version(model: str, description: Description) -> None:
+    """Refuse what would end the process.
+
+    Raises:
+        MachineError: the model is of PaddlePaddle 3, and this is an older one.
+    """
+    import paddle
+
+    if model.endswith(".json") and paddle.__version__.startswith(("1.", "2.")):
+        raise MachineError(
+            f"{description.folder / model}: written by PaddlePaddle 3, which this {paddle.__version__} cannot read; "
+            f"install paddlepaddle>=3, export with {paddle.__version__}, or take an ONNX file"
+        )
+
+
+def _select(config: Any, device: Device, description: Description) -> Device:
+    """Have Paddle Inference compute on a device; return which one that is."""
+    from ppcls.utils import gpus
+
+    if device.kind == "gpu" and description.precision == "bfloat16":
+        raise ConfigError(f"device {device}: {description.name} was exported with --bf16, for processors; take cpu")
+    problem = None if device.kind == "cpu" else gpus.problem(device.index)
+    if device.kind == "gpu" and problem:
+        raise MachineError(f"device {device}: the backend paddle cannot use it: {problem}")
+    if device.kind == "cpu" or problem:
+        config.disable_gpu()
+        return CPU
+    config.enable_use_gpu(_GPU_MEMORY, device.index)
+    return device.gpu
 
 
 def _scratch() -> IO[bytes]:

@@ -110,6 +110,8 @@ def _add_state(app: FastAPI, service: Service, keyed: List[Any]) -> None:
     async def model() -> Dict[str, Any]:
         return {
             "model": service.model.name,
+            "backend": service.model.backend,
+            "device": service.model.device,
             "image_shape": list(service.model.description.image_shape),
             "class_num": service.model.description.class_num,
             "class_names": service.model.class_names,

@@ -21,15 +21,19 @@ class Model:
     """An exported model, opened.
 
     Attributes:
+        backend, device: what runs it, and where, as ``Predictor`` says.
         channels_last: whether it takes images [H, W, C], and not [C, H, W].
 
     Raises:
         DataError: there is no export, or a damaged one, or it has nothing for the backend.
-        MachineError: the backend is not installed.
+        MachineError: the backend is not installed, or cannot use the device.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._predictor = Predictor(settings.model, settings.backend, settings.threads, settings.max_batch)
+        self._predictor = Predictor(
+            settings.model, settings.backend, settings.threads, settings.max_batch, device=settings.device
+        )
+        self.backend, self.device = self._predictor.backend, self._predictor.device
         self.description = self._predictor.description
         ops = self.description.transform_ops
         self._until_normalized = build_transforms(list(itertools.takewhile(lambda op: _NORMALIZE not in op, ops)))

@@ -11,6 +11,7 @@ import paddle
 
 from ppcls.deploy import description
 from ppcls.deploy.backends import open_backend
+from ppcls.deploy.backends.devices import CPU
 from ppcls.engine.exporting.images import Sample
 from ppcls.engine.inference import runner
 from ppcls.errors import DataError, ExportError
@@ -58,7 +59,7 @@ def compare(expected: Expected, path: Path, backend: str) -> Dict[str, Any]:
         ExportError: the difference is above that of ``TOLERANCES``, or an answer is not finite.
     """
     described = description.read(path)
-    model = open_backend(described, backend)
+    model = open_backend(described, backend, device=CPU)
     pixels = described.input == description.PIXELS
     images = expected.sample.pixels(expected.ops) if pixels else expected.sample.tensors
     tolerance, difference = TOLERANCES[described.precision], 0.0

@@ -1,0 +1,24 @@
+"""GPUs that Paddle can use."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import paddle
+
+
+def problem(index: int = 0) -> Optional[str]:
+    """Return why Paddle cannot use a GPU, None where it can.
+
+    To be asked first: a Paddle for GPUs ends the process when it is set to a GPU that is not there.
+
+    Args:
+        index: of the GPU, from 0.
+    """
+    if not paddle.device.is_compiled_with_cuda():
+        return f"this PaddlePaddle {paddle.__version__} is built for CPUs"
+    count = paddle.device.cuda.device_count()
+    if index < count:
+        return None
+    found = f"{count} GPUs, counted from 0" if count else "no GPU"
+    return f"PaddlePaddle {paddle.__version__} finds {found} (see nvidia-smi, and CUDA_VISIBLE_DEVICES if it is set)"
