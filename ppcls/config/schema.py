@@ -11,6 +11,7 @@ from ppcls.config.fields import Component, ComponentSection, NotNegative, Positi
 from ppcls.config.registry import suggest
 from ppcls.errors import ConfigError
 
+DEFAULT = "default"  # what ``where`` says of a value that nobody has set
 AUTO = "auto"  # what Global.checkpoints takes besides a prefix
 
 
@@ -307,7 +308,7 @@ class Config(Section):
     def where(self, *path: Any) -> str:
         """Return "file:line", "-o ..." or "default" for the value at ``path``; of a section, of its first value."""
         below = (origin for place, origin in self._origins.items() if place[: len(path)] == path)
-        return self._origins.get(path) or next(below, "default")
+        return self._origins.get(path) or next(below, DEFAULT)
 
     @property
     def stages(self) -> Mapping[str, Config]:

@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ppcls.arch.weights.download import is_url
 from ppcls.arch.weights.reading import find_file
-from ppcls.config.schema import AUTO, Config
+from ppcls.config.schema import AUTO, DEFAULT, Config
 from ppcls.engine import build, checkpoint, commit, distillation
 from ppcls.engine import folder as folders
 from ppcls.errors import CheckpointError, ConfigError, WeightsError
@@ -104,9 +104,24 @@ def differences(before: Any, now: Any, path: str = "") -> Iterator[Change]:
 
 
 def changes_since(states: Mapping[str, Any], config: Config) -> Iterator[Change]:
-    """Yield each setting that is not what it was in saved states; batches are compared over all processes."""
+    """Yield each setting that is not what it was in saved states; batches are compared over all processes.
+
+    A setting that the version of then did not know, and that nobody sets, does what that version did.
+    """
     before = _of_all(states["config"], states.get("processes") or 1)
-    yield from differences(before, _of_all(config.plain(), distributed.world_size()))
+    for key, value, now in differences(before, _of_all(config.plain(), distributed.world_size())):
+        if _is_known(before, key) or _where(config, key) != DEFAULT:
+            yield key, value, now
+
+
+def _is_known(config: Mapping[str, Any], key: str) -> bool:
+    """Return whether a recipe has a value for a dotted key."""
+    found: Any = config
+    for part in key.split("."):
+        if not isinstance(found, Mapping) or part not in found:
+            return False
+        found = found[part]
+    return True
 
 
 def _of_all(config: Mapping[str, Any], processes: int) -> Dict[str, Any]:

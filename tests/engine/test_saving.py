@@ -293,6 +293,21 @@ def test_auto_refuses_a_run_by_another_recipe(copied, run):
     run("train", "-c", recipe, "-o", *changes, *controls)
 
 
+def test_a_run_of_a_version_that_did_not_know_a_setting_continues_where_nobody_sets_it(copied, run):
+    recipe, out, changes = copied
+    for path in out.glob("*.pdstates"):
+        states = json.loads(path.read_text())
+        del states["config"]["Global"]["freeze"], states["config"]["EMA"]
+        states[commit.DIGEST] = commit.states_digest(states)
+        path.unlink()  # it shares its content with others
+        path.write_text(json.dumps(states))
+    done = run("train", "-c", recipe, "-o", *changes, "Global.freeze=[stem]", code=2)
+    assert "another recipe:\n  Global.freeze was None and is ['stem'] (-o Global.freeze=[stem])\nTake" in done.stderr
+    done = run("train", "-c", recipe, "-o", *changes)
+    assert "resuming from" in done.stderr or "training is done" in done.stderr
+    assert "when this run was saved" not in done.stderr
+
+
 def damage(path):
     content = bytearray(path.read_bytes())
     content[-20] ^= 1
