@@ -253,9 +253,14 @@ def test_a_loss_of_accuracy_is_refused_and_the_earlier_export_stays(digits, tmp_
     for said in ("nor the other files of this command", "an earlier export still stands", "allow more with --max-drop"):
         assert said in str(refused.value)
     assert {file.name: file.read_bytes() for file in (tmp_path / "model").iterdir()} == before
-    report = ppcls.export(sure, Options(int8=True, calibration=str(wrong), calibration_images=4, max_drop=1.0))
-    accuracy = report["models"]["inference_int8.onnx"]["top1"]
-    assert accuracy["before"] == 1 > accuracy["after"]
+    wanted = Options(int8=True, self_contained=True, calibration=str(wrong), calibration_images=4, max_drop=1.0)
+    models = ppcls.export(sure, wanted)["models"]
+    for name in ("inference_int8.onnx", "inference_int8_self_contained.onnx"):
+        accuracy = models[name]["top1"]
+        assert accuracy["before"] == 1 > accuracy["after"]
+        measured = ppcls.evaluate_export(sure, tmp_path / "model" / name)
+        assert measured["top1"] == accuracy["after"]
+    assert "top1" not in models["inference_self_contained.onnx"]
 
 
 def test_a_model_that_answers_otherwise_is_not_left_behind(digits, tmp_path):

@@ -71,7 +71,9 @@ def add(
             results[pixels.name] = compare(expected, pixels, "onnx")
     if options.int8:
         calibration = int8.summary(sources, options.calibration)
-        results["inference_int8.onnx"].update(_accuracy(config, folder, options), calibration=calibration)
+        quantized = [name for name in results if name.startswith("inference_int8")]
+        for name, accuracy in _accuracies(config, folder, quantized, options.max_drop).items():
+            results[name].update(accuracy, calibration=calibration)
     return results
 
 
@@ -80,19 +82,23 @@ def _described(values: Mapping[str, Any], precision: str, opset: int) -> Dict[st
     return {**values, "Model": {**model, "precision": precision, "opset": opset}}
 
 
-def _accuracy(config: Config, folder: Path, options: Options) -> Dict[str, Any]:
-    """Return the top-1 accuracy before and after quantization on ``DataLoader.Eval``.
+def _accuracies(config: Config, folder: Path, names: Sequence[str], max_drop: float) -> Dict[str, Dict[str, Any]]:
+    """Return the top-1 accuracy before and after quantization on ``DataLoader.Eval``, by file.
 
     Raises:
-        ExportError: it sank by more than is allowed.
+        ExportError: one sank by more than is allowed.
     """
     before, count = exported.accuracy(config, folder / "inference.onnx", "onnx")
-    after, _ = exported.accuracy(config, folder / "inference_int8.onnx", "onnx")
-    accuracy = {"before": before, "after": after}
-    if before - after > options.max_drop:
-        raise ExportError(
-            f"int8: {int8.drop_text(accuracy, count)}: sinks by more than --max-drop {options.max_drop:g}. Nothing was "
-            f"exported, neither int8 nor the other files of this command; an earlier export still stands. Calibrate on "
-            f"more images, or of the kind that the model will see; allow more with --max-drop; or leave --int8 out"
-        )
-    return {"top1": accuracy, "top1_images": count}
+    found = {}
+    for name in names:
+        after, _ = exported.accuracy(config, folder / name, "onnx")
+        accuracy = {"before": before, "after": after}
+        if before - after > max_drop:
+            raise ExportError(
+                f"{name}: {int8.drop_text(accuracy, count)}: sinks by more than --max-drop {max_drop:g}. Nothing was "
+                f"exported, neither int8 nor the other files of this command; an earlier export still stands. "
+                f"Calibrate on more images, or of the kind that the model will see; allow more with --max-drop; or "
+                f"leave --int8 out"
+            )
+        found[name] = {"top1": accuracy, "top1_images": count}
+    return found
