@@ -12,7 +12,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add_recipe_options(parser)
     parser.add_argument("--model", metavar="PATH", help="evaluate an exported model: its folder, or an .onnx file")
     parser.add_argument(
-        "--backend", choices=("auto", "paddle", "onnx"), help="what runs --model (default: Paddle where it can)"
+        "--backend", choices=("auto", "paddle", "onnx"), help="what runs --model (default: as `ppcls infer` does)"
     )
 
 

@@ -83,29 +83,42 @@ def test_a_model_for_processors_is_not_run_on_a_gpu(models, tmp_path):
         Predictor(tmp_path / "model", backend="paddle", device="gpu")
 
 
+def test_the_faster_runtime_is_taken_where_both_are_there(models, tmp_path):
+    assert Predictor(models / "inference").backend == "onnx"
+    shutil.copytree(models / "inference", tmp_path / "model", ignore=shutil.ignore_patterns("*.onnx"))
+    values = yaml.safe_load((tmp_path / "model" / "inference.yml").read_text())
+    values["Model"]["files"] = {name: digest for name, digest in values["Model"]["files"].items() if "onnx" not in name}
+    (tmp_path / "model" / "inference.yml").write_text(yaml.safe_dump(values))
+    assert Predictor(tmp_path / "model").backend == "paddle"
+
+
+def test_a_model_in_bfloat16_is_run_by_paddle_which_can(models, tmp_path):
+    shutil.copytree(models / "inference", tmp_path / "model")
+    values = yaml.safe_load((tmp_path / "model" / "inference.yml").read_text())
+    values["Model"]["precision"] = "bfloat16"
+    (tmp_path / "model" / "inference.yml").write_text(yaml.safe_dump(values))
+    predictor = Predictor(tmp_path / "model")
+    assert (predictor.backend, predictor.device) == ("paddle", "cpu")
+
+
 def test_models_of_paddle_3_are_not_given_to_paddle_2_which_would_crash(models, monkeypatch):
     if not (models / "inference" / "inference.json").is_file():
         pytest.skip("the models are of PaddlePaddle 2")
     monkeypatch.setattr(paddle, "__version__", "2.6.2")
     with pytest.raises(MachineError, match=r"inference\.json: written by PaddlePaddle 3, which this 2\.6\.2 cannot"):
         Predictor(models / "inference", backend="paddle")
-    assert Predictor(models / "inference").backend == "onnx"
 
 
-def test_commands_take_a_device(models, digits, run):
-    image = next((digits / "val").iterdir())
-    for model, name in (
-        (models / "inference", "paddle on cpu"),
-        (models / "inference" / "inference.onnx", "onnx on cpu"),
-    ):
-        done = run("infer", model, image, "--device", "cpu")
-        assert len(json.loads(done.stdout)) == 1
-        assert f"by the backend {name}" in done.stderr
-        assert "device gpu:0" in run("infer", model, image, "--device", "gpu", code=2).stderr
-        assert "device gpu:0" in run("serve", model, "--port", "0", "--device", "gpu", code=2).stderr
-    assert (
-        "must be auto, cpu, gpu" in run("serve", models / "inference", "--device", "cuda", "--port", 0, code=2).stderr
-    )
+@pytest.mark.parametrize("backend", ["paddle", "onnx"])
+def test_commands_take_a_device(models, digits, run, backend):
+    image, given = next((digits / "val").iterdir()), (models / "inference", "--backend", backend)
+    done = run("infer", *given, image, "--device", "cpu")
+    assert len(json.loads(done.stdout)) == 1
+    assert f"by the backend {backend} on cpu" in done.stderr
+    refused = f"device gpu:0: the backend {backend} cannot use it"
+    assert refused in run("infer", *given, image, "--device", "gpu", code=2).stderr
+    assert refused in run("serve", *given, "--port", "0", "--device", "gpu", code=2).stderr
+    assert "must be auto, cpu, gpu" in run("serve", *given, "--port", "0", "--device", "cuda", code=2).stderr
 
 
 def test_a_checkpoint_takes_a_device(models, digits, run):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 from typing import List, Optional, Protocol
 
@@ -42,7 +43,9 @@ def open_backend(
     """Open an exported model in a runtime that can run it.
 
     Args:
-        name: "paddle", "onnx", or "auto" for Paddle where it is installed, has files and can use the device, else ONNX.
+        name: "paddle", "onnx", or "auto" for the first that has files, is installed and can use the device: ONNX Runtime,
+            which is the faster one on processors, then Paddle; Paddle first if the model computes in bfloat16, or if
+            a GPU may be used and only Paddle is installed for GPUs.
         threads: CPU threads for the model; None takes those chosen at start-up (OMP_NUM_THREADS).
         device: "auto" is a GPU where the runtime can use one, unless the model was made for processors (bfloat16 or
             int8).
@@ -54,7 +57,7 @@ def open_backend(
     """
     if name not in NAMES:
         raise DataError(f"backend {name!r} is not one of {', '.join(NAMES)}")
-    usable = _usable(description, name)
+    usable = _usable(description, name, device)
     if device.kind == "auto" and description.precision in _FOR_PROCESSORS:
         device = CPU
     reasons = []
@@ -66,13 +69,13 @@ def open_backend(
     raise MachineError("; ".join(reasons))
 
 
-def _usable(description: Description, name: str) -> List[str]:
+def _usable(description: Description, name: str, device: Device) -> List[str]:
     """Return the runtimes, of those that are meant, that are installed and have files, the preferred one first.
 
     Raises:
         DataError, MachineError: there is none.
     """
-    present = _present(description)
+    present = _present(description, device)
     if name not in ("auto", *present):
         raise DataError(
             f"{description.folder}: has no model for the backend {name}, only for {' and '.join(present)}"
@@ -96,17 +99,26 @@ def _open(name: str, description: Description, threads: Optional[int], device: D
     return OnnxBackend(description, threads, device)
 
 
-def _present(description: Description) -> List[str]:
+def _present(description: Description, device: Device) -> List[str]:
     """Return the runtimes that the export has files for, the preferred one first.
 
     Raises:
         DataError: of several ONNX files none is the main one.
     """
-    present = [description.paddle_files and "paddle", description.onnx_file and "onnx"]
+    present = [description.onnx_file and "onnx", description.paddle_files and "paddle"]
     found = [name for name in present if name]
     if not found:
         raise DataError(f"{description.folder}: several models; give one of {', '.join(sorted(description.files))}")
-    return found
+    only_paddle = device.kind != "cpu" and _for_gpus("paddlepaddle-gpu") and not _for_gpus("onnxruntime-gpu")
+    return found[::-1] if only_paddle or description.precision == "bfloat16" else found
+
+
+def _for_gpus(distribution: str) -> bool:
+    """Return whether the package of a runtime for GPUs is installed; to import it would take seconds."""
+    try:
+        return bool(importlib.metadata.version(distribution))
+    except importlib.metadata.PackageNotFoundError:
+        return False
 
 
 def _installed(package: str) -> bool:

@@ -27,7 +27,7 @@ class Settings:
     model: str
     host: str = _option("127.0.0.1", "address to listen on; 0.0.0.0 for other machines")
     port: int = _option(8000, "0 takes a free one and prints it", 0, 65535)
-    backend: str = _option("auto", "runtime of the model: paddle, onnx, or auto for Paddle where it can")
+    backend: str = _option("auto", "runtime of the model: paddle, onnx, or auto for the faster one that is there")
     device: str = _option("auto", "cpu, gpu, gpu:1, or auto for a GPU where the runtime can use one")
     threads: Optional[int] = _option(None, "CPU threads of the model; default: OMP_NUM_THREADS, or all cores", 1, 1024)
     decode_threads: int = _option(2, "threads that decode images", 1, 64)
