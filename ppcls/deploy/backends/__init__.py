@@ -43,8 +43,8 @@ def open_backend(
     """Open an exported model in a runtime that can run it.
 
     Args:
-        name: "paddle", "onnx", or "auto" for the first that has files, is installed and can use the device: ONNX Runtime,
-            which is the faster one on processors, then Paddle; Paddle first if the model computes in bfloat16, or if
+        name: "paddle", "onnx", or "auto" for the first that has files, is installed and can use the device: ONNX
+            Runtime, the faster one on processors, then Paddle; Paddle first if the model computes in bfloat16, or if
             a GPU may be used and only Paddle is installed for GPUs.
         threads: CPU threads for the model; None takes those chosen at start-up (OMP_NUM_THREADS).
         device: "auto" is a GPU where the runtime can use one, unless the model was made for processors (bfloat16 or
