@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import signal
 from dataclasses import dataclass
-from typing import Any, Callable, List
+from types import FrameType
+from typing import Any, Callable, Iterator, List, Optional
 
 
 @dataclass(frozen=True)
@@ -85,3 +88,20 @@ def to_json(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ",\n ".join(json.dumps(item, ensure_ascii=False) for item in value) + "]"
     return json.dumps(value, indent=1, ensure_ascii=False)
+
+
+@contextlib.contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the command as Ctrl-C does, so that no half-written file is left behind.
+
+    To be entered when the model is loaded: Paddle sets a handler of its own when it is imported.
+    """
+
+    def end(number: int, _: Optional[FrameType]) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)

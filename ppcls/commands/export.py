@@ -5,14 +5,25 @@ from __future__ import annotations
 import argparse
 from typing import Any, Mapping
 
-from ppcls.commands.command import Command, add_recipe_options, changes, import_paddle, load_for_weights, to_json
+from ppcls.commands.command import (
+    Command,
+    add_recipe_options,
+    changes,
+    ended_by_sigterm,
+    import_paddle,
+    load_for_weights,
+    to_json,
+)
 from ppcls.errors import ConfigError
 from ppcls.utils.paths import user_path
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "run", metavar="RUN_FOLDER", nargs="?", help="the output_dir of a run, whose recipe and best weights are taken"
+        "run",
+        metavar="RUN",
+        nargs="?",
+        help="the output_dir of a run, with its recipe and best weights, or a checkpoint",
     )
     add_recipe_options(parser, required=False)
     parser.add_argument("--bf16", action="store_true", help="let Paddle Inference compute in bfloat16")
@@ -34,7 +45,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     if (options.run is None) == (options.config is None):
-        raise ConfigError("give either RUN_FOLDER or -c RECIPE (with -o Global.pretrained_model=PREFIX)")
+        raise ConfigError("give either RUN or -c RECIPE (with -o Global.pretrained_model=PREFIX)")
     size = options.image_size or []
     if len(size) > 2:
         raise ConfigError(f"--image-size: expected PX or HEIGHT WIDTH, got {' '.join(map(str, size))}")
@@ -45,7 +56,8 @@ def _run(options: argparse.Namespace) -> int:
     names = ("onnx", "opset", "self_contained", "fp16", "bf16", "int8", "calibration", "calibration_images", "max_drop")
     chosen = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     _refuse_idle(chosen)
-    print(to_json(export(config, Options(**chosen, image_size=(size[0], size[-1]) if size else None))))
+    with ended_by_sigterm():
+        print(to_json(export(config, Options(**chosen, image_size=(size[0], size[-1]) if size else None))))
     return 0
 
 
@@ -68,4 +80,6 @@ def _recipe_of_run(options: argparse.Namespace) -> Any:
     return run_folder.recipe(user_path(options.run), changes(options), options.stage)
 
 
-COMMAND = Command("export", "write an inference model: of a run's folder, or of -c RECIPE", _add_options, _run)
+COMMAND = Command(
+    "export", "write an inference model: of a run's folder, of a checkpoint, or of -c RECIPE", _add_options, _run
+)

@@ -6,13 +6,19 @@ import argparse
 import contextlib
 import io
 import os
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
-from typing import Any, Iterator, Optional, Sequence
+from typing import Any, Iterator, Sequence
 
-from ppcls.commands.command import Command, add_recipe_options, changes, import_paddle, load_for_weights, print_result
+from ppcls.commands.command import (
+    Command,
+    add_recipe_options,
+    changes,
+    ended_by_sigterm,
+    import_paddle,
+    load_for_weights,
+    print_result,
+)
 from ppcls.errors import ConfigError
 from ppcls.utils.paths import user_path
 
@@ -29,9 +35,12 @@ _OF_MODEL = {
 
 
 def _count(text: str) -> int:
-    value = int(text)
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
     if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of 1 or more")
     return value
 
 
@@ -47,7 +56,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="FILE", type=Path, help=out_help)
     map_help = "map: write {path: class id} instead of whole answers (null for a broken image)"
     parser.add_argument("--format", choices=("list", "map"), default="list", help=map_help)
-    parser.add_argument("--topk", metavar="N", type=_count, help="classes in an answer")
+    parser.add_argument("--topk", metavar="N", type=_count, help="classes in an answer; all where there are fewer")
     parser.add_argument("--batch-size", metavar="N", type=_count, help="images that go through the model together")
     backend_help = "what runs an exported model"
     parser.add_argument("--backend", choices=("auto", "paddle", "onnx"), default="auto", help=backend_help)
@@ -81,7 +90,7 @@ def _run(options: argparse.Namespace) -> int:
     sources = inputs.collect(options.images)
     broken = 0
     pipeline = _pipeline(options)
-    with _ended_by_sigterm(), _output(options) as file:
+    with ended_by_sigterm(), _output(options) as file:
         if pipeline.postprocess.class_names is None:
             get_logger().warning("%s has no class names: the answers have class ids only", options.model)
         for answer in _answers(pipeline, sources):
@@ -92,23 +101,6 @@ def _run(options: argparse.Namespace) -> int:
     if options.out:
         get_logger().info("wrote %s: %d images, %d of them broken", options.out, len(sources), broken)
     return 2 if broken else 0
-
-
-@contextlib.contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the command as Ctrl-C does, so that no half-written file is left behind.
-
-    To be entered when the model is loaded: Paddle sets a handler of its own when it is imported.
-    """
-
-    def end(number: int, _: Optional[FrameType]) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _answers(pipeline: Any, sources: Sequence[Any]) -> Iterator[Any]:

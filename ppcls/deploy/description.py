@@ -46,6 +46,11 @@ class Description:
     values: Mapping[str, Any]
 
     @property
+    def path(self) -> Path:
+        """What was opened: the folder, or its only file."""
+        return self.folder / next(iter(self.files)) if len(self.files) == 1 else self.folder
+
+    @property
     def class_num(self) -> int:
         """How many classes the model knows."""
         return int(self.values["Model"]["architecture"]["class_num"])

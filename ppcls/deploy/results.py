@@ -38,7 +38,7 @@ def check(path: Optional[Path], form: str) -> None:
 
     Raises:
         ConfigError: its suffix is unknown, or not one of JSON where a map is wanted.
-        MachineError: its folder does not exist, or it needs a package that is not installed.
+        MachineError: its folder does not exist or cannot be written in, or it needs a package that is not installed.
     """
     suffix = ".json" if path is None else path.suffix.lower()
     if suffix not in SUFFIXES:
@@ -48,6 +48,8 @@ def check(path: Optional[Path], form: str) -> None:
     folder = Path() if path is None else user_path(path).parent
     if not folder.is_dir():
         raise MachineError(f"{path}: cannot be written: there is no folder {folder}; make it first")
+    if path is not None and not os.access(folder, os.W_OK):
+        raise MachineError(f"{path}: cannot be written: {folder} is read-only, or not yours to write in")
     if suffix == ".parquet":
         _pyarrow()
 
@@ -78,7 +80,8 @@ def writing(path: Path, form: str = LIST) -> Iterator[Writer]:
     finally:
         with contextlib.suppress(OSError):  # after an error, which is what the user has to know
             opened.close()
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

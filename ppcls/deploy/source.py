@@ -97,7 +97,9 @@ def _read_file(path: Path) -> bytes:
 def _rgb(array: np.ndarray) -> np.ndarray:
     """Return an array as files of its kind are decoded: gray in three channels, what is below transparency shown."""
     if array.dtype != np.uint8:
-        raise DataError(f"an array of {array.dtype}: takes uint8, 0 to 255; for values from 0 to 1, multiply by 255")
+        scale = "from 0 to 255, array" if array.dtype.kind in "iu" else "from 0 to 1, (array * 255)"
+        advice = f"for values {scale}.astype(np.uint8)"
+        raise DataError(f"an array of {array.dtype}: takes uint8, 0 to 255; {advice}")
     if array.ndim == 1:
         return array
     if array.ndim == 2:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
-from typing import Collection, ContextManager, Sequence
+from typing import Collection, ContextManager, Optional, Sequence
 
 import paddle
 
@@ -24,11 +24,12 @@ _OURS = re.compile(
 EXPORT = "inference"  # where a run's model is exported to, in its folder
 
 
-def prepare(folder: Path, key: str = "Global.output_dir") -> None:
+def prepare(folder: Path, key: str = "Global.output_dir", given: Optional[str] = None) -> None:
     """Make a folder and prove that files can be written there.
 
     Args:
         key: what names it in the recipe.
+        given: its value there, where that is not the folder itself.
 
     Raises:
         MachineError: they cannot.
@@ -40,7 +41,7 @@ def prepare(folder: Path, key: str = "Global.output_dir") -> None:
         probe.unlink()
     except OSError as error:
         raise MachineError(
-            f"{key}={folder}: cannot be written to: {error.strerror}; choose another with -o {key}=..."
+            f"{key}={given or folder}: cannot be written to: {error.strerror}; choose another with -o {key}=..."
         ) from None
 
 

@@ -13,25 +13,22 @@ from ppcls.engine.registries import REGISTRIES
 from ppcls.errors import CheckpointError, ConfigError, WeightsError
 
 
-def recipe(folder: Path, changes: Sequence[str] = (), stage: Optional[str] = None) -> Config:
+def recipe(path: Path, changes: Sequence[str] = (), stage: Optional[str] = None) -> Config:
     """Return the recipe that a run was trained by, with its best weights, else its latest, as those to use.
 
-    The export goes to ``inference`` in the folder unless ``changes`` say otherwise: the folder may have been moved.
+    The export goes to ``inference`` beside them unless ``changes`` say otherwise: the folder may have been moved.
 
     Args:
-        folder: ``Global.output_dir`` of the run; of one with stages, that of all.
+        path: ``Global.output_dir`` of the run; of one with stages, that of all. Or one checkpoint, see ``find``.
         changes: ``Key.sub=value`` overrides.
         stage: of a run with stages; None takes the last one that has been trained.
 
     Raises:
-        CheckpointError: there is no whole checkpoint.
-        ConfigError: the recipe, with the changes, has mistakes, or there is no such stage.
+        CheckpointError, WeightsError: there is no checkpoint, or it is damaged.
+        ConfigError: it carries no recipe, or that has mistakes with the changes, or there is no such stage.
     """
-    prefix = best(folder, stage)
-    wrong = checkpoint.fault(prefix)
-    if wrong is not None:
-        raise CheckpointError(f"{wrong}; to use other weights: -o Global.pretrained_model=PREFIX with -c RECIPE")
-    return _load(prefix, changes, {"save_inference_dir": str(prefix.parent / EXPORT)})
+    prefix = find(path, stage)
+    return recipe_of_weights(prefix, changes, {"save_inference_dir": str(prefix.parent / EXPORT)})
 
 
 def best(folder: Path, stage: Optional[str] = None) -> Path:
@@ -69,8 +66,11 @@ def find(path: Path, stage: Optional[str] = None) -> Path:
     raise CheckpointError(f"{path}: no such run folder, checkpoint, or exported model")
 
 
-def recipe_of_weights(prefix: Path, changes: Sequence[str] = ()) -> Config:
+def recipe_of_weights(prefix: Path, changes: Sequence[str] = (), places: Optional[Mapping[str, str]] = None) -> Config:
     """Return the recipe that a checkpoint carries; of its files only the weights and their ``.pdstates`` are needed.
+
+    Args:
+        places: values of ``Global`` in the place of those of then.
 
     Raises:
         ConfigError: it carries none; or a mistake in ``changes``.
@@ -86,7 +86,7 @@ def recipe_of_weights(prefix: Path, changes: Sequence[str] = ()) -> Config:
         raise CheckpointError(f"{error}; give the recipe with -c RECIPE") from None
     if not weights.is_file() or commit.sha256(weights) != digests.get(checkpoint.WEIGHTS):
         raise WeightsError(f"{weights}: missing, damaged, or not what was saved with {states.name}")
-    return _load(prefix, changes, {})
+    return _load(prefix, changes, places or {})
 
 
 def _load(prefix: Path, changes: Sequence[str], places: Mapping[str, str]) -> Config:

@@ -82,8 +82,11 @@ def test_gray_and_transparent_arrays_become_what_such_files_become():
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((4, 4, 3), np.float32), "an array of float32: takes uint8"),
-        (np.zeros((4, 4, 3), np.uint16), "an array of uint16"),
+        (
+            np.zeros((4, 4, 3), np.float32),
+            r"float32: takes uint8.* from 0 to 1, \(array \* 255\)\.astype",
+        ),
+        (np.zeros((4, 4, 3), np.int64), r"int64: takes uint8, .* from 0 to 255, array\.astype\(np\.uint8\)"),
         (np.zeros((4, 4, 2), np.uint8), r"shape \[4, 4, 2\]: takes RGB"),
         (np.zeros((3, 4, 4), np.uint8)[:, :, :0], "takes RGB"),
         (np.zeros((0, 4, 3), np.uint8), "takes RGB"),

@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,13 @@ def write(path, answers, form=results.LIST):
 @pytest.mark.parametrize("answers", [ALL, [BROKEN], []])
 def test_json_is_the_answers(tmp_path, answers):
     assert json.loads(write(tmp_path / "x.json", answers).read_text()) == answers
+
+
+def test_a_folder_that_cannot_be_written_in_is_told_before_any_work(tmp_path):
+    folder = Path("/proc/self")  # read-only for everybody, root too
+    with pytest.raises(MachineError, match=r"/proc/self/x\.json: cannot be written"):
+        results.check(folder / "x.json", results.LIST)
+    results.check(tmp_path / "x.json", results.LIST)
 
 
 def test_a_map_has_each_path_once_and_null_for_broken_images(tmp_path):

@@ -4,8 +4,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import cv2
 import numpy as np
@@ -19,6 +21,7 @@ from ppcls.engine.exporting.options import Options
 from ppcls.errors import ConfigError, DataError, ExportError, MachineError
 from ppcls.utils import environment
 from tests.conftest import ROOT, write_recipe
+from tests.engine.test_training import limit_file_size
 
 pytest.importorskip("onnxruntime", reason='needs pip install "ppcls[onnx]"')
 pytest.importorskip("paddle2onnx", reason='needs pip install "ppcls[onnx]"')
@@ -421,6 +424,35 @@ backends.open_backend(description.read(Path(sys.argv[1])), "paddle")
     assert "MachineError: the backend paddle needs paddle, which is not installed" in done.stderr
 
 
+def test_a_full_disk_leaves_nothing(digits, tmp_path, run):
+    prepared("ConvMLP", digits, tmp_path)
+    command = ("export", "-c", tmp_path / "recipe.yaml", "--onnx", "-o", "Global.pretrained_model=weights")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    run(*command)
+    model = tmp_path / "model"
+    sizes = sorted(path.stat().st_size for path in model.iterdir() if path.suffix != ".yml")
+    shutil.rmtree(model)
+    for size in sizes:  # one file after the other does not fit
+        done = run(*command, code=2, preexec=limit_file_size(size - 1))
+        assert "nothing was exported" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_an_export_that_is_ended_leaves_nothing(digits, tmp_path):
+    prepared("ConvMLP", digits, tmp_path)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    command = [sys.executable, "-m", "ppcls", "export", "-c", "recipe.yaml", "--self-contained", "-o"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen([*command, "Global.pretrained_model=weights"], cwd=tmp_path, env=environment)
+    while sorted(path.name for path in tmp_path.iterdir()) == before:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 128 + signal.SIGTERM
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
 def test_a_missing_converter_is_an_error_before_any_work(digits, tmp_path, run):
     prepared("ConvMixer", digits, tmp_path)
     (tmp_path / "without").mkdir()
@@ -452,6 +484,13 @@ def test_missing_class_names_are_said_and_can_be_added(digits, tmp_path, run):
     assert ppcls.Predictor(tmp_path / "model").predict(digits / "val" / "000.png")[0]["label_names"] == []
     assert "no class names" not in run(*arguments, f"{key}={digits}/labels.txt").stderr
     assert ppcls.Predictor(tmp_path / "model").predict(digits / "val" / "000.png")[0]["label_names"]
+
+
+def test_weights_beside_an_export_are_not_ignored(convmlp, run):
+    command = ("eval", "-c", convmlp[1].parent / "recipe.yaml", "--model", convmlp[1], "-o")
+    done = run(*command, f"Global.pretrained_model={convmlp[1].parent}/weights", code=2)
+    assert "with --model" in done.stderr
+    assert "leave one of the two out" in done.stderr
 
 
 def test_evaluation_of_an_export_by_another_recipe(convmlp, digits, tmp_path, run):

@@ -355,17 +355,20 @@ def test_the_folder_of_a_run_is_all_that_an_export_needs(trained, run, tmp_path)
     assert (
         "Infer.PostProcess.topc: unknown key" in run("export", moved, "-o", "Infer.PostProcess.topc=3", code=2).stderr
     )
+    (moved / "latest.pdopt").unlink()  # not needed
+    report = json.loads(run("export", moved / "latest.pdparams").stdout)
+    assert report["folder"] == str(moved / "inference")
     weights = moved / "latest.pdparams"
     weights.write_bytes(weights.read_bytes()[:-1])
-    assert "latest.pdparams: damaged" in run("export", moved, code=2).stderr
+    assert "latest.pdparams: missing, damaged" in run("export", moved, code=2).stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "give either RUN_FOLDER or -c RECIPE"),
-        (("somewhere", "-c", "recipe.yaml"), "give either RUN_FOLDER or -c RECIPE"),
-        (("somewhere",), "somewhere: no such folder"),
+        ((), "give either RUN or -c RECIPE"),
+        (("somewhere", "-c", "recipe.yaml"), "give either RUN or -c RECIPE"),
+        (("somewhere",), "somewhere: no such run folder, checkpoint"),
         ((".",), "no checkpoint here"),
         ((".", "--stage", "second"), "no stage 'second' here"),
         ((".", "--image-size", "1", "2", "3"), "expected PX or HEIGHT WIDTH"),

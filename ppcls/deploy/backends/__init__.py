@@ -78,7 +78,7 @@ def _usable(description: Description, name: str, device: Device) -> List[str]:
     present = _present(description, device)
     if name not in ("auto", *present):
         raise DataError(
-            f"{description.folder}: has no model for the backend {name}, only for {' and '.join(present)}"
+            f"{description.path}: has no model for the backend {name}, only for {' and '.join(present)}"
             + ("; export with --onnx" if name == "onnx" else "")
         )
     meant = present if name == "auto" else [name]

@@ -14,7 +14,7 @@ import numpy as np
 from ppcls.deploy.backends.checks import check_files, checked_batch, checked_output
 from ppcls.deploy.backends.devices import CPU, Device
 from ppcls.deploy.description import Description
-from ppcls.errors import ConfigError, MachineError
+from ppcls.errors import ConfigError, DataError, MachineError
 from ppcls.utils import environment
 
 _GPU_MEMORY = 100  # MiB that the pool of a GPU begins with; it grows
@@ -26,7 +26,7 @@ class PaddleBackend:
 
     Raises:
         ConfigError: the model is for processors, and the device is a GPU.
-        DataError: a file of the export is missing or is not the one that was exported.
+        DataError: a file of the export is missing or is not the one that was exported, or cannot be read.
         MachineError: Paddle cannot use the device, or is too old for the model.
     """
 
@@ -50,8 +50,12 @@ class PaddleBackend:
         if description.precision == "bfloat16":
             config.enable_mkldnn()
             config.enable_mkldnn_bfloat16()
-        with _standard_output_kept_clean():
-            self._predictor = inference.create_predictor(config)
+        try:
+            with _standard_output_kept_clean():
+                self._predictor = inference.create_predictor(config)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise DataError(f"{description.folder / model}: Paddle Inference cannot open it: {reason}") from None
         self._description = description
         self._has_run = False
         self._input = self._predictor.get_input_handle(self._predictor.get_input_names()[0])

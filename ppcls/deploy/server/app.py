@@ -11,7 +11,7 @@ from typing import Any, Awaitable, Callable, Dict, List, Optional, TypeVar
 
 from fastapi import Depends, FastAPI, Query
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -102,7 +102,9 @@ def _add_state(app: FastAPI, service: Service, keyed: List[Any]) -> None:
     async def ready() -> Response:
         return _state("ready", service.why_not_ready())
 
-    @app.get("/metrics", summary="For Prometheus", dependencies=[] if settings.open_metrics else keyed)
+    metrics_keyed = [] if settings.open_metrics else keyed
+
+    @app.get("/metrics", summary="For Prometheus", dependencies=metrics_keyed, response_class=PlainTextResponse)
     async def read_metrics() -> Response:
         return Response(service.metrics.text(), media_type=metrics.CONTENT_TYPE)
 

@@ -59,7 +59,7 @@ def parse(body: bytes, max_images: int) -> List[Item]:
         RefusedError: 400 not JSON, or of another shape, 422 too many images, keys twice, texts that cannot be used.
     """
     reader = _Reader(body)
-    if not reader.accept(b"{") or reader.text() != "images":
+    if not reader.accept(b"{") or reader.at(b"}") or reader.text() != "images":
         raise RefusedError(400, _SHAPE)
     reader.expect(b":")
     if not reader.accept(b"["):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import signal
 import socket
@@ -57,7 +58,8 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.bind(address)
     except OSError as error:
         listener.close()
-        raise MachineError(f"{host}:{port} cannot be listened on: {error.strerror}; choose another --port") from None
+        wrong = "--host" if error.errno == errno.EADDRNOTAVAIL else "--port"
+        raise MachineError(f"{host}:{port} cannot be listened on: {error.strerror}; choose another {wrong}") from None
     return listener
 
 

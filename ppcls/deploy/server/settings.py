@@ -31,7 +31,7 @@ class Settings:
     device: str = _option("auto", "cpu, gpu, gpu:1, or auto for a GPU where the runtime can use one")
     threads: Optional[int] = _option(None, "CPU threads of the model; default: OMP_NUM_THREADS, or all cores", 1, 1024)
     decode_threads: int = _option(2, "threads that decode images", 1, 64)
-    topk: Optional[int] = _option(None, "classes in an answer; default: as exported", 1, 1_000_000)
+    topk: Optional[int] = _option(None, "classes in an answer, at most all; default: as exported", 1, 1_000_000)
     max_batch: int = _option(32, "images that go through the model together", 1, 4096)
     max_wait: float = _option(0.005, "seconds that a batch waits for images that are being decoded", 0, 10)
     queue: int = _option(512, "images, and requests that have arrived, at a time; more are answered 429", 1, 1_000_000)

@@ -18,6 +18,7 @@ from ppcls.errors import DataError, ExportError
 
 # Largest allowed difference of a probability. That of int8 is not bounded: its accuracy is.
 TOLERANCES: Dict[str, float] = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1, "int8": 1.0}
+_NOTHING = "nothing was exported"
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Expected:
         """
         probabilities = runner(model)(sample.tensors)
         if not np.isfinite(probabilities).all():
-            raise ExportError("the model's own answers are not finite: its weights are damaged; nothing was exported")
+            raise ExportError("the model's own answers are not finite: its weights are damaged; " + _NOTHING)
         return cls(sample, ops, probabilities)
 
 
@@ -59,7 +60,10 @@ def compare(expected: Expected, path: Path, backend: str) -> Dict[str, Any]:
         ExportError: the difference is above that of ``TOLERANCES``, or an answer is not finite.
     """
     described = description.read(path)
-    model = open_backend(described, backend, device=CPU)
+    try:
+        model = open_backend(described, backend, device=CPU)
+    except DataError as error:
+        raise ExportError(f"the exported model cannot be opened (is the disk full?); {_NOTHING}: {error}") from None
     pixels = described.input == description.PIXELS
     images = expected.sample.pixels(expected.ops) if pixels else expected.sample.tensors
     tolerance, difference = TOLERANCES[described.precision], 0.0
@@ -67,12 +71,12 @@ def compare(expected: Expected, path: Path, backend: str) -> Dict[str, Any]:
         try:
             answers = model.run(images[:count])
         except DataError as error:
-            raise ExportError(f"the exported model does not run; nothing was exported: {error}") from None
+            raise ExportError(f"the exported model does not run; {_NOTHING}: {error}") from None
         difference = max(difference, float(np.abs(answers - expected.probabilities[:count]).max()))
     if not difference <= tolerance:  # NaN, too
         raise ExportError(
             f"the exported model ({path.name if path.is_file() else backend}) differs from the trained one by "
-            f"{difference:.3g} (allowed: {tolerance:g}); nothing was exported"
+            f"{difference:.3g} (allowed: {tolerance:g}); {_NOTHING}"
         )
     same = answers.argmax(axis=1) == expected.probabilities.argmax(axis=1)
     return {"max_difference": difference, "top1_agreement": float(same.mean())}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import paddle
 
 from ppcls.data.transforms.tensor import NormalizeImage
 from ppcls.deploy import onnx_file
+from ppcls.engine.exporting import places
 from ppcls.errors import ExportError, MachineError
 
 _INPUT, _OUTPUT, _PIXELS, _BATCH = "images", "probabilities", "pixels", "batch"
@@ -65,6 +67,9 @@ def convert(model: Path, parameters: Path, target: Path, opset: int) -> Any:
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     if done.returncode or not target.is_file():
         said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        for number in places.NO_ROOM:
+            if said and os.strerror(number) in said[-1]:
+                raise OSError(number, os.strerror(number))
         raise ExportError(
             f"paddle2onnx could not convert the model to opset {opset} (exit code {done.returncode}); it says:\n  "
             + "\n  ".join(said[-5:])

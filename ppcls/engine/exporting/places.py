@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import os
 import shutil
@@ -19,6 +20,7 @@ from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
 
 _OLD = "old"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def prepared(config: Config) -> Path:
@@ -29,7 +31,7 @@ def prepared(config: Config) -> Path:
         MachineError: nothing can be written there.
     """
     target = user_path(config.Global.save_inference_dir).resolve()
-    folders.prepare(target.parent, "Global.save_inference_dir")
+    folders.prepare(target.parent, "Global.save_inference_dir", config.Global.save_inference_dir)
     _clean_up(target)
     if target.exists() and not _is_empty(target) and not (target / description.FILE).is_file():
         raise ExportError(
@@ -44,9 +46,18 @@ def _is_empty(target: Path) -> bool:
 
 @contextlib.contextmanager
 def beside(target: Path) -> Iterator[Path]:
-    """Give a folder to be made, on the file system of ``target``; what is left of it is removed."""
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{_prefix(target)}{os.getpid()}.") as temporary:
-        yield Path(temporary) / "export"
+    """Give a folder to be made, on the file system of ``target``; what is left of it is removed.
+
+    Raises:
+        ExportError: there is no room for it.
+    """
+    try:
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{_prefix(target)}{os.getpid()}.") as temporary:
+            yield Path(temporary) / "export"
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise ExportError(f"{target}: cannot be written: {error.strerror}; nothing was exported") from None
 
 
 def replace(folder: Path, target: Path, weights: str) -> None:

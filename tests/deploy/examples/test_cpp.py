@@ -44,12 +44,22 @@ def test_the_program_answers_as_python(classify, self_contained, pictures):
         np.testing.assert_allclose([found["score"] for found in line["classes"]], expected["scores"], atol=1e-4)
 
 
-def test_what_is_no_model_or_image_is_an_error(classify, models, self_contained, tmp_path):
+def test_a_broken_image_does_not_stop_the_others(classify, self_contained, pictures, tmp_path):
+    wrong = tmp_path / "wrong.jpg"
+    wrong.write_text("no image")
+    command = [str(classify), str(self_contained), str(wrong), str(pictures[0])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    broken, whole = map(json.loads, done.stdout.splitlines())
+    assert broken == {"file": str(wrong), "error": "cannot be read, or is no image"}
+    assert len(whole["classes"]) == 5
+
+
+def test_what_is_no_model_is_an_error(classify, models, tmp_path):
     wrong = tmp_path / "wrong.jpg"
     wrong.write_text("no image")
     for model, message in (
         (models / "inference" / "inference.onnx", "not a self-contained model"),
-        (self_contained, "wrong.jpg: cannot be read, or is no image"),
         (wrong, "error: "),
     ):
         done = subprocess.run([str(classify), str(model), str(wrong)], capture_output=True, text=True, check=False)

@@ -85,9 +85,22 @@ def test_node_answers_as_python(self_contained, pictures):
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     for line, expected in zip(lines, answers(self_contained, pictures)):
-        assert [found["classId"] for found in line["classes"]] == expected["class_ids"]
+        assert [found["class_id"] for found in line["classes"]] == expected["class_ids"]
         assert [found["name"] for found in line["classes"]] == expected["label_names"]
         np.testing.assert_allclose([found["score"] for found in line["classes"]], expected["scores"], atol=1e-3)
+
+
+@packages
+def test_in_node_a_broken_image_does_not_stop_the_others(self_contained, pictures, tmp_path):
+    (tmp_path / "wrong.jpg").write_text("no image")
+    command = [NODE, "classify.mjs", str(self_contained), str(tmp_path / "wrong.jpg"), "/nowhere.png", str(pictures[0])]
+    done = subprocess.run(command, cwd=WEB, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    wrong, missing, whole = map(json.loads, done.stdout.splitlines())
+    assert (wrong["file"], missing["file"]) == (str(tmp_path / "wrong.jpg"), "/nowhere.png")
+    assert wrong["error"] and missing["error"]
+    assert "error" not in whole
+    assert whole["classes"]
 
 
 @packages

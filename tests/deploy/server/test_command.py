@@ -57,6 +57,11 @@ def test_a_port_that_is_in_use(run, exported):
     assert f"127.0.0.1:{port} cannot be listened on: Address already in use; choose another --port" in done.stderr
 
 
+def test_an_address_of_another_machine(run, exported):
+    done = run("serve", exported, "--host", "192.0.2.1", "--port", "0", code=2)
+    assert "192.0.2.1:0 cannot be listened on: Cannot assign requested address; choose another --host" in done.stderr
+
+
 def test_a_damaged_model(run, exported, tmp_path):
     shutil.copytree(exported, tmp_path / "model")
     weights = next((tmp_path / "model").glob("*.pdiparams"))

@@ -216,6 +216,7 @@ def test_the_page_asks_for_the_key(opened, start, photos):
         driver.find_element(By.ID, "key").send_keys("correct horse", Keys.ENTER)
         until(driver, lambda: text(driver, "#model") == "ConvMixer, 10 classes")
         assert not driver.find_element(By.ID, "key-form").is_displayed()
+        until(driver, lambda: driver.switch_to.active_element.get_attribute("id") == "choose")
         choose(driver, photos[:1])
         until(driver, lambda: text(driver, "#status") == "1 of 1 done")
     driver.get_log("browser")

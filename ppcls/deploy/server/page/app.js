@@ -39,6 +39,7 @@ function askForKey() {
   find("key-form").hidden = false;
 }
 
+/** Show what is served; resolves to whether the server let us see it. */
 async function loadModel() {
   const response = await request("model");
   const answer = await response.json();
@@ -46,11 +47,12 @@ async function loadModel() {
     askForKey();
     find("model").textContent = sessionStorage.getItem(KEY) ? "The server does not know this key." : "Enter the key.";
     find("key").focus();
-    return;
+    return false;
   }
   find("key-form").hidden = true;
   explains = answer.saliency;
   find("model").textContent = `${answer.model}, ${answer.class_num} classes`;
+  return true;
 }
 
 function add(files) {
@@ -165,7 +167,7 @@ for (const id of ["files", "capture"]) find(id).addEventListener("change", (even
 find("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
   sessionStorage.setItem(KEY, find("key").value.trim());
-  loadModel();
+  loadModel().then((known) => known && find("choose").focus());
 });
 document.addEventListener("dragover", (event) => {
   event.preventDefault();
