@@ -8,7 +8,7 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import Any, Iterator, Sequence
+from typing import Any, Iterator, List, Sequence
 
 from ppcls.commands.command import (
     Command,
@@ -73,6 +73,8 @@ def _run(options: argparse.Namespace) -> int:
         return _by_recipe(options)
     from ppcls.utils import distributed, environment
 
+    if options.threads and options.threads > environment.MAX_THREADS:
+        raise ConfigError(f"--threads {options.threads}: at most {environment.MAX_THREADS}")
     if options.threads:
         os.environ[environment.THREADS] = str(options.threads)
     environment.prepare()  # before numpy is imported
@@ -138,13 +140,7 @@ def _pipeline(options: argparse.Namespace) -> Any:
         raise ConfigError(
             f"--backend {options.backend}: {path} is no exported model, and runs in Paddle; export it first"
         )
-    if options.device and ":" in options.device:
-        raise ConfigError(
-            f"--device {options.device}: {path} is no exported model, and runs on the first GPU that "
-            f"CUDA_VISIBLE_DEVICES leaves: set that, and --device gpu"
-        )
-    if options.device:
-        options.override.append([f"Global.device={options.device}"])
+    options.override += _device_change(options, path)
     import_paddle()
     from ppcls.engine import build, inference, run_folder
 
@@ -156,6 +152,20 @@ def _pipeline(options: argparse.Namespace) -> Any:
         config = run_folder.recipe_of_weights(run_folder.find(path, options.stage), changes(options))
     build.start(config)
     return inference.load_pipeline(config, options.batch_size, options.topk)
+
+
+def _device_change(options: argparse.Namespace, path: Path) -> List[List[str]]:
+    """Return what --device changes in the recipe of a checkpoint, as ``-o`` has it."""
+    if options.device is None:
+        return []
+    if ":" in options.device:
+        raise ConfigError(
+            f"--device {options.device}: {path} is no exported model, and runs on the first GPU that "
+            f"CUDA_VISIBLE_DEVICES leaves: set that, and --device gpu"
+        )
+    if any(change.startswith("Global.device=") for change in changes(options)):
+        raise ConfigError("--device and -o Global.device=... say the same thing; leave one of them out")
+    return [[f"Global.device={options.device}"]]
 
 
 def _exported(options: argparse.Namespace, path: Path) -> Any:
@@ -171,7 +181,7 @@ def _exported(options: argparse.Namespace, path: Path) -> Any:
         backend=options.backend,
         threads=options.threads,
         topk=options.topk,
-        device=options.device or "auto",
+        device="auto" if options.device is None else options.device,
         **sizes,
     )
     get_logger().info("%s, by the backend %s on %s", predictor.description.name, predictor.backend, predictor.device)

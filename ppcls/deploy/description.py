@@ -17,6 +17,8 @@ FILE = "inference.yml"
 ONNX = "inference.onnx"  # of the ONNX files in an export's folder, the one that takes what Paddle's takes
 _OF_RUN = f"inference/{FILE}"  # where `ppcls export RUN_FOLDER` writes it, below that
 TENSOR, PIXELS = "float32 NCHW", "uint8 NHWC"
+OUTPUT = "probabilities"
+PRECISIONS = ("float32", "float16", "bfloat16", "int8")
 _DAMAGED = (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError)
 
 
@@ -151,35 +153,55 @@ def _checked(folder: Path, values: Any, file: Path) -> Description:
     """
     try:
         postprocess, model = values["PostProcess"]["Topk"], values["Model"]
-        files = dict(model["files"])
+        files, ops = dict(model["files"]), values["PreProcess"]["transform_ops"]
         names, classes, topk = postprocess.get("label_list"), model["architecture"]["class_num"], postprocess["topk"]
+        taken, precision = model.get("input", TENSOR), model.get("precision", "float32")
+        shape = values["Global"]["image_shape"]
         for key, number in (("class_num", classes), ("topk", topk)):
-            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            if not _is_count(number):
                 raise ValueError(f"{key}: a whole number of at least 1 expected, not {number!r}")
-        if not isinstance(names, (list, type(None))):
-            raise ValueError(f"label_list: a list of names expected, not {names!r}")
-        if names is not None and len(names) != classes:
-            raise ValueError(f"label_list has {len(names)} names for {classes} classes")
-        if not values["PreProcess"]["transform_ops"]:
+        if not isinstance(shape, list) or len(shape) != 3 or not all(map(_is_count, shape)):
+            raise ValueError(f"image_shape: channels, height and width expected, not {shape!r}")
+        _check_names(names, classes)
+        if not ops:
             raise ValueError("transform_ops: there are none")
         _check_files(files)
-        taken = model.get("input", TENSOR)
-        if taken not in (TENSOR, PIXELS):
-            raise ValueError(f"input: {taken!r} is not one of {TENSOR!r}, {PIXELS!r}")
+        for key, value, known in (
+            ("input", taken, (TENSOR, PIXELS)),
+            ("precision", precision, PRECISIONS),
+            ("output", model.get("output", OUTPUT), (OUTPUT,)),
+        ):
+            if value not in known:
+                raise ValueError(f"{key}: {value!r} is not one of {', '.join(map(repr, known))}")
         return Description(
             folder=folder,
             name=str(values["Global"]["model_name"]),
-            image_shape=tuple(int(size) for size in values["Global"]["image_shape"]),
-            transform_ops=[dict(op) for op in values["PreProcess"]["transform_ops"]],
+            image_shape=tuple(shape),
+            transform_ops=[dict(op) for op in ops],
             topk=topk,
             class_names=None if names is None else [str(name) for name in names],
             files=files,
             input=taken,
-            precision=str(model.get("precision", "float32")),
+            precision=precision,
             values=values,
         )
     except _DAMAGED as error:
         raise _damaged(file, error) from None
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _check_names(names: Any, classes: int) -> None:
+    """Raise a ValueError unless these are class names, one a class, or there are none."""
+    if names is None:
+        return
+    # Numbers: by hand, classes are easily called 0, 1, 2.
+    if not isinstance(names, list) or not all(isinstance(name, (str, int, float)) for name in names):
+        raise ValueError(f"label_list: a list of names expected, not {names!r}"[:200])
+    if len(names) != classes:
+        raise ValueError(f"label_list has {len(names)} names for {classes} classes")
 
 
 def _check_files(files: Mapping[str, str]) -> None:

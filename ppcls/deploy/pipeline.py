@@ -16,10 +16,12 @@ from ppcls.utils import environment
 Answer = Dict[str, Any]  # class_ids, scores, file_name, label_names; of an image that cannot be used file_name, error
 
 
-def require_count(name: str, value: Any, least: int = 1) -> None:
-    """Raise a ConfigError unless ``value`` is a whole number of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ConfigError(f"{name} must be a whole number of at least {least}, not {value!r}")
+def require_count(name: str, value: Any, least: int = 1, most: Optional[int] = None) -> None:
+    """Raise a ConfigError unless ``value`` is a whole number of at least ``least`` and at most ``most``."""
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not whole or value < least or (most is not None and value > most):
+        bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise ConfigError(f"{name} must be a whole number {bounds}, not {value!r}")
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ from typing import Generator, Iterable, List, Optional, Sequence, Union
 
 import numpy as np
 
-from ppcls.data.transforms import build_transforms
+from ppcls.data.transforms import Compose, build_transforms
 from ppcls.deploy import description, inputs
 from ppcls.deploy.backends import open_backend
 from ppcls.deploy.backends.devices import Device
 from ppcls.deploy.pipeline import Answer, Pipeline, require_count
 from ppcls.deploy.postprocess import Topk
-from ppcls.errors import DataError
+from ppcls.errors import ConfigError, DataError
+from ppcls.utils.environment import MAX_THREADS
 from ppcls.utils.paths import user_path
 
 
@@ -51,21 +52,29 @@ class Predictor:
         decode_workers: Optional[int] = None,
         device: str = "auto",
     ) -> None:
-        for name, value in (("threads", threads), ("topk", topk)):
-            if value is not None:
-                require_count(name, value)
+        if threads is not None:
+            require_count("threads", threads, most=MAX_THREADS)
+        if topk is not None:
+            require_count("topk", topk)
         require_count("batch_size", batch_size)
         self.description = description.read(user_path(path))
         self._backend = open_backend(self.description, backend, threads, Device.parse(device))
         self.backend, self.device = self._backend.name, self._backend.device
         self.pipeline = Pipeline(
-            transforms=build_transforms(self.description.transform_ops),
+            transforms=self._transforms(),
             run=self._backend.run,
             postprocess=Topk(topk or self.description.topk, self.description.class_names),
             batch_size=batch_size,
             decode_workers=decode_workers,
             input_shape=self.description.input_shape,
         )
+
+    def _transforms(self) -> Compose:
+        try:
+            return build_transforms(self.description.transform_ops)
+        except ConfigError as error:
+            where = f"{self.description.path}: PreProcess.transform_ops"
+            raise DataError(f"{where}: {error}; export the model again") from None
 
     def predict(self, images: Union[inputs.Image, Sequence[inputs.Image]]) -> List[Answer]:
         """Classify images.

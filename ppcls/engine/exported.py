@@ -12,13 +12,13 @@ import paddle
 from ppcls.config.schema import Config
 from ppcls.deploy import description
 from ppcls.deploy.backends import Backend, open_backend
-from ppcls.deploy.backends.devices import Device
+from ppcls.deploy.backends.devices import CPU, Device
 from ppcls.deploy.description import PIXELS, Description
 from ppcls.engine import build, evaluation, journal
 from ppcls.engine.inference import transform_ops
 from ppcls.errors import ConfigError
 from ppcls.metric import build_metrics
-from ppcls.utils import distributed
+from ppcls.utils import distributed, gpus
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
 
@@ -41,13 +41,13 @@ class _Logits(paddle.nn.Layer):
 
     def __init__(self, described: Description, backend: Backend) -> None:
         super().__init__()
-        self._described = described
+        self.described = described
         self.backend = backend
 
     def forward(self, images: paddle.Tensor) -> paddle.Tensor:
         """Return logits [B, K] of images [B, C, H, W]."""
         batch = images.numpy()
-        if self._described.input == PIXELS:
+        if self.described.input == PIXELS:
             batch = batch.transpose(0, 2, 3, 1).astype(np.uint8)
         probabilities = self.backend.run(batch)
         return paddle.to_tensor(np.log(np.maximum(probabilities, _SMALLEST)))
@@ -67,7 +67,7 @@ def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto
     Raises:
         ConfigError, DataError, MachineError: as their messages say.
     """
-    build.start(config)
+    _start(config)
     with distributed.together():
         described = description.read(user_path(path))
         if described.class_num != config.Arch.class_num:
@@ -78,29 +78,37 @@ def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto
     _warn_of_preprocessing(config, described)
     metrics, criterion = build.metrics(config, "Eval"), build.loss(config, "Eval")
     _check_losses(criterion, config.Arch.class_num)
-    result, _ = _measure(config, described, backend, criterion, metrics)
+    with distributed.together():
+        model = _Logits(described, open_backend(described, backend, device=_device(config)))
+    get_logger().info("%s, by the backend %s on %s", described.name, model.backend.name, model.backend.device)
+    result, _ = _measure(config, model, criterion, metrics)
     get_logger().info("[Eval][Epoch 0][Avg]%s", journal.values_text(result))
     return result
 
 
+def _start(config: Config) -> None:
+    """Connect the processes. On a GPU that Paddle cannot use, ONNX Runtime may compute, and Paddle stays on the CPU."""
+    alone = config.Global.device == "gpu" and gpus.problem() is not None
+    cpu = config.model_copy(update={"Global": config.Global.model_copy(update={"device": "cpu"})})
+    build.start(cpu if alone else config)
+
+
 def accuracy(config: Config, path: Path, backend: str) -> Tuple[float, int]:
-    """Return the top-1 accuracy of an export on ``DataLoader.Eval``, and how many images that has."""
+    """Return the top-1 accuracy of an export on ``DataLoader.Eval``, on the CPU, and how many images that has."""
     metrics = build_metrics([{"TopkAcc": {"topk": 1}}])
-    result, count = _measure(config, description.read(path), backend, build.loss(config, "Eval"), metrics, quiet=True)
+    described = description.read(path)
+    model = _Logits(described, open_backend(described, backend, device=CPU))
+    result, count = _measure(config, model, build.loss(config, "Eval"), metrics)
     return result["top1"], count
 
 
-def _measure(
-    config: Config, described: Description, backend: str, criterion: Any, metrics: Any, quiet: bool = False
-) -> Tuple[Dict[str, float], int]:
+def _measure(config: Config, model: _Logits, criterion: Any, metrics: Any) -> Tuple[Dict[str, float], int]:
+    described = model.described
     with contextlib.ExitStack() as stack:
         with distributed.together():
             ops = [*described.transform_ops, *(_AS_TENSOR if described.input == PIXELS else [])]
             loader = stack.enter_context(build.loader(_with_ops(config, ops), "Eval"))
-            model = _Logits(described, open_backend(described, backend, device=_device(config)))
         distributed.require_same("numbers of images", len(loader.dataset))
-        if not quiet:
-            get_logger().info("%s, by the backend %s on %s", described.name, model.backend.name, model.backend.device)
         return evaluation.run(model, loader, criterion, metrics), len(loader.dataset)
 
 
@@ -110,12 +118,12 @@ def _device(config: Config) -> Device:
     Raises:
         ConfigError: exports do not run on such a device.
     """
-    name, _, index = paddle.get_device().partition(":")
     try:
         kind = Device.parse(config.Global.device).kind
     except ConfigError as error:
         raise ConfigError(f"{config.where('Global', 'device')}: Global.device: exported models: {error}") from None
-    return Device(kind, int(index or 0) if name == "gpu" else 0)
+    name, _, index = paddle.get_device().partition(":")
+    return Device(kind, int(index or 0) if name == "gpu" else distributed.local_rank())
 
 
 def _with_ops(config: Config, ops: List[Op]) -> Config:

@@ -44,6 +44,11 @@ def local_size() -> int:
     return max(1, int(os.environ.get("PADDLE_LOCAL_SIZE") or world_size()))
 
 
+def local_rank() -> int:
+    """Return this process's number on this machine, from 0."""
+    return int(os.environ.get("PADDLE_RANK_IN_NODE") or 0)
+
+
 def is_main() -> bool:
     """Return whether this process writes files and logs."""
     return rank() == 0

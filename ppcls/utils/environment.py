@@ -14,6 +14,7 @@ from typing import Dict, List, Optional
 from ppcls.utils import distributed
 
 THREADS = "OMP_NUM_THREADS"
+MAX_THREADS = 1024  # a runtime starts as many as it is told, and a typing error would stop the machine
 MKL_PATH = "MKL_DEBUG_CPU_TYPE"
 _TOO_LATE = "paddle was imported before ppcls: not chosen here"
 _prepared: List[bool] = []

@@ -132,6 +132,8 @@ def test_a_checkpoint_is_used_where_its_data_are_not(models, digits, run, tmp_pa
         (["a.jpg"], "a.jpg is an image, no model; MODEL comes first"),
         (["MODEL", "IMAGES", "-o", "Global.seed=1"], "-o: "),
         (["MODEL", "IMAGES", "--backend", "paddle"], "has no model for the backend paddle"),
+        (["MODEL", "IMAGES", "--threads", "99999"], "--threads 99999: at most 1024"),
+        (["MODEL", "IMAGES", "--device", ""], "device ''"),
         (["MODEL", "IMAGES", "--topk", "0"], "0 is not a whole number of 1 or more"),
         (["MODEL", "IMAGES", "--topk", "x"], "x is not a whole number of 1 or more"),
         (["--out", "x.json"], "--out belongs to `ppcls infer MODEL IMAGES...`"),

@@ -1,5 +1,6 @@
 """Predictions from exported models, with real files in and real runtimes."""
 
+import hashlib
 import json
 import os
 import re
@@ -309,6 +310,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
         ({"batch_size": 0}, "batch_size must be a whole number of at least 1, not 0"),
         ({"topk": 0}, "topk must be"),
         ({"threads": 1.5}, "threads must be"),
+        ({"threads": 99999}, "threads must be a whole number from 1 to 1024, not 99999"),
         ({"decode_workers": -1}, "decode_workers must be a whole number of at least 0"),
     ],
 )
@@ -331,6 +333,42 @@ def changed(models, folder, change):
     change(values)
     (folder / "inference.yml").write_text(yaml.safe_dump(values))
     return folder
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "message"),
+    [
+        ("Global", "image_shape", [3, 32.7, 32], "image_shape: channels, height and width expected, not"),
+        ("Global", "image_shape", [3, -1, 32], "image_shape: channels, height and width expected, not"),
+        ("Global", "image_shape", [3], "image_shape: channels, height and width expected, not"),
+        ("Global", "image_shape", "332", "image_shape: channels, height and width expected, not"),
+        ("Model", "precision", "float99", "precision: 'float99' is not one of 'float32', 'float16'"),
+        ("Model", "precision", None, "precision: None is not one of"),
+        ("Model", "output", "logits", "output: 'logits' is not one of 'probabilities'"),
+        ("PostProcess", "Topk", {"topk": 1, "label_list": [None] * 10}, "label_list: a list of names expected"),
+        ("PostProcess", "Topk", {"topk": 1, "label_list": [["a"]] * 10}, "label_list: a list of names expected"),
+        ("PreProcess", "transform_ops", [{"Nope": {}}], "PreProcess.transform_ops: .*Nope.*; export the model again"),
+        ("Global", "image_shape", [3, 64, 64], r"inference.onnx: takes images of the shape \[3, 16, 16\]"),
+    ],
+)
+def test_a_description_that_is_damaged_is_refused_when_it_is_opened(models, tmp_path, section, key, value, message):
+    folder = changed(models, tmp_path / "model", lambda values: values[section].update({key: value}))
+    with pytest.raises(DataError, match=message) as refused:
+        Predictor(folder)
+    assert str(folder) in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["inference.json", "inference.pdiparams", "inference.onnx"])
+def test_a_file_that_no_runtime_can_read_is_an_error_of_the_model(models, tmp_path, name):
+    if not (models / "inference" / name).is_file():
+        pytest.skip("the models are of PaddlePaddle 2")
+    content = (models / "inference" / name).read_bytes()
+    content = content[: len(content) // 2]
+    digest = hashlib.sha256(content).hexdigest()
+    folder = changed(models, tmp_path / "model", lambda values: values["Model"]["files"].update({name: digest}))
+    (folder / name).write_bytes(content)
+    with pytest.raises(DataError, match="cannot run it"):
+        Predictor(folder, "onnx" if name.endswith(".onnx") else "paddle")
 
 
 def test_without_class_names_there_are_ids_only(models, digits, tmp_path, expected):

@@ -363,12 +363,14 @@ def test_an_opset_that_the_runtime_does_not_know(convmlp, tmp_path):
 
     from ppcls.engine.exporting.onnx import write
 
-    model = onnx.load(str(convmlp[1] / "inference.onnx"))
     values = description.read(convmlp[1] / "inference.onnx").values
-    model.opset_import[0].version = 99
-    write(model, tmp_path / "future.onnx", values)
-    with pytest.raises(DataError, match=r"future\.onnx: ONNX Runtime [\d.]+ cannot run it: .*99"):
-        ppcls.Predictor(tmp_path / "future.onnx")
+    advice = r"future\.onnx: too new for this ONNX Runtime; install a newer one, or export with a lower --opset\. "
+    for change in (lambda model: setattr(model.opset_import[0], "version", 99), lambda m: setattr(m, "ir_version", 99)):
+        model = onnx.load(str(convmlp[1] / "inference.onnx"))
+        change(model)
+        write(model, tmp_path / "future.onnx", values)
+        with pytest.raises(DataError, match=advice + r"ONNX Runtime [\d.]+ cannot run it: .*99"):
+            ppcls.Predictor(tmp_path / "future.onnx")
 
 
 def test_onnx_without_metadata_is_described_by_the_file_beside_it(copied):
@@ -484,6 +486,16 @@ def test_missing_class_names_are_said_and_can_be_added(digits, tmp_path, run):
     assert ppcls.Predictor(tmp_path / "model").predict(digits / "val" / "000.png")[0]["label_names"] == []
     assert "no class names" not in run(*arguments, f"{key}={digits}/labels.txt").stderr
     assert ppcls.Predictor(tmp_path / "model").predict(digits / "val" / "000.png")[0]["label_names"]
+
+
+def test_a_broken_image_to_calibrate_on_is_named(digits, tmp_path):
+    config = prepared("ConvMixer", digits, tmp_path)
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "page.png").write_bytes(b"<html>")
+    with pytest.raises(DataError, match=r"page\.png: .*; repair or remove it, or calibrate on others: --calibration"):
+        ppcls.export(config, Options(int8=True, calibration=str(images)))
+    assert not (tmp_path / "model").exists()
 
 
 def test_weights_beside_an_export_are_not_ignored(convmlp, run):

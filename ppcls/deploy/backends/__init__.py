@@ -11,6 +11,7 @@ import numpy as np
 from ppcls.deploy.backends.devices import AUTO, CPU, Device
 from ppcls.deploy.description import Description
 from ppcls.errors import DataError, MachineError
+from ppcls.utils.logging import get_logger
 
 NAMES = ("auto", "paddle", "onnx")
 _PACKAGES = {"paddle": "paddle", "onnx": "onnxruntime"}
@@ -60,6 +61,8 @@ def open_backend(
     usable = _usable(description, name, device)
     if device.kind == "auto" and description.precision in _FOR_PROCESSORS:
         device = CPU
+    if device.kind == "gpu" and description.precision == "int8":
+        get_logger().warning("%s in int8 is made for processors; on a GPU take float16 or float32", description.name)
     reasons = []
     for one in usable:
         try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable
+from pathlib import Path
+from typing import Any, Iterable, Sequence
 
 import numpy as np
 
@@ -23,6 +24,22 @@ def check_files(description: Description, names: Iterable[str]) -> None:
             raise DataError(f"{path}: missing; export the model again")
         if sha256(path) != description.files[name]:
             raise DataError(f"{path}: damaged, or not the file that was exported; export the model again")
+
+
+def check_input(description: Description, path: Path, shape: Sequence[Any]) -> None:
+    """Compare the input that a model says it has with what its description promises; a size that is no number is free.
+
+    Raises:
+        DataError: images of the described size do not fit.
+    """
+    wanted = list(description.input_shape)
+    given = list(shape[1:])
+    pairs = [(given_size, size) for given_size, size in zip(given, wanted) if isinstance(given_size, int)]
+    if len(given) != len(wanted) or any(one != other for one, other in pairs):
+        raise DataError(
+            f"{path}: takes images of the shape {given}, and its description (image_shape) makes them {wanted}; export "
+            f"the model again"
+        )
 
 
 def checked_batch(description: Description, batch: np.ndarray) -> np.ndarray:

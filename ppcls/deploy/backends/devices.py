@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Callable, Optional, Tuple, TypeVar
 
-from ppcls.errors import ConfigError
+from ppcls.errors import ConfigError, DataError, MachineError
+from ppcls.utils.logging import get_logger
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Device:
         Raises:
             ConfigError: it is another name.
         """
-        match = re.fullmatch(r"(auto|cpu|gpu)|gpu:(\d{1,4})", name)
+        match = re.fullmatch(r"(auto|cpu|gpu)|gpu:([0-9]{1,4})", str(name))
         if match is None:
             raise ConfigError(f"device {name!r}: must be auto, cpu, gpu, or one of several GPUs as gpu:0, gpu:1, ...")
         return cls(match[1] or "gpu", int(match[2] or 0))
@@ -42,3 +46,30 @@ class Device:
 
 
 AUTO, CPU = Device("auto"), Device("cpu")
+
+
+def opened(device: Device, backend: str, missing: Optional[str], load: Callable[[Device], T]) -> Tuple[T, Device]:
+    """Return a model loaded on a device, and which one that is.
+
+    Args:
+        backend: name of the runtime, for messages.
+        missing: why this runtime has no such GPU at all, None where it may have it.
+        load: raises a DataError or MachineError if the model cannot be had there.
+
+    Raises:
+        DataError: the model cannot be run on the CPU either.
+        MachineError: it can, but not on the GPU that is asked for.
+    """
+    if device.kind == "cpu" or (device.kind == "auto" and missing):
+        return load(CPU), CPU
+    problem = missing
+    if problem is None:
+        try:
+            return load(device.gpu), device.gpu
+        except (DataError, MachineError) as error:
+            problem = str(error)
+    model = load(CPU)  # raises if it is not the GPU that is to blame, but the model
+    if device.kind == "gpu":
+        raise MachineError(f"device {device}: the backend {backend} cannot use it: {problem}")
+    get_logger().warning("computing on the CPU: %s", problem)
+    return model, CPU

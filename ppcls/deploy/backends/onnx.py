@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import Any, List, Optional, Tuple
+from typing import Any, List, Optional, Tuple, Type
 
 import numpy as np
 
@@ -14,23 +14,16 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when it is loaded; w
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
-from ppcls.deploy.backends.checks import check_files, checked_batch, checked_output
-from ppcls.deploy.backends.devices import CPU, Device
+from ppcls.deploy.backends.checks import check_files, check_input, checked_batch, checked_output
+from ppcls.deploy.backends.devices import Device, opened
 from ppcls.deploy.description import Description
 from ppcls.errors import DataError, MachineError
 from ppcls.utils import environment
-from ppcls.utils.logging import get_logger
 
-# Whatever is wrong with a model, ONNX Runtime raises one of these.
-REFUSED = (
-    errors.Fail,
-    errors.InvalidArgument,
-    errors.InvalidGraph,
-    errors.InvalidProtobuf,
-    errors.NoModel,
-    errors.NotImplemented,
-    errors.RuntimeException,
+# Whatever goes wrong, ONNX Runtime raises one of these.
+REFUSED: Tuple[Type[BaseException], ...] = (
     RuntimeError,
+    *(kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)),
 )
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 _FATAL = 4  # of its log levels: what it says is in the exception
@@ -53,57 +46,57 @@ class OnnxBackend:
         self._description = description
         self._path = description.folder / description.onnx_file
         self._threads = threads or int(os.environ.get(environment.THREADS, "1"))
-        self._session, place = self._open(device)
-        self.device = str(place)
-        self._input = self._session.get_inputs()[0].name
-
-    def _open(self, device: Device) -> Tuple[onnxruntime.InferenceSession, Device]:
-        """Return the model, ready to run, and where it will."""
-        if device.kind == "cpu" or (device.kind == "auto" and _CUDA not in onnxruntime.get_available_providers()):
-            return self._session_on([_CPU]), CPU
-        session, problem = self._session_on_gpu(device.gpu)
-        if session is not None:
-            return session, device.gpu
-        session = self._session_on([_CPU])  # raises if it is not the GPU that is to blame, but the model
-        if device.kind == "gpu":
-            raise MachineError(f"device {device}: the backend onnx cannot use it: {problem}")
-        get_logger().warning("computing on the CPU: %s", problem)
-        return session, CPU
-
-    def _session_on_gpu(self, device: Device) -> Tuple[Optional[onnxruntime.InferenceSession], str]:
-        """Return the model on a GPU, or None and why not."""
         version = f"ONNX Runtime {onnxruntime.__version__}"
-        if _CUDA not in onnxruntime.get_available_providers():
-            return None, f"this {version} is built for CPUs; pip uninstall onnxruntime, then install onnxruntime-gpu"
-        with contextlib.redirect_stdout(sys.stderr):  # it prints what it does not find
-            if hasattr(onnxruntime, "preload_dlls"):
-                onnxruntime.preload_dlls()  # CUDA as pip installs it
-        # Batches have many sizes: a search for the fastest convolution for each of them would last for seconds.
-        cuda = (_CUDA, {"device_id": device.index, "cudnn_conv_algo_search": "HEURISTIC"})
-        try:
-            session = self._session_on([cuda, _CPU])
-        except DataError as error:
-            return None, str(error)
-        if _CUDA in session.get_providers():
-            return session, ""
-        return None, f"{version} finds no GPU, or not its driver, CUDA or cuDNN; its own lines above say which"
+        built = _CUDA in onnxruntime.get_available_providers()
+        missing = None if built else f"this {version} is built for CPUs; put onnxruntime-gpu in its place"
+        self._session, place = opened(device, self.name, missing, self._load)
+        self.device = str(place)
+        self._input = self._session.get_inputs()[0]
+        check_input(description, self._path, self._input.shape)
 
-    def _session_on(self, providers: List[Any]) -> onnxruntime.InferenceSession:
+    def _load(self, device: Device) -> onnxruntime.InferenceSession:
+        """Return the model, ready to run.
+
+        Raises:
+            DataError: ONNX Runtime cannot run it there.
+            MachineError: it took the CPU instead of the GPU.
+        """
+        providers: List[Any] = [_CPU]
+        if device.kind == "gpu":
+            with contextlib.redirect_stdout(sys.stderr):  # it prints what it does not find
+                if hasattr(onnxruntime, "preload_dlls"):
+                    onnxruntime.preload_dlls()  # CUDA as pip installs it
+            # Batches have many sizes: a search for the fastest convolution for each of them would last for seconds.
+            providers.insert(0, (_CUDA, {"device_id": device.index, "cudnn_conv_algo_search": "HEURISTIC"}))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.log_severity_level = _FATAL
         try:
             # Its fallback prints to standard output and takes the CPU.
-            return onnxruntime.InferenceSession(str(self._path), options, providers=providers, enable_fallback=0)
+            session = onnxruntime.InferenceSession(str(self._path), options, providers=providers, enable_fallback=0)
         except REFUSED as error:
-            reason = " ".join(str(error).split())
-            raise DataError(f"{self._path}: ONNX Runtime {onnxruntime.__version__} cannot run it: {reason}") from None
+            raise DataError(f"{self._path}: {_explained(error)}") from None
+        if device.kind == "gpu" and _CUDA not in session.get_providers():
+            raise MachineError(
+                f"ONNX Runtime {onnxruntime.__version__} finds no GPU, or not its driver, CUDA or cuDNN; its own lines "
+                f"above say which"
+            )
+        return session
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """Return probabilities [B, K] for a batch of what the model takes."""
         batch = checked_batch(self._description, batch)
         try:
-            (probabilities,) = self._session.run(None, {self._input: batch})
+            (probabilities,) = self._session.run(None, {self._input.name: batch})
         except REFUSED as error:
             raise DataError(f"{self._path}: {' '.join(str(error).split())}") from None
         return checked_output(self._description, probabilities)
+
+
+def _explained(error: BaseException) -> str:
+    """Return what ONNX Runtime says about a model that it refuses, and what to do if the model is too new for it."""
+    reason = " ".join(str(error).split())
+    text = f"ONNX Runtime {onnxruntime.__version__} cannot run it: {reason}"
+    if "opset" in reason.lower() or "IR version" in reason:
+        return f"too new for this ONNX Runtime; install a newer one, or export with a lower --opset. {text}"
+    return text

@@ -7,12 +7,13 @@ import ctypes
 import os
 import sys
 import tempfile
+from pathlib import Path
 from typing import IO, Any, Iterator, Optional
 
 import numpy as np
 
 from ppcls.deploy.backends.checks import check_files, checked_batch, checked_output
-from ppcls.deploy.backends.devices import CPU, Device
+from ppcls.deploy.backends.devices import Device, opened
 from ppcls.deploy.description import Description
 from ppcls.errors import ConfigError, DataError, MachineError
 from ppcls.utils import environment
@@ -36,43 +37,66 @@ class PaddleBackend:
         assert description.paddle_files is not None
         check_files(description, description.paddle_files)
         environment.import_paddle()
-        from paddle import inference
+        from ppcls.utils import gpus
 
-        model, parameters = description.paddle_files
-        _check_version(model, description)
-        config = inference.Config(str(description.folder / model), str(description.folder / parameters))
-        self.device = str(_select(config, device, description))
-        config.set_cpu_math_library_num_threads(threads or int(os.environ.get(environment.THREADS, "1")))
-        config.disable_glog_info()
-        if hasattr(config, "enable_new_executor"):  # Paddle 3: memory optimization needs it
-            config.enable_new_executor()
-        config.enable_memory_optim()
-        if description.precision == "bfloat16":
-            config.enable_mkldnn()
-            config.enable_mkldnn_bfloat16()
-        try:
-            with _standard_output_kept_clean():
-                self._predictor = inference.create_predictor(config)
-        except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise DataError(f"{description.folder / model}: Paddle Inference cannot open it: {reason}") from None
+        self._path, self._parameters = (description.folder / name for name in description.paddle_files)
+        _check_version(self._path)
+        if device.kind == "gpu" and description.precision == "bfloat16":
+            raise ConfigError(f"device {device}: {description.name} was exported with --bf16, for processors; take cpu")
         self._description = description
+        self._threads = threads or int(os.environ.get(environment.THREADS, "1"))
+        missing = None if device.kind == "cpu" else gpus.problem(device.index)
+        self._predictor, place = opened(device, self.name, missing, self._load)
+        self.device = str(place)
         self._has_run = False
         self._input = self._predictor.get_input_handle(self._predictor.get_input_names()[0])
         self._output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
 
+    def _load(self, device: Device) -> Any:
+        """Return Paddle's predictor.
+
+        Raises:
+            DataError: Paddle cannot run the model there.
+        """
+        from paddle import inference
+
+        config = inference.Config(str(self._path), str(self._parameters))
+        if device.kind == "gpu":
+            config.enable_use_gpu(_GPU_MEMORY, device.index)
+        else:
+            config.disable_gpu()
+        config.set_cpu_math_library_num_threads(self._threads)
+        config.disable_glog_info()
+        if hasattr(config, "enable_new_executor"):  # Paddle 3: memory optimization needs it
+            config.enable_new_executor()
+        config.enable_memory_optim()
+        if self._description.precision == "bfloat16":
+            config.enable_mkldnn()
+            config.enable_mkldnn_bfloat16()
+        with _standard_output_kept_clean(), self._said():
+            return inference.create_predictor(config)
+
+    @contextlib.contextmanager
+    def _said(self) -> Iterator[None]:
+        """Turn Paddle's errors into such as the user understands."""
+        try:
+            yield
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1].strip()
+            raise DataError(f"{self._path}: Paddle Inference cannot run it: {reason}") from None
+
     def run(self, batch: np.ndarray) -> np.ndarray:
         """Return probabilities [B, K] for a batch [B, C, H, W] float32."""
         batch = checked_batch(self._description, batch)
-        self._input.reshape(list(batch.shape))
-        self._input.copy_from_cpu(batch)
-        with contextlib.nullcontext() if self._has_run else _standard_output_kept_clean():
+        with self._said(), contextlib.nullcontext() if self._has_run else _standard_output_kept_clean():
+            self._input.reshape(list(batch.shape))
+            self._input.copy_from_cpu(batch)
             self._predictor.run()
         self._has_run = True
         return checked_output(self._description, self._output.copy_to_cpu())
 
 
-def _check_version(model: str, description: Description) -> None:
+def _check_version(model: Path) -> None:
     """Refuse what would end the process.
 
     Raises:
@@ -80,27 +104,11 @@ def _check_version(model: str, description: Description) -> None:
     """
     import paddle
 
-    if model.endswith(".json") and paddle.__version__.startswith(("1.", "2.")):
+    if model.suffix == ".json" and paddle.__version__.startswith(("1.", "2.")):
         raise MachineError(
-            f"{description.folder / model}: written by PaddlePaddle 3, which this {paddle.__version__} cannot read; "
+            f"{model}: written by PaddlePaddle 3, which this {paddle.__version__} cannot read; "
             f"install paddlepaddle>=3, export with {paddle.__version__}, or take an ONNX file"
         )
-
-
-def _select(config: Any, device: Device, description: Description) -> Device:
-    """Have Paddle Inference compute on a device; return which one that is."""
-    from ppcls.utils import gpus
-
-    if device.kind == "gpu" and description.precision == "bfloat16":
-        raise ConfigError(f"device {device}: {description.name} was exported with --bf16, for processors; take cpu")
-    problem = None if device.kind == "cpu" else gpus.problem(device.index)
-    if device.kind == "gpu" and problem:
-        raise MachineError(f"device {device}: the backend paddle cannot use it: {problem}")
-    if device.kind == "cpu" or problem:
-        config.disable_gpu()
-        return CPU
-    config.enable_use_gpu(_GPU_MEMORY, device.index)
-    return device.gpu
 
 
 def _scratch() -> IO[bytes]:

@@ -210,7 +210,7 @@ def _add_page(app: FastAPI) -> None:
     }
     for path, (name, kind) in _FILES.items():
         answer = Response((_PAGE / name).read_bytes(), media_type=kind, headers=headers)
-        app.add_api_route(path, _always(answer), include_in_schema=False)
+        app.add_api_route(path, _always(answer), methods=["GET", "HEAD"], include_in_schema=False)
 
 
 def _always(answer: Response) -> Callable[[], Awaitable[Response]]:

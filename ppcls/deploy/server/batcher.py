@@ -105,6 +105,10 @@ class Batcher:
     (``coming``), and not longer than ``max_wait``, so that a single client never waits. Background work runs when
     nothing else is there. An image whose caller was cancelled is not run.
 
+    Attributes:
+        coming: images that are being prepared.
+        failures: batches that the model failed on since its last answer.
+
     Args:
         run: from a batch [B, C, H, W] to probabilities [B, K]; called by one thread.
         max_batch: images that go through the model together.
@@ -119,7 +123,7 @@ class Batcher:
         max_wait: float,
         observe: Callable[[int, float], None],
     ) -> None:
-        self.coming = 0
+        self.coming, self.failures = 0, 0
         self.thread = ModelThread()
         self._run_model, self._observe = run, observe
         self._max_batch, self._max_wait = max_batch, max_wait
@@ -214,12 +218,14 @@ class Batcher:
         try:
             await self._answer(batch)
         except Exception as error:  # noqa: BLE001 - those who asked are told; the next batch may work
+            self.failures += 1
             get_logger().error("a batch of %d failed", len(batch), exc_info=error)
             _fail(batch, error if isinstance(error, ModelError) else _named(error))
 
     async def _answer(self, batch: List[_Item]) -> None:
         begun = time.monotonic()
         scores = await self.thread.call(self._scores, [item.image for item in batch])
+        self.failures = 0
         ran = time.monotonic() - begun
         self._observe(len(batch), ran)
         for item, row in zip(batch, scores):

@@ -27,6 +27,7 @@ _EXPLANATIONS = 4  # in the server at a time; one is computed at a time
 _IN_QUEUE = 16  # covered images of an explanation that wait for the model at a time
 _SMALL = 65536  # bytes
 _HOPELESS = 3  # times --timeout without progress: it will not come back by itself
+_FAILURES = 5  # in a row, after which only a new start helps
 T = TypeVar("T")
 
 
@@ -58,13 +59,18 @@ class Service:
             return "the server is shutting down"
         if not self.batcher.alive:
             return "the model is not running"
-        return self._stuck_for(self.settings.timeout)
+        return self._failing() or self._stuck_for(self.settings.timeout)
 
     def why_not_alive(self) -> Optional[str]:
         """Return why the process should be started anew, None when it should not."""
         if not self.batcher.alive:
             return "the model is not running"
-        return self._stuck_for(_HOPELESS * self.settings.timeout)
+        return self._failing() or self._stuck_for(_HOPELESS * self.settings.timeout)
+
+    def _failing(self) -> Optional[str]:
+        """Return what to say of a model that only fails, as on a GPU that is lost: no input is to blame for that."""
+        failures = self.batcher.failures
+        return f"the model failed {failures} times in a row" if failures >= _FAILURES else None
 
     def _stuck_for(self, seconds: float) -> Optional[str]:
         if self.batcher.thread.busy_for > seconds:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional, Tuple
 
 from ppcls.errors import ConfigError
+from ppcls.utils.environment import MAX_THREADS
 
 MEGABYTE = 2**20
 
@@ -29,7 +30,9 @@ class Settings:
     port: int = _option(8000, "0 takes a free one and prints it", 0, 65535)
     backend: str = _option("auto", "runtime of the model: paddle, onnx, or auto for the faster one that is there")
     device: str = _option("auto", "cpu, gpu, gpu:1, or auto for a GPU where the runtime can use one")
-    threads: Optional[int] = _option(None, "CPU threads of the model; default: OMP_NUM_THREADS, or all cores", 1, 1024)
+    threads: Optional[int] = _option(
+        None, "CPU threads of the model; default: OMP_NUM_THREADS, or all cores", 1, MAX_THREADS
+    )
     decode_threads: int = _option(2, "threads that decode images", 1, 64)
     topk: Optional[int] = _option(None, "classes in an answer, at most all; default: as exported", 1, 1_000_000)
     max_batch: int = _option(32, "images that go through the model together", 1, 4096)
@@ -88,4 +91,4 @@ def _check_bounds(option: dataclasses.Field, value: Any) -> None:
         return
     if not math.isfinite(value) or not low <= value <= high:
         name = option.name.replace("_", "-")
-        raise ConfigError(f"--{name} {value}: must be from {low:g} to {high:g}")
+        raise ConfigError(f"--{name} {value}: must be from {low:.12g} to {high:.12g}")

@@ -59,6 +59,8 @@ def export(config: Config, options: Optional[Options] = None) -> Dict[str, Any]:
     target = places.prepared(config)
     build.fetch_weights(config)
     build.set_device("cpu")  # the files do not depend on the device that wrote them
+    if config.Global.device not in ("auto", "cpu"):
+        get_logger().info("Global.device=%s: an export is computed and compared on the CPU", config.Global.device)
     recipe_shape = list(config.Global.image_shape)
     config = resized(config, options.image_size) if options.image_size is not None else config
     ops = transform_ops(config)
@@ -164,7 +166,7 @@ def _described(config: Config, weights: str, ops: List[Mapping[str, Any]], recip
             "weights_sha256": commit.sha256(path),
             **({} if shape == recipe_shape else {"image_shape_of_recipe": recipe_shape}),
             "input": description.TENSOR,
-            "output": "probabilities",
+            "output": description.OUTPUT,
         },
         "Versions": {"ppcls": ppcls.__version__, "paddle": paddle.__version__},
     }

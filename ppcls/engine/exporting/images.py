@@ -71,8 +71,16 @@ def sample(config: Config, ops: Sequence[Op]) -> Sample:
     return Sample(sources, prepared(config, sources, ops))
 
 
-def prepared(config: Config, sources: Sequence[Source], ops: Sequence[Op]) -> np.ndarray:
+def prepared(
+    config: Config,
+    sources: Sequence[Source],
+    ops: Sequence[Op],
+    others: str = "compare on others: -o Infer.infer_imgs=...",
+) -> np.ndarray:
     """Return the images ready for the model, [B, C, H, W] float32.
+
+    Args:
+        others: what to do instead of repairing one that cannot be read.
 
     Raises:
         ConfigError: they have another size than the exported model will take.
@@ -85,9 +93,7 @@ def prepared(config: Config, sources: Sequence[Source], ops: Sequence[Op]) -> np
         try:
             image = transforms(source.read(), rng)
         except DataError as error:
-            raise DataError(
-                f"{source.name}: {error}; repair or remove it, or compare on others: -o Infer.infer_imgs=..."
-            ) from None
+            raise DataError(f"{source.name}: {error}; repair or remove it, or {others}") from None
         if image.shape != shape:
             raise ConfigError(
                 f"{source.name}: the transforms make an image of {list(image.shape)}, but the exported model takes "

@@ -13,6 +13,7 @@ from ppcls.engine.exporting.comparing import Expected, compare
 from ppcls.engine.exporting.options import Options
 from ppcls.errors import ConfigError, ExportError
 
+_OTHERS = "calibrate on others: --calibration FOLDER"
 _SUFFIXES = {"float32": "", "float16": "_fp16", "int8": "_int8"}
 
 
@@ -55,7 +56,7 @@ def add(
         models["float16"] = onnx.in_float16(plain)
     if options.int8:
         sources = int8.calibration_sources(config, options.calibration, options.calibration_images)
-        models["int8"] = int8.quantized(plain, images.prepared(config, sources, expected.ops))
+        models["int8"] = int8.quantized(plain, images.prepared(config, sources, expected.ops, _OTHERS))
     results: Dict[str, Dict[str, Any]] = {}
     for precision, graph in models.items():
         path = folder / f"inference{_SUFFIXES[precision]}.onnx"

@@ -109,6 +109,27 @@ def test_failures_are_logged_under_an_id_and_the_server_lives_on(faulty, photo, 
     asyncio.run(scenario())
 
 
+def test_a_model_that_only_fails_is_told_until_it_answers_again(faulty, photo):
+    opened, model = faulty
+    files = {"a": ("a.png", photo)}
+
+    async def scenario():
+        async with opened() as (client, _):
+            with fault(model, broken):
+                for _ in range(5):
+                    assert (await client.get("/ready")).status_code == 200
+                    assert (await client.post("/predict", files=files)).status_code == 500
+                for path in ("/ready", "/health"):
+                    answer = await client.get(path)
+                    assert answer.status_code == 503
+                    assert "the model failed 5 times in a row" in answer.text
+            assert (await client.post("/predict", files=files)).status_code == 200
+            for path in ("/ready", "/health"):
+                assert (await client.get(path)).status_code == 200
+
+    asyncio.run(scenario())
+
+
 def test_a_model_that_hangs_is_told_and_the_server_is_not_ready(faulty, photo):
     opened, model = faulty
     go = threading.Event()

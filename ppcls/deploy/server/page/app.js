@@ -4,12 +4,14 @@ import { ResultView } from "./view.js";
 const AT_A_TIME = 3;
 const TRIES = 6;
 const KEY = "ppcls-api-key";
+const BARS = 5; // at least, where there are so many classes
 const find = (id) => document.getElementById(id);
 
 let shown = []; // {view, result}, in the order in which photos were added
 let waiting = [];
 let running = 0;
 let explains = false;
+let query = ""; // until the model is known, what the server shows by itself
 
 function request(path, options = {}) {
   const key = sessionStorage.getItem(KEY);
@@ -51,6 +53,7 @@ async function loadModel() {
   }
   find("key-form").hidden = true;
   explains = answer.saliency;
+  query = `?topk=${Math.min(Math.max(BARS, answer.topk), answer.class_num)}`;
   find("model").textContent = `${answer.model}, ${answer.class_num} classes`;
   return true;
 }
@@ -79,7 +82,7 @@ async function work() {
 async function classify(entry) {
   const begun = performance.now();
   try {
-    const answer = await ask("predict", entry.file);
+    const answer = await ask(`predict${query}`, entry.file);
     entry.result = { ...answer.results[0], file_name: entry.file.name };
     entry.view.showResult(answer, performance.now() - begun);
     if (explains) {
