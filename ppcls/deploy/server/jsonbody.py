@@ -84,7 +84,7 @@ def _item(reader: _Reader, where: str) -> Item:
         return Item("", "", reader.raw())
     wrong = RefusedError(400, f'{where}: must be base64, {{"name", "data": base64}} or {{"name", "url"}}')
     if not reader.accept(b"{"):
-        raise wrong
+        raise reader.malformed("it ends too early") if reader.ended else wrong
     values: Dict[str, Union[str, bytes]] = {}
     more = not reader.accept(b"}")
     while more:
@@ -127,7 +127,7 @@ class _Reader:
             RefusedError: 400, it is not there.
         """
         if not self.accept(mark):
-            raise self._malformed(f"{mark.decode()!r} is missing")
+            raise self.malformed(f"{mark.decode()!r} is missing")
 
     def more(self, closing: bytes) -> bool:
         """Pass a comma or the closing bracket; return whether another value follows.
@@ -140,6 +140,11 @@ class _Reader:
         self.expect(b",")
         return True
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left."""
+        return self._place >= len(self._body)
+
     def end(self) -> None:
         """Check that nothing follows.
 
@@ -147,8 +152,8 @@ class _Reader:
             RefusedError: 400, something does.
         """
         self.at(b"")
-        if self._place < len(self._body):
-            raise self._malformed("something follows its end")
+        if not self.ended:
+            raise self.malformed("something follows its end")
 
     def raw(self) -> bytes:
         """Return what stands between the next quotation marks, with escapes as they are.
@@ -164,7 +169,7 @@ class _Reader:
                 raise RefusedError(422, f"a text of more than {_TEXT} bytes at byte {begin}")
             end = self._body.find(b'"', end + 1)
         if end < 0:
-            raise self._malformed("a string does not end")
+            raise self.malformed("a string does not end")
         self._place = end + 1
         return self._body[begin:end]
 
@@ -180,14 +185,15 @@ class _Reader:
         try:
             text = str(json.loads(b'"%s"' % raw))
         except ValueError as error:
-            raise self._malformed(f"a string is malformed ({error})") from None
+            raise self.malformed(f"a string is malformed ({error})") from None
         try:
             text.encode()
         except UnicodeEncodeError:
             raise RefusedError(422, f"{json.dumps(text)[:200]}: half of a surrogate pair is no character") from None
         return text
 
-    def _malformed(self, problem: str) -> RefusedError:
+    def malformed(self, problem: str) -> RefusedError:
+        """Return the refusal of what is no JSON at this place."""
         return RefusedError(400, f"the body is not JSON: {problem} (at byte {self._place})")
 
 

@@ -187,6 +187,8 @@ PART = b'--b\r\nContent-Disposition: form-data; name="a"; filename="a.png"\r\n\r
         (JSON, b"{", 400, "the body is not JSON"),
         (JSON, b"\xff", 400, "the JSON must be"),
         (JSON, b"{ }", 400, "the JSON must be"),
+        (JSON, b'{"images": [', 400, "the body is not JSON: it ends too early"),
+        (JSON, b'{"images": ["AAAA", ', 400, "the body is not JSON: it ends too early"),
         (JSON, b"[" * 90_000, 400, "the JSON must be"),
         (JSON, b'{"images": [' + b"{}," * 20_000, 400, "images[0]: must be base64"),
         (JSON, b'{"images": ["AAAA", ]}', 400, "images[1]: must be base64"),

@@ -247,6 +247,8 @@ def test_the_description_of_the_api_is_complete(client):
 
 def test_pages_and_errors_are_safe_to_show(client):
     page = client.get("/")
+    head = client.head("/")  # what checks of uptime send
+    assert (head.status_code, head.headers["content-length"]) == (200, page.headers["content-length"])
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert "http://" not in page.text
     assert "https://" not in page.text
