@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ppcls.engine.registries import load_config
     from ppcls.engine.stages import train
 
+environment.import_paddle()  # with care, and before a module of this package imports it without
 _HOMES = {
     "evaluate": "evaluation",
     "evaluate_export": "exported",
@@ -27,5 +28,4 @@ __all__ = ["evaluate", "evaluate_export", "export", "infer", "load_config", "tra
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    environment.import_paddle()  # also for those who import this package directly
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
