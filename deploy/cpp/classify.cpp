@@ -31,7 +31,7 @@ bool run(const Model& model, const std::string& path) {
   } catch (const std::exception& error) {
     line["error"] = error.what();
   }
-  std::cout << line.dump() << "\n";
+  std::cout << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
   return !line.contains("error");
 }
 

@@ -28,9 +28,10 @@ def _run(options: argparse.Namespace) -> int:
     config = load_recipe(options)
     if config.Stages or options.stage is not None:
         config = config.stage(options.stage or list(config.stages)[-1])
-    where = config.where("Global", "pretrained_model")
-    if config.Global.pretrained_model and where.startswith("-o"):
-        raise ConfigError(f"{where}: with --model {options.model} no weights are used; leave one of the two out")
+    for key in (("Global", "pretrained_model"), ("Global", "checkpoints"), ("Arch", "pretrained")):
+        where = config.where(*key)  # a recipe may have them for training
+        if where.startswith("-o"):
+            raise ConfigError(f"{where}: with --model {options.model} no weights are used; leave one of the two out")
     from ppcls.engine import evaluate_export
 
     print_result(evaluate_export(config, options.model, options.backend or "auto"))

@@ -75,9 +75,15 @@ def _refuse_idle(chosen: Mapping[str, Any]) -> None:
 
 def _recipe_of_run(options: argparse.Namespace) -> Any:
     import_paddle()
+    from ppcls.deploy import description
     from ppcls.engine import run_folder
 
-    return run_folder.recipe(user_path(options.run), changes(options), options.stage)
+    path = user_path(options.run)
+    if path.suffix.lower() == ".onnx" or (path / description.FILE).is_file():
+        raise ConfigError(
+            f"{options.run} is an exported model; give the run's folder or the checkpoint that it was made of"
+        )
+    return run_folder.recipe(path, changes(options), options.stage)
 
 
 COMMAND = Command(

@@ -158,14 +158,17 @@ def _device_change(options: argparse.Namespace, path: Path) -> List[List[str]]:
     """Return what --device changes in the recipe of a checkpoint, as ``-o`` has it."""
     if options.device is None:
         return []
-    if ":" in options.device:
+    from ppcls.deploy.backends.devices import Device
+
+    device = Device.parse(options.device)
+    if device.index:
         raise ConfigError(
             f"--device {options.device}: {path} is no exported model, and runs on the first GPU that "
             f"CUDA_VISIBLE_DEVICES leaves: set that, and --device gpu"
         )
     if any(change.startswith("Global.device=") for change in changes(options)):
         raise ConfigError("--device and -o Global.device=... say the same thing; leave one of them out")
-    return [[f"Global.device={options.device}"]]
+    return [[f"Global.device={device.kind}"]]
 
 
 def _exported(options: argparse.Namespace, path: Path) -> Any:

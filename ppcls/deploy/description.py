@@ -15,7 +15,7 @@ from ppcls.utils.digests import sha256
 
 FILE = "inference.yml"
 ONNX = "inference.onnx"  # of the ONNX files in an export's folder, the one that takes what Paddle's takes
-_OF_RUN = f"inference/{FILE}"  # where `ppcls export RUN_FOLDER` writes it, below that
+_OF_RUN = f"inference/{FILE}"  # where `ppcls export RUN` writes it, below that
 TENSOR, PIXELS = "float32 NCHW", "uint8 NHWC"
 OUTPUT = "probabilities"
 PRECISIONS = ("float32", "float16", "bfloat16", "int8")
@@ -197,8 +197,8 @@ def _check_names(names: Any, classes: int) -> None:
     """Raise a ValueError unless these are class names, one a class, or there are none."""
     if names is None:
         return
-    # Numbers: by hand, classes are easily called 0, 1, 2.
-    if not isinstance(names, list) or not all(isinstance(name, (str, int, float)) for name in names):
+    # Numbers: by hand, classes are easily called 0, 1, 2. But yes and no without quotation marks are no names in YAML.
+    if not isinstance(names, list) or any(type(name) not in (str, int, float) for name in names):
         raise ValueError(f"label_list: a list of names expected, not {names!r}"[:200])
     if len(names) != classes:
         raise ValueError(f"label_list has {len(names)} names for {classes} classes")

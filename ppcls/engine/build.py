@@ -42,10 +42,8 @@ def set_device(name: str) -> str:
 
 
 def _unusable(name: str, reason: str) -> MachineError:
-    return MachineError(
-        f"Global.device={name}: not usable here ({reason}); use -o Global.device=cpu, or install the PaddlePaddle "
-        f"build for {name}"
-    )
+    build = "" if name == "gpu" else f", or install the PaddlePaddle build for {name}"
+    return MachineError(f"Global.device={name}: not usable here ({reason}); use -o Global.device=cpu{build}")
 
 
 def start(config: Config) -> None:

@@ -86,7 +86,7 @@ def set_aside(folder: Path) -> None:
 
 
 def _is_export(path: Path) -> bool:
-    """Return whether this is where ``ppcls export RUN_FOLDER`` wrote the run's model."""
+    """Return whether this is where ``ppcls export RUN`` wrote the run's model."""
     return path.name == EXPORT and (path / description.FILE).is_file()
 
 

@@ -16,9 +16,9 @@ def problem(index: int = 0) -> Optional[str]:
         index: of the GPU, from 0.
     """
     if not paddle.device.is_compiled_with_cuda():
-        return f"this PaddlePaddle {paddle.__version__} is built for CPUs"
+        return f"this PaddlePaddle {paddle.__version__} is built for CPUs; paddlepaddle-gpu is the other one"
     count = paddle.device.cuda.device_count()
     if index < count:
         return None
-    found = f"{count} GPUs, counted from 0" if count else "no GPU"
+    found = f"only the GPUs 0 to {count - 1}" if count > 1 else "only GPU 0" if count else "no GPU"
     return f"PaddlePaddle {paddle.__version__} finds {found} (see nvidia-smi, and CUDA_VISIBLE_DEVICES if it is set)"

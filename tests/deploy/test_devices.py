@@ -10,6 +10,7 @@ import yaml
 from ppcls import Predictor
 from ppcls.deploy.backends.devices import Device
 from ppcls.errors import ConfigError, MachineError
+from tests.conftest import ROOT
 
 onnxruntime = pytest.importorskip("onnxruntime", reason='needs pip install "ppcls[onnx]"')
 for_processors = pytest.mark.skipif(
@@ -77,16 +78,21 @@ def test_onnx_runtime_that_takes_the_cpu_in_silence_is_found_out(models, monkeyp
         assert Predictor(models / "inference", backend="onnx").device == "cpu"
 
 
+@for_processors
 def test_a_model_for_processors_is_not_run_on_a_gpu(models, tmp_path):
     shutil.copytree(models / "inference", tmp_path / "model")
     file = tmp_path / "model" / "inference.yml"
     values = yaml.safe_load(file.read_text())
     values["Model"]["precision"] = "bfloat16"
     file.write_text(yaml.safe_dump(values))
-    with pytest.raises(ConfigError, match="exported with --bf16, for processors; take cpu"):
+    with pytest.raises(MachineError, match="exported with --bf16, for processors"):
         Predictor(tmp_path / "model", backend="paddle", device="gpu")
+    # The ONNX model beside it is in float32, and would run on one.
+    with pytest.raises(MachineError, match="the backend onnx cannot use it: this ONNX Runtime"):
+        Predictor(tmp_path / "model", device="gpu")
 
 
+@for_processors
 def test_the_faster_runtime_is_taken_where_both_are_there(models, tmp_path):
     assert Predictor(models / "inference").backend == "onnx"
     shutil.copytree(models / "inference", tmp_path / "model", ignore=shutil.ignore_patterns("*.onnx"))
@@ -113,6 +119,20 @@ def test_models_of_paddle_3_are_not_given_to_paddle_2_which_would_crash(models, 
         Predictor(models / "inference", backend="paddle")
 
 
+def test_a_runtime_that_cannot_be_loaded_is_passed_over_and_said(models, tmp_path, digits, run):
+    (tmp_path / "onnxruntime.py").write_text("raise ImportError('no such library')")
+    environment = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    image = next((digits / "val").iterdir())
+    done = run("infer", models / "inference", image, environment=environment)
+    assert (
+        "the backend onnx cannot be loaded: no such library; install onnxruntime anew; so the backend is paddle"
+        in done.stderr
+    )
+    assert "by the backend paddle on cpu" in done.stderr
+    done = run("infer", models / "inference", image, "--backend", "onnx", environment=environment, code=2)
+    assert "error: the backend onnx cannot be loaded: no such library" in done.stderr
+
+
 @for_processors
 @pytest.mark.parametrize("backend", ["paddle", "onnx"])
 def test_commands_take_a_device(models, digits, run, backend):
@@ -133,7 +153,8 @@ def test_a_checkpoint_takes_a_device(models, digits, run):
     for device, message in (
         ("gpu", "Global.device=gpu: not usable here (this PaddlePaddle"),
         ("gpu:1", "CUDA_VISIBLE_DEVICES"),
-        ("gpux", "Global.device: must be 'auto', 'gpu'"),
+        ("gpux", "device 'gpux': must be auto, cpu, gpu"),
+        ("gpu:0", "Global.device=gpu: not usable here"),
     ):
         done = run("infer", checkpoint, image, "--device", device, code=2)
         assert message in done.stderr

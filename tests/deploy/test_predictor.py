@@ -346,6 +346,7 @@ def changed(models, folder, change):
         ("Model", "precision", None, "precision: None is not one of"),
         ("Model", "output", "logits", "output: 'logits' is not one of 'probabilities'"),
         ("PostProcess", "Topk", {"topk": 1, "label_list": [None] * 10}, "label_list: a list of names expected"),
+        ("PostProcess", "Topk", {"topk": 1, "label_list": [True, False] * 5}, "label_list: a list of names expected"),
         ("PostProcess", "Topk", {"topk": 1, "label_list": [["a"]] * 10}, "label_list: a list of names expected"),
         ("PreProcess", "transform_ops", [{"Nope": {}}], "PreProcess.transform_ops: .*Nope.*; export the model again"),
         ("Global", "image_shape", [3, 64, 64], r"inference.onnx: takes images of the shape \[3, 16, 16\]"),
@@ -354,16 +355,18 @@ def changed(models, folder, change):
 def test_a_description_that_is_damaged_is_refused_when_it_is_opened(models, tmp_path, section, key, value, message):
     folder = changed(models, tmp_path / "model", lambda values: values[section].update({key: value}))
     with pytest.raises(DataError, match=message) as refused:
-        Predictor(folder)
+        Predictor(folder, "onnx")
     assert str(folder) in str(refused.value)
 
 
+@pytest.mark.parametrize("part", ["half", "noise", "nothing"])
 @pytest.mark.parametrize("name", ["inference.json", "inference.pdiparams", "inference.onnx"])
-def test_a_file_that_no_runtime_can_read_is_an_error_of_the_model(models, tmp_path, name):
+def test_a_file_that_no_runtime_can_read_is_an_error_of_the_model(models, tmp_path, name, part):
     if not (models / "inference" / name).is_file():
         pytest.skip("the models are of PaddlePaddle 2")
     content = (models / "inference" / name).read_bytes()
-    content = content[: len(content) // 2]
+    noise = b"{}" if name.endswith(".json") else np.random.default_rng(0).bytes(len(content))
+    content = {"half": content[: len(content) // 2], "noise": noise, "nothing": b""}[part]
     digest = hashlib.sha256(content).hexdigest()
     folder = changed(models, tmp_path / "model", lambda values: values["Model"]["files"].update({name: digest}))
     (folder / name).write_bytes(content)

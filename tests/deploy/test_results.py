@@ -31,7 +31,9 @@ def test_json_is_the_answers(tmp_path, answers):
 
 def test_a_folder_that_cannot_be_written_in_is_told_before_any_work(tmp_path):
     folder = Path("/proc/self")  # read-only for everybody, root too
-    with pytest.raises(MachineError, match=r"/proc/self/x\.json: cannot be written"):
+    if not folder.is_dir():
+        pytest.skip("needs /proc")
+    with pytest.raises(MachineError, match=r"/proc/self/x\.json: cannot be written: /proc/self is read-only"):
         results.check(folder / "x.json", results.LIST)
     results.check(tmp_path / "x.json", results.LIST)
 

@@ -447,7 +447,7 @@ def test_an_export_that_is_ended_leaves_nothing(digits, tmp_path):
     command = [sys.executable, "-m", "ppcls", "export", "-c", "recipe.yaml", "--self-contained", "-o"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([*command, "Global.pretrained_model=weights"], cwd=tmp_path, env=environment)
-    while sorted(path.name for path in tmp_path.iterdir()) == before:
+    while not any(path.name.startswith(".model.") for path in tmp_path.iterdir()):
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
@@ -498,11 +498,24 @@ def test_a_broken_image_to_calibrate_on_is_named(digits, tmp_path):
     assert not (tmp_path / "model").exists()
 
 
-def test_weights_beside_an_export_are_not_ignored(convmlp, run):
-    command = ("eval", "-c", convmlp[1].parent / "recipe.yaml", "--model", convmlp[1], "-o")
-    done = run(*command, f"Global.pretrained_model={convmlp[1].parent}/weights", code=2)
-    assert "with --model" in done.stderr
+@pytest.mark.parametrize("change", ["Global.pretrained_model=weights", "Global.checkpoints=x", "Arch.pretrained=True"])
+def test_weights_beside_an_export_are_not_ignored(convmlp, run, change):
+    done = run("eval", "-c", convmlp[1].parent / "recipe.yaml", "--model", convmlp[1], "-o", change, code=2)
+    assert f"-o {change}: with --model" in done.stderr
     assert "leave one of the two out" in done.stderr
+
+
+def test_what_interrupts_an_export_at_its_end_leaves_the_earlier_one(tmp_path):
+    from ppcls.engine.exporting import places
+
+    for name in ("new", "model"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    with pytest.raises(FileNotFoundError):  # as a signal between the two renames
+        places.replace(tmp_path / "gone", tmp_path / "model", "weights")
+    assert [path.name for path in (tmp_path / "model").iterdir()] == ["model"]
+    places.replace(tmp_path / "new", tmp_path / "model", "weights")
+    assert [path.name for path in (tmp_path / "model").iterdir()] == ["new"]
 
 
 def test_evaluation_of_an_export_by_another_recipe(convmlp, digits, tmp_path, run):

@@ -52,23 +52,21 @@ def open_backend(
             int8).
 
     Raises:
-        ConfigError: the model cannot run on this kind of device.
         DataError: a file of the export is missing or damaged, or there is none for this runtime.
-        MachineError: the runtime is not installed, or cannot use the device.
+        MachineError: the runtime is not installed, or it or the model cannot use the device.
     """
     if name not in NAMES:
         raise DataError(f"backend {name!r} is not one of {', '.join(NAMES)}")
-    usable = _usable(description, name, device)
-    if device.kind == "auto" and description.precision in _FOR_PROCESSORS:
-        device = CPU
-    if device.kind == "gpu" and description.precision == "int8":
-        get_logger().warning("%s in int8 is made for processors; on a GPU take float16 or float32", description.name)
-    reasons = []
-    for one in usable:
+    reasons: List[str] = []
+    for one in _usable(description, name, device):
         try:
-            return _open(one, description, threads, device)
+            backend = _open(one, description, threads, device)
         except MachineError as error:
             reasons.append(str(error))
+            continue
+        if reasons:
+            get_logger().warning("%s; so the backend is %s", "; ".join(reasons), one)
+        return backend
     raise MachineError("; ".join(reasons))
 
 
@@ -93,13 +91,22 @@ def _usable(description: Description, name: str, device: Device) -> List[str]:
 
 
 def _open(name: str, description: Description, threads: Optional[int], device: Device) -> Backend:
-    if name == "paddle":
-        from ppcls.deploy.backends.paddle import PaddleBackend
+    # The precision of a folder is that of Paddle's files; the ONNX model beside them is in float32.
+    precision = "float32" if name == "onnx" and description.paddle_files else description.precision
+    if device.kind == "auto" and precision in _FOR_PROCESSORS:
+        device = CPU
+    if device.kind == "gpu" and precision == "int8":
+        get_logger().warning("%s in int8 is made for processors; on a GPU take float16 or float32", description.name)
+    try:
+        if name == "paddle":
+            from ppcls.deploy.backends.paddle import PaddleBackend
 
-        return PaddleBackend(description, threads, device)
-    from ppcls.deploy.backends.onnx import OnnxBackend
+            return PaddleBackend(description, threads, device)
+        from ppcls.deploy.backends.onnx import OnnxBackend
 
-    return OnnxBackend(description, threads, device)
+        return OnnxBackend(description, threads, device)
+    except ImportError as error:
+        raise MachineError(f"the backend {name} cannot be loaded: {error}; install {_PACKAGES[name]} anew") from None
 
 
 def _present(description: Description, device: Device) -> List[str]:

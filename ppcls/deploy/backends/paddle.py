@@ -15,9 +15,11 @@ import numpy as np
 from ppcls.deploy.backends.checks import check_files, checked_batch, checked_output
 from ppcls.deploy.backends.devices import Device, opened
 from ppcls.deploy.description import Description
-from ppcls.errors import ConfigError, DataError, MachineError
+from ppcls.errors import DataError, MachineError
 from ppcls.utils import environment
 
+# What Paddle's C++ errors become in Python: of the model, of memory, of CUDA.
+_REFUSED = (RuntimeError, ValueError, MemoryError, OSError, SystemError, IndexError, TypeError)
 _GPU_MEMORY = 100  # MiB that the pool of a GPU begins with; it grows
 _CHATTER = b"ReduceMeanCheckIfOneDNNSupport"  # a function's name, printed by Paddle 3 for each model with such a mean
 
@@ -26,9 +28,8 @@ class PaddleBackend:
     """Paddle Inference; a model for bfloat16 computes in float32 where the processor does not have that.
 
     Raises:
-        ConfigError: the model is for processors, and the device is a GPU.
         DataError: a file of the export is missing or is not the one that was exported, or cannot be read.
-        MachineError: Paddle cannot use the device, or is too old for the model.
+        MachineError: Paddle cannot use the device, or is too old for the model; or that is for processors.
     """
 
     name = "paddle"
@@ -42,7 +43,9 @@ class PaddleBackend:
         self._path, self._parameters = (description.folder / name for name in description.paddle_files)
         _check_version(self._path)
         if device.kind == "gpu" and description.precision == "bfloat16":
-            raise ConfigError(f"device {device}: {description.name} was exported with --bf16, for processors; take cpu")
+            raise MachineError(
+                f"device {device}: the backend paddle cannot use it: the model was exported with --bf16, for processors"
+            )
         self._description = description
         self._threads = threads or int(os.environ.get(environment.THREADS, "1"))
         missing = None if device.kind == "cpu" else gpus.problem(device.index)
@@ -81,8 +84,10 @@ class PaddleBackend:
         """Turn Paddle's errors into such as the user understands."""
         try:
             yield
-        except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1].strip()
+        except _REFUSED as error:
+            lines = [line.strip() for line in str(error).splitlines()]
+            said = [line for line in lines if line and not line.startswith("[Hint")]
+            reason = said[-1] if said else type(error).__name__
             raise DataError(f"{self._path}: Paddle Inference cannot run it: {reason}") from None
 
     def run(self, batch: np.ndarray) -> np.ndarray:
@@ -106,8 +111,9 @@ def _check_version(model: Path) -> None:
 
     if model.suffix == ".json" and paddle.__version__.startswith(("1.", "2.")):
         raise MachineError(
-            f"{model}: written by PaddlePaddle 3, which this {paddle.__version__} cannot read; "
-            f"install paddlepaddle>=3, export with {paddle.__version__}, or take an ONNX file"
+            f"{model}: written by PaddlePaddle 3, which this {paddle.__version__} cannot read; install version 3 (for "
+            f"GPUs: https://www.paddlepaddle.org.cn/en/install), export again with this one, or export with --onnx and "
+            f"install ONNX Runtime"
         )
 
 

@@ -107,7 +107,7 @@ class Batcher:
 
     Attributes:
         coming: images that are being prepared.
-        failures: batches that the model failed on since its last answer.
+        failures: batches that the model failed on, or had no finite score for, since its last answer.
 
     Args:
         run: from a batch [B, C, H, W] to probabilities [B, K]; called by one thread.
@@ -225,11 +225,12 @@ class Batcher:
     async def _answer(self, batch: List[_Item]) -> None:
         begun = time.monotonic()
         scores = await self.thread.call(self._scores, [item.image for item in batch])
-        self.failures = 0
+        finite = np.isfinite(scores).all(axis=1)
+        self.failures = 0 if finite.any() else self.failures + 1
         ran = time.monotonic() - begun
         self._observe(len(batch), ran)
-        for item, row in zip(batch, scores):
-            if not np.isfinite(row).all():
+        for item, row, good in zip(batch, scores, finite):
+            if not good:
                 _fail([item], ModelError("the model's scores are not finite"))
             elif not item.answer.done():
                 item.answer.set_result(Scored(row, begun - item.since, ran))

@@ -73,8 +73,13 @@ def replace(folder: Path, target: Path, weights: str) -> None:
             "%s held the export of %s, which is replaced; -o Global.save_inference_dir=... keeps both", target, before
         )
     old = folder.with_name(_OLD)
-    target.replace(old)
-    folder.replace(target)
+    try:
+        target.replace(old)
+        folder.replace(target)
+    except BaseException:  # a signal, too: what is still beside the target is about to be removed
+        if not target.exists() and old.is_dir():
+            old.replace(target)
+        raise
 
 
 def _prefix(target: Path) -> str:

@@ -109,13 +109,14 @@ def test_failures_are_logged_under_an_id_and_the_server_lives_on(faulty, photo, 
     asyncio.run(scenario())
 
 
-def test_a_model_that_only_fails_is_told_until_it_answers_again(faulty, photo):
+@pytest.mark.parametrize("function", [broken, lambda scores: scores * np.nan])
+def test_a_model_that_only_fails_is_told_until_it_answers_again(faulty, photo, function):
     opened, model = faulty
     files = {"a": ("a.png", photo)}
 
     async def scenario():
         async with opened() as (client, _):
-            with fault(model, broken):
+            with fault(model, function):
                 for _ in range(5):
                     assert (await client.get("/ready")).status_code == 200
                     assert (await client.post("/predict", files=files)).status_code == 500
