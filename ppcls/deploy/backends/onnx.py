@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from typing import Any, List, Optional, Tuple, Type
 
@@ -26,6 +27,7 @@ REFUSED: Tuple[Type[BaseException], ...] = (
     *(kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)),
 )
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+_WHERE = re.compile(r"/\S*onnxruntime\S*:\d+ .*?\) (?=[A-Z])")  # in its own source
 _FATAL = 4  # of its log levels: what it says is in the exception
 
 
@@ -95,8 +97,8 @@ class OnnxBackend:
 
 def _explained(error: BaseException) -> str:
     """Return what ONNX Runtime says about a model that it refuses, and what to do if the model is too new for it."""
-    reason = " ".join(str(error).split())
+    reason = _WHERE.sub("", " ".join(str(error).split()))
     text = f"ONNX Runtime {onnxruntime.__version__} cannot run it: {reason}"
-    if "opset" in reason.lower() or "IR version" in reason:
+    if re.search(r"Opset \d+ is under development|Unsupported model IR version", reason):
         return f"too new for this ONNX Runtime; install a newer one, or export with a lower --opset. {text}"
     return text
