@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from ppcls.commands.command import Command, add_recipe_options, load_for_weights, load_recipe, print_result
 from ppcls.errors import ConfigError
@@ -28,14 +29,19 @@ def _run(options: argparse.Namespace) -> int:
     config = load_recipe(options)
     if config.Stages or options.stage is not None:
         config = config.stage(options.stage or list(config.stages)[-1])
-    for key in (("Global", "pretrained_model"), ("Global", "checkpoints"), ("Arch", "pretrained")):
-        where = config.where(*key)  # a recipe may have them for training
-        if where.startswith("-o"):
-            raise ConfigError(f"{where}: with --model {options.model} no weights are used; leave one of the two out")
+    _refuse_weights(config, options.model)
     from ppcls.engine import evaluate_export
 
     print_result(evaluate_export(config, options.model, options.backend or "auto"))
     return 0
+
+
+def _refuse_weights(config: Any, model: str) -> None:
+    """Raise a ConfigError for weights that ``-o`` names beside an export; a recipe may have them for training."""
+    for section, key in (("Global", "pretrained_model"), ("Global", "checkpoints"), ("Arch", "pretrained")):
+        where = config.where(section, key)
+        if where.startswith("-o") and getattr(getattr(config, section), key):
+            raise ConfigError(f"{where}: with --model {model} no weights are used; leave one of the two out")
 
 
 COMMAND = Command(

@@ -504,6 +504,8 @@ def test_weights_beside_an_export_are_not_ignored(convmlp, run, change):
     done = run("eval", "-c", convmlp[1].parent / "recipe.yaml", "--model", convmlp[1], "-o", change, code=2)
     assert f"-o {change}: with --model" in done.stderr
     assert "leave one of the two out" in done.stderr
+    none = f"{change.partition('=')[0]}={'False' if change.endswith('True') else 'null'}"
+    run("eval", "-c", convmlp[1].parent / "recipe.yaml", "--model", convmlp[1], "-o", none)
 
 
 def test_what_interrupts_an_export_at_its_end_leaves_the_earlier_one(tmp_path):
