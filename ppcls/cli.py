@@ -14,7 +14,21 @@ from ppcls.utils import distributed
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
-    """Run one command; return the process's exit code: 0, 2 for a user's error, 130 or 143 when interrupted."""
+    """Run one command; return the process's exit code: 0, 2 for a user's error, 130 or 143 when interrupted.
+
+    Raises:
+        SystemExit: the arguments are not understood, or ask for help; or SIGTERM ended the command.
+    """
+    try:
+        code = _run(arguments)
+    except SystemExit as ended:
+        distributed.leave(failed=bool(ended.code))
+        raise
+    distributed.leave(failed=bool(code))
+    return code
+
+
+def _run(arguments: Optional[Sequence[str]]) -> int:
     debug = False
     try:
         options = _parse(arguments)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import signal
 import threading
 import time
 from typing import Any, Callable, Iterable, Iterator, List, Optional, Sequence, TypeVar
@@ -22,8 +23,9 @@ from ppcls.errors import DataError, MachineError, PpclsError
 
 T = TypeVar("T")
 _POLL_SECONDS = 0.1
-# The launcher looks every second or two which process has ended, and names the first that it finds. A process that only
-# notices the death of another gives it this long, so that it does not name the wrong one.
+# The launcher looks every second or two which process has ended, names the first that it finds, and ends the others. A
+# process that only notices the death of another gives it this long, so that it does not name the wrong one; and one
+# that failed gives it to the first process, which may be about to say the same, and whose exit code becomes the job's.
 _NAMING_SECONDS = 5.0
 _BUCKET_BYTES = 32 << 20  # what is added up at a time: few calls, and little memory beside the gradients
 _ready: List[bool] = []
@@ -72,6 +74,18 @@ def init(device: str) -> None:
     with _said_with_rank():
         paddle.distributed.init_parallel_env()
     _ready.append(True)
+
+
+def leave(failed: bool) -> None:
+    """Let this process's exit code be the one that is reported, when all is said and it is about to end.
+
+    The launcher would end it by SIGTERM as soon as another has ended, and report -15 for it.
+    """
+    if world_size() == 1:
+        return
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if failed and not is_main():
+        time.sleep(_NAMING_SECONDS)
 
 
 def total(values: Any) -> Any:

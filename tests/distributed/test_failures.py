@@ -8,6 +8,8 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.distributed.conftest import CLOSE, PART, largest_difference
 
 # Slow enough to be interrupted, and with few updates in which roundings could add up.
@@ -129,6 +131,27 @@ def test_a_loss_that_is_not_finite_in_one_process_ends_all(recipe, job, tmp_path
     assert "lost the others" not in said
     assert "Traceback" not in said
     assert not (tmp_path / "out" / "latest.pdparams").exists()
+
+
+_LATE = """
+import atexit, os, sys, time
+if os.environ["PADDLE_TRAINER_ID"] == "0":
+    {where}time.sleep{how}
+from ppcls.cli import main
+sys.exit(main(["train", *sys.argv[1:]]))
+"""
+
+
+@pytest.mark.parametrize("where, how", [("", "(3)"), ("atexit.register(", ", 6)")], ids=["start", "end"])
+def test_the_exit_code_is_that_of_the_error_when_the_first_process_is_late(recipe, job, tmp_path, where, how):
+    # The launcher ends the others as soon as it sees that one has ended, and returns the code of the first.
+    script = tmp_path / "late.py"
+    script.write_text(_LATE.format(where=where, how=how))
+    started = job("train", recipe, PART, "Global.epoch=1", script=script)
+    started.finish(code=2)
+    for rank in range(2):
+        assert f"rank {rank}: error: " in started.log(rank)
+        assert "did you mean 'epochs'" in started.log(rank)
 
 
 _SLOW = """
