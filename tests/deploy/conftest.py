@@ -1,10 +1,12 @@
 """A trained run and its exports in both formats."""
 
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
+import yaml
 
 from tests.conftest import ROOT, write_recipe
 
@@ -30,4 +32,13 @@ def models(digits, tmp_path_factory):
         [sys.executable, "-c", _MAKE], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+    return folder
+
+
+def changed(models, folder, change):
+    """Return a copy of the export whose description was changed."""
+    shutil.copytree(models / "inference", folder)
+    values = yaml.safe_load((folder / "inference.yml").read_text())
+    change(values)
+    (folder / "inference.yml").write_text(yaml.safe_dump(values))
     return folder
