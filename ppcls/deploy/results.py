@@ -14,7 +14,7 @@ from ppcls.utils.paths import user_path
 
 LIST, MAP = "list", "map"
 SUFFIXES = (".json", ".csv", ".parquet")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins like this is computed
+_FORMULA = tuple("=+-@＝＋－＠\t\r\n")  # a cell that begins like this is computed
 _ROWS = 4096  # of a Parquet file, in memory before they are written
 Answer = Mapping[str, Any]
 

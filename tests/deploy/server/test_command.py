@@ -41,6 +41,7 @@ def test_help_names_the_options_and_loads_nothing_heavy(run):
         (("--max-buffer-mb", "1"), "--max-body-mb 32: more than --max-buffer-mb 1"),
         (("--api-key", " "), "--api-key (or PPCLS_API_KEY): empty"),
         (("--api-key", "key "), "--api-key (or PPCLS_API_KEY): blanks at its ends"),
+        (("--api-key", "schlüssel"), "--api-key (or PPCLS_API_KEY): not only ASCII characters"),
         (("--cors", "a.example"), "--cors a.example: an origin is like"),
         (("--host", "no-such-host.invalid", "--port", "0"), "no such address of this machine"),
         (("--port", "0"), "no such folder"),

@@ -1,78 +1,162 @@
 import { toCsv } from "./csv.js";
-import { ResultView } from "./view.js";
+import { inWords, ResultView } from "./view.js";
 
 const AT_A_TIME = 3;
 const TRIES = 6;
+const LONGEST = 60; // seconds; who is told to wait longer decides for himself when to try again
+const TRANSIENT = [429, 502, 503, 504]; // full or restarting, also as a proxy says it
 const KEY = "ppcls-api-key";
 const BARS = 5; // at least, where there are so many classes
 const find = (id) => document.getElementById(id);
 
-let shown = []; // {view, result}, in the order in which photos were added
-let waiting = [];
+let shown = []; // what entryOf makes, in the order in which photos were added
+let waiting = []; // those of them that are to be sent
+let latest = []; // those that were added last
 let running = 0;
+let state = "loading"; // the model: "loading", "locked" without a key, "away" or "ready"
+let loading = new AbortController();
 let explains = false;
-let query = ""; // until the model is known, what the server shows by itself
+let query = "";
 
-function request(path, options = {}) {
-  const key = sessionStorage.getItem(KEY);
-  return fetch(path, { ...options, headers: key ? { "X-API-Key": key } : {} });
+class TransientError extends Error {
+  constructor(message, seconds = 0) {
+    super(message);
+    this.seconds = seconds; // to wait at least
+  }
 }
 
-const pause = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
+class KeyError extends Error {}
 
-// Returns the server's JSON. A full server is asked again; what else is wrong is an error with its message.
-async function ask(path, file) {
+function pause(seconds, signal) {
+  return new Promise((done, fail) => {
+    const timer = setTimeout(done, 1000 * seconds);
+    signal.addEventListener("abort", () => {
+      clearTimeout(timer);
+      fail(signal.reason);
+    });
+  });
+}
+
+// Retry-After is a number of seconds or a date.
+function secondsToWait(response) {
+  const value = response.headers.get("Retry-After") ?? "0";
+  const seconds = Number(value);
+  return Number.isNaN(seconds) ? Math.ceil((Date.parse(value) - Date.now()) / 1000) || 0 : seconds;
+}
+
+async function networkError(file, signal) {
+  if (signal.aborted) return signal.reason;
+  const readable = await file?.slice(0, 1).arrayBuffer().catch(() => null);
+  if (readable === null) return new Error("the photo cannot be read: it was changed or removed after it was chosen");
+  return new TransientError("the server cannot be reached");
+}
+
+/** Ask once; resolves to the server's JSON, with the milliseconds that it took. */
+async function send(path, file, signal) {
+  const key = sessionStorage.getItem(KEY);
+  const options = { headers: key ? { "X-API-Key": key } : {}, signal };
+  if (file) {
+    options.method = "POST";
+    options.body = new FormData();
+    options.body.append("file", file);
+  }
+  const begun = performance.now();
+  let response, text;
+  try {
+    response = await fetch(path, options);
+    text = await response.text();
+  } catch {
+    throw await networkError(file, signal);
+  }
+  if (response.status === 401) {
+    if (key !== sessionStorage.getItem(KEY)) return send(path, file, signal); // another was entered meanwhile
+    askForKey();
+  }
+  let answer = { error: `the server answered ${response.status}` };
+  try {
+    answer = JSON.parse(text);
+  } catch {
+    if (response.ok) throw new Error("the server's answer is not JSON");
+  }
+  if (response.ok) return { ...answer, roundTrip: performance.now() - begun };
+  const message = answer.results?.[0]?.error ?? answer.error;
+  if (response.status === 401) throw new KeyError(message);
+  throw TRANSIENT.includes(response.status) ? new TransientError(message, secondsToWait(response)) : new Error(message);
+}
+
+/** Ask until there is an answer or an error that stays; `tell` gets what is waited for. */
+async function ask(path, { file, signal, tell }) {
   for (let trial = 1; ; trial += 1) {
-    const body = new FormData();
-    body.append("file", file);
-    const response = await request(path, { method: "POST", body });
-    if (response.status === 429 && trial < TRIES) {
-      await pause(Number(response.headers.get("Retry-After") ?? 1) * trial);
-      continue;
+    try {
+      return await send(path, file, signal);
+    } catch (error) {
+      const again = error instanceof TransientError && trial < TRIES && error.seconds <= LONGEST;
+      if (!again) throw error;
+      const seconds = Math.max(2 ** (trial - 1), error.seconds);
+      tell(`${error.message}; trying again in ${seconds} s`);
+      await pause(seconds, signal);
     }
-    const answer = await response.json().catch(() => ({ error: `the server answered ${response.status}` }));
-    if (response.status === 401) askForKey();
-    if (!response.ok) throw new Error(answer.results?.[0]?.error ?? answer.error);
-    return answer;
   }
 }
 
 function askForKey() {
+  state = "locked";
   find("key-form").hidden = false;
+  find("model").textContent = sessionStorage.getItem(KEY) ? "The server does not know this key." : "Enter the key.";
+  report();
 }
 
-/** Show what is served; resolves to whether the server let us see it. */
+/** Show what is served, then send what waits. */
 async function loadModel() {
-  const response = await request("model");
-  const answer = await response.json();
-  if (response.status === 401) {
-    askForKey();
-    find("model").textContent = sessionStorage.getItem(KEY) ? "The server does not know this key." : "Enter the key.";
-    find("key").focus();
-    return false;
+  loading.abort();
+  loading = new AbortController();
+  const { signal } = loading;
+  const tell = (text) => {
+    find("model").textContent = `${text[0].toUpperCase()}${text.slice(1)}.`;
+  };
+  state = "loading";
+  report();
+  try {
+    const answer = await ask("model", { signal, tell });
+    find("key-form").hidden = true;
+    explains = answer.saliency;
+    query = `?topk=${Math.min(Math.max(BARS, answer.topk), answer.class_num)}`;
+    find("model").textContent = `${answer.model}, ${answer.class_num} classes`;
+    state = "ready";
+  } catch (error) {
+    if (signal.aborted) return;
+    if (error instanceof KeyError) {
+      find("key").focus();
+      return;
+    }
+    state = "away";
+    tell(error.message);
   }
-  find("key-form").hidden = true;
-  explains = answer.saliency;
-  query = `?topk=${Math.min(Math.max(BARS, answer.topk), answer.class_num)}`;
-  find("model").textContent = `${answer.model}, ${answer.class_num} classes`;
-  return true;
+  sendWaiting();
+}
+
+function entryOf(file) {
+  return { file, view: new ResultView(file), result: null, transient: false, waits: "", left: new AbortController() };
 }
 
 function add(files) {
-  const pictures = [...files];
-  for (const file of pictures) {
-    const entry = { file, view: new ResultView(file), result: null };
-    shown.push(entry);
-    waiting.push(entry);
-    find("results").append(entry.view.root);
-  }
+  latest = [...files].map(entryOf);
+  if (!latest.length) return;
+  shown.push(...latest);
+  waiting.push(...latest);
+  find("results").append(...latest.map((entry) => entry.view.root));
+  if (state === "away") loadModel();
+  sendWaiting();
+}
+
+function sendWaiting() {
   report();
-  while (running < AT_A_TIME && waiting.length) work();
+  while (state === "ready" && running < AT_A_TIME && waiting.length) work();
 }
 
 async function work() {
   running += 1;
-  while (waiting.length) {
+  while (state === "ready" && waiting.length) {
     await classify(waiting.shift());
     report();
   }
@@ -80,27 +164,65 @@ async function work() {
 }
 
 async function classify(entry) {
-  const begun = performance.now();
+  const { file, view } = entry;
+  const { signal } = entry.left;
+  const tell = (text) => {
+    entry.waits = text;
+    view.say(text);
+    report();
+  };
   try {
-    const answer = await ask(`predict${query}`, entry.file);
-    entry.result = { ...answer.results[0], file_name: entry.file.name };
-    entry.view.showResult(answer, performance.now() - begun);
+    const answer = await ask(`predict${query}`, { file, signal, tell });
+    entry.result = { ...answer.results[0], file_name: file.name };
+    view.showResult(answer);
     if (explains) {
       const best = answer.results[0].class_ids[0];
-      entry.view.offerExplanation(() => ask(`saliency?class_id=${best}`, entry.file));
+      view.offerExplanation((say) => ask(`saliency?class_id=${best}`, { file, signal, tell: say }));
     }
   } catch (error) {
-    entry.result = { file_name: entry.file.name, error: error.message };
-    entry.view.showError(error.message);
+    if (signal.aborted) return;
+    if (error instanceof KeyError) {
+      waiting.unshift(entry);
+      view.say("waiting…");
+      return;
+    }
+    entry.result = { file_name: file.name, error: error.message };
+    entry.transient = error instanceof TransientError;
+    view.say(error.message, "error");
+  } finally {
+    entry.waits = "";
   }
 }
 
-function report() {
+function tryAgain() {
+  for (const entry of shown.filter((candidate) => candidate.transient)) {
+    entry.result = null;
+    entry.transient = false;
+    entry.view.say("waiting…");
+    waiting.push(entry);
+  }
+  if (state === "away") loadModel();
+  find("choose").focus(); // this button goes
+  sendWaiting();
+}
+
+// What is read out: the count, what is waited for, and the answer where it is one photo's.
+function summary() {
+  if (!shown.length) return "";
   const done = shown.filter((entry) => entry.result);
   const failed = done.filter((entry) => entry.result.error !== undefined).length;
-  const text = `${done.length} of ${shown.length} done${failed ? `, ${failed} failed` : ""}`;
-  find("status").textContent = shown.length ? text : "";
-  find("download").disabled = !done.length;
+  const parts = [`${done.length} of ${shown.length} done${failed ? `, ${failed} failed` : ""}`];
+  const waits = state === "locked" && waiting.length ? "waiting for the API key" : shown.find((entry) => entry.waits)?.waits;
+  if (waits) parts.push(waits);
+  if (latest.length === 1 && latest[0].result) parts.push(`${latest[0].file.name}: ${inWords(latest[0].result)}`);
+  return parts.join("; ");
+}
+
+function report() {
+  const text = summary();
+  if (find("status").textContent !== text) find("status").textContent = text; // else it is read out again
+  find("again").hidden = state !== "away" && !shown.some((entry) => entry.transient);
+  find("download").disabled = !shown.some((entry) => entry.result);
   find("clear").disabled = !shown.length;
 }
 
@@ -114,9 +236,11 @@ function download() {
 }
 
 function clear() {
-  shown.forEach((entry) => entry.view.remove());
-  shown = [];
-  waiting = [];
+  for (const entry of shown) {
+    entry.left.abort();
+    entry.view.remove();
+  }
+  shown = waiting = latest = [];
   report();
   find("choose").focus();
 }
@@ -133,12 +257,17 @@ async function openCamera() {
     find("capture").click();
     return;
   }
+  if (find("shoot").hasAttribute("aria-disabled")) return; // a second click would interrupt the first
+  find("shoot").setAttribute("aria-disabled", "true");
   try {
     find("video").srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
     await find("video").play();
     find("camera").showModal();
   } catch (error) {
+    closeCamera();
     find("status").textContent = `The camera cannot be used: ${error.message}`;
+  } finally {
+    find("shoot").removeAttribute("aria-disabled");
   }
 }
 
@@ -166,11 +295,17 @@ find("close").addEventListener("click", () => find("camera").close());
 find("camera").addEventListener("close", closeCamera);
 find("download").addEventListener("click", download);
 find("clear").addEventListener("click", clear);
+find("again").addEventListener("click", tryAgain);
 for (const id of ["files", "capture"]) find(id).addEventListener("change", (event) => takeFrom(event.target));
 find("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  sessionStorage.setItem(KEY, find("key").value.trim());
-  loadModel().then((known) => known && find("choose").focus());
+  const key = find("key").value.trim();
+  if (/[^ -~]/.test(key)) {
+    find("model").textContent = "A key has only ASCII characters: letters, digits and marks of an English keyboard.";
+    return;
+  }
+  sessionStorage.setItem(KEY, key);
+  loadModel().then(() => state === "ready" && find("choose").focus());
 });
 document.addEventListener("dragover", (event) => {
   event.preventDefault();
@@ -183,6 +318,4 @@ document.addEventListener("drop", (event) => {
   add(event.dataTransfer.files);
 });
 document.addEventListener("paste", (event) => add(event.clipboardData.files));
-loadModel().catch((error) => {
-  find("model").textContent = `The server does not answer: ${error.message}`;
-});
+loadModel();

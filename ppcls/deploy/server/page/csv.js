@@ -3,7 +3,7 @@
 const COLUMNS = ["file_name", "rank", "class_id", "label", "score", "error"];
 
 // A spreadsheet would compute a cell that begins like this; files and classes may be named by anybody.
-const FORMULA = /^[=+\-@\t\r]/;
+const FORMULA = /^[=+\-@＝＋－＠\t\r\n]/;
 
 function cell(value) {
   const text = typeof value === "string" && FORMULA.test(value) ? `'${value}` : String(value ?? "");

@@ -7,18 +7,24 @@ function element(name, className, text) {
   return made;
 }
 
-export function percent(score) {
+function percent(score) {
   return `${(100 * score).toFixed(1)} %`;
+}
+
+const labelOf = (result, place) => result.label_names[place] ?? `class ${result.class_ids[place]}`;
+
+/** The best class, or what is wrong. */
+export function inWords(result) {
+  return result.error ?? `${labelOf(result, 0)}, ${percent(result.scores[0])}`;
 }
 
 function bars(result) {
   const list = element("ol", "classes");
-  result.class_ids.forEach((id, place) => {
+  result.class_ids.forEach((_, place) => {
     const item = element("li");
     const fill = element("span", "fill");
     fill.style.width = `${100 * Math.min(1, Math.max(0, result.scores[place]))}%`;
-    const label = result.label_names[place] ?? `class ${id}`;
-    item.append(fill, element("span", "label", label), element("span", "score", percent(result.scores[place])));
+    item.append(fill, element("span", "label", labelOf(result, place)), element("span", "score", percent(result.scores[place])));
     list.append(item);
   });
   return list;
@@ -26,6 +32,7 @@ function bars(result) {
 
 export class ResultView {
   constructor(file) {
+    this.name = file.name;
     this.url = URL.createObjectURL(file);
     this.root = element("li", "result");
     this.figure = element("div", "figure");
@@ -42,21 +49,22 @@ export class ResultView {
     this.root.append(this.figure, this.body);
   }
 
-  showResult(answer, roundTrip) {
+  showResult(answer) {
     const times = answer.milliseconds;
     const model = `model ${times.model.toFixed(0)}, server ${times.total.toFixed(0)}`;
-    this.note.textContent = `${roundTrip.toFixed(0)} ms (${model})`;
+    this.say(`${answer.roundTrip.toFixed(0)} ms (${model})`);
     this.note.before(bars(answer.results[0]));
   }
 
-  showError(message) {
-    this.note.remove();
-    this.body.append(element("p", "error", message));
+  say(text, kind = "note") {
+    this.note.className = kind;
+    this.note.textContent = text;
   }
 
   // A button that calls for the heat map once, then shows and hides it.
   offerExplanation(explain) {
     const button = element("button", "explain", "Explain");
+    button.setAttribute("aria-label", `Explain ${this.name}`);
     const note = element("p", "note explanation");
     note.setAttribute("role", "status");
     let canvas = null;
@@ -70,7 +78,9 @@ export class ResultView {
         if (show && !canvas) {
           button.setAttribute("aria-disabled", "true"); // "disabled" would take the keyboard's focus away
           note.textContent = "covering one part of the picture after the other…";
-          const map = await explain();
+          const map = await explain((text) => {
+            note.textContent = text;
+          });
           canvas = await heatMap(map);
           this.figure.append(canvas);
           note.dataset.text = describe(map);
