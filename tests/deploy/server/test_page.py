@@ -1,43 +1,27 @@
 """The page in a real browser."""
 
 import csv
-import shutil
 
 import numpy as np
 import pytest
 
 from tests.deploy.server.conftest import encode
+from tests.deploy.server.page import all_of, browsing, choose, needs_browser, text, until
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
+pytest.importorskip("selenium.webdriver", reason="needs selenium")
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver")
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory):
     """Return one browser for all tests, and the folder of its downloads."""
     downloads = tmp_path_factory.mktemp("downloads")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-dev-shm-usage",
-        "--use-fake-device-for-media-stream",
-        "--use-fake-ui-for-media-stream",
-    ):
-        options.add_argument(argument)
-    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield browser, downloads
-    browser.quit()
+    with browsing(downloads) as browser:
+        yield browser, downloads
 
 
 @pytest.fixture
@@ -59,22 +43,6 @@ def photos(tmp_path, photo):
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
     return [tmp_path / name for name in contents]
-
-
-def until(driver, condition, seconds=15):
-    WebDriverWait(driver, seconds, poll_frequency=0.05).until(lambda _: condition())
-
-
-def all_of(driver, selector):
-    return driver.find_elements(By.CSS_SELECTOR, selector)
-
-
-def text(driver, selector):
-    return driver.find_element(By.CSS_SELECTOR, selector).text
-
-
-def choose(driver, paths):
-    driver.find_element(By.ID, "files").send_keys("\n".join(map(str, paths)))
 
 
 def test_photos_are_classified_explained_and_saved(browser, opened, photos):
@@ -140,14 +108,14 @@ def test_dropped_and_pasted_photos(browser, photo):
         document.getElementById("drop").dispatchEvent(event);"""
     for count, kind in enumerate(("drop", "paste"), 1):
         browser.execute_script(script, kind, list(photo))
-        until(browser, lambda count=count: text(browser, "#status") == f"{count} of {count} done")
+        until(browser, lambda count=count: text(browser, "#status").startswith(f"{count} of {count} done"))
     browser.find_element(By.ID, "clear").click()
     assert not all_of(browser, ".result")
 
 
 def test_by_keyboard_alone(browser, photos):
     choose(browser, photos[:1])
-    until(browser, lambda: text(browser, "#status") == "1 of 1 done")
+    until(browser, lambda: text(browser, "#status").startswith("1 of 1 done"))
     browser.execute_script("document.activeElement.blur()")
     seen = []
     for _ in range(8):
@@ -169,11 +137,77 @@ def test_the_camera(browser):
     until(browser, lambda: browser.find_element(By.ID, "snap").is_displayed())
     until(browser, lambda: browser.execute_script("return document.getElementById('video').videoWidth > 0"))
     browser.find_element(By.ID, "snap").click()
-    until(browser, lambda: text(browser, "#status") == "1 of 1 done")
+    until(browser, lambda: text(browser, "#status").startswith("1 of 1 done"))
     assert text(browser, ".result h2").startswith("camera ")
     until(browser, lambda: browser.execute_script("return document.getElementById('video').srcObject === null"))
 
 
+def test_a_double_click_opens_the_camera_once(browser):
+    ActionChains(browser).double_click(browser.find_element(By.ID, "shoot")).perform()
+    browser.execute_script("const button = document.getElementById('shoot'); button.click(); button.click()")
+    until(browser, lambda: browser.find_element(By.ID, "snap").is_displayed())
+    until(browser, lambda: browser.execute_script("return document.getElementById('video').videoWidth > 0"))
+    assert text(browser, "#status") == ""
+    browser.find_element(By.ID, "close").click()
+    until(browser, lambda: browser.execute_script("return document.getElementById('video').srcObject === null"))
+
+
+def test_what_is_read_out(browser, photos):
+    assert browser.find_element(By.ID, "status").aria_role == "status"
+    choose(browser, photos[:2])
+    until(browser, lambda: text(browser, "#status") == "2 of 2 done")
+    names = [button.accessible_name for button in all_of(browser, ".explain")]
+    assert names == [f"Explain {path.name}" for path in photos[:2]]
+    choose(browser, photos[1:2])
+    until(browser, lambda: text(browser, "#status").startswith("3 of 3 done; two.png: "))
+    last = all_of(browser, ".result")[-1]
+    best = [last.find_element(By.CLASS_NAME, part).text for part in ("label", "score")]
+    assert text(browser, "#status") == f"3 of 3 done; two.png: {', '.join(best)}"
+
+
+def test_borders_stand_out(browser):
+    """WCAG 1.4.11: the parts of controls have a contrast of 3 at least."""
+    for scheme in ("light", "dark"):
+        feature = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", feature)
+        for selector in ("#drop", "#choose", "#key"):
+            element = browser.find_element(By.CSS_SELECTOR, selector)
+            line, *grounds = (
+                luminance(colour)
+                for colour in browser.execute_script(
+                    """const style = (element) => getComputedStyle(element);
+                    const inner = style(arguments[0]);
+                    const drop = document.getElementById("drop");
+                    return [inner.borderTopColor, inner.backgroundColor,
+                            style(drop.contains(arguments[0]) && drop !== arguments[0] ? drop : document.body).backgroundColor];""",
+                    element,
+                )
+            )
+            for ground in grounds:
+                low, high = sorted((line, ground))
+                assert (high + 0.05) / (low + 0.05) >= 3, (scheme, selector)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def luminance(colour):
+    """Return the relative luminance of ``rgb(…)`` by WCAG."""
+    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_the_same_cells_are_no_formulas_as_in_the_files_of_ppcls(browser, tmp_path):
+    first = [chr(code) for code in range(1, 0x10000) if not 0xD800 <= code < 0xE000]
+    names = [f"{letter}1.png" for letter in first]
+    written = browser.execute_async_script(
+        """const [names, done] = arguments;
+        const results = names.map((name) => ({file_name: name, class_ids: [0], label_names: ["a"], scores: [1]}));
+        import("/csv.js").then(({toCsv}) => done(toCsv(results)));""",
+        names,
+    )
+    rows = list(csv.DictReader(io.StringIO(written.lstrip("\ufeff"), newline="")))
+    here = [name for name, row in zip(names, rows) if row["file_name"] != name]
+    assert [row["file_name"].lstrip("'") for row in rows if row["file_name"] != row["file_name"].lstrip("'")] 
 def test_a_phone_shows_everything_without_scrolling_sideways(browser, photos):
     browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride", {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
@@ -218,7 +252,7 @@ def test_the_page_asks_for_the_key(opened, start, photos):
         assert not driver.find_element(By.ID, "key-form").is_displayed()
         until(driver, lambda: driver.switch_to.active_element.get_attribute("id") == "choose")
         choose(driver, photos[:1])
-        until(driver, lambda: text(driver, "#status") == "1 of 1 done")
+        until(driver, lambda: text(driver, "#status").startswith("1 of 1 done"))
     driver.get_log("browser")
 
 

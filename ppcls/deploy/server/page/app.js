@@ -92,6 +92,7 @@ async function ask(path, { file, signal, tell }) {
     } catch (error) {
       const again = error instanceof TransientError && trial < TRIES && error.seconds <= LONGEST;
       if (!again) throw error;
+      signal.throwIfAborted();
       const seconds = Math.max(2 ** (trial - 1), error.seconds);
       tell(`${error.message}; trying again in ${seconds} s`);
       await pause(seconds, signal);
@@ -212,8 +213,9 @@ function summary() {
   const done = shown.filter((entry) => entry.result);
   const failed = done.filter((entry) => entry.result.error !== undefined).length;
   const parts = [`${done.length} of ${shown.length} done${failed ? `, ${failed} failed` : ""}`];
-  const waits = state === "locked" && waiting.length ? "waiting for the API key" : shown.find((entry) => entry.waits)?.waits;
-  if (waits) parts.push(waits);
+  const waits = shown.find((entry) => entry.waits)?.waits;
+  if (state === "locked" && waiting.length) parts.push("waiting for the API key");
+  else if (waits) parts.push(waits);
   if (latest.length === 1 && latest[0].result) parts.push(`${latest[0].file.name}: ${inWords(latest[0].result)}`);
   return parts.join("; ");
 }

@@ -24,7 +24,8 @@ function bars(result) {
     const item = element("li");
     const fill = element("span", "fill");
     fill.style.width = `${100 * Math.min(1, Math.max(0, result.scores[place]))}%`;
-    item.append(fill, element("span", "label", labelOf(result, place)), element("span", "score", percent(result.scores[place])));
+    const score = percent(result.scores[place]);
+    item.append(fill, element("span", "label", labelOf(result, place)), element("span", "score", score));
     list.append(item);
   });
   return list;
