@@ -60,7 +60,19 @@ def test_csv_is_a_row_an_image_with_the_best_class_first(tmp_path):
 
 
 def test_no_cell_of_a_csv_file_is_a_formula(tmp_path):
-    names = ["=1+1.png", "+1.png", "-1.png", "@SUM(A1).png", "\tx.png", "\r=1.png", "\n=1.png", "＝1.png", "＋1.png", "－1.png", "＠1.png"]
+    names = [
+        "=1+1.png",
+        "+1.png",
+        "-1.png",
+        "@SUM(A1).png",
+        "\tx.png",
+        "\r=1.png",
+        "\n=1.png",
+        "＝1.png",
+        "＋1.png",
+        "－1.png",
+        "＠1.png",
+    ]
     answers = [{**GOOD, "file_name": name, "label_names": [f"={name}", "a=b"], "scores": [0.5, -0.5]} for name in names]
     with write(tmp_path / "x.csv", answers).open(encoding="utf-8-sig", newline="") as opened:
         rows = list(csv.DictReader(opened))

@@ -67,7 +67,7 @@ class Settings:
         if self.max_body_mb > self.max_buffer_mb:
             raise ConfigError(f"--max-body-mb {self.max_body_mb:g}: more than --max-buffer-mb {self.max_buffer_mb:g}")
         if self.api_key is not None and not self.api_key.isascii():
-            raise ConfigError("--api-key (or PPCLS_API_KEY): not only ASCII characters, which HTTP headers need; use others")
+            raise ConfigError("--api-key (or PPCLS_API_KEY): not only ASCII characters, as HTTP needs; choose another")
         if self.api_key is not None and (not self.api_key.strip() or not self.api_key.isprintable()):
             raise ConfigError("--api-key (or PPCLS_API_KEY): empty, or not printable")
         if self.api_key is not None and self.api_key != self.api_key.strip():

@@ -53,6 +53,14 @@ def test_mistakes_are_told_in_a_line(run, options, message):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("key", ["schlüssel", "ключ"])
+def test_a_key_in_the_environment_that_no_header_carries(run, exported, key):
+    done = run("serve", exported, "--port", "0", environment={"PPCLS_API_KEY": key}, code=2)
+    assert "--api-key (or PPCLS_API_KEY): not only ASCII characters" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert key not in done.stderr
+
+
 def test_a_port_that_is_in_use(run, exported):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -1,17 +1,20 @@
 """The page in a real browser."""
 
 import csv
+import io
+import re
 
 import numpy as np
 import pytest
 
+from ppcls.deploy import results
 from tests.deploy.server.conftest import encode
 from tests.deploy.server.page import all_of, browsing, choose, needs_browser, text, until
 
 pytest.importorskip("selenium.webdriver", reason="needs selenium")
-from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 pytestmark = needs_browser
 
@@ -165,6 +168,14 @@ def test_what_is_read_out(browser, photos):
     assert text(browser, "#status") == f"3 of 3 done; two.png: {', '.join(best)}"
 
 
+# Of a border, and of what is on both sides of it.
+COLOURS = """
+    const [element] = arguments;
+    const outside = element.parentElement.closest("#drop, body");
+    return [getComputedStyle(element).borderTopColor,
+            ...[element, outside].map((one) => getComputedStyle(one).backgroundColor)];"""
+
+
 def test_borders_stand_out(browser):
     """WCAG 1.4.11: the parts of controls have a contrast of 3 at least."""
     for scheme in ("light", "dark"):
@@ -172,17 +183,7 @@ def test_borders_stand_out(browser):
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", feature)
         for selector in ("#drop", "#choose", "#key"):
             element = browser.find_element(By.CSS_SELECTOR, selector)
-            line, *grounds = (
-                luminance(colour)
-                for colour in browser.execute_script(
-                    """const style = (element) => getComputedStyle(element);
-                    const inner = style(arguments[0]);
-                    const drop = document.getElementById("drop");
-                    return [inner.borderTopColor, inner.backgroundColor,
-                            style(drop.contains(arguments[0]) && drop !== arguments[0] ? drop : document.body).backgroundColor];""",
-                    element,
-                )
-            )
+            line, *grounds = map(luminance, browser.execute_script(COLOURS, element))
             for ground in grounds:
                 low, high = sorted((line, ground))
                 assert (high + 0.05) / (low + 0.05) >= 3, (scheme, selector)
@@ -196,18 +197,31 @@ def luminance(colour):
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def test_the_same_cells_are_no_formulas_as_in_the_files_of_ppcls(browser, tmp_path):
-    first = [chr(code) for code in range(1, 0x10000) if not 0xD800 <= code < 0xE000]
-    names = [f"{letter}1.png" for letter in first]
-    written = browser.execute_async_script(
-        """const [names, done] = arguments;
-        const results = names.map((name) => ({file_name: name, class_ids: [0], label_names: ["a"], scores: [1]}));
+def test_the_page_guards_the_cells_that_ppcls_guards(browser, tmp_path):
+    names = [f"{chr(code)}1.png" for code in range(1, 0x10000) if not 0xD800 <= code < 0xE000]
+    scored = {"class_ids": [0], "label_names": ["a"], "scores": [1.0]}
+    with results.writing(tmp_path / "x.csv") as file:
+        for name in names:
+            file.add({"file_name": name, **scored})
+    by_page = browser.execute_async_script(
+        """const [names, scored, done] = arguments;
+        const results = names.map((name) => ({file_name: name, ...scored}));
         import("/csv.js").then(({toCsv}) => done(toCsv(results)));""",
         names,
+        scored,
     )
-    rows = list(csv.DictReader(io.StringIO(written.lstrip("\ufeff"), newline="")))
-    here = [name for name, row in zip(names, rows) if row["file_name"] != name]
-    assert [row["file_name"].lstrip("'") for row in rows if row["file_name"] != row["file_name"].lstrip("'")] 
+    tables = [csv.DictReader(io.StringIO(text, newline="")) for text in (by_page[1:], written(tmp_path / "x.csv"))]
+    page, ours = ([row["file_name"] for row in table] for table in tables)
+    assert page == ours
+    assert [cell for cell, name in zip(page, names) if cell != name] == [
+        f"'{mark}1.png" for mark in "\t\n\r+-=@＋－＝＠"
+    ]
+
+
+def written(path):
+    return path.read_bytes().decode("utf-8-sig")
+
+
 def test_a_phone_shows_everything_without_scrolling_sideways(browser, photos):
     browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride", {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}

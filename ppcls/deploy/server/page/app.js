@@ -46,7 +46,7 @@ function secondsToWait(response) {
 
 async function networkError(file, signal) {
   if (signal.aborted) return signal.reason;
-  const readable = await file?.slice(0, 1).arrayBuffer().catch(() => null);
+  const readable = await file?.arrayBuffer().catch(() => null);
   if (readable === null) return new Error("the photo cannot be read: it was changed or removed after it was chosen");
   return new TransientError("the server cannot be reached");
 }
@@ -242,7 +242,9 @@ function clear() {
     entry.left.abort();
     entry.view.remove();
   }
-  shown = waiting = latest = [];
+  shown = [];
+  waiting = [];
+  latest = [];
   report();
   find("choose").focus();
 }
