@@ -10,8 +10,8 @@
 #SBATCH --gpus-per-node=8
 #SBATCH --cpus-per-task=64
 #SBATCH --time=48:00:00
-# Ten minutes before the end: the processes save and stop, and the job is queued again.
-#SBATCH --signal=B:TERM@600
+# Ten minutes before the end: the processes save and stop, and the job is queued again. Not TERM, which scancel sends.
+#SBATCH --signal=B:USR1@600
 #SBATCH --requeue
 #SBATCH --output=slurm-%j.log
 
@@ -36,11 +36,12 @@ srun --kill-on-bad-exit=1 bash -c '
         tools/train.py -c "$recipe" -o Global.checkpoints=auto "$@"' train "$@" &
 job=$!
 
+# srun, told to end, would kill the processes; so they are told themselves, as the first step of the job.
 stop() {
-    kill -TERM "$job"
+    scancel --signal=TERM "$SLURM_JOB_ID.0"
     wait "$job"
     scontrol requeue "$SLURM_JOB_ID"
     exit 0
 }
-trap stop TERM
+trap stop USR1
 wait "$job"

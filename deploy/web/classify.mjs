@@ -5,6 +5,8 @@ import * as ort from "onnxruntime-node";
 import sharp from "sharp";
 import { Classifier } from "./model.js";
 
+sharp.block({ operation: ["VipsForeignLoadSvg"] }); // a drawing has no pixels, and ppcls refuses it
+
 async function decode(path) {
   // The EXIF orientation is applied and transparency dropped, as ppcls does.
   const pixels = sharp(path).rotate().toColourspace("srgb").removeAlpha().raw();

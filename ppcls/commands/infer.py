@@ -91,26 +91,33 @@ def _run(options: argparse.Namespace) -> int:
     results.check(options.out, options.format)
     sources = inputs.collect(options.images)
     broken = 0
+    on_screen = options.out is None and sys.stdout.isatty()
     pipeline = _pipeline(options)
     with ended_by_sigterm(), _output(options) as file:
         if pipeline.postprocess.class_names is None:
             get_logger().warning("%s has no class names: the answers have class ids only", options.model)
-        for answer in _answers(pipeline, sources):
+        for answer in _answers(pipeline, sources, bar=not on_screen):
             if "error" in answer:
                 broken += 1
-                get_logger().error("%s: %s", answer["file_name"], answer["error"])
+                if not on_screen:  # where the answer says it
+                    get_logger().error("%s: %s", answer["file_name"], answer["error"])
             file.add(answer)
     if options.out:
         get_logger().info("wrote %s: %d images, %d of them broken", options.out, len(sources), broken)
     return 2 if broken else 0
 
 
-def _answers(pipeline: Any, sources: Sequence[Any]) -> Iterator[Any]:
-    """Yield the answers, with a progress bar where standard error is a terminal."""
+def _answers(pipeline: Any, sources: Sequence[Any], bar: bool) -> Iterator[Any]:
+    """Yield the answers, with a progress bar where standard error is a terminal.
+
+    Args:
+        bar: False where the answers are printed on it, too: the bar would be drawn over them.
+    """
     from tqdm import tqdm
 
+    quiet = None if bar else True
     with contextlib.closing(pipeline.answers(sources)) as answers:
-        yield from tqdm(answers, desc="inference", total=len(sources), unit="image", leave=False, disable=None)
+        yield from tqdm(answers, desc="inference", total=len(sources), unit="image", leave=False, disable=quiet)
 
 
 def _by_recipe(options: argparse.Namespace) -> int:
@@ -134,7 +141,7 @@ def _pipeline(options: argparse.Namespace) -> Any:
     from ppcls.deploy import description
 
     path = user_path(options.model)
-    if (path / description.FILE).is_file() or path.suffix.lower() == ".onnx":
+    if description.is_export(path):
         return _exported(options, path)
     if options.backend != "auto":
         raise ConfigError(

@@ -37,10 +37,10 @@ def _kind(option: dataclasses.Field) -> Dict[str, Any]:
     return {"type": numbers[0], "metavar": "N"} if numbers else {"metavar": option.name.upper()}
 
 
-def _end_at_once(*_: Any) -> None:
+def _end_at_once(number: int, _: Any) -> None:
     # Not KeyboardInterrupt: libraries that are being loaded turn it into an ImportError of their own.
     os.write(2, b"stopped\n")  # sys.stderr may be redirected meanwhile
-    os._exit(130)
+    os._exit(128 + number)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -49,7 +49,8 @@ def _run(options: argparse.Namespace) -> int:
     if values["api_key"] is None:
         values["api_key"] = os.environ.get(_KEY)
     settings = Settings(**values)
-    signal.signal(signal.SIGINT, _end_at_once)  # until the server listens, which has its own
+    for number in (signal.SIGINT, signal.SIGTERM):  # the first process of a container has no default for SIGTERM
+        signal.signal(number, _end_at_once)  # until the server listens, which has its own
     from ppcls.utils import environment
 
     environment.prepare()

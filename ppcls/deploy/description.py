@@ -80,6 +80,11 @@ def _is_onnx(name: str) -> bool:
     return name.lower().endswith(".onnx")
 
 
+def is_export(path: Path) -> bool:
+    """Return whether a path is meant as an exported model, be it whole or not."""
+    return _is_onnx(path.name) or (path / FILE).is_file() or any(path.glob("inference.*"))
+
+
 def read(path: Path) -> Description:
     """Read the description of an export: a folder, or one of its ONNX files.
 

@@ -32,6 +32,8 @@ def collect(images: Union[Image, Sequence[Image]]) -> List[Source]:
     Raises:
         DataError: a path does not exist, or nothing is left to predict.
     """
+    if isinstance(images, Iterator) and not hasattr(images, "read"):
+        raise DataError("an iterator gives its images one by one: stream() takes it; or make a list of it")
     several = images if isinstance(images, (list, tuple)) and not isinstance(images, Source) else [images]
     sources = [source for number, image in enumerate(several, 1) for source in expand(image, f"image {number}")]
     if not sources:

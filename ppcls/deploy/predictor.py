@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Generator, Iterable, List, Optional, Sequence, Union
+from typing import Any, Generator, Iterable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -57,6 +57,7 @@ class Predictor:
         if topk is not None:
             require_count("topk", topk)
         require_count("batch_size", batch_size)
+        self._arguments = (path, backend, threads, batch_size, topk, decode_workers, device)
         self.description = description.read(user_path(path))
         self._backend = open_backend(self.description, backend, threads, Device.parse(device))
         self.backend, self.device = self._backend.name, self._backend.device
@@ -68,6 +69,11 @@ class Predictor:
             decode_workers=decode_workers,
             input_shape=self.description.input_shape,
         )
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        """Let a pickled predictor open its export again where it is unpickled, as in another process."""
+        path, *others = self._arguments
+        return type(self), (str(user_path(path).resolve()), *others)
 
     def _transforms(self) -> Compose:
         try:

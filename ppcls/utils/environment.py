@@ -6,10 +6,12 @@ import contextlib
 import importlib
 import io
 import os
+import signal
 import sys
+import threading
 import warnings
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, Iterator, List, Optional
 
 from ppcls.utils import distributed
 
@@ -48,7 +50,7 @@ def import_paddle() -> None:
     # Paddle 2.6 exports its zlib: OpenCV, loaded after it, calls that one and crashes on PNG files.
     importlib.import_module("ppcls.utils.opencv")
     said = io.StringIO()
-    with warnings.catch_warnings(), contextlib.redirect_stderr(said):
+    with warnings.catch_warnings(), contextlib.redirect_stderr(said), _own_sigterm():
         warnings.filterwarnings("ignore", message="No ccache found")
         importlib.import_module("paddle")
     # Said once by every batch norm that trains, and of no use to anybody.
@@ -56,6 +58,15 @@ def import_paddle() -> None:
     for line in said.getvalue().splitlines():
         if not line.startswith(("WARNING: OMP_NUM_THREADS set to", "PLEASE USE OMP_NUM_THREADS WISELY")):
             print(line, file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep what SIGTERM was told to do: Paddle sets a handler of its own, of which Python does not know."""
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    if callable(handler) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
 
 
 def describe() -> str:

@@ -186,11 +186,6 @@ def test_pods_with_gpus_are_those_without_but_for_the_gpu():
     assert names == [image_of(DEPLOY / "docker" / name) for name in ("serve.Dockerfile", "serve.gpu.Dockerfile")]
 
 
-def test_slurm_script_is_a_shell_script():
-    done = subprocess.run(["bash", "-n", str(DEPLOY / "slurm.sh")], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
 def test_the_lock_file_names_no_addresses():
     packages = json.loads((DEPLOY / "web" / "package-lock.json").read_text())["packages"]
     assert {"node_modules/onnxruntime-web", "node_modules/onnxruntime-node", "node_modules/sharp"} <= set(packages)

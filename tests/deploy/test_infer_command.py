@@ -1,8 +1,10 @@
 """``ppcls infer MODEL IMAGES...`` as a process."""
 
+import contextlib
 import csv
 import json
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -172,6 +174,9 @@ def test_what_is_no_model_is_said(models, images, run):
     with pytest.raises(ConfigError, match="is one checkpoint"):
         run_folder.find(best, "out")
     assert "not the folder of a run" in run("infer", models / "empty", images, code=2).stderr
+    (models / "empty" / "inference.onnx").touch()
+    assert "inference.yml is missing" in run("infer", models / "empty", images, code=2).stderr
+    shutil.rmtree(models / "empty")
 
 
 def test_parquet_without_its_package_says_what_to_install(onnx, images, run, tmp_path):
@@ -245,3 +250,24 @@ def test_a_signal_ends_it_at_once_and_leaves_the_older_file(models, images, tmp_
     assert rest == ([message] if message else [])
     assert (tmp_path / "x.json").read_text() == "older"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["endless.png", "x.json"]
+
+
+def test_on_a_terminal_nothing_is_drawn_over_the_answers(models, digits, tmp_path):
+    images = sorted((digits / "val").iterdir())[:5]
+    (tmp_path / "page.jpg").write_bytes(b"<html>")
+    here, there = pty.openpty()
+    command = [sys.executable, "-m", "ppcls", "infer", str(models / "inference"), *map(str, images)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen([*command, str(tmp_path)], stdin=there, stdout=there, stderr=there, env=environment)
+    os.close(there)
+    shown = b""
+    with contextlib.suppress(OSError):  # that is how a terminal ends
+        while True:
+            shown += os.read(here, 4096)
+    os.close(here)
+    assert process.wait(60) == 2
+    text = shown.decode().replace("\r\n", "\n")
+    assert "\r" not in text
+    answers = json.loads(text[text.index("\n[{") :])
+    assert [len(answer.get("class_ids", [])) for answer in answers] == [5] * 5 + [0]
+    assert "a web page or XML" in answers[-1]["error"]

@@ -115,6 +115,11 @@ def test_pillow_images_are_what_their_files_are(tmp_path):
         read(pillow.fromarray(np.zeros((4, 4), np.float32)))
 
 
+def test_an_iterator_is_for_streams():
+    with pytest.raises(DataError, match=r"stream\(\) takes it; or make a list of it"):
+        inputs.collect(path for path in ["a.jpg"])
+
+
 def test_a_stream_goes_on_after_what_means_no_image(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"data")
     images = (image for image in [tmp_path / "nowhere.jpg", 5, tmp_path / "a.jpg"])

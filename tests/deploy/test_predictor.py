@@ -1,7 +1,9 @@
 """Predictions from exported models, with real files in and real runtimes."""
 
+import ast
 import json
 import os
+import pickle
 import re
 import shutil
 import struct
@@ -317,6 +319,15 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 def test_numbers_that_make_no_sense_are_refused(models, options, message):
     with pytest.raises(ConfigError, match=message):
         Predictor(models / "inference", **options)
+
+
+def test_a_pickled_predictor_opens_its_export_in_another_process(models, expected, digits, monkeypatch):
+    monkeypatch.chdir(models)
+    images = sorted((digits / "val").iterdir())[:3]
+    packed = pickle.dumps(Predictor("inference", "onnx", batch_size=2, topk=3))
+    code = "import pickle, sys; print(pickle.loads(bytes.fromhex(sys.argv[1])).predict(sys.argv[2:]))"
+    answers = ast.literal_eval(process(code, packed.hex(), *images))
+    assert [answer["class_ids"] for answer in answers] == [answer["class_ids"][:3] for answer in expected[:3]]
 
 
 def test_topk_beyond_the_classes_gives_all(models, digits):

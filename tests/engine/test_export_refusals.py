@@ -15,10 +15,12 @@ import pytest
 import ppcls
 from ppcls.deploy import description
 from ppcls.deploy.backends import open_backend
+from ppcls.engine.exporting.comparing import Expected, compare
+from ppcls.engine.exporting.images import Sample
 from ppcls.engine.exporting.options import Options
 from ppcls.errors import ConfigError, DataError, ExportError, MachineError
 from tests.conftest import ROOT
-from tests.engine.exports import prepared
+from tests.engine.exports import FAMILIES, prepared
 from tests.engine.test_training import limit_file_size
 
 pytest.importorskip("onnxruntime", reason='needs pip install "ppcls[onnx]"')
@@ -67,10 +69,33 @@ def test_a_model_that_answers_otherwise_is_not_left_behind(digits, tmp_path):
     paddle.save(weights, f"{tmp_path}/weights.pdparams")
     ppcls.export(config, Options(onnx=True))
     shutil.rmtree(tmp_path / "model")
-    with pytest.raises(ExportError, match=r"inference_fp16\.onnx\) differs from the trained one by"):
+    with pytest.raises(ExportError, match=r"inference_fp16\.onnx\) differs from the trained one: a probability by"):
         ppcls.export(config, Options(fp16=True))  # 1e7 is more than float16 holds
     assert not (tmp_path / "model").exists()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_another_models_answers_are_told_apart_where_all_probabilities_are_small(digits, tmp_path):
+    """Of 1000 classes, untrained, no probability is above 0.0012, while those of float16 may be 0.02 off."""
+    import paddle
+
+    sample = Sample([], np.random.default_rng(0).standard_normal((4, 3, 16, 16)).astype(np.float32))
+    expected = {}
+    for seed in (1, 2):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        changes = {"Arch.class_num": 1000, "Infer.PostProcess.class_id_map_file": "null"}
+        config = prepared("ConvMixer", digits, folder, **changes)
+        paddle.seed(seed)
+        model = ppcls.create_model("ConvMixer", class_num=1000, **FAMILIES["ConvMixer"])
+        model.eval()
+        paddle.save(model.state_dict(), f"{folder}/weights.pdparams")
+        ppcls.export(config, Options(fp16=True))
+        expected[seed] = Expected.of(model, sample, [])
+    for name in ("inference.onnx", "inference_fp16.onnx"):
+        assert compare(expected[1], tmp_path / "1" / "model" / name, "onnx")["logit_error"] < 0.01
+        with pytest.raises(ExportError, match=rf"\({re.escape(name)}\) differs from the trained one: "):
+            compare(expected[2], tmp_path / "1" / "model" / name, "onnx")
 
 
 @pytest.mark.parametrize(
@@ -199,5 +224,7 @@ def test_what_interrupts_an_export_at_its_end_leaves_the_earlier_one(tmp_path):
     with pytest.raises(FileNotFoundError):  # as a signal between the two renames
         places.replace(tmp_path / "gone", tmp_path / "model", "weights")
     assert [path.name for path in (tmp_path / "model").iterdir()] == ["model"]
+    (tmp_path / "model" / "inference.old").touch()
+    (tmp_path / "model" / "mine").mkdir()
     places.replace(tmp_path / "new", tmp_path / "model", "weights")
-    assert [path.name for path in (tmp_path / "model").iterdir()] == ["new"]
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["mine", "model", "new"]

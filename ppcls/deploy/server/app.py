@@ -17,7 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 
 import ppcls
-from ppcls.deploy.server import access, metrics, openapi, query
+from ppcls.deploy.server import access, metrics, openapi, query, uploads
 from ppcls.deploy.server.batcher import ModelError
 from ppcls.deploy.server.body import received
 from ppcls.deploy.server.door import Door
@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 def build_app(service: Service) -> Door:
     """Return the whole application for a service."""
-    app = FastAPI(title="ppcls", version=ppcls.__version__, docs_url=None, redoc_url=None)
+    app = FastAPI(title="ppcls", version=ppcls.__version__, docs_url=None, redoc_url=None, redirect_slashes=False)
     _add_errors(app)
     keyed = access.checks(service.settings.api_key)
     _add_state(app, service, keyed)
@@ -93,22 +93,33 @@ def _add_state(app: FastAPI, service: Service, keyed: List[Any]) -> None:
     settings = service.settings
 
     @app.head("/health", include_in_schema=False)
-    @app.get("/health", summary="Whether the process works", responses={503: {"description": "start it anew"}})
+    @app.get("/health", summary="Whether the process works", responses=openapi.error(503, "start it anew"))
     async def health() -> Response:
         return _state("ok", service.why_not_alive())
 
     @app.head("/ready", include_in_schema=False)
-    @app.get("/ready", summary="Whether to send requests here", responses={503: {"description": "not now"}})
+    @app.get("/ready", summary="Whether to send requests here", responses=openapi.error(503, "not now"))
     async def ready() -> Response:
         return _state("ready", service.why_not_ready())
 
     metrics_keyed = [] if settings.open_metrics else keyed
 
-    @app.get("/metrics", summary="For Prometheus", dependencies=metrics_keyed, response_class=PlainTextResponse)
+    @app.get(
+        "/metrics",
+        summary="For Prometheus",
+        dependencies=metrics_keyed,
+        response_class=PlainTextResponse,
+        responses=openapi.error(401) if metrics_keyed else None,
+    )
     async def read_metrics() -> Response:
         return Response(service.metrics.text(), media_type=metrics.CONTENT_TYPE)
 
-    @app.get("/model", summary="The model, its classes and the server's limits", dependencies=keyed)
+    @app.get(
+        "/model",
+        summary="The model, its classes and the server's limits",
+        dependencies=keyed,
+        responses=openapi.MODEL,
+    )
     async def model() -> Dict[str, Any]:
         return {
             "model": service.model.name,
@@ -161,17 +172,19 @@ def _add_model(app: FastAPI, service: Service, checks: List[Any]) -> None:
 async def _answer(request: Request, service: Service, work: Callable[[Any], Awaitable[Dict[str, Any]]]) -> Response:
     """Read the images of a request, and answer it with what the work gives for them."""
     settings = service.settings
+    content_type = request.headers.get("content-type", "")
+    uploads.kind_of(content_type)  # before the body is read in vain
     begun = time.monotonic()
     with contextlib.ExitStack() as held:
         held.enter_context(service.open_requests.hold())
-        service.requests.check()  # before the body is read in vain
+        service.requests.check()  # likewise
         async with received(request, settings.max_body, settings.read_timeout, service.memory) as body:
             # Only now: clients that stall in their bodies must not keep others out.
             held.enter_context(service.requests.hold())
             read = time.monotonic()
 
             async def parse_and_work() -> Dict[str, Any]:
-                found = await service.parse(body, request.headers.get("content-type", ""))
+                found = await service.parse(body, content_type)
                 return await work(found)
 
             answer = await _unless_left(request, parse_and_work(), settings.timeout)

@@ -1,19 +1,25 @@
-"""Connections that are too slow: uvicorn waits for ever for a request's head, and for a client to read its answer."""
+"""Connections below the application: heads that come too slowly or are malformed, answers that nobody reads.
+
+uvicorn waits for ever for a request's head, and for a client to read its answer; and it refuses in plain text what is
+no HTTP.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Optional, Type
+import json
+from typing import Any, Callable, Optional, Type
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _FIRST_WORD = 1.0  # seconds that a new connection has to send its request when the server ends
-_TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_MALFORMED = "this is not HTTP, or a request's head that is malformed or too long"
 
 
 class _Protocol(H11Protocol):
     seconds = 0.0
+    count: Callable[[int], None]  # of a subclass: a static method
     _head_timer: Optional[asyncio.TimerHandle] = None
     _write_timer: Optional[asyncio.TimerHandle] = None
 
@@ -65,13 +71,31 @@ class _Protocol(H11Protocol):
         # An answer may have been completed since the timer was set; then the connection is idle, which has a timeout
         # of its own.
         if self.conn.their_state is h11.IDLE and self.timeout_keep_alive_task is None:
-            self.transport.write(_TOO_SLOW)
-            self.transport.close()
+            self._refuse(408, f"the request's head did not arrive within {self.seconds:g} s")
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(400, _MALFORMED)
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Answer what never reaches the application, or is malformed after its head, and close the connection."""
+        if self.cycle is None or self.cycle.response_complete:  # else the application counts it
+            self.count(status)
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            body = json.dumps({"error": message}).encode()
+            headers = [
+                ("content-type", "application/json"),
+                ("content-length", str(len(body))),
+                ("connection", "close"),
+            ]
+            for event in (h11.Response(status_code=status, headers=headers), h11.Data(body), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event))
+        self.transport.close()
 
 
-def protocol(seconds: float) -> Type[H11Protocol]:
+def protocol(seconds: float, count: Callable[[int], None]) -> Type[H11Protocol]:
     """Return a protocol for uvicorn in which a request's head must arrive within ``seconds``.
 
-    An answer that the client does not read for as long ends the connection too.
+    An answer that the client does not read for as long ends the connection too. ``count`` is told the status of each
+    refusal.
     """
-    return type("Protocol", (_Protocol,), {"seconds": seconds})
+    return type("Protocol", (_Protocol,), {"seconds": seconds, "count": staticmethod(count)})

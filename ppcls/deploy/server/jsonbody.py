@@ -7,6 +7,7 @@ objects, and all else stands still meanwhile. Here nothing but the strings of th
 from __future__ import annotations
 
 import base64
+import codecs
 import json
 import re
 from dataclasses import dataclass
@@ -17,8 +18,8 @@ from ppcls.deploy.server.refusal import RefusedError, too_many_images
 _KEYS = ("data", "url", "name")
 _TEXT = 16384  # bytes of a name, URL or key
 _BLANKS = re.compile(rb"[ \t\r\n]*")
-# How some encoders write the characters of base64.
-_ESCAPES = [(rb"\/", b"/")] + [
+# How some encoders write the characters of base64, and the ends of its lines.
+_ESCAPES = [(rb"\/", b"/"), (rb"\n", b""), (rb"\r", b"")] + [
     (rb"\u00" + digits, bytes.fromhex(digits.decode())) for digits in (b"2b", b"2B", b"2f", b"2F", b"3d", b"3D")
 ]
 _SHAPE = 'the JSON must be {"images": [...]} and nothing else; options such as topk go into the URL'
@@ -107,7 +108,8 @@ class _Reader:
     """A place in a JSON text."""
 
     def __init__(self, body: bytes) -> None:
-        self._body, self._place = body, 0
+        self._body = body
+        self._place = len(codecs.BOM_UTF8) if body.startswith(codecs.BOM_UTF8) else 0
 
     def at(self, mark: bytes) -> bool:
         """Return whether this mark is the next that is no blank."""

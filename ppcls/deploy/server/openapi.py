@@ -12,6 +12,7 @@ _ITEM = {
             "type": "object",
             "description": "`data` (base64) or, where the server allows it, `url`",
             "properties": {"name": {"type": "string"}, "data": _BASE64, "url": {"type": "string", "format": "uri"}},
+            "oneOf": [{"required": ["data"]}, {"required": ["url"]}],
             "additionalProperties": False,
         },
     ]
@@ -20,7 +21,8 @@ _BINARY = {"type": "string", "format": "binary"}
 _FILES = {
     "type": "object",
     "description": "one file or many; their fields may have any names",
-    "properties": {"file": {"type": "array", "items": _BINARY}},
+    "properties": {"file": {"type": "array", "items": _BINARY, "minItems": 1}},
+    "minProperties": 1,
 }
 _NUMBERS = {"type": "object", "additionalProperties": {"type": "number"}}
 _RESULT = {
@@ -60,14 +62,29 @@ _HEAT_MAP = {
         "milliseconds": _NUMBERS,
     },
 }
+_MODEL = {
+    "type": "object",
+    "properties": {
+        **{name: {"type": "string"} for name in ("model", "backend", "device")},
+        "image_shape": {"type": "array", "items": {"type": "integer"}, "description": "channels, height, width"},
+        "class_names": {"type": "array", "items": {"type": "string"}},
+        **{name: {"type": "integer"} for name in ("class_num", "topk", "max_images", "max_body", "max_pixels")},
+        **{name: {"type": "boolean"} for name in ("urls", "saliency")},
+    },
+}
 _ERROR = {
     "type": "object",
     "required": ["error"],
-    "properties": {"error": {"type": "string"}, "id": {"type": "string", "description": "with 500: see the log"}},
+    "properties": {
+        "error": {"type": "string"},
+        "id": {"type": "string", "description": "with 500: see the log"},
+        "results": {"type": "array", "items": _RESULT, "description": "of /predict with 422: each image's error"},
+    },
 }
 _STATUSES = {
     400: "the body is malformed",
     401: "the API key is missing or wrong",
+    404: "heat maps are switched off on this server",
     408: "the body came too slowly",
     413: "the body is too large",
     415: "the body is of another type",
@@ -86,7 +103,7 @@ BODY: Dict[str, Any] = {
                 "schema": {
                     "type": "object",
                     "required": ["images"],
-                    "properties": {"images": {"type": "array", "items": _ITEM}},
+                    "properties": {"images": {"type": "array", "items": _ITEM, "minItems": 1}},
                     "additionalProperties": False,
                 }
             },
@@ -97,13 +114,18 @@ BODY: Dict[str, Any] = {
 }
 
 
-def _answers(schema: Dict[str, Any]) -> Dict[Any, Any]:
-    errors = {
-        status: {"description": text, "content": {"application/json": {"schema": _ERROR}}}
-        for status, text in _STATUSES.items()
-    }
-    return {200: {"description": "answered", "content": {"application/json": {"schema": schema}}}, **errors}
+def error(status: int, text: str = "") -> Dict[Any, Any]:
+    """Return the description of an answer that is no result."""
+    return {status: {"description": text or _STATUSES[status], "content": {"application/json": {"schema": _ERROR}}}}
 
 
-PREDICT = _answers(_PREDICTION)
-EXPLAIN = _answers(_HEAT_MAP)
+def _answers(schema: Dict[str, Any], *statuses: int) -> Dict[Any, Any]:
+    answers: Dict[Any, Any] = {200: {"description": "answered", "content": {"application/json": {"schema": schema}}}}
+    for status in statuses:
+        answers.update(error(status))
+    return answers
+
+
+PREDICT = _answers(_PREDICTION, *(status for status in _STATUSES if status != 404))
+EXPLAIN = _answers(_HEAT_MAP, *_STATUSES)
+MODEL = _answers(_MODEL, 401)

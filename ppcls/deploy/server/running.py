@@ -65,21 +65,23 @@ def _listen(host: str, port: int) -> socket.socket:
 
 async def _serve(settings: Settings, model: Model, listener: socket.socket) -> int:
     service = Service(model, settings)
-    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # not a line for each malformed request
+    for name in ("uvicorn", "python_multipart"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # not a line for each malformed request
+    service.max_connections = _connections(settings.max_connections)
     config = uvicorn.Config(
         build_app(service),
-        http=protocol(settings.read_timeout),
+        http=protocol(settings.read_timeout, lambda status: service.metrics.request("other", status, 0.0)),
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
         backlog=_BACKLOG,
-        limit_concurrency=_connections(settings.max_connections),
         timeout_keep_alive=settings.keep_alive,  # type: ignore[arg-type]
         timeout_graceful_shutdown=settings.shutdown_timeout,  # type: ignore[arg-type]
     )
     server = _Server(config, service, listener)
+    service.connections = server.server_state.connections
     await server.serve(sockets=[listener])
     await service.stop()
     if server.lost:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from typing import Any, Awaitable, Dict, List, NamedTuple, Optional, TypeVar
+from typing import Any, Awaitable, Collection, Dict, List, NamedTuple, Optional, TypeVar
 
 import numpy as np
 
@@ -37,10 +37,17 @@ class _Done(NamedTuple):
 
 
 class Service:
-    """The model with its threads, queues and limits. Made within a running event loop."""
+    """The model with its threads, queues and limits. Made within a running event loop.
+
+    Attributes:
+        connections: those that are open; whoever speaks HTTP puts the collection here.
+        max_connections: how many of them there may be.
+    """
 
     def __init__(self, model: Model, settings: Settings) -> None:
         self.model, self.settings = model, settings
+        self.connections: Collection[Any] = ()
+        self.max_connections = settings.max_connections
         self.open_requests = Gate(settings.max_connections, "open requests")  # those whose bodies arrive among them
         self.requests = Gate(settings.queue, "requests")
         self.images = Gate(settings.queue, "images")

@@ -28,22 +28,34 @@ class Upload:
     error: Optional[str] = None
 
 
+def kind_of(content_type: str) -> str:
+    """Return the type that a Content-Type names, without its parameters.
+
+    Raises:
+        RefusedError: 400 a form without a boundary, 415 none of ``FORMS``.
+    """
+    kind = content_type.split(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        multipart.boundary_of(content_type)
+    elif not kind.startswith("image/") and kind not in ("application/json", "application/octet-stream"):
+        raise RefusedError(415, f"Content-Type {kind or '(none)'!r}: send {FORMS}")
+    return kind
+
+
 def parse(body: bytes, content_type: str, max_images: int) -> List[Upload]:
     """Return the images of a body.
 
     Raises:
         RefusedError: 400 malformed, 415 of another type, 422 no images, too many, or texts that cannot be used.
     """
-    kind = content_type.split(";")[0].strip().lower()
+    kind = kind_of(content_type)
     if kind == "multipart/form-data":
         found = multipart.parse(body, multipart.boundary_of(content_type), max_images)
         uploads = [Upload(_short(name) or f"image {number}", data) for number, (name, data) in enumerate(found, 1)]
     elif kind == "application/json":
         uploads = [_from_item(item, number) for number, item in enumerate(jsonbody.parse(body, max_images), 1)]
-    elif kind.startswith("image/") or kind == "application/octet-stream":
-        uploads = [Upload("image 1", body)] if body else []
     else:
-        raise RefusedError(415, f"Content-Type {kind or '(none)'!r}: send {FORMS}")
+        uploads = [Upload("image 1", body)] if body else []
     if not uploads:
         raise RefusedError(422, "the request has no image")
     return uploads

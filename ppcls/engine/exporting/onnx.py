@@ -62,6 +62,7 @@ def convert(model: Path, parameters: Path, target: Path, opset: int) -> Any:
         ExportError: the converter cannot, or what it wrote is not a valid model.
     """
     import onnx
+    from google.protobuf.message import DecodeError
 
     arguments = [sys.executable, "-c", _CONVERT, str(model), str(parameters), str(target), str(opset)]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
@@ -74,7 +75,10 @@ def convert(model: Path, parameters: Path, target: Path, opset: int) -> Any:
             f"paddle2onnx could not convert the model to opset {opset} (exit code {done.returncode}); it says:\n  "
             + "\n  ".join(said[-5:])
         )
-    graph = onnx.load(str(target))
+    try:
+        graph = onnx.load(str(target))
+    except DecodeError as error:
+        raise ExportError(f"what paddle2onnx wrote is no ONNX model ({error}); nothing was exported") from None
     target.unlink()
     written = next(entry.version for entry in graph.opset_import if entry.domain in ("", "ai.onnx"))
     if written != opset:

@@ -20,6 +20,7 @@ from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
 
 _OLD = "old"
+_OURS = "inference"  # how the names of all files of an export begin
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -61,7 +62,10 @@ def beside(target: Path) -> Iterator[Path]:
 
 
 def replace(folder: Path, target: Path, weights: str) -> None:
-    """Put the new export in the place of an earlier one; that of another run's weights is said."""
+    """Put the new export in the place of an earlier one; that of another run's weights is said.
+
+    What else is in the target's folder stays in it.
+    """
     if _is_empty(target):
         target.rmdir()
     if not target.exists():
@@ -72,6 +76,9 @@ def replace(folder: Path, target: Path, weights: str) -> None:
         get_logger().warning(
             "%s held the export of %s, which is replaced; -o Global.save_inference_dir=... keeps both", target, before
         )
+    for path in target.iterdir():
+        if not path.name.startswith(_OURS):
+            _copy(path, folder / path.name)
     old = folder.with_name(_OLD)
     try:
         target.replace(old)
@@ -80,6 +87,13 @@ def replace(folder: Path, target: Path, weights: str) -> None:
         if not target.exists() and old.is_dir():
             old.replace(target)
         raise
+
+
+def _copy(path: Path, to: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.copytree(path, to, symlinks=True)
+    else:
+        shutil.copy2(path, to, follow_symlinks=False)
 
 
 def _prefix(target: Path) -> str:

@@ -93,12 +93,14 @@ def test_node_answers_as_python(self_contained, pictures):
 @packages
 def test_in_node_a_broken_image_does_not_stop_the_others(self_contained, pictures, tmp_path):
     (tmp_path / "wrong.jpg").write_text("no image")
-    command = [NODE, "classify.mjs", str(self_contained), str(tmp_path / "wrong.jpg"), "/nowhere.png", str(pictures[0])]
+    (tmp_path / "drawing.jpg").write_text('<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64"/>')
+    broken = [str(tmp_path / "wrong.jpg"), str(tmp_path / "drawing.jpg"), "/nowhere.png"]
+    command = [NODE, "classify.mjs", str(self_contained), *broken, str(pictures[0])]
     done = subprocess.run(command, cwd=WEB, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    wrong, missing, whole = map(json.loads, done.stdout.splitlines())
-    assert (wrong["file"], missing["file"]) == (str(tmp_path / "wrong.jpg"), "/nowhere.png")
-    assert wrong["error"] and missing["error"]
+    *refused, whole = map(json.loads, done.stdout.splitlines())
+    assert [line["file"] for line in refused] == broken
+    assert all(line["error"] for line in refused)
     assert "error" not in whole
     assert whole["classes"]
 

@@ -4,6 +4,7 @@ import base64
 import collections
 import concurrent.futures
 import contextlib
+import json
 import random
 import signal
 import socket
@@ -47,7 +48,9 @@ def test_slow_clients_are_told_and_closed(hasty, photo):
         raise AssertionError("a head of two seconds was accepted")
     with connect(hasty) as connection:  # a head that does not end
         connection.sendall(b"GET /health HTTP/1.1\r\nHost")
-        assert receive_all(connection).startswith(b"HTTP/1.1 408 ")
+        answer = receive_all(connection)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert error_of(answer) == "the request's head did not arrive within 0.6 s"
     with connect(hasty) as connection:  # nothing at all
         assert receive_all(connection).startswith(b"HTTP/1.1 408 ")
     with connect(hasty) as connection:  # nothing after an answer
@@ -76,6 +79,12 @@ def test_answers_that_nobody_reads_are_given_up(hasty):
             while part := connection.recv(2**20):
                 received += len(part)
         assert received < count * length
+
+
+def error_of(answer):
+    """Return what the last of several answers says is wrong."""
+    (error,) = json.loads(answer.rpartition(b"\r\n\r\n")[2]).values()
+    return error
 
 
 def metric(server, name):
@@ -216,6 +225,36 @@ def test_the_end_loses_no_request(start, photo):
         assert "Traceback" not in ending.log()
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GARBAGE\r\n\r\n",
+        b"\x16\x03\x01\x02\x00",
+        b"GET / HTTP/1.1\r\nHost: a\r\n: e\r\n\r\n",
+        head(3) + b"x" * 200_000,
+    ],
+    ids=["garbage", "TLS", "bad header", "the next head too long"],
+)
+def test_what_is_no_http_gets_an_error_of_the_usual_form_and_is_counted(server, request_):
+    counted = 'ppcls_requests_total{code="400",path="other"}'
+    before = metric(server, counted)
+    with connect(server) as connection:
+        connection.sendall(request_)
+        answer = receive_all(connection)
+    assert answer.count(b"HTTP/1.1 400 ") == 1
+    assert error_of(answer) == "this is not HTTP, or a request's head that is malformed or too long"
+    assert metric(server, counted) == before + 1
+
+
+def test_a_body_of_another_type_is_refused_before_it_is_sent(server):
+    for word in (b"100-continue", b"100-Continue"):
+        with connect(server) as connection:
+            connection.sendall(head(1000, "text/plain").replace(b"\r\n\r\n", b"\r\nExpect: " + word + b"\r\n\r\n"))
+            answer = receive_all(connection)
+        assert answer.startswith(b"HTTP/1.1 415 ")
+        assert b"100 Continue" not in answer
+
+
 def test_connections_that_were_accepted_are_answered_after_the_signal(start, photo):
     with start("--drain", 0) as ending, contextlib.ExitStack() as stack:
         connections = [stack.enter_context(connect(ending)) for _ in range(20)]
@@ -247,6 +286,10 @@ def test_what_does_not_end_is_given_up(start, number):
         assert eventually(lambda: metric(ending, "ppcls_requests_in_flight") == 1)
         assert ending.stop(number, timeout=10) == 1
         assert "1 requests were given up after --shutdown-timeout" in ending.log()
+        assert "Traceback" not in ending.log()
+        answer = receive_all(slow)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b'{"error":"the server is shutting down and had no more time for this request' in answer
 
 
 def test_an_idle_server_ends_at_once(start):

@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -120,14 +121,36 @@ def test_another_address_and_fewer_open_files(start, photo):
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_too_many_connections_are_told(start):
+@pytest.mark.parametrize("loaded", ["nothing", "paddle"])
+def test_terminated_while_it_loads_as_the_first_process_of_a_container(tmp_path, loaded):
+    """Such a process has no default for SIGTERM, and Paddle's library sets its own when it is loaded."""
+    alone = ["unshare", "--map-root-user", "--pid", "--fork", "--kill-child"]
+    if shutil.which("unshare") is None or subprocess.run([*alone, "true"], check=False).returncode:
+        pytest.skip("needs unshare, and the right to make name spaces")
+    load = "from ppcls.utils import environment; environment.import_paddle()" if loaded == "paddle" else ""
+    (tmp_path / "fastapi.py").write_text(f"import os, signal\n{load}\nos.kill(1, signal.SIGTERM)\n")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    command = [*alone, sys.executable, "-m", "ppcls", "serve", "nowhere"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+    assert done.returncode == 128 + signal.SIGTERM
+    assert done.stderr.endswith("stopped\n")
+
+
+def test_too_many_connections_are_told_but_a_busy_server_is_no_broken_one(start, photo):
+    files = {"a": ("a.png", photo)}
     with start("--max-connections", 3) as running:
         port = int(running.url.rsplit(":", 1)[1])
         waiting = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
-        assert httpx.get(f"{running.url}/health").status_code == 503
+        refused = httpx.post(f"{running.url}/predict", files=files)
+        assert refused.status_code == 503
+        assert refused.json() == {"error": "the server is full (4 connections, at most 3); try again later"}
+        assert refused.headers["retry-after"] == "1"
+        for path in ("health", "ready", "metrics"):
+            assert httpx.get(f"{running.url}/{path}").status_code == 200
+        assert 'ppcls_requests_total{code="503",path="/predict"} 1.0' in httpx.get(f"{running.url}/metrics").text
         for connection in waiting:
             connection.close()
-        assert httpx.get(f"{running.url}/health").status_code == 200
+        assert httpx.post(f"{running.url}/predict", files=files).status_code == 200
 
 
 def test_the_documentation_has_every_option_and_its_default():

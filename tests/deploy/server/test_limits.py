@@ -9,6 +9,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import textwrap
 import time
 import zlib
 
@@ -97,8 +98,8 @@ def test_a_client_that_sends_without_end_is_cut_off(small):
 
 def test_a_client_that_asks_first_is_told_before_it_sends(small):
     with connect(small) as connection:
-        head = f"POST /predict HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {BODY * 9}\r\n\r\n"
-        connection.sendall(head.encode())
+        headers = f"Host: x\r\nContent-Type: image/png\r\nExpect: 100-continue\r\nContent-Length: {BODY * 9}"
+        connection.sendall(f"POST /predict HTTP/1.1\r\n{headers}\r\n\r\n".encode())
         assert receive_all(connection).startswith(b"HTTP/1.1 413 ")
 
 
@@ -234,16 +235,17 @@ def test_strings_are_read_as_json_has_them(client, photo):
     assert "/" in base64_of
     assert "+" in base64_of
     escaped = base64_of.replace("/", "\\/").replace("+", "\\u002B").replace("=", "\\u003d")
+    in_lines = "\\r\\n".join(textwrap.wrap(base64_of, 76))
     names = ['a"b', "c\\", '\\"', "é\U0001f600", "\u2028"]
     for ascii_only in (True, False):
         items = ",\n".join(
             f'{{ "name" :{json.dumps(name, ensure_ascii=ascii_only)},"d\\u0061ta": "{escaped}"}}' for name in names
         )
-        body = f'\t{{"images" : [ {items}, "data:image/png;base64,{escaped}" ] }}\r\n'.encode()
+        body = f'\ufeff\t{{"images" : [ {items}, "data:image/png;base64,{escaped}", "{in_lines}" ] }}\r\n'.encode()
         answer = client.post("/predict", content=body, headers=JSON)
         assert answer.status_code == 200
         results = answer.json()["results"]
-        assert [result["file_name"] for result in results] == [*names, "image 6"]
+        assert [result["file_name"] for result in results] == [*names, "image 6", "image 7"]
         assert all("class_ids" in result for result in results)
 
 

@@ -6,6 +6,7 @@ import json
 import re
 
 import cv2
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -245,6 +246,17 @@ def test_the_description_of_the_api_is_complete(client):
     assert "security" not in predict
 
 
+def test_the_description_of_a_server_with_a_key_says_so(start):
+    with start("--api-key", "correct-horse") as guarded:
+        paths = httpx.get(f"{guarded.url}/openapi.json").json()["paths"]
+        for path, methods in paths.items():
+            (route,) = methods.values()
+            kept = path not in ("/health", "/ready")
+            assert ("401" in route["responses"]) == kept, path
+            assert bool(route.get("security")) == kept, path
+            assert httpx.request(next(iter(methods)), f"{guarded.url}{path}").status_code == (401 if kept else 200)
+
+
 def test_pages_and_errors_are_safe_to_show(client):
     page = client.get("/")
     head = client.head("/")  # what checks of uptime send
@@ -255,4 +267,5 @@ def test_pages_and_errors_are_safe_to_show(client):
     assert client.get("/<script>").json()["error"].startswith("GET /<script>: Not Found")
     assert client.get("/<script>").headers["content-type"] == "application/json"
     assert client.get("/predict").status_code == 405
+    assert client.post("/predict/", headers={"Host": "evil.example"}).status_code == 404
     assert "access-control-allow-origin" not in client.get("/health", headers={"Origin": "https://a.example"}).headers
