@@ -91,7 +91,7 @@ def _run(options: argparse.Namespace) -> int:
     results.check(options.out, options.format)
     sources = inputs.collect(options.images)
     broken = 0
-    on_screen = options.out is None and sys.stdout.isatty()
+    on_screen = options.out is None and sys.stdout.isatty() and sys.stderr.isatty()
     pipeline = _pipeline(options)
     with ended_by_sigterm(), _output(options) as file:
         if pipeline.postprocess.class_names is None:

@@ -13,8 +13,9 @@ from ppcls.deploy import onnx_file
 from ppcls.errors import DataError
 from ppcls.utils.digests import sha256
 
-FILE = "inference.yml"
-ONNX = "inference.onnx"  # of the ONNX files in an export's folder, the one that takes what Paddle's takes
+STEM = "inference"  # how the names of all files of an export begin
+FILE = f"{STEM}.yml"
+ONNX = f"{STEM}.onnx"  # of the ONNX files in an export's folder, the one that takes what Paddle's takes
 _OF_RUN = f"inference/{FILE}"  # where `ppcls export RUN` writes it, below that
 TENSOR, PIXELS = "float32 NCHW", "uint8 NHWC"
 OUTPUT = "probabilities"
@@ -81,8 +82,11 @@ def _is_onnx(name: str) -> bool:
 
 
 def is_export(path: Path) -> bool:
-    """Return whether a path is meant as an exported model, be it whole or not."""
-    return _is_onnx(path.name) or (path / FILE).is_file() or any(path.glob("inference.*"))
+    """Return whether a path is meant as an exported model, be it whole or not.
+
+    ``inference.json`` alone says nothing: it may be somebody's results in the folder of a run.
+    """
+    return _is_onnx(path.name) or any((path / name).is_file() for name in (FILE, ONNX, f"{STEM}.pdiparams"))
 
 
 def read(path: Path) -> Description:

@@ -171,6 +171,9 @@ def test_what_is_no_model_is_said(models, images, run):
         with pytest.raises(kind, match=message):
             run_folder.find(models / name)
     assert run_folder.find(models, "out") == best
+    (models / "out" / "inference.json").write_text("[]")  # results, and no sign of an export
+    assert len(json.loads(run("infer", models / "out", images / "00.png").stdout)) == 1
+    (models / "out" / "inference.json").unlink()
     with pytest.raises(ConfigError, match="is one checkpoint"):
         run_folder.find(best, "out")
     assert "not the folder of a run" in run("infer", models / "empty", images, code=2).stderr

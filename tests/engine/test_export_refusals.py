@@ -205,6 +205,18 @@ def test_a_missing_converter_is_an_error_before_any_work(digits, tmp_path, run):
     assert MachineError.exit_code == 2
 
 
+def test_what_the_converter_writes_is_checked(digits, tmp_path, run):
+    prepared("ConvMixer", digits, tmp_path)
+    (tmp_path / "other").mkdir()
+    wrong = "def export(model, parameters, target, **options):\n    open(target, 'wb').write(b'trash')\n"
+    (tmp_path / "other" / "paddle2onnx.py").write_text(wrong)
+    arguments = ("export", "-c", tmp_path / "recipe.yaml", "--onnx", "-o", "Global.pretrained_model=weights")
+    done = run(*arguments, code=2, environment={"PYTHONPATH": f"{tmp_path}/other:{ROOT}"})
+    assert "what paddle2onnx wrote is no ONNX model" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "model").exists()
+
+
 def test_a_broken_image_to_calibrate_on_is_named(digits, tmp_path):
     config = prepared("ConvMixer", digits, tmp_path)
     images = tmp_path / "images"

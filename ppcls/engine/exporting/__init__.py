@@ -24,8 +24,6 @@ from ppcls.utils.paths import user_path
 
 __all__ = ["TOLERANCES", "Options", "export"]
 
-_STEM = "inference"
-
 
 class _WithSoftmax(paddle.nn.Layer):
     """The model as deployed: probabilities instead of logits."""
@@ -128,7 +126,7 @@ def _save(model: paddle.nn.Layer, config: Config, folder: Path) -> None:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Tensor do not have 'place' interface")  # of no use to anybody
-            paddle.jit.save(static, str(folder / _STEM))
+            paddle.jit.save(static, str(folder / description.STEM))
     except (OSError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[-1]
         target = config.Global.save_inference_dir

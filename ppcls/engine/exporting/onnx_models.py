@@ -59,7 +59,7 @@ def add(
         models["int8"] = int8.quantized(plain, images.prepared(config, sources, expected.ops, _OTHERS))
     results: Dict[str, Dict[str, Any]] = {}
     for precision, graph in models.items():
-        path = folder / f"inference{_SUFFIXES[precision]}.onnx"
+        path = folder / f"{description.STEM}{_SUFFIXES[precision]}.onnx"
         onnx.write(graph, path, _described(values, precision, options.opset))
         results[path.name] = compare(expected, path, "onnx")
         if options.self_contained:
@@ -72,7 +72,7 @@ def add(
             results[pixels.name] = compare(expected, pixels, "onnx")
     if options.int8:
         calibration = int8.summary(sources, options.calibration)
-        quantized = [name for name in results if name.startswith("inference_int8")]
+        quantized = [name for name in results if name.startswith(f"{description.STEM}{_SUFFIXES['int8']}")]
         for name, accuracy in _accuracies(config, folder, quantized, options.max_drop).items():
             results[name].update(accuracy, calibration=calibration)
     return results
@@ -89,7 +89,7 @@ def _accuracies(config: Config, folder: Path, names: Sequence[str], max_drop: fl
     Raises:
         ExportError: one sank by more than is allowed.
     """
-    before, count = exported.accuracy(config, folder / "inference.onnx", "onnx")
+    before, count = exported.accuracy(config, folder / description.ONNX, "onnx")
     found = {}
     for name in names:
         after, _ = exported.accuracy(config, folder / name, "onnx")

@@ -20,7 +20,6 @@ from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
 
 _OLD = "old"
-_OURS = "inference"  # how the names of all files of an export begin
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -77,7 +76,7 @@ def replace(folder: Path, target: Path, weights: str) -> None:
             "%s held the export of %s, which is replaced; -o Global.save_inference_dir=... keeps both", target, before
         )
     for path in target.iterdir():
-        if not path.name.startswith(_OURS):
+        if not path.name.startswith(description.STEM):
             _copy(path, folder / path.name)
     old = folder.with_name(_OLD)
     try:

@@ -118,3 +118,13 @@ def photo():
     image = np.random.default_rng(0).integers(0, 120, (16, 16, 3), np.uint8)
     image[8:] += 120
     return encode(image)
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory):
+    """Return one browser for all tests of a file, and the folder of its downloads."""
+    from tests.deploy.server.page import browsing  # needs selenium
+
+    downloads = tmp_path_factory.mktemp("downloads")
+    with browsing(downloads) as browser:
+        yield browser, downloads

@@ -9,7 +9,7 @@ import pytest
 
 from ppcls.deploy import results
 from tests.deploy.server.conftest import encode
-from tests.deploy.server.page import all_of, browsing, choose, needs_browser, text, until
+from tests.deploy.server.page import all_of, choose, needs_browser, text, until
 
 pytest.importorskip("selenium.webdriver", reason="needs selenium")
 from selenium.webdriver.common.action_chains import ActionChains
@@ -17,14 +17,6 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 pytestmark = needs_browser
-
-
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory):
-    """Return one browser for all tests, and the folder of its downloads."""
-    downloads = tmp_path_factory.mktemp("downloads")
-    with browsing(downloads) as browser:
-        yield browser, downloads
 
 
 @pytest.fixture

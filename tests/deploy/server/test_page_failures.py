@@ -8,7 +8,7 @@ import threading
 import httpx
 import pytest
 
-from tests.deploy.server.page import all_of, browsing, choose, needs_browser, text, until
+from tests.deploy.server.page import all_of, choose, needs_browser, text, until
 
 pytest.importorskip("selenium.webdriver", reason="needs selenium")
 from selenium.webdriver.common.by import By
@@ -84,14 +84,6 @@ class Proxy:
 
 def refusal(status, wait=None, content=b'{"error": "not now"}'):
     return status, {} if wait is None else {"Retry-After": str(wait)}, content
-
-
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory):
-    """Return one browser for all tests, and the folder of its downloads."""
-    downloads = tmp_path_factory.mktemp("downloads")
-    with browsing(downloads) as browser:
-        yield browser, downloads
 
 
 @pytest.fixture
