@@ -30,8 +30,8 @@ def main() -> int:
     environment.import_paddle()
     import paddle
 
-    from ppcls.arch import create_model
     from ppcls.engine.ema import EMA
+    from ppcls.weights import create_model
 
     model = create_model(options.model)
     optimizer = paddle.optimizer.AdamW(1e-3, parameters=model.parameters())

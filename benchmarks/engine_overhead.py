@@ -22,14 +22,14 @@ CHANGES = ["Global.eval_during_train=false", "Global.use_visualdl=false", "DataL
 
 def by_engine(run, batches) -> list:
     """Return the seconds of each step by the engine."""
-    from ppcls.engine import training
+    from ppcls.engine import loop
 
     run.state.batch, run.state.sums = 0, {}
     seconds = []
     for batch in batches:
         started = time.perf_counter()
-        training._train_batch(run, batch)
-        training._save_if_asked(run)
+        loop._train_batch(run, batch)
+        loop._save_if_asked(run)
         seconds.append(time.perf_counter() - started)
     return seconds
 
@@ -61,7 +61,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         config = ppcls.load_config(options.config, [*CHANGES, f"Global.output_dir={folder}", *options.override])
-        from ppcls.engine.run import open_run
+        from ppcls.engine.setup import open_run
 
         with open_run(config) as run:
             batches = [batch for _, batch in zip(range(options.steps), run.train_loader.epoch(0))]

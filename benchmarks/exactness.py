@@ -28,8 +28,9 @@ environment.prepare()
 import numpy as np  # noqa: E402
 import paddle  # noqa: E402
 
-from ppcls.arch import LoadReport, create_model, load_weights  # noqa: E402
 from ppcls.arch.backbone.base import Backbone  # noqa: E402
+from ppcls.weights import LoadReport, create_model, load_weights  # noqa: E402
+from ppcls.weights.names import namings_of  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDENS = ROOT.parent / "shared" / "goldens"
@@ -73,7 +74,7 @@ def training_differences(entry: str, model: Backbone, report: LoadReport) -> Dic
     loss = paddle.nn.functional.cross_entropy(model(paddle.to_tensor(fill.image())), paddle.to_tensor(fill.labels()))
     loss.backward()
     found = {"loss": abs(float(loss) - expected["loss"]) / expected["loss"]}
-    naming = next(naming for naming in model.namings if naming.source == report.naming)
+    naming = next(naming for naming in namings_of(model) if naming.source == report.naming)
     parameters = dict(model.named_parameters())
     for name, norm in expected["grad_norm"].items():
         ours = str(naming.rename(name))

@@ -31,8 +31,8 @@ import ppcls  # noqa: E402
 from ppcls.arch.registry import spec  # noqa: E402
 from ppcls.config.schema import Config  # noqa: E402
 from ppcls.data.transforms import build_transforms  # noqa: E402
-from ppcls.deploy.inputs import list_images  # noqa: E402
-from ppcls.engine.exporting.options import Options  # noqa: E402
+from ppcls.exporting.options import Options  # noqa: E402
+from ppcls.inference.inputs import list_images  # noqa: E402
 
 _LOGITS = 3.0  # standard deviation
 

@@ -65,9 +65,9 @@ def child(runtime: str, folder: Path, batches: List[int], seconds: float, thread
     from ppcls.utils import environment
 
     environment.prepare()
-    from ppcls.deploy import description
-    from ppcls.deploy.backends import open_backend
-    from ppcls.deploy.backends.devices import CPU
+    from ppcls.inference import description
+    from ppcls.inference.backends import open_backend
+    from ppcls.inference.backends.devices import CPU
 
     described = description.read(folder / "inference")
     size = described.image_shape[1]
@@ -89,7 +89,7 @@ def measure(name: str, options: argparse.Namespace) -> Dict[str, Any]:
     import export_differences
 
     import ppcls
-    from ppcls.engine.exporting.options import Options
+    from ppcls.exporting.options import Options
 
     sizes = [str(size) for size in options.batches]
     with tempfile.TemporaryDirectory() as temporary:

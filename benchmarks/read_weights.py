@@ -21,7 +21,7 @@ READ = """
 import re, sys, time
 import numpy as np
 from pathlib import Path
-from ppcls.arch.weights import read_weights
+from ppcls.weights import read_weights
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 start = peak()
@@ -38,7 +38,7 @@ def make(folder: Path, megabytes: int) -> list:
     sys.path.insert(0, str(ROOT))
     import numpy as np
 
-    from ppcls.arch.weights.writing import write_weights
+    from ppcls.weights.writer import write_weights
 
     rng = np.random.default_rng(0)
     arrays = {f"layer{i}.weight": rng.standard_normal((512, 512), np.float32) for i in range(megabytes)}

@@ -32,7 +32,8 @@ def run(name: str, batch: int, recompute: bool) -> Dict[str, float]:
     environment.prepare()
     import paddle
 
-    from ppcls.arch import create_model, spec
+    from ppcls.arch import spec
+    from ppcls.weights import create_model
 
     paddle.seed(0)
     model = create_model(name, recompute=recompute)

@@ -33,12 +33,12 @@ def main() -> int:
     environment.import_paddle()
     import paddle
 
-    from ppcls.arch import create_model
     from ppcls.engine.amp import MixedPrecision
-    from ppcls.engine.registries import load_config
-    from ppcls.engine.saver import Saver
+    from ppcls.engine.checkpointing.saver import Saver
+    from ppcls.engine.components import load_config
     from ppcls.engine.state import Best, TrainState
     from ppcls.optimizer import build_schedule
+    from ppcls.weights import create_model
 
     model = create_model(options.model)
     optimizer = paddle.optimizer.AdamW(1e-3, parameters=model.parameters())

@@ -11,13 +11,13 @@ _HOMES = {
     "load_config": "ppcls.engine",
     "train": "ppcls.engine",
     "evaluate": "ppcls.engine",
-    "evaluate_export": "ppcls.engine",
+    "evaluate_export": "ppcls.exporting",
     "infer": "ppcls.engine",
-    "export": "ppcls.engine",
-    "create_model": "ppcls.arch",
+    "export": "ppcls.exporting",
+    "create_model": "ppcls.weights",
     "list_models": "ppcls.arch",
-    "load_weights": "ppcls.arch",
-    "Predictor": "ppcls.deploy",
+    "load_weights": "ppcls.weights",
+    "Predictor": "ppcls.inference",
 }
 __all__ = [*sorted(_HOMES), "__version__"]
 

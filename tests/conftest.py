@@ -130,3 +130,28 @@ def run(tmp_path):
         return done
 
     return call
+
+
+_MAKE = """
+import sys
+from ppcls import load_config
+from ppcls import export, train
+from ppcls.exporting.options import Options
+train(load_config("recipe.yaml", ["Global.epochs=4"]))
+export(load_config("recipe.yaml", ["Global.pretrained_model=out/best_model"]), Options(self_contained=True))
+"""
+
+
+@pytest.fixture(scope="session")
+def models(digits, tmp_path_factory):
+    """Return a folder with a run in ``out`` and, in ``inference``, its export for Paddle and for ONNX Runtime."""
+    pytest.importorskip("paddle2onnx")
+    pytest.importorskip("onnxruntime")
+    folder = tmp_path_factory.mktemp("models")
+    write_recipe(digits, folder)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", _MAKE], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return folder

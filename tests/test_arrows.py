@@ -9,33 +9,37 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "ppcls"
-COMMON = {"errors", "utils"}
-# Each package and the others that it may import.
+# From the ground up: each package, and the others that it may import.
+GROUND = {"errors", "utils"}
 ALLOWED = {
     "errors": set(),
     "utils": {"errors"},
-    "config": {"errors"},
-    "arch": {"config", *COMMON},
-    "data": {"config", *COMMON},
-    "loss": {"config", *COMMON},
-    "metric": {"config", *COMMON},
-    "optimizer": {"config", *COMMON},
-    "deploy": {"data.transforms", *COMMON},
-    "engine": {"arch", "config", "data", "deploy", "loss", "metric", "optimizer", *COMMON},
-    "commands": {"arch", "config", "data", "deploy", "engine", "loss", "metric", "optimizer", *COMMON},
+    "registry": {"errors"},
+    "config": {"registry", *GROUND},
+    "data": {"registry", *GROUND},
+    "loss": {"registry", *GROUND},
+    "metric": {"registry", *GROUND},
+    "optimizer": {"registry", *GROUND},
+    "arch": {"registry", *GROUND},
+    "weights": {"arch", "config", "registry", *GROUND},
+    "inference": {"data.transforms", "registry", *GROUND},
+    "serving": {"inference", "data.transforms", *GROUND},
+    "engine": {"arch", "config", "data", "inference", "loss", "metric", "optimizer", "registry", "weights", *GROUND},
 }
+ALLOWED["exporting"] = {"engine", *ALLOWED["engine"]}
+ALLOWED["commands"] = {"engine", "exporting", "serving", *ALLOWED["engine"]}
 # Libraries that only these may import.
 LIBRARIES = {
-    "yaml": {"config", "deploy.description"},
+    "yaml": {"config", "inference.description"},
     "pydantic": {"config"},
-    "paddle": {"arch", "engine", "loss", "optimizer", "deploy.backends.paddle", "utils"},
-    "cv2": {"data", "engine.data_inspection", "utils.opencv"},
+    "paddle": {"arch", "weights", "engine", "exporting", "loss", "optimizer", "inference.backends.paddle", "utils"},
+    "cv2": {"data", "engine.inspection", "utils.opencv"},
     "PIL": {"data.transforms"},
-    "onnxruntime": {"deploy.backends.onnx", "engine.exporting"},
-    "onnx": {"engine.exporting"},
-    "paddle2onnx": {"engine.exporting"},
+    "onnxruntime": {"inference.backends.onnx", "exporting"},
+    "onnx": {"exporting"},
+    "paddle2onnx": {"exporting"},
     "visualdl": {"engine"},
-    "safetensors": {"arch"},
+    "safetensors": {"weights"},
 }
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if "configs" not in p.relative_to(PACKAGE).parts)
 
@@ -47,7 +51,11 @@ def dotted(path):
 
 def imports(path):
     """Yield every module imported anywhere in a file, by its full dotted name."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    yield from imported(ast.parse(path.read_text(encoding="utf-8")), path)
+
+
+def imported(tree, path):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -59,6 +67,15 @@ def imports(path):
             and isinstance(node.args[0], ast.Constant)
         ):
             yield node.args[0].value
+
+
+def runtime_imports(path):
+    """Yield what ``imports`` does, but for what only type checkers see: that is a circle to nobody."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            node.body = []
+    yield from imported(tree, path)
 
 
 def within(name, allowed):
@@ -82,9 +99,51 @@ def test_arrows(path):
             assert within(here, LIBRARIES[library]), f"ppcls.{here} must not import {library}"
 
 
+def module_of(name, modules):
+    """Return the module that an imported name is, or is in; None for other people's."""
+    while name and name not in modules:
+        name = name.rpartition(".")[0]
+    return name or None
+
+
+def test_no_import_circle():
+    """Nor one through imports inside of functions; what a package's ``__init__`` loads lazily is no part of it."""
+    modules = {f"ppcls.{dotted(path)}".rstrip("."): path for path in MODULES}
+    graph = {
+        name: {found for item in runtime_imports(path) if (found := module_of(item, modules)) and found != name}
+        for name, path in modules.items()
+    }
+    circles = [sorted(part) for part in strongly_connected(graph) if len(part) > 1]
+    assert not circles, "\n".join(" <-> ".join(circle) for circle in circles)
+
+
+def strongly_connected(graph):
+    """Yield the sets of nodes that reach each other (Tarjan, https://doi.org/10.1137/0201010)."""
+    index, low, stack, found = {}, {}, [], []
+
+    def visit(node):
+        index[node] = low[node] = len(index)
+        stack.append(node)
+        for other in graph[node]:
+            if other not in index:
+                visit(other)
+                low[node] = min(low[node], low[other])
+            elif other in stack:
+                low[node] = min(low[node], index[other])
+        if low[node] == index[node]:
+            part = stack[stack.index(node) :]
+            del stack[stack.index(node) :]
+            found.append(part)
+
+    for node in graph:
+        if node not in index:
+            visit(node)
+    return found
+
+
 def test_every_package_has_its_arrows():
     packages = {p.name for p in PACKAGE.iterdir() if (p / "__init__.py").is_file()}
-    assert packages == set(ALLOWED) - {"errors"}
+    assert packages == set(ALLOWED) - {"errors", "registry"}
 
 
 def loaded_after(statement):
@@ -94,7 +153,7 @@ def loaded_after(statement):
 
 
 def test_importing_the_package_loads_nothing_heavy():
-    assert not {"paddle", "numpy", "cv2", "yaml", "pydantic"} & loaded_after("import ppcls, ppcls.cli, ppcls.deploy")
+    assert not {"paddle", "numpy", "cv2", "yaml", "pydantic"} & loaded_after("import ppcls, ppcls.cli, ppcls.inference")
 
 
 def test_transforms_need_numpy_and_opencv_only():

@@ -127,7 +127,7 @@ def test_the_wheel_brings_the_recipes(tmp_path):
     assert str(target) in done.stdout
     assert "dim: 64" in done.stdout
     assert (target / "bin" / "ppcls").is_file()
-    assert (target / "ppcls" / "deploy" / "server" / "page" / "index.html").is_file()
+    assert (target / "ppcls" / "serving" / "page" / "index.html").is_file()
 
 
 def test_make_digits_writes_the_data_set(tmp_path):

@@ -9,9 +9,10 @@ import pytest
 import yaml
 
 import ppcls
-from ppcls.arch import create_model, list_models, spec
+from ppcls.arch import list_models, spec
 from ppcls.commands.config import schema_text
 from ppcls.config.find import library, recipes
+from ppcls.weights import create_model
 from tests.conftest import ROOT
 
 # What makes each family tiny, whatever its recipe says.

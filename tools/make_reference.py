@@ -31,7 +31,7 @@ given. Written by `make docs`.
 def reference() -> str:
     """Return the text of the page."""
     environment.import_paddle()
-    from ppcls.engine.registries import REGISTRIES
+    from ppcls.engine.components import REGISTRIES
 
     parts = [HEADER]
     for kind, (title, where) in TITLES.items():

@@ -20,7 +20,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     config = load_recipe(options)
     from ppcls.data.inspection.checking import causes
-    from ppcls.engine.data_inspection import check_data
+    from ppcls.engine.inspection import check_data
 
     report = check_data(config, user_path(options.out), options.workers)
     print(to_json({key: report[key] for key in ("ok", "images", "counts")}))

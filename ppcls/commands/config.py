@@ -37,7 +37,7 @@ def schema_text() -> str:
     """Return the text of ``configs/schema.json``."""
     import_paddle()
     from ppcls.config.json_schema import json_schema
-    from ppcls.engine.registries import REGISTRIES
+    from ppcls.engine.components import REGISTRIES
 
     return to_json(json_schema(REGISTRIES)) + "\n"
 

@@ -22,7 +22,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     import_paddle()
-    from ppcls.arch.weights.convert import convert_weights, parse_arguments
+    from ppcls.weights.convert import convert_weights, parse_arguments
 
     chosen = {key: getattr(options, key) for key in ("to", "model", "naming")}
     arguments = parse_arguments(options.argument)

@@ -30,7 +30,7 @@ def _run(options: argparse.Namespace) -> int:
     if config.Stages or options.stage is not None:
         config = config.stage(options.stage or list(config.stages)[-1])
     _refuse_weights(config, options.model)
-    from ppcls.engine import evaluate_export
+    from ppcls.exporting import evaluate_export
 
     print_result(evaluate_export(config, options.model, options.backend or "auto"))
     return 0

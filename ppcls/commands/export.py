@@ -50,8 +50,8 @@ def _run(options: argparse.Namespace) -> int:
     if len(size) > 2:
         raise ConfigError(f"--image-size: expected PX or HEIGHT WIDTH, got {' '.join(map(str, size))}")
     config = load_for_weights(options) if options.run is None else _recipe_of_run(options)
-    from ppcls.engine import export
-    from ppcls.engine.exporting.options import Options
+    from ppcls.exporting import export
+    from ppcls.exporting.options import Options
 
     names = ("onnx", "opset", "self_contained", "fp16", "bf16", "int8", "calibration", "calibration_images", "max_drop")
     chosen = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
@@ -75,15 +75,15 @@ def _refuse_idle(chosen: Mapping[str, Any]) -> None:
 
 def _recipe_of_run(options: argparse.Namespace) -> Any:
     import_paddle()
-    from ppcls.deploy import description
-    from ppcls.engine import run_folder
+    from ppcls.engine.checkpointing import run_contents
+    from ppcls.inference import description
 
     path = user_path(options.run)
     if path.suffix.lower() == ".onnx" or (path / description.FILE).is_file():
         raise ConfigError(
             f"{options.run} is an exported model; give the run's folder or the checkpoint that it was made of"
         )
-    return run_folder.recipe(path, changes(options), options.stage)
+    return run_contents.recipe(path, changes(options), options.stage)
 
 
 COMMAND = Command(

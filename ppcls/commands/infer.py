@@ -79,7 +79,7 @@ def _run(options: argparse.Namespace) -> int:
         os.environ[environment.THREADS] = str(options.threads)
     environment.prepare()  # before numpy is imported
     from ppcls.data.transforms.formats import IMAGE_SUFFIXES
-    from ppcls.deploy import inputs, results
+    from ppcls.inference import inputs, results
     from ppcls.utils.logging import get_logger
 
     if distributed.world_size() > 1:
@@ -138,7 +138,7 @@ def _by_recipe(options: argparse.Namespace) -> int:
 
 def _pipeline(options: argparse.Namespace) -> Any:
     """Return the pipeline of an export, or of a checkpoint with the recipe that it carries or that is given."""
-    from ppcls.deploy import description
+    from ppcls.inference import description
 
     path = user_path(options.model)
     if description.is_export(path):
@@ -149,14 +149,15 @@ def _pipeline(options: argparse.Namespace) -> Any:
         )
     options.override += _device_change(options, path)
     import_paddle()
-    from ppcls.engine import build, inference, run_folder
+    from ppcls.engine import build, inference
+    from ppcls.engine.checkpointing import run_contents
 
     if options.config:
-        weights = run_folder.best(path, options.stage) if path.is_dir() else path
+        weights = run_contents.best(path, options.stage) if path.is_dir() else path
         options.override.append([f"Global.pretrained_model={weights}", "Global.checkpoints=null"])
         config = load_for_weights(options)
     else:
-        config = run_folder.recipe_of_weights(run_folder.find(path, options.stage), changes(options))
+        config = run_contents.recipe_of_weights(run_contents.find(path, options.stage), changes(options))
     build.start(config)
     return inference.load_pipeline(config, options.batch_size, options.topk)
 
@@ -165,7 +166,7 @@ def _device_change(options: argparse.Namespace, path: Path) -> List[List[str]]:
     """Return what --device changes in the recipe of a checkpoint, as ``-o`` has it."""
     if options.device is None:
         return []
-    from ppcls.deploy.backends.devices import Device
+    from ppcls.inference.backends.devices import Device
 
     device = Device.parse(options.device)
     if device.index:
@@ -182,7 +183,7 @@ def _exported(options: argparse.Namespace, path: Path) -> Any:
     for name, value in (("-c", options.config), ("-o", options.override), ("--stage", options.stage)):
         if value:
             raise ConfigError(f"{name}: {path} is an exported model, which has its recipe in it; leave {name} out")
-    from ppcls.deploy.predictor import Predictor
+    from ppcls.inference.predictor import Predictor
     from ppcls.utils.logging import get_logger
 
     sizes = {} if options.batch_size is None else {"batch_size": options.batch_size}
@@ -201,7 +202,7 @@ def _exported(options: argparse.Namespace, path: Path) -> Any:
 @contextlib.contextmanager
 def _output(options: argparse.Namespace) -> Iterator[Any]:
     """Give a writer to the file of ``--out``, or else to standard output."""
-    from ppcls.deploy import results
+    from ppcls.inference import results
 
     if options.out:
         with results.writing(options.out, options.format) as file:

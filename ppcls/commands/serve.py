@@ -9,7 +9,7 @@ import signal
 from typing import Any, Dict, get_type_hints
 
 from ppcls.commands.command import Command
-from ppcls.deploy.server import Settings, serve
+from ppcls.serving import Settings, serve
 
 _KEY = "PPCLS_API_KEY"
 _HINTS = get_type_hints(Settings)

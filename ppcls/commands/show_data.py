@@ -18,7 +18,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     config = load_recipe(options)
-    from ppcls.engine.data_inspection import show_data
+    from ppcls.engine.inspection import show_data
 
     show_data(config, user_path(options.out), options.n, options.split, options.epoch)
     print(options.out)

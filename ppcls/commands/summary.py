@@ -18,8 +18,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     import_paddle()
-    from ppcls.arch import BACKBONES, create_model, spec
+    from ppcls.arch import BACKBONES, spec
     from ppcls.arch.summary import summary
+    from ppcls.weights import create_model
 
     facts = spec(options.name)
     size = options.image_size or [facts.image_size]

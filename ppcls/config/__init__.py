@@ -1,6 +1,6 @@
 """What the user wrote: recipes, their inheritance and overrides, checked against one schema.
 
-Nothing is imported here, so that ``ppcls.config.registry`` can be used without pydantic and YAML.
+Nothing is imported here, so that ``ppcls.registry`` can be used without pydantic and YAML.
 """
 
 import importlib

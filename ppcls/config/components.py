@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from ppcls.config.fields import Int, Text
 from ppcls.config.problems import Problem, from_validation
-from ppcls.config.registry import Entry, Registry
 from ppcls.config.tree import Node, Path, child, descend, plain
 from ppcls.errors import ConfigError
+from ppcls.registry import Entry, Registry
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Dict, Mapping, cast
 
 from ppcls.config.components import SITES, Site, arguments_model
-from ppcls.config.registry import Registry
 from ppcls.config.schema import Config
+from ppcls.registry import Registry
 
 _DELETE = {"anyOf": [{"type": "boolean"}, {"type": "array", "items": {"type": "string"}}]}
 _ARITHMETIC = {"type": "string", "pattern": r"^[-+*/().\d\seE]+$"}

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from ppcls.config import components, inherit, overrides, stages
 from ppcls.config.find import find
 from ppcls.config.problems import Problem, from_validation, located, raise_all
-from ppcls.config.registry import Registry
 from ppcls.config.schema import Config
 from ppcls.config.source import parse
 from ppcls.config.tree import Node, leaves, plain
+from ppcls.registry import Registry
 
 
 def load(path: Union[str, Path], changes: Sequence[str] = (), *, registries: Mapping[str, Registry]) -> Config:

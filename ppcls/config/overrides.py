@@ -6,10 +6,10 @@ import re
 from typing import Any, Callable, List, Sequence, Tuple
 
 from ppcls.config.numbers import word
-from ppcls.config.registry import suggest
 from ppcls.config.source import parse
 from ppcls.config.tree import Node, Path, dotted
 from ppcls.errors import ConfigError
+from ppcls.registry import suggest
 
 
 def apply(root: Node, overrides: Sequence[str]) -> Tuple[Node, List[str]]:

@@ -7,9 +7,9 @@ from typing import Any, Dict, Iterable, List, Type
 
 from pydantic import BaseModel, ValidationError
 
-from ppcls.config.registry import suggest
 from ppcls.config.tree import Node, Path, descend, dotted
 from ppcls.errors import ConfigError
+from ppcls.registry import suggest
 
 # Pydantic's words for types, in a recipe's words.
 _MEANING = {

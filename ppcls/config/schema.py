@@ -8,8 +8,8 @@ from typing import Annotated, Any, Dict, List, Literal, Mapping, Optional, Tuple
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from ppcls.config.fields import Component, ComponentSection, NotNegative, Positive, Section, Text
-from ppcls.config.registry import suggest
 from ppcls.errors import ConfigError
+from ppcls.registry import suggest
 
 DEFAULT = "default"  # what ``where`` says of a value that nobody has set
 AUTO = "auto"  # what Global.checkpoints takes besides a prefix

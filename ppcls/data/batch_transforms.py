@@ -12,9 +12,9 @@ from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ppcls.config.registry import Registry, suggest
 from ppcls.data.transforms.arguments import check_choice, integer, number, probability
 from ppcls.errors import ConfigError
+from ppcls.registry import Registry, suggest
 
 BATCH_TRANSFORMS = Registry("batch transform", trial=lambda: {"classes": None})
 _PROVIDED = ("classes",)

@@ -1,4 +1,4 @@
-"""What happens when: training, evaluation, inference and export, as functions of a loaded recipe."""
+"""What happens when: training, evaluation and inference, as functions of a loaded recipe."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -6,23 +6,19 @@ from typing import TYPE_CHECKING, Any
 from ppcls.utils import environment
 
 if TYPE_CHECKING:
+    from ppcls.engine.components import load_config
     from ppcls.engine.evaluation import evaluate
-    from ppcls.engine.exported import evaluate_export
-    from ppcls.engine.exporting import export
     from ppcls.engine.inference import infer
-    from ppcls.engine.registries import load_config
     from ppcls.engine.stages import train
 
 environment.import_paddle()  # with care, and before a module of this package imports it without
 _HOMES = {
     "evaluate": "evaluation",
-    "evaluate_export": "exported",
-    "export": "exporting",
     "infer": "inference",
-    "load_config": "registries",
+    "load_config": "components",
     "train": "stages",
 }
-__all__ = ["evaluate", "evaluate_export", "export", "infer", "load_config", "train"]
+__all__ = ["evaluate", "infer", "load_config", "train"]
 
 
 def __getattr__(name: str) -> Any:

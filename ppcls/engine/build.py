@@ -8,20 +8,20 @@ from typing import Any, Callable, List, Optional, Sequence, Union
 import numpy as np
 import paddle
 
-from ppcls.arch import create_model, load_weights
-from ppcls.arch.registry import local_weights, made_for
 from ppcls.config.schema import AUTO, Config, Split
 from ppcls.data import build_loader, check_shared_folder
 from ppcls.data.datasets import Dataset
 from ppcls.data.datasets.names import read_class_names
 from ppcls.data.loader import DataLoader
-from ppcls.engine import checkpoint
+from ppcls.engine.checkpointing import checkpoint
 from ppcls.errors import ConfigError, DataError, MachineError, WeightsError
 from ppcls.loss import build_loss
 from ppcls.metric import build_metrics
 from ppcls.utils import distributed, gpus, logging
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
+from ppcls.weights import create_model, load_weights
+from ppcls.weights.factory import local_weights, trained_image_size
 
 
 def set_device(name: str) -> str:
@@ -248,7 +248,7 @@ def load_initial_weights(config: Config, net: paddle.nn.Layer, path: str) -> str
 def _load(config: Config, net: paddle.nn.Layer, path: str, drop_mismatched_head: bool) -> str:
     """Load weights; an interrupted checkpoint was finished by ``fetch_weights``."""
     try:
-        size = made_for(config.Arch.name, _given_weights(config))
+        size = trained_image_size(config.Arch.name, _given_weights(config))
         report = load_weights(net, path, drop_mismatched_head=drop_mismatched_head, image_size=size)
     except WeightsError as error:  # the recipe's word for it
         text = str(error).replace("drop_mismatched_head=True", "-o Global.drop_mismatched_head=true")

@@ -8,8 +8,9 @@ import paddle
 from paddle.nn import functional as F
 
 from ppcls.config.schema import ArchSection, Config, DistillationSection
-from ppcls.engine import build, checkpoint
-from ppcls.engine.registries import load_config
+from ppcls.engine import build
+from ppcls.engine.checkpointing import checkpoint
+from ppcls.engine.components import load_config
 from ppcls.errors import ConfigError, WeightsError
 
 NAME = "Distillation"  # of its loss

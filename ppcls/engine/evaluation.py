@@ -10,7 +10,7 @@ import paddle
 
 from ppcls.config.schema import Config
 from ppcls.data.loader import DataLoader
-from ppcls.engine import build, journal, parallel
+from ppcls.engine import build, metrics_log, reduction
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
 
@@ -31,7 +31,7 @@ def evaluate(config: Config) -> Dict[str, float]:
             build.load_required_weights(config, model, "evaluate")
         distributed.require_same("numbers of images", len(loader.dataset))
         result = run(model, loader, build.loss(config, "Eval"), metrics)
-    get_logger().info("[Eval][Epoch 0][Avg]%s", journal.values_text(result))
+    get_logger().info("[Eval][Epoch 0][Avg]%s", metrics_log.values_text(result))
     return result
 
 
@@ -51,12 +51,12 @@ def run(
         Losses averaged over the samples of all processes, then metrics.
     """
     metrics.reset()
-    losses = parallel.SampleLosses(criterion.names, len(loader.dataset))
+    losses = reduction.SampleLosses(criterion.names, len(loader.dataset))
     was_training = model.training
     model.eval()
     try:
         with paddle.no_grad():
-            for batch in journal.progress(distributed.in_step(loader.epoch(0)), "evaluation", len(loader)):
+            for batch in metrics_log.progress(distributed.in_step(loader.epoch(0)), "evaluation", len(loader)):
                 if len(batch.labels):  # the last batch may not suffice for all processes
                     logits = model(paddle.to_tensor(batch.images))
                     losses.add(batch.indices, criterion.parts(logits, paddle.to_tensor(batch.labels)))
@@ -66,5 +66,5 @@ def run(
     finally:
         if was_training:
             model.train()
-    metrics.load_state(parallel.total_counts(metrics.state()))
+    metrics.load_state(reduction.total_counts(metrics.state()))
     return {**losses.means(), **metrics.result()}

@@ -7,8 +7,8 @@ from typing import Dict, List, Sequence
 
 import paddle
 
-from ppcls.config.registry import suggest
 from ppcls.errors import ConfigError
+from ppcls.registry import suggest
 
 
 def freeze(model: paddle.nn.Layer, patterns: Sequence[str]) -> None:

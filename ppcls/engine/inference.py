@@ -13,13 +13,13 @@ import paddle
 
 from ppcls.config.schema import Config
 from ppcls.data.transforms import build_transforms
-from ppcls.deploy import inputs, results
-from ppcls.deploy.pipeline import Answer, Pipeline
-from ppcls.deploy.postprocess import Topk, softmax
-from ppcls.deploy.source import Source
-from ppcls.engine import build, journal
-from ppcls.engine import folder as folders
+from ppcls.engine import build, metrics_log
+from ppcls.engine.checkpointing import run_dir as folders
 from ppcls.errors import ConfigError, MachineError
+from ppcls.inference import inputs, results
+from ppcls.inference.pipeline import Answer, Pipeline
+from ppcls.inference.postprocess import Topk, softmax
+from ppcls.inference.source import Source
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
@@ -48,7 +48,7 @@ def infer(config: Config) -> List[Answer]:
     distributed.from_main(lambda: folders.prepare(target, key))
     batches = distributed.share_out(sources, config.Infer.batch_size)
     with contextlib.closing(pipeline.answers(chain.from_iterable(batches))) as answers:
-        progress = journal.progress(batches, "inference", len(batches))
+        progress = metrics_log.progress(batches, "inference", len(batches))
         of_batches = (_said(islice(answers, len(batch))) for batch in progress)
         return _write(of_batches, target / "predictions.json", config.Infer.format)
 

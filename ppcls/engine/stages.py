@@ -7,16 +7,17 @@ import json
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional
 
-from ppcls.arch.weights.download import is_url
-from ppcls.arch.weights.reading import find_file
 from ppcls.config.schema import AUTO, Config
 from ppcls.config.stages import WEIGHTS
-from ppcls.engine import build, checkpoint, commit, resuming, run, training
-from ppcls.engine.interrupt import InterruptedRunError, StopRequest
+from ppcls.engine import build, loop, setup
+from ppcls.engine.checkpointing import checkpoint, resume
+from ppcls.engine.signals import InterruptedRunError, StopRequest
 from ppcls.errors import ConfigError, DataError, MachineError, WeightsError
-from ppcls.utils import distributed
+from ppcls.utils import atomic, distributed
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
+from ppcls.weights.download import is_url
+from ppcls.weights.reader import find_file
 
 FINISHED = "finished.json"
 # Of the keys that do not make another run, the ones that can make a finished one unfinished.
@@ -40,17 +41,17 @@ def train(config: Config, stage: Optional[str] = None) -> Dict[str, Any]:
         InterruptedRunError: asked to stop; the run was saved.
     """
     if stage is None and not config.Stages:
-        return training.train(config)
+        return loop.train(config)
     chosen = {stage: config.stage(stage)} if stage is not None else dict(config.stages)
     _refuse_prefix(config, stage)
     pending = [name for name, recipe in chosen.items() if finished(recipe) is None]
     for name in pending:
         with _named(name):
-            run.check_recipe(chosen[name])
+            setup.check_recipe(chosen[name])
         _check_start(config, name, pending)
     for name in pending[1:]:
         with _named(name):
-            run.rehearse(chosen[name])
+            setup.rehearse(chosen[name])
     results = {}
     build.start(
         next(iter(chosen.values()))
@@ -101,11 +102,11 @@ def _train_stage(recipe: Config, head: str, stop: StopRequest) -> Dict[str, floa
     get_logger().info(
         "%s, in %s, from %s", head, folder, "its newest checkpoint" if checkpoint.newest_first(folder) else start
     )
-    result = training.train(recipe, stop)
+    result = loop.train(recipe, stop)
     if distributed.is_main():
         states = checkpoint.read_states(folder / "latest")
         noted = {"result": result, "states": {key: states.get(key) for key in ("config", "processes", "start")}}
-        commit.write_text(folder / FINISHED, json.dumps(noted, indent=1) + "\n")
+        atomic.write_text(folder / FINISHED, json.dumps(noted, indent=1) + "\n")
     return result
 
 
@@ -123,8 +124,8 @@ def finished(recipe: Config) -> Optional[Dict[str, float]]:
         return None
     if recipe.Global.checkpoints != AUTO:
         return None
-    resuming.refuse_another_run(recipe, states, folder)
-    changes = resuming.changes_since(states, recipe)
+    resume.refuse_another_run(recipe, states, folder)
+    changes = resume.changes_since(states, recipe)
     return None if any(key.startswith(_LENGTH) for key, _, _ in changes) else result
 
 
@@ -183,7 +184,7 @@ def _check_start(config: Config, name: str, pending: List[str]) -> None:
             return
     started = checkpoint.newest_first(user_path(recipes[name].Global.output_dir))
     try:
-        checkpoint.commit.settle(checkpoint.strip_suffix(weights))
+        atomic.settle(checkpoint.strip_suffix(weights))
         find_file(weights)
     except WeightsError:
         if started:

@@ -2,6 +2,6 @@
 
 import numpy as np
 
-from ppcls.config.registry import Registry
+from ppcls.registry import Registry
 
 LOSSES = Registry("loss", trial=lambda: {"train_labels": np.zeros(1, np.int64)}, planned=("MultiLabelLoss",))

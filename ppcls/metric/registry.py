@@ -1,5 +1,5 @@
 """The table of metrics."""
 
-from ppcls.config.registry import Registry
+from ppcls.registry import Registry
 
 METRICS = Registry("metric", trial=dict)

@@ -12,11 +12,11 @@ from typing import Any, Mapping, Optional
 import paddle
 from paddle import nn
 
-from ppcls.config.registry import Registry
 from ppcls.errors import ConfigError
+from ppcls.optimizer.algorithms import LionOptimizer, NAdamOptimizer
+from ppcls.optimizer.arguments import Decoupled, Penalized
 from ppcls.optimizer.decay import require_coefficient
-from ppcls.optimizer.own import LionOptimizer, NAdamOptimizer
-from ppcls.optimizer.shared import Decoupled, Penalized
+from ppcls.registry import Registry
 
 
 class _Trial(nn.Linear):
@@ -35,7 +35,7 @@ _decoupled = partial(OPTIMIZERS.register, provided=("model", "learning_rate"), b
 def build_optimizer(args: Mapping[str, Any], model: nn.Layer, *, learning_rate: float) -> paddle.optimizer.Optimizer:
     """Build a recipe's ``Optimizer`` for the parameters of ``model`` that are not frozen.
 
-    What all optimizers take alike is in ``ppcls.optimizer.shared``.
+    What all optimizers take alike is in ``ppcls.optimizer.arguments``.
 
     Args:
         args: the recipe's keys without ``lr`` and ``lr_scaling``, ``name`` among them.

@@ -9,8 +9,8 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 import paddle
 from paddle import nn
 
-from ppcls.config.registry import suggest
 from ppcls.errors import ConfigError
+from ppcls.registry import suggest
 
 _REGULARIZERS = {"L1": paddle.regularizer.L1Decay, "L2": paddle.regularizer.L2Decay}
 

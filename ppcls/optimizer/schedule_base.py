@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Dict, Mapping, Sequence
 
-from ppcls.config.registry import Registry
 from ppcls.errors import ConfigError
+from ppcls.registry import Registry
 
 SCHEDULES = Registry("learning-rate schedule", trial=lambda: {"epochs": 10**9, "steps_per_epoch": 1})
 

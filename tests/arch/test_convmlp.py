@@ -6,8 +6,9 @@ import numpy as np
 import paddle
 import pytest
 
-from ppcls.arch import create_model, spec
+from ppcls.arch import spec
 from ppcls.errors import ConfigError
+from ppcls.weights import create_model
 
 TINY = {"blocks": [1, 2], "dims": [8, 12], "mlp_ratios": [2, 1.5], "channels": 6, "conv_blocks": 2, "class_num": 3}
 

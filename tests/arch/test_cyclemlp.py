@@ -7,9 +7,10 @@ import paddle
 import pytest
 from paddle import inference, nn
 
-from ppcls.arch import BACKBONES, create_model, list_models, load_weights, spec
+from ppcls.arch import BACKBONES, list_models, spec
 from ppcls.arch.layers.cycle_fc import CycleFC
 from ppcls.errors import ConfigError, WeightsError
+from ppcls.weights import create_model, load_weights
 
 
 def tiny(**arguments):

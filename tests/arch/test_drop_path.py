@@ -4,9 +4,9 @@ import numpy as np
 import paddle
 import pytest
 
-from ppcls.arch import create_model
 from ppcls.arch.layers import DropPath, drop_path_rates, staged_drop_path_rates
 from ppcls.errors import ConfigError
+from ppcls.weights import create_model
 
 CONVMLP = {"blocks": [2, 3], "dims": [8, 16], "mlp_ratios": [2, 2], "channels": 8, "conv_blocks": 1, "class_num": 3}
 GMLP = {"dim": 8, "depth": 5, "patch_size": 4, "image_size": 8, "class_num": 3}

@@ -6,10 +6,11 @@ import numpy as np
 import paddle
 import pytest
 
-from ppcls.arch import create_model, load_weights, spec
-from ppcls.arch.registry import made_for
-from ppcls.arch.weights.resizing import grid_interpolation, interpolation, likely_grid, resize_spatial_weight
+from ppcls.arch import spec
+from ppcls.arch.resizing import grid_interpolation, interpolation, likely_grid, resize_spatial_weight
 from ppcls.errors import ConfigError, WeightsError
+from ppcls.weights import create_model, load_weights
+from ppcls.weights.factory import trained_image_size
 
 TINY = {"dim": 8, "depth": 3, "mlp_ratio": 2, "patch_size": 4, "image_size": 16, "class_num": 3}
 
@@ -253,8 +254,8 @@ def test_published_weights_are_known_to_be_square(tmp_path, monkeypatch):
     np.testing.assert_allclose(found, resize_spatial_weight(given, (14, 14), (7, 28)), rtol=1e-4, atol=1e-5)
     same = create_model("gMLP_Ti16", **sizes, image_size=[112, 448], pretrained=path)
     np.testing.assert_array_equal(same.blocks[0].sgu.spatial_proj.weight.numpy(), given)
-    assert made_for("gMLP_S16", True) == 224
-    assert made_for("gMLP_S16", str(path)) is None
+    assert trained_image_size("gMLP_S16", True) == 224
+    assert trained_image_size("gMLP_S16", str(path)) is None
 
 
 def test_ports_to_paddle_load():

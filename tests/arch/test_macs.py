@@ -4,9 +4,10 @@ import paddle
 import pytest
 from paddle import nn
 
-from ppcls.arch import create_model, list_models, spec
+from ppcls.arch import list_models, spec
 from ppcls.arch.macs import count_macs
 from ppcls.arch.summary import layer_rows, summary
+from ppcls.weights import create_model
 
 
 class Small(nn.Layer):

@@ -5,9 +5,10 @@ import paddle
 import pytest
 from paddle import nn
 
-from ppcls.arch import BACKBONES, create_model, list_models, spec
-from ppcls.arch.weights import load_weights
+from ppcls.arch import BACKBONES, list_models, spec
 from ppcls.errors import ConfigError, WeightsError
+from ppcls.weights import create_model, load_weights
+from ppcls.weights.names import namings_of
 
 # The cheapest variant of each family, for what costs a backward pass.
 SMALLEST = sorted({spec(n).family: n for n in sorted(list_models(), key=lambda n: -spec(n).macs)}.values())
@@ -84,8 +85,8 @@ def test_names(built):
     _, model, *_ = built
     names = list(model.state_dict())
     assert model.no_weight_decay() <= set(names)
-    assert model.namings[0].source == "ppcls"
-    assert all(model.namings[0].rename(name) == name for name in names)
+    assert namings_of(model)[0].source == "ppcls"
+    assert all(namings_of(model)[0].rename(name) == name for name in names)
 
 
 def test_unknown_argument(built):

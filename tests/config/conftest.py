@@ -5,8 +5,8 @@ from typing import List, Optional, Sequence, Union
 
 import pytest
 
-from ppcls.config.registry import Registry
 from ppcls.errors import ConfigError
+from ppcls.registry import Registry
 
 
 class Net:

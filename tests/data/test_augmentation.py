@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from ppcls.data.transforms import build_transforms, pixels, policies, timm_auto_augment
-from ppcls.data.transforms.chains import AugMix, Step
-from ppcls.data.transforms.levels import ACTIONS, Scale
+from ppcls.data.transforms.magnitudes import ACTIONS, Scale
 from ppcls.data.transforms.operations import OPERATIONS
+from ppcls.data.transforms.policy_ops import AugMix, Step
 from ppcls.data.transforms.warp import Canvas
 from ppcls.errors import ConfigError, DataError
 

@@ -8,7 +8,7 @@ import pytest
 from ppcls.data import build_loader
 from ppcls.data.packing import Settings, pack
 from ppcls.data.samplers import SAMPLERS
-from ppcls.data.samplers.shards import buffer_order
+from ppcls.data.samplers.shard_sampler import buffer_order
 from ppcls.errors import ConfigError
 
 from .conftest import assert_same, on_shards

@@ -6,7 +6,7 @@ import pytest
 from ppcls.data import build_loader
 from ppcls.data.loader.batch import generator
 from ppcls.data.transforms import build_transforms
-from ppcls.engine.registries import load_config
+from ppcls.engine.components import load_config
 from ppcls.errors import DataError
 from tests.conftest import ROOT
 

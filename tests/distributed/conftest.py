@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from ppcls.arch.weights import restricted_load
+from ppcls.weights import restricted_load
 from tests.conftest import write_recipe
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from ppcls.arch.weights import restricted_load
+from ppcls.weights import restricted_load
 from tests.conftest import write_recipe
 from tests.distributed.conftest import CLOSE, PART, largest_difference
 

@@ -5,7 +5,7 @@ import paddle
 import pytest
 
 from ppcls.data.samplers import DistributedBatchSampler
-from ppcls.engine import parallel
+from ppcls.engine import reduction
 from ppcls.loss import build_loss
 from ppcls.utils import distributed
 
@@ -53,20 +53,20 @@ def test_losses_by_sample_add_up_to_the_loss(loss):
     rng = np.random.default_rng(0)
     logits, labels = paddle.to_tensor(rng.normal(size=(11, 3)).astype("float32")), rng.integers(0, 3, 11)
     criterion = build_loss([loss], 3)
-    kept = parallel.SampleLosses(criterion.names, 11)
+    kept = reduction.SampleLosses(criterion.names, 11)
     for order in (np.array([7, 0, 3, 9]), np.array([1, 2, 4, 5, 6, 8, 10])):
         kept.add(order, criterion.parts(logits[order], paddle.to_tensor(labels[order])))
     expected = criterion(logits, paddle.to_tensor(labels))
     assert kept.means() == pytest.approx({name: value.item() for name, value in expected.items()}, rel=1e-6)
-    exchanged = parallel.Exchange().losses(criterion, logits, labels, 11)
+    exchanged = reduction.Exchange().losses(criterion, logits, labels, 11)
     assert exchanged.values == pytest.approx(kept.means(), rel=1e-6)
     assert exchanged.objective.item() == pytest.approx(expected["loss"].item(), rel=1e-6)
 
 
 def test_counts_keep_their_shape():
     state = {"TopkAcc": {"count": 3, "top1": 1}, "matrix": {"rows": [[1, 2], [3, 4]]}, "none": {}}
-    assert parallel.total_counts(state) == state
-    assert list(parallel.total_counts(state)["TopkAcc"]) == ["count", "top1"]
+    assert reduction.total_counts(state) == state
+    assert list(reduction.total_counts(state)["TopkAcc"]) == ["count", "top1"]
 
 
 def test_one_process_needs_no_others():

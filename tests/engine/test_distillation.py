@@ -8,12 +8,12 @@ import pytest
 import yaml
 
 import ppcls
-from ppcls.arch import create_model, restricted_load
 from ppcls.config.schema import DistillationSection
 from ppcls.engine.distillation import Distillation
-from ppcls.engine.parallel import Exchange
+from ppcls.engine.reduction import Exchange
 from ppcls.errors import ConfigError
 from ppcls.loss import build_loss
+from ppcls.weights import create_model, restricted_load
 from tests.engine.test_training import records
 
 TEACHER = "{name: ConvMixer, dim: 16, depth: 2, kernel_size: 3, patch_size: 4, pretrained: teacher/best_model}"

@@ -5,13 +5,13 @@ import logging
 import pytest
 
 import ppcls
-from ppcls.engine import schedules
+from ppcls.engine import lr_schedule
 from ppcls.errors import ConfigError
 
 
 def rates(recipe, lr, *changes, steps=10, epochs=4):
     config = ppcls.load_config(recipe, [f"Global.epochs={epochs}", f"Optimizer.lr={lr}", *changes])
-    schedule = schedules.schedule_of(config, steps)
+    schedule = lr_schedule.schedule_of(config, steps)
     return [schedule.lr_at(step) for step in range(0, epochs * steps, steps)]
 
 
@@ -51,17 +51,17 @@ def test_short_trials_have_no_cooldown_and_say_so(recipe, caplog):
 
 def test_points_and_table(recipe):
     config = ppcls.load_config(recipe, ["Global.epochs=100", "Optimizer.lr.warmup_epoch=0.001"])
-    schedule, points = schedules.schedule_points(config, 5000)
+    schedule, points = lr_schedule.schedule_points(config, 5000)
     assert len(points) <= 2003
     assert [step for step, _ in points][:2] == [0, 5]  # the end of the warm-up is there, however short
     assert points[-1] == (499_999, schedule.lr_at(499_999))
     assert all(rate == schedule.lr_at(step) for step, rate in points)
-    table = schedules.table(schedule, points)
+    table = lr_schedule.table(schedule, points)
     assert (table["first"], table["after_warmup"], table["peak"], table["peak_epoch"]) == (0, 0.01, 0.01, 0.001)
     assert table["50 %"] == pytest.approx(0.005, rel=1e-3)
-    counted, _ = schedules.schedule_points(config)
+    counted, _ = lr_schedule.schedule_points(config)
     assert counted.timing.steps_per_epoch == 8  # 120 images in batches of 16
     one = ppcls.load_config(recipe, ["Global.epochs=1"])
-    assert [step for step, _ in schedules.schedule_points(one, 1)[1]] == [0]
+    assert [step for step, _ in lr_schedule.schedule_points(one, 1)[1]] == [0]
     with pytest.raises(ConfigError, match="without the data, give --steps-per-epoch"):
-        schedules.schedule_points(ppcls.load_config(recipe, ["DataLoader.Train.dataset.image_root=/nowhere"]))
+        lr_schedule.schedule_points(ppcls.load_config(recipe, ["DataLoader.Train.dataset.image_root=/nowhere"]))

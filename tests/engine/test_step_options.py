@@ -13,13 +13,13 @@ import paddle
 import pytest
 
 import ppcls
-from ppcls.arch import create_model, restricted_load
 from ppcls.engine import build, freezing
 from ppcls.engine.ema import EMA
 from ppcls.engine.state import Best
 from ppcls.errors import CheckpointError, ConfigError
 from ppcls.optimizer import OPTIMIZERS, build_optimizer
 from ppcls.optimizer.decay import settings_of
+from ppcls.weights import create_model, restricted_load
 from tests.conftest import write_recipe
 from tests.engine.test_training import ROOT, digests, finish, records, resuming, start
 
@@ -147,7 +147,7 @@ IN_AN_EVALUATION = """
 import os, signal, sys
 from ppcls import load_config, train
 from ppcls.engine import evaluation
-from ppcls.engine.interrupt import InterruptedRunError
+from ppcls.engine.signals import InterruptedRunError
 calls, real = [0], evaluation.run
 def run(*args, **kwargs):
     calls[0] += 1

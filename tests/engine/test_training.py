@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ppcls.engine import commit
+from ppcls.utils import atomic
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,7 +31,7 @@ def finish(process):
 
 
 def digests(folder):
-    return {name: commit.sha256(folder / name) for name in ("latest.pdparams", "latest.pdopt", "best_model.pdparams")}
+    return {name: atomic.sha256(folder / name) for name in ("latest.pdparams", "latest.pdopt", "best_model.pdparams")}
 
 
 def records(folder):
@@ -177,11 +177,11 @@ def test_the_best_metric_survives_resuming(recipe, run):
     out = recipe.parent / "out"
     states = json.loads((out / "latest.pdstates").read_text())
     states["best"].update(value=1.0, epoch=1)  # nothing later can beat it
-    states["digest"] = commit.states_digest(states)
-    commit.write_text(out / "latest.pdstates", json.dumps(states))
-    best = commit.sha256(out / "best_model.pdparams")
+    states["digest"] = atomic.states_digest(states)
+    atomic.write_text(out / "latest.pdstates", json.dumps(states))
+    best = atomic.sha256(out / "best_model.pdparams")
     run("train", "-c", recipe, "-o", "Global.epochs=3", f"Global.checkpoints={out}/latest")
-    assert commit.sha256(out / "best_model.pdparams") == best
+    assert atomic.sha256(out / "best_model.pdparams") == best
     assert "[Eval][Epoch 3][best metric: 1.00000]" in (out / "train.log").read_text()
 
 
@@ -395,7 +395,7 @@ def test_interrupted_during_an_evaluation_and_resumed_equals_uninterrupted(recip
     """The signal arrives while the second evaluation runs."""
     code = (
         "import os, signal, sys; from ppcls import load_config, train; from ppcls.engine import evaluation\n"
-        "from ppcls.engine.interrupt import InterruptedRunError\n"
+        "from ppcls.engine.signals import InterruptedRunError\n"
         "calls, real = [0], evaluation.run\n"
         "def run(*args, **kwargs):\n"
         "    calls[0] += 1\n"

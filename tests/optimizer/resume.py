@@ -11,9 +11,9 @@ os.environ["OMP_NUM_THREADS"] = "1"  # the order of additions must not depend on
 import numpy as np
 import paddle
 
-from ppcls.arch import create_model, load_weights, restricted_load
 from ppcls.loss import build_loss
 from ppcls.optimizer import build_optimizer, load_optimizer_state, optimizer_state
+from ppcls.weights import create_model, load_weights, restricted_load
 
 ARGS = {
     "SGD": {"name": "SGD", "weight_decay": 0.01},

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 from paddle.optimizer import lr as paddle_lr
-from test_schedule import build
+from tests.optimizer.test_schedule import build
 
-from ppcls.engine import commit
 from ppcls.errors import ConfigError
+from ppcls.utils import atomic
 from tests.engine.test_training import records
 
 # -- up and down -------------------------------------------------------------------------------------------------
@@ -183,6 +183,6 @@ def test_a_resumed_run_remembers_its_evaluations(recipe, run):
     run("train", "-c", recipe, "-o", *changes, f"Global.output_dir={rest}", f"Global.checkpoints={whole}/epoch_2")
     assert {record["epoch"]: record["lr"] for record in records(rest) if record["kind"] == "train"}[4] == 0.005
     for name in ("latest.pdparams", "latest.pdopt"):
-        assert commit.sha256(rest / name) == commit.sha256(whole / name)
+        assert atomic.sha256(rest / name) == atomic.sha256(whole / name)
     done = run("train", "-c", recipe, "-o", *changes, "Global.eval_during_train=false", code=2)
     assert "ReduceOnPlateau follows evaluations" in done.stderr

@@ -5,10 +5,10 @@ import paddle
 import pytest
 from paddle import nn
 
-from ppcls.arch import create_model
 from ppcls.errors import ConfigError
 from ppcls.optimizer import build_optimizer
 from ppcls.optimizer.decay import decay_report, settings_of
+from ppcls.weights import create_model
 
 RATES = [0.1, 0.05, 0.2]
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, NamedTuple, Sequence, Set, Tuple, Union
+from typing import Dict, List, NamedTuple, Sequence, Set, Union
 
 import numpy as np
 import paddle
 from paddle import nn
 
 from ppcls.arch.layers import checkpointed, linear
-from ppcls.arch.weights.naming import Naming
-from ppcls.arch.weights.resizing import adapt_in_channels
+from ppcls.arch.resizing import adapt_in_channels
 from ppcls.errors import ConfigError
 
 ImageSize = Union[int, Sequence[int], None]
@@ -37,12 +36,10 @@ class Backbone(nn.Layer):
 
     Attributes:
         feature_info: channels and stride of each map that ``features`` returns.
-        namings: how weight files name this family's tensors, its own names first.
         first_conv: name of the weight that takes the image's channels.
     """
 
     feature_info: List[FeatureInfo]
-    namings: Tuple[Naming, ...] = ()
     first_conv: str = ""
 
     def __init__(self, num_features: int, in_channels: int, patch_size: int, recompute: bool) -> None:

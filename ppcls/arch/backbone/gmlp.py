@@ -17,9 +17,8 @@ from paddle.nn.initializer import Constant, Normal, XavierUniform
 from ppcls.arch.backbone.base import Backbone, FeatureInfo, ImageSize, require_positive
 from ppcls.arch.layers import DropPath, checked_rate, drop_path_rates, truncated_normal_
 from ppcls.arch.registry import register_family
+from ppcls.arch.resizing import likely_grid, resize_spatial_bias, resize_spatial_weight
 from ppcls.arch.spec import ModelSpec
-from ppcls.arch.weights.naming import Naming, Replacement
-from ppcls.arch.weights.resizing import likely_grid, resize_spatial_bias, resize_spatial_weight
 from ppcls.errors import ConfigError
 
 
@@ -82,32 +81,6 @@ def _patch_embedding(in_channels: int, dim: int, patch_size: int) -> nn.Conv2D:
     return conv
 
 
-def _port(stem: str, blocks: str) -> List[Tuple[str, Replacement]]:
-    """Return the rules for timm's names and those of ports of it."""
-    inside = {
-        "norm": "norm",
-        r"mlp_channels\.fc1": "proj_in",
-        r"mlp_channels\.gate\.norm": "sgu.norm",
-        r"mlp_channels\.gate\.proj": "sgu.spatial_proj",
-        r"mlp_channels\.fc2": "proj_out",
-    }
-    rules: List[Tuple[str, Replacement]] = [(rf"{stem}\.(\w+)", r"stem.\1"), (r"(norm|head)\.\w+", None)]
-    return rules + [(rf"{blocks}\.(\d+)\.{name}\.(\w+)", rf"blocks.\1.{ours}.\2") for name, ours in inside.items()]
-
-
-NAMINGS = (
-    Naming(
-        "ppcls",
-        rules=[
-            (r"(stem|norm|head)\.\w+", None),
-            (r"blocks\.\d+\.(norm|proj_in|proj_out|sgu\.norm|sgu\.spatial_proj)\.\w+", None),
-        ],
-    ),
-    Naming("timm", torch=True, rules=_port(r"stem\.proj", "blocks")),
-    Naming("PaddleViT", rules=_port(r"patch_embed\.patch_embed", "mixer_layers")),
-)
-
-
 class gMLP(Backbone):  # noqa: N801 (the paper's name)
     """gMLP for images (sections 2 and 3).
 
@@ -133,7 +106,6 @@ class gMLP(Backbone):  # noqa: N801 (the paper's name)
         ConfigError: a size that is not positive, an odd d_ffn, an image smaller than a patch, a rate out of range.
     """
 
-    namings = NAMINGS
     first_conv = "stem.weight"
 
     def __init__(

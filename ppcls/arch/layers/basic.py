@@ -11,8 +11,8 @@ from typing import Callable, Dict
 
 from paddle import nn
 
-from ppcls.config.registry import suggest
 from ppcls.errors import ConfigError
+from ppcls.registry import suggest
 
 _ACTIVATIONS: Dict[str, Callable[[], nn.Layer]] = {"gelu": nn.GELU, "relu": nn.ReLU}
 

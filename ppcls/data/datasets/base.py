@@ -12,8 +12,8 @@ from typing import Iterable, Iterator, List, Optional, Sequence, Union
 
 import numpy as np
 
-from ppcls.config.registry import Registry
 from ppcls.errors import ConfigError, DataError
+from ppcls.registry import Registry
 from ppcls.utils.paths import user_path
 
 DATASETS = Registry("data set")

@@ -19,7 +19,7 @@ from ppcls.data.packing.writing import Packed, unfinished, write_shard
 from ppcls.data.workers import worker_pool
 from ppcls.errors import ConfigError, DataError, MachineError
 from ppcls.utils import environment
-from ppcls.utils.locking import locked
+from ppcls.utils.locks import locked
 
 _VERSION = 1
 _KEYS = {"version", "settings", "source", "starts", "shards"}

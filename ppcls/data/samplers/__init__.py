@@ -1,6 +1,6 @@
 """Which samples make a batch."""
 
-from ppcls.data.samplers.batches import SAMPLERS, ClassBalancedSampler, DistributedBatchSampler, RASampler
-from ppcls.data.samplers.shards import ShardBatchSampler
+from ppcls.data.samplers.batch_samplers import SAMPLERS, ClassBalancedSampler, DistributedBatchSampler, RASampler
+from ppcls.data.samplers.shard_sampler import ShardBatchSampler
 
 __all__ = ["SAMPLERS", "ClassBalancedSampler", "DistributedBatchSampler", "RASampler", "ShardBatchSampler"]

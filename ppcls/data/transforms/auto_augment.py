@@ -7,7 +7,6 @@ from typing import Any, Callable, Dict, Sequence, Union
 
 import numpy as np
 
-from ppcls.config.registry import suggest
 from ppcls.data.transforms import policies
 from ppcls.data.transforms.arguments import (
     check_affine_interpolation,
@@ -17,12 +16,13 @@ from ppcls.data.transforms.arguments import (
     integer,
     number,
 )
-from ppcls.data.transforms.chains import Auto, Step
-from ppcls.data.transforms.levels import Scale
+from ppcls.data.transforms.magnitudes import Scale
 from ppcls.data.transforms.operations import OPERATIONS, sign
+from ppcls.data.transforms.policy_ops import Auto, Step
 from ppcls.data.transforms.registry import TRANSFORMS
 from ppcls.data.transforms.warp import Canvas
 from ppcls.errors import ConfigError
+from ppcls.registry import suggest
 
 _GREY = (128, 128, 128)
 _SHIFT = 150 / 331  # translations in AutoAugment's table 6: 150 pixels of 331

@@ -1,5 +1,5 @@
 """The transforms that a recipe may name."""
 
-from ppcls.config.registry import Registry
+from ppcls.registry import Registry
 
 TRANSFORMS = Registry("transform", trial=dict)

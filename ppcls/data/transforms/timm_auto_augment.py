@@ -13,7 +13,6 @@ from typing import Any, Dict, Mapping, Sequence, Union
 
 import numpy as np
 
-from ppcls.config.registry import suggest
 from ppcls.data.transforms import policies
 from ppcls.data.transforms.arguments import (
     check_affine_interpolation,
@@ -23,12 +22,13 @@ from ppcls.data.transforms.arguments import (
     probability,
     size_pair,
 )
-from ppcls.data.transforms.chains import Augment, AugMix, Auto, Rand, Step
-from ppcls.data.transforms.levels import MAX_LEVEL, Scale
+from ppcls.data.transforms.magnitudes import MAX_LEVEL, Scale
+from ppcls.data.transforms.policy_ops import Augment, AugMix, Auto, Rand, Step
 from ppcls.data.transforms.registry import TRANSFORMS
 from ppcls.data.transforms.tensor import IMAGENET_MEAN
 from ppcls.data.transforms.warp import Canvas, colour
 from ppcls.errors import ConfigError
+from ppcls.registry import suggest
 
 _NAMES = (
     *("AutoContrast", "Equalize", "Invert", "Rotate", "Posterize", "Solarize", "SolarizeAdd", "Color", "Contrast"),

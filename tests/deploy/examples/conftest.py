@@ -12,8 +12,8 @@ from tests.conftest import ROOT
 
 _EXPORT = """
 from ppcls import load_config
-from ppcls.engine import export
-from ppcls.engine.exporting.options import Options
+from ppcls import export
+from ppcls.exporting.options import Options
 changes = ["Global.pretrained_model=out/best_model", "Global.save_inference_dir=example"]
 export(load_config("example.yaml", changes), Options(self_contained=True))
 """

@@ -1,0 +1,235 @@
+"""Batches of samples in any order."""
+
+from __future__ import annotations
+
+from typing import Any, List
+
+import numpy as np
+
+from ppcls.errors import ConfigError, DataError
+from ppcls.registry import Registry
+
+SAMPLERS = Registry(
+    "sampler",
+    trial=lambda: {
+        "length": 2**62,
+        "seed": 0,
+        "num_replicas": 1,
+        "rank": 0,
+        "labels": np.zeros(1, np.int64),
+        "boundaries": np.array([0, 2**62]),
+    },
+    planned=("DistributedRandomIdentitySampler",),
+)
+PROVIDED = ("length", "seed", "num_replicas", "rank")
+
+
+@SAMPLERS.register(name="BatchSampler", provided=PROVIDED)
+@SAMPLERS.register(provided=PROVIDED)
+class DistributedBatchSampler:
+    """Cuts the samples, shuffled or not, into batches, and each batch into one part a process.
+
+    The order depends on (seed, epoch) alone. No sample is repeated to fill a batch up. A last batch that is not full is
+    shared out as evenly as possible, so some processes may get an empty part of it; with ``drop_last`` nobody gets any.
+
+    Args:
+        batch_size: images a process and step.
+        shuffle: draw a new order each epoch.
+        drop_last: leave out a last batch that is not full.
+        length: how many samples the data set has.
+        seed: of the order.
+        num_replicas: how many processes share a batch.
+        rank: which of them this is.
+
+    Attributes:
+        train_only: whether an epoch may leave samples out or have some twice, which no evaluation may.
+
+    Raises:
+        ConfigError: a value makes no sense.
+        DataError: not even one batch.
+    """
+
+    train_only = False
+
+    def __init__(
+        self,
+        batch_size: int,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        *,
+        length: int,
+        seed: int,
+        num_replicas: int = 1,
+        rank: int = 0,
+    ) -> None:
+        self.batch_size = positive("batch_size", batch_size)
+        self.shuffle = shuffle
+        self.drop_last = drop_last
+        self.length = length
+        self.seed = seed
+        self.num_replicas = num_replicas
+        self.rank = rank
+        if not 0 <= rank < num_replicas:
+            raise ConfigError(f"rank: must be in 0..{num_replicas - 1}, not {rank}")
+        if length == 0:
+            raise DataError("the data set has no images")
+        if not len(self):
+            processes = f" x {num_replicas} processes" if num_replicas > 1 else ""
+            raise DataError(
+                f"the data set has {length} images, fewer than one batch (sampler.batch_size {self.batch_size}"
+                f"{processes}), and sampler.drop_last leaves it out: lower batch_size or set drop_last to false"
+            )
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch, the same for every process."""
+        whole, rest = divmod(self.length, self.batch_size * self.num_replicas)
+        return whole + bool(rest and not self.drop_last)
+
+    def draws(self, first: int, last: int) -> int:
+        """Return how many draws of all processes are in the batches from ``first`` to before ``last``."""
+        size = self.batch_size * self.num_replicas
+        return min(last * size, self.length) - first * size
+
+    def batches(self, epoch: int) -> List[np.ndarray]:
+        """Return this process's draws, one int64 array a batch.
+
+        A draw is a sample's index, plus ``length`` for each time that it was drawn before in this epoch: the repeats of
+        a sample are augmented differently.
+        """
+        order = self._order(epoch)
+        size = self.batch_size * self.num_replicas
+        return [self._part(order[number * size : (number + 1) * size]) for number in range(len(self))]
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """Return the draws of all processes in an epoch."""
+        order = np.arange(self.length, dtype=np.int64)
+        if self.shuffle:
+            self._generator(epoch).shuffle(order)
+        return order
+
+    def _part(self, batch: np.ndarray) -> np.ndarray:
+        """Return this process's part of a batch of all."""
+        first, last = (len(batch) * rank // self.num_replicas for rank in (self.rank, self.rank + 1))
+        return batch[first:last]
+
+    def _generator(self, epoch: int) -> np.random.Generator:
+        return np.random.Generator(np.random.PCG64(np.random.SeedSequence((self.seed, epoch))))
+
+
+@SAMPLERS.register(provided=PROVIDED)
+class RASampler(DistributedBatchSampler):
+    """Repeated augmentation: an epoch takes a part of the samples, each several times (https://arxiv.org/abs/1901.09335).
+
+    As in DeiT, an epoch is as long as without repeats, and the repeats of a sample go to different processes; of one
+    process alone, they are in the same batch. (DeiT rounds the length down to a multiple of 256.)
+
+    Args:
+        batch_size: images a process and step.
+        shuffle: draw a new order each epoch; false is refused, since every epoch would take the same first samples.
+        drop_last: leave out a last batch that is not full.
+        num_repeats: how often a sample is taken.
+        length: how many samples the data set has.
+        seed: of the order.
+        num_replicas: how many processes share a batch.
+        rank: which of them this is.
+
+    Raises:
+        ConfigError: a value makes no sense.
+        DataError: not even one batch.
+    """
+
+    train_only = True
+
+    def __init__(
+        self,
+        batch_size: int,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        num_repeats: int = 3,
+        *,
+        length: int,
+        seed: int,
+        num_replicas: int = 1,
+        rank: int = 0,
+    ) -> None:
+        if not shuffle:
+            raise ConfigError("shuffle: false would train on the same first samples in every epoch; set it to true")
+        self.num_repeats = positive("num_repeats", num_repeats)
+        super().__init__(batch_size, shuffle, drop_last, length=length, seed=seed, num_replicas=num_replicas, rank=rank)
+
+    def _order(self, epoch: int) -> np.ndarray:
+        order = super()._order(epoch)[: -(-self.length // self.num_repeats)]
+        repeats = np.arange(self.num_repeats, dtype=np.int64) * self.length
+        return (order[:, None] + repeats).reshape(-1)[: self.length]
+
+    def _part(self, batch: np.ndarray) -> np.ndarray:
+        return batch[self.rank :: self.num_replicas]
+
+
+@SAMPLERS.register(provided=(*PROVIDED, "labels"))
+class ClassBalancedSampler(DistributedBatchSampler):
+    """Draws every class equally often: samples of small classes are repeated, those of large ones left out in turn.
+
+    Class-aware sampling, https://arxiv.org/abs/1512.05830. An epoch has as many draws as the data set has
+    samples. Within a class every sample is drawn once before one is drawn again.
+
+    Args:
+        batch_size: images a process and step.
+        shuffle: always true, since samples are drawn.
+        drop_last: leave out a last batch that is not full.
+        length: how many samples the data set has.
+        seed: of the order.
+        num_replicas: how many processes share a batch.
+        rank: which of them this is.
+        labels: of the samples.
+
+    Raises:
+        ConfigError: a value makes no sense.
+        DataError: not even one batch.
+    """
+
+    train_only = True
+
+    def __init__(
+        self,
+        batch_size: int,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        *,
+        length: int,
+        seed: int,
+        num_replicas: int = 1,
+        rank: int = 0,
+        labels: np.ndarray,
+    ) -> None:
+        if not shuffle:
+            raise ConfigError("shuffle: false is not possible, since samples are drawn; set it to true")
+        super().__init__(batch_size, shuffle, drop_last, length=length, seed=seed, num_replicas=num_replicas, rank=rank)
+        counts = np.unique(labels, return_counts=True)[1]
+        self._members = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
+
+    def _order(self, epoch: int) -> np.ndarray:
+        rng = self._generator(epoch)
+        counts = np.full(len(self._members), self.length // len(self._members))
+        # Which classes are drawn once more is drawn, too.
+        counts[rng.permutation(len(counts))[: self.length % len(counts)]] += 1
+        draws = [self._draw(members, int(count), rng) for members, count in zip(self._members, counts)]
+        order = np.concatenate(draws)
+        rng.shuffle(order)
+        return order
+
+    def _draw(self, members: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+        rounds = -(-count // len(members))
+        order = [rng.permutation(members) + number * self.length for number in range(rounds)]
+        return np.concatenate([np.empty(0, np.int64), *order])[:count]
+
+
+def positive(name: str, value: Any) -> int:
+    """Return an argument's value, a whole number from 1 up.
+
+    Raises:
+        ConfigError: it is anything else.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 1 or int(value) != value:
+        raise ConfigError(f"{name}: must be a whole number from 1 up, not {value!r}")
+    return int(value)

@@ -1,0 +1,1 @@
+"""What a run leaves on disk: checkpoints, when they are written, and how a run continues from them."""

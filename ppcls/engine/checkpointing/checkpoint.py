@@ -1,0 +1,325 @@
+"""Checkpoints: ``latest``, ``best_model`` and ``epoch_N``, each a set of weights, optimizer state and position."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+import pickle
+import platform
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+import numpy as np
+import paddle
+
+import ppcls
+from ppcls.config.schema import AUTO, Config
+from ppcls.engine.amp import full_precision
+from ppcls.engine.state import Best, TrainState
+from ppcls.errors import CheckpointError, WeightsError
+from ppcls.optimizer.state import load_optimizer_state, optimizer_state
+from ppcls.utils import atomic, distributed
+from ppcls.utils.logging import get_logger
+from ppcls.utils.paths import user_path
+from ppcls.weights import load_weights, restricted_load
+
+WEIGHTS, OPTIMIZER, STATES = ".pdparams", ".pdopt", atomic.STATES
+# With EMA, WEIGHTS are the average, which is what a model is used with, and these are what is trained on.
+RAW = "_raw.pdparams"
+_FORMAT = 1
+_KEYS = {"epoch", "batch", "step", "best", "sums", "history", "config", "layout", "journal_bytes", "files"}
+
+
+def strip_suffix(prefix: str) -> Path:
+    """Return a checkpoint's prefix, which users also write with one of its suffixes."""
+    for suffix in (RAW, WEIGHTS, OPTIMIZER, STATES):
+        prefix = prefix[: -len(suffix)] if prefix.endswith(suffix) else prefix
+    return user_path(prefix)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A copy of a state: what is trained on afterwards does not change it.
+
+    Attributes:
+        files: the arrays of each file, by suffix.
+        states: everything else, as JSON holds it.
+    """
+
+    files: Mapping[str, Mapping[str, np.ndarray]]
+    states: Mapping[str, Any]
+
+
+def snapshot(state: TrainState, config: Config, **position: Any) -> Snapshot:
+    """Copy the whole state.
+
+    Args:
+        position: further JSON values to keep with it, such as the length of the metrics file.
+    """
+    states = {
+        "format": _FORMAT,
+        "ppcls": ppcls.__version__,
+        "paddle": paddle.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "epoch": state.epoch,
+        "batch": state.batch,
+        "step": state.step,
+        "best": asdict(state.best),
+        "sums": state.sums,
+        "history": state.history,
+        "class_names": state.class_names,
+        "start": state.start,
+        "teacher": state.teacher,
+        "config": config.plain(),
+        "layout": state.layout,
+        "processes": distributed.world_size(),
+        "scaler": state.precision.state(),
+        "schedule": state.schedule.state(),
+        **position,
+    }
+    files = {OPTIMIZER: optimizer_state(state.optimizer, state.model)}
+    if state.ema is None:
+        tensors = full_precision(state.model, state.optimizer)
+        files[WEIGHTS] = {name: tensor.numpy() for name, tensor in tensors.items()}
+    else:
+        files[WEIGHTS], files[RAW] = state.ema.average(), state.ema.weights()
+    return Snapshot(files, copy.deepcopy(states))
+
+
+def write(snapshot: Snapshot, prefix: Path) -> None:
+    """Write a state to ``prefix``; an existing checkpoint there stays whole until the new one is.
+
+    Raises:
+        CheckpointError: it could not be written; the message says why and what can still be resumed.
+    """
+    writers = {suffix: functools.partial(_dump, arrays) for suffix, arrays in snapshot.files.items()}
+    try:
+        atomic.write_set(prefix, writers, snapshot.states)
+    except OSError as error:
+        raise CheckpointError(_write_failed(prefix, error, snapshot.states)) from None
+
+
+def _dump(arrays: Mapping[str, np.ndarray], path: Path) -> None:
+    """Write a file that ``paddle.load`` reads, without Paddle: this runs in a thread."""
+    with path.open("wb") as file:
+        pickle.dump(dict(arrays), file, protocol=4)
+
+
+def _write_failed(prefix: Path, error: OSError, states: Mapping[str, Any]) -> str:
+    rest = (
+        f"the checkpoint written there before is whole: make room, then resume with "
+        f"{continuation(states['config']['Global']['checkpoints'], prefix)}"
+        if exists(prefix)
+        else "there is no earlier checkpoint to resume from: make room, then start again"
+    )
+    return f"cannot write the checkpoint {prefix}: {error.strerror or error}; {rest}"
+
+
+def continuation(checkpoints: Optional[str], prefix: Path) -> str:
+    """Return how to continue from ``prefix``; ``checkpoints`` is the recipe's."""
+    return "the same command" + ("" if checkpoints == AUTO else f" and -o Global.checkpoints={prefix}")
+
+
+def alias(source: Path, target: Path) -> None:
+    """Make ``target`` the same checkpoint as ``source``, without writing the weights again."""
+    states = read_states(source)
+    files = states.pop("files")
+    writers = {suffix: lambda path, suffix=suffix: atomic.link(atomic.named(source, suffix), path) for suffix in files}
+    try:
+        atomic.write_set(target, writers, states)
+    except OSError as error:
+        raise CheckpointError(_write_failed(target, error, states)) from None
+
+
+def exists(prefix: Path) -> bool:
+    """Return whether there is a checkpoint at ``prefix``."""
+    return any(atomic.named(prefix, suffix).is_file() for suffix in (STATES, atomic.MARK))
+
+
+def read_states(prefix: Path) -> Dict[str, Any]:
+    """Return the position, history and recipe of a checkpoint.
+
+    Raises:
+        CheckpointError: there is none, or its file is damaged.
+    """
+    atomic.settle(prefix)
+    path = atomic.named(prefix, STATES)
+    if not path.is_file():
+        raise CheckpointError(f"checkpoint {prefix}: {path.name} is missing")
+    try:
+        states = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise CheckpointError(
+            f"{path}: damaged, or not written by ppcls ({error}); its weights may still be used as "
+            f"Global.pretrained_model={prefix}"
+        ) from None
+    if not isinstance(states, dict) or states.get("format") != _FORMAT or not states.keys() >= _KEYS:
+        raise CheckpointError(f"{path}: format {_FORMAT} expected; its weights may still be used as pretrained_model")
+    if atomic.DIGEST in states and states[atomic.DIGEST] != atomic.states_digest(states):
+        raise CheckpointError(f"{path}: damaged; its weights may still be used as Global.pretrained_model={prefix}")
+    return states
+
+
+def resume(state: TrainState, prefix: Path) -> Dict[str, Any]:
+    """Bring a fresh state to where the checkpoint at ``prefix`` left off; return what else was saved.
+
+    Raises:
+        CheckpointError, WeightsError: missing, damaged, of another model, or in the middle of an epoch that would be
+            cut into other batches now.
+    """
+    states = _whole(prefix)
+    layout = states["layout"]
+    # A key that the checkpoint does not have yet cannot be compared.
+    changed = {
+        key: _change(key, was, state.layout.get(key)) for key, was in layout.items() if was != state.layout.get(key)
+    }
+    if states["batch"] and changed:
+        text = "; ".join(changed.values())
+        raise CheckpointError(
+            f"{prefix} was saved inside epoch {states['epoch'] + 1}, which has other batches now ({text}; batch_size "
+            f"is that of all processes together); undo that, or resume from an epoch_N checkpoint"
+        )
+    others = "; ".join(changed[key] for key in ("images", "samples") if key in changed)
+    if others:
+        get_logger().warning("the training data are others than when %s was saved: %s", prefix, others)
+    _load_weights(state, prefix, averaged=RAW in states["files"])
+    load_optimizer_state(state.optimizer, state.model, restricted_load(atomic.named(prefix, OPTIMIZER)))
+    if states["best"]["metric"] == state.best.metric:
+        state.best = Best(**states["best"])
+    else:
+        before, now = states["best"]["metric"], state.best.metric
+        get_logger().warning("the best model was chosen by %s, and is chosen by %s from now on", before, now)
+    state.epoch, state.batch, state.step = states["epoch"], states["batch"], states["step"]
+    state.sums, state.history = states["sums"], states["history"]
+    state.start = states.get("start")
+    state.precision.load_state(states.get("scaler"))
+    state.schedule.load_state(states.get("schedule") or {})
+    return states
+
+
+def _change(key: str, before: Any, now: Any) -> str:
+    if key == "samples":
+        return "the paths, the labels or the order of the images changed"
+    return f"{key} was {before} and is {now}"
+
+
+def _load_weights(state: TrainState, prefix: Path, averaged: bool) -> None:
+    """Load the weights to train on, and their average where there is one and it is wanted."""
+    try:
+        load_weights(state.model, atomic.named(prefix, RAW if averaged else WEIGHTS), adapt=False)
+    except WeightsError as error:
+        raise WeightsError(
+            f"{error}\nA run is continued with the model it began with; to train another one from these weights: "
+            f"-o Global.checkpoints=null Global.pretrained_model={prefix}"
+        ) from None
+    if state.ema is None:
+        if averaged:
+            get_logger().warning("%s has averaged weights, and this recipe has no EMA: they are left behind", prefix)
+    elif averaged:
+        state.ema.load(restricted_load(atomic.named(prefix, WEIGHTS)))
+    else:
+        get_logger().warning("%s has no averaged weights: EMA begins with the trained ones", prefix)
+        state.ema.restart()
+
+
+def fault(prefix: Path) -> Optional[str]:
+    """Return what is wrong with the checkpoint at ``prefix``, None if it is whole."""
+    try:
+        states = read_states(prefix)
+    except CheckpointError as error:
+        return str(error)
+    for suffix, digest in states["files"].items():
+        path = atomic.named(prefix, suffix)
+        if not path.is_file():
+            return f"{path}: missing"
+        if atomic.sha256(path) != digest:
+            return f"{path}: damaged"
+    return None
+
+
+def check_weights(path: str) -> None:
+    """Check weights that may be of one of our checkpoints against their digest; others pass.
+
+    Args:
+        path: of the file, with or without its suffix.
+
+    Raises:
+        CheckpointError: a commit that was interrupted is damaged.
+        WeightsError: they are not what was written.
+    """
+    whole = path if path.endswith(WEIGHTS) else path + WEIGHTS
+    for suffix in (RAW, WEIGHTS):  # the longer one first
+        if not whole.endswith(suffix):
+            continue
+        prefix = user_path(whole[: -len(suffix)])
+        atomic.settle(prefix)
+        try:
+            digest = read_states(prefix)["files"].get(suffix)
+        except CheckpointError:
+            continue  # of another program, or without a readable position, and so without digests
+        file = atomic.named(prefix, suffix)
+        if digest is not None and file.is_file() and atomic.sha256(file) != digest:
+            raise WeightsError(
+                f"{file}: damaged, or not the weights that {prefix.name}{STATES} was written with; use another "
+                f"checkpoint, or delete {prefix.name}{STATES} if you replaced them"
+            )
+
+
+def newest_first(folder: Path) -> List[Path]:
+    """Return the prefixes of the checkpoints in a folder, whole or not; those without a readable position first."""
+    numbered = [folder / f"epoch_{number}" for number in _epochs(folder)]
+    latest = folder / "latest"
+    known = [prefix for prefix in (latest, *reversed(numbered), folder / "best_model") if exists(prefix)]
+    if not exists(latest) and atomic.named(latest, OPTIMIZER).is_file():
+        known.append(latest)  # its position is lost, which has to be said
+    return sorted(known, key=position_of, reverse=True)  # stable: of equals the first
+
+
+def position_of(prefix: Path) -> Tuple[float, int]:
+    """Return (epochs, batches) done when a checkpoint was saved; of one that cannot be read (infinity, 0)."""
+    try:
+        states = read_states(prefix)
+    except CheckpointError:
+        return float("inf"), 0
+    return states["epoch"], states["batch"]
+
+
+def _whole(prefix: Path) -> Dict[str, Any]:
+    """Return the states of a checkpoint all of whose files are as they were written.
+
+    Raises:
+        CheckpointError: they are not; the message names checkpoints beside it that are.
+    """
+    wrong = fault(prefix)
+    if wrong is None:
+        return read_states(prefix)
+    others = [str(other) for other in newest_first(prefix.parent) if other.name != prefix.name and fault(other) is None]
+    raise CheckpointError(f"{wrong}; whole checkpoints there: {', '.join(others) or 'none'}")
+
+
+def class_names(prefix: Path) -> Optional[list]:
+    """Return the class names saved beside weights, None where there are none (or PaddleClas wrote the file)."""
+    try:
+        return read_states(prefix).get("class_names")
+    except CheckpointError:
+        return None
+
+
+def remove_old(folder: Path, keep: Optional[int]) -> None:
+    """Delete ``epoch_N`` checkpoints but the ``keep`` newest; None keeps all."""
+    if keep is None:
+        return
+    numbers = _epochs(folder)
+    for number in numbers[: max(0, len(numbers) - keep)]:
+        for suffix in (STATES, OPTIMIZER, RAW, WEIGHTS):  # the position first: without it there is no checkpoint
+            atomic.named(folder / f"epoch_{number}", suffix).unlink(missing_ok=True)
+
+
+def _epochs(folder: Path) -> List[int]:
+    """Return the numbers of the ``epoch_N`` checkpoints, sorted."""
+    names = (re.fullmatch(rf"epoch_(\d+)({STATES}|{atomic.MARK})", path.name) for path in folder.glob("epoch_*"))
+    return sorted({int(match.group(1)) for match in names if match})

@@ -1,0 +1,222 @@
+"""Which checkpoint a run continues from, and whether that is the same run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+
+from ppcls.config.schema import AUTO, DEFAULT, Config
+from ppcls.engine import build, distillation
+from ppcls.engine.checkpointing import checkpoint
+from ppcls.engine.checkpointing import run_dir as folders
+from ppcls.errors import CheckpointError, ConfigError, WeightsError
+from ppcls.utils import atomic, distributed
+from ppcls.utils.logging import get_logger
+from ppcls.weights.download import is_url
+from ppcls.weights.reader import find_file
+
+Change = Tuple[str, Any, Any]  # dotted key, value before, value now
+
+# What drives a run and does not make it another one. Anything else does: a key that is forgotten here asks too much.
+_CONTROL = (
+    *("Global.device", "Global.epochs", "Global.print_batch_step", "Global.log_ranks", "Global.use_visualdl"),
+    *("Global.save_interval", "Global.save_every_minutes", "Global.save_every_steps", "Global.keep_checkpoints"),
+    *("Global.eval_during_train", "Global.eval_interval", "Global.start_eval_epoch", "Global.save_inference_dir"),
+    *("Global.drop_mismatched_head", "DataLoader.Train.loader", "DataLoader.Eval.loader", "Infer"),
+    *("DataLoader.Eval.sampler.batch_size", "Global.early_stopping", "Metric.Train", "Global.image_shape"),
+    # The same numbers, computed otherwise; the same files, elsewhere.
+    *(
+        "Arch.recompute",
+        "Global.to_static",
+        "DataLoader.Train.dataset.image_root",
+        "DataLoader.Eval.dataset.image_root",
+    ),
+)
+# Where a run is, and what its weights were: the latter are compared by content.
+_PLACES = ("Global.checkpoints", "Global.output_dir")
+_WEIGHTS = ("Global.pretrained_model", "Arch.pretrained")
+
+
+def choose(config: Config, folder: Path) -> Optional[Path]:
+    """Return the prefix of the checkpoint that ``Global.checkpoints`` means; None for a new run.
+
+    With ``auto`` it is the newest whole one in ``folder``; damaged ones are said and passed over.
+
+    Raises:
+        CheckpointError: there are some, and all are damaged.
+        ConfigError: they are of a run by another recipe.
+    """
+    wanted = config.Global.checkpoints
+    if not wanted:
+        return None
+    if wanted != AUTO:
+        return checkpoint.strip_suffix(wanted)
+    faults: List[str] = []
+    for prefix in checkpoint.newest_first(folder):
+        wrong = checkpoint.fault(prefix)
+        if wrong is not None:
+            faults.append(wrong)
+            continue
+        for text in faults:
+            get_logger().warning("%s; continuing from %s, the newest that is whole", text, prefix)
+        refuse_another_run(config, checkpoint.read_states(prefix), folder)
+        return prefix
+    if faults:
+        raise CheckpointError(
+            f"no checkpoint in {folder} is whole: {'; '.join(faults)}. To start again, move {folder} away or choose "
+            f"another Global.output_dir"
+        )
+    return None
+
+
+def set_aside_later(folder: Path, prefix: Path) -> None:
+    """Move the checkpoints of a run that went on further than ``prefix``, and is not continued, out of its way."""
+    position = checkpoint.position_of(prefix)
+    others = [other for other in checkpoint.newest_first(folder) if other.name != prefix.name]
+    later = [other.name for other in others if checkpoint.position_of(other) > position]
+    if later:
+        target = folders.set_aside_checkpoints(folder, later)
+        get_logger().warning("%s: later than %s, or damaged; in %s now", ", ".join(later), prefix.name, target)
+
+
+def restore_best(folder: Path, prefix: Path, epoch: int) -> bool:
+    """Make a missing ``best_model`` again of what is left of its epoch; return whether there is one.
+
+    Args:
+        epoch: which epoch's model is the best, 0 if none is yet.
+    """
+    best = folder / "best_model"
+    if not epoch or checkpoint.exists(best):
+        return True
+    for source in (prefix, folder / f"epoch_{epoch}"):
+        if checkpoint.position_of(source) == (epoch, 0) and checkpoint.fault(source) is None:
+            checkpoint.alias(source, best)
+            return True
+    return False
+
+
+def differences(before: Any, now: Any, path: str = "") -> Iterator[Change]:
+    """Yield each setting that is not what it was, whichever side lacks it; not where the run is."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() | now.keys()):
+            yield from differences(before.get(key), now.get(key), f"{path}.{key}".lstrip("."))
+    elif before != now and path not in _PLACES:
+        yield path, before, now
+
+
+def changes_since(states: Mapping[str, Any], config: Config) -> Iterator[Change]:
+    """Yield each setting that is not what it was in saved states; batches are compared over all processes.
+
+    A setting that the version of then did not know, and that nobody sets, does what that version did.
+    """
+    before = _of_all(states["config"], states.get("processes") or 1)
+    for key, value, now in differences(before, _of_all(config.plain(), distributed.world_size())):
+        if _is_known(before, key) or _where(config, key) != DEFAULT:
+            yield key, value, now
+
+
+def _is_known(config: Mapping[str, Any], key: str) -> bool:
+    """Return whether a recipe has a value for a dotted key."""
+    found: Any = config
+    for part in key.split("."):
+        if not isinstance(found, Mapping) or part not in found:
+            return False
+        found = found[part]
+    return True
+
+
+def _of_all(config: Mapping[str, Any], processes: int) -> Dict[str, Any]:
+    """Return a recipe with the training batch of all its processes, where it has one."""
+    loaders = config["DataLoader"]
+    train = loaders.get("Train")
+    if processes == 1 or train is None:
+        return dict(config)
+    sampler = {**train["sampler"], "batch_size": train["sampler"]["batch_size"] * processes}
+    return {**config, "DataLoader": {**loaders, "Train": {**train, "sampler": sampler}}}
+
+
+def essential(changes: Iterator[Change]) -> List[Change]:
+    """Return the changes that make another run; of weights to start from, which are compared by content, none."""
+    return [change for change in changes if change[0] not in _WEIGHTS and not _is_below(change[0], _CONTROL)]
+
+
+def _is_below(key: str, keys: Tuple[str, ...]) -> bool:
+    return any(key == other or key.startswith(other + ".") for other in keys)
+
+
+def refuse_another_run(config: Config, states: Mapping[str, Any], folder: Path) -> None:
+    """Check that a run can be continued by a recipe.
+
+    Args:
+        states: of the run, of which "config", "processes" and "start" are used.
+        folder: where it is.
+
+    Raises:
+        ConfigError: it began by another recipe, or from other weights.
+    """
+    changes = essential(changes_since(states, config))
+    lines = [f"{key} was {before!r} and is {now!r} ({_where(config, key)})" for key, before, now in changes]
+    lines += _other_weights(config, states) + _other_teacher(config, states)
+    if lines:
+        listed = "\n".join(f"  {line}" for line in lines)
+        raise ConfigError(
+            f"{folder} holds a run by another recipe:\n{listed}\nTake that back to continue the run, choose another "
+            f"Global.output_dir, or move {folder} away to start again"
+        )
+
+
+def require_same_frozen(config: Config, prefix: Path) -> None:
+    """Check that the optimizer's state at ``prefix`` is of the parameters that are trained now.
+
+    Raises:
+        ConfigError: others are frozen.
+    """
+    before = checkpoint.read_states(prefix)["config"]["Global"].get("freeze") or []
+    if before != list(config.Global.freeze):
+        raise ConfigError(
+            f"{config.where('Global', 'freeze')}: Global.freeze was {before} when {prefix} was saved and is "
+            f"{list(config.Global.freeze)}, so the optimizer's state is of other parameters. To train on from its "
+            f"weights: -o Global.checkpoints=null Global.pretrained_model={prefix}, or use Stages"
+        )
+
+
+def _where(config: Config, key: str) -> str:
+    return config.where(*(int(part) if part.isdigit() else part for part in key.split(".")))
+
+
+def _other_weights(config: Config, states: Mapping[str, Any]) -> List[str]:
+    """Return what to say when the run began with other weights than it would begin with now."""
+    start: Dict[str, str] = states.get("start") or {}
+    named = config.Global.pretrained_model or config.Arch.pretrained or None
+    key = ("Global", "pretrained_model") if config.Global.pretrained_model else ("Arch", "pretrained")
+    where = config.where(*key)
+    before = states["config"]["Global"]["pretrained_model"] or states["config"]["Arch"]["pretrained"] or None
+    local = isinstance(named, str) and not is_url(named)
+    now = (fingerprint(build.weights_path(config)) or {}) if local else {}
+    # Without anything to compare, as with published weights or a file that is gone, the name has to do.
+    same = now["sha256"] == start["sha256"] if now and start else named == before
+    if same:
+        return []
+    if named == before:
+        return [f"it began with weights that {named} does not hold any more"]
+    return [f"it began with the weights {start.get('weights', before)}, and {named} ({where}) are others"]
+
+
+def _other_teacher(config: Config, states: Mapping[str, Any]) -> List[str]:
+    """Return what to say when the run learned from a teacher with other weights than it has now."""
+    before: Dict[str, str] = states.get("teacher") or {}
+    weights = distillation.teacher_weights(config)
+    now = fingerprint(weights) if weights is not None and not is_url(weights) else None
+    if not before or now is None or before["sha256"] == now["sha256"]:
+        return []
+    return [f"its teacher had the weights {before['weights']}, and {weights} holds others now"]
+
+
+def fingerprint(weights: Optional[str]) -> Optional[Dict[str, str]]:
+    """Return which weights these are, {"weights": as named, "sha256": of the file}; None where there is no file."""
+    if weights is None:
+        return None
+    try:
+        return {"weights": weights, "sha256": atomic.sha256(find_file(weights))}
+    except WeightsError:
+        return None

@@ -1,0 +1,139 @@
+"""A recipe's data, checked and shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
+
+import numpy as np
+
+from ppcls.config.schema import Config
+from ppcls.data.build import build_dataset
+from ppcls.data.datasets import Dataset
+from ppcls.data.inspection.checking import check
+from ppcls.data.inspection.page import page
+from ppcls.data.inspection.sheet import contact_sheet, denormalized
+from ppcls.data.loader import Batch, DataLoader
+from ppcls.data.transforms import TRANSFORMS
+from ppcls.engine import build, metrics_log
+from ppcls.engine.checkpointing import run_dir as folders
+from ppcls.errors import ConfigError, DataError, MachineError
+from ppcls.utils import atomic
+from ppcls.utils.logging import get_logger
+from ppcls.utils.opencv import cv2
+
+_SIDES = ("Train", "Eval")
+
+
+def check_data(config: Config, target: Path, workers: Optional[int] = None) -> Dict[str, Any]:
+    """Read every image of ``DataLoader.Train`` and ``.Eval``; write ``report.html`` and ``report.json``.
+
+    Returns:
+        The report: "ok" (nothing is broken, mislabelled or shared), "images", "counts" of problems by kind, "problems",
+        "classes".
+
+    Raises:
+        ConfigError: the recipe has no data.
+        DataError: a list or folder is missing or malformed.
+    """
+    datasets = {side: _dataset(config, side) for side in _SIDES if getattr(config.DataLoader, side) is not None}
+    if not datasets:
+        raise ConfigError("DataLoader: missing; the recipe has no data to check")
+    folders.prepare(target, "--out")
+    report, checked = check(datasets, config.Arch.class_num, _crop(config), workers)
+    report["counts"] = {name: len(lines) for name, lines in report["problems"].items()}
+    metrics_log.write_json(target / "report.json", report)
+    atomic.write_text(target / "report.html", page(report, checked, f"Data of {config.Arch.name}"))
+    get_logger().info("wrote %s", target / "report.html")
+    return report
+
+
+def _dataset(config: Config, side: str) -> Dataset:
+    section = build.split(config, side).dataset.model_dump()
+    try:
+        return build_dataset(section, train=side == "Train")
+    except (ConfigError, DataError) as error:
+        raise type(error)(f"DataLoader.{side}: {error}") from None
+
+
+def _crop(config: Config) -> int:
+    """Return the side below which training has to enlarge or refuse an image."""
+    sides = [1]
+    for op in _ops(config, "Train"):
+        ((name, arguments),) = op.items()
+        size = (arguments or {}).get("size")
+        if "Crop" in name and size is not None:
+            sides.append(int(min(size) if isinstance(size, (list, tuple)) else size))
+    return max(sides)
+
+
+def _ops(config: Config, side: str) -> Sequence[Mapping[str, Any]]:
+    section = getattr(config.DataLoader, side)
+    return section.dataset.transform_ops if section is not None else []
+
+
+def show_data(config: Config, target: Path, count: int, side: str = "Train", epoch: int = 0) -> None:
+    """Draw images of an epoch as the model gets them, with their labels, into a picture file.
+
+    They are the first ``count`` of ``Train``, and of ``Eval``, which is mostly sorted by class, spread over all.
+
+    Raises:
+        ConfigError: no such data, or fewer than one image is asked for.
+        DataError: an image is broken.
+        MachineError: the picture cannot be written.
+    """
+    if count < 1:
+        raise ConfigError(f"-n: expected at least 1, got {count}")
+    changed = config.model_copy(update={"DataLoader": _without_workers(config, side)})
+    images: List[np.ndarray] = []
+    texts: List[str] = []
+    with build.loader(changed, side) as loader:
+        names = loader.dataset.class_names
+        for batch in _batches(loader, side, count, epoch):
+            images += [_pixels(config, side, image) for image in batch.images[: count - len(images)]]
+            texts += [_label(batch, row, names) for row in range(len(batch.images))][: len(images) - len(texts)]
+            if len(images) >= count:
+                break
+    sheet = contact_sheet(images, texts)
+    try:
+        written = cv2.imwrite(str(target), sheet[:, :, ::-1])
+    except cv2.error as error:
+        raise MachineError(f"--out={target}: {error.err or error}; name a .png or .jpg file") from None
+    if not written:
+        raise MachineError(f"--out={target}: cannot be written; does its folder exist?")
+
+
+def _batches(loader: DataLoader, side: str, count: int, epoch: int) -> Iterator[Batch]:
+    if side == "Train":
+        return loader.epoch(epoch)
+    total = len(loader.dataset)
+    return iter([loader.chosen(epoch, np.linspace(0, total - 1, min(count, total)).astype(int).tolist())])
+
+
+def _without_workers(config: Config, side: str) -> Any:
+    split = build.split(config, side)
+    alone = split.model_copy(update={"loader": split.loader.model_copy(update={"num_workers": 0})})
+    return config.DataLoader.model_copy(update={side: alone})
+
+
+def _pixels(config: Config, side: str, image: np.ndarray) -> np.ndarray:
+    """Return a normalized image's pixels, by what the recipe's NormalizeImage says."""
+    for op in _ops(config, side):
+        ((name, arguments),) = op.items()
+        if name == "NormalizeImage":
+            scale, mean, std = TRANSFORMS.build(name, arguments).constants()
+            return denormalized(image, mean, std, scale)
+    raise ConfigError(f"DataLoader.{side}.dataset.transform_ops: has no NormalizeImage, so pixels cannot be shown")
+
+
+def _label(batch: Batch, row: int, names: Optional[Sequence[str]]) -> str:
+    """Return the class of a sample, or its classes and their shares."""
+
+    def name(label: int) -> str:
+        return names[label] if names and label < len(names) else str(label)
+
+    if batch.targets is None:
+        return name(int(batch.labels[row]))
+    shares = batch.targets[row]
+    largest = [int(label) for label in np.argsort(-shares)[:2] if shares[label] > 0]
+    return "\n".join(f"{name(label)} {shares[label]:.2f}" for label in largest)

@@ -1,0 +1,53 @@
+"""The beginning of a run's log: where it runs, by which recipe, what is trained and how."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import paddle
+
+from ppcls.config.schema import Config
+from ppcls.config.show import to_yaml
+from ppcls.engine import build, freezing
+from ppcls.engine.state import TrainState
+from ppcls.optimizer.decay import settings_of
+from ppcls.utils import atomic, distributed, environment, logging
+
+
+def open_log(config: Config, state: TrainState, folder: Path) -> None:
+    """Start the log in a run's folder, and keep the recipe there."""
+    logging.setup(folder / "train.log" if distributed.is_main() else None, console=build.speaks(config))
+    log = logging.get_logger()
+    log.info("%s; device: %s; paddle %s", environment.describe(), paddle.get_device(), paddle.__version__)
+    if distributed.world_size() > 1:
+        batch = state.layout["sampler"]["batch_size"]
+        log.info("%d processes, batches of %d images together", distributed.world_size(), batch)
+    # Without the position: trained again, the recipe starts from the beginning.
+    start = config.model_copy(update={"Global": config.Global.model_copy(update={"checkpoints": None})})
+    if distributed.is_main():
+        atomic.write_text(folder / "config.yaml", to_yaml(start))
+    if config.Distillation is not None:
+        kind, alpha = config.Distillation.kind, config.Distillation.alpha
+        log.info(
+            "distillation: %g times the losses, %g times what the teacher's %s answers add", 1 - alpha, alpha, kind
+        )
+    state.precision.report()
+    counts = freezing.count(state.model)
+    log.info(
+        "%s: %s trainable parameters, %d classes", config.Arch.name, f"{counts['trainable']:,}", config.Arch.class_num
+    )
+    if config.Global.freeze:
+        log.info("frozen: %s parameters, in %s", f"{counts['frozen']:,}", ", ".join(config.Global.freeze))
+    _log_decay(config, state.model)
+
+
+def _log_decay(config: Config, model: paddle.nn.Layer) -> None:
+    """Say what each parameter's decay and share of the rate are, and which names of the recipe mean no parameter."""
+    assert config.Optimizer is not None
+    settings, log = settings_of(model), logging.get_logger()
+    log.info("weight decay on %d parameters, none on %d", len(settings.decayed), len(settings.spared))
+    for part in (config.Optimizer.arguments.get("no_weight_decay_name") or "").split():
+        if not any(part in name for name in (*settings.decayed, *settings.spared)):
+            log.warning("Optimizer.no_weight_decay_name: no parameter has %r in its name", part)
+    if settings.factors[0] != 1:
+        log.info("layer decay: the learning rate times %.3g in the first layers to %.3g in the last", *settings.factors)

@@ -1,0 +1,165 @@
+"""Evaluation of exported models: the losses and metrics of the checkpoint, from the probabilities that they answer."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
+
+import numpy as np
+import paddle
+
+from ppcls.config.schema import Config
+from ppcls.engine import build, evaluation, metrics_log
+from ppcls.engine.inference import transform_ops
+from ppcls.errors import ConfigError
+from ppcls.inference import description
+from ppcls.inference.backends import Backend, open_backend
+from ppcls.inference.backends.devices import CPU, Device
+from ppcls.inference.description import PIXELS, Description
+from ppcls.metric import build_metrics
+from ppcls.utils import distributed, gpus
+from ppcls.utils.logging import get_logger
+from ppcls.utils.paths import user_path
+
+Op = Mapping[str, Optional[Mapping[str, Any]]]
+_SMALLEST = float(np.finfo(np.float32).tiny)
+# Pixels as the loader has them, float32 channels first, with the values that they had.
+_AS_TENSOR: List[Op] = [
+    {"NormalizeImage": {"scale": 1.0, "mean": [0.0] * 3, "std": [1.0] * 3, "order": ""}},
+    {"ToCHWImage": None},
+]
+
+
+class _Logits(paddle.nn.Layer):
+    """An exported model as losses and metrics take it.
+
+    They are made for logits. The logarithms of probabilities are logits: of any logits z they differ by the constant
+    log(sum(exp(z))), which softmax and the order of the classes ignore. What softmax rounded to 0 counts as the
+    smallest normal number, so a loss is at most 87.3 a sample.
+    """
+
+    def __init__(self, described: Description, backend: Backend) -> None:
+        super().__init__()
+        self.described = described
+        self.backend = backend
+
+    def forward(self, images: paddle.Tensor) -> paddle.Tensor:
+        """Return logits [B, K] of images [B, C, H, W]."""
+        batch = images.numpy()
+        if self.described.input == PIXELS:
+            batch = batch.transpose(0, 2, 3, 1).astype(np.uint8)
+        probabilities = self.backend.run(batch)
+        return paddle.to_tensor(np.log(np.maximum(probabilities, _SMALLEST)))
+
+
+def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto") -> Dict[str, float]:
+    """Evaluate an exported model on ``DataLoader.Eval``; return losses and metrics by name, in every process.
+
+    The data set, its batches, losses and metrics are the recipe's; the preprocessing is the export's, and where that
+    differs from the recipe's, a warning says so.
+
+    Args:
+        config: its ``Global.device`` is where the model computes.
+        path: the export's folder, or an ONNX file.
+        backend: "paddle", "onnx" or "auto".
+
+    Raises:
+        ConfigError, DataError, MachineError: as their messages say.
+    """
+    _start(config)
+    with distributed.together():
+        described = description.read(user_path(path))
+        if described.class_num != config.Arch.class_num:
+            raise ConfigError(
+                f"{path}: has {described.class_num} classes, the recipe {config.Arch.class_num} "
+                f"({config.where('Arch', 'class_num')}): it was exported from another recipe"
+            )
+    _warn_of_preprocessing(config, described)
+    metrics, criterion = build.metrics(config, "Eval"), build.loss(config, "Eval")
+    _check_losses(criterion, config.Arch.class_num)
+    with distributed.together():
+        model = _Logits(described, open_backend(described, backend, device=_device(config)))
+    get_logger().info("%s, by the backend %s on %s", described.name, model.backend.name, model.backend.device)
+    result, _ = _measure(config, model, criterion, metrics)
+    get_logger().info("[Eval][Epoch 0][Avg]%s", metrics_log.values_text(result))
+    return result
+
+
+def _start(config: Config) -> None:
+    """Connect the processes. On a GPU that Paddle cannot use, ONNX Runtime may compute, and Paddle stays on the CPU."""
+    alone = config.Global.device == "gpu" and gpus.problem() is not None
+    cpu = config.model_copy(update={"Global": config.Global.model_copy(update={"device": "cpu"})})
+    build.start(cpu if alone else config)
+
+
+def accuracy(config: Config, path: Path, backend: str) -> Tuple[float, int]:
+    """Return the top-1 accuracy of an export on ``DataLoader.Eval``, on the CPU, and how many images that has."""
+    metrics = build_metrics([{"TopkAcc": {"topk": 1}}])
+    described = description.read(path)
+    model = _Logits(described, open_backend(described, backend, device=CPU))
+    result, count = _measure(config, model, build.loss(config, "Eval"), metrics)
+    return result["top1"], count
+
+
+def _measure(config: Config, model: _Logits, criterion: Any, metrics: Any) -> Tuple[Dict[str, float], int]:
+    described = model.described
+    with contextlib.ExitStack() as stack:
+        with distributed.together():
+            ops = [*described.transform_ops, *(_AS_TENSOR if described.input == PIXELS else [])]
+            loader = stack.enter_context(build.loader(_with_ops(config, ops), "Eval"))
+        distributed.require_same("numbers of images", len(loader.dataset))
+        return evaluation.run(model, loader, criterion, metrics), len(loader.dataset)
+
+
+def _device(config: Config) -> Device:
+    """Return where the recipe has an export compute: of several GPUs, on the one of this process.
+
+    Raises:
+        ConfigError: exports do not run on such a device.
+    """
+    try:
+        kind = Device.parse(config.Global.device).kind
+    except ConfigError as error:
+        raise ConfigError(f"{config.where('Global', 'device')}: Global.device: exported models: {error}") from None
+    name, _, index = paddle.get_device().partition(":")
+    return Device(kind, int(index or 0) if name == "gpu" else distributed.local_rank())
+
+
+def _with_ops(config: Config, ops: List[Op]) -> Config:
+    """Return the recipe with another preprocessing in evaluation."""
+    section = build.split(config, "Eval")
+    dataset = section.dataset.model_copy(update={"transform_ops": ops})
+    loader = config.DataLoader.model_copy(update={"Eval": section.model_copy(update={"dataset": dataset})})
+    return config.model_copy(update={"DataLoader": loader})
+
+
+def _check_losses(criterion: Any, class_num: int) -> None:
+    """Refuse losses that a constant added to all logits changes: the probabilities do not tell it.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    logits = paddle.to_tensor(np.random.default_rng(0).standard_normal((2, class_num)), dtype="float32")
+    labels = paddle.zeros([2], dtype="int64")
+    ours, shifted = (criterion.parts(one, labels) for one in (logits, logits + 1))
+    for name in criterion.names:
+        if not np.allclose(ours[name][0].numpy(), shifted[name][0].numpy(), rtol=1e-3):
+            raise ConfigError(
+                f"Loss.Eval: {name} depends on logits, of which an export answers softmax's probabilities only; "
+                f"evaluate it with another loss: -o 'Loss.Eval=[{{CELoss: {{}}}}]'"
+            )
+
+
+def _warn_of_preprocessing(config: Config, described: Description) -> None:
+    ours = transform_ops(config)
+    theirs: List[Op] = list(described.transform_ops)
+    if described.input == PIXELS:
+        ours = [op for op in ours if next(iter(op)) not in ("NormalizeImage", "ToCHWImage")]
+    if [{name: dict(given or {}) for name, given in op.items()} for op in ours] != [
+        {name: dict(given or {}) for name, given in op.items()} for op in theirs
+    ]:
+        get_logger().warning(
+            "the export preprocesses images otherwise than the recipe would, and is evaluated as it was exported: %s",
+            theirs,
+        )

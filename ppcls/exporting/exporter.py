@@ -1,0 +1,168 @@
+"""A trained model as files for Paddle Inference and ONNX Runtime, with everything needed to use them."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional
+
+import paddle
+
+import ppcls
+from ppcls.config.schema import Config
+from ppcls.engine import build
+from ppcls.engine.inference import transform_ops
+from ppcls.errors import ConfigError, ExportError
+from ppcls.exporting import batch_norm, images, int8, onnx_models, target_dir
+from ppcls.exporting.comparison import Expected, compare
+from ppcls.exporting.image_size import resized
+from ppcls.exporting.options import Options
+from ppcls.inference import description
+from ppcls.utils import atomic, distributed
+from ppcls.utils.logging import get_logger
+from ppcls.utils.paths import user_path
+
+
+class _WithSoftmax(paddle.nn.Layer):
+    """The model as deployed: probabilities instead of logits."""
+
+    def __init__(self, model: paddle.nn.Layer) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: paddle.Tensor) -> paddle.Tensor:
+        """Return probabilities [B, K] of images [B, C, H, W]."""
+        return paddle.nn.functional.softmax(self.model(images), axis=1)
+
+
+def export(config: Config, options: Optional[Options] = None) -> Dict[str, Any]:
+    """Export the recipe's weights to ``Global.save_inference_dir`` and compare the result with them.
+
+    Returns:
+        {"folder", "images" compared, "max_difference" of a probability, "batch_norms": {"folded", "kept"}, "models":
+        by file what was compared, and of int8 the accuracy before and after}.
+
+    Raises:
+        ConfigError: no weights are named: an export of random ones would look like any other.
+        WeightsError: they do not fit.
+        MachineError: a package is missing.
+        ExportError: an exported model answers differently; nothing is left behind then, and an earlier export stays.
+    """
+    options = options or Options()
+    build.check_supported(config)
+    if distributed.world_size() > 1:
+        raise ConfigError("export runs in one process: start it without paddle.distributed.launch")
+    target = target_dir.prepared(config)
+    build.fetch_weights(config)
+    build.set_device("cpu")  # the files do not depend on the device that wrote them
+    if config.Global.device not in ("auto", "cpu"):
+        get_logger().info("Global.device=%s: an export is computed and compared on the CPU", config.Global.device)
+    recipe_shape = list(config.Global.image_shape)
+    config = resized(config, options.image_size) if options.image_size is not None else config
+    ops = transform_ops(config)
+    onnx_models.check(config, options, ops)
+    model = build.model(config)
+    weights = build.load_required_weights(config, model, "export")
+    model.eval()
+    expected = Expected.of(model, images.sample(config, ops), ops)
+    folded, kept = batch_norm.fold(model, expected.sample.tensors)
+    with target_dir.beside(target) as folder:
+        models = _write(config, options, model, folder, _described(config, weights, ops, recipe_shape), expected)
+        target_dir.replace(folder, target, weights)
+    report = {
+        "folder": str(target),
+        "images": len(expected.probabilities),
+        "max_difference": next(iter(models.values()))["max_difference"],
+        "batch_norms": {"folded": folded, "kept": kept},
+        "models": models,
+    }
+    _log(report, weights)
+    return report
+
+
+def _write(
+    config: Config, options: Options, model: paddle.nn.Layer, folder: Path, values: Dict[str, Any], expected: Expected
+) -> Dict[str, Dict[str, Any]]:
+    """Write the export; return what was compared by file, Paddle's first.
+
+    Args:
+        values: its description, but for what is only known now.
+    """
+    _save(model, config, folder)
+    values["Model"].update(files=_digests(folder), precision="bfloat16" if options.bf16 else "float32")
+    description.write(folder, values)
+    paddle_model = next(name for name in values["Model"]["files"] if not name.endswith(".pdiparams"))
+    models = {paddle_model: compare(expected, folder, "paddle")}
+    if options.any_onnx:
+        models.update(onnx_models.add(config, options, folder, values, expected))
+        values["Model"]["files"] = _digests(folder)
+    values["Comparison"] = {"images": len(expected.probabilities), "models": models}
+    description.write(folder, values)
+    return models
+
+
+def _log(report: Mapping[str, Any], weights: str) -> None:
+    log = get_logger()
+    log.info("batch norms: %d folded into convolutions, %d kept", *report["batch_norms"].values())
+    log.info("exported %s to %s, compared on %d images:", weights, report["folder"], report["images"])
+    for name, result in report["models"].items():
+        text = f"largest difference of a probability {result['max_difference']:.2g}"
+        text += f", the same class for {result['top1_agreement']:.0%}"
+        if "top1" in result:
+            text += f", {int8.drop_text(result['top1'], result['top1_images'])}"
+        log.info("  %s: %s", name, text)
+
+
+def _save(model: paddle.nn.Layer, config: Config, folder: Path) -> None:
+    """Write Paddle's inference files."""
+    folder.mkdir()
+    shape = [None, *config.Global.image_shape]
+    spec = [paddle.static.InputSpec(shape=shape, dtype="float32", name="x")]
+    layer = _WithSoftmax(model)
+    layer.eval()
+    static = paddle.jit.to_static(layer, input_spec=spec, full_graph=True)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Tensor do not have 'place' interface")  # of no use to anybody
+            paddle.jit.save(static, str(folder / description.STEM))
+    except (OSError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[-1]
+        target = config.Global.save_inference_dir
+        raise ExportError(f"{target}: cannot be written (is the disk full?): {reason}") from error
+
+
+def _digests(folder: Path) -> Dict[str, str]:
+    files = [file for file in sorted(folder.iterdir()) if file.suffix not in (".info", ".yml")]
+    return {file.name: atomic.sha256(file) for file in files}
+
+
+def _described(config: Config, weights: str, ops: List[Mapping[str, Any]], recipe_shape: List[int]) -> Dict[str, Any]:
+    """Return the description of an export, but for its files."""
+    path = user_path(weights)
+    path = path if path.is_file() else atomic.named(path, ".pdparams")
+    shape = list(config.Global.image_shape)
+    names = build.class_names(config, weights=weights)
+    if names is None:
+        get_logger().warning(
+            "no class names, neither with the weights nor in the recipe: the export answers numbers only; give "
+            "-o Infer.PostProcess.class_id_map_file=FILE"
+        )
+    return {
+        "Global": {"model_name": config.Arch.name, "image_shape": shape},
+        "PreProcess": {"transform_ops": [dict(op) for op in ops]},
+        "PostProcess": {
+            "Topk": {
+                "topk": min(config.Infer.PostProcess.topk, config.Arch.class_num),
+                "label_list": names,
+            }
+        },
+        "Model": {
+            "architecture": {"name": config.Arch.name, "class_num": config.Arch.class_num, **config.Arch.arguments},
+            "weights": weights,
+            "weights_sha256": atomic.sha256(path),
+            **({} if shape == recipe_shape else {"image_shape_of_recipe": recipe_shape}),
+            "input": description.TENSOR,
+            "output": description.OUTPUT,
+        },
+        "Versions": {"ppcls": ppcls.__version__, "paddle": paddle.__version__},
+    }

@@ -1,0 +1,132 @@
+"""The images that an export is compared on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ppcls.config.schema import Config
+from ppcls.data import build_dataset
+from ppcls.data.transforms import build_transforms
+from ppcls.data.transforms.tensor import NormalizeImage
+from ppcls.errors import ConfigError, DataError, ExportError
+from ppcls.inference.inputs import Source, collect
+from ppcls.utils.logging import get_logger
+
+Op = Mapping[str, Optional[Mapping[str, Any]]]
+_COUNT = 8
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some images.
+
+    Attributes:
+        sources: where they are from.
+        tensors: ready for the model, [B, C, H, W] float32.
+    """
+
+    sources: Sequence[Source]
+    tensors: np.ndarray
+
+    def pixels(self, ops: Sequence[Op]) -> np.ndarray:
+        """Return what comes before normalization, [B, H, W, 3] uint8."""
+        transforms = build_transforms(split_normalization(ops)[0])
+        return np.stack([transforms(source.read(), np.random.default_rng(0)) for source in self.sources])
+
+
+def split_normalization(ops: Sequence[Op]) -> Tuple[List[Op], NormalizeImage]:
+    """Return the transforms up to pixels, and the normalization that follows.
+
+    Raises:
+        ExportError: the transforms do not end with normalization and the change of layout.
+    """
+    tail = {name: arguments for op in ops[-2:] for name, arguments in op.items()}
+    if set(tail) != {"NormalizeImage", "ToCHWImage"}:
+        raise ExportError(
+            f"a self-contained model needs transforms that end with NormalizeImage and ToCHWImage, not with "
+            f"{' and '.join(tail) or 'nothing'}"
+        )
+    return list(ops[:-2]), NormalizeImage(**(tail["NormalizeImage"] or {}))
+
+
+def sample(config: Config, ops: Sequence[Op]) -> Sample:
+    """Return images of ``Infer.infer_imgs`` or the evaluation set, else noise (said so).
+
+    Raises:
+        ConfigError: they have another size than the exported model will take.
+        DataError: one cannot be read.
+    """
+    sources = _sources(config)
+    if not sources:
+        get_logger().warning(
+            "no real images at hand: the export is compared on noise. Better: -o Infer.infer_imgs=FOLDER"
+        )
+        rng = np.random.default_rng(0)
+        height, width = config.Global.image_shape[1:]
+        noise = rng.integers(0, 256, (_COUNT, height, width, 3), dtype=np.uint8)
+        sources = [Source(f"noise {number}", image) for number, image in enumerate(noise)]
+    return Sample(sources, prepared(config, sources, ops))
+
+
+def prepared(
+    config: Config,
+    sources: Sequence[Source],
+    ops: Sequence[Op],
+    others: str = "compare on others: -o Infer.infer_imgs=...",
+) -> np.ndarray:
+    """Return the images ready for the model, [B, C, H, W] float32.
+
+    Args:
+        others: what to do instead of repairing one that cannot be read.
+
+    Raises:
+        ConfigError: they have another size than the exported model will take.
+        DataError: one cannot be read.
+    """
+    transforms, rng = build_transforms(ops), np.random.default_rng(0)
+    shape = tuple(config.Global.image_shape)
+    images = []
+    for source in sources:
+        try:
+            image = transforms(source.read(), rng)
+        except DataError as error:
+            raise DataError(f"{source.name}: {error}; repair or remove it, or {others}") from None
+        if image.shape != shape:
+            raise ConfigError(
+                f"{source.name}: the transforms make an image of {list(image.shape)}, but the exported model takes "
+                f"Global.image_shape={list(shape)}; change one of them"
+            )
+        images.append(image)
+    return np.stack(images)
+
+
+def _sources(config: Config) -> List[Source]:
+    """Return some images: an export must also work where the data are not."""
+    for find in (_named_images, _evaluation_images):
+        try:
+            sources = find(config)
+        except DataError as error:
+            get_logger().warning("not compared on these images: %s", error)
+            continue
+        if sources:
+            return sources
+    return []
+
+
+def _named_images(config: Config) -> List[Source]:
+    return collect(config.Infer.infer_imgs)[:_COUNT] if config.Infer.infer_imgs else []
+
+
+def _evaluation_images(config: Config) -> List[Source]:
+    if config.DataLoader.Eval is None:
+        return []
+    return of_dataset(build_dataset(config.DataLoader.Eval.dataset.model_dump(), train=False), _COUNT)
+
+
+def of_dataset(dataset: Any, count: int) -> List[Source]:
+    """Return ``count`` samples of a data set, spread over the whole of it."""
+    chosen = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int)
+    return [Source(dataset.describe(int(index)), dataset.read(int(index))) for index in chosen]

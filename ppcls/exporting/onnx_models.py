@@ -1,0 +1,104 @@
+"""The ONNX models of an export, each compared with the checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, Mapping, Sequence
+
+from ppcls.config.schema import Config
+from ppcls.errors import ConfigError, ExportError
+from ppcls.exporting import evaluation, images, int8, onnx
+from ppcls.exporting.comparison import Expected, compare
+from ppcls.exporting.options import Options
+from ppcls.inference import description
+
+_OTHERS = "calibrate on others: --calibration FOLDER"
+_SUFFIXES = {"float32": "", "float16": "_fp16", "int8": "_int8"}
+
+
+def check(config: Config, options: Options, ops: Sequence[images.Op]) -> None:
+    """Refuse what would fail only after the conversion.
+
+    Args:
+        ops: the preprocessing.
+
+    Raises:
+        ConfigError: there is no evaluation set to measure a quantized model on.
+        ExportError: the preprocessing cannot become a part of the model.
+        MachineError: a package is missing.
+    """
+    if options.any_onnx:
+        onnx.require(options.int8)
+    if options.self_contained:
+        images.split_normalization(ops)
+    if options.int8 and config.DataLoader.Eval is None:
+        raise ConfigError("int8 needs DataLoader.Eval, on which the accuracy before and after is measured")
+
+
+def add(
+    config: Config, options: Options, folder: Path, values: Mapping[str, Any], expected: Expected
+) -> Dict[str, Dict[str, Any]]:
+    """Write the ONNX models that are asked for into the folder of Paddle's; return what was compared, by file.
+
+    Args:
+        values: the description of Paddle's files.
+
+    Raises:
+        ExportError: a model cannot be converted, or answers differently.
+    """
+    paddle_files = description.read(folder).paddle_files
+    assert paddle_files is not None
+    model, parameters = paddle_files
+    plain = onnx.convert(folder / model, folder / parameters, folder / "converted.onnx", options.opset)
+    models = {"float32": plain}
+    if options.fp16:
+        models["float16"] = onnx.in_float16(plain)
+    if options.int8:
+        sources = int8.calibration_sources(config, options.calibration, options.calibration_images)
+        models["int8"] = int8.quantized(plain, images.prepared(config, sources, expected.ops, _OTHERS))
+    results: Dict[str, Dict[str, Any]] = {}
+    for precision, graph in models.items():
+        path = folder / f"{description.STEM}{_SUFFIXES[precision]}.onnx"
+        onnx.write(graph, path, _described(values, precision, options.opset))
+        results[path.name] = compare(expected, path, "onnx")
+        if options.self_contained:
+            pixels = path.with_name(f"{path.stem}_self_contained.onnx")
+            before, normalization = images.split_normalization(expected.ops)
+            own = _described(values, precision, options.opset)
+            own["PreProcess"] = {"transform_ops": before}
+            own["Model"]["input"] = description.PIXELS
+            onnx.write(onnx.with_pixels(graph, normalization), pixels, own)
+            results[pixels.name] = compare(expected, pixels, "onnx")
+    if options.int8:
+        calibration = int8.summary(sources, options.calibration)
+        quantized = [name for name in results if name.startswith(f"{description.STEM}{_SUFFIXES['int8']}")]
+        for name, accuracy in _accuracies(config, folder, quantized, options.max_drop).items():
+            results[name].update(accuracy, calibration=calibration)
+    return results
+
+
+def _described(values: Mapping[str, Any], precision: str, opset: int) -> Dict[str, Any]:
+    model = {key: value for key, value in values["Model"].items() if key != "files"}
+    return {**values, "Model": {**model, "precision": precision, "opset": opset}}
+
+
+def _accuracies(config: Config, folder: Path, names: Sequence[str], max_drop: float) -> Dict[str, Dict[str, Any]]:
+    """Return the top-1 accuracy before and after quantization on ``DataLoader.Eval``, by file.
+
+    Raises:
+        ExportError: one sank by more than is allowed.
+    """
+    before, count = evaluation.accuracy(config, folder / description.ONNX, "onnx")
+    found = {}
+    for name in names:
+        after, _ = evaluation.accuracy(config, folder / name, "onnx")
+        accuracy = {"before": before, "after": after}
+        if before - after > max_drop:
+            raise ExportError(
+                f"{name}: {int8.drop_text(accuracy, count)}: sinks by more than --max-drop {max_drop:g}. Nothing was "
+                f"exported, neither int8 nor the other files of this command; an earlier export still stands. "
+                f"Calibrate on more images, or of the kind that the model will see; allow more with --max-drop; or "
+                f"leave --int8 out"
+            )
+        found[name] = {"top1": accuracy, "top1_images": count}
+    return found

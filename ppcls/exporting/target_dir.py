@@ -1,0 +1,129 @@
+"""Where an export goes: written beside its place, put there in one step, an earlier one kept until then."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import glob
+import os
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+from typing import Iterator, Optional
+
+from ppcls.config.schema import Config
+from ppcls.engine.checkpointing import run_dir as folders
+from ppcls.errors import DataError, ExportError
+from ppcls.inference import description
+from ppcls.utils.logging import get_logger
+from ppcls.utils.paths import user_path
+
+_OLD = "old"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def prepared(config: Config) -> Path:
+    """Return ``Global.save_inference_dir``, into whose parent can be written.
+
+    Raises:
+        ExportError: it is a folder or file that is not an export.
+        MachineError: nothing can be written there.
+    """
+    target = user_path(config.Global.save_inference_dir).resolve()
+    folders.prepare(target.parent, "Global.save_inference_dir", config.Global.save_inference_dir)
+    _clean_up(target)
+    if target.exists() and not _is_empty(target) and not (target / description.FILE).is_file():
+        raise ExportError(
+            f"{target} exists and is not an exported model; choose another folder with -o Global.save_inference_dir=..."
+        )
+    return target
+
+
+def _is_empty(target: Path) -> bool:
+    return target.is_dir() and not any(target.iterdir())
+
+
+@contextlib.contextmanager
+def beside(target: Path) -> Iterator[Path]:
+    """Give a folder to be made, on the file system of ``target``; what is left of it is removed.
+
+    Raises:
+        ExportError: there is no room for it.
+    """
+    try:
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{_prefix(target)}{os.getpid()}.") as temporary:
+            yield Path(temporary) / "export"
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise ExportError(f"{target}: cannot be written: {error.strerror}; nothing was exported") from None
+
+
+def replace(folder: Path, target: Path, weights: str) -> None:
+    """Put the new export in the place of an earlier one; that of another run's weights is said.
+
+    What else is in the target's folder stays in it.
+    """
+    if _is_empty(target):
+        target.rmdir()
+    if not target.exists():
+        folder.replace(target)
+        return
+    before = _weights_of(target)
+    if before is not None and Path(before).parent != Path(weights).parent:
+        get_logger().warning(
+            "%s held the export of %s, which is replaced; -o Global.save_inference_dir=... keeps both", target, before
+        )
+    for path in target.iterdir():
+        if not path.name.startswith(description.STEM):
+            _copy(path, folder / path.name)
+    old = folder.with_name(_OLD)
+    try:
+        target.replace(old)
+        folder.replace(target)
+    except BaseException:  # a signal, too: what is still beside the target is about to be removed
+        if not target.exists() and old.is_dir():
+            old.replace(target)
+        raise
+
+
+def _copy(path: Path, to: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.copytree(path, to, symlinks=True)
+    else:
+        shutil.copy2(path, to, follow_symlinks=False)
+
+
+def _prefix(target: Path) -> str:
+    return f".{target.name}.{socket.gethostname()}."
+
+
+def _clean_up(target: Path) -> None:
+    """Remove what exports by processes of this machine left that were killed; the export that one took away returns."""
+    for leftover in target.parent.glob(f"{glob.escape(_prefix(target))}*"):
+        pid = leftover.name[len(_prefix(target)) :].partition(".")[0]
+        if not pid.isdigit() or _lives(int(pid)):
+            continue
+        if not target.exists() and (leftover / _OLD).is_dir():
+            (leftover / _OLD).replace(target)
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
+def _weights_of(target: Path) -> Optional[str]:
+    """Return which weights an earlier export was made from, None where that is not known."""
+    try:
+        weights = description.read(target).values["Model"].get("weights")
+    except DataError:  # damaged
+        return None
+    return None if weights is None else str(weights)

@@ -1,0 +1,227 @@
+"""``inference.yml``: what an exported model needs to know about itself. ONNX files carry the same within themselves."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, List, Mapping, Optional, Tuple
+
+import yaml
+
+from ppcls.errors import DataError
+from ppcls.inference import onnx_file
+from ppcls.utils.digests import sha256
+
+STEM = "inference"  # how the names of all files of an export begin
+FILE = f"{STEM}.yml"
+ONNX = f"{STEM}.onnx"  # of the ONNX files in an export's folder, the one that takes what Paddle's takes
+_OF_RUN = f"inference/{FILE}"  # where `ppcls export RUN` writes it, below that
+TENSOR, PIXELS = "float32 NCHW", "uint8 NHWC"
+OUTPUT = "probabilities"
+PRECISIONS = ("float32", "float16", "bfloat16", "int8")
+_DAMAGED = (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError)
+
+
+@dataclass(frozen=True)
+class Description:
+    """How to feed an exported model and read its answers.
+
+    Attributes:
+        folder: where the model's files are.
+        image_shape: of the images, (C, H, W), whatever the layout of the input.
+        transform_ops: preprocessing, as in a recipe.
+        files: digests by name.
+        input: ``TENSOR``, or ``PIXELS`` for a model that normalizes them itself.
+        precision: "float32", "float16" or "int8"; of a folder that of Paddle's model, "float32" or "bfloat16".
+        values: all that the export wrote.
+    """
+
+    folder: Path
+    name: str
+    image_shape: Tuple[int, ...]
+    transform_ops: List[Mapping[str, Any]]
+    topk: int
+    class_names: Optional[List[str]]
+    files: Mapping[str, str]
+    input: str
+    precision: str
+    values: Mapping[str, Any]
+
+    @property
+    def path(self) -> Path:
+        """What was opened: the folder, or its only file."""
+        return self.folder / next(iter(self.files)) if len(self.files) == 1 else self.folder
+
+    @property
+    def class_num(self) -> int:
+        """How many classes the model knows."""
+        return int(self.values["Model"]["architecture"]["class_num"])
+
+    @property
+    def input_shape(self) -> Tuple[int, ...]:
+        """The shape of one input without the batch axis."""
+        channels, *size = self.image_shape
+        return (*size, channels) if self.input == PIXELS else self.image_shape
+
+    @property
+    def paddle_files(self) -> Optional[Tuple[str, str]]:
+        """The model and its parameters for Paddle Inference, if there are any."""
+        names = sorted((n for n in self.files if not _is_onnx(n)), key=lambda n: n.endswith(".pdiparams"))
+        return (names[0], names[1]) if names else None
+
+    @property
+    def onnx_file(self) -> Optional[str]:
+        """The ONNX model, if there is one."""
+        names = [name for name in self.files if _is_onnx(name)]
+        return names[0] if len(names) == 1 else ONNX if ONNX in names else None
+
+
+def _is_onnx(name: str) -> bool:
+    return name.lower().endswith(".onnx")
+
+
+def is_export(path: Path) -> bool:
+    """Return whether a path is meant as an exported model, be it whole or not.
+
+    ``inference.json`` alone says nothing: it may be somebody's results in the folder of a run.
+    """
+    return _is_onnx(path.name) or any((path / name).is_file() for name in (FILE, ONNX, f"{STEM}.pdiparams"))
+
+
+def read(path: Path) -> Description:
+    """Read the description of an export: a folder, or one of its ONNX files.
+
+    Raises:
+        DataError: there is no export, or its description is damaged.
+    """
+    if path.is_file():
+        return _read_file(path)
+    file = path / FILE
+    if not file.is_file():
+        missing = f"{FILE} is missing: not a folder written by an export{_hint(path)}"
+        what = missing if path.is_dir() else "no such folder or file"
+        raise DataError(f"{path}: {what}")
+    return _checked(path, _load(file), file)
+
+
+def _hint(folder: Path) -> str:
+    """Return what to do where the folder is that of a run, perhaps in stages; else nothing."""
+    exports = [str(file.parent) for pattern in (_OF_RUN, f"*/{_OF_RUN}") for file in sorted(folder.glob(pattern))]
+    if exports:
+        return f"; did you mean {' or '.join(exports)}?"
+    is_run = any(next(folder.glob(pattern), None) for pattern in ("*.pdstates", "*/*.pdstates"))
+    return f", but by training; export it first: ppcls export {folder}" if is_run else ""
+
+
+def _read_file(path: Path) -> Description:
+    """Read the description in an ONNX file, else the one that lies beside it and names it."""
+    if not _is_onnx(path.name):
+        raise DataError(f"{path}: not an exported model; give the folder that has {FILE} in it, or an .onnx file")
+    content = onnx_file.read_metadata(path).get(onnx_file.DESCRIPTION)
+    beside = path.parent / FILE
+    if content is None and beside.is_file():
+        described = read(path.parent)
+        if path.name in described.files:
+            return _only(described, path.name)
+    if content is None:
+        raise DataError(
+            f"{path}: no description in its metadata ({onnx_file.DESCRIPTION!r}) and no {FILE} beside it that names "
+            f"it: preprocessing and classes are unknown. Export with `ppcls export --onnx`, which writes them"
+        )
+    try:
+        values = json.loads(content)
+        values["Model"]["files"] = {path.name: sha256(path)}
+    except _DAMAGED as error:
+        raise DataError(f"{path}: damaged description ({type(error).__name__}: {error}); export again") from None
+    return _checked(path.parent, values, path)
+
+
+def _only(described: Description, name: str) -> Description:
+    """Return the description of one file of those in a folder."""
+    model = {**described.values["Model"], "files": {name: described.files[name]}}
+    return _checked(described.folder, {**described.values, "Model": model}, described.folder / FILE)
+
+
+def _load(file: Path) -> Any:
+    try:
+        return yaml.safe_load(file.read_text(encoding="utf-8"))
+    except _DAMAGED as error:
+        raise _damaged(file, error) from None
+
+
+def _damaged(file: Path, error: Exception) -> DataError:
+    return DataError(f"{file}: damaged ({type(error).__name__}: {error}); export the model again")
+
+
+def _checked(folder: Path, values: Any, file: Path) -> Description:
+    """Return the description, with every value of the type that its users rely on.
+
+    Raises:
+        DataError: it is not what ``write`` wrote.
+    """
+    try:
+        postprocess, model = values["PostProcess"]["Topk"], values["Model"]
+        files, ops = dict(model["files"]), values["PreProcess"]["transform_ops"]
+        names, classes, topk = postprocess.get("label_list"), model["architecture"]["class_num"], postprocess["topk"]
+        taken, precision = model.get("input", TENSOR), model.get("precision", "float32")
+        shape = values["Global"]["image_shape"]
+        for key, number in (("class_num", classes), ("topk", topk)):
+            if not _is_count(number):
+                raise ValueError(f"{key}: a whole number of at least 1 expected, not {number!r}")
+        if not isinstance(shape, list) or len(shape) != 3 or not all(map(_is_count, shape)):
+            raise ValueError(f"image_shape: channels, height and width expected, not {shape!r}")
+        _check_names(names, classes)
+        if not ops:
+            raise ValueError("transform_ops: there are none")
+        _check_files(files)
+        for key, value, known in (
+            ("input", taken, (TENSOR, PIXELS)),
+            ("precision", precision, PRECISIONS),
+            ("output", model.get("output", OUTPUT), (OUTPUT,)),
+        ):
+            if value not in known:
+                raise ValueError(f"{key}: {value!r} is not one of {', '.join(map(repr, known))}")
+        return Description(
+            folder=folder,
+            name=str(values["Global"]["model_name"]),
+            image_shape=tuple(shape),
+            transform_ops=[dict(op) for op in ops],
+            topk=topk,
+            class_names=None if names is None else [str(name) for name in names],
+            files=files,
+            input=taken,
+            precision=precision,
+            values=values,
+        )
+    except _DAMAGED as error:
+        raise _damaged(file, error) from None
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _check_names(names: Any, classes: int) -> None:
+    """Raise a ValueError unless these are class names, one a class, or there are none."""
+    if names is None:
+        return
+    # Numbers: by hand, classes are easily called 0, 1, 2. But yes and no without quotation marks are no names in YAML.
+    if not isinstance(names, list) or any(type(name) not in (str, int, float) for name in names):
+        raise ValueError(f"label_list: a list of names expected, not {names!r}"[:200])
+    if len(names) != classes:
+        raise ValueError(f"label_list has {len(names)} names for {classes} classes")
+
+
+def _check_files(files: Mapping[str, str]) -> None:
+    """Raise a ValueError unless these are a model of Paddle's, of ONNX, or both."""
+    rest = [name for name in files if not _is_onnx(name)]
+    pair = not rest or sorted(name.endswith(".pdiparams") for name in rest) == [False, True]
+    if not files or not pair:
+        raise ValueError(f"files: a model and its .pdiparams, or .onnx files expected, not {sorted(files)}")
+
+
+def write(folder: Path, values: Mapping[str, Any]) -> None:
+    """Write the description of an export; ``read`` says which keys it needs."""
+    text = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=120)
+    (folder / FILE).write_text(text, encoding="utf-8")

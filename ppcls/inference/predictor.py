@@ -1,0 +1,126 @@
+"""Predictions from an exported model."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Generator, Iterable, List, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from ppcls.data.transforms import Compose, build_transforms
+from ppcls.errors import ConfigError, DataError
+from ppcls.inference import description, inputs
+from ppcls.inference.backends import open_backend
+from ppcls.inference.backends.devices import Device
+from ppcls.inference.pipeline import Answer, Pipeline, require_count
+from ppcls.inference.postprocess import Topk
+from ppcls.utils.environment import MAX_THREADS
+from ppcls.utils.paths import user_path
+
+
+class Predictor:
+    """Runs an exported model, with the preprocessing that was exported with it.
+
+    Attributes:
+        description: what the export says about itself.
+        backend: the runtime, "paddle" or "onnx".
+        device: where the model computes, "cpu", "gpu:0" or another GPU.
+        pipeline: from images to answers.
+
+    Args:
+        path: the exported model: its folder, or an ONNX file.
+        backend: "paddle", "onnx", or "auto" for what the export and this machine have.
+        threads: CPU threads for the model; None takes those chosen at start-up (OMP_NUM_THREADS).
+        batch_size: images that go through the model together.
+        topk: classes in an answer, or all where there are fewer; None takes what was exported.
+        decode_workers: threads that make images ready while the model runs; 0 for none, None for one a core.
+        device: "cpu", "gpu" or, of several, "gpu:1"; "auto" for a GPU where the backend can use one, else the CPU.
+
+    Raises:
+        DataError: there is no export, or a damaged one, or it has nothing for this backend.
+        ConfigError: a number makes no sense, or there is no such device.
+        MachineError: the backend is not installed, or cannot use the device.
+    """
+
+    def __init__(
+        self,
+        path: Union[str, os.PathLike[str]],
+        backend: str = "auto",
+        threads: Optional[int] = None,
+        batch_size: int = 32,
+        topk: Optional[int] = None,
+        decode_workers: Optional[int] = None,
+        device: str = "auto",
+    ) -> None:
+        if threads is not None:
+            require_count("threads", threads, most=MAX_THREADS)
+        if topk is not None:
+            require_count("topk", topk)
+        require_count("batch_size", batch_size)
+        self._arguments = (path, backend, threads, batch_size, topk, decode_workers, device)
+        self.description = description.read(user_path(path))
+        self._backend = open_backend(self.description, backend, threads, Device.parse(device))
+        self.backend, self.device = self._backend.name, self._backend.device
+        self.pipeline = Pipeline(
+            transforms=self._transforms(),
+            run=self._backend.run,
+            postprocess=Topk(topk or self.description.topk, self.description.class_names),
+            batch_size=batch_size,
+            decode_workers=decode_workers,
+            input_shape=self.description.input_shape,
+        )
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        """Let a pickled predictor open its export again where it is unpickled, as in another process."""
+        path, *others = self._arguments
+        return type(self), (str(user_path(path).resolve()), *others)
+
+    def _transforms(self) -> Compose:
+        try:
+            return build_transforms(self.description.transform_ops)
+        except ConfigError as error:
+            where = f"{self.description.path}: PreProcess.transform_ops"
+            raise DataError(f"{where}: {error}; export the model again") from None
+
+    def predict(self, images: Union[inputs.Image, Sequence[inputs.Image]]) -> List[Answer]:
+        """Classify images.
+
+        Args:
+            images: a path, a folder, a pattern (``photos/**/*.jpg``), a URL, encoded bytes, a file opened in binary
+                mode, an array (RGB [H, W, 3], RGBA or grayscale, uint8), a Pillow image, or a list of these.
+
+        Returns:
+            One dict an image, in order: class_ids, scores, file_name, label_names; file_name and error for an image
+            that cannot be read.
+
+        Raises:
+            DataError: a path does not exist; nothing was predicted.
+        """
+        return list(self.stream(inputs.collect(images)))
+
+    def stream(self, sources: Iterable[inputs.Image]) -> Generator[Answer, None, None]:
+        """Yield the answers one by one, as their batches are done; for more images than fit into memory.
+
+        Args:
+            sources: any iterable, also a generator, of what ``predict`` takes. It is read ahead by two batches; an
+                array or a Pillow image is copied when it is taken, and may be filled anew after that. What does not
+                exist is an answer with an error here, since it is met only on the way.
+        """
+        return self.pipeline.answers(inputs.collect_lazily(sources))
+
+    def prepare(self, source: inputs.Image) -> np.ndarray:
+        """Return one image as the model takes it, without the batch axis; for those who make batches themselves.
+
+        May be called by several threads at the same time.
+
+        Raises:
+            DataError: it cannot be used, or means several images.
+        """
+        found = list(inputs.expand(source, "image"))
+        if len(found) != 1:
+            raise DataError(f"{source!r} means {len(found)} images, and one is wanted")
+        return self.pipeline.prepare(found[0])
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        """Return probabilities [B, K] of a batch of prepared images; not to be called by several threads at once."""
+        return self._backend.run(batch)

@@ -1,0 +1,29 @@
+"""An HTTP server for an exported model: ``ppcls serve``. See docs/serving.md."""
+
+from __future__ import annotations
+
+import importlib
+
+from ppcls.errors import MachineError
+from ppcls.serving.settings import Settings
+
+__all__ = ["Settings", "serve"]
+
+_NEEDS = ("python_multipart", "prometheus_client", "uvicorn", "fastapi")  # FastAPI imports the first itself
+
+
+def serve(settings: Settings) -> int:
+    """Serve until SIGTERM or Ctrl-C; return 0, or 1 when requests were lost at the end.
+
+    Raises:
+        MachineError: a package of the extra ``serve`` is missing, or the port cannot be had.
+        DataError: the model cannot be opened.
+    """
+    for name in _NEEDS:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise MachineError(f'serving needs {name} ({error}): pip install "ppcls[serve]"') from None
+    from ppcls.serving.runner import run
+
+    return run(settings)

@@ -1,0 +1,66 @@
+"""Who may use the server."""
+
+from __future__ import annotations
+
+import hmac
+import time
+from typing import Any, Awaitable, Callable, List, Optional
+
+from fastapi import Depends, Security
+from fastapi.security import APIKeyHeader, HTTPBearer
+from starlette.requests import Request
+
+from ppcls.serving.errors import RefusedError
+from ppcls.utils.logging import get_logger
+
+_MISSING = "this server needs an API key: header X-API-Key, or Authorization: Bearer"
+_WRONG = "the API key is wrong: it is not the one that this server was started with"
+_CHALLENGE = {"WWW-Authenticate": "Bearer"}
+_LOG_SECONDS = 10.0  # between lines: whoever guesses keys must not fill the disk
+
+
+class _Log:
+    """Says in the log who was refused, a line in a while."""
+
+    def __init__(self) -> None:
+        self._next, self._count = 0.0, 0
+
+    def note(self, request: Request) -> None:
+        """Count a refusal; log the count and the last one if there was no line for some time."""
+        self._count += 1
+        now = time.monotonic()
+        if now < self._next:
+            return
+        host = request.client.host if request.client else "unknown"
+        message = "%d requests without the API key refused (401), the last one from %s: %s %s"
+        get_logger().warning(message, self._count, host, request.method, request.scope["route"].path)
+        self._next, self._count = now + _LOG_SECONDS, 0
+
+
+def checks(key: Optional[str]) -> List[Any]:
+    """Return the dependencies of routes that need the key; the schemes beside the check only describe it."""
+    if key is None:
+        return []
+    schemes = (
+        APIKeyHeader(name="X-API-Key", scheme_name="ApiKey", auto_error=False),
+        HTTPBearer(scheme_name="Bearer", auto_error=False),
+    )
+    return [Depends(_key_check(key)), *map(Security, schemes)]
+
+
+def _key_check(key: str) -> Callable[[Request], Awaitable[None]]:
+    """Return what refuses requests without the key (401)."""
+    expected = key.encode()
+    log = _Log()
+
+    async def check(request: Request) -> None:
+        given = request.headers.get("x-api-key", "")
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if not given and scheme.lower() == "bearer":
+            given = token.strip()
+        # Headers come decoded from Latin-1; compared are the bytes that were sent, in constant time.
+        if not hmac.compare_digest(given.encode("latin-1"), expected):
+            log.note(request)
+            raise RefusedError(401, _WRONG if given else _MISSING, _CHALLENGE)
+
+    return check

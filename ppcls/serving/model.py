@@ -1,0 +1,82 @@
+"""The model that is served: preprocessing, the run, and the answer."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, Dict, Optional
+
+import numpy as np
+
+from ppcls.data.transforms import build_transforms
+from ppcls.inference.description import PIXELS
+from ppcls.inference.postprocess import Topk
+from ppcls.inference.predictor import Predictor
+from ppcls.serving import images
+from ppcls.serving.settings import Settings
+
+_NORMALIZE = "NormalizeImage"
+
+
+class Model:
+    """An exported model, opened.
+
+    Attributes:
+        backend, device: what runs it, and where, as ``Predictor`` says.
+        channels_last: whether it takes images [H, W, C], and not [C, H, W].
+
+    Raises:
+        DataError: there is no export, or a damaged one, or it has nothing for the backend.
+        MachineError: the backend is not installed, or cannot use the device.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._predictor = Predictor(
+            settings.model, settings.backend, settings.threads, settings.max_batch, device=settings.device
+        )
+        self.backend, self.device = self._predictor.backend, self._predictor.device
+        self.description = self._predictor.description
+        ops = self.description.transform_ops
+        self._until_normalized = build_transforms(list(itertools.takewhile(lambda op: _NORMALIZE not in op, ops)))
+        self._max_pixels = settings.max_pixels
+        self.name = self.description.name
+        self.topk = settings.topk or self.description.topk
+        self.class_names = self.description.class_names
+        self.channels_last = self.description.input == PIXELS
+
+    def warm_up(self, batch: int) -> None:
+        """Run once with one image and once with a whole batch, so that the first requests are not slow."""
+        for size in sorted({1, batch}):
+            kind = np.uint8 if self.channels_last else np.float32
+            self.run(np.zeros((size, *self.description.input_shape), kind))
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        """Return probabilities [B, K] of a batch of prepared images; one thread at a time."""
+        return self._predictor.run(batch)
+
+    def prepare(self, data: bytes) -> np.ndarray:
+        """Return an encoded image as the model takes it; any thread.
+
+        Raises:
+            DataError: it cannot be used.
+        """
+        images.check(data, self._max_pixels)
+        return self._predictor.prepare(data)
+
+    def view(self, data: bytes) -> Optional[np.ndarray]:
+        """Return what the model sees of an encoded image, [H, W, 3] uint8 RGB; None where that is no such picture.
+
+        Raises:
+            DataError: it cannot be used.
+        """
+        images.check(data, self._max_pixels)
+        seen = self._until_normalized(data, np.random.default_rng(0))
+        is_picture = isinstance(seen, np.ndarray) and seen.dtype == np.uint8 and seen.shape[2:] == (3,)
+        return seen if is_picture else None
+
+    def answer(self, scores: np.ndarray, topk: Optional[int]) -> Dict[str, Any]:
+        """Return {class_ids, scores, label_names} of probabilities [K]."""
+        return Topk(topk or self.topk, self.class_names)(scores)
+
+    def label(self, class_id: int) -> Optional[str]:
+        """Return a class's name, None where names are not known."""
+        return self.class_names[class_id] if self.class_names else None

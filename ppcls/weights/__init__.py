@@ -1,0 +1,13 @@
+"""Weight files: any format and naming in, checked before anything is changed."""
+
+from ppcls.utils import environment
+
+environment.import_paddle()  # also for those who import this package directly
+
+from ppcls.weights.factory import create_model
+from ppcls.weights.loading import LoadReport, load_weights
+from ppcls.weights.naming import Naming
+from ppcls.weights.reader import read_weights
+from ppcls.weights.unpickler import restricted_load
+
+__all__ = ["LoadReport", "Naming", "create_model", "load_weights", "read_weights", "restricted_load"]

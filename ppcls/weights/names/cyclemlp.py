@@ -1,0 +1,50 @@
+"""How weight files name CycleMLP's tensors."""
+
+from __future__ import annotations
+
+from typing import List, Match, Tuple
+
+from ppcls.weights.naming import Naming, Replacement, Restoration
+
+# Within a block, the authors' words and ours.
+_WORDS = (("attn.", "mixer."), ("mlp_c", "fc_c"), ("sfc_h", "fc_h"), ("sfc_w", "fc_w"))
+
+
+def _block(match: Match) -> str:
+    stage, block, place = int(match[1]) // 2, match[2], match[3]
+    for theirs, ours in _WORDS:
+        place = place.replace(theirs, ours)
+    return f"stages.{stage}.blocks.{block}.{place}"
+
+
+def _their_place(place: str) -> str:
+    for theirs, ours in _WORDS:
+        place = place.replace(ours, theirs)
+    return place
+
+
+_RULES: List[Tuple[str, Replacement]] = [
+    (r"patch_embed\.proj\.(\w+)", r"stem.\1"),
+    # A list in which stages (even) and the convolutions between them (odd) alternate.
+    (r"network\.(\d+)\.proj\.(\w+)", lambda m: f"stages.{int(m[1]) // 2 + 1}.downsample.{m[2]}"),
+    (r"network\.(\d+)\.(\d+)\.((?:attn|mlp|norm)[\w.]+)", _block),
+    (r"(norm|head)\.(weight|bias)", None),
+]
+_INVERSE: List[Tuple[str, Restoration]] = [
+    (r"stages\.(\d+)\.downsample\.(\w+)", lambda m, _: f"network.{2 * int(m[1]) - 1}.proj.{m[2]}"),
+    (r"stages\.(\d+)\.blocks\.(\d+)\.(.+)", lambda m, _: f"network.{2 * int(m[1])}.{m[2]}.{_their_place(m[3])}"),
+]
+# Where a deformable convolution would sample: constants that follow from the kernel size.
+_OFFSETS = r"network\.\d+\.\d+\.attn\.sfc_[hw]\.offset|.*\bnum_batches_tracked"
+
+NAMINGS = (
+    Naming(
+        "ppcls",
+        rules=[
+            (r"(stem|norm|head)\.\w+", None),
+            (r"stages\.\d+\.downsample\.\w+", None),
+            (r"stages\.\d+\.blocks\.\d+\.(norm[12]|mixer\.(fc_[chw]|proj|reweight\.fc[12])|mlp\.fc[12])\.\w+", None),
+        ],
+    ),
+    Naming("ShoufaChen/CycleMLP", torch=True, rules=_RULES, dropped=_OFFSETS, inverse=_INVERSE),
+)

@@ -1,0 +1,104 @@
+"""Published weights in a cache: downloaded once, converted once.
+
+The cache is ``$PPCLS_HOME/weights``, by default ``~/.cache/ppcls/weights``. Beside each file stands a copy as
+safetensors, which is read faster; it is made anew if the file changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import urllib.parse
+from pathlib import Path
+from typing import Any, Dict, Optional
+
+from safetensors.numpy import save_file
+
+from ppcls.arch.spec import ModelSpec
+from ppcls.errors import WeightsError
+from ppcls.utils.paths import user_path
+from ppcls.weights.download import Patience, check_sha256, download, locked
+from ppcls.weights.reader import read_weights
+
+_STAMP = "source"
+
+
+def cache_folder() -> Path:
+    """Return where downloaded weights are kept."""
+    home = os.environ.get("PPCLS_HOME")
+    return (user_path(home) if home else Path.home() / ".cache" / "ppcls") / "weights"
+
+
+def public_weights(spec: ModelSpec, patience: Optional[Patience] = None) -> Path:
+    """Return the path of a variant's published weights, which are downloaded if they are not in the cache.
+
+    Raises:
+        WeightsError: none are published, or they cannot be fetched; the message says where to put the file by hand.
+    """
+    if spec.url is None:
+        raise WeightsError(
+            f"{spec.name}: no published weights are known; give pretrained the path of a local file instead of true"
+        )
+    return _ready(spec.url, cache_folder() / _basename(spec.url), spec.sha256, patience or Patience())
+
+
+def weights_at(url: str, patience: Optional[Patience] = None) -> Path:
+    """Return the path of the weights at ``url``, which are downloaded if they are not in the cache.
+
+    Raises:
+        WeightsError: they cannot be fetched, or are no weights.
+    """
+    # Files of different places often have the same name.
+    name = f"{hashlib.sha256(url.encode()).hexdigest()[:8]}-{_basename(url)}"
+    return _ready(url, cache_folder() / name, None, patience or Patience())
+
+
+def _basename(url: str) -> str:
+    name = Path(urllib.parse.unquote(urllib.parse.urlsplit(url).path)).name
+    return "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name)[-100:] or "weights"
+
+
+def _ready(url: str, file: Path, sha256: Optional[str], patience: Patience) -> Path:
+    download(url, file, sha256, patience)
+    converted = file.with_name(file.name + ".safetensors")
+    stamp = _stamp(file)
+    try:
+        with locked(converted, patience.lock):
+            if _read_stamp(converted) != stamp:
+                _convert(url, file, sha256, converted, stamp)
+    except OSError as error:
+        raise WeightsError(f"{converted}: cannot be written: {error.strerror or error}") from None
+    return converted
+
+
+def _convert(url: str, file: Path, sha256: Optional[str], converted: Path, stamp: str) -> None:
+    found = check_sha256(file, sha256)  # it may have been put there by hand
+    if found is not None:
+        raise WeightsError(f"{file}: its sha256 is {found} instead of {sha256}...; delete it, or get {url} again")
+    try:
+        arrays = read_weights(file)
+    except WeightsError as error:
+        raise WeightsError(f"{error}\nIt was fetched from {url} ; delete it to fetch it again") from None
+    temporary = converted.with_name(converted.name + ".tmp")
+    save_file({name: array.copy(order="C") for name, array in arrays.items()}, str(temporary), {_STAMP: stamp})
+    temporary.replace(converted)
+
+
+def _stamp(file: Path) -> str:
+    status = file.stat()
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def _read_stamp(converted: Path) -> Optional[str]:
+    """Return of which file this is a copy; None if that is not known or it does not exist."""
+    if not converted.is_file():
+        return None
+    try:
+        with converted.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header: Dict[str, Any] = json.loads(file.read(min(length, 1 << 26)))
+        stamp = header["__metadata__"][_STAMP]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return str(stamp)

@@ -1,0 +1,103 @@
+"""A set of files is replaced as a whole, wherever the writer dies."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from ppcls.utils import atomic
+
+SUFFIXES = (".pdparams", ".pdopt")
+
+
+def write(prefix, text):
+    writers = {suffix: lambda path, s=suffix: path.write_text(f"{text}{s}") for suffix in SUFFIXES}
+    atomic.write_set(prefix, writers, {"text": text})
+
+
+def read(prefix):
+    atomic.settle(prefix)
+    states = json.loads(atomic.named(prefix, ".pdstates").read_text())
+    for suffix, digest in states["files"].items():
+        assert atomic.sha256(atomic.named(prefix, suffix)) == digest
+        assert atomic.named(prefix, suffix).read_text() == states["text"] + suffix
+    return states["text"]
+
+
+def test_replaced_and_nothing_left_over(tmp_path):
+    prefix = tmp_path / "v1.5"  # a dot in the name must not be taken for a suffix
+    write(prefix, "old")
+    write(prefix, "new")
+    assert read(prefix) == "new"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["v1.5.pdopt", "v1.5.pdparams", "v1.5.pdstates"]
+
+
+KILLED = """
+    import os, pathlib, sys
+    from ppcls.engine import commit
+    prefix, die_at = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+    calls = 0
+
+    def traced(name):
+        original = getattr(os, name)
+
+        def call(*args, **kwargs):
+            global calls
+            calls += 1
+            if calls == die_at:
+                os._exit(9)  # as kill -9: nothing is cleaned up
+            return original(*args, **kwargs)
+
+        setattr(os, name, call)
+
+    for name in ("fsync", "rename", "replace", "open"):
+        traced(name)
+    commit.write_set(
+        prefix, {s: lambda path, s=s: path.write_text("new" + s) for s in (".pdparams", ".pdopt")}, {"text": "new"}
+    )
+"""
+
+
+def test_death_at_any_system_call_leaves_the_old_or_the_new_set(tmp_path):
+    """The writer is killed before its 1st, 2nd, ... call that touches the disk, until it survives."""
+    script = tmp_path / "writer.py"
+    script.write_text(textwrap.dedent(KILLED))
+    seen = []
+    for die_at in range(1, 60):
+        prefix = tmp_path / f"run{die_at}" / "latest"
+        prefix.parent.mkdir()
+        write(prefix, "old")
+        done = subprocess.run([sys.executable, str(script), str(prefix), str(die_at)], env={**os.environ}, check=False)
+        seen.append(read(prefix))
+        write(prefix, "next")  # and the next save works
+        assert read(prefix) == "next"
+        if done.returncode == 0:
+            break
+        assert done.returncode == 9
+    assert done.returncode == 0, "the writer never survived"
+    assert len(seen) > 10
+    assert seen == sorted(seen, reverse=True), "old until the commit, new from then on"
+    assert {"old", "new"} == set(seen)
+
+
+def test_a_failing_writer_changes_nothing(tmp_path):
+    prefix = tmp_path / "latest"
+    write(prefix, "old")
+
+    def full(path):
+        path.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        atomic.write_set(prefix, {".pdparams": full, ".pdopt": full}, {"text": "new"})
+    assert read(prefix) == "old"
+
+
+def test_links_share_the_file_and_survive_the_original(tmp_path):
+    write(tmp_path / "latest", "one")
+    atomic.link(tmp_path / "latest.pdparams", tmp_path / "best.pdparams")
+    write(tmp_path / "latest", "two")
+    assert (tmp_path / "best.pdparams").read_text() == "one.pdparams"
