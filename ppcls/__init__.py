@@ -7,7 +7,7 @@ import importlib
 from typing import Any
 
 __version__ = "0.1.0"
-_HOMES = {
+_MODULES = {
     "load_config": "ppcls.engine",
     "train": "ppcls.engine",
     "evaluate": "ppcls.engine",
@@ -19,18 +19,18 @@ _HOMES = {
     "load_weights": "ppcls.weights",
     "Predictor": "ppcls.inference",
 }
-__all__ = [*sorted(_HOMES), "__version__"]
+__all__ = [*sorted(_MODULES), "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'ppcls' has no attribute {name!r}")
     from ppcls.utils import environment
 
     environment.prepare()  # before the first import of numpy and paddle
     if name != "Predictor":
         environment.import_paddle()
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)
 
 
 def __dir__() -> Any:

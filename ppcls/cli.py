@@ -22,9 +22,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     try:
         code = _run(arguments)
     except SystemExit as ended:
-        distributed.leave(failed=bool(ended.code))
+        distributed.finalize(failed=bool(ended.code))
         raise
-    distributed.leave(failed=bool(code))
+    distributed.finalize(failed=bool(code))
     return code
 
 

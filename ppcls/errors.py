@@ -10,7 +10,7 @@ class PpclsError(Exception):
 
     exit_code = 2
     # Whether every process of a distributed run has this error, see ``ppcls.utils.distributed``.
-    shared = False
+    on_all_ranks = False
 
 
 class ConfigError(PpclsError, ValueError):

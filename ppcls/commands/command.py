@@ -65,7 +65,7 @@ def load_for_weights(options: argparse.Namespace) -> Any:
     config = load_recipe(options)
     from ppcls.engine import stages
 
-    return stages.of_weights(config, options.stage)
+    return stages.evaluation_recipe(config, options.stage)
 
 
 def import_paddle() -> None:

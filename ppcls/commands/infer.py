@@ -157,7 +157,7 @@ def _pipeline(options: argparse.Namespace) -> Any:
         options.override.append([f"Global.pretrained_model={weights}", "Global.checkpoints=null"])
         config = load_for_weights(options)
     else:
-        config = run_contents.recipe_of_weights(run_contents.find(path, options.stage), changes(options))
+        config = run_contents.load_recipe_of_checkpoint(run_contents.find(path, options.stage), changes(options))
     build.start(config)
     return inference.load_pipeline(config, options.batch_size, options.topk)
 

@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from ppcls.data.build import build_dataset, build_loader, check_shared_folder, check_shared_shards
 
 __all__ = ["build_dataset", "build_loader", "check_shared_folder", "check_shared_shards"]
-_HOMES = dict.fromkeys(__all__, "ppcls.data.build")
+_MODULES = dict.fromkeys(__all__, "ppcls.data.build")
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ppcls.engine.stages import train
 
 environment.import_paddle()  # with care, and before a module of this package imports it without
-_HOMES = {
+_MODULES = {
     "evaluate": "evaluation",
     "infer": "inference",
     "load_config": "components",
@@ -22,6 +22,6 @@ __all__ = ["evaluate", "infer", "load_config", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

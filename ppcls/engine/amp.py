@@ -72,7 +72,7 @@ class MixedPrecision:
             self._scaler.update()
         optimizer.clear_grad()
 
-    def absorbs(self) -> bool:
+    def skips_non_finite(self) -> bool:
         """Return whether a loss that is not finite only costs an update, which dynamic scaling leaves out.
 
         Not for ever: it halves the scale each time, and where a scale below 1 does not help something else is wrong.

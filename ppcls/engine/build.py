@@ -80,7 +80,7 @@ def check_supported(config: Config) -> None:
     if config.Stages:
         raise ConfigError(
             f"the recipe has Stages ({', '.join(config.stages)}): choose one, with --stage or, in Python, "
-            f"ppcls.engine.stages.of_weights(config, name)"
+            f"ppcls.engine.stages.evaluation_recipe(config, name)"
         )
 
 
@@ -217,8 +217,8 @@ def fetch_weights(config: Config) -> Optional[str]:
         if path is not None:
             checkpoint.check_weights(path)
 
-    distributed.from_main(fetch)
-    with distributed.together():
+    distributed.run_on_main(fetch)
+    with distributed.errors_on_all_ranks():
         return weights_path(config)
 
 

@@ -39,7 +39,7 @@ class Distillation:
         self._answers: Optional[paddle.Tensor] = None
         teacher.eval()
 
-    def look(self, images: paddle.Tensor) -> None:
+    def observe(self, images: paddle.Tensor) -> None:
         """Let the teacher see the images that the next losses are of, mixed where the student's are."""
         with paddle.no_grad():
             self._answers = self._teacher(images).astype("float32")
@@ -47,7 +47,9 @@ class Distillation:
     def parts(self, logits: paddle.Tensor, labels: paddle.Tensor) -> Dict[str, Tuple[paddle.Tensor, paddle.Tensor]]:
         """Return (weighted terms, masses) of the images under each loss's name, as ``CombinedLoss.parts`` does."""
         given = self._criterion.parts(logits, labels).items()
-        parts = {name: ((1 - self._alpha) * terms, masses) for name, (terms, masses) in given}
+        parts = {
+            name: ((1 - self._alpha) * sample_losses, sample_weights) for name, (sample_losses, sample_weights) in given
+        }
         distances = self._alpha * self._distances(logits.astype("float32"))
         return {**parts, NAME: (distances, paddle.ones_like(distances))}
 

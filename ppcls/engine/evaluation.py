@@ -25,11 +25,11 @@ def evaluate(config: Config) -> Dict[str, float]:
     metrics = build.metrics(config, "Eval")
     build.fetch_weights(config)
     with contextlib.ExitStack() as stack:
-        with distributed.together():
+        with distributed.errors_on_all_ranks():
             loader = stack.enter_context(build.loader(config, "Eval"))
             model = build.model(config)
             build.load_required_weights(config, model, "evaluate")
-        distributed.require_same("numbers of images", len(loader.dataset))
+        distributed.require_equal_on_ranks("numbers of images", len(loader.dataset))
         result = run(model, loader, build.loss(config, "Eval"), metrics)
     get_logger().info("[Eval][Epoch 0][Avg]%s", metrics_log.values_text(result))
     return result
@@ -56,7 +56,7 @@ def run(
     model.eval()
     try:
         with paddle.no_grad():
-            for batch in metrics_log.progress(distributed.in_step(loader.epoch(0)), "evaluation", len(loader)):
+            for batch in metrics_log.progress(distributed.synchronized(loader.epoch(0)), "evaluation", len(loader)):
                 if len(batch.labels):  # the last batch may not suffice for all processes
                     logits = model(paddle.to_tensor(batch.images))
                     losses.add(batch.indices, criterion.parts(logits, paddle.to_tensor(batch.labels)))

@@ -32,7 +32,7 @@ def freeze(model: paddle.nn.Layer, patterns: Sequence[str]) -> None:
             parameter.stop_gradient = True
 
 
-def hold(model: paddle.nn.Layer, patterns: Sequence[str]) -> None:
+def keep_frozen_in_eval(model: paddle.nn.Layer, patterns: Sequence[str]) -> None:
     """Put frozen parts into evaluation mode: their batch norms keep their statistics, and nothing is dropped there."""
     for name, layer in model.named_sublayers():
         if _is_frozen(name, patterns):

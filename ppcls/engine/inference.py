@@ -39,14 +39,14 @@ def infer(config: Config) -> List[Answer]:
         ConfigError, DataError, WeightsError: as their messages say.
     """
     build.start(config)
-    with distributed.together():
+    with distributed.errors_on_all_ranks():
         sources = _sources(config)
-    distributed.require_same("numbers of images", len(sources))
+    distributed.require_equal_on_ranks("numbers of images", len(sources))
     pipeline = load_pipeline(config)
     target = user_path(config.Infer.save_dir or config.Global.output_dir)
     key = "Infer.save_dir" if config.Infer.save_dir else "Global.output_dir"
-    distributed.from_main(lambda: folders.prepare(target, key))
-    batches = distributed.share_out(sources, config.Infer.batch_size)
+    distributed.run_on_main(lambda: folders.ensure_writable(target, key))
+    batches = distributed.split_by_rank(sources, config.Infer.batch_size)
     with contextlib.closing(pipeline.answers(chain.from_iterable(batches))) as answers:
         progress = metrics_log.progress(batches, "inference", len(batches))
         of_batches = (_said(islice(answers, len(batch))) for batch in progress)
@@ -63,10 +63,10 @@ def load_pipeline(config: Config, batch_size: Optional[int] = None, topk: Option
     Raises:
         ConfigError, DataError, WeightsError: as their messages say.
     """
-    with distributed.together():
+    with distributed.errors_on_all_ranks():
         transforms = build_transforms(transform_ops(config))
     build.fetch_weights(config)
-    with distributed.together():
+    with distributed.errors_on_all_ranks():
         model = build.model(config)
         weights = build.load_required_weights(config, model, "predict with")
         return Pipeline(
@@ -91,16 +91,16 @@ def _write(batches: Iterable[Iterable[Answer]], path: Path, form: str) -> List[A
         whole = list(chain.from_iterable(batches))
         _write_whole(path, whole, form)
         return whole
-    with distributed.together():
+    with distributed.errors_on_all_ranks():
         file = _part_file(path, distributed.rank()).open("w", encoding="utf-8")
     with file:
         for batch in batches:
-            with distributed.together():
+            with distributed.errors_on_all_ranks():
                 file.writelines(json.dumps(answer) + "\n" for answer in batch)
                 file.flush()
     merged: List[Answer] = []
     # Not returned through ``from_main``: what is sent to the others must be small.
-    distributed.from_main(lambda: merged.extend(_merge(path, form)))
+    distributed.run_on_main(lambda: merged.extend(_merge(path, form)))
     return merged
 
 

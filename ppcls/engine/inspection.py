@@ -39,7 +39,7 @@ def check_data(config: Config, target: Path, workers: Optional[int] = None) -> D
     datasets = {side: _dataset(config, side) for side in _SIDES if getattr(config.DataLoader, side) is not None}
     if not datasets:
         raise ConfigError("DataLoader: missing; the recipe has no data to check")
-    folders.prepare(target, "--out")
+    folders.ensure_writable(target, "--out")
     report, checked = check(datasets, config.Arch.class_num, _crop(config), workers)
     report["counts"] = {name: len(lines) for name, lines in report["problems"].items()}
     metrics_log.write_json(target / "report.json", report)
@@ -107,7 +107,7 @@ def _batches(loader: DataLoader, side: str, count: int, epoch: int) -> Iterator[
     if side == "Train":
         return loader.epoch(epoch)
     total = len(loader.dataset)
-    return iter([loader.chosen(epoch, np.linspace(0, total - 1, min(count, total)).astype(int).tolist())])
+    return iter([loader.load_batch(epoch, np.linspace(0, total - 1, min(count, total)).astype(int).tolist())])
 
 
 def _without_workers(config: Config, side: str) -> Any:

@@ -13,13 +13,13 @@ from ppcls.engine import build, evaluation, freezing, metrics_log, reduction
 from ppcls.engine.checkpointing import checkpoint
 from ppcls.engine.reduction import Losses
 from ppcls.engine.setup import Run, open_run
-from ppcls.engine.signals import InterruptedRunError, StopRequest
+from ppcls.engine.signals import InterruptedRunError, SignalHandler
 from ppcls.errors import DataError, TrainingError
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
 
 
-def train(config: Config, stop: Optional[StopRequest] = None) -> Dict[str, float]:
+def train(config: Config, stop: Optional[SignalHandler] = None) -> Dict[str, float]:
     """Train as the recipe says, or continue where ``Global.checkpoints`` left off.
 
     Args:
@@ -39,7 +39,7 @@ def train(config: Config, stop: Optional[StopRequest] = None) -> Dict[str, float
                 _train_epoch(run)
                 _finish_epoch(run)
         except DataError as error:
-            raise distributed.shared(DataError(f"{error}{_save_for_repair(run)}")) from None
+            raise distributed.mark_on_all_ranks(DataError(f"{error}{_save_for_repair(run)}")) from None
         return _result(run)
 
 
@@ -50,14 +50,14 @@ def _train_epoch(run: Run) -> None:
     if state.sums and distributed.is_main():  # the counts of all processes go on in one
         run.metrics.load_state(state.sums["metrics"])
     state.model.train()
-    freezing.hold(state.model, run.config.Global.freeze)
+    freezing.keep_frozen_in_eval(state.model, run.config.Global.freeze)
     run.clock.restart()
     batches = run.train_loader.epoch(state.epoch, start=state.batch)
     title = f"epoch {state.epoch + 1}/{run.epochs}"
-    for batch in metrics_log.progress(run.waiting(distributed.in_step(batches)), title, total, state.batch):
+    for batch in metrics_log.progress(run.data_timer(distributed.synchronized(batches)), title, total, state.batch):
         _compare_sizes(run, batch)
         samples = _train_batch(run, batch)
-        run.clock.add(samples, run.waiting.seconds)
+        run.clock.add(samples, run.data_timer.seconds)
         if (state.batch - 1) % run.config.Global.print_batch_step == 0:
             _log_batch(run)
         if _at_update(run):
@@ -88,14 +88,14 @@ def _train_batch(run: Run, batch: Batch) -> int:
             images = paddle.to_tensor(batch.images)
             logits = state.model(images)
             if run.distillation is not None:
-                run.distillation.look(images)
-        losses = run.exchange.losses(run.criterion, logits, targets, len(batch.labels), _group(run))
+                run.distillation.observe(images)
+        losses = run.reducer.losses(run.criterion, logits, targets, len(batch.labels), _group(run))
     _check_finite(run, losses.values["loss"])
     if losses.objective is not None:
         state.precision.backward(losses.objective)
     state.batch += 1
     if _at_update(run):
-        run.exchange.combine(state.model)
+        run.reducer.combine(state.model)
         state.precision.update(state.optimizer)
         state.step += 1
         if state.ema is not None:
@@ -144,7 +144,7 @@ def _count_all(run: Run) -> None:
 
 def _check_finite(run: Run, value: float) -> None:
     state = run.state
-    if np.isfinite(value) or state.precision.absorbs():
+    if np.isfinite(value) or state.precision.skips_non_finite():
         return
     error = TrainingError(
         f"the loss is {value} at epoch {state.epoch + 1}, batch {state.batch + 1}/{run.batches} "
@@ -152,7 +152,7 @@ def _check_finite(run: Run, value: float) -> None:
         f"Optimizer.lr.learning_rate, a longer Optimizer.lr.warmup_epoch, or Optimizer.clip_norm=1.0"
         f"{run.saver.resume_hint()}"
     )
-    raise distributed.shared(error)
+    raise distributed.mark_on_all_ranks(error)
 
 
 def _check_weights(run: Run) -> None:
@@ -171,7 +171,7 @@ def _check_weights(run: Run) -> None:
         f"Optimizer.lr.learning_rate, a longer Optimizer.lr.warmup_epoch, or Optimizer.clip_norm=1.0"
         f"{run.saver.resume_hint()}"
     )
-    raise distributed.shared(error)
+    raise distributed.mark_on_all_ranks(error)
 
 
 def _is_finite(tensor: paddle.Tensor) -> bool:
@@ -205,7 +205,7 @@ def _log_batch(run: Run) -> None:
             run.clock.text(remaining),
         ),
     )
-    run.journal.write("train", state.step, state.epoch + 1, {"lr": lr, **values})
+    run.metrics_log.write("train", state.step, state.epoch + 1, {"lr": lr, **values})
     run.clock.restart()
 
 
@@ -221,7 +221,7 @@ def _finish_epoch(run: Run) -> None:
     if run.eval_loader is not None and (due or last):
         _evaluate(run, epoch)
     state.epoch, state.batch, state.sums = epoch, 0, {}
-    run.saver.save_epoch(state, run.journal.position())
+    run.saver.save_epoch(state, run.metrics_log.position())
 
 
 def _evaluate(run: Run, epoch: int) -> None:
@@ -234,7 +234,7 @@ def _evaluate(run: Run, epoch: int) -> None:
     # All together: a run that is interrupted before evaluates again.
     for (tag, kind), values in results.items():
         get_logger().info("[Eval][Epoch %d][%s]%s", epoch, tag, metrics_log.values_text(values))
-        state.history.append(run.journal.write(kind, state.step, epoch, values))
+        state.history.append(run.metrics_log.write(kind, state.step, epoch, values))
     stopping, first = run.config.Global.early_stopping, build.metrics(run.config, "Eval").names[0]
     state.schedule.observe(state.step, values[first], values["loss"])
     state.best.take(values[state.best.metric], epoch, stopping.min_delta if stopping is not None else 0.0)
@@ -272,17 +272,17 @@ def _evaluate_weights(run: Run) -> Dict[str, float]:
 def _save_if_asked(run: Run) -> None:
     """Save ``latest`` when it is time to, or when any process was asked to stop (and then stop); a collective."""
     error, is_due = run.saver.poll(run.state.step)
-    signal, due = distributed.agree(error, run.stop.signal or 0, int(is_due))
+    signal, due = distributed.sync_errors(error, run.stop.signal or 0, int(is_due))
     if not (signal or due):
         return
     _check_weights(run)
     if run.state.sums:
         _count_all(run)
     if not signal:
-        run.saver.save(run.state, run.journal.position())
+        run.saver.save(run.state, run.metrics_log.position())
         return
     run.stop.signal = signal
-    prefix = run.saver.save_latest(run.state, run.journal.position())
+    prefix = run.saver.save_latest(run.state, run.metrics_log.position())
     raise InterruptedRunError(
         f"stopped in epoch {run.state.epoch + 1} after batch {run.state.batch}/{run.batches}; continue with: "
         f"{run.saver.continuation(prefix)}",
@@ -297,7 +297,7 @@ def _save_for_repair(run: Run) -> str:
     _check_weights(run)
     if run.state.sums:
         _count_all(run)
-    prefix = run.saver.save_latest(run.state, run.journal.position())
+    prefix = run.saver.save_latest(run.state, run.metrics_log.position())
     return f"\nThe run up to there is saved: repair the data and continue with {run.saver.continuation(prefix)}"
 
 

@@ -61,7 +61,7 @@ class Clock:
         )
 
 
-class Journal:
+class MetricsLog:
     """The machine-readable side of a run's log; of several processes the first one writes it.
 
     Args:

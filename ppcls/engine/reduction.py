@@ -21,7 +21,7 @@ import paddle
 
 from ppcls.data.loader import Batch
 from ppcls.errors import ConfigError
-from ppcls.loss.base import NO_MASS
+from ppcls.loss.base import MIN_WEIGHT
 from ppcls.utils import distributed
 
 _SAME = 1e-9  # sums of float32 weights in float64
@@ -42,7 +42,7 @@ class Losses:
     samples: int
 
 
-class Exchange:
+class GradientReducer:
     """Brings the processes of a training run together; every method is a collective."""
 
     def __init__(self) -> None:
@@ -66,19 +66,19 @@ class Exchange:
             group: how many samples all batches of the update have together; None where this batch is the only one.
         """
         parts = {} if logits is None or targets is None else criterion.parts(logits, paddle.to_tensor(targets))
-        sums = [(terms.sum(), masses.sum()) for terms, masses in parts.values()]
+        sums = [(sample_losses.sum(), sample_weights.sum()) for sample_losses, sample_weights in parts.values()]
         mine = np.zeros(2 * len(criterion.names) + 1, np.float64)
         if sums:
             mine[:-1] = paddle.stack([value for pair in sums for value in pair]).astype("float64").numpy()
         mine[-1] = samples
-        all_ = distributed.total(mine)
-        all_[1:-1:2] = np.maximum(all_[1:-1:2], NO_MASS)
+        all_ = distributed.all_reduce_array(mine)
+        all_[1:-1:2] = np.maximum(all_[1:-1:2], MIN_WEIGHT)
         self._mine, self._all = self._mine + samples, self._all + int(all_[-1])
         values = {name: float(all_[2 * i] / all_[2 * i + 1]) for i, name in enumerate(criterion.names)}
         values["loss"] = float(sum(values.values()))
         # What the batches of a group weigh is known at its end: until then each sample counts as if it weighed 1.
         self._group, self._masses = group or 0, self._masses + all_[1:-1:2]
-        shares = [terms / float(group or all_[2 * i + 1]) for i, (terms, _) in enumerate(sums)]
+        shares = [sample_losses / float(group or all_[2 * i + 1]) for i, (sample_losses, _) in enumerate(sums)]
         return Losses(sum(shares[1:], shares[0]) if shares else None, values, int(all_[-1]))
 
     def combine(self, model: paddle.nn.Layer) -> None:
@@ -96,32 +96,34 @@ class Exchange:
             return
         parameters = [parameter for parameter in model.parameters() if not parameter.stop_gradient]
         # None means "not used", and an optimizer leaves such a parameter alone; used by some is used by all.
-        used = distributed.total(np.array([parameter.grad is not None for parameter in parameters], np.int32))
+        used = distributed.all_reduce_array(
+            np.array([parameter.grad is not None for parameter in parameters], np.int32)
+        )
         parameters = [parameter for parameter, count in zip(parameters, used) if count]
         for parameter in parameters:
             if parameter.grad is None:
                 parameter.grad = paddle.zeros_like(parameter)
-        distributed.add_up([parameter.grad for parameter in parameters])
+        distributed.all_reduce_tensors([parameter.grad for parameter in parameters])
         statistics = list(_statistics(model))
         with paddle.no_grad():
             for tensor in statistics:
                 tensor.set_value(tensor * (mine / all_))
-        distributed.add_up(statistics)
+        distributed.all_reduce_tensors(statistics)
 
     def _weigh(self, model: paddle.nn.Layer) -> None:
         """Divide the gradients of a group of batches by what its samples weigh, instead of by their number."""
-        group, masses = self._group, self._masses
+        group, sample_weights = self._group, self._masses
         self._group, self._masses = 0, 0.0
         if not group:
             return
-        if masses.max() - masses.min() > _SAME * group:
-            raise distributed.shared(
+        if sample_weights.max() - sample_weights.min() > _SAME * group:
+            raise distributed.mark_on_all_ranks(
                 ConfigError(
                     "Global.update_freq: cannot be more than 1 with several losses of which one has class_weights; "
                     "remove the weights or a loss, or make the batch larger instead"
                 )
             )
-        factor = group / max(float(masses[0]), NO_MASS)
+        factor = group / max(float(sample_weights[0]), MIN_WEIGHT)
         if abs(factor - 1) > _SAME:
             with paddle.no_grad():
                 for parameter in model.parameters():
@@ -139,7 +141,7 @@ def _statistics(model: paddle.nn.Layer) -> Iterator[paddle.Tensor]:
 def total_counts(state: Mapping[str, Any]) -> Dict[str, Any]:
     """Return the sum over all processes of nested whole numbers, such as the state of metrics; a collective."""
     leaves = list(_leaves(state))
-    sums = iter(distributed.total(np.array(leaves, np.int64)).tolist() if leaves else [])
+    sums = iter(distributed.all_reduce_array(np.array(leaves, np.int64)).tolist() if leaves else [])
     return _filled(state, sums)
 
 
@@ -183,14 +185,14 @@ class SampleLosses:
 
     def means(self) -> Dict[str, float]:
         """Return each loss over all samples of all processes, and their sum as "loss"; a collective."""
-        sums = distributed.total(self._values).sum(axis=-1)
-        means = {name: float(sums[row, 0] / max(sums[row, 1], NO_MASS)) for row, name in enumerate(self._names)}
+        sums = distributed.all_reduce_array(self._values).sum(axis=-1)
+        means = {name: float(sums[row, 0] / max(sums[row, 1], MIN_WEIGHT)) for row, name in enumerate(self._names)}
         return {**means, "loss": float(sum(means.values()))}
 
 
 def skipped_of_all(batch: Batch) -> List[str]:
     """Return the messages about images that were replaced in a batch of all processes; a collective."""
     messages = [message for _, message in batch.skipped]
-    if not distributed.agree(None, len(messages))[0]:
+    if not distributed.sync_errors(None, len(messages))[0]:
         return []
-    return [message for part in distributed.gather(messages) for message in part]
+    return [message for part in distributed.all_gather(messages) for message in part]

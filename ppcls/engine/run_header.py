@@ -10,11 +10,11 @@ from ppcls.config.schema import Config
 from ppcls.config.show import to_yaml
 from ppcls.engine import build, freezing
 from ppcls.engine.state import TrainState
-from ppcls.optimizer.decay import settings_of
+from ppcls.optimizer.decay import decay_settings
 from ppcls.utils import atomic, distributed, environment, logging
 
 
-def open_log(config: Config, state: TrainState, folder: Path) -> None:
+def log_run_header(config: Config, state: TrainState, folder: Path) -> None:
     """Start the log in a run's folder, and keep the recipe there."""
     logging.setup(folder / "train.log" if distributed.is_main() else None, console=build.speaks(config))
     log = logging.get_logger()
@@ -44,7 +44,7 @@ def open_log(config: Config, state: TrainState, folder: Path) -> None:
 def _log_decay(config: Config, model: paddle.nn.Layer) -> None:
     """Say what each parameter's decay and share of the rate are, and which names of the recipe mean no parameter."""
     assert config.Optimizer is not None
-    settings, log = settings_of(model), logging.get_logger()
+    settings, log = decay_settings(model), logging.get_logger()
     log.info("weight decay on %d parameters, none on %d", len(settings.decayed), len(settings.spared))
     for part in (config.Optimizer.arguments.get("no_weight_decay_name") or "").split():
         if not any(part in name for name in (*settings.decayed, *settings.spared)):

@@ -16,12 +16,12 @@ from ppcls.engine import build, freezing, lr_schedule, run_header
 from ppcls.engine.amp import MixedPrecision, full_precision
 from ppcls.engine.checkpointing import checkpoint, resume
 from ppcls.engine.checkpointing import run_dir as folders
-from ppcls.engine.checkpointing.saver import Saver, SkippedImages, Waiting
+from ppcls.engine.checkpointing.saver import DataTimer, Saver, SkippedImages
 from ppcls.engine.distillation import Distillation, build_distillation, teacher_weights
 from ppcls.engine.ema import EMA
-from ppcls.engine.metrics_log import Clock, Journal
-from ppcls.engine.reduction import Exchange
-from ppcls.engine.signals import StopRequest
+from ppcls.engine.metrics_log import Clock, MetricsLog
+from ppcls.engine.reduction import GradientReducer
+from ppcls.engine.signals import SignalHandler
 from ppcls.engine.state import Best, TrainState
 from ppcls.errors import ConfigError, DataError
 from ppcls.metric import build_metrics
@@ -45,11 +45,11 @@ class Run:
     distillation: Optional[Distillation]
     metrics: Any
     saver: Saver
-    journal: Journal
+    metrics_log: MetricsLog
     skipped: SkippedImages
-    stop: StopRequest
-    exchange: Exchange = field(default_factory=Exchange)
-    waiting: Waiting = field(default_factory=Waiting)
+    stop: SignalHandler
+    reducer: GradientReducer = field(default_factory=GradientReducer)
+    data_timer: DataTimer = field(default_factory=DataTimer)
     clock: Clock = field(default_factory=Clock)
     compared: bool = False  # whether the size of the images was looked at
 
@@ -65,7 +65,7 @@ class Run:
 
 
 @contextlib.contextmanager
-def open_run(config: Config, stop: Optional[StopRequest] = None) -> Iterator[Run]:
+def open_run(config: Config, stop: Optional[SignalHandler] = None) -> Iterator[Run]:
     """Build a run, and close what it opened.
 
     Args:
@@ -79,14 +79,16 @@ def open_run(config: Config, stop: Optional[StopRequest] = None) -> Iterator[Run
     build.start(config)
     folder = user_path(config.Global.output_dir)
     with contextlib.ExitStack() as stack:
-        prefix = distributed.from_main(lambda: _choose(config, folder, stack))
-        with distributed.together():
+        prefix = distributed.run_on_main(lambda: _choose(config, folder, stack))
+        with distributed.errors_on_all_ranks():
             train_loader, eval_loader, criterion, state = _build(config, stack)
             if distributed.is_main():
                 folders.check_space(folder, state.model, averaged=state.ema is not None)
-        distributed.require_same("numbers of images", [len(x.dataset) for x in (train_loader, eval_loader) if x])
+        distributed.require_equal_on_ranks(
+            "numbers of images", [len(x.dataset) for x in (train_loader, eval_loader) if x]
+        )
         distillation = build_distillation(config, criterion, state.class_names)
-        state.teacher = distributed.from_main(lambda: resume.fingerprint(teacher_weights(config)))
+        state.teacher = distributed.run_on_main(lambda: resume.fingerprint(teacher_weights(config)))
         saver = stack.enter_context(Saver(folder, config))
         kept = None
         if prefix is not None:
@@ -103,19 +105,19 @@ def open_run(config: Config, stop: Optional[StopRequest] = None) -> Iterator[Run
             distillation=distillation,
             metrics=build_metrics(config.Metric.Train or []),
             saver=saver,
-            journal=stack.enter_context(contextlib.closing(Journal(folder, kept, config.Global.use_visualdl))),
+            metrics_log=stack.enter_context(contextlib.closing(MetricsLog(folder, kept, config.Global.use_visualdl))),
             skipped=SkippedImages(folder),
-            stop=stop or stack.enter_context(StopRequest()),
+            stop=stop or stack.enter_context(SignalHandler()),
         )
 
 
 def _choose(config: Config, folder: Path, stack: contextlib.ExitStack) -> Optional[Path]:
     """Make the run's folder and claim it; return the prefix of the checkpoint to continue from, made whole."""
-    folders.prepare(folder)
-    stack.enter_context(folders.claimed(folder))
+    folders.ensure_writable(folder)
+    stack.enter_context(folders.lock_run_dir(folder))
     prefix = resume.choose(config, folder)
     if prefix is not None:
-        atomic.settle(prefix)
+        atomic.finish_commit(prefix)
     return prefix
 
 
@@ -130,7 +132,7 @@ def _build(config: Config, stack: contextlib.ExitStack) -> Tuple[DataLoader, Opt
     return train_loader, eval_loader, criterion, _initial_state(config, schedule, train_loader)
 
 
-def rehearse(config: Config) -> None:
+def dry_run(config: Config) -> None:
     """Build what a run needs and drop it: what is wrong with a later stage is said before the first one.
 
     Raises:
@@ -239,27 +241,27 @@ def _start(config: Config, state: TrainState, folder: Path) -> None:
     """Bring the state to where a new run starts."""
     weights = build.fetch_weights(config)
     # Before anything is moved: they may lie in this folder, or not fit.
-    with distributed.together():
+    with distributed.errors_on_all_ranks():
         loaded = build.load_initial_weights(config, state.model, weights) if weights is not None else ""
-    state.start = distributed.from_main(lambda: resume.fingerprint(weights))
+    state.start = distributed.run_on_main(lambda: resume.fingerprint(weights))
     if state.ema is not None:
         state.ema.restart()
     if config.Global.checkpoints != AUTO:  # with auto, what is there is of a run that had not saved anything yet
-        distributed.from_main(lambda: folders.set_aside(folder))
-    run_header.open_log(config, state, folder)
+        distributed.run_on_main(lambda: folders.archive_previous_run(folder))
+    run_header.log_run_header(config, state, folder)
     if loaded:
         logging.get_logger().info(loaded)
 
 
 def _resume(config: Config, state: TrainState, saver: Saver, prefix: Path) -> Optional[int]:
     """Bring the state to where a checkpoint left off; return how much of ``metrics.jsonl`` to keep."""
-    with distributed.together():
+    with distributed.errors_on_all_ranks():
         resume.require_same_frozen(config, prefix)
         saved = checkpoint.resume(state, prefix)
     same_folder = prefix.parent.resolve() == saver.folder.resolve()
     if not same_folder:
-        distributed.from_main(lambda: folders.set_aside(saver.folder))
-    run_header.open_log(config, state, saver.folder)
+        distributed.run_on_main(lambda: folders.archive_previous_run(saver.folder))
+    run_header.log_run_header(config, state, saver.folder)
     log = logging.get_logger()
     for change in resume.changes_since(saved, config):
         log.warning("%s was %r when this run was saved, and is %r now", *change)
@@ -271,10 +273,10 @@ def _resume(config: Config, state: TrainState, saver: Saver, prefix: Path) -> Op
 
 def _leave_branch(state: TrainState, saver: Saver, prefix: Path) -> None:
     """Make the run's folder what it was at the position that is resumed; a collective."""
-    distributed.from_main(lambda: resume.set_aside_later(saver.folder, prefix))
+    distributed.run_on_main(lambda: resume.set_aside_later(saver.folder, prefix))
     if prefix.name == "latest" and state.epoch and not state.batch:
         saver.finish_epoch(state)
-    if not distributed.from_main(lambda: resume.restore_best(saver.folder, prefix, state.best.epoch)):
+    if not distributed.run_on_main(lambda: resume.restore_best(saver.folder, prefix, state.best.epoch)):
         logging.get_logger().warning(
             "the best model so far, of epoch %d, is not there any more: the best is chosen anew", state.best.epoch
         )

@@ -17,18 +17,18 @@ class InterruptedRunError(PpclsError):
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
-        self.shared = True  # all processes stop after the same batch
+        self.on_all_ranks = True  # all processes stop after the same batch
         self.exit_code = exit_code  # 128 + signal, as shells report it
 
 
-class StopRequest:
+class SignalHandler:
     """Context manager that turns the first signal into a flag; a second one stops at once."""
 
     def __init__(self) -> None:
         self.signal: Optional[int] = None
         self._before: Dict[int, Any] = {}
 
-    def __enter__(self) -> StopRequest:
+    def __enter__(self) -> SignalHandler:
         if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._receive)

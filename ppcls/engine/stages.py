@@ -11,7 +11,7 @@ from ppcls.config.schema import AUTO, Config
 from ppcls.config.stages import WEIGHTS
 from ppcls.engine import build, loop, setup
 from ppcls.engine.checkpointing import checkpoint, resume
-from ppcls.engine.signals import InterruptedRunError, StopRequest
+from ppcls.engine.signals import InterruptedRunError, SignalHandler
 from ppcls.errors import ConfigError, DataError, MachineError, WeightsError
 from ppcls.utils import atomic, distributed
 from ppcls.utils.logging import get_logger
@@ -51,12 +51,12 @@ def train(config: Config, stage: Optional[str] = None) -> Dict[str, Any]:
         _check_start(config, name, pending)
     for name in pending[1:]:
         with _named(name):
-            setup.rehearse(chosen[name])
+            setup.dry_run(chosen[name])
     results = {}
     build.start(
         next(iter(chosen.values()))
     )  # connects the processes, which may have to agree before the first training
-    with StopRequest() as stop:
+    with SignalHandler() as stop:
         for number, (name, recipe) in enumerate(chosen.items(), start=1):
             head = f"stage {name}" + (f" ({number} of {len(chosen)})" if len(chosen) > 1 else "")
             results[name] = _train_stage(recipe, head, stop)
@@ -74,7 +74,7 @@ def _named(stage: str) -> Iterator[None]:
         yield
     except (ConfigError, DataError, MachineError) as error:
         named = type(error)(f"stage {stage}: {error}")
-        raise (distributed.shared(named) if error.shared else named) from None
+        raise (distributed.mark_on_all_ranks(named) if error.on_all_ranks else named) from None
 
 
 def _result_text(result: Dict[str, Any]) -> str:
@@ -83,15 +83,15 @@ def _result_text(result: Dict[str, Any]) -> str:
     return " ".join([*values, f"{result['epoch']}"]) if values else f"{result['epoch']} epochs"
 
 
-def _stop_if_asked(stop: StopRequest, done: str) -> None:
+def _stop_if_asked(stop: SignalHandler, done: str) -> None:
     """Raise an InterruptedRunError when a signal came too late for the stage that has just ended; a collective."""
-    (signal,) = distributed.agree(None, stop.signal or 0)
+    (signal,) = distributed.sync_errors(None, stop.signal or 0)
     if signal:
         stop.signal = signal
         raise InterruptedRunError(f"stopped after stage {done}; continue with: the same command", stop.exit_code)
 
 
-def _train_stage(recipe: Config, head: str, stop: StopRequest) -> Dict[str, float]:
+def _train_stage(recipe: Config, head: str, stop: SignalHandler) -> Dict[str, float]:
     """Train one stage, or find that it is finished."""
     result = finished(recipe)  # asked again: an earlier stage that went on may have other best weights now
     if result is not None:
@@ -129,7 +129,7 @@ def finished(recipe: Config) -> Optional[Dict[str, float]]:
     return None if any(key.startswith(_LENGTH) for key, _, _ in changes) else result
 
 
-def of_weights(config: Config, name: Optional[str]) -> Config:
+def evaluation_recipe(config: Config, name: Optional[str]) -> Config:
     """Return the recipe by which the weights of a stage (of the last one) are evaluated, used and exported.
 
     Weights given with ``-o Global.pretrained_model`` are taken, else the stage's best ones, or its latest.
@@ -184,7 +184,7 @@ def _check_start(config: Config, name: str, pending: List[str]) -> None:
             return
     started = checkpoint.newest_first(user_path(recipes[name].Global.output_dir))
     try:
-        atomic.settle(checkpoint.strip_suffix(weights))
+        atomic.finish_commit(checkpoint.strip_suffix(weights))
         find_file(weights)
     except WeightsError:
         if started:

@@ -68,7 +68,7 @@ def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto
         ConfigError, DataError, MachineError: as their messages say.
     """
     _start(config)
-    with distributed.together():
+    with distributed.errors_on_all_ranks():
         described = description.read(user_path(path))
         if described.class_num != config.Arch.class_num:
             raise ConfigError(
@@ -78,7 +78,7 @@ def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto
     _warn_of_preprocessing(config, described)
     metrics, criterion = build.metrics(config, "Eval"), build.loss(config, "Eval")
     _check_losses(criterion, config.Arch.class_num)
-    with distributed.together():
+    with distributed.errors_on_all_ranks():
         model = _Logits(described, open_backend(described, backend, device=_device(config)))
     get_logger().info("%s, by the backend %s on %s", described.name, model.backend.name, model.backend.device)
     result, _ = _measure(config, model, criterion, metrics)
@@ -105,10 +105,10 @@ def accuracy(config: Config, path: Path, backend: str) -> Tuple[float, int]:
 def _measure(config: Config, model: _Logits, criterion: Any, metrics: Any) -> Tuple[Dict[str, float], int]:
     described = model.described
     with contextlib.ExitStack() as stack:
-        with distributed.together():
+        with distributed.errors_on_all_ranks():
             ops = [*described.transform_ops, *(_AS_TENSOR if described.input == PIXELS else [])]
             loader = stack.enter_context(build.loader(_with_ops(config, ops), "Eval"))
-        distributed.require_same("numbers of images", len(loader.dataset))
+        distributed.require_equal_on_ranks("numbers of images", len(loader.dataset))
         return evaluation.run(model, loader, criterion, metrics), len(loader.dataset)
 
 

@@ -139,7 +139,7 @@ def _digests(folder: Path) -> Dict[str, str]:
 def _described(config: Config, weights: str, ops: List[Mapping[str, Any]], recipe_shape: List[int]) -> Dict[str, Any]:
     """Return the description of an export, but for its files."""
     path = user_path(weights)
-    path = path if path.is_file() else atomic.named(path, ".pdparams")
+    path = path if path.is_file() else atomic.add_suffix(path, ".pdparams")
     shape = list(config.Global.image_shape)
     names = build.class_names(config, weights=weights)
     if names is None:

@@ -31,7 +31,7 @@ def prepared(config: Config) -> Path:
         MachineError: nothing can be written there.
     """
     target = user_path(config.Global.save_inference_dir).resolve()
-    folders.prepare(target.parent, "Global.save_inference_dir", config.Global.save_inference_dir)
+    folders.ensure_writable(target.parent, "Global.save_inference_dir", config.Global.save_inference_dir)
     _clean_up(target)
     if target.exists() and not _is_empty(target) and not (target / description.FILE).is_file():
         raise ExportError(

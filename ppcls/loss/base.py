@@ -7,12 +7,12 @@ from typing import Optional
 import paddle
 from paddle import nn
 
-# What a sum of masses is taken for when it is 0: samples that weigh nothing have no loss, rather than 0 / 0.
-NO_MASS = 1e-30
+# A sum of sample weights is at least this: samples without weight have no loss, rather than 0 / 0.
+MIN_WEIGHT = 1e-30
 
 
 class Loss(nn.Layer):
-    """The mean of ``terms`` over samples; where samples count unequally, their sum over that of ``masses``.
+    """The mean of ``sample_losses`` over samples; with ``sample_weights``, their sum over the sum of the weights.
 
     Attributes:
         weight: what the loss is multiplied by in the sum of all losses.
@@ -20,7 +20,7 @@ class Loss(nn.Layer):
 
     weight: float = 1.0
 
-    def terms(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
+    def sample_losses(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
         """Return each sample's part, float32 [B], of logits [B, K] and labels [B] or [B, K].
 
         Raises:
@@ -28,11 +28,15 @@ class Loss(nn.Layer):
         """
         raise NotImplementedError
 
-    def masses(self, logits: paddle.Tensor, labels: paddle.Tensor) -> Optional[paddle.Tensor]:
+    def sample_weights(self, logits: paddle.Tensor, labels: paddle.Tensor) -> Optional[paddle.Tensor]:
         """Return how much each sample counts, float32 [B]; None where all count 1."""
         return None
 
     def forward(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
-        """Return the unweighted loss, a scalar of shape []; see ``terms``."""
-        terms, masses = self.terms(logits, labels), self.masses(logits, labels)
-        return terms.mean() if masses is None else terms.sum() / paddle.clip(masses.sum(), min=NO_MASS)
+        """Return the unweighted loss, a scalar of shape []; see ``sample_losses``."""
+        sample_losses, sample_weights = self.sample_losses(logits, labels), self.sample_weights(logits, labels)
+        return (
+            sample_losses.mean()
+            if sample_weights is None
+            else sample_losses.sum() / paddle.clip(sample_weights.sum(), min=MIN_WEIGHT)
+        )

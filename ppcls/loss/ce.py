@@ -55,7 +55,7 @@ class CELoss(Loss):
         self.weight = require_weight(weight)
         self.class_weights = None if class_weights is None else _class_weights(class_weights, class_num, train_labels)
 
-    def terms(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
+    def sample_losses(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
         """Return each sample's cross-entropy, float32 [B].
 
         Args:
@@ -78,7 +78,7 @@ class CELoss(Loss):
             nll = (1 - self.epsilon) * nll - self.epsilon * log_p.mean(-1)
         return nll
 
-    def masses(self, logits: paddle.Tensor, labels: paddle.Tensor) -> Optional[paddle.Tensor]:
+    def sample_weights(self, logits: paddle.Tensor, labels: paddle.Tensor) -> Optional[paddle.Tensor]:
         """Return the weights of each sample's classes, float32 [B]; None without ``class_weights``."""
         return None if self.class_weights is None else self._weighted(logits, labels, self.class_weights).sum(-1)
 

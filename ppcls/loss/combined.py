@@ -38,8 +38,11 @@ class CombinedLoss(nn.Layer):
         """
         parts = {}
         for name, loss in zip(self.names, self.losses):
-            terms, masses = loss.terms(logits, labels) * loss.weight, loss.masses(logits, labels)
-            parts[name] = (terms, paddle.ones_like(terms) if masses is None else masses)
+            sample_losses, sample_weights = (
+                loss.sample_losses(logits, labels) * loss.weight,
+                loss.sample_weights(logits, labels),
+            )
+            parts[name] = (sample_losses, paddle.ones_like(sample_losses) if sample_weights is None else sample_weights)
         return parts
 
 

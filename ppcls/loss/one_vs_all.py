@@ -37,7 +37,7 @@ class BCELoss(Loss):
         )
         self.weight = require_weight(weight)
 
-    def terms(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
+    def sample_losses(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
         """Return each sample's part, float32 [B], of logits [B, K] and labels [B] or [B, K]."""
         targets = soft_targets(logits, labels)
         if self.target_threshold is not None:
@@ -80,10 +80,10 @@ class FocalLoss(Loss):
             raise ConfigError("alpha: is 0, so that nothing is learned")
         self.weight = require_weight(weight)
 
-    def terms(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
+    def sample_losses(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
         """Return each sample's part, float32 [B], of logits [B, K] and labels [B] or [B, K]."""
         log_p = F.log_softmax(logits.astype("float32"), axis=-1)
         # The slope of a root at 0 is infinite: with gamma below 1 a sample that is certain would make the gradient NaN.
         focus = paddle.clip(-paddle.expm1(log_p), min=_SMALLEST) ** self.gamma
-        terms = soft_targets(logits, labels) * paddle.to_tensor(self.alpha, dtype="float32") * focus * log_p
-        return -terms.sum(-1)
+        sample_losses = soft_targets(logits, labels) * paddle.to_tensor(self.alpha, dtype="float32") * focus * log_p
+        return -sample_losses.sum(-1)

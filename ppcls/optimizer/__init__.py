@@ -6,7 +6,7 @@ Names are looked up on first use, so that a schedule can be plotted without Padd
 from importlib import import_module
 from typing import Any, List
 
-_HOME = {
+_MODULES = {
     "OPTIMIZERS": "build",
     "SCHEDULES": "schedule",
     "Schedule": "schedule",
@@ -16,14 +16,14 @@ _HOME = {
     "optimizer_state": "state",
 }
 
-__all__ = sorted(_HOME)
+__all__ = sorted(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
 def __dir__() -> List[str]:
-    return sorted(_HOME)
+    return sorted(_MODULES)

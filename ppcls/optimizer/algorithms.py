@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Dict, List, Mapping, Tuple
 import paddle
 
 
-class OwnOptimizer(paddle.optimizer.Optimizer):
+class CustomOptimizer(paddle.optimizer.Optimizer):
     """An optimizer in the frame of Paddle's, which clips, regularizes and knows each parameter's share of the rate.
 
     Args:
@@ -71,7 +71,7 @@ def _float32(tensor: paddle.Tensor) -> paddle.Tensor:
     return tensor if tensor.dtype == paddle.float32 else tensor.astype("float32")
 
 
-class LionOptimizer(OwnOptimizer):
+class LionOptimizer(CustomOptimizer):
     """Lion, algorithm 2 of https://arxiv.org/abs/2302.06675.
 
     Args:
@@ -80,7 +80,7 @@ class LionOptimizer(OwnOptimizer):
         weight_decay: coefficient.
         decayed: Paddle's names of the parameters that decay.
         multi_precision: keep float32 copies of half-precision weights.
-        arguments: as for ``OwnOptimizer``.
+        arguments: as for ``CustomOptimizer``.
     """
 
     kinds: ClassVar[Mapping[str, Tuple[Any, float]]] = {"momentum": (None, 0.0)}
@@ -113,7 +113,7 @@ class LionOptimizer(OwnOptimizer):
         return weight - rate * (direction + self._decay.get(name, 0.0) * weight)
 
 
-class NAdamOptimizer(OwnOptimizer):
+class NAdamOptimizer(CustomOptimizer):
     """Adam with Nesterov's momentum (https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ), as PyTorch computes it.
 
     Paddle has one since version 3, which keeps five numbers a weight for this one's two.
@@ -124,7 +124,7 @@ class NAdamOptimizer(OwnOptimizer):
         epsilon: added to the square root.
         momentum_decay: psi, how soon the momentum mu(t) = beta1 (1 - 0.96^(t psi) / 2) gets to beta1.
         multi_precision: keep float32 copies of half-precision weights.
-        arguments: as for ``OwnOptimizer``.
+        arguments: as for ``CustomOptimizer``.
     """
 
     kinds: ClassVar[Mapping[str, Tuple[Any, float]]] = {

@@ -20,7 +20,7 @@ from ppcls.optimizer.decay import (
 
 
 @dataclass(frozen=True)
-class Shared:
+class OptimizerArguments:
     """Arguments that a recipe may give to every optimizer.
 
     Args:
@@ -81,7 +81,7 @@ class Shared:
 
 
 @dataclass(frozen=True)
-class Penalized(Shared):
+class CoupledArguments(OptimizerArguments):
     """Of optimizers whose decay is a penalty, a part of the gradient.
 
     Args:
@@ -97,7 +97,7 @@ class Penalized(Shared):
 
 
 @dataclass(frozen=True)
-class Decoupled(Shared):
+class DecoupledArguments(OptimizerArguments):
     """Of optimizers that decay the weights beside the gradient's step, https://arxiv.org/abs/1711.05101.
 
     Args:

@@ -14,7 +14,7 @@ from paddle import nn
 
 from ppcls.errors import ConfigError
 from ppcls.optimizer.algorithms import LionOptimizer, NAdamOptimizer
-from ppcls.optimizer.arguments import Decoupled, Penalized
+from ppcls.optimizer.arguments import CoupledArguments, DecoupledArguments
 from ppcls.optimizer.decay import require_coefficient
 from ppcls.registry import Registry
 
@@ -28,8 +28,8 @@ class _Trial(nn.Linear):
 
 
 OPTIMIZERS = Registry("optimizer", trial=lambda: {"model": _Trial(1, 1), "learning_rate": 0.1})
-_penalized = partial(OPTIMIZERS.register, provided=("model", "learning_rate"), bundles={"shared": Penalized})
-_decoupled = partial(OPTIMIZERS.register, provided=("model", "learning_rate"), bundles={"shared": Decoupled})
+_penalized = partial(OPTIMIZERS.register, provided=("model", "learning_rate"), bundles={"shared": CoupledArguments})
+_decoupled = partial(OPTIMIZERS.register, provided=("model", "learning_rate"), bundles={"shared": DecoupledArguments})
 
 
 def build_optimizer(args: Mapping[str, Any], model: nn.Layer, *, learning_rate: float) -> paddle.optimizer.Optimizer:
@@ -58,13 +58,15 @@ def _require_fractions(**values: float) -> None:
 
 
 @_penalized(name="SGD")
-def sgd(shared: Penalized) -> paddle.optimizer.SGD:
+def sgd(shared: CoupledArguments) -> paddle.optimizer.SGD:
     """Return plain gradient descent; decay is an L2 penalty, or what ``regularizer`` says."""
     return paddle.optimizer.SGD(multi_precision=shared.multi_precision, **shared.prepare())
 
 
 @_penalized(name="Momentum")
-def momentum_sgd(shared: Penalized, momentum: float = 0.9, use_nesterov: bool = False) -> paddle.optimizer.Momentum:
+def momentum_sgd(
+    shared: CoupledArguments, momentum: float = 0.9, use_nesterov: bool = False
+) -> paddle.optimizer.Momentum:
     """Return gradient descent with momentum; decay is an L2 penalty, or what ``regularizer`` says."""
     _require_fractions(momentum=momentum)
     return paddle.optimizer.Momentum(
@@ -77,7 +79,7 @@ def momentum_sgd(shared: Penalized, momentum: float = 0.9, use_nesterov: bool = 
 
 @_penalized(name="RMSProp")
 def rmsprop(
-    shared: Penalized, rho: float = 0.95, epsilon: float = 1e-6, momentum: float = 0.0, centered: bool = False
+    shared: CoupledArguments, rho: float = 0.95, epsilon: float = 1e-6, momentum: float = 0.0, centered: bool = False
 ) -> paddle.optimizer.RMSProp:
     """Return RMSProp with ``epsilon`` below the root, as in TensorFlow; decay is an L2 penalty, or ``regularizer``.
 
@@ -96,7 +98,9 @@ def rmsprop(
 
 
 @_penalized(name="Adam")
-def adam(shared: Penalized, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8) -> paddle.optimizer.Adam:
+def adam(
+    shared: CoupledArguments, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
+) -> paddle.optimizer.Adam:
     """Return Adam; decay is an L2 penalty, or what ``regularizer`` says. https://arxiv.org/abs/1412.6980."""
     _require_fractions(beta1=beta1, beta2=beta2)
     return paddle.optimizer.Adam(
@@ -110,7 +114,7 @@ def adam(shared: Penalized, beta1: float = 0.9, beta2: float = 0.999, epsilon: f
 
 @_penalized(name="NAdam")
 def nadam(
-    shared: Penalized,
+    shared: CoupledArguments,
     beta1: float = 0.9,
     beta2: float = 0.999,
     epsilon: float = 1e-8,
@@ -124,7 +128,9 @@ def nadam(
 
 
 @_decoupled(name="AdamW")
-def adamw(shared: Decoupled, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8) -> paddle.optimizer.AdamW:
+def adamw(
+    shared: DecoupledArguments, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
+) -> paddle.optimizer.AdamW:
     """Return Adam with decoupled decay, p <- p (1 - lr weight_decay). https://arxiv.org/abs/1711.05101."""
     _require_fractions(beta1=beta1, beta2=beta2)
     return paddle.optimizer.AdamW(
@@ -140,7 +146,7 @@ def adamw(shared: Decoupled, beta1: float = 0.9, beta2: float = 0.999, epsilon: 
 
 @_decoupled(name="AdamWDL")
 def adamw_with_layer_decay(
-    shared: Decoupled,
+    shared: DecoupledArguments,
     beta1: float = 0.9,
     beta2: float = 0.999,
     epsilon: float = 1e-8,
@@ -170,7 +176,7 @@ def adamw_with_layer_decay(
 
 @_decoupled(name="Lamb")
 def lamb(
-    shared: Decoupled,
+    shared: DecoupledArguments,
     beta1: float = 0.9,
     beta2: float = 0.999,
     epsilon: float = 1e-6,
@@ -200,7 +206,7 @@ def lamb(
 
 
 @_decoupled(name="Lion", defaults={"weight_decay": 0.0})
-def lion(shared: Decoupled, beta1: float = 0.9, beta2: float = 0.99) -> LionOptimizer:
+def lion(shared: DecoupledArguments, beta1: float = 0.9, beta2: float = 0.99) -> LionOptimizer:
     """Return Lion, whose steps have the gradient's sign: a tenth of AdamW's rate. https://arxiv.org/abs/2302.06675."""
     _require_fractions(beta1=beta1, beta2=beta2)
     return LionOptimizer(

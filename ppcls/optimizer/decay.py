@@ -121,7 +121,7 @@ def set_regularizer(model: nn.Layer, regularizer: Optional[Any], decayed: List[s
         parameter.optimize_attr["decays"] = name in decayed  # ours, for settings_of
 
 
-def settings_of(model: nn.Layer) -> Settings:
+def decay_settings(model: nn.Layer) -> Settings:
     """Return what the optimizer that was built last does to the parameters."""
     parameters = trainable(model)
     attributes = {name: parameter.optimize_attr for name, parameter in parameters.items()}

@@ -20,12 +20,12 @@ from ppcls.errors import CheckpointError, MachineError
 from ppcls.utils.digests import sha256
 
 STATES = ".pdstates"
-MARK = ".commit"
+COMMIT = ".commit"
 DIGEST = "digest"
 TOKEN = "token"
 
 
-def named(prefix: Path, suffix: str) -> Path:
+def add_suffix(prefix: Path, suffix: str) -> Path:
     """Return ``PREFIX + suffix`` (``with_suffix`` would cut a prefix at its last dot)."""
     return prefix.with_name(prefix.name + suffix)
 
@@ -40,26 +40,26 @@ def write_set(prefix: Path, writers: Mapping[str, Callable[[Path], Any]], states
     Raises:
         OSError: nothing was replaced.
     """
-    settle(prefix)
+    finish_commit(prefix)
     _remove_unfinished(prefix)
     # Each set has temporary names of its own: a reader that finishes one cannot touch what is written meanwhile.
     token = secrets.token_hex(4)
-    mark = _temporary(prefix, MARK, token)
+    mark = _temporary(prefix, COMMIT, token)
     try:
         digests = {suffix: _write(_temporary(prefix, suffix, token), write) for suffix, write in writers.items()}
         content = json.loads(json.dumps({**states, "files": digests, TOKEN: token}))
         mark.write_text(json.dumps({**content, DIGEST: states_digest(content)}, indent=1), encoding="utf-8")
-        force_to_disk(mark)
+        fsync(mark)
     except OSError:
         _remove_unfinished(prefix)  # it may fill the disk
         raise
-    mark.replace(named(prefix, MARK))
-    force_to_disk(prefix.parent)
-    settle(prefix)
+    mark.replace(add_suffix(prefix, COMMIT))
+    fsync(prefix.parent)
+    finish_commit(prefix)
 
 
 def _temporary(prefix: Path, suffix: str, token: str) -> Path:
-    return named(prefix, f"{suffix}.{token}.tmp")
+    return add_suffix(prefix, f"{suffix}.{token}.tmp")
 
 
 def _remove_unfinished(prefix: Path) -> None:
@@ -73,17 +73,17 @@ def _remove_unfinished(prefix: Path) -> None:
 def _write(path: Path, write: Callable[[Path], Any]) -> str:
     """Write one file to disk and return its digest."""
     write(path)
-    force_to_disk(path)
+    fsync(path)
     return sha256(path)
 
 
-def settle(prefix: Path) -> None:
+def finish_commit(prefix: Path) -> None:
     """Finish a replacement that was interrupted after its commit; without one, do nothing.
 
     Raises:
         CheckpointError: the commit itself is damaged.
     """
-    mark = named(prefix, MARK)
+    mark = add_suffix(prefix, COMMIT)
     if not mark.is_file():
         return
     try:
@@ -96,15 +96,15 @@ def settle(prefix: Path) -> None:
     for suffix in suffixes:
         temporary = _temporary(prefix, suffix, token)
         with contextlib.suppress(FileNotFoundError):  # moved before the interruption, or by another process now
-            temporary.replace(named(prefix, suffix))
+            temporary.replace(add_suffix(prefix, suffix))
             temporary.unlink()  # it stays where both are links to one file
-    force_to_disk(prefix.parent)
+    fsync(prefix.parent)
     with contextlib.suppress(FileNotFoundError):
-        mark.replace(named(prefix, STATES))
-    force_to_disk(prefix.parent)
+        mark.replace(add_suffix(prefix, STATES))
+    fsync(prefix.parent)
 
 
-def link(source: Path, target: Path) -> None:
+def hard_link(source: Path, target: Path) -> None:
     """Make ``target`` the same file as ``source``; a copy where the file system has no links.
 
     Files of a set are never written in place, so sharing one between sets is safe.
@@ -127,17 +127,17 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         MachineError: it could not be written.
     """
-    temporary = named(path, ".tmp")
+    temporary = add_suffix(path, ".tmp")
     try:
         temporary.write_text(text, encoding="utf-8")
-        force_to_disk(temporary)
+        fsync(temporary)
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise MachineError(f"{path} cannot be written: {error.strerror}") from None
 
 
-def force_to_disk(path: Path) -> None:
+def fsync(path: Path) -> None:
     """Return when a file or folder is on the disk, and survives a power cut."""
     if path.is_dir() and os.name == "nt":  # Windows cannot open folders
         return

@@ -5,8 +5,8 @@ return at once, so callers need no cases.
 
 Processes stay in step, batch by batch, because a wait of gloo (the CPU's collectives) ends with an error after 30 s:
 whatever one process does alone for longer is done while the others call short collectives (``wait_until``,
-``from_main``). An error of one process becomes an error of all (``together``), so that nobody waits for one that
-is gone.
+``run_on_main``). An error of one process becomes an error of all (``errors_on_all_ranks``), so that nobody waits for
+one that is gone.
 """
 
 from __future__ import annotations
@@ -71,12 +71,12 @@ def init(device: str) -> None:
 
     if device == "cpu":
         os.environ.setdefault("PADDLE_DISTRI_BACKEND", "gloo")  # builds for GPUs would take nccl
-    with _said_with_rank():
+    with _errors_with_rank():
         paddle.distributed.init_parallel_env()
     _ready.append(True)
 
 
-def leave(failed: bool) -> None:
+def finalize(failed: bool) -> None:
     """Let this process's exit code be the one that is reported, when all is said and it is about to end.
 
     The launcher would end it by SIGTERM as soon as another has ended, and report -15 for it.
@@ -88,67 +88,68 @@ def leave(failed: bool) -> None:
         time.sleep(_NAMING_SECONDS)
 
 
-def total(values: Any) -> Any:
+def all_reduce_array(values: Any) -> Any:
     """Return the sum of an array over all processes; a collective. Sums of integers are exact."""
-    return values if world_size() == 1 else _reduced(values, "SUM")
+    return values if world_size() == 1 else _all_reduce(values, "SUM")
 
 
-def agree(error: Optional[BaseException], *flags: int) -> List[int]:
+def sync_errors(error: Optional[BaseException], *flags: int) -> List[int]:
     """Return the highest of each flag over all processes; a collective.
 
     Args:
         error: what went wrong in this process, None if nothing did.
 
     Raises:
-        PpclsError: something went wrong in a process; it is raised in all, of one type, and marked (``is_shared``).
+        PpclsError: something went wrong in a process; it is raised in all, of one type, and marked
+            (``is_on_all_ranks``).
     """
     if world_size() == 1:
         if error is not None:
             raise error
         return list(flags)
-    failed, *highest = (int(value) for value in _reduced([int(error is not None), *flags], "MAX"))
+    failed, *highest = (int(value) for value in _all_reduce([int(error is not None), *flags], "MAX"))
     if not failed:
         return highest
-    errors = gather(None if error is None else (type(error), f"{error}"))
+    errors = all_gather(None if error is None else (type(error), f"{error}"))
     first = next(number for number, failure in enumerate(errors) if failure is not None)
     kind, text = errors[first]
     if type(error) is not kind:  # what is done about an error depends on its type, and must be the same everywhere
         kind = kind if issubclass(kind, PpclsError) else MachineError
         text = f"process {first} failed: {text}" if error is None else f"{error}"
-        raise shared(kind(text))
-    raise shared(error)  # type: ignore[arg-type]
+        raise mark_on_all_ranks(kind(text))
+    raise mark_on_all_ranks(error)  # type: ignore[arg-type]
 
 
-def shared(error: BaseException) -> Any:
+def mark_on_all_ranks(error: BaseException) -> Any:
     """Return ``error``, marked as one that all processes raise at the same point."""
-    error.shared = True  # type: ignore[attr-defined]
+    error.on_all_ranks = True  # type: ignore[attr-defined]
     return error
 
 
-def is_shared(error: Optional[BaseException]) -> bool:
+def is_on_all_ranks(error: Optional[BaseException]) -> bool:
     """Return whether every process has an error now, so that collectives still work."""
-    return world_size() == 1 or getattr(error, "shared", False)
+    return world_size() == 1 or getattr(error, "on_all_ranks", False)
 
 
 @contextlib.contextmanager
-def together() -> Iterator[None]:
+def errors_on_all_ranks() -> Iterator[None]:
     """Make an error that a user can cause, in a block without collectives, one of all processes; a collective."""
     error: Optional[BaseException] = None
     try:
         yield
     except (PpclsError, OSError) as caught:
         error = caught
-    agree(error)
+    sync_errors(error)
 
 
-def in_step(items: Iterable[T]) -> Iterator[T]:
+def synchronized(items: Iterable[T]) -> Iterator[T]:
     """Iterate when every process has its next item; all have as many. Each item is a collective."""
     if world_size() == 1:
         yield from items
         return
     iterator = iter(items)
     while True:
-        with together():
+        with errors_on_all_ranks():
             item = next(iterator, None)
         if item is None:
             return
@@ -156,7 +157,7 @@ def in_step(items: Iterable[T]) -> Iterator[T]:
         del item  # large, and not needed while the next one is made
 
 
-def share_out(items: Sequence[T], size: int) -> List[Sequence[T]]:
+def split_by_rank(items: Sequence[T], size: int) -> List[Sequence[T]]:
     """Return this process's part of ``items``, which is next to that of the process before, in batches.
 
     All processes have as many batches; the last may be empty.
@@ -167,28 +168,30 @@ def share_out(items: Sequence[T], size: int) -> List[Sequence[T]]:
     return [items[first + size * number : min(last, first + size * (number + 1))] for number in range(batches)]
 
 
-def gather(value: Any) -> List[Any]:
+def all_gather(value: Any) -> List[Any]:
     """Return the (small) values of all processes, by rank; a collective."""
     if world_size() == 1:
         return [value]
     import paddle
 
     values: List[Any] = []
-    with _said_with_rank():
+    with _errors_with_rank():
         paddle.distributed.all_gather_object(values, value)
     return values
 
 
-def require_same(what: str, value: Any) -> None:
+def require_equal_on_ranks(what: str, value: Any) -> None:
     """Check that all processes see the same; a collective.
 
     Raises:
         DataError: they do not.
     """
-    values = gather(value)
+    values = all_gather(value)
     if any(other != value for other in values):
         listed = ", ".join(f"process {number}: {other}" for number, other in enumerate(values))
-        raise shared(DataError(f"the processes see different {what} ({listed}): do all machines have the same files?"))
+        raise mark_on_all_ranks(
+            DataError(f"the processes see different {what} ({listed}): do all machines have the same files?")
+        )
 
 
 def wait_until(done: Callable[[], bool]) -> None:
@@ -196,17 +199,17 @@ def wait_until(done: Callable[[], bool]) -> None:
 
     With one process it returns at once: what is waited for is waited for again where its result is taken.
     """
-    while world_size() > 1 and agree(None, int(not done()))[0]:
+    while world_size() > 1 and sync_errors(None, int(not done()))[0]:
         time.sleep(_POLL_SECONDS)
 
 
-def from_main(function: Callable[[], T]) -> T:
+def run_on_main(function: Callable[[], T]) -> T:
     """Call a function in the first process only, however long it takes, and return its value everywhere; a collective.
 
     The function runs in a thread while the processes poll, so it must not use Paddle's tensors; its value is small.
 
     Raises:
-        PpclsError: the function did, see ``agree``.
+        PpclsError: the function did, see ``sync_errors``.
     """
     if world_size() == 1:
         return function()
@@ -223,16 +226,16 @@ def from_main(function: Callable[[], T]) -> T:
     if is_main():
         thread.start()
     wait_until(lambda: not thread.is_alive())
-    agree(errors[0] if errors else None)
-    return gather(done[0] if done else None)[0]
+    sync_errors(errors[0] if errors else None)
+    return all_gather(done[0] if done else None)[0]
 
 
-def add_up(tensors: Sequence[Any]) -> None:
+def all_reduce_tensors(tensors: Sequence[Any]) -> None:
     """Replace each tensor by its sum over all processes, in place and in few calls; a collective."""
     if world_size() == 1:
         return
     for bucket in _buckets(tensors):
-        _add_up_bucket(bucket)
+        _all_reduce_bucket(bucket)
 
 
 def _buckets(tensors: Sequence[Any]) -> Iterator[List[Any]]:
@@ -250,28 +253,28 @@ def _buckets(tensors: Sequence[Any]) -> Iterator[List[Any]]:
         yield bucket
 
 
-def _add_up_bucket(bucket: List[Any]) -> None:
+def _all_reduce_bucket(bucket: List[Any]) -> None:
     import paddle
 
     with paddle.no_grad():
         flat = paddle.concat([tensor.reshape([-1]) for tensor in bucket])
-        with _said_with_rank():
+        with _errors_with_rank():
             paddle.distributed.all_reduce(flat)
         for tensor, part in zip(bucket, paddle.split(flat, [int(tensor.size) for tensor in bucket])):
             tensor.set_value(part.reshape(tensor.shape))
 
 
-def _reduced(values: Any, operation: str) -> Any:
+def _all_reduce(values: Any, operation: str) -> Any:
     import paddle
 
-    with _said_with_rank():
+    with _errors_with_rank():
         tensor = paddle.to_tensor(values)
         paddle.distributed.all_reduce(tensor, op=getattr(paddle.distributed.ReduceOp, operation))
         return tensor.numpy()
 
 
 @contextlib.contextmanager
-def _said_with_rank() -> Iterator[None]:
+def _errors_with_rank() -> Iterator[None]:
     """Raise a MachineError for a collective that failed."""
     try:
         yield

@@ -73,7 +73,7 @@ def convert_weights(
 def export_names(net: Backbone, fit: Fit, naming: Naming) -> Dict[str, np.ndarray]:
     """Return weights under another naming and in its layout, in the model's order.
 
-    What PyTorch's state dicts hold besides, and strict loads ask for, is added (``Backbone.companions``).
+    What PyTorch's state dicts hold besides, and strict loads ask for, is added (``Backbone.torch_buffers``).
     """
     names = naming.restore(list(net.state_dict()))
     turned = projections(net) if naming.torch else set()
@@ -82,7 +82,7 @@ def export_names(net: Backbone, fit: Fit, naming: Naming) -> Dict[str, np.ndarra
         found[theirs] = fit.arrays[ours].T if ours in turned else fit.arrays[ours]
         if naming.torch:
             layer = theirs.rpartition(".")[0]
-            found.update((f"{layer}.{leaf}", array) for leaf, array in net.companions(ours).items())
+            found.update((f"{layer}.{leaf}", array) for leaf, array in net.torch_buffers(ours).items())
     return found
 
 

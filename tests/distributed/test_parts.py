@@ -21,7 +21,7 @@ def test_shares_are_in_order_and_have_as_many_batches(monkeypatch, count, length
     items, numbers, together = list(range(length)), set(), []
     for rank in range(count):
         as_rank(monkeypatch, rank, count)
-        batches = distributed.share_out(items, 4)
+        batches = distributed.split_by_rank(items, 4)
         numbers.add(len(batches))
         assert all(len(batch) <= 4 for batch in batches)
         together += [item for batch in batches for item in batch]
@@ -58,7 +58,7 @@ def test_losses_by_sample_add_up_to_the_loss(loss):
         kept.add(order, criterion.parts(logits[order], paddle.to_tensor(labels[order])))
     expected = criterion(logits, paddle.to_tensor(labels))
     assert kept.means() == pytest.approx({name: value.item() for name, value in expected.items()}, rel=1e-6)
-    exchanged = reduction.Exchange().losses(criterion, logits, labels, 11)
+    exchanged = reduction.GradientReducer().losses(criterion, logits, labels, 11)
     assert exchanged.values == pytest.approx(kept.means(), rel=1e-6)
     assert exchanged.objective.item() == pytest.approx(expected["loss"].item(), rel=1e-6)
 
@@ -71,10 +71,10 @@ def test_counts_keep_their_shape():
 
 def test_one_process_needs_no_others():
     distributed.init("cpu")
-    assert distributed.agree(None, 3, 0) == [3, 0]
-    assert distributed.gather("x") == ["x"]
-    assert distributed.from_main(lambda: 5) == 5
-    assert list(distributed.in_step([0, None, 2])) == [0, None, 2]
+    assert distributed.sync_errors(None, 3, 0) == [3, 0]
+    assert distributed.all_gather("x") == ["x"]
+    assert distributed.run_on_main(lambda: 5) == 5
+    assert list(distributed.synchronized([0, None, 2])) == [0, None, 2]
     distributed.wait_until(lambda: False)
     with pytest.raises(ValueError, match="mine"):
-        distributed.agree(ValueError("mine"))
+        distributed.sync_errors(ValueError("mine"))

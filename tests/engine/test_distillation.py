@@ -10,7 +10,7 @@ import yaml
 import ppcls
 from ppcls.config.schema import DistillationSection
 from ppcls.engine.distillation import Distillation
-from ppcls.engine.reduction import Exchange
+from ppcls.engine.reduction import GradientReducer
 from ppcls.errors import ConfigError
 from ppcls.loss import build_loss
 from ppcls.weights import create_model, restricted_load
@@ -41,9 +41,9 @@ def test_the_losses_are_those_of_their_definitions(kind, mixed):
     criterion = build_loss([{"CELoss": {"epsilon": 0.1, "weight": 2.0}}])
     distillation = Distillation(criterion, teacher, settings)
     before = {name: tensor.numpy() for name, tensor in teacher.state_dict().items()}
-    distillation.look(paddle.to_tensor(images))
+    distillation.observe(paddle.to_tensor(images))
     student = paddle.to_tensor(logits, stop_gradient=False)
-    losses = Exchange().losses(distillation, student, labels, 6)
+    losses = GradientReducer().losses(distillation, student, labels, 6)
     answers = teacher(paddle.to_tensor(images)).numpy().astype("float64")
     if kind == "soft":
         log_p, log_q = log_softmax(answers / 2), log_softmax(logits.astype("float64") / 2)

@@ -18,7 +18,7 @@ from ppcls.engine.ema import EMA
 from ppcls.engine.state import Best
 from ppcls.errors import CheckpointError, ConfigError
 from ppcls.optimizer import OPTIMIZERS, build_optimizer
-from ppcls.optimizer.decay import settings_of
+from ppcls.optimizer.decay import decay_settings
 from ppcls.weights import create_model, restricted_load
 from tests.conftest import write_recipe
 from tests.engine.test_training import ROOT, digests, finish, records, resuming, start
@@ -250,7 +250,7 @@ def test_what_freezing_matches():
     assert not any(name.startswith(("blocks.1.", "stem.conv.")) for name in free)
     assert {"stem.norm.weight", "blocks.0.pointwise.conv.weight", "head.bias"} <= free
     model.train()
-    freezing.hold(model, ["blocks.1", "stem.conv"])
+    freezing.keep_frozen_in_eval(model, ["blocks.1", "stem.conv"])
     assert not model.blocks[1].depthwise.norm.training
     assert model.blocks[0].depthwise.norm.training
     assert sum(freezing.count(model).values()) == sum(
@@ -277,7 +277,7 @@ def test_layer_decay_scales_every_optimizers_step(name):
         model = small()
         args = {"name": name, "weight_decay": 0.1, "clip_norm": 0.5, "layer_decay": decay}
         optimizer = build_optimizer(args, model, learning_rate=rate)
-        assert settings_of(model).factors == ((decay or 1.0) ** 3, 1.0)
+        assert decay_settings(model).factors == ((decay or 1.0) ** 3, 1.0)
         paddle.nn.functional.cross_entropy(model(images), labels).backward()
         optimizer.step()
         return {key: p.numpy() for key, p in model.named_parameters() if not p.stop_gradient}, model

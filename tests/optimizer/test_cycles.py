@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 from paddle.optimizer import lr as paddle_lr
-from tests.optimizer.test_schedule import build
 
 from ppcls.errors import ConfigError
 from ppcls.utils import atomic
 from tests.engine.test_training import records
+from tests.optimizer.test_schedule import build
 
 # -- up and down -------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from paddle import nn
 
 from ppcls.errors import ConfigError
 from ppcls.optimizer import build_optimizer
-from ppcls.optimizer.decay import decay_report, settings_of
+from ppcls.optimizer.decay import decay_report, decay_settings
 from ppcls.weights import create_model
 
 RATES = [0.1, 0.05, 0.2]
@@ -184,7 +184,7 @@ def test_paddleclas_words_for_layer_decay_and_decay():
     def states(args):
         model = create_model("ConvMixer", dim=8, depth=2, patch_size=4, class_num=3)
         build_optimizer(args, model, learning_rate=0.1)
-        return settings_of(model)
+        return decay_settings(model)
 
     assert states({"name": "AdamWDL", "layerwise_decay": 0.5}) == states(
         {"name": "AdamW", "layer_decay": 0.5, "one_dim_param_no_weight_decay": True}

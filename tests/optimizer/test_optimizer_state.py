@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.optimizer.resume import ARGS, make, train
 
 from ppcls.errors import CheckpointError
 from ppcls.optimizer import build_optimizer, load_optimizer_state, optimizer_state
 from ppcls.weights import load_weights, restricted_load
+from tests.optimizer.resume import ARGS, make, train
 
 SCRIPT = Path(__file__).with_name("resume.py")
 ROOT = SCRIPT.parents[2]

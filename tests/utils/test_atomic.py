@@ -19,11 +19,11 @@ def write(prefix, text):
 
 
 def read(prefix):
-    atomic.settle(prefix)
-    states = json.loads(atomic.named(prefix, ".pdstates").read_text())
+    atomic.finish_commit(prefix)
+    states = json.loads(atomic.add_suffix(prefix, ".pdstates").read_text())
     for suffix, digest in states["files"].items():
-        assert atomic.sha256(atomic.named(prefix, suffix)) == digest
-        assert atomic.named(prefix, suffix).read_text() == states["text"] + suffix
+        assert atomic.sha256(atomic.add_suffix(prefix, suffix)) == digest
+        assert atomic.add_suffix(prefix, suffix).read_text() == states["text"] + suffix
     return states["text"]
 
 
@@ -98,6 +98,6 @@ def test_a_failing_writer_changes_nothing(tmp_path):
 
 def test_links_share_the_file_and_survive_the_original(tmp_path):
     write(tmp_path / "latest", "one")
-    atomic.link(tmp_path / "latest.pdparams", tmp_path / "best.pdparams")
+    atomic.hard_link(tmp_path / "latest.pdparams", tmp_path / "best.pdparams")
     write(tmp_path / "latest", "two")
     assert (tmp_path / "best.pdparams").read_text() == "one.pdparams"

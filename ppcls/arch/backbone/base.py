@@ -113,7 +113,7 @@ class Backbone(nn.Layer):
             return adapt_in_channels(array, self.in_channels)
         return array
 
-    def companions(self, name: str) -> Dict[str, np.ndarray]:
+    def torch_buffers(self, name: str) -> Dict[str, np.ndarray]:
         """Return the constants that PyTorch's state dicts hold beside the weight called ``name``, by their last word.
 
         Strict loads ask for them. Here, the number of batches that each batch norm has seen, which nobody uses.

@@ -189,11 +189,11 @@ class CycleMLP(Backbone):
             maps.append(x)
         return maps
 
-    def companions(self, name: str) -> Dict[str, np.ndarray]:
+    def torch_buffers(self, name: str) -> Dict[str, np.ndarray]:
         """Return where the authors' cycle FCs sample, which their state dicts hold; see ``Backbone``."""
         place = re.fullmatch(r"stages\.(\d+)\.blocks\.(\d+)\.mixer\.(fc_[hw])\.bias", name)
         if place is None:
-            return super().companions(name)
+            return super().torch_buffers(name)
         mixer = self.stages[int(place[1])].blocks[int(place[2])].mixer
         return {"offset": getattr(mixer, place[3]).offsets()}
 

@@ -15,7 +15,7 @@ from ppcls.utils.text import read_lines
 
 _PIXELS = 3 * 32 * 32
 _HUGE = 2**31
-_HOME = "https://www.cs.toronto.edu/~kriz/cifar.html"
+_DOWNLOAD_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,9 @@ class _Cifar(Dataset):
         if mode not in self.layout.files:
             raise ConfigError(f"mode: must be 'train' or 'test', not {mode!r}")
         if download:
-            raise ConfigError(f"download: not available; get the files from {_HOME} and set image_root to their folder")
+            raise ConfigError(
+                f"download: not available; get the files from {_DOWNLOAD_PAGE} and set image_root to their folder"
+            )
         root = existing_folder("image_root", image_root)
         folder, binary = self._find(root, self.layout.files[mode][0])
         self._files = [folder / (name + ".bin" if binary else name) for name in self.layout.files[mode]]
@@ -72,7 +74,7 @@ class _Cifar(Dataset):
                 return folder, False
         raise DataError(
             f"image_root: {root}: neither {first}.bin nor {first} here, nor in {' or '.join(self.layout.folders)} "
-            f"below; get the files from {_HOME}"
+            f"below; get the files from {_DOWNLOAD_PAGE}"
         )
 
     def _binary(self, path: Path) -> Tuple[np.ndarray, np.ndarray]:
@@ -179,6 +181,6 @@ def _read(path: Path) -> bytes:
     try:
         return read_regular(path)
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file; get it from {_HOME}") from None
+        raise DataError(f"{path}: no such file; get it from {_DOWNLOAD_PAGE}") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None

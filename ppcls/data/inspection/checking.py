@@ -107,7 +107,7 @@ def _check_copies(checked: Sequence[Checked], problems: Dict[str, List[str]]) ->
         if part.findings[index].error is None:
             by_digest[part.findings[index].digest].append(position)
     equal = [group for group in by_digest.values() if len(group) > 1]
-    near = near_groups([part.findings[index].look for part, index in places])
+    near = near_groups([part.findings[index].fingerprint for part, index in places])
     digests = [part.findings[index].digest for part, index in places]
     near = [group for group in near if len({digests[position] for position in group}) > 1]
     for kind, groups in (("copies", equal), ("near_copies", near)):

@@ -29,14 +29,14 @@ class Finding:
         size: (width, height), pixels.
         mode: "grey", "alpha", "16 bit" or "CMYK" where it is not plain 8-bit colour.
         digest: of the file, or of the pixels.
-        look: what near copies have in common.
+        fingerprint: what near copies have in common.
     """
 
     error: Optional[str] = None
     size: Tuple[int, int] = (0, 0)
     mode: Optional[str] = None
     digest: str = ""
-    look: Optional[Fingerprint] = None
+    fingerprint: Optional[Fingerprint] = None
 
 
 _dataset: List[Dataset] = []  # of this worker process
@@ -56,16 +56,16 @@ def scan(dataset: Dataset, workers: Optional[int] = None, title: str = "reading"
     bar: Any = {"total": len(dataset), "desc": title, "unit": "image", "leave": False, "disable": None}
     if count <= 1:
         _remember(dataset)
-        return list(tqdm((_look(index) for index in indices), **bar))
+        return list(tqdm((_scan_image(index) for index in indices), **bar))
     with worker_pool(count, _remember, dataset) as pool:
-        return list(tqdm(pool.map(_look, indices, chunksize=16), **bar))
+        return list(tqdm(pool.map(_scan_image, indices, chunksize=16), **bar))
 
 
 def _remember(dataset: Dataset) -> None:
     _dataset[:] = [dataset]
 
 
-def _look(index: int) -> Finding:
+def _scan_image(index: int) -> Finding:
     """Return what the image number ``index`` is."""
     try:
         content = _dataset[0].read(index)
@@ -77,7 +77,7 @@ def _look(index: int) -> Finding:
         size=(image.shape[1], image.shape[0]),
         mode=None if isinstance(content, np.ndarray) else _mode(content),
         digest=hashlib.sha256(data).hexdigest(),
-        look=fingerprint(image),
+        fingerprint=fingerprint(image),
     )
 
 

@@ -106,7 +106,7 @@ def split(labels: np.ndarray, findings: Sequence[Finding], fraction: float, seed
         seed: of the choice.
     """
     usable = [index for index, finding in enumerate(findings) if finding.error is None]
-    groups = near_groups([finding.look for finding in findings])
+    groups = near_groups([finding.fingerprint for finding in findings])
     together = {index: number for number, group in enumerate(groups) for index in group}
     units: Dict[int, List[int]] = defaultdict(list)
     for index in usable:

@@ -107,7 +107,7 @@ class DataLoader:
         self._passes += 1
         return self._iterate(epoch, start, self._passes)
 
-    def chosen(self, epoch: int, draws: Sequence[int]) -> Batch:
+    def load_batch(self, epoch: int, draws: Sequence[int]) -> Batch:
         """Return the batch of these draws (see ``DistributedBatchSampler.batches``) of an epoch, not mixed.
 
         Raises:

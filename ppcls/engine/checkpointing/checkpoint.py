@@ -128,7 +128,10 @@ def alias(source: Path, target: Path) -> None:
     """Make ``target`` the same checkpoint as ``source``, without writing the weights again."""
     states = read_states(source)
     files = states.pop("files")
-    writers = {suffix: lambda path, suffix=suffix: atomic.link(atomic.named(source, suffix), path) for suffix in files}
+    writers = {
+        suffix: lambda path, suffix=suffix: atomic.hard_link(atomic.add_suffix(source, suffix), path)
+        for suffix in files
+    }
     try:
         atomic.write_set(target, writers, states)
     except OSError as error:
@@ -137,7 +140,7 @@ def alias(source: Path, target: Path) -> None:
 
 def exists(prefix: Path) -> bool:
     """Return whether there is a checkpoint at ``prefix``."""
-    return any(atomic.named(prefix, suffix).is_file() for suffix in (STATES, atomic.MARK))
+    return any(atomic.add_suffix(prefix, suffix).is_file() for suffix in (STATES, atomic.COMMIT))
 
 
 def read_states(prefix: Path) -> Dict[str, Any]:
@@ -146,8 +149,8 @@ def read_states(prefix: Path) -> Dict[str, Any]:
     Raises:
         CheckpointError: there is none, or its file is damaged.
     """
-    atomic.settle(prefix)
-    path = atomic.named(prefix, STATES)
+    atomic.finish_commit(prefix)
+    path = atomic.add_suffix(prefix, STATES)
     if not path.is_file():
         raise CheckpointError(f"checkpoint {prefix}: {path.name} is missing")
     try:
@@ -187,7 +190,7 @@ def resume(state: TrainState, prefix: Path) -> Dict[str, Any]:
     if others:
         get_logger().warning("the training data are others than when %s was saved: %s", prefix, others)
     _load_weights(state, prefix, averaged=RAW in states["files"])
-    load_optimizer_state(state.optimizer, state.model, restricted_load(atomic.named(prefix, OPTIMIZER)))
+    load_optimizer_state(state.optimizer, state.model, restricted_load(atomic.add_suffix(prefix, OPTIMIZER)))
     if states["best"]["metric"] == state.best.metric:
         state.best = Best(**states["best"])
     else:
@@ -210,7 +213,7 @@ def _change(key: str, before: Any, now: Any) -> str:
 def _load_weights(state: TrainState, prefix: Path, averaged: bool) -> None:
     """Load the weights to train on, and their average where there is one and it is wanted."""
     try:
-        load_weights(state.model, atomic.named(prefix, RAW if averaged else WEIGHTS), adapt=False)
+        load_weights(state.model, atomic.add_suffix(prefix, RAW if averaged else WEIGHTS), adapt=False)
     except WeightsError as error:
         raise WeightsError(
             f"{error}\nA run is continued with the model it began with; to train another one from these weights: "
@@ -220,7 +223,7 @@ def _load_weights(state: TrainState, prefix: Path, averaged: bool) -> None:
         if averaged:
             get_logger().warning("%s has averaged weights, and this recipe has no EMA: they are left behind", prefix)
     elif averaged:
-        state.ema.load(restricted_load(atomic.named(prefix, WEIGHTS)))
+        state.ema.load(restricted_load(atomic.add_suffix(prefix, WEIGHTS)))
     else:
         get_logger().warning("%s has no averaged weights: EMA begins with the trained ones", prefix)
         state.ema.restart()
@@ -233,7 +236,7 @@ def fault(prefix: Path) -> Optional[str]:
     except CheckpointError as error:
         return str(error)
     for suffix, digest in states["files"].items():
-        path = atomic.named(prefix, suffix)
+        path = atomic.add_suffix(prefix, suffix)
         if not path.is_file():
             return f"{path}: missing"
         if atomic.sha256(path) != digest:
@@ -256,12 +259,12 @@ def check_weights(path: str) -> None:
         if not whole.endswith(suffix):
             continue
         prefix = user_path(whole[: -len(suffix)])
-        atomic.settle(prefix)
+        atomic.finish_commit(prefix)
         try:
             digest = read_states(prefix)["files"].get(suffix)
         except CheckpointError:
             continue  # of another program, or without a readable position, and so without digests
-        file = atomic.named(prefix, suffix)
+        file = atomic.add_suffix(prefix, suffix)
         if digest is not None and file.is_file() and atomic.sha256(file) != digest:
             raise WeightsError(
                 f"{file}: damaged, or not the weights that {prefix.name}{STATES} was written with; use another "
@@ -274,7 +277,7 @@ def newest_first(folder: Path) -> List[Path]:
     numbered = [folder / f"epoch_{number}" for number in _epochs(folder)]
     latest = folder / "latest"
     known = [prefix for prefix in (latest, *reversed(numbered), folder / "best_model") if exists(prefix)]
-    if not exists(latest) and atomic.named(latest, OPTIMIZER).is_file():
+    if not exists(latest) and atomic.add_suffix(latest, OPTIMIZER).is_file():
         known.append(latest)  # its position is lost, which has to be said
     return sorted(known, key=position_of, reverse=True)  # stable: of equals the first
 
@@ -316,10 +319,10 @@ def remove_old(folder: Path, keep: Optional[int]) -> None:
     numbers = _epochs(folder)
     for number in numbers[: max(0, len(numbers) - keep)]:
         for suffix in (STATES, OPTIMIZER, RAW, WEIGHTS):  # the position first: without it there is no checkpoint
-            atomic.named(folder / f"epoch_{number}", suffix).unlink(missing_ok=True)
+            atomic.add_suffix(folder / f"epoch_{number}", suffix).unlink(missing_ok=True)
 
 
 def _epochs(folder: Path) -> List[int]:
     """Return the numbers of the ``epoch_N`` checkpoints, sorted."""
-    names = (re.fullmatch(rf"epoch_(\d+)({STATES}|{atomic.MARK})", path.name) for path in folder.glob("epoch_*"))
+    names = (re.fullmatch(rf"epoch_(\d+)({STATES}|{atomic.COMMIT})", path.name) for path in folder.glob("epoch_*"))
     return sorted({int(match.group(1)) for match in names if match})

@@ -75,7 +75,7 @@ def set_aside_later(folder: Path, prefix: Path) -> None:
     others = [other for other in checkpoint.newest_first(folder) if other.name != prefix.name]
     later = [other.name for other in others if checkpoint.position_of(other) > position]
     if later:
-        target = folders.set_aside_checkpoints(folder, later)
+        target = folders.archive_checkpoints(folder, later)
         get_logger().warning("%s: later than %s, or damaged; in %s now", ", ".join(later), prefix.name, target)
 
 

@@ -29,7 +29,7 @@ def recipe(path: Path, changes: Sequence[str] = (), stage: Optional[str] = None)
         ConfigError: it carries no recipe, or that has mistakes with the changes, or there is no such stage.
     """
     prefix = find(path, stage)
-    return recipe_of_weights(prefix, changes, {"save_inference_dir": str(prefix.parent / EXPORT)})
+    return load_recipe_of_checkpoint(prefix, changes, {"save_inference_dir": str(prefix.parent / EXPORT)})
 
 
 def best(folder: Path, stage: Optional[str] = None) -> Path:
@@ -58,7 +58,7 @@ def find(path: Path, stage: Optional[str] = None) -> Path:
     if stage is not None:
         raise ConfigError(f"--stage {stage}: {path} is one checkpoint; the folder of a run may have stages")
     prefix = checkpoint.strip_suffix(str(path))
-    if checkpoint.exists(prefix) or atomic.named(prefix, checkpoint.WEIGHTS).is_file():
+    if checkpoint.exists(prefix) or atomic.add_suffix(prefix, checkpoint.WEIGHTS).is_file():
         return prefix
     if path.is_file():
         raise ConfigError(
@@ -67,7 +67,9 @@ def find(path: Path, stage: Optional[str] = None) -> Path:
     raise CheckpointError(f"{path}: no such run folder, checkpoint, or exported model")
 
 
-def recipe_of_weights(prefix: Path, changes: Sequence[str] = (), places: Optional[Mapping[str, str]] = None) -> Config:
+def load_recipe_of_checkpoint(
+    prefix: Path, changes: Sequence[str] = (), places: Optional[Mapping[str, str]] = None
+) -> Config:
     """Return the recipe that a checkpoint carries; of its files only the weights and their ``.pdstates`` are needed.
 
     Args:
@@ -77,8 +79,8 @@ def recipe_of_weights(prefix: Path, changes: Sequence[str] = (), places: Optiona
         ConfigError: it carries none; or a mistake in ``changes``.
         CheckpointError, WeightsError: its files are damaged.
     """
-    states = atomic.named(prefix, checkpoint.STATES)
-    weights = atomic.named(prefix, checkpoint.WEIGHTS)
+    states = atomic.add_suffix(prefix, checkpoint.STATES)
+    weights = atomic.add_suffix(prefix, checkpoint.WEIGHTS)
     if not checkpoint.exists(prefix):
         raise ConfigError(f"{weights} comes without its recipe ({states.name}): give it with -c RECIPE")
     try:

@@ -16,7 +16,7 @@ from ppcls.utils.locks import locked
 from ppcls.utils.logging import get_logger
 
 # What a run writes. Anything else in the folder is not touched.
-_OURS = re.compile(
+_RUN_FILES = re.compile(
     r"(?P<checkpoint>latest|best_model|epoch_\d+)(_raw)?\.(pdparams|pdopt|pdstates|commit)(\.\w+\.tmp)?"
     r"|train\.log|metrics\.jsonl|config\.yaml|finished\.json|skipped_images\.txt|vdl"
 )
@@ -24,7 +24,7 @@ _OURS = re.compile(
 EXPORT = "inference"  # where a run's model is exported to, in its folder
 
 
-def prepare(folder: Path, key: str = "Global.output_dir", given: Optional[str] = None) -> None:
+def ensure_writable(folder: Path, key: str = "Global.output_dir", given: Optional[str] = None) -> None:
     """Make a folder and prove that files can be written there.
 
     Args:
@@ -45,7 +45,7 @@ def prepare(folder: Path, key: str = "Global.output_dir", given: Optional[str] =
         ) from None
 
 
-def claimed(folder: Path) -> ContextManager[None]:
+def lock_run_dir(folder: Path) -> ContextManager[None]:
     """Keep other runs out of a folder; the system lets it go when this process ends, however it ends.
 
     Raises:
@@ -73,9 +73,9 @@ def check_space(folder: Path, model: paddle.nn.Layer, averaged: bool = False) ->
         )
 
 
-def set_aside(folder: Path) -> None:
+def archive_previous_run(folder: Path) -> None:
     """Move an earlier run's files into ``previous_N``, so that a new one loses nothing."""
-    earlier = [path for path in folder.iterdir() if _OURS.fullmatch(path.name) or _is_export(path)]
+    earlier = [path for path in folder.iterdir() if _RUN_FILES.fullmatch(path.name) or _is_export(path)]
     if not earlier:
         return
     target = _moved(earlier, folder)
@@ -90,9 +90,9 @@ def _is_export(path: Path) -> bool:
     return path.name == EXPORT and (path / description.FILE).is_file()
 
 
-def set_aside_checkpoints(folder: Path, names: Collection[str]) -> Path:
+def archive_checkpoints(folder: Path, names: Collection[str]) -> Path:
     """Move checkpoints into ``previous_N``, with a copy of the metrics up to them; return where they are."""
-    matches = [(path, _OURS.fullmatch(path.name)) for path in folder.iterdir()]
+    matches = [(path, _RUN_FILES.fullmatch(path.name)) for path in folder.iterdir()]
     target = _moved([path for path, match in matches if match and match["checkpoint"] in names], folder)
     if (folder / METRICS).exists():
         shutil.copy2(folder / METRICS, target / METRICS)

@@ -45,7 +45,7 @@ class Saver:
             self.wait()
         elif not issubclass(kind, Exception):
             return  # an interrupt that asks for more haste does not wait
-        elif distributed.is_shared(error):  # all wait: the launcher kills the others as soon as one has ended
+        elif distributed.is_on_all_ranks(error):  # all wait: the launcher kills the others as soon as one has ended
             self._wait_and_log(self.wait)
         else:
             self._wait_and_log(self._writer.wait)
@@ -61,7 +61,7 @@ class Saver:
             CheckpointError: it could not be written.
         """
         distributed.wait_until(lambda: not self._writer.busy)
-        with distributed.together():
+        with distributed.errors_on_all_ranks():
             self._writer.wait()
 
     def save_latest(self, state: TrainState, journal_bytes: int) -> Path:
@@ -94,7 +94,7 @@ class Saver:
 
         A run that was killed between the two does it when it is resumed.
         """
-        distributed.from_main(self._epoch_job(state))
+        distributed.run_on_main(self._epoch_job(state))
 
     def resume_hint(self) -> str:
         """Return the end of a message about a run that stopped by itself."""
@@ -122,7 +122,7 @@ class Saver:
         def job() -> None:
             # What the position refers to must survive a power cut too.
             if (self.folder / METRICS).exists():
-                atomic.force_to_disk(self.folder / METRICS)
+                atomic.fsync(self.folder / METRICS)
             checkpoint.write(copied, self.prefix("latest"))
             then()
 
@@ -180,7 +180,7 @@ class SkippedImages:
         )
 
 
-class Waiting:
+class DataTimer:
     """Measures how long the training loop waits for each batch."""
 
     def __init__(self) -> None:

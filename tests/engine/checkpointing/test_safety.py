@@ -159,6 +159,6 @@ def test_a_reader_that_is_slow_to_finish_a_set_leaves_the_next_one_alone(tmp_pat
     write("second")
     (tmp_path / "latest.pdparams.0badf00d.tmp").write_text("half of the third")
     (tmp_path / "latest.commit").write_text(states)
-    atomic.settle(prefix)
+    atomic.finish_commit(prefix)
     assert token != "0badf00d"
     assert (tmp_path / "latest.pdparams").read_text() == "second"
