@@ -9,7 +9,7 @@ import numpy as np
 import paddle
 
 from ppcls.config.schema import AUTO, Config, Split
-from ppcls.data import build_loader, check_shared_folder
+from ppcls.data import build_loader, check_validation_split
 from ppcls.data.datasets import Dataset
 from ppcls.data.datasets.names import read_class_names
 from ppcls.data.loader import DataLoader
@@ -94,7 +94,8 @@ def split(config: Config, name: str) -> Split:
     if section is None:
         raise ConfigError(f"DataLoader.{name}: missing; the recipe has no data to {name.lower()} with")
     if config.DataLoader.Train is not None and config.DataLoader.Eval is not None:
-        check_shared_folder(config.DataLoader.Train.dataset.model_dump(), config.DataLoader.Eval.dataset.model_dump())
+        train, evaluation = (side.dataset.model_dump() for side in (config.DataLoader.Train, config.DataLoader.Eval))
+        check_validation_split(train, evaluation)
     return section
 
 

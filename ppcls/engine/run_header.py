@@ -50,4 +50,5 @@ def _log_decay(config: Config, model: paddle.nn.Layer) -> None:
         if not any(part in name for name in (*settings.decayed, *settings.not_decayed)):
             log.warning("Optimizer.no_weight_decay_name: no parameter has %r in its name", part)
     if settings.lr_factors[0] != 1:
-        log.info("layer decay: the learning rate times %.3g in the first layers to %.3g in the last", *settings.lr_factors)
+        factors = settings.lr_factors
+        log.info("layer decay: the learning rate times %.3g in the first layers to %.3g in the last", *factors)

@@ -10,7 +10,7 @@ from typing import Any, Callable, Iterator, Optional, Tuple
 import paddle
 
 from ppcls.config.schema import AUTO, Config
-from ppcls.data import check_shared_shards
+from ppcls.data import check_disjoint_shards
 from ppcls.data.loader import DataLoader
 from ppcls.engine import build, freezing, lr_schedule, run_header
 from ppcls.engine.amp import MixedPrecision, full_precision
@@ -126,7 +126,7 @@ def _build(config: Config, stack: contextlib.ExitStack) -> Tuple[DataLoader, Opt
     eval_loader = stack.enter_context(build.loader(config, "Eval")) if config.Global.eval_during_train else None
     _check_classes(train_loader, eval_loader)
     if eval_loader is not None:
-        check_shared_shards(train_loader.dataset, eval_loader.dataset)
+        check_disjoint_shards(train_loader.dataset, eval_loader.dataset)
     criterion = build.loss(config, "Train", train_loader.dataset.labels)
     schedule = lr_schedule.schedule_of(config, -(-len(train_loader) // config.Global.update_freq))
     return train_loader, eval_loader, criterion, _initial_state(config, schedule, train_loader)

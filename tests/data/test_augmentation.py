@@ -328,7 +328,7 @@ def test_erasing_several_rectangles():
         shares.append(1 - image[0].mean())
     assert max(shares) < 0.11  # together as much as one
     assert 0.085 < np.mean(shares) < 0.1  # some overlap
-    with pytest.raises(ConfigError, match="max_count: must be a whole number from 3 up, not 2"):
+    with pytest.raises(ConfigError, match="max_count: must be a whole number of at least 3, not 2"):
         build_transforms([{"RandomErasing": {"min_count": 3, "max_count": 2}}])
 
 

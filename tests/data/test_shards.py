@@ -185,7 +185,7 @@ WRONG_MEMBERS = {
     "two images": ([*GOOD, ("a.png", PNG)], "x.tar:a: two images, a.jpg and a.png"),
     "twice": ([*GOOD, *GOOD[:2]], "x.tar:a: two images, a.jpg and a.jpg"),
     "two labels": ([*GOOD, ("a.cls", b"2")], "x.tar:a: two labels"),
-    "word": ([("a.jpg", JPEG), ("a.cls", b"cat")], "x.tar:a: label 'cat' is not a whole number from 0 up"),
+    "word": ([("a.jpg", JPEG), ("a.cls", b"cat")], "x.tar:a: label 'cat' is not a whole number of at least 0"),
     "negative": ([("a.jpg", JPEG), ("a.cls", b"-1")], "x.tar:a: label '-1' is not"),
     "fraction": ([("a.jpg", JPEG), ("a.cls", b"1.0")], "x.tar:a: label '1.0' is not"),
     "large": ([("a.jpg", JPEG), ("a.cls", b"9" * 5000)], "x.tar:a: label '9999"),

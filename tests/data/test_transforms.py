@@ -237,7 +237,7 @@ def test_misplaced_transforms_say_what_to_do(ops, got, message, rng):
     [
         ({"ResizeImage": {}}, "size: give either"),
         ({"ResizeImage": {"size": 8, "resize_short": 8}}, "size: give either"),
-        ({"ResizeImage": {"size": 0}}, "size: must be a whole number from 1 up, not 0"),
+        ({"ResizeImage": {"size": 0}}, "size: must be a whole number of at least 1, not 0"),
         ({"ResizeImage": {"size": [8, 8, 8]}}, "size: must be a side or"),
         ({"ResizeImage": {"size": 8, "interpolation": "cubic"}}, "interpolation: must be one of 'nearest'"),
         ({"ResizeImage": {"size": 8, "backend": "pill"}}, "backend: must be one of 'cv2', 'pil'"),

@@ -21,7 +21,7 @@ def integer(name: str, value: Any, minimum: int) -> int:
     """
     whole = isinstance(value, (int, float)) and not isinstance(value, bool) and float(value).is_integer()
     if not whole or value < minimum:
-        raise ConfigError(f"{name}: must be a whole number from {minimum} up, not {value!r}")
+        raise ConfigError(f"{name}: must be a whole number of at least {minimum}, not {value!r}")
     return int(value)
 
 
