@@ -89,7 +89,9 @@ def _parse_list(path: Path, delimiter: Optional[str]) -> Tuple[List[str], List[i
             between = "white space" if delimiter is None else repr(delimiter)
             problems.append(f"{path}:{number}: not a path and a label with {between} between: {line[:200]!r}")
         elif not (label.isascii() and label.isdigit() and int(label) < _MAX_LABEL):
-            problems.append(f"{path}:{number}: label {label[:40]!r} is not a whole number of at least 0: {line[:200]!r}")
+            problems.append(
+                f"{path}:{number}: label {label[:40]!r} is not a whole number of at least 0: {line[:200]!r}"
+            )
         else:
             paths.append(image)
             labels.append(int(label))
