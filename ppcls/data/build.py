@@ -42,11 +42,11 @@ def check_validation_split(train: Mapping[str, Any], evaluation: Mapping[str, An
     Raises:
         ConfigError: a fraction is out of range, or images would be in both parts or in neither.
     """
-    for side, section in (("Train", train), ("Eval", evaluation)):
+    for split, section in (("Train", train), ("Eval", evaluation)):
         try:
             check_val_fraction(section.get("val_fraction"))
         except ConfigError as error:
-            raise ConfigError(f"DataLoader.{side}.dataset.{error}") from None
+            raise ConfigError(f"DataLoader.{split}.dataset.{error}") from None
     if train.get("val_fraction") is None and evaluation.get("val_fraction") is None:
         return
     differing = [key for key in _SPLIT_KEYS if (train.get(key) or None) != (evaluation.get(key) or None)]

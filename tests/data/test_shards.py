@@ -304,7 +304,7 @@ MALFORMED = {
 def test_malformed_indexes(packed, kind):
     path = packed / "train-000001.idx.tsv"
     path.write_bytes(MALFORMED[kind](path.read_text()).encode("utf-8", "surrogateescape"))
-    with pytest.raises(DataError, match=r"train-000001.idx.tsv: .*; delete the index to make it anew"):
+    with pytest.raises(DataError, match=r"train-000001.idx.tsv: .*; delete the index to rebuild it"):
         ShardDataset(str(packed))
     path.unlink()
     assert len(ShardDataset(str(packed))) == 23
@@ -358,7 +358,7 @@ def test_a_shard_that_was_replaced_by_one_of_the_same_size(tmp_path):
     write_tar(shard, [*GOOD[:3], ("b.cls", b"7")])
     assert ShardDataset(str(tmp_path)).read(0) == JPEG
     with pytest.raises(
-        DataError, match=r"the label is 7, not 2; if the shard is right, delete .*x.idx.tsv to make it anew"
+        DataError, match=r"the label is 7, not 2; if the shard is right, delete .*x.idx.tsv to rebuild it"
     ):
         dataset.read(1)
     (tmp_path / "x.idx.tsv").unlink()

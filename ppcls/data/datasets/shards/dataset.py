@@ -95,7 +95,7 @@ class ShardDataset(Dataset):
     def _index_mismatch(self, shard: int, problem: str) -> DataError:
         path = shard_index.index_path(self._files.path(shard))
         return DataError(
-            f"the shard is not what its index says: {problem}; if the shard is right, delete {path} to make it anew"
+            f"the shard is not what its index says: {problem}; if the shard is right, delete {path} to rebuild it"
         )
 
     def describe(self, index: int) -> str:

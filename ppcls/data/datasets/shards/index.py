@@ -91,7 +91,7 @@ def read_index(shard: Path) -> Index:
     if int(header[1]) != size:
         raise DataError(
             f"{shard}: {size} bytes, but {path.name} is the index of {header[1]} bytes: the shard is cut off or was "
-            f"replaced; copy it again, or delete the index to make it anew"
+            f"replaced; copy it again, or delete the index to rebuild it"
         )
     if lines[-1] or len(lines) - 2 != int(header[2]):
         raise _index_error(path, f"{len(lines) - 2} whole lines, but its header says {header[2]} samples")
@@ -117,4 +117,4 @@ def _parse_lines(path: Path, lines: List[str], size: int) -> Index:
 
 
 def _index_error(path: Path, what: str) -> DataError:
-    return DataError(f"{path}: {what}; delete the index to make it anew")
+    return DataError(f"{path}: {what}; delete the index to rebuild it")
