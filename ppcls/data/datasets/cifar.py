@@ -96,7 +96,8 @@ class _Cifar(Dataset):
         pixels, labels = content.get(b"data"), content.get(self.layout.keys[0], ())
         images = pixels if isinstance(pixels, np.ndarray) and pixels.shape[1:] == (_PIXELS,) else None
         if images is None or not _is_label_list(labels) or len(labels) != len(images):
-            raise DataError(f"{path}: does not contain images [N, {_PIXELS}] and as many {self.layout.keys[0].decode()}")
+            key = self.layout.keys[0].decode()
+            raise DataError(f"{path}: does not contain images [N, {_PIXELS}] and as many {key}")
         return images, np.array(labels, dtype=np.int64)
 
     def _read_class_names(self, folder: Path, binary: bool) -> Optional[List[str]]:
