@@ -98,6 +98,7 @@ def build_loader(
     class_num: Optional[int],
     rank: int = 0,
     num_replicas: int = 1,
+    dataset: Optional[Dataset] = None,
 ) -> DataLoader:
     """Build the loader of a recipe's ``DataLoader.Train`` or ``DataLoader.Eval``.
 
@@ -108,13 +109,14 @@ def build_loader(
         class_num: number of the model's classes, to check the labels; None does not check them.
         rank: rank of this process.
         num_replicas: number of processes that share the data.
+        dataset: used instead of the data set that the section names.
 
     Raises:
         ConfigError: the section is wrong.
         DataError: the data set is missing, malformed or too small, or its labels do not fit the model.
     """
     transforms = build_transforms(section["dataset"].get("transform_ops") or [])
-    dataset = build_dataset(section["dataset"], train)
+    dataset = build_dataset(section["dataset"], train) if dataset is None else dataset
     if class_num is not None:
         check_labels(dataset, class_num)
     batch_ops = section["dataset"].get("batch_transform_ops")
