@@ -1,5 +1,7 @@
 """The wheel, the requirements files and the public CI workflow."""
 
+import importlib
+import re
 import shutil
 import subprocess
 import sys
@@ -125,3 +127,22 @@ def test_the_workflow_runs_what_a_change_must_pass():
     (python,) = (step for step in job["steps"] if step.get("uses", "").startswith("actions/setup-python@"))
     assert python["with"]["cache"] == "pip"
     assert (ROOT / python["with"]["cache-dependency-path"]).is_file()
+
+
+def test_the_changelog_names_modules_that_exist():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^ *\| (`ppcls\..*?) \| (`ppcls\..*?) \|$", text, re.MULTILINE)
+    assert len(rows) > 15
+    for _, now in rows:
+        for name in re.findall(r"`(.*?)`", now):
+            assert exists(name), name
+
+
+def exists(name):
+    """Return whether a dotted name is a module or an attribute of one."""
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError:
+        module, _, attribute = name.rpartition(".")
+        return hasattr(importlib.import_module(module), attribute)
+    return True
