@@ -10,6 +10,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
+from ppcls.arch import require_method
 from ppcls.errors import WeightsError
 from ppcls.weights.detection import recognise
 from ppcls.weights.names import namings_of
@@ -103,7 +104,7 @@ def load_weights(
 
     Raises:
         WeightsError: the file cannot be read, or anything is missing, unexpected or of another shape.
-        ConfigError: ``image_size`` is none.
+        ConfigError: ``image_size`` makes no sense, or ``model`` cannot resize weights.
     """
     if not isinstance(weights, (str, Path, Mapping)):
         raise WeightsError(f"weights: expected a path, or arrays by name, got {type(weights).__name__}")
@@ -111,6 +112,8 @@ def load_weights(
         origin, arrays = str(weights), read_weights(weights)
     else:
         origin, arrays = "weights", {name: np.asarray(array) for name, array in weights.items()}
+    if image_size is not None:
+        require_method(model, "adapt", "image_size")
     target = model.state_dict()
     fit = best_fit(model, arrays)
     resized = _adapted(model, target, fit, image_size) if adapt else []

@@ -1,8 +1,8 @@
 """Names: every naming of every family turns around, and the layout of projections is recognised."""
 
-import json
+
 import re
-from pathlib import Path
+
 
 import numpy as np
 import pytest
@@ -11,9 +11,10 @@ from ppcls.arch import BACKBONES, list_models, spec
 from ppcls.errors import WeightsError
 from ppcls.weights import Naming, create_model, load_weights
 from ppcls.weights.names import NAMINGS, namings_of
+from tests.goldens import compare
 
-GOLDENS = Path(__file__).resolve().parents[2].parent / "shared" / "goldens" / "reference.json"
-REFERENCE = json.loads(GOLDENS.read_text()) if GOLDENS.is_file() else {}
+
+REFERENCE = compare.reference()
 # The cheapest variant of each family: the names do not depend on the widths.
 SMALLEST = sorted({spec(n).family: n for n in sorted(list_models(), key=lambda n: -spec(n).params)}.values())
 CASES = [(name, naming) for name in SMALLEST for naming in NAMINGS[BACKBONES[spec(name).family].target]]
