@@ -2,8 +2,8 @@
 
     python benchmarks/exactness.py [ENTRY...]
 
-The reference results are in tests/goldens (README.md there says how they were made). Prints one line per entry on standard
-error, and writes all differences to logs/benchmarks/exactness.json:
+The reference results are in tests/goldens (README.md there says how they were made). Prints one line per entry on
+standard error, and writes all differences to logs/benchmarks/exactness.json:
 
 - logits: largest difference, relative to the largest logit, in evaluation mode;
 - loss: relative difference of the cross-entropy in training mode (statistics of the batch, no dropout), and
@@ -21,7 +21,7 @@ from typing import Any, Dict
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-from ppcls.utils import environment
+from ppcls.utils import environment  # noqa: E402
 
 environment.prepare()
 

@@ -44,6 +44,7 @@ def spec(name: str) -> ModelSpec:
         return _SPECS[name]
     if name in BACKBONES:
         raise ConfigError(
-            f"{name} is a family, or a layer of somebody else's, and has no spec; name one of {', '.join(list_models())}"
+            f"{name} is a family, or a layer of somebody else's, and has no spec; name one of "
+            f"{', '.join(list_models())}"
         )
     raise ConfigError(f"unknown architecture {name!r}{suggest(name, _SPECS)}")

@@ -79,7 +79,8 @@ def decay_by_depth(model: nn.Layer, layer_decay: float) -> Tuple[float, float]:
         factors = dict.fromkeys(parameters, 1.0)
     elif not hasattr(model, "depth_of"):
         raise ConfigError(
-            f"layer_decay: {type(model).__name__} has no depth_of; derive the class from ppcls.arch.Backbone, which has it"
+            f"layer_decay: {type(model).__name__} has no depth_of; derive the class from ppcls.arch.Backbone, which "
+            "has it"
         )
     else:
         depths = {name: model.depth_of(name) for name, _ in model.named_parameters()}

@@ -18,7 +18,7 @@ from tests.goldens import fill
 FOLDER = Path(__file__).parent
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def reference() -> Dict[str, Dict[str, Any]]:
     """Return what is known of each entry: a variant, or VARIANT@timm for timm's names."""
     return json.loads((FOLDER / "reference.json").read_text(encoding="utf-8"))

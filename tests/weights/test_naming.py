@@ -1,8 +1,6 @@
 """Names: every naming of every family turns around, and the layout of projections is recognised."""
 
-
 import re
-
 
 import numpy as np
 import pytest
@@ -12,7 +10,6 @@ from ppcls.errors import WeightsError
 from ppcls.weights import Naming, create_model, load_weights
 from ppcls.weights.names import NAMINGS, namings_of
 from tests.goldens import compare
-
 
 REFERENCE = compare.reference()
 # The cheapest variant of each family: the names do not depend on the widths.
@@ -30,7 +27,7 @@ def test_every_naming_turns_around(name, naming):
     theirs = naming.restore(names)
     assert list(theirs) == names
     assert [naming.rename(t) for t in theirs.values()] == names
-    assert naming.share(list(theirs.values())) == 1
+    assert naming.coverage(list(theirs.values())) == 1
     assert not any(naming.drops(t) for t in theirs.values())
 
 
@@ -38,7 +35,7 @@ def test_every_naming_turns_around(name, naming):
 def test_the_reference_names_come_back(entry):
     state = list(REFERENCE[entry]["state"])
     backbone = BACKBONES[spec(entry.split("@")[0]).family].target
-    naming = next(n for n in namings_of(backbone) if n.torch and n.share(state) == 1)
+    naming = next(n for n in NAMINGS[backbone] if n.torch and n.coverage(state) == 1)
     weights = [name for name in state if not naming.drops(name)]
     restored = naming.restore([naming.rename(name) for name in weights])
     assert list(restored.values()) == weights
