@@ -29,8 +29,9 @@ LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 # The number as a pickle of protocol 2 and later holds it, behind a few bytes of header.
 LEGACY_START = b"\x8a\x0a" + LEGACY_MAGIC.to_bytes(10, "little") + b"."
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
-# More numbers than the file has can only come from repeated (stride 0) or shared ones, of which weights have few.
-_REPEATS, _ALWAYS = 4, 1 << 24
+# Tensors can be larger than the file by repeated (stride 0) or shared numbers only, of which weights have few: they may
+# have this many times the bytes of the file, and this many more.
+_MAX_EXPANSION, _EXTRA_BYTES = 4, 1 << 24
 
 
 class TorchFile:
@@ -128,22 +129,22 @@ class TorchFile:
         keys, _ = load_description(self._file)
         if not isinstance(keys, list) or sorted(keys) != sorted(self._storages):
             raise pickle.UnpicklingError("the storages are not those that the tensors need")
-        place = self._file.tell()
+        offset = self._file.tell()
         for key in keys:
-            self._file.seek(place)
+            self._file.seek(offset)
             storage = self._storages[key]
             (count,) = struct.unpack("<q", self._file.read(8))
-            size = storage.total * np.dtype(storage.dtype.code).itemsize
-            if count != storage.total or place + 8 + size > self._size:
+            size = storage.total * storage.dtype.itemsize
+            if count != storage.total or offset + 8 + size > self._size:
                 raise pickle.UnpicklingError(f"storage '{printable(key)}' is cut off, or its size is wrong")
-            self._locations[key] = (place + 8, size)
-            place += 8 + size
+            self._locations[key] = (offset + 8, size)
+            offset += 8 + size
 
     def _read_all(self, tensors: Mapping[str, TensorInfo]) -> Dict[str, np.ndarray]:
-        left = _REPEATS * self._size + _ALWAYS
+        budget = _MAX_EXPANSION * self._size + _EXTRA_BYTES
         for name, tensor in tensors.items():
-            left -= _check_bounds(name, tensor)
-            if left < 0:
+            budget -= _check_bounds(name, tensor)
+            if budget < 0:
                 raise pickle.UnpicklingError(f"{name} repeats its numbers beyond reason")
         users: Dict[str, List[str]] = {}
         for name, tensor in tensors.items():
@@ -158,7 +159,7 @@ class TorchFile:
     def _read_storage(self, storage: Storage) -> np.ndarray:
         """Return all bytes of a storage."""
         start, size = self._locations[storage.key]
-        needed = storage.total * np.dtype(storage.dtype.code).itemsize
+        needed = storage.total * storage.dtype.itemsize
         if needed > size:
             raise pickle.UnpicklingError(f"storage '{printable(storage.key)}' has {size} bytes instead of {needed}")
         return self._read_bytes(start, size, self._checksums.get(storage.key, 0), f"storage '{printable(storage.key)}'")
@@ -181,7 +182,7 @@ def _check_bounds(name: str, tensor: TensorInfo) -> int:
         raise pickle.UnpicklingError(f"{name} has an offset, shape or strides that are not whole numbers")
     if len(size) != len(stride) or min(numbers) < 0:
         raise pickle.UnpicklingError(f"{name} has shape {size}, strides {stride} and offset {offset}")
-    item, stored = np.dtype(dtype.code).itemsize, np.dtype(storage.dtype.code).itemsize
+    item, stored = dtype.itemsize, storage.dtype.itemsize
     count = math.prod(size)
     end = offset + sum((n - 1) * step for n, step in zip(size, stride)) + 1 if count else offset
     if end * item > storage.numel * stored:
@@ -192,9 +193,9 @@ def _check_bounds(name: str, tensor: TensorInfo) -> int:
 def _view(flat: np.ndarray, tensor: TensorInfo, alone: bool) -> np.ndarray:
     """Return the tensor's numbers out of its storage's bytes: the same memory only if nobody else uses that."""
     storage, dtype, offset, size, stride = tensor
-    item = np.dtype(storage.dtype.code).itemsize
+    item = storage.dtype.itemsize
     numbers = flat[storage.start * item : (storage.start + storage.numel) * item]
-    numbers = numbers[: len(numbers) // np.dtype(dtype.code).itemsize * np.dtype(dtype.code).itemsize].view(dtype.code)
+    numbers = numbers[: len(numbers) // dtype.itemsize * dtype.itemsize].view(dtype.code)
     steps = tuple(step * numbers.itemsize for step in stride)
     view = np.lib.stride_tricks.as_strided(numbers[offset:], size, steps) if math.prod(size) else np.empty(size)
     if dtype.bfloat16:

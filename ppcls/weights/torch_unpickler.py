@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any, BinaryIO, Callable, Dict, Mapping, NamedTuple, Tuple
 
+import numpy as np
+
 from ppcls.utils.text import printable
 from ppcls.utils.unpickling import NUMPY, FunctionStandIn, Name, RefusedError, RestrictedUnpickler
 
@@ -23,6 +25,11 @@ class NumberType(NamedTuple):
 
     code: str
     bfloat16: bool = False
+
+    @property
+    def itemsize(self) -> int:
+        """Return the bytes of one number."""
+        return np.dtype(self.code).itemsize
 
 
 class Storage(NamedTuple):

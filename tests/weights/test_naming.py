@@ -1,4 +1,4 @@
-"""Names: every naming of every family turns around, and the layout of projections is recognised."""
+"""Names: every naming of every family has an inverse, and the layout of projections is detected."""
 
 import re
 
@@ -22,7 +22,7 @@ def arrays_of(model):
 
 
 @pytest.mark.parametrize(("name", "naming"), CASES, ids=lambda v: getattr(v, "source", v))
-def test_every_naming_turns_around(name, naming):
+def test_every_naming_has_an_inverse(name, naming):
     names = list(create_model(name, class_num=3).state_dict())
     theirs = naming.restore(names)
     assert list(theirs) == names
@@ -32,7 +32,7 @@ def test_every_naming_turns_around(name, naming):
 
 
 @pytest.mark.parametrize("entry", [entry for entry in REFERENCE if entry.split("@")[0] in list_models()])
-def test_the_reference_names_come_back(entry):
+def test_the_reference_names_are_restored(entry):
     state = list(REFERENCE[entry]["state"])
     backbone = BACKBONES[spec(entry.split("@")[0]).family].target
     naming = next(n for n in NAMINGS[backbone] if n.torch and n.coverage(state) == 1)
@@ -41,7 +41,7 @@ def test_the_reference_names_come_back(entry):
     assert list(restored.values()) == weights
 
 
-def test_rules_turn_around():
+def test_rules_have_inverses():
     naming = Naming(
         "x",
         torch=True,

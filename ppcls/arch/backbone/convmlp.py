@@ -30,7 +30,9 @@ from ppcls.errors import ConfigError
 
 
 class ConvMLP(Backbone):
-    """ConvMLP (section 3), initialised as the authors' code initialises it.
+    """ConvMLP (section 3).
+
+    Initialised as the authors' code: projections from N(0, 0.02), convolutions by He's normal of their fan-out.
 
     Args:
         blocks: number of Conv-MLP blocks in each stage.

@@ -25,7 +25,9 @@ from ppcls.errors import ConfigError
 
 
 class gMLP(IsotropicBackbone):  # noqa: N801 (the paper's name)
-    """gMLP for images (sections 2 and 3), initialised as timm's.
+    """gMLP for images (sections 2 and 3).
+
+    Initialised as timm's: Xavier for projections, LeCun for the patch embedding, zeros for the classifier.
 
     The spatial projections are made for one image size. Weights for another number of tokens are resized when they
     are loaded, on the assumption that they come from a square image, or else from one of this model's proportions;
