@@ -30,6 +30,14 @@ class EarlyStoppingSection(Section):
     min_delta: Annotated[float, Field(ge=0, description="A change has to be larger than this to count.")] = 0.0
 
 
+class ImportedSection(Section):
+    """A file or module of other people's components that a run was made with."""
+
+    name: Text
+    path: Optional[Text] = None
+    sha256: Optional[Text] = None
+
+
 class GlobalSection(Section):
     """What concerns the whole run."""
 
@@ -81,6 +89,14 @@ class GlobalSection(Section):
     seed: Annotated[NotNegative, Field(lt=2**31)] = 0
     update_freq: Annotated[Positive, Field(description="Batches whose gradients make one update.")] = 1
     eval_mode: Literal["classification"] = "classification"
+    imports: Annotated[
+        List[Text],
+        Field(description="Files (relative to this one) or modules that register components of your own."),
+    ] = []
+    imported: Annotated[
+        List[ImportedSection],
+        Field(description="Written by runs: the imports that their components come from. Nothing is imported by it."),
+    ] = []
     log_ranks: Annotated[Text, Field(description="Comma-separated ranks that print to the console.")] = "0"
 
 
@@ -289,6 +305,7 @@ class Config(Section):
     DataLoader: DataLoaderSection = DataLoaderSection()
     Infer: InferSection = InferSection()
     Metric: MetricSection = MetricSection()
+    Callbacks: Annotated[List[Component], Field(description="Code that is called during training, in this order.")] = []
     AMP: Optional[AMPSection] = None
     EMA: Optional[EMASection] = None
     Distillation: Optional[DistillationSection] = None
@@ -302,8 +319,14 @@ class Config(Section):
     _origins: Dict[Tuple[Any, ...], str] = PrivateAttr(default_factory=dict)
 
     def plain(self) -> Dict[str, Any]:
-        """Return everything, defaults included, as dicts, lists and scalars."""
-        return self.model_dump()
+        """Return everything, defaults included, as dicts, lists and scalars: what runs, checkpoints and exports keep.
+
+        ``Global.imports`` is empty in it, so that nothing is imported because a file says so: ``Global.imported`` tells
+        what has to be.
+        """
+        values = self.model_dump()
+        values["Global"]["imports"] = []
+        return values
 
     def where(self, *path: Any) -> str:
         """Return "file:line", "-o ..." or "default" for the value at ``path``; of a section, of its first value."""
