@@ -29,7 +29,7 @@ def load_imports(tree: Node, stored_in: Optional[str] = None) -> None:
             continue
         if node.origin == stored_in:
             raise ConfigError(f"{stored_in}: asks to import {node.value}, which no checkpoint may; use --import")
-        import_from(node.value, node.origin, _folder(node.origin))
+        import_from(node.value, f"{node.origin}: Global.imports: {node.value}", _folder(node.origin))
     records: List[Mapping[str, Any]] = []
     origin = tree.origin
     for node in _items(tree, IMPORTED):

@@ -84,7 +84,7 @@ def import_components(target: Union[str, os.PathLike[str]]) -> None:
     Raises:
         ConfigError: there is no such file or module, or it cannot be imported.
     """
-    import_from(os.fspath(target), "import_components", Path())
+    import_from(os.fspath(target), f"import_components({os.fspath(target)!r})", Path())
 
 
 def import_from(target: str, origin: str, folder: Path) -> None:
@@ -92,7 +92,7 @@ def import_from(target: str, origin: str, folder: Path) -> None:
 
     Args:
         target: see ``import_components``.
-        origin: who asked for it, for messages: "--import my_parts.py" or "recipe.yaml:3".
+        origin: who asked for it, for messages: "--import my_parts.py" or "recipe.yaml:3: my_parts.py".
         folder: to which a path is relative.
 
     Raises:
@@ -100,7 +100,7 @@ def import_from(target: str, origin: str, folder: Path) -> None:
     """
     with _lock:
         if is_path(target):
-            _import_file((folder / user_path(target)).resolve(), target, origin)
+            _import_file((folder / user_path(target)).resolve(), origin)
         else:
             _import_module(target, origin)
 
@@ -110,12 +110,12 @@ def is_path(target: str) -> bool:
     return target.endswith(".py") or any(mark in target for mark in (os.sep, os.altsep) if mark)
 
 
-def _import_file(path: Path, target: str, origin: str) -> None:
+def _import_file(path: Path, origin: str) -> None:
     if str(path) in _sources:
         return
     if not path.is_file():
         kind = "is a folder; name a file, or the module" if path.is_dir() else "no such file"
-        raise ConfigError(f"{origin}: {target}: {kind} ({path})")
+        raise ConfigError(f"{origin}: {kind} ({path})")
     _search_also(path.parent)  # so that a file can import its neighbours
     unique = hashlib.sha256(str(path).encode()).hexdigest()[:8]
     module = types.ModuleType(f"_ppcls_import_{re.sub(r'[^0-9A-Za-z]', '_', path.stem)}_{unique}")
@@ -133,7 +133,7 @@ def _import_file(path: Path, target: str, origin: str) -> None:
             raise
 
     source = Source(path.name, path)
-    _import(run, source, str(path), f"{origin}: {target}")
+    _import(run, source, str(path), origin)
 
 
 def _import_module(name: str, origin: str) -> None:
@@ -141,17 +141,17 @@ def _import_module(name: str, origin: str) -> None:
     try:
         spec = importlib.util.find_spec(name)  # imports the packages around it
     except (ImportError, ValueError) as error:
-        raise ConfigError(f"{origin}: {name}: {error}") from error
+        raise ConfigError(f"{origin}: {error}") from error
     if spec is None:
-        raise ConfigError(f"{origin}: {name}: no such module is installed; the path of a file ends in .py")
+        raise ConfigError(f"{origin}: no module {name} is installed; the path of a file ends in .py")
     path = Path(spec.origin).resolve() if spec.has_location and spec.origin else None
     key = name if path is None else str(path)
     if key not in _sources:
         source = Source(name, path, None if path is None else sha256(path))
-        _import(lambda: importlib.import_module(name), source, key, f"{origin}: {name}")
+        _import(lambda: importlib.import_module(name), source, key, origin)
 
 
-def _import(run: Callable[[], Any], source: Source, key: str, what: str) -> None:
+def _import(run: Callable[[], Any], source: Source, key: str, origin: str) -> None:
     """Import with everything that is registered on the way ascribed to ``source``.
 
     Raises:
@@ -165,7 +165,7 @@ def _import(run: Callable[[], Any], source: Source, key: str, what: str) -> None
         del _sources[key]
         source.undo()
         if isinstance(error, (Exception, SystemExit)):
-            raise ConfigError(f"{what}: cannot be imported: {describe_failure(error, source)}") from error
+            raise ConfigError(f"{origin}: cannot be imported: {describe_failure(error, source)}") from error
         raise
     finally:
         _importing.reset(token)
@@ -279,9 +279,8 @@ def _load_entry_point(point: Any, package: str) -> None:
     try:
         import_from(name, what, Path())
     except ConfigError as error:
-        message = str(error).replace(f"{what}: {name}: ", f"{what}: ", 1)
-        _broken_entry_points.append(message)
-        get_logger().warning("%s", message)
+        _broken_entry_points.append(str(error))
+        get_logger().warning("%s", error)
 
 
 def broken_entry_points() -> Sequence[str]:
