@@ -305,10 +305,12 @@ class Config(Section):
     DataLoader: DataLoaderSection = DataLoaderSection()
     Infer: InferSection = InferSection()
     Metric: MetricSection = MetricSection()
-    Callbacks: Annotated[List[Component], Field(description="Code that is called during training, in this order.")] = []
     AMP: Optional[AMPSection] = None
     EMA: Optional[EMASection] = None
     Distillation: Optional[DistillationSection] = None
+    Callbacks: Annotated[
+        List[Component], Field(description="Registered callbacks, called around the training loop, in this order.")
+    ] = []
     Stages: Annotated[
         Optional[List[StageSection]], Field(min_length=1, description="Trainings in a row, each from the one before.")
     ] = None
