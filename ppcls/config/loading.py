@@ -105,6 +105,8 @@ class _Recipe:
         values["Global"]["imported"] = [source.record() for source in self.checked.sources]
         config = Config.model_validate(values)
         config._origins.update({path: node.origin for path, node in leaves(self.tree)})
+        for index, record in enumerate(values["Global"]["imported"]):
+            config._origins.update({("Global", "imported", index, key): "recorded" for key in record})
         for path, (value, origin) in self.sizes.derived.items():
             places = [(*path, index) for index in range(len(value))] if isinstance(value, list) else [path]
             config._origins.update(dict.fromkeys(places, origin))

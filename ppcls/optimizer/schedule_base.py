@@ -14,7 +14,7 @@ SCHEDULES = Registry(
     "learning-rate schedule",
     trial=lambda: {"epochs": 10**9, "steps_per_epoch": 1},
     offers=("epochs", "steps_per_epoch"),
-    interface=("lr_at", "observe", "state", "load_state", "follows_evaluations"),
+    interface=("lr_at",),
     base="ppcls.optimizer.schedule_base.Schedule",
 )
 

@@ -53,6 +53,10 @@ class Source:
         """Whether components may be defined again, as in a notebook."""
         return self.path is None
 
+    def __getstate__(self) -> Dict[str, Any]:
+        """Leave out what only the importing process can do."""
+        return {"name": self.name, "path": self.path, "sha256": self.sha256, "_undo": []}
+
     def record(self) -> Dict[str, Optional[str]]:
         """Return what runs, checkpoints and exports keep of it."""
         return {"name": self.name, "path": None if self.path is None else str(self.path), "sha256": self.sha256}

@@ -19,8 +19,6 @@ from ppcls.utils.paths import user_path
 DATASETS = Registry(
     "data set",
     offers=("train",),
-    interface=("__len__", "read", "read_many", "labels", "describe", "digest", "on_error"),
-    base="ppcls.data.datasets.Dataset",
 )
 _SHOWN = 10  # mistakes that one message lists
 
