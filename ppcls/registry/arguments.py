@@ -180,6 +180,8 @@ def _member(members: Sequence[Any], value: Any) -> Any:
     if inside:  # the right kind of container, with something wrong in it
         raise inside[0]
     expected = dict.fromkeys(error.expected for error in failures)
+    if "a number" in expected:
+        expected.pop("a whole number", None)
     raise _TypeMismatchError(" or ".join(expected), value)
 
 

@@ -132,9 +132,9 @@ def _of_all(config: Mapping[str, Any], processes: int) -> Dict[str, Any]:
 
     Of what it imports, only the content is compared, by the first digits of its digest.
     """
-    digests = {item["name"]: (item["sha256"] or "")[:12] for item in config["Global"].get("imported") or []}
+    imported = [f"{item['name']} {item['sha256'] or '':.12}" for item in config["Global"].get("imported") or []]
     without = {key: value for key, value in config["Global"].items() if key not in ("imports", "imported")}
-    config = {**config, "Global": {**without, "imported": digests}}
+    config = {**config, "Global": {**without, "imported": imported}}
     loaders = config["DataLoader"]
     train = loaders.get("Train")
     if processes == 1 or train is None:
