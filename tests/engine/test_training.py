@@ -286,12 +286,12 @@ def test_a_checkpoint_of_another_model_is_refused(recipe, run):
 def test_killed_between_latest_and_best_model_loses_neither(recipe, uninterrupted):
     """The process dies at each call that makes best_model and epoch_N of latest."""
     code = (
-        "import os, sys; from ppcls import load_config, train; from ppcls.engine import checkpoint\n"
-        "calls, real = [0], checkpoint.alias\n"
+        "import os, sys; from ppcls import load_config, train; from ppcls.engine.checkpointing import checkpoint\n"
+        "calls, real = [0], checkpoint.link_checkpoint\n"
         "def alias(*a):\n"
         "    calls[0] += 1\n"
         "    os._exit(9) if calls[0] == int(sys.argv[2]) else real(*a)\n"
-        "checkpoint.alias = alias\n"
+        "checkpoint.link_checkpoint = alias\n"
         "train(load_config(sys.argv[1], sys.argv[3:]))\n"
     )
     out = recipe.parent / "out"
@@ -396,12 +396,12 @@ def test_interrupted_during_an_evaluation_and_resumed_equals_uninterrupted(recip
     code = (
         "import os, signal, sys; from ppcls import load_config, train; from ppcls.engine import evaluation\n"
         "from ppcls.engine.signals import InterruptedRunError\n"
-        "calls, real = [0], evaluation.run\n"
-        "def run(*args, **kwargs):\n"
+        "calls, real = [0], evaluation.evaluate_model\n"
+        "def evaluate_model(*args, **kwargs):\n"
         "    calls[0] += 1\n"
         "    if calls[0] == 2: os.kill(os.getpid(), signal.SIGINT)\n"
         "    return real(*args, **kwargs)\n"
-        "evaluation.run = run\n"
+        "evaluation.evaluate_model = evaluate_model\n"
         "try: train(load_config(sys.argv[1], sys.argv[2:]))\n"
         "except InterruptedRunError as error: sys.exit(error.exit_code)\n"
     )
