@@ -136,7 +136,7 @@ def _with_import_digests(config: Mapping[str, Any]) -> Dict[str, Any]:
     return {**config, "Global": {**settings, "imported": imported}}
 
 
-def _with_global_batch(config: Mapping[str, Any], processes: int) -> Dict[str, Any]:
+def _with_global_batch(config: Dict[str, Any], processes: int) -> Dict[str, Any]:
     """Return a recipe with the training batch of all its processes, where it has one."""
     loaders = config["DataLoader"]
     train = loaders.get("Train")
