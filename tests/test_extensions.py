@@ -143,6 +143,19 @@ def test_a_run_continues_with_a_changed_file_and_says_so(mine, run):
     assert json.loads(done.stdout)["epoch"] in (1, 2)
 
 
+def test_workers_that_are_not_forked_import_the_file_themselves(mine, monkeypatch):
+    from ppcls.data.loader import pool
+    from ppcls.engine.data import build_loader
+
+    config = ppcls.load_config(mine / "mine.yaml")
+    with build_loader(config, "Train") as loader:
+        (first, *_) = loader.epoch(0)
+    monkeypatch.setattr(pool, "can_fork", lambda: False)
+    with build_loader(config, "Train") as loader:
+        (again, *_) = loader.epoch(0)
+    np.testing.assert_array_equal(again.images, first.images)
+
+
 def test_commands_show_what_is_registered(mine, run):
     (row,) = json.loads(run("models", "TwoC*", "--json", "--import", "my_parts.py", cwd=mine).stdout)
     assert row == {"name": "TwoConvs", "imported": str(mine / "my_parts.py")}

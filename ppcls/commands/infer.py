@@ -14,7 +14,7 @@ from ppcls.commands.command import (
     Command,
     add_recipe_options,
     changes,
-    ended_by_sigterm,
+    exit_on_sigterm,
     import_components,
     import_paddle,
     load_for_weights,
@@ -94,7 +94,7 @@ def _run(options: argparse.Namespace) -> int:
     broken = 0
     on_screen = options.out is None and sys.stdout.isatty() and sys.stderr.isatty()
     pipeline = _pipeline(options)
-    with ended_by_sigterm(), _output(options) as file:
+    with exit_on_sigterm(), _output(options) as file:
         if pipeline.postprocess.class_names is None:
             get_logger().warning("%s has no class names: the answers have class ids only", options.model)
         for answer in _answers(pipeline, sources, bar=not on_screen):
