@@ -153,7 +153,7 @@ def _converted(annotation: Any, value: Any) -> Any:
     if origin in _UNIONS:
         return _member(arguments, value)
     if origin is Literal:
-        if any(value == option and type(value) is type(option) for option in arguments):
+        if any(type(value) is type(option) and value == option for option in arguments):
             return value
         raise _TypeMismatchError(" or ".join(map(repr, arguments)), value)
     container = origin or annotation
