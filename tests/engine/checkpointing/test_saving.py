@@ -169,7 +169,7 @@ FORKS = """
     import sys, threading
     from pathlib import Path
     from ppcls.engine.checkpointing.saver import BackgroundWriter
-    from tests.engine.test_saving import forked_epoch, written_forever
+    from tests.engine.checkpointing.test_saving import forked_epoch, written_forever
     stop, writer = threading.Event(), BackgroundWriter()
     writer.start(lambda: written_forever(Path(sys.argv[1]), stop))
     print(sum(forked_epoch(workers=2) for _ in range(40)))
