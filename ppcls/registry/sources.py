@@ -219,8 +219,13 @@ def describe_failure(error: BaseException, source: Source) -> str:
         return f"{error.filename}:{error.lineno}: {text}"
     frames = traceback.extract_tb(error.__traceback__)
     folder = source.path.parent if source.path is not None else None
-    inside = [frame for frame in frames if folder is not None and folder in Path(frame.filename).parents]
+    inside = [frame for frame in frames if folder in Path(frame.filename).parents and not _is_installed(frame.filename)]
     return f"{inside[-1].filename}:{inside[-1].lineno}: {text}" if inside else text
+
+
+def _is_installed(file: str) -> bool:
+    """Return whether a file belongs to an installed package, which may lie below the user's folder."""
+    return not {"site-packages", "dist-packages"}.isdisjoint(Path(file).parts)
 
 
 def caller_source() -> Optional[Source]:
