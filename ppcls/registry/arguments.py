@@ -91,12 +91,17 @@ def parameters_of(function: Callable[..., Any], lenient: bool = False) -> List[P
 
 
 def _hints(function: Callable[..., Any], lenient: bool) -> Mapping[str, Any]:
-    try:
-        return typing.get_type_hints(function.__init__ if inspect.isclass(function) else function)
-    except Exception:  # annotations are other people's code, and are evaluated here
-        if not lenient:
-            raise
-        return {}
+    annotated: Any = function.__init__ if inspect.isclass(function) else function
+    if not lenient:
+        return typing.get_type_hints(annotated)
+    hints = {}
+    for name, annotation in getattr(annotated, "__annotations__", {}).items():
+        alone = types.SimpleNamespace(__annotations__={name: annotation})
+        try:
+            hints.update(typing.get_type_hints(alone, globalns=getattr(annotated, "__globals__", {})))
+        except Exception:  # noqa: BLE001  annotations are other people's code, which is evaluated here
+            continue
+    return hints
 
 
 def check(

@@ -101,8 +101,10 @@ def test_all_mistakes_are_said_at_once():
 def test_annotations_that_cannot_be_resolved_take_any_value():
     registry = Registry("part")
 
-    def component(size: "Nowhere", more: List[Dict[str, int]] = ()):  # noqa: F821
+    def component(size: "Nowhere", more: "List[Dict[str, int]]" = ()):  # noqa: F821
         return size
 
     registry.register(component)
-    assert registry.build("component", {"size": "x", "more": 3}) == "x"
+    assert registry.build("component", {"size": "x"}) == "x"
+    with pytest.raises(ConfigError, match=r"more\.0\.a: must be a whole number, not 'x'"):
+        registry.build("component", {"size": "x", "more": [{"a": "x"}]})
