@@ -10,6 +10,7 @@ from ppcls.commands.command import (
     add_recipe_options,
     changes,
     ended_by_sigterm,
+    import_components,
     import_paddle,
     load_for_weights,
     to_json,
@@ -75,6 +76,7 @@ def _refuse_idle(chosen: Mapping[str, Any]) -> None:
 
 def _recipe_of_run(options: argparse.Namespace) -> Any:
     import_paddle()
+    import_components(options)
     from ppcls.engine.checkpointing import run_dir
     from ppcls.inference import description
 

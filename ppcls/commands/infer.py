@@ -15,6 +15,7 @@ from ppcls.commands.command import (
     add_recipe_options,
     changes,
     ended_by_sigterm,
+    import_components,
     import_paddle,
     load_for_weights,
     print_result,
@@ -149,6 +150,7 @@ def _pipeline(options: argparse.Namespace) -> Any:
         )
     options.override += _device_change(options, path)
     import_paddle()
+    import_components(options)
     from ppcls.engine import device, inference
     from ppcls.engine.checkpointing import run_dir
 
@@ -183,6 +185,7 @@ def _exported(options: argparse.Namespace, path: Path) -> Any:
     for name, value in (("-c", options.config), ("-o", options.override), ("--stage", options.stage)):
         if value:
             raise ConfigError(f"{name}: {path} is an exported model, which has its recipe in it; leave {name} out")
+    import_components(options)
     from ppcls.inference.predictor import Predictor
     from ppcls.utils.logging import get_logger
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ppcls.commands.command import Command, import_paddle
+from ppcls.commands.command import Command, add_import_option, import_components, import_paddle
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -14,10 +14,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--image-size", type=int, nargs="+", metavar="N", help="one side, or height and width, in pixels"
     )
     parser.add_argument("--class-num", type=int, help="default: that of the public weights; 0: no classifier")
+    add_import_option(parser)
 
 
 def _run(options: argparse.Namespace) -> int:
     import_paddle()
+    import_components(options)
     from ppcls.arch import BACKBONES, spec
     from ppcls.arch.summary import summary
     from ppcls.weights import create_model

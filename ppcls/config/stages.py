@@ -146,7 +146,7 @@ def _start(node: Node, index: int, root: Any, before: Sequence[Stage]) -> Option
     return Node(str(PurePath(str(root)) / previous.name / weights), origin)
 
 
-def warn_of_idle(tree: Node, expanded: Sequence[Stage]) -> None:
+def warn_of_unused_overrides(tree: Node, expanded: Sequence[Stage]) -> None:
     """Warn of overrides that change nothing, and of ``-o`` values that a stage's override replaces."""
     log = logging.getLogger(__name__)
     for index, stage in enumerate(expanded):

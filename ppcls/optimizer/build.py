@@ -15,7 +15,7 @@ from paddle import nn
 from ppcls.errors import ConfigError
 from ppcls.optimizer.algorithms import LionOptimizer, NAdamOptimizer
 from ppcls.optimizer.arguments import CoupledArguments, DecoupledArguments
-from ppcls.optimizer.decay import require_coefficient
+from ppcls.optimizer.decay import require_coefficient, trainable
 from ppcls.registry import Registry
 
 
@@ -27,7 +27,13 @@ class _Trial(nn.Linear):
         return 0
 
 
-OPTIMIZERS = Registry("optimizer", trial=lambda: {"model": _Trial(1, 1), "learning_rate": 0.1})
+OPTIMIZERS = Registry(
+    "optimizer",
+    trial=lambda: {"model": _Trial(1, 1), "learning_rate": 0.1},
+    offers=("model", "learning_rate", "parameters"),
+    interface=("step", "clear_grad", "set_lr", "state_dict", "set_state_dict"),
+    base="paddle.optimizer.Optimizer",
+)
 _penalized = partial(OPTIMIZERS.register, provided=("model", "learning_rate"), bundles={"shared": CoupledArguments})
 _decoupled = partial(OPTIMIZERS.register, provided=("model", "learning_rate"), bundles={"shared": DecoupledArguments})
 
@@ -48,7 +54,8 @@ def build_optimizer(args: Mapping[str, Any], model: nn.Layer, *, learning_rate: 
     name = args.pop("name", None)
     if name is None:
         raise ConfigError(f"Optimizer: name is missing (allowed: {', '.join(OPTIMIZERS.names())})")
-    return OPTIMIZERS.build(name, args, model=model, learning_rate=learning_rate)
+    parameters = list(trainable(model).values())
+    return OPTIMIZERS.build(name, args, model=model, learning_rate=learning_rate, parameters=parameters)
 
 
 def _require_fractions(**values: float) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Mapping, Optional, Sequence, Union
+from typing import Any, Optional, Sequence, Union
 
 from ppcls.arch.backbone.base import Backbone
 from ppcls.arch.registry import BACKBONES, list_models, spec
-from ppcls.config.components import wrong_types
 from ppcls.errors import ConfigError, WeightsError
 from ppcls.utils.paths import user_path
 from ppcls.weights.download import is_url
@@ -37,31 +36,12 @@ def create_model(
         ConfigError: unknown name or argument, or a value of the wrong type or that the constructor refuses.
         WeightsError: the weight file cannot be fetched or read, or does not fit.
     """
-    model = _build(name, {"class_num": class_num, **arguments})
+    model: Backbone = BACKBONES.build(name, {"class_num": class_num, **arguments})
     path = local_weights(name, pretrained)
     if path is not None:
         size = pretrained_image_size or trained_image_size(name, pretrained)
         load_weights(model, path, drop_mismatched_head=drop_mismatched_head, image_size=size)
     return model
-
-
-def _build(name: str, arguments: Mapping[str, Any]) -> Backbone:
-    """Build an architecture; the constructor's own messages come before those about types."""
-    try:
-        model: Backbone = BACKBONES.build(name, arguments)
-    except ConfigError:
-        raise
-    except Exception:
-        _require_types(name, arguments)
-        raise
-    _require_types(name, arguments)
-    return model
-
-
-def _require_types(name: str, arguments: Mapping[str, Any]) -> None:
-    wrong = wrong_types(BACKBONES[name], arguments)
-    if wrong:
-        raise ConfigError(f"{name}: {'; '.join(wrong)}")
 
 
 def trained_image_size(name: str, pretrained: Union[bool, str, Path, None]) -> Optional[int]:

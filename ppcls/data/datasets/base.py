@@ -16,7 +16,10 @@ from ppcls.errors import ConfigError, DataError
 from ppcls.registry import Registry
 from ppcls.utils.paths import user_path
 
-DATASETS = Registry("data set")
+DATASETS = Registry(
+    "data set",
+    offers=("train",),
+)
 _SHOWN = 10  # mistakes that one message lists
 
 

@@ -25,6 +25,7 @@ _CONTROL = (
     *("Global.eval_during_train", "Global.eval_interval", "Global.start_eval_epoch", "Global.save_inference_dir"),
     *("Global.drop_mismatched_head", "DataLoader.Train.loader", "DataLoader.Eval.loader", "Infer"),
     *("DataLoader.Eval.sampler.batch_size", "Global.early_stopping", "Metric.Train", "Global.image_shape", "Callbacks"),
+    "Global.imported",
     # The same numbers, computed otherwise; the same files, elsewhere.
     *(
         "Arch.recompute",
@@ -127,11 +128,17 @@ def _is_known(config: Mapping[str, Any], key: str) -> bool:
 
 
 def _of_all(config: Mapping[str, Any], processes: int) -> Dict[str, Any]:
-    """Return a recipe with the training batch of all its processes, where it has one."""
+    """Return a recipe with the training batch of all its processes, where it has one.
+
+    Of what it imports, only the content is compared, by the first digits of its digest.
+    """
+    digests = {item["name"]: (item["sha256"] or "")[:12] for item in config["Global"].get("imported") or []}
+    without = {key: value for key, value in config["Global"].items() if key not in ("imports", "imported")}
+    config = {**config, "Global": {**without, "imported": digests}}
     loaders = config["DataLoader"]
     train = loaders.get("Train")
     if processes == 1 or train is None:
-        return dict(config)
+        return config
     sampler = {**train["sampler"], "batch_size": train["sampler"]["batch_size"] * processes}
     return {**config, "DataLoader": {**loaders, "Train": {**train, "sampler": sampler}}}
 
