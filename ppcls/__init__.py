@@ -25,6 +25,7 @@ _MODULES = {
     "infer": "ppcls.engine",
     "export": "ppcls.exporting",
     "create_model": "ppcls.weights",
+    "create_transform": "ppcls.preprocessing",
     "list_models": "ppcls.arch",
     "load_weights": "ppcls.weights",
     "BACKBONES": "ppcls.arch",

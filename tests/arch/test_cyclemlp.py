@@ -46,7 +46,7 @@ def test_weights_of_the_authors(torch, source):
     weights = authors_names(model, torch)
     report = load_weights(other, weights)
     assert report.naming == source
-    assert len(report.dropped) == 6  # offsets, two a block
+    assert len(report.dropped) == 6  # offsets, two per block
     assert all(name.endswith(".offset") for name in report.dropped)
     for name, tensor in model.state_dict().items():
         np.testing.assert_array_equal(tensor.numpy(), other.state_dict()[name].numpy(), err_msg=name)
