@@ -10,7 +10,9 @@ __version__ = "0.1.0"
 # Public names that need no Paddle.
 _LIGHT = {
     "Predictor": "ppcls.inference",
+    "embed": "ppcls.prediction",
     "import_components": "ppcls.registry",
+    "load_predictor": "ppcls.prediction",
     "BATCH_TRANSFORMS": "ppcls.data.batch_transforms",
     "DATASETS": "ppcls.data.datasets",
     "SAMPLERS": "ppcls.data.samplers",
@@ -19,7 +21,9 @@ _LIGHT = {
 _MODULES = {
     **_LIGHT,
     "load_config": "ppcls.engine",
-    "train": "ppcls.engine",
+    "train": "ppcls.api",
+    "TrainResult": "ppcls.api",
+    "Callback": "ppcls.engine.callbacks.base",
     "evaluate": "ppcls.engine",
     "evaluate_export": "ppcls.exporting",
     "infer": "ppcls.engine",

@@ -67,13 +67,12 @@ def load_predictor(
         return _load_export(path, backend, threads, batch_size, topk, device)
     if backend != "auto":
         raise ConfigError(f"backend {backend}: {path} is no exported model, and runs in Paddle; export it first")
-    settings: List[Any] = list(changes.items() if isinstance(changes, Mapping) else [*changes])
-    if device is not None:
-        settings.append(("Global.device", _device_kind(device, path)))
+    if threads is not None:
+        raise ConfigError(f"threads: {path} is no exported model; set {environment.THREADS} before ppcls is used")
     environment.import_paddle()
     from ppcls.engine.predictor import CheckpointPredictor
 
-    return CheckpointPredictor(_recipe(place, config, settings, stage), batch_size, topk, model)
+    return CheckpointPredictor(_recipe(place, config, _settings(changes, device, path), stage), batch_size, topk, model)
 
 
 def refuse_for_export(path: Union[str, os.PathLike[str]], given: Mapping[str, Any]) -> None:
@@ -105,15 +104,27 @@ def _load_export(
     return predictor
 
 
-def _device_kind(name: str, path: Any) -> str:
-    """Return the device of a checkpoint, as recipes name it."""
-    device = Device.parse(name)
-    if device.index:
+def _settings(changes: Changes, device: Optional[str], path: Any) -> List[Any]:
+    """Return changes of a checkpoint's recipe, with that of the device.
+
+    Raises:
+        ConfigError: there is no such device, or it is given twice.
+    """
+    settings: List[Any] = list(changes.items() if isinstance(changes, Mapping) else changes)
+    if device is None:
+        return settings
+    wanted = Device.parse(device)
+    if wanted.index:
         raise ConfigError(
-            f"device {name}: {path} is no exported model, and runs on the first GPU that CUDA_VISIBLE_DEVICES leaves: "
+            f"device {device}: {path} is no exported model, and runs on the first GPU that CUDA_VISIBLE_DEVICES leaves: "
             f"set that, and take the device gpu"
         )
-    return device.kind
+    keys = [change.partition("=")[0].strip() if isinstance(change, str) else change[0] for change in settings]
+    if "Global.device" not in keys:
+        return [*settings, ("Global.device", wanted.kind)]
+    if wanted.kind != "auto":
+        raise ConfigError(f"device {device}: a change of Global.device says the same thing; leave one of them out")
+    return settings
 
 
 def _recipe(path: Path, config: Optional[Recipe], changes: List[Any], stage: Optional[str]) -> Config:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ppcls.arch import SUPPLIED_MODEL, ModelSpec, list_models, spec
 from ppcls.config.overrides import set_at
@@ -31,15 +31,12 @@ class RecipeCompletion:
     def __init__(self, supplied: Supplied) -> None:
         self._supplied = supplied
         self._tree = Node({}, "")
+        self._problems: List[str] = []
         self.notes: List[str] = []
 
-    def __call__(self, tree: Node) -> Node:
-        """Return the completed recipe.
-
-        Raises:
-            ConfigError: the recipe does not say what cannot be filled in.
-        """
-        self._tree, self.notes = tree, []
+    def __call__(self, tree: Node) -> Tuple[Node, List[str]]:
+        """Return the completed recipe, and what it lacks that cannot be filled in."""
+        self._tree, self.notes, self._problems = tree, [], []
         if self._supplied.model is not None:
             self._take_model(self._supplied.model)
         datasets = {"Train": self._supplied.train_dataset, "Eval": self._supplied.eval_dataset}
@@ -49,7 +46,20 @@ class RecipeCompletion:
         if self._supplied.train_dataset is not None:
             self._fill_class_num(self._supplied.train_dataset)
             self._fill_evaluation()
-        return self._tree
+        if self._get("Stages") is None:  # which may add it
+            self._require_sections()
+        return self._tree, self._problems
+
+    def _require_sections(self) -> None:
+        """Note what any training needs and the schema does not ask for."""
+        needed = {
+            ("Global", "epochs"): "",
+            ("Optimizer",): "",
+            ("DataLoader", "Train"): "; or give train_dataset=...",
+        }
+        for path, advice in needed.items():
+            if self._get(*path) is None:
+                self._problems.append(f"{dotted(path)}: missing; training needs it{advice}")
 
     def _take_model(self, model: Any) -> None:
         before = self._get("Arch", "name")
@@ -73,7 +83,7 @@ class RecipeCompletion:
         self._tree = set_at(self._tree, section, Node({**name, **operations}, origin))
         self.notes.append(f"DataLoader.{side}: {len(dataset)} images that were given in Python")
         if _OPS not in kept:
-            self._fill((*section, _OPS), self._default_ops(train=side == "Train"))
+            self._fill_transforms((*section, _OPS), train=side == "Train")
         self._fill(("DataLoader", side, "sampler", "batch_size"), self._batch_size())
         if side == "Train":
             self._fill(("DataLoader", side, "sampler", "shuffle"), True)
@@ -84,7 +94,7 @@ class RecipeCompletion:
 
     def _fill_class_num(self, dataset: Dataset) -> None:
         names = dataset.class_names
-        self._fill(("Arch", "class_num"), int(dataset.labels.max()) + 1 if names is None else len(names))
+        self._fill(("Arch", "class_num"), max(1, int(dataset.labels.max()) + 1) if names is None else len(names))
 
     def _fill_evaluation(self) -> None:
         """Do not evaluate where there is nothing to evaluate on; say how images are prepared all the same."""
@@ -92,7 +102,17 @@ class RecipeCompletion:
             return
         self._fill(("Global", "eval_during_train"), False)
         if self._get("Infer", "transforms") is None:
-            self._fill(("Infer", "transforms"), self._default_ops(train=False))
+            self._fill_transforms(("Infer", "transforms"), train=False)
+
+    def _fill_transforms(self, path: Path, train: bool) -> None:
+        try:
+            operations = self._default_ops(train)
+        except ConfigError as error:
+            self._problems.append(str(error))
+            return
+        self._set(path, operations, _DEFAULT)
+        names = ", ".join(name for op in operations for name in op)
+        self.notes.append(f"{dotted(path)} is not in the recipe: {names}; config.yaml has their arguments")
 
     def _default_ops(self, train: bool) -> Sequence[Mapping[str, Any]]:
         """Return the transforms of the model's spec, at the recipe's image size and with its normalization.
@@ -101,13 +121,13 @@ class RecipeCompletion:
             ConfigError: there is no spec, and no image size.
         """
         shape = self._get("Global", "image_shape")
-        size = (shape[1], shape[2]) if isinstance(shape, list) and len(shape) == 3 else None
+        is_shape = isinstance(shape, list) and len(shape) == 3 and all(isinstance(side, int) for side in shape)
+        size = (shape[1], shape[2]) if is_shape else None  # the schema says what is wrong with another one
         facts = self._spec()
         if facts is None and size is None:
-            side = "Train" if train else "Eval"
             raise ConfigError(
-                f"Global.image_shape: missing: give the size of the images for the model, [3, H, W], or "
-                f"DataLoader.{side}.dataset.{_OPS}"
+                f"Global.image_shape: missing; give the size of the images for the model, [3, H, W], or the {_OPS} of "
+                f"each data set"
             )
         facts = facts or ModelSpec("", "", 0, 0, None, image_size=0, crop_pct=1.0, paper="")
         normalize = self._normalization()
@@ -124,7 +144,8 @@ class RecipeCompletion:
         """Return the first NormalizeImage that the recipe has: training, evaluation and inference must agree."""
         places = [("DataLoader", side, "dataset", _OPS) for side in ("Train", "Eval")]
         for place in (*places, ("Infer", "transforms")):
-            for op in self._get(*place) or []:
+            operations = self._get(*place)
+            for op in operations if isinstance(operations, list) else []:
                 if isinstance(op, dict) and "NormalizeImage" in op:
                     return op
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 
 from pydantic import ValidationError
 
@@ -21,6 +21,8 @@ from ppcls.config.written import written_values
 from ppcls.errors import ConfigError
 from ppcls.registry import Registry
 
+# Returns a completed recipe, and what is wrong with it.
+Completion = Callable[[Node], Tuple[Node, List[str]]]
 _DICT = "dict"  # the origin of what a dict says
 
 
@@ -31,12 +33,12 @@ class _Loader:
     Attributes:
         registries: the components that may be named, by kind.
         stored_in: the checkpoint that the recipe was read from, if it was.
-        complete: adds to the recipe, with its changes, what it leaves out.
+        complete: adds to the recipe, with its changes, what it leaves out; returns what it cannot add, too.
     """
 
     registries: Mapping[str, Registry]
     stored_in: Optional[str] = None
-    complete: Optional[Callable[[Node], Node]] = None
+    complete: Optional[Completion] = None
 
     def load(self, root: Node, name: str, changes: Changes) -> Config:
         """Return the recipe with its changes and stages.
@@ -46,8 +48,8 @@ class _Loader:
         """
         changed, messages = overrides.apply(root, changes)
         if self.complete is not None:
-            raise_all(messages, name)
-            changed = self.complete(changed)
+            changed, lacking = self.complete(changed)
+            messages += lacking
         recipe = self.check(changed)
         messages += [located(problem, changed) for problem in recipe.problems]
         checked = []
@@ -138,7 +140,7 @@ def load(
     changes: Changes = (),
     *,
     registries: Mapping[str, Registry],
-    complete: Optional[Callable[[Node], Node]] = None,
+    complete: Optional[Completion] = None,
 ) -> Config:
     """Load a recipe.
 
@@ -146,7 +148,7 @@ def load(
         recipe: a file, the name of a shipped recipe, the recipe itself as nested dicts, or a loaded one.
         changes: ``Key.sub=value`` overrides, or values by dotted key, applied in order.
         registries: the components that may be named, by kind; ``ppcls.load_config`` passes them all.
-        complete: adds to the recipe, with its changes, what it leaves out.
+        complete: adds to the recipe, with its changes, what it leaves out; returns what it cannot add, too.
 
     Raises:
         ConfigError: every mistake at once, each with file and line or the override it came from.

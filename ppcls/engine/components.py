@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable, Dict, Mapping, Optional, Union
+from typing import Any, Dict, Mapping, Optional, Union
 
 from ppcls import config
 from ppcls.arch import BACKBONES
+from ppcls.config.loading import Completion
 from ppcls.config.overrides import Changes
 from ppcls.config.schema import Config
-from ppcls.config.tree import Node
 from ppcls.data.batch_transforms import BATCH_TRANSFORMS
 from ppcls.data.datasets import DATASETS
 from ppcls.data.samplers import SAMPLERS
@@ -38,14 +38,14 @@ def load_config(
     recipe: Union[str, Path, Mapping[str, Any], Config],
     changes: Changes = (),
     *,
-    complete: Optional[Callable[[Node], Node]] = None,
+    complete: Optional[Completion] = None,
 ) -> Config:
     """Load a recipe with changes and check it against all registered components.
 
     Args:
         recipe: a file, the name of a shipped recipe, the recipe itself as nested dicts, or a loaded one.
         changes: ``["Global.epochs=3"]`` as on the command line, or ``{"Global.epochs": 3}``.
-        complete: adds to the recipe, with its changes, what it leaves out.
+        complete: adds to the recipe, with its changes, what it leaves out; returns what it cannot add, too.
 
     Raises:
         ConfigError: every mistake at once, each with file and line or the change it came from.

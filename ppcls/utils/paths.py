@@ -22,3 +22,9 @@ def user_path(path: Union[str, os.PathLike[str]]) -> Path:
         raise DataError(
             f"{path}: no home folder known for {first}; if that is a folder's name, give its whole path"
         ) from None
+
+
+def cache_folder() -> Path:
+    """Return where downloaded files are kept: ``$PPCLS_HOME``, by default ``~/.cache/ppcls``."""
+    home = os.environ.get("PPCLS_HOME")
+    return user_path(home) if home else Path.home() / ".cache" / "ppcls"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import urllib.parse
 from pathlib import Path
 from typing import Any, Dict, Optional
@@ -17,17 +16,11 @@ from safetensors.numpy import save_file
 
 from ppcls.arch.spec import ModelSpec
 from ppcls.errors import WeightsError
-from ppcls.utils.paths import user_path
+from ppcls.utils.paths import cache_folder
 from ppcls.weights.download import Patience, check_sha256, download, locked
 from ppcls.weights.reader import read_weights
 
 _STAMP = "source"
-
-
-def cache_folder() -> Path:
-    """Return where downloaded weights are kept."""
-    home = os.environ.get("PPCLS_HOME")
-    return (user_path(home) if home else Path.home() / ".cache" / "ppcls") / "weights"
 
 
 def public_weights(spec: ModelSpec, patience: Optional[Patience] = None) -> Path:
@@ -40,7 +33,7 @@ def public_weights(spec: ModelSpec, patience: Optional[Patience] = None) -> Path
         raise WeightsError(
             f"{spec.name}: no published weights are known; give pretrained the path of a local file instead of true"
         )
-    return _ready(spec.url, cache_folder() / _basename(spec.url), spec.sha256, patience or Patience())
+    return _ready(spec.url, cache_folder() / "weights" / _basename(spec.url), spec.sha256, patience or Patience())
 
 
 def weights_at(url: str, patience: Optional[Patience] = None) -> Path:
@@ -51,7 +44,7 @@ def weights_at(url: str, patience: Optional[Patience] = None) -> Path:
     """
     # Files of different places often have the same name.
     name = f"{hashlib.sha256(url.encode()).hexdigest()[:8]}-{_basename(url)}"
-    return _ready(url, cache_folder() / name, None, patience or Patience())
+    return _ready(url, cache_folder() / "weights" / name, None, patience or Patience())
 
 
 def _basename(url: str) -> str:

@@ -163,7 +163,7 @@ def find_checkpoint(path: Path, stage: Optional[str] = None) -> Path:
         return prefix
     if path.is_file():
         raise ConfigError(
-            f"{path}: weights without a recipe: give it with -c RECIPE; of an exported model, give the folder"
+            f"{path}: weights without a recipe: give it with -c RECIPE (config=, in Python); of an exported model, give the folder"
         )
     raise CheckpointError(f"{path}: no such run folder, checkpoint, or exported model")
 
@@ -183,7 +183,7 @@ def load_recipe_of_checkpoint(
     states = atomic.add_suffix(prefix, checkpoint.STATES)
     weights = atomic.add_suffix(prefix, checkpoint.WEIGHTS)
     if not checkpoint.exists(prefix):
-        raise ConfigError(f"{weights} comes without its recipe ({states.name}): give it with -c RECIPE")
+        raise ConfigError(f"{weights} comes without its recipe ({states.name}): give it with -c RECIPE (config=, in Python)")
     try:
         digests = checkpoint.read_states(prefix)["files"]
     except CheckpointError as error:
