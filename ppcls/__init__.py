@@ -9,6 +9,7 @@ from typing import Any
 __version__ = "0.1.0"
 # Public names that need no Paddle.
 _LIGHT = {
+    "PpclsError": "ppcls.errors",
     "Predictor": "ppcls.inference",
     "embed": "ppcls.prediction",
     "import_components": "ppcls.registry",

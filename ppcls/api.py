@@ -17,8 +17,8 @@ from ppcls.engine import result as engine_result
 from ppcls.engine.callbacks.runner import HOOKS
 from ppcls.engine.supplied import Supplied, copy_model
 from ppcls.errors import CheckpointError, ConfigError
-from ppcls.prediction import load_predictor
 from ppcls.inference.predictor import BasePredictor
+from ppcls.prediction import load_predictor
 from ppcls.supplied_recipe import RecipeCompletion
 
 

@@ -13,6 +13,7 @@ from ppcls.errors import ConfigError
 from ppcls.inference import description
 from ppcls.inference.backends.devices import Device
 from ppcls.inference.inputs import Image
+from ppcls.inference.pipeline import require_count
 from ppcls.inference.predictor import BasePredictor, Predictor
 from ppcls.utils import environment
 from ppcls.utils.logging import get_logger
@@ -60,8 +61,11 @@ def load_predictor(
     Raises:
         ConfigError, CheckpointError, DataError, WeightsError, MachineError: as their messages say.
     """
+    for name, count in (("batch_size", batch_size), ("topk", topk)):
+        if count is not None:
+            require_count(name, count)
     place = user_path(path)
-    given: Dict[str, Any] = {"config": config, "changes": changes, "stage": stage, "model": model}
+    given: Dict[str, Any] = {"config": config, "changes": changes or None, "stage": stage, "model": model}
     if description.is_export(place):
         refuse_for_export(path, given)
         return _load_export(path, backend, threads, batch_size, topk, device)
@@ -79,13 +83,13 @@ def refuse_for_export(path: Union[str, os.PathLike[str]], given: Mapping[str, An
     """Refuse what makes no sense for an exported model.
 
     Args:
-        given: values by what the user calls them.
+        given: values by what the user calls them, None where there is none.
 
     Raises:
         ConfigError: one of them is given.
     """
     for name, value in given.items():
-        if value is not None and (not isinstance(value, (Sequence, Mapping)) or value):
+        if value is not None:
             raise ConfigError(f"{name}: {path} is an exported model, which has its recipe in it; leave {name} out")
 
 

@@ -134,7 +134,7 @@ def test_class_names_go_with_the_weights(recipe):
     assert answer["label_names"] == [Named.class_names[number] for number in answer["class_ids"]]
 
     class Others(Named):
-        class_names = Named.class_names[::-1]  # noqa: RUF012
+        class_names = Named.class_names[::-1]
 
     with pytest.raises(DataError, match="number their classes differently"):
         ppcls.train(recipe, train_dataset=Named(TRAIN), eval_dataset=Others(EVAL))
@@ -279,8 +279,16 @@ class Broken(list):
 MISTAKES = {
     "no recipe": (5, {}, "a recipe is a path, a name or a dict, not int"),
     "missing": ({"Global": {"epochs": 1}}, {}, "Optimizer: missing; training needs it"),
-    "missing data": ({"Global": {"epochs": 1}}, {}, r"(?s)DataLoader.Train: missing.*or give train_dataset=.*Arch: miss"),
-    "misspelt": ({"Globl": {"epochs": 1}, "Arch": {"name": "ConvMixer"}}, {"train_dataset": TRAIN}, "Globl: unknown key; did you mean"),
+    "missing data": (
+        {"Global": {"epochs": 1}},
+        {},
+        r"(?s)DataLoader.Train: missing.*or give train_dataset=.*Arch: miss",
+    ),
+    "misspelt": (
+        {"Globl": {"epochs": 1}, "Arch": {"name": "ConvMixer"}},
+        {"train_dataset": TRAIN},
+        "Globl: unknown key; did you mean",
+    ),
     "changes": ({}, {"changes": 3}, "changes: a list of 'Key.sub=value' or a dict"),
     "no data set": (None, {"train_dataset": Bare()}, "train_dataset: a data set has __len__ and __getitem__"),
     "a number": (None, {"train_dataset": 3}, "train_dataset: a data set has __len__"),
@@ -291,7 +299,11 @@ MISTAKES = {
     "empty": (None, {"train_dataset": []}, "train_dataset: is empty"),
     "empty evaluation": (None, {"train_dataset": TRAIN, "eval_dataset": []}, "eval_dataset: is empty"),
     "broken": (None, {"train_dataset": Broken(TRAIN)}, r"train_dataset\[0\]: KeyError: 'lost'"),
-    "floats": (None, {"train_dataset": [(TRAIN[0][0] / 255, 1)]}, r"train_dataset\[0\]: an array of float64: takes uint8"),
+    "floats": (
+        None,
+        {"train_dataset": [(TRAIN[0][0] / 255, 1)]},
+        r"train_dataset\[0\]: an array of float64: takes uint8",
+    ),
     "channels first": (
         None,
         {"train_dataset": [(TRAIN[0][0].transpose(2, 0, 1), 1)]},
@@ -307,10 +319,22 @@ MISTAKES = {
     "no layer": (None, {"train_dataset": TRAIN, "model": 3}, "model: expected a paddle.nn.Layer, not int"),
     "a layer's class": (None, {"train_dataset": TRAIN, "model": Net}, "the class Net: give an instance"),
     "other classes": (None, {"train_dataset": TRAIN, "model": Net(7)}, r"must give logits \[1, 10\].*not \[1, 7\]"),
-    "other input": (None, {"train_dataset": TRAIN, "model": nn.Linear(3, 10)}, "model: Linear fails|model: Linear must"),
+    "other input": (
+        None,
+        {"train_dataset": TRAIN, "model": nn.Linear(3, 10)},
+        "model: Linear fails|model: Linear must",
+    ),
     "no callbacks": (None, {"train_dataset": TRAIN, "callbacks": Bare()}, "callbacks: expected a list"),
-    "no hooks": (None, {"train_dataset": TRAIN, "callbacks": [Bare()]}, r"callbacks\[0\]: Bare has none of on_train_beg"),
-    "hooks' class": (None, {"train_dataset": TRAIN, "callbacks": [ppcls.Callback]}, "Callback is a class; give an inst"),
+    "no hooks": (
+        None,
+        {"train_dataset": TRAIN, "callbacks": [Bare()]},
+        r"callbacks\[0\]: Bare has none of on_train_beg",
+    ),
+    "hooks' class": (
+        None,
+        {"train_dataset": TRAIN, "callbacks": [ppcls.Callback]},
+        "Callback is a class; give an inst",
+    ),
     "no stage": (None, {"train_dataset": TRAIN, "stage": "second"}, "the recipe has no Stages"),
     "no size": (None, {"train_dataset": TRAIN, "changes": ["Global.image_shape=null"]}, "Global.image_shape: missing"),
 }

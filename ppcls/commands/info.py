@@ -144,12 +144,13 @@ def _text(values: Dict[str, Any]) -> str:
         gpus = ", ".join(paddle["gpus"]) or "none"
         described = [f"{paddle['version']}, built for {paddle['built_for']}", f"GPUs that it finds: {gpus}"]
     instructions = ", ".join(processor["instructions"]) or "instruction sets not known"
+    cores = f"{processor['cores']} of {processor['cores_of_machine']}"
     lines = [
         f"ppcls      {values['ppcls']}",
         f"Python     {values['python']}, {values['platform']}",
         f"Paddle     {described[0]}",
         *(f"           {line}" for line in described[1:]),
-        f"processor  {processor['name']}, {processor['cores']} of {processor['cores_of_machine']} cores, {instructions}",
+        f"processor  {processor['name']}, {cores} cores, {instructions}",
         f"threads    {values['threads']['chosen']}",
         *(f"{name:<10} {path}" for name, path in values["paths"].items()),
         "packages",

@@ -76,7 +76,9 @@ def _of_evaluation(config: Config) -> str:
 
 def _of_inference(batch: int) -> str:
     smaller = (batch + 1) // 2
-    advice = [f"halve the batch: --batch-size {smaller}, -o Infer.batch_size={smaller} or, in Python, batch_size={smaller}"]
+    advice = [
+        f"halve the batch: --batch-size {smaller}, -o Infer.batch_size={smaller} or, in Python, batch_size={smaller}"
+    ]
     return _text(batch, "the batch size of inference", advice if batch > 1 else [])
 
 

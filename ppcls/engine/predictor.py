@@ -10,7 +10,7 @@ import paddle
 
 from ppcls.config.schema import Config
 from ppcls.engine import device
-from ppcls.engine.inference import load_pipeline, runner
+from ppcls.engine.inference import load_pipeline
 from ppcls.engine.memory import explain_inference_memory
 from ppcls.engine.model import build_model
 from ppcls.errors import ConfigError
@@ -80,9 +80,7 @@ def _pooled_features(model: Any, images: paddle.Tensor) -> paddle.Tensor:
         features = features.mean([2, 3])
     if not isinstance(features, paddle.Tensor) or features.ndim != 2:
         found = list(features.shape) if isinstance(features, paddle.Tensor) else type(features).__name__
-        raise ConfigError(
-            f"{type(model).__name__}.forward_features must return [B, C, H, W] or [B, C], not {found}"
-        )
+        raise ConfigError(f"{type(model).__name__}.forward_features must return [B, C, H, W] or [B, C], not {found}")
     return features
 
 

@@ -121,7 +121,5 @@ class Pipeline:
     def _finite_outputs(self, batch: np.ndarray) -> np.ndarray:
         outputs = self.run(batch)
         if not np.isfinite(outputs).all():
-            raise WeightsError(
-                "the model's outputs are not finite: its weights are damaged, or training diverged"
-            )
+            raise WeightsError("the model's outputs are not finite: its weights are damaged, or training diverged")
         return outputs

@@ -88,7 +88,9 @@ class BasePredictor:
         """
         return feature_array(self.features(inputs.collect(images)))
 
-    def features(self, sources: Iterable[inputs.Image]) -> Generator[Tuple[str, Union[np.ndarray, DataError]], None, None]:
+    def features(
+        self, sources: Iterable[inputs.Image]
+    ) -> Generator[Tuple[str, Union[np.ndarray, DataError]], None, None]:
         """Yield the name and the features [num_features] float32 of each image, or the error that it has.
 
         Args:

@@ -22,8 +22,8 @@ class ItemDataset(Dataset):
     """Makes a data set of an object with ``__len__`` and ``__getitem__(index) -> (image, label)``.
 
     An image is a uint8 array (RGB [H, W, 3], RGBA or grayscale), a Pillow image, the bytes of an image file, or the
-    path of one. A label is a class id or, if the object has ``class_names``, a class name. An ``on_error`` of the object
-    means what that of ``Dataset`` does.
+    path of one. A label is a class id or, if the object has ``class_names``, a class name. The object may also have
+    ``on_error``, which means what that of ``Dataset`` does.
 
     The labels are read once, at the beginning, and the images with them. If the object has ``labels`` (one class id or
     name per sample), they are taken from there and no item is read before training.
@@ -85,7 +85,7 @@ class ItemDataset(Dataset):
         if isinstance(image, (str, os.PathLike)):
             return Path(image).name.encode("utf-8", "surrogateescape") + b"\0"
         content = self._converted(index, image)
-        return hashlib.sha256(content if isinstance(content, bytes) else np.ascontiguousarray(content)).digest()
+        return hashlib.sha256(content if isinstance(content, bytes) else content.tobytes()).digest()
 
     def _item(self, index: int) -> Any:
         try:
@@ -124,8 +124,8 @@ class ItemDataset(Dataset):
         if isinstance(image, (bytes, bytearray, memoryview)):
             return bytes(image)
         raise DataError(
-            f"{self.describe(index)}: an image is a uint8 array [H, W, 3] in RGB, a Pillow image, the path of a file or "
-            f"its bytes, not {_type_of(image)}"
+            f"{self.describe(index)}: an image is a uint8 array [H, W, 3] in RGB, a Pillow image, the path of a file "
+            f"or its bytes, not {_type_of(image)}"
         )
 
     def read(self, index: int) -> Union[bytes, np.ndarray]:

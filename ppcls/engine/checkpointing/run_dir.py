@@ -183,7 +183,9 @@ def load_recipe_of_checkpoint(
     states = atomic.add_suffix(prefix, checkpoint.STATES)
     weights = atomic.add_suffix(prefix, checkpoint.WEIGHTS)
     if not checkpoint.exists(prefix):
-        raise ConfigError(f"{weights} comes without its recipe ({states.name}): give it with -c RECIPE (config=, in Python)")
+        raise ConfigError(
+            f"{weights} comes without its recipe ({states.name}): give it with -c RECIPE (config=, in Python)"
+        )
     try:
         digests = checkpoint.read_states(prefix)["files"]
     except CheckpointError as error:
