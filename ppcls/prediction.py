@@ -19,6 +19,7 @@ from ppcls.utils import environment
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
 
+_EXPORT_BATCH_SIZE = 32
 if TYPE_CHECKING:
     import numpy as np
     from paddle import nn
@@ -102,7 +103,7 @@ def _load_export(
         threads=threads,
         topk=topk,
         device="auto" if device is None else device,
-        **({} if batch_size is None else {"batch_size": batch_size}),
+        batch_size=_EXPORT_BATCH_SIZE if batch_size is None else batch_size,
     )
     get_logger().info("%s, by the backend %s on %s", predictor.description.name, predictor.backend, predictor.device)
     return predictor
@@ -120,8 +121,8 @@ def _settings(changes: Changes, device: Optional[str], path: Any) -> List[Any]:
     wanted = Device.parse(device)
     if wanted.index:
         raise ConfigError(
-            f"device {device}: {path} is no exported model, and runs on the first GPU that CUDA_VISIBLE_DEVICES leaves: "
-            f"set that, and take the device gpu"
+            f"device {device}: {path} is no exported model, and runs on the first GPU that CUDA_VISIBLE_DEVICES leaves"
+            f": set that, and take the device gpu"
         )
     keys = [change.partition("=")[0].strip() if isinstance(change, str) else change[0] for change in settings]
     if "Global.device" not in keys:
@@ -139,7 +140,7 @@ def _recipe(path: Path, config: Optional[Recipe], changes: List[Any], stage: Opt
     if config is None:
         return run_dir.load_recipe_of_checkpoint(run_dir.find_checkpoint(path, stage), changes)
     weights = run_dir.best_checkpoint(path, stage) if path.is_dir() else path
-    of_weights = [("Global.pretrained_model", str(weights)), ("Global.checkpoints", None)]
+    of_weights: List[Any] = [("Global.pretrained_model", str(weights)), ("Global.checkpoints", None)]
     return stages.evaluation_recipe(load_config(config, [*changes, *of_weights]), stage)
 
 

@@ -162,7 +162,7 @@ def test_a_run_on_supplied_data_is_resumed_exactly(recipe, tmp_path):
         def on_eval(self, run):
             raise RuntimeError("enough")
 
-    with pytest.raises(CallbackError, match="Stop.on_eval: RuntimeError: enough"):
+    with pytest.raises(CallbackError, match=r"Stop\.on_eval: RuntimeError: enough"):
         ppcls.train(
             recipe,
             changes={"Global.output_dir": str(tmp_path / "parts"), "EMA": {"decay": 0.9}, "Global.epochs": 3},

@@ -23,6 +23,6 @@ class SuppliedModel:
     def __init__(self, class_num: int = 1000, class_name: str = "") -> None:
         raise ConfigError(
             f"the model of this run was given in Python ({class_name or 'its class is not known'}), and its code is "
-            f"not stored; give a model of this class: ppcls.load_predictor(run, model=...). To evaluate, export or serve "
+            f"not stored; give such a model: ppcls.load_predictor(run, model=...). To evaluate, export or serve "
             f"it, register the class (ppcls.BACKBONES.register) and train by its name (Arch.name)"
         )

@@ -88,6 +88,6 @@ def require_logits(model: paddle.nn.Layer, config: Config) -> None:
     found = list(logits.shape) if isinstance(logits, paddle.Tensor) else type(logits).__name__
     if found != expected:
         raise ConfigError(
-            f"model: {type(model).__name__} must give logits {expected} of one image, not {found}; the number of classes "
-            f"is Arch.class_num, {config.Arch.class_num} ({config.where('Arch', 'class_num')})"
+            f"model: {type(model).__name__} must give logits {expected} of one image, not {found}; the number of "
+            f"classes is Arch.class_num, {config.Arch.class_num} ({config.where('Arch', 'class_num')})"
         )

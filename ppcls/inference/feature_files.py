@@ -49,8 +49,9 @@ def names_file(path: Path) -> Path:
 def writing(path: Path, count: int) -> Iterator[Writer]:
     """Give a writer; the file is in its place when the block ends without an error, and not before.
 
-    A .npy file is an array [N, num_features] float32, with rows of NaN for images that cannot be read; ``names_file`` has
-    the images' names. A .parquet file has the columns file_name, error and features, of which features is null there.
+    A .npy file is an array [N, num_features] float32. The row of an image that cannot be read is NaN. The file that
+    ``names_file`` returns has the names. A .parquet file has the columns file_name, error and features; the features of
+    an image that cannot be read are null.
 
     Args:
         count: how many rows there will be.

@@ -62,9 +62,9 @@ except ppcls.PpclsError as error:
 """
 
 MESSAGES = {
-    "train": "TrainingError: memory ran out with batches of 128 images (DataLoader.Train.sampler.batch_size): halve the "
-    "batch: -o DataLoader.Train.sampler.batch_size=64 Global.update_freq=2, which makes the same updates of 128 images; "
-    "or compute activations again instead of keeping them: -o Arch.recompute=true; or use smaller images",
+    "train": "TrainingError: memory ran out with batches of 128 images (DataLoader.Train.sampler.batch_size): halve "
+    "the batch: -o DataLoader.Train.sampler.batch_size=64 Global.update_freq=2, which makes the same updates of 128 "
+    "images; or compute activations again instead of keeping them: -o Arch.recompute=true; or use smaller images",
     "eval": "MachineError: memory ran out with batches of 128 images (DataLoader.Eval.sampler.batch_size): halve the "
     "batch: -o DataLoader.Eval.sampler.batch_size=64; or use smaller images",
     "infer": "MachineError: memory ran out with batches of 128 images (the batch size of inference): halve the batch: "
