@@ -32,7 +32,7 @@ ALLOWED["commands"] = {"engine", "exporting", "prediction", "report", "serving",
 # Libraries that only these may import.
 LIBRARIES = {
     "yaml": {"config", "inference.description"},
-    "pydantic": {"config"},
+    "pydantic": {"config", "serving"},
     "matplotlib": {"report"},
     "paddle": {
         "arch",

@@ -112,7 +112,7 @@ def to_json(value: Any) -> str:
 
 
 @contextlib.contextmanager
-def ended_by_sigterm() -> Iterator[None]:
+def exit_on_sigterm() -> Iterator[None]:
     """Let SIGTERM end the command as Ctrl-C does, so that no half-written file is left behind.
 
     To be entered when the model is loaded: Paddle sets a handler of its own when it is imported.

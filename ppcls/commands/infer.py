@@ -14,7 +14,7 @@ from ppcls.commands.command import (
     Command,
     add_recipe_options,
     changes,
-    ended_by_sigterm,
+    exit_on_sigterm,
     import_components,
     import_paddle,
     load_for_weights,
@@ -83,6 +83,7 @@ def _run(options: argparse.Namespace) -> int:
         os.environ[environment.THREADS] = str(options.threads)
     environment.prepare()  # before numpy is imported
     from ppcls.inference import inputs, results
+    from ppcls.utils.logging import get_logger
 
     _check_model_and_images(options)
     if options.features is not None:
@@ -92,9 +93,7 @@ def _run(options: argparse.Namespace) -> int:
     broken = 0
     on_screen = options.out is None and sys.stdout.isatty() and sys.stderr.isatty()
     pipeline = _predictor(options).pipeline
-    from ppcls.utils.logging import get_logger
-
-    with ended_by_sigterm(), _output(options) as file:
+    with exit_on_sigterm(), _output(options) as file:
         if pipeline.postprocess.class_names is None:
             get_logger().warning("%s has no class names: the answers have class ids only", options.model)
         answers = pipeline.answers(sources)
@@ -123,7 +122,7 @@ def _write_features(options: argparse.Namespace) -> int:
     sources = inputs.collect(options.images)
     broken = 0
     features = _predictor(options).features(sources)
-    with ended_by_sigterm(), feature_files.writing(options.features, len(sources)) as file:
+    with exit_on_sigterm(), feature_files.writing(options.features, len(sources)) as file:
         for name, values in _with_bar(features, len(sources)):
             if isinstance(values, Exception):
                 broken += 1

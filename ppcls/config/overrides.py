@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Callable, List, Mapping, Sequence, Tuple, Union
 
-from ppcls.config.numbers import word
+from ppcls.config.numbers import parse_scalar
 from ppcls.config.source import parse
 from ppcls.config.tree import Node, Path, dotted
 from ppcls.config.values import from_values
@@ -64,7 +64,7 @@ def _typed(value: str, origin: str) -> Node:
     if value[:1] in "[{'\"" and value:
         return parse(value, origin)
     # Anything else is one word: a path with ': ', ' #' or '*' in it stays what the user typed.
-    return Node(word(value), origin)
+    return Node(parse_scalar(value), origin)
 
 
 def _relabel(node: Node, origin: str) -> Node:

@@ -6,7 +6,7 @@ from typing import Any, List, Tuple
 
 import yaml
 
-from ppcls.config.numbers import word
+from ppcls.config.numbers import parse_scalar
 from ppcls.config.schema import Config
 from ppcls.config.tree import Path
 
@@ -60,7 +60,7 @@ def _is_short(value: Any) -> bool:
 
 def _scalar(value: Any) -> str:
     if isinstance(value, str):
-        if word(value) == value and value.strip() == value:
+        if parse_scalar(value) == value and value.strip() == value:
             text = yaml.safe_dump(value, width=10**6, allow_unicode=True).strip()
             return text.replace("\n...", "")
         return yaml.safe_dump(value, default_style='"', width=10**6, allow_unicode=True).strip()

@@ -91,12 +91,17 @@ def parameters_of(function: Callable[..., Any], lenient: bool = False) -> List[P
 
 
 def _hints(function: Callable[..., Any], lenient: bool) -> Mapping[str, Any]:
-    try:
-        return typing.get_type_hints(function.__init__ if inspect.isclass(function) else function)
-    except Exception:  # annotations are other people's code, and are evaluated here
-        if not lenient:
-            raise
-        return {}
+    annotated: Any = function.__init__ if inspect.isclass(function) else function
+    if not lenient:
+        return typing.get_type_hints(annotated)
+    hints = {}
+    for name, annotation in getattr(annotated, "__annotations__", {}).items():
+        alone = types.SimpleNamespace(__annotations__={name: annotation})
+        try:
+            hints.update(typing.get_type_hints(alone, globalns=getattr(annotated, "__globals__", {})))
+        except Exception:  # noqa: BLE001  annotations are other people's code, which is evaluated here
+            continue
+    return hints
 
 
 def check(
@@ -153,7 +158,7 @@ def _converted(annotation: Any, value: Any) -> Any:
     if origin in _UNIONS:
         return _member(arguments, value)
     if origin is Literal:
-        if any(value == option and type(value) is type(option) for option in arguments):
+        if any(type(value) is type(option) and value == option for option in arguments):
             return value
         raise _TypeMismatchError(" or ".join(map(repr, arguments)), value)
     container = origin or annotation
@@ -180,6 +185,8 @@ def _member(members: Sequence[Any], value: Any) -> Any:
     if inside:  # the right kind of container, with something wrong in it
         raise inside[0]
     expected = dict.fromkeys(error.expected for error in failures)
+    if "a number" in expected:
+        expected.pop("a whole number", None)
     raise _TypeMismatchError(" or ".join(expected), value)
 
 

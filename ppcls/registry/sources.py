@@ -9,7 +9,10 @@ from __future__ import annotations
 import contextvars
 import hashlib
 import importlib
+import importlib.abc
+import importlib.machinery
 import importlib.util
+import json
 import os
 import re
 import sys
@@ -26,6 +29,8 @@ from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
 
 ENTRY_POINTS = "ppcls.components"  # the group in which installed packages name modules
+_PREFIX = "_ppcls_import_"  # of the names of modules that are files
+_FILES = "PPCLS_IMPORTED_FILES"  # environment variable, for worker processes: files by the names of their modules
 # Modules that register on behalf of those who call them.
 _REGISTRARS = ("ppcls.registry.registry", "ppcls.registry.sources", "ppcls.arch.registry")
 
@@ -122,7 +127,7 @@ def _import_file(path: Path, origin: str) -> None:
         raise ConfigError(f"{origin}: {kind} ({path})")
     _search_also(path.parent)  # so that a file can import its neighbours
     unique = hashlib.sha256(str(path).encode()).hexdigest()[:8]
-    module = types.ModuleType(f"_ppcls_import_{re.sub(r'[^0-9A-Za-z]', '_', path.stem)}_{unique}")
+    module = types.ModuleType(f"{_PREFIX}{re.sub(r'[^0-9A-Za-z]', '_', path.stem)}_{unique}")
     module.__file__ = str(path)
 
     def run() -> None:
@@ -138,6 +143,32 @@ def _import_file(path: Path, origin: str) -> None:
 
     source = Source(path.name, path)
     _import(run, source, str(path), origin)
+    os.environ[_FILES] = json.dumps({**_files_by_module(), module.__name__: str(path)})
+
+
+def _files_by_module() -> Dict[str, str]:
+    """Return the files that this process and those that started it have imported, by the names of their modules."""
+    return dict(json.loads(os.environ.get(_FILES, "{}")))
+
+
+class _FileFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Imports a file again where a worker process that was not forked unpickles an object of a class in it."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Optional[importlib.machinery.ModuleSpec]:
+        """Return how to import a file by the name of its module."""
+        file = _files_by_module().get(name) if name.startswith(_PREFIX) else None
+        return None if file is None else importlib.machinery.ModuleSpec(name, self, origin=file)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
+        """Import the file."""
+        import_from(str(spec.origin), f"worker process: {spec.origin}", Path())
+        return sys.modules[spec.name]
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Do nothing: the module was run when it was created."""
+
+
+sys.meta_path.append(_FileFinder())
 
 
 def _import_module(name: str, origin: str) -> None:
@@ -188,8 +219,13 @@ def describe_failure(error: BaseException, source: Source) -> str:
         return f"{error.filename}:{error.lineno}: {text}"
     frames = traceback.extract_tb(error.__traceback__)
     folder = source.path.parent if source.path is not None else None
-    inside = [frame for frame in frames if folder is not None and folder in Path(frame.filename).parents]
+    inside = [frame for frame in frames if folder in Path(frame.filename).parents and not _is_installed(frame.filename)]
     return f"{inside[-1].filename}:{inside[-1].lineno}: {text}" if inside else text
+
+
+def _is_installed(file: str) -> bool:
+    """Return whether a file belongs to an installed package, which may lie below the user's folder."""
+    return not {"site-packages", "dist-packages"}.isdisjoint(Path(file).parts)
 
 
 def caller_source() -> Optional[Source]:

@@ -287,11 +287,11 @@ def test_killed_between_latest_and_best_model_loses_neither(recipe, uninterrupte
     """The process dies at each call that makes best_model and epoch_N of latest."""
     code = (
         "import os, sys; from ppcls import load_config, train; from ppcls.engine.checkpointing import checkpoint\n"
-        "calls, real = [0], checkpoint.alias\n"
+        "calls, real = [0], checkpoint.link_checkpoint\n"
         "def alias(*a):\n"
         "    calls[0] += 1\n"
         "    os._exit(9) if calls[0] == int(sys.argv[2]) else real(*a)\n"
-        "checkpoint.alias = alias\n"
+        "checkpoint.link_checkpoint = alias\n"
         "train(load_config(sys.argv[1], sys.argv[3:]))\n"
     )
     out = recipe.parent / "out"

@@ -20,8 +20,8 @@ from ppcls.utils import environment
 from tests.conftest import ROOT
 from tests.exporting.exports import FAMILIES, prepared
 
-pytest.importorskip("onnxruntime", reason='needs pip install "ppcls[onnx]"')
-pytest.importorskip("paddle2onnx", reason='needs pip install "ppcls[onnx]"')
+pytest.importorskip("onnxruntime", reason='needs pip install ".[onnx]"')
+pytest.importorskip("paddle2onnx", reason='needs pip install ".[onnx]"')
 
 
 @pytest.fixture(scope="module", params=sorted(FAMILIES))

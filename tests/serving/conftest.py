@@ -19,7 +19,7 @@ from tests.conftest import ROOT, write_recipe
 @pytest.fixture(scope="session", autouse=True)
 def _extra():
     for name in ("fastapi", "uvicorn", "python_multipart", "prometheus_client"):
-        pytest.importorskip(name, reason='needs pip install "ppcls[serve]"')
+        pytest.importorskip(name, reason='needs pip install ".[serve]"')
 
 
 @pytest.fixture(scope="session")

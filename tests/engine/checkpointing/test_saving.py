@@ -132,7 +132,7 @@ def test_leaving_waits_and_another_error_is_not_hidden(state, recipe, tmp_path, 
     config = load_config(recipe)
     with Saver(tmp_path, config) as saver:
         saver.save_epoch(state, {})
-    assert checkpoint.fault(tmp_path / "latest") is None
+    assert checkpoint.find_damage(tmp_path / "latest") is None
     with pytest.raises(CheckpointError), Saver(tmp_path / "gone", config) as saver:
         saver.save_epoch(state, {})
     with pytest.raises(ZeroDivisionError), Saver(tmp_path / "gone", config) as saver:
@@ -169,7 +169,7 @@ FORKS = """
     import sys, threading
     from pathlib import Path
     from ppcls.engine.checkpointing.saver import BackgroundWriter
-    from tests.engine.test_saving import forked_epoch, written_forever
+    from tests.engine.checkpointing.test_saving import forked_epoch, written_forever
     stop, writer = threading.Event(), BackgroundWriter()
     writer.start(lambda: written_forever(Path(sys.argv[1]), stop))
     print(sum(forked_epoch(workers=2) for _ in range(40)))
