@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-from typing import ClassVar, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
+from typing import Any, ClassVar, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 import numpy as np
 import paddle
@@ -195,6 +195,20 @@ def require_positive(**sizes: int) -> None:
     for name, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise ConfigError(f"{name}: expected a positive integer, got {size!r}")
+
+
+def require_stages(**lists: Sequence[Any]) -> None:
+    """Raise ConfigError unless each list has an entry for every stage, of which there is at least one."""
+    lengths = [len(values) for values in lists.values()]
+    if not lengths[0] or len(set(lengths)) > 1:
+        raise ConfigError(f"{', '.join(lists)}: expected one entry per stage in each, got {lengths}")
+
+
+def require_odd(name: str, size: int) -> None:
+    """Raise ConfigError unless a kernel's size is positive and odd, so that the map keeps its size."""
+    require_positive(**{name: size})
+    if size % 2 == 0:
+        raise ConfigError(f"{name}: expected an odd number, which keeps the map's size, got {size}")
 
 
 def require_method(model: nn.Layer, method: str, needed_by: str) -> None:

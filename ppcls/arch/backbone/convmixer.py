@@ -11,12 +11,11 @@ from typing import List
 import paddle
 from paddle import nn
 
-from ppcls.arch.backbone.base import require_positive
+from ppcls.arch.backbone.base import require_odd, require_positive
 from ppcls.arch.backbone.isotropic import IsotropicBackbone
 from ppcls.arch.layers import activation, batch_norm2d, conv2d
 from ppcls.arch.registry import register_family
 from ppcls.arch.spec import CIFAR10_MEAN, CIFAR10_STD, ModelSpec
-from ppcls.errors import ConfigError
 
 
 class ConvMixer(IsotropicBackbone):
@@ -51,9 +50,8 @@ class ConvMixer(IsotropicBackbone):
         in_channels: int = 3,
         recompute: bool = False,
     ) -> None:
-        require_positive(dim=dim, depth=depth, kernel_size=kernel_size, patch_size=patch_size)
-        if kernel_size % 2 == 0:
-            raise ConfigError(f"kernel_size: expected an odd number, which keeps the map's size, got {kernel_size}")
+        require_positive(dim=dim, depth=depth, patch_size=patch_size)
+        require_odd("kernel_size", kernel_size)
         super().__init__(dim, depth, in_channels, patch_size, recompute)
         self.stem = ConvActNorm(conv2d(in_channels, dim, patch_size, stride=patch_size), dim, act)
         self.blocks = nn.LayerList([Block(dim, kernel_size, act) for _ in range(depth)])

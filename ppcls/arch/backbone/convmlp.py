@@ -13,20 +13,11 @@ import paddle
 from paddle import nn
 from paddle.nn.initializer import Normal
 
-from ppcls.arch.backbone.base import Backbone, Depth, FeatureInfo, require_positive
-from ppcls.arch.layers import (
-    MLP,
-    DropPath,
-    batch_norm2d,
-    conv2d,
-    normal_linear,
-    staged_drop_path_rates,
-    to_nchw,
-    to_nhwc,
-)
+from ppcls.arch.backbone.base import Backbone, Depth, FeatureInfo, require_positive, require_stages
+from ppcls.arch.layers import MLP, DropPath, batch_norm2d, conv2d, normal_linear, staged_drop_path_rates
+from ppcls.arch.layers.layout import to_nchw, to_nhwc
 from ppcls.arch.registry import register_family
 from ppcls.arch.spec import ModelSpec
-from ppcls.errors import ConfigError
 
 
 class ConvMLP(Backbone):
@@ -72,9 +63,7 @@ class ConvMLP(Backbone):
         in_channels: int = 3,
         recompute: bool = False,
     ) -> None:
-        entries = [len(blocks), len(dims), len(mlp_ratios)]
-        if not blocks or len(set(entries)) > 1:
-            raise ConfigError(f"blocks, dims and mlp_ratios: expected one entry per stage in each, got {entries}")
+        require_stages(blocks=blocks, dims=dims, mlp_ratios=mlp_ratios)
         hidden = [int(dim * ratio) for dim, ratio in zip(dims, mlp_ratios)]
         require_positive(**{"channels // 2": channels // 2, "conv_blocks": conv_blocks})
         for depth, dim, width in zip(blocks, dims, hidden):

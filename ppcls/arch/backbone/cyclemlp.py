@@ -17,18 +17,9 @@ import paddle.nn.functional as F
 from paddle import nn
 from paddle.nn.initializer import Constant, Normal
 
-from ppcls.arch.backbone.base import Backbone, Depth, FeatureInfo, require_positive
-from ppcls.arch.layers import (
-    MLP,
-    CycleFC,
-    DropPath,
-    checked_rate,
-    conv2d,
-    drop_path_rates,
-    normal_linear,
-    to_nchw,
-    to_nhwc,
-)
+from ppcls.arch.backbone.base import Backbone, Depth, FeatureInfo, require_odd, require_positive, require_stages
+from ppcls.arch.layers import MLP, CycleFC, DropPath, checked_rate, conv2d, drop_path_rates, normal_linear
+from ppcls.arch.layers.layout import to_nchw, to_nhwc
 from ppcls.arch.registry import register_family
 from ppcls.arch.spec import ModelSpec
 from ppcls.errors import ConfigError
@@ -81,9 +72,10 @@ class CycleMLP(Backbone):
         in_channels: int = 3,
         recompute: bool = False,
     ) -> None:
-        _check_sizes(layers, embed_dims, mlp_ratios, kernel_size)
-        for name, rate in (("drop_rate", drop_rate), ("attn_drop_rate", attn_drop_rate)):
-            checked_rate(name, rate)
+        _check_sizes(layers, embed_dims, mlp_ratios)
+        require_odd("kernel_size", kernel_size)
+        checked_rate("drop_rate", drop_rate)
+        checked_rate("attn_drop_rate", attn_drop_rate)
         if skip_lam <= 0:
             raise ConfigError(f"skip_lam: expected a positive number, got {skip_lam!r}")
         super().__init__(embed_dims[-1], in_channels, 4, recompute)
@@ -192,42 +184,28 @@ class CycleMixer(nn.Layer):
         return self.drop(self.proj(h * a_h + w * a_w + c * a_c))
 
 
-def _check_sizes(
-    layers: Sequence[int], embed_dims: Sequence[int], mlp_ratios: Sequence[float], kernel_size: int
-) -> None:
-    if not layers or not len(layers) == len(embed_dims) == len(mlp_ratios):
-        counts = f"{len(layers)}, {len(embed_dims)} and {len(mlp_ratios)}"
-        raise ConfigError(f"layers, embed_dims, mlp_ratios: expected one value each for every stage, got {counts}")
+def _check_sizes(layers: Sequence[int], embed_dims: Sequence[int], mlp_ratios: Sequence[float]) -> None:
+    require_stages(layers=layers, embed_dims=embed_dims, mlp_ratios=mlp_ratios)
     for depth, dim, ratio in zip(layers, embed_dims, mlp_ratios):
         require_positive(layers=depth, embed_dims=dim)
         if dim < 4:  # the reweighting MLP has a quarter of the width
             raise ConfigError(f"embed_dims: expected at least 4, got {dim}")
         if int(dim * ratio) < 1:
             raise ConfigError(f"mlp_ratios: expected numbers that leave a hidden width, got {ratio!r}")
-    require_positive(kernel_size=kernel_size)
-    if kernel_size % 2 == 0:
-        raise ConfigError(f"kernel_size: expected an odd number, got {kernel_size}")
 
 
 _spec = functools.partial(
     ModelSpec, family="CycleMLP", image_size=224, paper="https://arxiv.org/abs/2107.10224", licence="MIT"
 )
-_RELEASE = "https://github.com/ShoufaChen/CycleMLP/releases/download/v0.1"
+_URL = "https://github.com/ShoufaChen/CycleMLP/releases/download/v0.1"
 _NARROW, _WIDE = [64, 128, 320, 512], [96, 192, 384, 768]
 # The paper's 2.1, 3.9, 6.9, 10.1 and 12.3 G multiply-adds are these plus five operations for each element of each norm.
 VARIANTS = tuple(
     (
-        _spec(
-            f"CycleMLP_B{size}",
-            params=params,
-            macs=macs,
-            top1=top1,
-            crop_pct=crop_pct,
-            url=f"{_RELEASE}/CycleMLP_B{size}.pth",
-        ),
+        _spec(f"CycleMLP_B{i}", params=params, macs=macs, top1=top1, crop_pct=crop, url=f"{_URL}/CycleMLP_B{i}.pth"),
         {"layers": layers, "embed_dims": embed_dims, "mlp_ratios": mlp_ratios},
     )
-    for size, params, macs, top1, crop_pct, layers, embed_dims, mlp_ratios in (
+    for i, params, macs, top1, crop, layers, embed_dims, mlp_ratios in (
         (1, 15_155_400, 2_121_523_200, 78.9, 0.9, [2, 2, 4, 2], _NARROW, [4, 4, 4, 4]),
         (2, 26_802_504, 3_875_766_272, 81.6, 0.9, [2, 3, 10, 3], _NARROW, [4, 4, 4, 4]),
         (3, 38_385_720, 6_830_968_832, 82.4, 0.9, [3, 4, 18, 3], _NARROW, [8, 8, 4, 4]),

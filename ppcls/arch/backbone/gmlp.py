@@ -80,7 +80,7 @@ class gMLP(IsotropicBackbone):  # noqa: N801 (the paper's name)
         self.stem = conv2d(
             in_channels, dim, patch_size, stride=patch_size, weight_init=lecun_normal, bias_init=Constant(0.0)
         )
-        rates = _drop_path_rates(drop_path_rate, depth, drop_path_schedule)
+        rates = drop_path_rates(drop_path_rate, depth, drop_path_schedule)
         self.blocks = nn.LayerList([Block(dim, ffn_dim, tokens, drop, rate) for rate in rates])
         self.norm = nn.LayerNorm(dim, epsilon=1e-6)
         self.dropout = nn.Dropout(checked_rate("drop_rate", drop_rate))
@@ -201,12 +201,6 @@ def _height_and_width(image_size: Union[int, Sequence[int]], patch_size: int) ->
         if size < patch_size:
             raise ConfigError(f"image_size: {image_size} px is smaller than a patch of {patch_size} px")
     return sizes[0], sizes[1]
-
-
-def _drop_path_rates(rate: float, depth: int, schedule: str) -> List[float]:
-    if schedule not in ("linear", "constant"):
-        raise ConfigError(f"drop_path_schedule: expected 'linear' or 'constant', got {schedule!r}")
-    return drop_path_rates(rate, depth) if schedule == "linear" else [checked_rate("drop_path_rate", rate)] * depth
 
 
 _HALF = (0.5, 0.5, 0.5)

@@ -5,7 +5,6 @@ from ppcls.arch.layers.checkpointing import checkpointed
 from ppcls.arch.layers.cycle_fc import CycleFC
 from ppcls.arch.layers.drop_path import DropPath, checked_rate, drop_path_rates, staged_drop_path_rates
 from ppcls.arch.layers.initialization import TruncatedNormal
-from ppcls.arch.layers.layout import to_nchw, to_nhwc
 from ppcls.arch.layers.mlp import MLP, normal_linear
 
 __all__ = [
@@ -22,6 +21,4 @@ __all__ = [
     "linear",
     "normal_linear",
     "staged_drop_path_rates",
-    "to_nchw",
-    "to_nhwc",
 ]
