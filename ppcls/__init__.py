@@ -22,6 +22,7 @@ _LIGHT = {
 _MODULES = {
     **_LIGHT,
     "load_config": "ppcls.engine",
+    "load_run_config": "ppcls.api",
     "train": "ppcls.api",
     "TrainResult": "ppcls.api",
     "Callback": "ppcls.engine.callbacks.base",

@@ -1,8 +1,9 @@
-"""Training from Python."""
+"""Training from Python, and the recipes of runs."""
 
 from __future__ import annotations
 
 import inspect
+import os
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Sequence, Union
@@ -15,11 +16,13 @@ from ppcls.data.datasets import Dataset, ItemDataset
 from ppcls.engine import load_config, stages
 from ppcls.engine import result as engine_result
 from ppcls.engine.callbacks.runner import HOOKS
+from ppcls.engine.checkpointing import run_dir
 from ppcls.engine.supplied import Supplied, copy_model
 from ppcls.errors import CheckpointError, ConfigError
 from ppcls.inference.predictor import BasePredictor
 from ppcls.prediction import load_predictor
 from ppcls.supplied_recipe import RecipeCompletion
+from ppcls.utils.paths import user_path
 
 
 @dataclass(frozen=True)
@@ -98,13 +101,29 @@ def train(
         eval_dataset=_dataset(eval_dataset, "eval_dataset"),
         callbacks=_callbacks(callbacks),
     )
-    if not isinstance(changes, (str, Sequence, Mapping)):
-        raise ConfigError(f"changes: a list of 'Key.sub=value' or a dict is expected, not {type(changes).__name__}")
     completion = RecipeCompletion(supplied)
-    if not isinstance(config, Config) or changes or supplied != Supplied(callbacks=supplied.callbacks):
+    nothing = model is None and train_dataset is None and eval_dataset is None
+    if not (isinstance(config, Config) and nothing and not changes):
         config = load_config(config, changes, complete=completion)
     supplied = replace(supplied, notes=tuple(completion.notes))
     return _public(stages.train(config, stage, supplied), model)
+
+
+def load_run_config(run: Union[str, os.PathLike[str]], changes: Changes = (), *, stage: Optional[str] = None) -> Config:
+    """Return the recipe of a run with its best weights, for ``ppcls.evaluate``, ``ppcls.export`` and ``ppcls.infer``.
+
+    Exports go to ``inference`` in the run's folder unless ``changes`` say otherwise.
+
+    Args:
+        run: the folder of the run, or a checkpoint.
+        changes: of the recipe, ``["Global.epochs=3"]`` or ``{"Global.epochs": 3}``.
+        stage: of a run with stages; None takes the last one that has been trained.
+
+    Raises:
+        CheckpointError, WeightsError: there is no checkpoint, or it is damaged.
+        ConfigError: it carries no recipe, or that has mistakes with the changes, or there is no such stage.
+    """
+    return run_dir.load_recipe(user_path(run), changes, stage)
 
 
 def _public(result: engine_result.TrainResult, model: Optional[nn.Layer]) -> TrainResult:

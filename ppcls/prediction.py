@@ -115,7 +115,9 @@ def _settings(changes: Changes, device: Optional[str], path: Any) -> List[Any]:
     Raises:
         ConfigError: there is no such device, or it is given twice.
     """
-    settings: List[Any] = list(changes.items() if isinstance(changes, Mapping) else changes)
+    from ppcls.config.overrides import as_list
+
+    settings = as_list(changes)
     if device is None:
         return settings
     wanted = Device.parse(device)

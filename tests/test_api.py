@@ -1,5 +1,6 @@
 """Training from Python, with a model, data sets and callbacks that are Python objects."""
 
+import copy
 import json
 import subprocess
 import sys
@@ -12,7 +13,10 @@ from sklearn.datasets import load_digits
 
 import ppcls
 from ppcls.data.datasets import ItemDataset
+from ppcls.engine import load_config
+from ppcls.engine.supplied import Supplied
 from ppcls.errors import CallbackError, ConfigError, DataError, PpclsError
+from ppcls.supplied_recipe import RecipeCompletion
 from tests.conftest import ROOT
 
 SIZE = 16
@@ -386,3 +390,37 @@ def test_importing_ppcls_is_light():
         "assert 'paddle' not in sys.modules; ppcls.train; assert 'paddle' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+JUNK = [None, 0, "abc", [], {}, [1], {"a": 1}, {"name": ["x"]}, object(), {1: 2}, {"a.b": 1}]
+
+
+def places(value, path=()):
+    """Yield the path of every value below a recipe."""
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, child in children:
+        yield (*path, key)
+        yield from places(child, (*path, key))
+
+
+def test_whatever_stands_in_a_recipe_is_completed_or_refused(recipe):
+    transforms = [{"DecodeImage": None}, {"NormalizeImage": None}, {"ToCHWImage": None}]
+    dataset = {"name": "ImageFolder", "image_root": "x", "transform_ops": transforms}
+    recipe["DataLoader"] = {"Train": {"dataset": dataset, "sampler": {"batch_size": 4}}, "Eval": {"loader": {}}}
+    recipe["Infer"] = {"transforms": [{"DecodeImage": None}]}
+    supplied = Supplied(Net(), ItemDataset(TRAIN, "train_dataset"), ItemDataset(EVAL, "eval_dataset"))
+    results = {True: 0, False: 0}
+    for path in places(recipe):
+        for junk in JUNK:
+            changed = copy.deepcopy(recipe)
+            section = changed
+            for part in path[:-1]:
+                section = section[part]
+            section[path[-1]] = junk
+            try:
+                load_config(changed, complete=RecipeCompletion(supplied))
+            except PpclsError:
+                results[False] += 1
+            else:
+                results[True] += 1
+    assert min(results.values()) > 50

@@ -195,11 +195,13 @@ def feature_array(features: Iterable[Tuple[str, Union[np.ndarray, DataError]]]) 
         DataError: there are only errors.
     """
     rows: List[Optional[np.ndarray]] = []
+    errors = []
     for name, values in features:
         if isinstance(values, DataError):
-            get_logger().error("%s: %s", name, values)
+            errors.append(f"{name}: {values}")
+            get_logger().error(errors[-1])
         rows.append(None if isinstance(values, DataError) else values)
     good = next((row for row in rows if row is not None), None)
     if good is None:
-        raise DataError(f"none of the {len(rows)} images can be read; the log says why")
+        raise DataError(f"none of the {len(rows)} images can be read; the first: {errors[0]}")
     return np.stack([np.full_like(good, np.nan) if row is None else row for row in rows])
