@@ -83,8 +83,7 @@ def train(
         model: a layer that turns images [B, C, H, W] into logits [B, class_num], in place of the recipe's ``Arch``.
             It is trained in place, and has the weights of the last epoch afterwards. Its code is not stored: whoever
             loads the run gives a model like it.
-        train_dataset: in place of ``DataLoader.Train.dataset``, whose transforms are kept.
-        eval_dataset: in place of ``DataLoader.Eval.dataset``, whose transforms are kept.
+        train_dataset: in place of ``DataLoader.Train.dataset``, whose transforms are kept; ``eval_dataset`` likewise.
         callbacks: objects with methods of ``ppcls.Callback``, called after those of the recipe.
 
     Raises:

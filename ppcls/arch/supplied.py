@@ -8,7 +8,7 @@ from ppcls.errors import ConfigError
 SUPPLIED_MODEL = "SuppliedModel"
 
 
-@BACKBONES.register
+@BACKBONES.register(listed=False)
 class SuppliedModel:
     """Stands in recipes for a model that Python code gave; it cannot be built from its name.
 

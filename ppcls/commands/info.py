@@ -7,9 +7,7 @@ import json
 import os
 import platform
 import re
-import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
@@ -81,6 +79,8 @@ def collect() -> Dict[str, Any]:
 
 def _paddle() -> Dict[str, Any]:
     """Return Paddle's version and devices, or {"error": why it cannot be used}."""
+    import subprocess
+
     package = str(Path(ppcls.__file__).parent.parent)
     path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), package]))
     try:
@@ -104,6 +104,8 @@ def _paddle() -> Dict[str, Any]:
 
 def _packages() -> Dict[str, Dict[str, Any]]:
     """Return the version of each package that ppcls uses, None where it is not installed, and the extras it is for."""
+    from importlib import metadata
+
     try:
         required = metadata.requires("ppcls") or []
     except metadata.PackageNotFoundError:
@@ -127,6 +129,8 @@ def _parsed(requirement: str) -> Tuple[str, str]:
 
 
 def _version(name: str) -> Any:
+    from importlib import metadata
+
     # Packages that take each other's place.
     for candidate in (name, f"{name}-gpu", name.replace("-headless", "")):
         try:

@@ -172,7 +172,7 @@ def _type_of(value: Any) -> str:
     return value.__name__ if isinstance(value, type) else type(value).__name__
 
 
-@DATASETS.register
+@DATASETS.register(listed=False)
 class SuppliedDataset:
     """Stands in recipes for a data set that Python code gave to ``ppcls.train``; nothing can be read from it.
 

@@ -216,7 +216,7 @@ def callback_states(states: Mapping[str, Any]) -> Dict[str, Any]:
 
 def _describe_change(key: str, before: Any, now: Any) -> str:
     if key == "samples":
-        return "the images, their labels or their order changed"
+        return "the paths, the labels or the order of the images changed"
     return f"{key} was {before} and is {now}"
 
 

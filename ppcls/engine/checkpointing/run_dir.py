@@ -164,8 +164,8 @@ def find_checkpoint(path: Path, stage: Optional[str] = None) -> Path:
         return prefix
     if path.is_file():
         raise ConfigError(
-            f"{path}: weights without a recipe: give it with -c RECIPE (config= in Python); of an exported model, give the "
-            f"folder"
+            f"{path}: weights without a recipe: give it with -c RECIPE (config= in Python); of an exported model, give "
+            f"the folder"
         )
     raise CheckpointError(f"{path}: no such run folder, checkpoint, or exported model")
 

@@ -36,7 +36,7 @@ def test_other_data_of_the_same_number(stopped, run, tmp_path):
 
     listed.write_text("".join(reversed(before.splitlines(keepends=True))))
     done = run("train", *resumed, code=2)
-    assert "has other batches now (the images, their labels or their order changed;" in done.stderr
+    assert "has other batches now (the paths, the labels or the order of the images changed;" in done.stderr
     assert "Traceback" not in done.stderr
 
     listed.write_text(before)
