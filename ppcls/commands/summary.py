@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any, Dict
 
 from ppcls.commands.command import Command, add_import_option, import_components, import_paddle
 
@@ -32,7 +33,7 @@ def _run(options: argparse.Namespace) -> int:
         return 2
     height, width = size[0], size[-1]
     # Architectures whose weights depend on the size of the image are built for this one.
-    sized = {"image_size": [height, width]} if BACKBONES[options.name].takes("image_size") else {}
+    sized: Dict[str, Any] = {"image_size": [height, width]} if BACKBONES[options.name].takes("image_size") else {}
     default = 1000 if facts is None else facts.class_num
     class_num = default if options.class_num is None else options.class_num  # 0: without the classifier
     model = create_model(options.name, class_num=class_num, **sized)

@@ -198,7 +198,7 @@ def _mapping(arguments: Sequence[Any], value: Any) -> Any:
 
 
 def _sequence(container: type, arguments: Sequence[Any], value: Any) -> Any:
-    if hasattr(value, "tolist") and getattr(value, "ndim", 0):  # an array that Python code gives
+    if hasattr(value, "tolist") and getattr(value, "shape", False):  # an array that Python code gives
         value = value.tolist()
     if not isinstance(value, (list, tuple, range)):
         raise _TypeMismatchError("a list", value)

@@ -48,7 +48,7 @@ class Source:
     name: str
     path: Optional[Path] = None
     sha256: Optional[str] = None
-    _undo: List[Callable[[], None]] = field(default_factory=list, repr=False)
+    _undo: List[Callable[[], object]] = field(default_factory=list, repr=False)
 
     def __str__(self) -> str:
         return self.name if self.path is None else str(self.path)
@@ -66,7 +66,7 @@ class Source:
         """Return what runs, checkpoints and exports keep of it."""
         return {"name": self.name, "path": None if self.path is None else str(self.path), "sha256": self.sha256}
 
-    def on_failure(self, undo: Callable[[], None]) -> None:
+    def on_failure(self, undo: Callable[[], object]) -> None:
         """Remember what to undo if the import fails."""
         self._undo.append(undo)
 

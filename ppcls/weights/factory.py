@@ -63,7 +63,7 @@ def create_model(
 
 def _check_recompute(name: str, arguments: Mapping[str, Any]) -> None:
     """Say what gradient checkpointing needs, where the architecture does not take the argument."""
-    if arguments.get("recompute") and "recompute" not in [p.name for p in BACKBONES[name].parameters()]:
+    if arguments.get("recompute") and not BACKBONES[name].takes("recompute"):
         raise ConfigError(
             f"recompute: {name} does not take it; derive the class from ppcls.arch.Backbone, which has gradient "
             "checkpointing (Backbone.run), and take recompute in the constructor"

@@ -231,7 +231,7 @@ def test_convmixer_arguments(arguments, message):
     [
         ("gMLP_Ti16", {"mlp_ratio": "6"}, "mlp_ratio: must be a number, not '6'"),
         ("gMLP_Ti16", {"recompute": "yes"}, "recompute: must be true or false, not 'yes'"),
-        ("CycleMLP_B1", {"drop_path_rate": None}, "drop_path_rate: must be a number, not null"),
+        ("CycleMLP_B1", {"skip_lam": None}, "skip_lam: must be a number, not null"),
         ("CycleMLP_B1", {"skip_lam": float("nan")}, "skip_lam: must be a finite number, not nan"),
         ("CycleMLP_B1", {"layers": 3}, "layers: must be a list, not 3"),
         ("ConvMLP_S", {"blocks": 1, "channels": "64"}, "blocks: must be a list, not 1; channels: must be"),

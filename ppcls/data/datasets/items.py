@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterator, List, Optional, Union
 
 import numpy as np
 
-from ppcls.data.datasets.base import DATASETS, Dataset, read_regular
+from ppcls.data.datasets.base import DATASETS, Dataset, read_regular_file
 from ppcls.data.transforms.conversion import is_pillow, rgb_from_array, rgb_from_pillow
 from ppcls.errors import ConfigError, DataError, PpclsError
 from ppcls.utils.paths import user_path
@@ -138,7 +138,7 @@ class ItemDataset(Dataset):
         if not isinstance(image, (str, os.PathLike)):
             return self._converted(index, image)
         try:
-            return read_regular(user_path(image))
+            return read_regular_file(user_path(image))
         except OSError as error:
             raise DataError(f"{os.fspath(image)}: {error.strerror}") from None
 
