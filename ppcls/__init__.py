@@ -4,13 +4,46 @@ Importing this package imports nothing heavy; each public name is loaded when it
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ppcls.api import TrainResult as TrainResult
+    from ppcls.api import load_run_config as load_run_config
+    from ppcls.api import train as train
+    from ppcls.arch import BACKBONES as BACKBONES
+    from ppcls.arch import list_models as list_models
+    from ppcls.data.batch_transforms import BATCH_TRANSFORMS as BATCH_TRANSFORMS
+    from ppcls.data.datasets import DATASETS as DATASETS
+    from ppcls.data.samplers import SAMPLERS as SAMPLERS
+    from ppcls.data.transforms import TRANSFORMS as TRANSFORMS
+    from ppcls.engine import evaluate as evaluate
+    from ppcls.engine import infer as infer
+    from ppcls.engine import load_config as load_config
+    from ppcls.engine.callbacks.base import Callback as Callback
+    from ppcls.engine.callbacks.registry import CALLBACKS as CALLBACKS
+    from ppcls.errors import PpclsError as PpclsError
+    from ppcls.exporting import evaluate_export as evaluate_export
+    from ppcls.exporting import export as export
+    from ppcls.inference import Predictor as Predictor
+    from ppcls.loss import LOSSES as LOSSES
+    from ppcls.metric import METRICS as METRICS
+    from ppcls.optimizer import OPTIMIZERS as OPTIMIZERS
+    from ppcls.optimizer import SCHEDULES as SCHEDULES
+    from ppcls.prediction import embed as embed
+    from ppcls.prediction import load_predictor as load_predictor
+    from ppcls.preprocessing import create_transform as create_transform
+    from ppcls.registry import import_components as import_components
+    from ppcls.weights import create_model as create_model
+    from ppcls.weights import load_weights as load_weights
 
 __version__ = "0.1.0"
 # Public names that need no Paddle.
 _LIGHT = {
+    "PpclsError": "ppcls.errors",
     "Predictor": "ppcls.inference",
+    "embed": "ppcls.prediction",
     "import_components": "ppcls.registry",
+    "load_predictor": "ppcls.prediction",
     "BATCH_TRANSFORMS": "ppcls.data.batch_transforms",
     "DATASETS": "ppcls.data.datasets",
     "SAMPLERS": "ppcls.data.samplers",
@@ -19,7 +52,10 @@ _LIGHT = {
 _MODULES = {
     **_LIGHT,
     "load_config": "ppcls.engine",
-    "train": "ppcls.engine",
+    "load_run_config": "ppcls.api",
+    "train": "ppcls.api",
+    "TrainResult": "ppcls.api",
+    "Callback": "ppcls.engine.callbacks.base",
     "evaluate": "ppcls.engine",
     "evaluate_export": "ppcls.exporting",
     "infer": "ppcls.engine",

@@ -28,7 +28,7 @@ ALLOWED = {
 }
 ALLOWED["exporting"] = {"engine", *ALLOWED["engine"]}
 ALLOWED["report"] = {"engine", *ALLOWED["engine"]}
-ALLOWED["commands"] = {"engine", "exporting", "report", "serving", *ALLOWED["engine"]}
+ALLOWED["commands"] = {"engine", "exporting", "prediction", "report", "serving", *ALLOWED["engine"]}
 # Libraries that only these may import.
 LIBRARIES = {
     "yaml": {"config", "inference.description"},

@@ -10,14 +10,17 @@ from ppcls.arch.backbone.base import Backbone, Depth, FeatureInfo, require_metho
 from ppcls.arch.feature_extractor import FeatureExtractor
 from ppcls.arch.registry import BACKBONES, list_models, spec
 from ppcls.arch.spec import ModelSpec
+from ppcls.arch.supplied import SUPPLIED_MODEL, SuppliedModel
 
 __all__ = [
     "BACKBONES",
+    "SUPPLIED_MODEL",
     "Backbone",
     "Depth",
     "FeatureExtractor",
     "FeatureInfo",
     "ModelSpec",
+    "SuppliedModel",
     "list_models",
     "require_method",
     "spec",

@@ -9,6 +9,7 @@ from ppcls.commands import (
     evaluate,
     export,
     infer,
+    info,
     models,
     pack_data,
     schedule,
@@ -26,5 +27,6 @@ GROUPS: Dict[str, Sequence[Command]] = {
     "Use and deploy": (infer.COMMAND, export.COMMAND, serve.COMMAND, convert.COMMAND),
     "Data": (check_data.COMMAND, show_data.COMMAND, split_data.COMMAND, pack_data.COMMAND),
     "Recipes and models": (config.COMMAND, models.COMMAND, summary.COMMAND),
+    "This installation": (info.COMMAND,),
 }
 COMMANDS: Dict[str, Command] = {command.name: command for group in GROUPS.values() for command in group}

@@ -8,7 +8,7 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import Any, Iterator, List, Sequence
+from typing import Any, Generator, Iterator
 
 from ppcls.commands.command import (
     Command,
@@ -26,6 +26,7 @@ from ppcls.utils.paths import user_path
 # What belongs to `MODEL IMAGES...`: a recipe says these things by its keys.
 _OF_MODEL = {
     "out": None,
+    "features": None,
     "format": "list",
     "topk": None,
     "batch_size": None,
@@ -57,6 +58,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="FILE", type=Path, help=out_help)
     map_help = "map: write {path: class id} instead of whole answers (null for a broken image)"
     parser.add_argument("--format", choices=("list", "map"), default="list", help=map_help)
+    features_help = ".npy or .parquet: write the features that the classifier gets instead of answers; not of exports"
+    parser.add_argument("--features", metavar="FILE", type=Path, help=features_help)
     parser.add_argument("--topk", metavar="N", type=_count, help="classes in an answer; all where there are fewer")
     parser.add_argument("--batch-size", metavar="N", type=_count, help="images that go through the model together")
     backend_help = "what runs an exported model"
@@ -72,32 +75,29 @@ def _run(options: argparse.Namespace) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     if options.model is None:
         return _by_recipe(options)
-    from ppcls.utils import distributed, environment
+    from ppcls.utils import environment
 
     if options.threads and options.threads > environment.MAX_THREADS:
         raise ConfigError(f"--threads {options.threads}: at most {environment.MAX_THREADS}")
     if options.threads:
         os.environ[environment.THREADS] = str(options.threads)
     environment.prepare()  # before numpy is imported
-    from ppcls.data.transforms.formats import IMAGE_SUFFIXES
     from ppcls.inference import inputs, results
     from ppcls.utils.logging import get_logger
 
-    if distributed.world_size() > 1:
-        raise ConfigError("MODEL IMAGES runs in one process; for several: -c RECIPE -o Infer.infer_imgs=FOLDER")
-    if Path(options.model).suffix.lower() in IMAGE_SUFFIXES and not Path(options.model).is_dir():
-        raise ConfigError(f"{options.model} is an image, no model; MODEL comes first: ppcls infer MODEL IMAGES...")
-    if not options.images:
-        raise ConfigError(f"nothing to predict: ppcls infer {options.model} IMAGES...")
+    _check_model_and_images(options)
+    if options.features is not None:
+        return _write_features(options)
     results.check(options.out, options.format)
     sources = inputs.collect(options.images)
     broken = 0
     on_screen = options.out is None and sys.stdout.isatty() and sys.stderr.isatty()
-    pipeline = _pipeline(options)
+    pipeline = _predictor(options).pipeline
     with exit_on_sigterm(), _output(options) as file:
         if pipeline.postprocess.class_names is None:
             get_logger().warning("%s has no class names: the answers have class ids only", options.model)
-        for answer in _answers(pipeline, sources, bar=not on_screen):
+        answers = pipeline.answers(sources)
+        for answer in _with_bar(answers, len(sources), bar=not on_screen):
             if "error" in answer:
                 broken += 1
                 if not on_screen:  # where the answer says it
@@ -108,17 +108,54 @@ def _run(options: argparse.Namespace) -> int:
     return 2 if broken else 0
 
 
-def _answers(pipeline: Any, sources: Sequence[Any], bar: bool) -> Iterator[Any]:
-    """Yield the answers, with a progress bar where standard error is a terminal.
+def _write_features(options: argparse.Namespace) -> int:
+    """Write ``--features``."""
+    from ppcls.inference import feature_files, inputs
+    from ppcls.utils.logging import get_logger
+
+    for name in ("out", "topk"):
+        if getattr(options, name) is not None:
+            raise ConfigError(f"--{name}: is about answers, and --features writes features instead; leave one out")
+    if options.format != "list":
+        raise ConfigError("--format: is about answers, and --features writes features instead; leave one out")
+    feature_files.check(options.features)
+    sources = inputs.collect(options.images)
+    broken = 0
+    features = _predictor(options).features(sources)
+    with exit_on_sigterm(), feature_files.writing(options.features, len(sources)) as file:
+        for name, values in _with_bar(features, len(sources)):
+            if isinstance(values, Exception):
+                broken += 1
+                get_logger().error("%s: %s", name, values)
+            file.add(name, values)
+    get_logger().info("wrote %s: %d images, %d of them broken", options.features, len(sources), broken)
+    return 2 if broken else 0
+
+
+def _check_model_and_images(options: argparse.Namespace) -> None:
+    """Raise a ConfigError where the arguments are no model and its images."""
+    from ppcls.data.transforms.formats import IMAGE_SUFFIXES
+    from ppcls.utils import distributed
+
+    if distributed.world_size() > 1:
+        raise ConfigError("MODEL IMAGES runs in one process; for several: -c RECIPE -o Infer.infer_imgs=FOLDER")
+    if Path(options.model).suffix.lower() in IMAGE_SUFFIXES and not Path(options.model).is_dir():
+        raise ConfigError(f"{options.model} is an image, no model; MODEL comes first: ppcls infer MODEL IMAGES...")
+    if not options.images:
+        raise ConfigError(f"nothing to predict: ppcls infer {options.model} IMAGES...")
+
+
+def _with_bar(results: Generator[Any, None, None], total: int, bar: bool = True) -> Iterator[Any]:
+    """Yield the results, with a progress bar where standard error is a terminal.
 
     Args:
-        bar: False where the answers are printed on it, too: the bar would be drawn over them.
+        bar: False where the results are printed on it, too: the bar would be drawn over them.
     """
     from tqdm import tqdm
 
     quiet = None if bar else True
-    with contextlib.closing(pipeline.answers(sources)) as answers:
-        yield from tqdm(answers, desc="inference", total=len(sources), unit="image", leave=False, disable=quiet)
+    with contextlib.closing(results):
+        yield from tqdm(results, desc="inference", total=total, unit="image", leave=False, disable=quiet)
 
 
 def _by_recipe(options: argparse.Namespace) -> int:
@@ -137,69 +174,30 @@ def _by_recipe(options: argparse.Namespace) -> int:
     return 2 if any("error" in answer for answer in answers) else 0
 
 
-def _pipeline(options: argparse.Namespace) -> Any:
-    """Return the pipeline of an export, or of a checkpoint with the recipe that it carries or that is given."""
+def _predictor(options: argparse.Namespace) -> Any:
+    """Return the predictor of an export, or of a checkpoint with the recipe that it carries or that is given."""
     from ppcls.inference import description
+    from ppcls.prediction import load_predictor, refuse_for_export
 
-    path = user_path(options.model)
-    if description.is_export(path):
-        return _exported(options, path)
-    if options.backend != "auto":
-        raise ConfigError(
-            f"--backend {options.backend}: {path} is no exported model, and runs in Paddle; export it first"
+    is_export = description.is_export(user_path(options.model))
+    if is_export:
+        refuse_for_export(
+            options.model, {"-c": options.config, "-o": options.override or None, "--stage": options.stage}
         )
-    options.override += _device_change(options, path)
-    import_paddle()
-    import_components(options)
-    from ppcls.engine import device, inference
-    from ppcls.engine.checkpointing import run_dir
-
-    if options.config:
-        weights = run_dir.best_checkpoint(path, options.stage) if path.is_dir() else path
-        options.override.append([f"Global.pretrained_model={weights}", "Global.checkpoints=null"])
-        config = load_for_weights(options)
     else:
-        config = run_dir.load_recipe_of_checkpoint(run_dir.find_checkpoint(path, options.stage), changes(options))
-    device.start(config)
-    return inference.load_pipeline(config, options.batch_size, options.topk)
-
-
-def _device_change(options: argparse.Namespace, path: Path) -> List[List[str]]:
-    """Return what --device changes in the recipe of a checkpoint, as ``-o`` has it."""
-    if options.device is None:
-        return []
-    from ppcls.inference.backends.devices import Device
-
-    device = Device.parse(options.device)
-    if device.index:
-        raise ConfigError(
-            f"--device {options.device}: {path} is no exported model, and runs on the first GPU that "
-            f"CUDA_VISIBLE_DEVICES leaves: set that, and --device gpu"
-        )
-    if any(change.startswith("Global.device=") for change in changes(options)):
-        raise ConfigError("--device and -o Global.device=... say the same thing; leave one of them out")
-    return [[f"Global.device={device.kind}"]]
-
-
-def _exported(options: argparse.Namespace, path: Path) -> Any:
-    for name, value in (("-c", options.config), ("-o", options.override), ("--stage", options.stage)):
-        if value:
-            raise ConfigError(f"{name}: {path} is an exported model, which has its recipe in it; leave {name} out")
+        import_paddle()
     import_components(options)
-    from ppcls.inference.predictor import Predictor
-    from ppcls.utils.logging import get_logger
-
-    sizes = {} if options.batch_size is None else {"batch_size": options.batch_size}
-    predictor = Predictor(
-        path,
-        backend=options.backend,
-        threads=options.threads,
+    return load_predictor(
+        options.model,
+        config=options.config,
+        changes=changes(options),
+        stage=options.stage,
+        batch_size=options.batch_size,
         topk=options.topk,
-        device="auto" if options.device is None else options.device,
-        **sizes,
+        device=options.device,
+        backend=options.backend,
+        threads=options.threads if is_export else None,
     )
-    get_logger().info("%s, by the backend %s on %s", predictor.description.name, predictor.backend, predictor.device)
-    return predictor.pipeline
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 
 from pydantic import ValidationError
 
@@ -17,9 +17,12 @@ from ppcls.config.schema import Config
 from ppcls.config.sizes import Sizes
 from ppcls.config.tree import Node, leaves, plain
 from ppcls.config.values import from_values
+from ppcls.config.written import written_values
 from ppcls.errors import ConfigError
 from ppcls.registry import Registry
 
+# Returns a completed recipe, and what is wrong with it.
+Completion = Callable[[Node], Tuple[Node, List[str]]]
 _DICT = "dict"  # the origin of what a dict says
 
 
@@ -30,10 +33,12 @@ class _Loader:
     Attributes:
         registries: the components that may be named, by kind.
         stored_in: the checkpoint that the recipe was read from, if it was.
+        complete: adds to the recipe, with its changes, what it leaves out; returns what it cannot add, too.
     """
 
     registries: Mapping[str, Registry]
     stored_in: Optional[str] = None
+    complete: Optional[Completion] = None
 
     def load(self, root: Node, name: str, changes: Changes) -> Config:
         """Return the recipe with its changes and stages.
@@ -42,6 +47,9 @@ class _Loader:
             ConfigError: every mistake at once.
         """
         changed, messages = overrides.apply(root, changes)
+        if self.complete is not None:
+            changed, lacking = self.complete(changed)
+            messages += lacking
         recipe = self.check(changed)
         messages += [located(problem, changed) for problem in recipe.problems]
         checked = []
@@ -128,19 +136,26 @@ def _at(values: Any, path: tree.Path) -> Any:
 
 
 def load(
-    recipe: Union[str, Path, Mapping[str, Any]], changes: Changes = (), *, registries: Mapping[str, Registry]
+    recipe: Union[str, Path, Mapping[str, Any], Config],
+    changes: Changes = (),
+    *,
+    registries: Mapping[str, Registry],
+    complete: Optional[Completion] = None,
 ) -> Config:
     """Load a recipe.
 
     Args:
-        recipe: a file, the name of a shipped recipe, or the recipe itself as nested dicts.
+        recipe: a file, the name of a shipped recipe, the recipe itself as nested dicts, or a loaded one.
         changes: ``Key.sub=value`` overrides, or values by dotted key, applied in order.
         registries: the components that may be named, by kind; ``ppcls.load_config`` passes them all.
+        complete: adds to the recipe, with its changes, what it leaves out; returns what it cannot add, too.
 
     Raises:
         ConfigError: every mistake at once, each with file and line or the override it came from.
     """
-    loader = _Loader(registries)
+    loader = _Loader(registries, complete=complete)
+    if isinstance(recipe, Config):
+        return loader.load(written_values(recipe), "the recipe", changes)
     if isinstance(recipe, Mapping):
         return loader.load(inherit.resolve(from_values(recipe, _DICT)), "the recipe", changes)
     if not isinstance(recipe, (str, Path)):

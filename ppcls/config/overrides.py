@@ -21,16 +21,30 @@ def apply(root: Node, changes: Changes) -> Tuple[Node, List[str]]:
     Args:
         changes: ``Key.sub=value`` overrides, or values by dotted key.
     """
-    if isinstance(changes, str):
-        changes = [changes]
     problems = []
-    for change in changes.items() if isinstance(changes, Mapping) else changes:
+    for change in as_list(changes):
         try:
             path, value = read(change) if isinstance(change, str) else _of_mapping(*change)
             root = set_at(root, _in_stage(path), value)
         except ConfigError as error:
             problems.append(str(error))
     return root, problems
+
+
+def as_list(changes: Changes) -> List[Any]:
+    """Return changes one by one: text, or (key, value).
+
+    Raises:
+        ConfigError: they are something else.
+    """
+    if isinstance(changes, str):
+        return [changes]
+    if isinstance(changes, Mapping):
+        return list(changes.items())
+    for change in changes if isinstance(changes, Sequence) else [changes]:
+        if not (isinstance(change, str) or (isinstance(change, tuple) and len(change) == 2)):
+            raise ConfigError(f"changes: a list of 'Key.sub=value' or a dict is expected, not {change!r:.60}")
+    return list(changes)
 
 
 def _of_mapping(key: Any, value: Any) -> Tuple[List[str], Node]:

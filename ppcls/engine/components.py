@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, Mapping, Union
+from typing import Any, Dict, Mapping, Optional, Union
 
 from ppcls import config
 from ppcls.arch import BACKBONES
+from ppcls.config.loading import Completion
 from ppcls.config.overrides import Changes
 from ppcls.config.schema import Config
 from ppcls.data.batch_transforms import BATCH_TRANSFORMS
@@ -33,14 +34,20 @@ REGISTRIES: Dict[str, Registry] = {
 }
 
 
-def load_config(recipe: Union[str, Path, Mapping[str, Any]], changes: Changes = ()) -> Config:
+def load_config(
+    recipe: Union[str, Path, Mapping[str, Any], Config],
+    changes: Changes = (),
+    *,
+    complete: Optional[Completion] = None,
+) -> Config:
     """Load a recipe with changes and check it against all registered components.
 
     Args:
-        recipe: a file, the name of a shipped recipe, or the recipe itself as nested dicts.
+        recipe: a file, the name of a shipped recipe, the recipe itself as nested dicts, or a loaded one.
         changes: ``["Global.epochs=3"]`` as on the command line, or ``{"Global.epochs": 3}``.
+        complete: adds to the recipe, with its changes, what it leaves out; returns what it cannot add, too.
 
     Raises:
         ConfigError: every mistake at once, each with file and line or the change it came from.
     """
-    return config.load(recipe, changes, registries=REGISTRIES)
+    return config.load(recipe, changes, registries=REGISTRIES, complete=complete)

@@ -6,7 +6,7 @@ from typing import List, Optional
 
 from ppcls.config.schema import Config
 from ppcls.data.build import build_loader as build_from_section
-from ppcls.data.datasets import Dataset
+from ppcls.data.datasets import SUPPLIED_DATASET, Dataset
 from ppcls.data.loader import DataLoader
 from ppcls.engine.checks import require_split
 from ppcls.engine.model import class_names
@@ -19,7 +19,7 @@ def build_loader(config: Config, name: str, dataset: Optional[Dataset] = None) -
     """Build the loader of ``DataLoader.Train`` or ``DataLoader.Eval``; labels are checked against Arch.class_num.
 
     Args:
-        dataset: instead of the one that the recipe names.
+        dataset: what the recipe calls ``SuppliedDataset``; a stage may name another one.
 
     Raises:
         ConfigError, DataError: the section is wrong, or its data are missing or malformed.
@@ -33,7 +33,7 @@ def build_loader(config: Config, name: str, dataset: Optional[Dataset] = None) -
             class_num=config.Arch.class_num,
             rank=distributed.rank(),
             num_replicas=distributed.world_size(),
-            dataset=dataset,
+            dataset=dataset if section["dataset"]["name"] == SUPPLIED_DATASET else None,
         )
     except (ConfigError, DataError) as error:  # both sides have the same keys
         raise type(error)(f"{_origin(config, name, str(error))}DataLoader.{name}: {error}") from None

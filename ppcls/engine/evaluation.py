@@ -11,6 +11,7 @@ from ppcls.config.schema import Config
 from ppcls.data.loader import DataLoader
 from ppcls.engine import device, objective
 from ppcls.engine.data import build_loader
+from ppcls.engine.memory import explain_evaluation_memory
 from ppcls.engine.model import build_model, fetch_weights, load_required_weights
 from ppcls.engine.progress import format_values, progress_bar
 from ppcls.engine.reduction import SampleLosses
@@ -33,7 +34,8 @@ def evaluate(config: Config) -> Dict[str, float]:
             model = build_model(config)
             load_required_weights(config, model, "evaluate")
         distributed.require_equal_on_ranks("numbers of images", len(loader.dataset))
-        result = evaluate_model(model, loader, objective.build_loss(config, "Eval"), metrics)
+        with explain_evaluation_memory(config):
+            result = evaluate_model(model, loader, objective.build_loss(config, "Eval"), metrics)
     get_logger().info("[Eval][Epoch 0][Avg]%s", format_values(result))
     return result
 

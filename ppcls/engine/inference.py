@@ -6,7 +6,7 @@ import contextlib
 import json
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Iterable, Iterator, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Iterable, Iterator, List, Mapping, Optional, Sequence
 
 import numpy as np
 import paddle
@@ -15,6 +15,7 @@ from ppcls.config.schema import Config
 from ppcls.data.transforms import build_transforms
 from ppcls.engine import device
 from ppcls.engine.checkpointing.run_dir import ensure_writable
+from ppcls.engine.memory import explain_inference_memory
 from ppcls.engine.model import build_model, class_names, fetch_weights, load_required_weights
 from ppcls.engine.progress import progress_bar
 from ppcls.errors import ConfigError, MachineError
@@ -55,12 +56,18 @@ def infer(config: Config) -> List[Answer]:
         return _write(of_batches, target / "predictions.json", config.Infer.format)
 
 
-def load_pipeline(config: Config, batch_size: Optional[int] = None, topk: Optional[int] = None) -> Pipeline:
+def load_pipeline(
+    config: Config,
+    batch_size: Optional[int] = None,
+    topk: Optional[int] = None,
+    model: Optional[paddle.nn.Layer] = None,
+) -> Pipeline:
     """Return what answers with the recipe's weights; a collective.
 
     Args:
         batch_size: instead of ``Infer.batch_size``.
         topk: instead of ``Infer.PostProcess.topk``.
+        model: takes the weights; None builds the recipe's.
 
     Raises:
         ConfigError, DataError, WeightsError: as their messages say.
@@ -69,7 +76,7 @@ def load_pipeline(config: Config, batch_size: Optional[int] = None, topk: Option
         transforms = build_transforms(transform_ops(config))
     fetch_weights(config)
     with distributed.errors_on_all_ranks():
-        model = build_model(config)
+        model = build_model(config) if model is None else model
         weights = load_required_weights(config, model, "predict with")
         return Pipeline(
             transforms=transforms,
@@ -143,12 +150,15 @@ def transform_ops(config: Config) -> List[Mapping[str, Optional[Mapping[str, Any
     return list(config.DataLoader.Eval.dataset.transform_ops)
 
 
-def runner(model: paddle.nn.Layer) -> Any:
-    """Return a function from a batch [B, C, H, W] to probabilities [B, K]."""
+def runner(model: paddle.nn.Layer) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function from a batch [B, C, H, W] to probabilities [B, K].
+
+    It raises a MachineError if memory runs out.
+    """
     model.eval()
 
     def run(batch: np.ndarray) -> np.ndarray:
-        with paddle.no_grad():
+        with paddle.no_grad(), explain_inference_memory(len(batch)):
             return softmax(np.asarray(model(paddle.to_tensor(batch)).astype("float32")))
 
     return run

@@ -14,14 +14,15 @@ import paddle
 from ppcls.config.schema import Config
 from ppcls.data.loader import Batch
 from ppcls.engine import evaluation, freezing, saving
-from ppcls.engine.memory import explain_out_of_memory
+from ppcls.engine.memory import explain_evaluation_memory, explain_training_memory
 from ppcls.engine.objective import build_loss, build_metrics
 from ppcls.engine.progress import progress_bar
 from ppcls.engine.reduction import Losses
 from ppcls.engine.result import TrainResult
 from ppcls.engine.run import Run, record
-from ppcls.engine.setup import Supplied, open_run
+from ppcls.engine.setup import open_run
 from ppcls.engine.signals import SignalHandler
+from ppcls.engine.supplied import Supplied
 from ppcls.errors import DataError, TrainingError
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
@@ -40,7 +41,7 @@ def train(config: Config, signals: Optional[SignalHandler] = None, supplied: Opt
         CallbackError: a callback failed; the run was saved.
         InterruptedRunError: asked to stop; the run was saved.
     """
-    with open_run(config, signals, supplied) as run, explain_out_of_memory(config):
+    with open_run(config, signals, supplied) as run, explain_training_memory(config):
         try:
             run.callbacks.on_train_begin(run)
             while run.state.epoch < run.epochs and run.stop_reason is None:
@@ -169,7 +170,7 @@ def _evaluate(run: Run) -> None:
 def _evaluate_weights(run: Run) -> Dict[str, float]:
     """Return losses and metrics of the model's weights as they are."""
     assert run.eval_loader is not None
-    with run.state.precision.evaluation():
+    with run.state.precision.evaluation(), explain_evaluation_memory(run.config):
         return evaluation.evaluate_model(
             run.state.model,
             run.eval_loader,

@@ -3,31 +3,56 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Iterator
+from typing import Callable, ContextManager, Iterator, List, Type
 
 from ppcls.config.schema import Config
-from ppcls.errors import TrainingError
+from ppcls.errors import MachineError, PpclsError, TrainingError
 
 # What Paddle says when an allocation fails, on a GPU and on a CPU.
 _SIGNS = ("ResourceExhausted", "Out of memory", "out of memory", "bad_alloc", "Fail to alloc memory")
 
 
-@contextlib.contextmanager
-def explain_out_of_memory(config: Config) -> Iterator[None]:
+def explain_training_memory(config: Config) -> ContextManager[None]:
     """Turn an allocation that failed in the block into an error that says what to change.
 
     Raises:
         TrainingError: memory ran out.
     """
+    return _explain(TrainingError, lambda: _of_training(config))
+
+
+def explain_evaluation_memory(config: Config) -> ContextManager[None]:
+    """Do the same for an evaluation.
+
+    Raises:
+        MachineError: memory ran out.
+    """
+    return _explain(MachineError, lambda: _of_evaluation(config))
+
+
+def explain_inference_memory(batch_size: int) -> ContextManager[None]:
+    """Do the same for predictions.
+
+    Args:
+        batch_size: images that go through the model together.
+
+    Raises:
+        MachineError: memory ran out.
+    """
+    return _explain(MachineError, lambda: _of_inference(batch_size))
+
+
+@contextlib.contextmanager
+def _explain(kind: Type[PpclsError], message: Callable[[], str]) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError, OSError) as error:
         if not isinstance(error, MemoryError) and not any(sign in str(error) for sign in _SIGNS):
             raise
-        raise TrainingError(_message(config)) from error
+        raise kind(message()) from error
 
 
-def _message(config: Config) -> str:
+def _of_training(config: Config) -> str:
     train = config.DataLoader.Train
     batch = int(train.sampler.arguments["batch_size"]) if train is not None else 1
     advice = []
@@ -39,7 +64,23 @@ def _message(config: Config) -> str:
         )
     if not config.Arch.arguments.get("recompute"):
         advice.append("compute activations again instead of keeping them: -o Arch.recompute=true")
-    advice.append("use smaller images")
-    return (
-        f"memory ran out with batches of {batch} images (DataLoader.Train.sampler.batch_size): {'; or '.join(advice)}"
-    )
+    return _text(batch, "DataLoader.Train.sampler.batch_size", advice)
+
+
+def _of_evaluation(config: Config) -> str:
+    section = config.DataLoader.Eval
+    batch = int(section.sampler.arguments["batch_size"]) if section is not None else 1
+    advice = [f"halve the batch: -o DataLoader.Eval.sampler.batch_size={(batch + 1) // 2}"] if batch > 1 else []
+    return _text(batch, "DataLoader.Eval.sampler.batch_size", advice)
+
+
+def _of_inference(batch: int) -> str:
+    smaller = (batch + 1) // 2
+    advice = [
+        f"halve the batch: --batch-size {smaller}, -o Infer.batch_size={smaller} or, in Python, batch_size={smaller}"
+    ]
+    return _text(batch, "the batch size of inference", advice if batch > 1 else [])
+
+
+def _text(batch: int, key: str, advice: List[str]) -> str:
+    return f"memory ran out with batches of {batch} images ({key}): {'; or '.join([*advice, 'use smaller images'])}"

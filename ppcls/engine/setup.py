@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Iterator, List, Optional, Tuple
 
 import paddle
 
 from ppcls.config.schema import AUTO, Config
 from ppcls.data import check_disjoint_shards
-from ppcls.data.datasets import Dataset
 from ppcls.data.loader import DataLoader
 from ppcls.engine import checks, device, freezing
 from ppcls.engine.amp import MixedPrecision, full_precision
@@ -34,29 +32,13 @@ from ppcls.engine.run import Run
 from ppcls.engine.run_header import log_run_header
 from ppcls.engine.signals import SignalHandler
 from ppcls.engine.state import Best, TrainState
+from ppcls.engine.supplied import Supplied, require_logits
 from ppcls.errors import ConfigError
 from ppcls.optimizer import build_optimizer
 from ppcls.optimizer.schedule import Schedule
 from ppcls.utils import atomic, distributed
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
-
-
-@dataclass(frozen=True)
-class Supplied:
-    """What Python code gives to a training, in place of what the recipe names or besides it.
-
-    Attributes:
-        model: instead of ``Arch``; trained in place.
-        train_dataset: instead of ``DataLoader.Train.dataset``.
-        eval_dataset: instead of ``DataLoader.Eval.dataset``.
-        callbacks: called after those of the recipe.
-    """
-
-    model: Optional[paddle.nn.Layer] = None
-    train_dataset: Optional[Dataset] = None
-    eval_dataset: Optional[Dataset] = None
-    callbacks: Sequence[Any] = ()
 
 
 @contextlib.contextmanager
@@ -93,6 +75,8 @@ def open_run(
             _resume(config, state, saver, callbacks, prefix)
         else:
             _start(config, state, folder)
+        for note in supplied.notes:
+            get_logger().info(note)
         yield Run(
             config=config,
             state=state,
@@ -117,7 +101,8 @@ def dry_run(config: Config, supplied: Optional[Supplied] = None) -> None:
     checks.require_trainable(config)
     device.start(config)
     with contextlib.ExitStack() as stack:
-        _build(config, supplied or Supplied(), stack)
+        # A copy: what this stage freezes or converts, an earlier one may train.
+        _build(config, (supplied or Supplied()).with_model_copy(), stack)
 
 
 def _lock_and_choose(config: Config, folder: Path, stack: contextlib.ExitStack) -> Optional[Path]:
@@ -148,7 +133,10 @@ def _initial_state(
     config: Config, model: Optional[paddle.nn.Layer], schedule: Schedule, loader: DataLoader
 ) -> TrainState:
     assert config.Optimizer is not None and config.DataLoader.Train is not None
-    model = build_model(config) if model is None else model
+    if model is None:
+        model = build_model(config)
+    else:
+        require_logits(model, config)
     try:
         freezing.freeze(model, config.Global.freeze)
     except ConfigError as error:

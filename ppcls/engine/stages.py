@@ -13,12 +13,13 @@ from ppcls.config.stages import WEIGHTS
 from ppcls.engine import checks, device, loop, setup
 from ppcls.engine.checkpointing import checkpoint, resume
 from ppcls.engine.result import TrainResult
-from ppcls.engine.setup import Supplied
 from ppcls.engine.signals import InterruptedRunError, SignalHandler
+from ppcls.engine.supplied import Supplied, copy_weights
 from ppcls.errors import ConfigError, DataError, MachineError, WeightsError
 from ppcls.utils import atomic, distributed
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
+from ppcls.weights import load_weights
 from ppcls.weights.download import is_url
 from ppcls.weights.reader import find_file
 
@@ -99,12 +100,18 @@ def _train_stage(recipe: Config, head: str, signals: SignalHandler, supplied: Op
     best = finished_result(recipe)  # asked again: an earlier stage that went on may have other best weights now
     if best is not None:
         get_logger().info("%s was finished before: %s", head, _result_text(best))
+        if supplied is not None and supplied.model is not None and checkpoint.exists(folder / "latest"):
+            load_weights(supplied.model, f"{folder / 'latest'}{checkpoint.WEIGHTS}")
         return TrainResult.of_folder(folder, best)
     start = recipe.Global.pretrained_model or recipe.Arch.pretrained or "random weights"
     get_logger().info(
         "%s, in %s, from %s", head, folder, "its newest checkpoint" if checkpoint.newest_first(folder) else start
     )
-    result = loop.train(recipe, signals, supplied)
+    # Each stage trains a copy: what it freezes or converts, the next one may train.
+    copied = (supplied or Supplied()).with_model_copy()
+    result = loop.train(recipe, signals, copied)
+    if supplied is not None and supplied.model is not None and copied.model is not None:
+        copy_weights(copied.model, supplied.model)
     if distributed.is_main():
         states = checkpoint.read_states(folder / "latest")
         noted = {"result": result.best, "states": {key: states.get(key) for key in ("config", "processes", "start")}}

@@ -10,10 +10,11 @@ from typing import Any, Iterable, Iterator, List, Sequence, Union
 
 import numpy as np
 
+from ppcls.data.transforms.conversion import is_pillow
 from ppcls.data.transforms.formats import IMAGE_SUFFIXES
 from ppcls.errors import DataError
 from ppcls.inference.download import is_url
-from ppcls.inference.source import Source, Url, is_pillow
+from ppcls.inference.source import Source, Url
 from ppcls.utils.paths import user_path
 from ppcls.utils.text import read_lines
 

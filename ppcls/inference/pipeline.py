@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Generator, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Generator, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from ppcls.inference.postprocess import Topk
 from ppcls.inference.source import Source
 from ppcls.utils import environment
 
+Output = Tuple[str, Union[np.ndarray, DataError]]
 Answer = Dict[str, Any]  # class_ids, scores, file_name, label_names; of an image that cannot be used file_name, error
 
 
@@ -68,12 +70,31 @@ class Pipeline:
         return image
 
     def answers(self, sources: Iterable[Source]) -> Generator[Answer, None, None]:
-        """Yield one answer an image, in order, as their batches are done.
+        """Yield one answer an image, in order, as their batches are done; see ``outputs``.
+
+        Raises:
+            WeightsError: the model's probabilities are not finite.
+        """
+        with contextlib.closing(self.outputs(sources)) as outputs:
+            for name, scores in outputs:
+                if isinstance(scores, DataError):
+                    yield {"file_name": name, "error": str(scores)}
+                    continue
+                answer = self.postprocess(scores)
+                yield {
+                    "class_ids": answer["class_ids"],
+                    "scores": answer["scores"],
+                    "file_name": name,
+                    "label_names": answer["label_names"],
+                }
+
+    def outputs(self, sources: Iterable[Source]) -> Generator[Output, None, None]:
+        """Yield each image's name, and the model's output for it or the error that it has.
 
         Memory stays bounded however many sources there are: images of two batches are made ready ahead.
 
         Raises:
-            WeightsError: the model's probabilities are not finite.
+            WeightsError: the model's outputs are not finite.
         """
         workers = environment.threads() if self.decode_workers is None else self.decode_workers
         pending: List[Tuple[str, Any]] = []
@@ -85,31 +106,20 @@ class Pipeline:
         if pending:
             yield from self._of_batch(pending)
 
-    def _of_batch(self, pending: Sequence[Tuple[str, Any]]) -> Iterator[Answer]:
+    def _of_batch(self, pending: Sequence[Tuple[str, Any]]) -> Iterator[Output]:
         # Images of several sizes may meet in a batch when nothing in the recipe crops them: each size runs by itself.
         shapes: Dict[Tuple[int, ...], List[int]] = {}
         for index, (_, image) in enumerate(pending):
             if not isinstance(image, DataError):
                 shapes.setdefault(image.shape, []).append(index)
-        scores: Dict[int, np.ndarray] = {}
+        outputs: Dict[int, np.ndarray] = {}
         for indices in shapes.values():
-            scores.update(zip(indices, self._scores(np.stack([pending[index][1] for index in indices]))))
+            outputs.update(zip(indices, self._finite_outputs(np.stack([pending[index][1] for index in indices]))))
         for index, (name, image) in enumerate(pending):
-            if isinstance(image, DataError):
-                yield {"file_name": name, "error": str(image)}
-            else:
-                answer = self.postprocess(scores[index])
-                yield {
-                    "class_ids": answer["class_ids"],
-                    "scores": answer["scores"],
-                    "file_name": name,
-                    "label_names": answer["label_names"],
-                }
+            yield name, image if isinstance(image, DataError) else outputs[index]
 
-    def _scores(self, batch: np.ndarray) -> np.ndarray:
-        scores = self.run(batch)
-        if not np.isfinite(scores).all():
-            raise WeightsError(
-                "the model's probabilities are not finite: its weights are damaged, or training diverged"
-            )
-        return scores
+    def _finite_outputs(self, batch: np.ndarray) -> np.ndarray:
+        outputs = self.run(batch)
+        if not np.isfinite(outputs).all():
+            raise WeightsError("the model's outputs are not finite: its weights are damaged, or training diverged")
+        return outputs

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Generator, Iterable, List, Optional, Sequence, Tuple, Union
+from dataclasses import replace
+from typing import Any, Callable, Generator, Iterable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -16,10 +17,101 @@ from ppcls.inference.pipeline import Answer, Pipeline, require_count
 from ppcls.inference.postprocess import Topk
 from ppcls.registry.sources import import_components, require_imported
 from ppcls.utils.environment import MAX_THREADS
+from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
 
 
-class Predictor:
+class BasePredictor:
+    """What answers for images, whatever runs the model.
+
+    Attributes:
+        pipeline: from images to answers.
+        backend: the runtime, "paddle" or "onnx".
+        device: where the model computes, "cpu", "gpu:0" or another GPU.
+    """
+
+    pipeline: Pipeline
+    backend: str
+    device: str
+
+    def predict(self, images: Union[inputs.Image, Sequence[inputs.Image]]) -> List[Answer]:
+        """Classify images.
+
+        Args:
+            images: a path, a folder, a pattern (``photos/**/*.jpg``), a URL, encoded bytes, a file opened in binary
+                mode, an array (RGB [H, W, 3], RGBA or grayscale, uint8), a Pillow image, or a list of these.
+
+        Returns:
+            One dict an image, in order: class_ids, scores, file_name, label_names; file_name and error for an image
+            that cannot be read.
+
+        Raises:
+            DataError: a path does not exist; nothing was predicted.
+        """
+        return list(self.stream(inputs.collect(images)))
+
+    def stream(self, sources: Iterable[inputs.Image]) -> Generator[Answer, None, None]:
+        """Yield the answers one by one, as their batches are done; for more images than fit into memory.
+
+        Args:
+            sources: any iterable, also a generator, of what ``predict`` takes. It is read ahead by two batches; an
+                array or a Pillow image is copied when it is taken, and may be filled anew after that. What does not
+                exist is an answer with an error here, since it is met only on the way.
+        """
+        return self.pipeline.answers(inputs.collect_lazily(sources))
+
+    def prepare(self, source: inputs.Image) -> np.ndarray:
+        """Return one image as the model takes it, without the batch axis; for those who make batches themselves.
+
+        May be called by several threads at the same time.
+
+        Raises:
+            DataError: it cannot be used, or means several images.
+        """
+        return self.pipeline.prepare(inputs.expand_one(source, "image"))
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        """Return probabilities [B, K] of a batch of prepared images; not to be called by several threads at once."""
+        return self.pipeline.run(batch)
+
+    def embed(self, images: Union[inputs.Image, Sequence[inputs.Image]]) -> np.ndarray:
+        """Return the features of images, [N, num_features] float32, one row per image.
+
+        Of an image that cannot be read, the row is NaN, and the log says why.
+
+        Args:
+            images: what ``predict`` takes.
+
+        Raises:
+            ConfigError: the model gives no features.
+            DataError: a path does not exist, or no image can be read.
+        """
+        return feature_array(self.features(inputs.collect(images)))
+
+    def features(
+        self, sources: Iterable[inputs.Image]
+    ) -> Generator[Tuple[str, Union[np.ndarray, DataError]], None, None]:
+        """Yield the name and the features [num_features] float32 of each image, or the error that it has.
+
+        Args:
+            sources: what ``stream`` takes.
+
+        Raises:
+            ConfigError: the model gives no features.
+        """
+        run = self.feature_run()
+        return replace(self.pipeline, run=run).outputs(inputs.collect_lazily(sources))
+
+    def feature_run(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Return a function from a batch of prepared images to features [B, num_features] float32.
+
+        Raises:
+            ConfigError: the model gives no features.
+        """
+        raise ConfigError(f"{type(self).__name__} gives no features")
+
+
+class Predictor(BasePredictor):
     """Runs an exported model, with the preprocessing that was exported with it.
 
     Attributes:
@@ -88,42 +180,28 @@ class Predictor:
             where = f"{self.description.path}: PreProcess.transform_ops"
             raise DataError(f"{where}: {error}; export the model again") from None
 
-    def predict(self, images: Union[inputs.Image, Sequence[inputs.Image]]) -> List[Answer]:
-        """Classify images.
+    def feature_run(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Refuse: an export ends with the probabilities."""
+        raise ConfigError(
+            f"{self.description.path}: an exported model gives probabilities only; for features, give the run's folder "
+            f"or the checkpoint that it was made of"
+        )
 
-        Args:
-            images: a path, a folder, a pattern (``photos/**/*.jpg``), a URL, encoded bytes, a file opened in binary
-                mode, an array (RGB [H, W, 3], RGBA or grayscale, uint8), a Pillow image, or a list of these.
 
-        Returns:
-            One dict an image, in order: class_ids, scores, file_name, label_names; file_name and error for an image
-            that cannot be read.
+def feature_array(features: Iterable[Tuple[str, Union[np.ndarray, DataError]]]) -> np.ndarray:
+    """Return what ``BasePredictor.features`` yields as an array [N, num_features] float32; errors are rows of NaN.
 
-        Raises:
-            DataError: a path does not exist; nothing was predicted.
-        """
-        return list(self.stream(inputs.collect(images)))
-
-    def stream(self, sources: Iterable[inputs.Image]) -> Generator[Answer, None, None]:
-        """Yield the answers one by one, as their batches are done; for more images than fit into memory.
-
-        Args:
-            sources: any iterable, also a generator, of what ``predict`` takes. It is read ahead by two batches; an
-                array or a Pillow image is copied when it is taken, and may be filled anew after that. What does not
-                exist is an answer with an error here, since it is met only on the way.
-        """
-        return self.pipeline.answers(inputs.collect_lazily(sources))
-
-    def prepare(self, source: inputs.Image) -> np.ndarray:
-        """Return one image as the model takes it, without the batch axis; for those who make batches themselves.
-
-        May be called by several threads at the same time.
-
-        Raises:
-            DataError: it cannot be used, or means several images.
-        """
-        return self.pipeline.prepare(inputs.expand_one(source, "image"))
-
-    def run(self, batch: np.ndarray) -> np.ndarray:
-        """Return probabilities [B, K] of a batch of prepared images; not to be called by several threads at once."""
-        return self._backend.run(batch)
+    Raises:
+        DataError: there are only errors.
+    """
+    rows: List[Optional[np.ndarray]] = []
+    errors = []
+    for name, values in features:
+        if isinstance(values, DataError):
+            errors.append(f"{name}: {values}")
+            get_logger().error(errors[-1])
+        rows.append(None if isinstance(values, DataError) else values)
+    good = next((row for row in rows if row is not None), None)
+    if good is None:
+        raise DataError(f"none of the {len(rows)} images can be read; the first: {errors[0]}")
+    return np.stack([np.full_like(good, np.nan) if row is None else row for row in rows])

@@ -47,13 +47,23 @@ def check(path: Optional[Path], form: str) -> None:
         raise ConfigError(f"{path}: the suffix says the format, and must be one of {', '.join(SUFFIXES)}")
     if form == MAP and suffix != ".json":
         raise ConfigError(f"{path}: a map of paths to class ids is written as .json, not {suffix}")
-    folder = Path() if path is None else user_path(path).parent
+    if path is not None:
+        check_folder(path)
+    if suffix == ".parquet":
+        import_pyarrow()
+
+
+def check_folder(path: Path) -> None:
+    """Check that a file can be written in its folder.
+
+    Raises:
+        MachineError: the folder does not exist, or cannot be written in.
+    """
+    folder = user_path(path).parent
     if not folder.is_dir():
         raise MachineError(f"{path}: cannot be written: there is no folder {folder}; make it first")
-    if path is not None and not os.access(folder, os.W_OK):
+    if not os.access(folder, os.W_OK):
         raise MachineError(f"{path}: cannot be written: {folder} is read-only, or not yours to write in")
-    if suffix == ".parquet":
-        _pyarrow()
 
 
 @contextlib.contextmanager
@@ -68,13 +78,13 @@ def writing(path: Path, form: str = LIST) -> Iterator[Writer]:
     with atomic.temporary_beside(target) as temporary:
         opened = contextlib.ExitStack()
         try:
-            with _file_errors(path):
+            with file_errors(path):
                 if target.is_dir():
                     raise MachineError(f"{path}: cannot be written: it is a folder")
                 writer = _NamedWriter(opened.enter_context(_open(temporary, target.suffix.lower(), form)), path)
             yield writer
             writer.finish()
-            with _file_errors(path):
+            with file_errors(path):
                 opened.close()
                 atomic.move_into_place(temporary, target)
         finally:
@@ -83,7 +93,7 @@ def writing(path: Path, form: str = LIST) -> Iterator[Writer]:
 
 
 @contextlib.contextmanager
-def _file_errors(path: Path) -> Iterator[None]:
+def file_errors(path: Path) -> Iterator[None]:
     """Turn errors of the file system into such as the user understands."""
     try:
         yield
@@ -100,11 +110,11 @@ class _NamedWriter:
         self._writer, self._path = writer, path
 
     def add(self, answer: Answer) -> None:
-        with _file_errors(self._path):
+        with file_errors(self._path):
             self._writer.add(answer)
 
     def finish(self) -> None:
-        with _file_errors(self._path):
+        with file_errors(self._path):
             self._writer.finish()
 
 
@@ -208,7 +218,7 @@ class _Parquet:
     """A row an image: the best class in class_id, label and score, all in the lists class_ids, labels and scores."""
 
     def __init__(self, path: Path) -> None:
-        arrow, parquet = _pyarrow()
+        arrow, parquet = import_pyarrow()
         text, number, score = arrow.string(), arrow.int32(), arrow.float64()
         columns = {"file_name": text, "error": text, "class_id": number, "label": text, "score": score}
         lists = {"class_ids": arrow.list_(number), "labels": arrow.list_(text), "scores": arrow.list_(score)}
@@ -221,7 +231,7 @@ class _Parquet:
         names = ("class_ids", "label_names", "scores")
         best = dict(zip(("class_id", "label", "score"), _flat(answer, 0)))
         lists = dict(zip(("class_ids", "labels", "scores"), (answer.get(name) for name in names)))
-        row = {"file_name": _text(answer["file_name"]), "error": _text(answer.get("error")), **best, **lists}
+        row = {"file_name": to_utf8(answer["file_name"]), "error": to_utf8(answer.get("error")), **best, **lists}
         self._rows.append(row)
         if len(self._rows) == _ROWS:
             self._flush()
@@ -237,12 +247,17 @@ class _Parquet:
         self._rows = []
 
 
-def _text(value: Optional[str]) -> Optional[str]:
+def to_utf8(value: Optional[str]) -> Optional[str]:
     """Return text that UTF-8 can hold: file names may be no text at all."""
     return None if value is None else value.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _pyarrow() -> Any:
+def import_pyarrow() -> Any:
+    """Return the modules ``pyarrow`` and ``pyarrow.parquet``.
+
+    Raises:
+        MachineError: they are not installed.
+    """
     try:
         import pyarrow
         from pyarrow import parquet

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, FrozenSet, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, FrozenSet, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 from ppcls.errors import ConfigError, PpclsError
 from ppcls.registry import arguments, sources
@@ -109,6 +109,7 @@ class Registry:
         self.interface = tuple(interface)
         self.base = base
         self._entries: Dict[str, Entry] = {}
+        self._unlisted: Set[str] = set()
 
     def register(
         self,
@@ -118,10 +119,12 @@ class Registry:
         provided: Optional[Iterable[str]] = None,
         defaults: Optional[Mapping[str, Any]] = None,
         bundles: Optional[Mapping[str, type]] = None,
+        listed: bool = True,
     ) -> Any:
         """Register a class or function under ``name`` (its own name unless given). Usable as a decorator.
 
         Args:
+            listed: whether ``names`` has it; what stands in for something that recipes cannot name is not listed.
             provided: see ``Entry``; for other people's code, by default all that it names and the registry offers.
 
         Raises:
@@ -134,6 +137,8 @@ class Registry:
                 raise ConfigError(f"{target!r} has no name of its own; give register(name=...)")
             entry = Entry(key, target, frozenset(), dict(defaults or {}), dict(bundles or {}), sources.caller_source())
             self._add(entry, provided)
+            if not listed:
+                self._unlisted.add(key)
             return target
 
         return add if target is None else add(target)
@@ -160,9 +165,9 @@ class Registry:
         self._entries[entry.name] = entry
 
     def names(self) -> List[str]:
-        """Return all names, sorted; with those of installed packages that register components."""
+        """Return all names that are listed, sorted; with those of installed packages that register components."""
         sources.load_entry_points()
-        return sorted(self._entries)
+        return sorted(self._entries.keys() - self._unlisted)
 
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str):

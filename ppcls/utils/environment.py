@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import io
 import os
+import platform
 import signal
 import sys
 import threading
@@ -19,6 +20,8 @@ THREADS = "OMP_NUM_THREADS"
 MAX_THREADS = 1024  # a runtime starts as many as it is told, and a typing error would stop the machine
 MKL_PATH = "MKL_DEBUG_CPU_TYPE"
 _TOO_LATE = "paddle was imported before ppcls: not chosen here"
+# As Linux calls them. The last ones compute with bfloat16.
+_INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "amx_int8", "amx_tile", "avx512_bf16", "amx_bf16")
 _prepared: List[bool] = []
 _chosen: Dict[str, str] = {}
 
@@ -130,6 +133,18 @@ def _mkl_path() -> Optional[str]:
 def has_bfloat16() -> bool:
     """Return whether this machine's processor has instructions for bfloat16."""
     return "avx512_bf16" in _flags(_processor())
+
+
+def processor_name() -> str:
+    """Return the processor's model, as far as the system says it."""
+    lines = [line.partition(":")[2].strip() for line in _processor().splitlines() if line.startswith("model name")]
+    return lines[0] if lines else platform.processor() or platform.machine()
+
+
+def processor_instructions() -> List[str]:
+    """Return which of the instruction sets that matter here the processor has, none where that is not known."""
+    flags = _flags(_processor())
+    return [name for name in _INSTRUCTIONS if name in flags]
 
 
 def _processor() -> str:

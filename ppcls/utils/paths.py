@@ -6,15 +6,18 @@ import os
 from pathlib import Path
 from typing import Union
 
-from ppcls.errors import DataError
+from ppcls.errors import ConfigError, DataError
 
 
 def user_path(path: Union[str, os.PathLike[str]]) -> Path:
     """Return a path with ``~`` and ``~name`` at its beginning made the user's home folder.
 
     Raises:
+        ConfigError: it is no path at all.
         DataError: there is no such user.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise ConfigError(f"a path is text or a pathlib.Path, not {type(path).__name__}")
     try:
         return Path(path).expanduser()
     except RuntimeError:  # what pathlib raises where the home folder is not known
@@ -22,3 +25,9 @@ def user_path(path: Union[str, os.PathLike[str]]) -> Path:
         raise DataError(
             f"{path}: no home folder known for {first}; if that is a folder's name, give its whole path"
         ) from None
+
+
+def cache_folder() -> Path:
+    """Return where downloaded files are kept: ``$PPCLS_HOME``, by default ``~/.cache/ppcls``."""
+    home = os.environ.get("PPCLS_HOME")
+    return user_path(home) if home else Path.home() / ".cache" / "ppcls"

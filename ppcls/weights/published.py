@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import urllib.parse
 from pathlib import Path
 from typing import Any, Dict, Optional
@@ -18,17 +17,11 @@ from safetensors.numpy import save_file
 from ppcls.arch.spec import ModelSpec
 from ppcls.errors import WeightsError
 from ppcls.utils import atomic
-from ppcls.utils.paths import user_path
+from ppcls.utils.paths import cache_folder
 from ppcls.weights.download import RetryPolicy, check_sha256, download, download_lock
 from ppcls.weights.reader import read_weights
 
 _SOURCE = "source"
-
-
-def cache_folder() -> Path:
-    """Return where downloaded weights are kept."""
-    home = os.environ.get("PPCLS_HOME")
-    return (user_path(home) if home else Path.home() / ".cache" / "ppcls") / "weights"
 
 
 def public_weights(spec: ModelSpec, policy: Optional[RetryPolicy] = None) -> Path:
@@ -41,7 +34,7 @@ def public_weights(spec: ModelSpec, policy: Optional[RetryPolicy] = None) -> Pat
         raise WeightsError(
             f"{spec.name}: no published weights are known; give pretrained the path of a local file instead of true"
         )
-    return _converted(spec.url, cache_folder() / _basename(spec.url), spec.sha256, policy or RetryPolicy())
+    return _converted(spec.url, cache_folder() / "weights" / _basename(spec.url), spec.sha256, policy or RetryPolicy())
 
 
 def weights_at(url: str, policy: Optional[RetryPolicy] = None) -> Path:
@@ -52,7 +45,7 @@ def weights_at(url: str, policy: Optional[RetryPolicy] = None) -> Path:
     """
     # Files of different places often have the same name.
     name = f"{hashlib.sha256(url.encode()).hexdigest()[:8]}-{_basename(url)}"
-    return _converted(url, cache_folder() / name, None, policy or RetryPolicy())
+    return _converted(url, cache_folder() / "weights" / name, None, policy or RetryPolicy())
 
 
 def _basename(url: str) -> str:

@@ -274,3 +274,48 @@ def test_on_a_terminal_nothing_is_drawn_over_the_answers(models, digits, tmp_pat
     answers = json.loads(text[text.index("\n[{") :])
     assert [len(answer.get("class_ids", [])) for answer in answers] == [5] * 5 + [0]
     assert "a web page or XML" in answers[-1]["error"]
+
+
+def test_features_are_written_beside_their_names(models, images, run, tmp_path):
+    for name in ("x.npy", "x.parquet"):
+        done = run("infer", models / "out", images, "--features", name, "--batch-size", "5", code=2)
+        assert done.stdout == ""
+        assert f"wrote {name}: 12 images, 1 of them broken" in done.stderr
+        assert f"{images}/04.png: DecodeImage: not an image" in done.stderr
+    features = np.load(tmp_path / "x.npy")
+    names = json.loads((tmp_path / "x.names.json").read_text())
+    assert names == [str(path) for path in sorted(images.iterdir())]
+    assert (features.shape, features.dtype) == ((12, 16), np.float32)
+    assert np.isnan(features).any(axis=1).tolist() == [number == 4 for number in range(12)]
+    rows = pytest.importorskip("pyarrow.parquet").read_table(tmp_path / "x.parquet").to_pydict()
+    assert rows["file_name"] == names
+    assert rows["features"][4] is None
+    assert "not an image" in rows["error"][4]
+    np.testing.assert_array_equal(rows["features"][7], features[7])
+    assert rows["error"][7] is None
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["x.names.json", "x.npy", "x.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("model", "arguments", "message"),
+    [
+        ("out", ["--features", "x.csv"], "x.csv: the suffix says the format, and must be one of .npy, .parquet"),
+        ("out", ["--features", "no/x.npy"], "there is no folder no; make it first"),
+        ("out", ["--features", "x.npy", "--out", "y.json"], "--out: is about answers"),
+        ("out", ["--features", "x.npy", "--topk", "3"], "--topk: is about answers"),
+        ("out", ["--features", "x.npy", "--format", "map"], "--format: is about answers"),
+        ("inference", ["--features", "x.npy"], "an exported model gives probabilities only"),
+    ],
+)
+def test_features_that_cannot_be_written(models, images, run, tmp_path, model, arguments, message):
+    done = run("infer", models / model, images, *arguments, code=2)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_features_of_nothing_are_no_file(models, images, run, tmp_path):
+    for name in ("x.npy", "x.parquet"):
+        done = run("infer", models / "out", images / "04.png", "--features", name, code=2)
+        assert "none of the 1 images can be read; nothing was written" in done.stderr
+    assert not list(tmp_path.iterdir())

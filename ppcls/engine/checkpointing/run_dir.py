@@ -10,6 +10,7 @@ from typing import Collection, ContextManager, Dict, Mapping, Optional, Sequence
 import paddle
 
 from ppcls import config as configs
+from ppcls.config.overrides import Changes
 from ppcls.config.schema import Config
 from ppcls.engine.checkpointing import checkpoint
 from ppcls.engine.components import REGISTRIES
@@ -115,14 +116,14 @@ def _archive(paths: Sequence[Path], folder: Path) -> Path:
     return target
 
 
-def load_recipe(path: Path, changes: Sequence[str] = (), stage: Optional[str] = None) -> Config:
+def load_recipe(path: Path, changes: Changes = (), stage: Optional[str] = None) -> Config:
     """Return the recipe that a run was trained by, with its best weights, else its latest, as those to use.
 
     The export goes to ``inference`` beside them unless ``changes`` say otherwise: the folder may have been moved.
 
     Args:
         path: ``Global.output_dir`` of the run; of one with stages, that of all. Or one checkpoint.
-        changes: ``Key.sub=value`` overrides.
+        changes: ``Key.sub=value`` overrides, or values by dotted key.
         stage: of a run with stages; None takes the last one that has been trained.
 
     Raises:
@@ -163,13 +164,14 @@ def find_checkpoint(path: Path, stage: Optional[str] = None) -> Path:
         return prefix
     if path.is_file():
         raise ConfigError(
-            f"{path}: weights without a recipe: give it with -c RECIPE; of an exported model, give the folder"
+            f"{path}: weights without a recipe: give it with -c RECIPE (config= in Python); of an exported model, give "
+            f"the folder"
         )
     raise CheckpointError(f"{path}: no such run folder, checkpoint, or exported model")
 
 
 def load_recipe_of_checkpoint(
-    prefix: Path, changes: Sequence[str] = (), replaced: Optional[Mapping[str, str]] = None
+    prefix: Path, changes: Changes = (), replaced: Optional[Mapping[str, str]] = None
 ) -> Config:
     """Return the recipe that a checkpoint carries; of its files only the weights and their ``.pdstates`` are needed.
 
@@ -183,7 +185,9 @@ def load_recipe_of_checkpoint(
     states = atomic.add_suffix(prefix, checkpoint.STATES)
     weights = atomic.add_suffix(prefix, checkpoint.WEIGHTS)
     if not checkpoint.exists(prefix):
-        raise ConfigError(f"{weights} comes without its recipe ({states.name}): give it with -c RECIPE")
+        raise ConfigError(
+            f"{weights} comes without its recipe ({states.name}): give it with -c RECIPE (config=, in Python)"
+        )
     try:
         digests = checkpoint.read_states(prefix)["files"]
     except CheckpointError as error:
@@ -193,7 +197,7 @@ def load_recipe_of_checkpoint(
     return _load(prefix, changes, replaced or {})
 
 
-def _load(prefix: Path, changes: Sequence[str], replaced: Mapping[str, str]) -> Config:
+def _load(prefix: Path, changes: Changes, replaced: Mapping[str, str]) -> Config:
     """Return a checkpoint's recipe with its weights as those to use, and with ``replaced`` in ``Global``."""
     states = checkpoint.read_states(prefix)
     values = states["config"]

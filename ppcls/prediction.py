@@ -1,0 +1,182 @@
+"""Predictors of whatever holds a trained model: a run, a checkpoint, an export or an ONNX file.
+
+Importing this module imports no Paddle, and neither does loading an ONNX file.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Union
+
+from ppcls.errors import ConfigError
+from ppcls.inference import description
+from ppcls.inference.backends.devices import Device
+from ppcls.inference.inputs import Image
+from ppcls.inference.pipeline import require_count
+from ppcls.inference.predictor import BasePredictor, Predictor
+from ppcls.utils import environment
+from ppcls.utils.logging import get_logger
+from ppcls.utils.paths import user_path
+
+_EXPORT_BATCH_SIZE = 32
+if TYPE_CHECKING:
+    import numpy as np
+    from paddle import nn
+
+    from ppcls.config.schema import Config
+
+    Recipe = Union[Config, str, Path, Mapping[str, Any]]
+    Changes = Union[Sequence[str], Mapping[str, Any]]
+
+
+def load_predictor(
+    path: Union[str, os.PathLike[str]],
+    *,
+    config: Optional[Recipe] = None,
+    changes: Changes = (),
+    stage: Optional[str] = None,
+    batch_size: Optional[int] = None,
+    topk: Optional[int] = None,
+    device: Optional[str] = "auto",
+    backend: str = "auto",
+    threads: Optional[int] = None,
+    model: Optional[nn.Layer] = None,
+) -> BasePredictor:
+    """Return what predicts images with a trained model: an object with the methods of ``ppcls.Predictor``.
+
+    Args:
+        path: the folder of a run (its best weights are taken), a checkpoint (PREFIX or PREFIX.pdparams), the folder of
+            an exported model, or an .onnx file.
+        config: the recipe of weights that come without one, or another than they come with.
+        changes: of the recipe, ``["Infer.PostProcess.topk=3"]`` or ``{"Infer.PostProcess.topk": 3}``.
+        stage: of a run with stages; None takes the last one that has been trained.
+        batch_size: images that go through the model together; None takes the recipe's, of an export 32.
+        topk: classes in an answer, or all where there are fewer; None takes the recipe's.
+        device: "cpu", "gpu" or, for exports, "gpu:1"; "auto" for a GPU where one can be used, else the CPU; None for
+            what the run's recipe says.
+        backend: what runs an export, "paddle" or "onnx"; "auto" takes what the export and this machine have.
+        threads: CPU threads of an export; None takes those chosen at start-up (OMP_NUM_THREADS).
+        model: gets the weights of a run whose model was given in Python, and computes.
+
+    Raises:
+        ConfigError, CheckpointError, DataError, WeightsError, MachineError: as their messages say.
+    """
+    for name, count in (("batch_size", batch_size), ("topk", topk)):
+        if count is not None:
+            require_count(name, count)
+    place = user_path(path)
+    given: Dict[str, Any] = {"config": config, "changes": changes or None, "stage": stage, "model": model}
+    if description.is_export(place):
+        refuse_for_export(path, given)
+        return _load_export(path, backend, threads, batch_size, topk, device)
+    if backend != "auto":
+        raise ConfigError(f"backend {backend}: {path} is no exported model, and runs in Paddle; export it first")
+    if threads is not None:
+        raise ConfigError(f"threads: {path} is no exported model; set {environment.THREADS} before ppcls is used")
+    environment.import_paddle()
+    from ppcls.engine.predictor import CheckpointPredictor
+
+    return CheckpointPredictor(_recipe(place, config, _settings(changes, device, path), stage), batch_size, topk, model)
+
+
+def refuse_for_export(path: Union[str, os.PathLike[str]], given: Mapping[str, Any]) -> None:
+    """Refuse what makes no sense for an exported model.
+
+    Args:
+        given: values by what the user calls them, None where there is none.
+
+    Raises:
+        ConfigError: one of them is given.
+    """
+    for name, value in given.items():
+        if value is not None:
+            raise ConfigError(f"{name}: {path} is an exported model, which has its recipe in it; leave {name} out")
+
+
+def _load_export(
+    path: Any, backend: str, threads: Optional[int], batch_size: Optional[int], topk: Optional[int], device: Any
+) -> Predictor:
+    predictor = Predictor(
+        path,
+        backend=backend,
+        threads=threads,
+        topk=topk,
+        device="auto" if device is None else device,
+        batch_size=_EXPORT_BATCH_SIZE if batch_size is None else batch_size,
+    )
+    get_logger().info("%s, by the backend %s on %s", predictor.description.name, predictor.backend, predictor.device)
+    return predictor
+
+
+def _settings(changes: Changes, device: Optional[str], path: Any) -> List[Any]:
+    """Return changes of a checkpoint's recipe, with that of the device.
+
+    Raises:
+        ConfigError: there is no such device, or it is given twice.
+    """
+    from ppcls.config.overrides import as_list
+
+    settings = as_list(changes)
+    if device is None:
+        return settings
+    wanted = Device.parse(device)
+    if wanted.index:
+        raise ConfigError(
+            f"device {device}: {path} is no exported model, and runs on the first GPU that CUDA_VISIBLE_DEVICES leaves"
+            f": set that, and take the device gpu"
+        )
+    keys = [change.partition("=")[0].strip() if isinstance(change, str) else change[0] for change in settings]
+    if "Global.device" not in keys:
+        return [*settings, ("Global.device", wanted.kind)]
+    if wanted.kind != "auto":
+        raise ConfigError(f"device {device}: a change of Global.device says the same thing; leave one of them out")
+    return settings
+
+
+def _recipe(path: Path, config: Optional[Recipe], changes: List[Any], stage: Optional[str]) -> Config:
+    """Return the recipe by which the weights at ``path`` are used."""
+    from ppcls.engine import load_config, stages
+    from ppcls.engine.checkpointing import run_dir
+
+    if config is None:
+        return run_dir.load_recipe_of_checkpoint(run_dir.find_checkpoint(path, stage), changes)
+    weights = run_dir.best_checkpoint(path, stage) if path.is_dir() else path
+    of_weights: List[Any] = [("Global.pretrained_model", str(weights)), ("Global.checkpoints", None)]
+    return stages.evaluation_recipe(load_config(config, [*changes, *of_weights]), stage)
+
+
+def embed(
+    run: Union[str, os.PathLike[str], BasePredictor],
+    images: Union[Image, Sequence[Image]],
+    *,
+    config: Optional[Recipe] = None,
+    changes: Changes = (),
+    stage: Optional[str] = None,
+    batch_size: Optional[int] = None,
+    device: Optional[str] = "auto",
+    model: Optional[nn.Layer] = None,
+) -> np.ndarray:
+    """Return the features of images, [N, num_features] float32: what the classifier of a trained model gets.
+
+    Of an image that cannot be read, the row is NaN, and the log says why.
+
+    Args:
+        run: the folder of a run, or a checkpoint, as for ``load_predictor``; or what ``load_predictor`` returned.
+        images: what ``predict`` takes; one row per image, in order.
+        config, changes, stage, batch_size, device, model: as for ``load_predictor``.
+
+    Raises:
+        ConfigError: the model gives no features, as exported models do not.
+        CheckpointError, DataError, WeightsError, MachineError: as their messages say.
+    """
+    if isinstance(run, BasePredictor):
+        refuse = {"config": config, "changes": changes, "stage": stage, "batch_size": batch_size, "model": model}
+        for name, value in refuse.items():
+            if value not in (None, ()):
+                raise ConfigError(f"{name}: the predictor is loaded already; give {name} to ppcls.load_predictor")
+        return run.embed(images)
+    predictor = load_predictor(
+        run, config=config, changes=changes, stage=stage, batch_size=batch_size, device=device, model=model
+    )
+    return predictor.embed(images)

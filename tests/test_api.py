@@ -1,0 +1,426 @@
+"""Training from Python, with a model, data sets and callbacks that are Python objects."""
+
+import copy
+import json
+import subprocess
+import sys
+
+import numpy as np
+import paddle
+import pytest
+from paddle import nn
+from sklearn.datasets import load_digits
+
+import ppcls
+from ppcls.data.datasets import ItemDataset
+from ppcls.engine import load_config
+from ppcls.engine.supplied import Supplied
+from ppcls.errors import CallbackError, ConfigError, DataError, PpclsError
+from ppcls.supplied_recipe import RecipeCompletion
+from tests.conftest import ROOT
+
+SIZE = 16
+
+
+def pictures(start, stop):
+    """Return digits [16, 16, 3] uint8 and their class ids."""
+    data = load_digits()
+    images = (data.images[start:stop] * 15).astype(np.uint8).repeat(2, axis=1).repeat(2, axis=2)
+    return list(images[..., None].repeat(3, axis=3)), data.target[start:stop].tolist()
+
+
+TRAIN = list(zip(*pictures(0, 96)))
+EVAL = list(zip(*pictures(96, 136)))
+
+
+class Named:
+    """A data set with class names, whose labels are names."""
+
+    class_names = [f"digit-{number}" for number in range(10)]  # noqa: RUF012
+
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, index):
+        image, label = self.items[index]
+        return image, self.class_names[label]
+
+
+class Net(nn.Layer):
+    """A model that is no backbone of ours."""
+
+    def __init__(self, classes=10):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2D(3, 8, 3, stride=2), nn.ReLU())
+        self.head = nn.Linear(8, classes)
+
+    def forward_features(self, images):
+        return self.body(images)
+
+    def forward(self, images):
+        return self.head(self.forward_features(images).mean([2, 3]))
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """Return a recipe without data."""
+    return {
+        "Global": {"epochs": 2, "device": "cpu", "output_dir": str(tmp_path / "run"), "image_shape": [3, SIZE, SIZE]},
+        "Arch": {"name": "ConvMixer", "dim": 16, "depth": 2, "kernel_size": 3, "patch_size": 4},
+        "Optimizer": {"name": "AdamW", "lr": {"name": "Cosine", "learning_rate": 0.01}},
+    }
+
+
+def logged(folder):
+    return (folder / "train.log").read_text(encoding="utf-8")
+
+
+def test_a_recipe_without_data_trains_on_arrays(recipe, tmp_path):
+    result = ppcls.train(recipe, train_dataset=TRAIN, eval_dataset=Named(EVAL))
+    assert result.run_dir == tmp_path / "run"
+    assert result.weights == result.run_dir / "best_model"
+    assert [record["epoch"] for record in result.history] == [1, 2]
+    assert result.best["top1"] == result.metrics["top1"] == max(record["top1"] for record in result.history)
+    assert result.stages == {}
+    log = logged(result.run_dir)
+    assert "DataLoader.Train: 96 images that were given in Python" in log
+    assert "DataLoader.Train.sampler.batch_size is not in the recipe: 32" in log
+    assert "Arch.class_num is not in the recipe: 10" in log
+    assert "Eval.dataset.transform_ops is not in the recipe: DecodeImage, ResizeImage, CropImage, Normalize" in log
+    # The recipe in the folder says the same as one that was written by hand.
+    stored = ppcls.load_config(result.run_dir / "config.yaml")
+    assert stored.DataLoader.Train.sampler.arguments["batch_size"] == 32
+    with pytest.raises(DataError, match="were given in Python"):
+        ppcls.evaluate(ppcls.load_config(result.run_dir / "config.yaml", {"Global.pretrained_model": result.weights}))
+
+
+def test_learning_is_the_same_as_from_files(recipe, digits, tmp_path):
+    """Arrays in memory and the same pictures in files are one data set to the training."""
+    import cv2
+
+    paths = [digits / line.split()[0] for line in (digits / "train_list.txt").read_text().splitlines()][:40]
+    labels = [int(line.split()[1]) for line in (digits / "train_list.txt").read_text().splitlines()][:40]
+    arrays = [np.ascontiguousarray(cv2.imread(str(path))[:, :, ::-1]) for path in paths]
+    losses = []
+    for number, images in enumerate((arrays, [str(path) for path in paths], [path.read_bytes() for path in paths])):
+        recipe["Global"]["output_dir"] = str(tmp_path / str(number))
+        ppcls.train(recipe, train_dataset=list(zip(images, labels)), changes={"Global.print_batch_step": 1})
+        lines = (tmp_path / str(number) / "metrics.jsonl").read_text().splitlines()
+        losses.append([json.loads(line)["loss"] for line in lines])
+    assert losses[0] == losses[1] == losses[2]
+    assert len(losses[0]) == 4
+
+
+def test_the_transforms_and_classes_of_a_file_are_kept(recipe, digits):
+    normalize = {"NormalizeImage": {"scale": 1 / 255, "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "order": ""}}
+    train_ops = [{"DecodeImage": None}, {"Pad": {"padding": 2}}, {"RandCropImageV2": {"size": SIZE}}, normalize]
+    dataset = {"name": "ImageFolder", "image_root": "nowhere", "transform_ops": [*train_ops, {"ToCHWImage": None}]}
+    recipe["DataLoader"] = {"Train": {"dataset": dataset, "sampler": {"batch_size": 24}}}
+    recipe["Arch"]["class_num"] = 12
+    result = ppcls.train(recipe, train_dataset=Named(TRAIN))
+    stored = ppcls.load_config(result.run_dir / "config.yaml")
+    assert stored.Arch.class_num == 12
+    assert stored.DataLoader.Train.sampler.arguments["batch_size"] == 24
+    assert [next(iter(op)) for op in stored.DataLoader.Train.dataset.transform_ops][1:3] == ["Pad", "RandCropImageV2"]
+    # Nothing is evaluated, and inference normalizes as training did.
+    assert result.metrics == {}
+    assert result.best == {"epoch": 2}
+    assert stored.Infer.transforms[-2]["NormalizeImage"]["mean"] == [0.5, 0.5, 0.5]
+    assert len(result.load_predictor(topk=3).predict(TRAIN[0][0])[0]["class_ids"]) == 3
+
+
+def test_class_names_go_with_the_weights(recipe):
+    result = ppcls.train(recipe, train_dataset=Named(TRAIN), eval_dataset=Named(EVAL))
+    (answer,) = result.load_predictor(topk=2).predict(TRAIN[0][0])
+    assert answer["label_names"] == [Named.class_names[number] for number in answer["class_ids"]]
+
+    class Others(Named):
+        class_names = Named.class_names[::-1]
+
+    with pytest.raises(DataError, match="number their classes differently"):
+        ppcls.train(recipe, train_dataset=Named(TRAIN), eval_dataset=Others(EVAL))
+
+
+def test_workers_and_balanced_samplers_take_supplied_data(recipe, tmp_path):
+    losses = []
+    for workers in (0, 2):
+        recipe["Global"]["output_dir"] = str(tmp_path / str(workers))
+        recipe["DataLoader"] = {"Train": {"loader": {"num_workers": workers}}}
+        result = ppcls.train(recipe, train_dataset=TRAIN, eval_dataset=EVAL)
+        losses.append([record["loss"] for record in result.history])
+    assert losses[0] == losses[1]
+
+
+def test_a_run_on_supplied_data_is_resumed_exactly(recipe, tmp_path):
+    def train(folder, **changes):
+        data = {"train_dataset": TRAIN, "eval_dataset": EVAL}
+        values = {"Global.output_dir": str(tmp_path / folder), "EMA": {"decay": 0.9}, **changes}
+        return ppcls.train(recipe, changes={f"{key}": value for key, value in values.items()}, **data)
+
+    whole = train("whole", **{"Global.epochs": 3})
+
+    class Stop:
+        def on_eval(self, run):
+            raise RuntimeError("enough")
+
+    with pytest.raises(CallbackError, match=r"Stop\.on_eval: RuntimeError: enough"):
+        ppcls.train(
+            recipe,
+            changes={"Global.output_dir": str(tmp_path / "parts"), "EMA": {"decay": 0.9}, "Global.epochs": 3},
+            train_dataset=TRAIN,
+            eval_dataset=EVAL,
+            callbacks=[Stop()],
+        )
+    rest = train("parts", **{"Global.epochs": 3, "Global.checkpoints": "auto"})
+    assert rest.history == whole.history
+    # Other labels are other data.
+    assert ItemDataset(TRAIN, "x").digest() == ItemDataset(list(TRAIN), "y").digest()
+    changed = [(255 - TRAIN[0][0], TRAIN[0][1]), *TRAIN[1:]]
+    assert ItemDataset(TRAIN, "x").digest() != ItemDataset(changed, "x").digest()
+
+
+def test_early_stopping_and_callbacks(recipe):
+    seen = []
+
+    class Count:
+        def on_epoch(self, run):
+            seen.append(run.epoch)
+
+    recipe["Global"].update(epochs=9, early_stopping={"patience": 1}, best_metric="top1")
+    recipe["Optimizer"]["lr"] = {"name": "ConstLR", "learning_rate": 1e-9}
+    result = ppcls.train(recipe, train_dataset=TRAIN, eval_dataset=EVAL, callbacks=[Count()])
+    assert seen == list(range(1, len(result.history) + 1))
+    assert len(seen) < 9
+
+
+def test_a_supplied_model_is_trained_in_place(recipe):
+    del recipe["Arch"]
+    net = Net()
+    before = net.head.weight.numpy()
+    result = ppcls.train(recipe, model=net, train_dataset=TRAIN, eval_dataset=EVAL)
+    after = net.head.weight.numpy()
+    assert not np.array_equal(before, after)
+    assert result.model is net
+    assert "the model is a Net that was given in Python" in logged(result.run_dir)
+    predictor = result.load_predictor()
+    assert predictor.model is not net
+    assert np.array_equal(net.head.weight.numpy(), after)
+    answers = predictor.predict([image for image, _ in EVAL])
+    correct = np.mean([answer["class_ids"][0] == label for answer, (_, label) in zip(answers, EVAL)])
+    assert correct == pytest.approx(result.metrics["top1"])
+    # The code of the model is not stored.
+    with pytest.raises(ConfigError, match=r"given in Python \(tests.test_api.Net\).*load_predictor\(run, model=...\)"):
+        ppcls.load_predictor(result.run_dir)
+    again = ppcls.load_predictor(result.run_dir, model=Net(), device=None)
+    assert again.predict(EVAL[0][0]) == [{**answers[0], "file_name": "image 1"}]
+    assert ppcls.embed(again, [EVAL[0][0], EVAL[1][0]]).shape == (2, 8)
+
+
+def test_a_supplied_model_takes_the_place_of_a_files_model(recipe, tmp_path):
+    recipe["Arch"]["class_num"] = 10
+    model = ppcls.create_model("ConvMixer", class_num=10, dim=8, depth=1, kernel_size=3, patch_size=4)
+    result = ppcls.train(recipe, model=model, train_dataset=TRAIN)
+    assert "in place of ConvMixer" in logged(result.run_dir)
+    # Another class is another run.
+    recipe["Global"]["checkpoints"] = "auto"
+    with pytest.raises(ConfigError, match=r"Arch.class_name was .*ConvMixer' and is 'tests.test_api.Net'"):
+        ppcls.train(recipe, model=Net(), train_dataset=TRAIN)
+
+
+def test_stages_with_everything_supplied(recipe, tmp_path):
+    del recipe["Arch"]
+    recipe["Stages"] = [
+        {"name": "first", "override": {"Global.freeze": ["body"], "Global.epochs": 1}},
+        {"name": "second", "override": {"Global.epochs": 2}},
+    ]
+    net = Net()
+    result = ppcls.train(recipe, model=net, train_dataset=TRAIN, eval_dataset=EVAL)
+    assert list(result.stages) == ["first", "second"]
+    first, second = result.stages.values()
+    assert result.run_dir == second.run_dir == tmp_path / "run" / "second"
+    assert not any(parameter.stop_gradient for parameter in net.parameters())
+    weights = [paddle.load(f"{stage.run_dir}/latest.pdparams") for stage in (first, second)]
+    assert np.array_equal(net.head.weight.numpy(), weights[1]["head.weight"])
+    assert not np.array_equal(weights[0]["body.0.weight"], weights[1]["body.0.weight"])
+    # Trained again, the stages are found finished, and a fresh model gets their weights.
+    fresh = Net()
+    again = ppcls.train(recipe, model=fresh, train_dataset=TRAIN, eval_dataset=EVAL)
+    assert again.best == result.best
+    assert np.array_equal(fresh.head.weight.numpy(), net.head.weight.numpy())
+    # One of them alone.
+    alone = ppcls.train(recipe, stage="first", model=Net(), train_dataset=TRAIN, eval_dataset=EVAL)
+    assert alone.run_dir == first.run_dir
+
+
+def test_a_loaded_config_is_as_good_as_a_file(digits, tmp_path):
+    from tests.conftest import write_recipe
+
+    path = write_recipe(digits, tmp_path)
+    config = ppcls.load_config(path, ["Global.epochs=1"])
+    result = ppcls.train(config)
+    assert result.run_dir == tmp_path / "out"
+    other = ppcls.train(config, changes={"Global.output_dir": str(tmp_path / "other")}, train_dataset=TRAIN)
+    stored = ppcls.load_config(other.run_dir / "config.yaml")
+    assert stored.Global.epochs == 1
+    assert stored.DataLoader.Train.dataset.name == "SuppliedDataset"
+    assert stored.DataLoader.Eval.dataset.name == "ImageNetDataset"
+    loaded = ppcls.load_predictor(other.run_dir, batch_size=7)
+    assert loaded.pipeline.batch_size == 7
+
+
+class Bare:
+    pass
+
+
+class Broken(list):
+    def __getitem__(self, index):
+        raise KeyError("lost")
+
+
+MISTAKES = {
+    "no recipe": (5, {}, "a recipe is a path, a name or a dict, not int"),
+    "missing": ({"Global": {"epochs": 1}}, {}, "Optimizer: missing; training needs it"),
+    "missing data": (
+        {"Global": {"epochs": 1}},
+        {},
+        r"(?s)DataLoader.Train: missing.*or give train_dataset=.*Arch: miss",
+    ),
+    "misspelt": (
+        {"Globl": {"epochs": 1}, "Arch": {"name": "ConvMixer"}},
+        {"train_dataset": TRAIN},
+        "Globl: unknown key; did you mean",
+    ),
+    "changes": ({}, {"changes": 3}, "changes: a list of 'Key.sub=value' or a dict"),
+    "no data set": (None, {"train_dataset": Bare()}, "train_dataset: a data set has __len__ and __getitem__"),
+    "a number": (None, {"train_dataset": 3}, "train_dataset: a data set has __len__"),
+    "a path": (None, {"train_dataset": "photos"}, "train_dataset: a data set has __len__"),
+    "a class": (None, {"train_dataset": Named}, "train_dataset: a data set has __len__"),
+    "a dict": (None, {"train_dataset": {"a": 1}}, r"train_dataset\[0\]: KeyError: 0"),
+    "arrays": (None, {"train_dataset": pictures(0, 9)}, r"train_dataset\[0\]: must be \(image, label\), not 9 values"),
+    "empty": (None, {"train_dataset": []}, "train_dataset: is empty"),
+    "empty evaluation": (None, {"train_dataset": TRAIN, "eval_dataset": []}, "eval_dataset: is empty"),
+    "broken": (None, {"train_dataset": Broken(TRAIN)}, r"train_dataset\[0\]: KeyError: 'lost'"),
+    "floats": (
+        None,
+        {"train_dataset": [(TRAIN[0][0] / 255, 1)]},
+        r"train_dataset\[0\]: an array of float64: takes uint8",
+    ),
+    "channels first": (
+        None,
+        {"train_dataset": [(TRAIN[0][0].transpose(2, 0, 1), 1)]},
+        r"train_dataset\[0\]: an array of shape \[3, 16, 16\]: takes RGB",
+    ),
+    "no image": (None, {"train_dataset": [(None, 1)]}, r"train_dataset\[0\]: an image is a uint8 array"),
+    "no file": (None, {"train_dataset": [("nowhere.png", 1)]}, "nowhere.png: No such file"),
+    "no label": (None, {"train_dataset": [(TRAIN[0][0], 1.5)]}, r"train_dataset\[0\]: a label is a class id"),
+    "a name": (None, {"train_dataset": [(TRAIN[0][0], "cat")]}, "the label 'cat' is not known: it has no class_names"),
+    "negative": (None, {"train_dataset": [(TRAIN[0][0], -1)]}, "label -1 is outside 0"),
+    "too large": (None, {"train_dataset": TRAIN, "changes": ["Arch.class_num=5"]}, "is outside 0..4"),
+    "evaluation": (None, {"train_dataset": TRAIN[:4], "eval_dataset": EVAL}, "DataLoader.Eval: label . is outside"),
+    "no layer": (None, {"train_dataset": TRAIN, "model": 3}, "model: expected a paddle.nn.Layer, not int"),
+    "a layer's class": (None, {"train_dataset": TRAIN, "model": Net}, "the class Net: give an instance"),
+    "other classes": (None, {"train_dataset": TRAIN, "model": Net(7)}, r"must give logits \[1, 10\].*not \[1, 7\]"),
+    "other input": (
+        None,
+        {"train_dataset": TRAIN, "model": nn.Linear(3, 10)},
+        "model: Linear fails|model: Linear must",
+    ),
+    "no callbacks": (None, {"train_dataset": TRAIN, "callbacks": Bare()}, "callbacks: expected a list"),
+    "no hooks": (
+        None,
+        {"train_dataset": TRAIN, "callbacks": [Bare()]},
+        r"callbacks\[0\]: Bare has none of on_train_beg",
+    ),
+    "hooks' class": (
+        None,
+        {"train_dataset": TRAIN, "callbacks": [ppcls.Callback]},
+        "Callback is a class; give an inst",
+    ),
+    "no stage": (None, {"train_dataset": TRAIN, "stage": "second"}, "the recipe has no Stages"),
+    "no size": (None, {"train_dataset": TRAIN, "changes": ["Global.image_shape=null"]}, "Global.image_shape: missing"),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_mistakes_are_errors_of_ours(case, recipe):
+    values, arguments, message = MISTAKES[case]
+    with pytest.raises(PpclsError, match=message):
+        ppcls.train(recipe if values is None else values, **arguments)
+
+
+def test_images_that_fail_later_are_named(recipe):
+    class Fails(list):
+        labels = [label for _, label in TRAIN]  # noqa: RUF012
+
+        def __getitem__(self, index):
+            if index == 5:
+                raise OSError("disk on fire")
+            return super().__getitem__(index)
+
+    for workers in (0, 1):
+        recipe["DataLoader"] = {"Train": {"loader": {"num_workers": workers}}}
+        with pytest.raises(DataError, match=r"train_dataset\[5\]: OSError: disk on fire"):
+            ppcls.train(recipe, train_dataset=Fails(TRAIN))
+    fails = Fails(TRAIN)
+    fails.on_error = "skip"
+    recipe["DataLoader"] = {}
+    result = ppcls.train(recipe, train_dataset=fails)
+    assert "train_dataset[5]" in (result.run_dir / "skipped_images.txt").read_text()
+
+
+def test_images_of_every_kind():
+    image = pytest.importorskip("PIL.Image")
+    array = TRAIN[0][0]
+    gray = array[:, :, 0]
+    items = [(array, 0), (gray, np.int64(1)), (image.fromarray(array), np.array([2])), (image.fromarray(gray), 3)]
+    dataset = ItemDataset(items, "x")
+    assert dataset.labels.tolist() == [0, 1, 2, 3]
+    assert all(np.array_equal(dataset.read(index), array) for index in range(4))
+    assert dataset.read_many(np.array([0, 1])) is None
+    stackable = ItemDataset(TRAIN, "x")
+    assert np.array_equal(stackable.read_many(np.array([3, 1])), np.stack([TRAIN[3][0], TRAIN[1][0]]))
+
+
+def test_importing_ppcls_is_light():
+    code = (
+        "import sys, ppcls; assert not {'paddle', 'numpy'} & set(sys.modules); ppcls.Predictor; ppcls.load_predictor; "
+        "assert 'paddle' not in sys.modules; ppcls.train; assert 'paddle' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+JUNK = [None, 0, "abc", [], {}, [1], {"a": 1}, {"name": ["x"]}, object(), {1: 2}, {"a.b": 1}]
+
+
+def places(value, path=()):
+    """Yield the path of every value below a recipe."""
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, child in children:
+        yield (*path, key)
+        yield from places(child, (*path, key))
+
+
+def test_whatever_stands_in_a_recipe_is_completed_or_refused(recipe):
+    transforms = [{"DecodeImage": None}, {"NormalizeImage": None}, {"ToCHWImage": None}]
+    dataset = {"name": "ImageFolder", "image_root": "x", "transform_ops": transforms}
+    recipe["DataLoader"] = {"Train": {"dataset": dataset, "sampler": {"batch_size": 4}}, "Eval": {"loader": {}}}
+    recipe["Infer"] = {"transforms": [{"DecodeImage": None}]}
+    supplied = Supplied(Net(), ItemDataset(TRAIN, "train_dataset"), ItemDataset(EVAL, "eval_dataset"))
+    results = {True: 0, False: 0}
+    for path in places(recipe):
+        for junk in JUNK:
+            changed = copy.deepcopy(recipe)
+            section = changed
+            for part in path[:-1]:
+                section = section[part]
+            section[path[-1]] = junk
+            try:
+                load_config(changed, complete=RecipeCompletion(supplied))
+            except PpclsError:
+                results[False] += 1
+            else:
+                results[True] += 1
+    assert min(results.values()) > 50
