@@ -8,7 +8,7 @@ import sys
 import pytest
 import yaml
 
-from tests.conftest import ROOT
+from tests.helpers.recipes import ROOT
 
 TOOLS = {"train": "train", "eval": "eval", "infer": "infer", "export_model": "export"}
 
@@ -183,6 +183,6 @@ def test_the_learning_rate_is_drawn(run, tmp_path):
     (tmp_path / "without").mkdir()
     (tmp_path / "without" / "matplotlib.py").write_text("raise ImportError('not installed')")
     environment = {"PYTHONPATH": f"{tmp_path}/without:{ROOT}"}
-    done = run(*common, "--steps-per-epoch", "9", code=2, environment=environment)
+    done = run(*common, "--steps-per-epoch", "9", code=2, process=True, environment=environment)
     assert 'pip install "ppcls[report]"' in done.stderr
     assert "cannot be written" in run(*common, "--steps-per-epoch", "9", "--out", "no/where.png", code=2).stderr

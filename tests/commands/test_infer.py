@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from ppcls.errors import CheckpointError, ConfigError
-from tests.conftest import ROOT
+from tests.helpers.recipes import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +186,7 @@ def test_parquet_without_its_package_says_what_to_install(onnx, images, run, tmp
     (tmp_path / "without").mkdir()
     (tmp_path / "without" / "pyarrow.py").write_text("raise ImportError('not installed')")
     environment = {"PYTHONPATH": f"{tmp_path}/without{os.pathsep}{ROOT}"}
-    done = run("infer", onnx, images, "--out", "x.parquet", code=2, environment=environment)
+    done = run("infer", onnx, images, "--out", "x.parquet", code=2, process=True, environment=environment)
     assert 'pip install "ppcls[report]"' in done.stderr
 
 
@@ -194,7 +194,7 @@ def test_onnx_models_need_no_paddle(onnx, images, run, tmp_path):
     (tmp_path / "without").mkdir()
     (tmp_path / "without" / "paddle.py").write_text("raise ImportError('not installed')")
     environment = {"PYTHONPATH": f"{tmp_path}/without{os.pathsep}{ROOT}"}
-    answers = json.loads(run("infer", onnx, images, code=2, environment=environment).stdout)
+    answers = json.loads(run("infer", onnx, images, code=2, process=True, environment=environment).stdout)
     assert sum("class_ids" in a for a in answers) == 11
 
 

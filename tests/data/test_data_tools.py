@@ -11,8 +11,8 @@ import pytest
 
 from ppcls.data.packing import Settings, pack
 from ppcls.errors import ConfigError, DataError
-from tests.conftest import ROOT
 from tests.data.conftest import encode, picture
+from tests.helpers.recipes import ROOT
 
 
 def fill(root, classes, count, side=40):

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from ppcls.data.inspection.similarity import fingerprint, near_groups
-from tests.conftest import ROOT
+from tests.helpers.recipes import ROOT
 
 
 def scene(seed, side=64):

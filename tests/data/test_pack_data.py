@@ -18,7 +18,7 @@ import pytest
 from ppcls.data.datasets import ImageFolder, ShardDataset
 from ppcls.data.packing import Settings, pack
 from ppcls.errors import ConfigError, DataError
-from tests.conftest import ROOT
+from tests.helpers.recipes import ROOT
 
 from .conftest import encode, picture
 
@@ -373,7 +373,7 @@ def test_a_full_disk(photos, run):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))
 
-    done = run("pack-data", "photos", "--out", "out", "--shard-samples", 12, code=2, preexec=small)
+    done = run("pack-data", "photos", "--out", "out", "--shard-samples", 12, code=2, process=True, preexec=small)
     assert re.search(r"out/train-00000\d.tar: cannot be written: File too large", done.stderr)
     assert "Traceback" not in done.stderr
 

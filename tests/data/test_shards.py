@@ -20,7 +20,7 @@ from ppcls.data import build_loader
 from ppcls.data.datasets import ImageNetDataset, ShardDataset
 from ppcls.data.datasets.shards.index import index_path
 from ppcls.errors import ConfigError, DataError
-from tests.conftest import ROOT
+from tests.helpers.recipes import ROOT
 
 from .conftest import OPS, assert_same, encode, on_shards, picture
 

@@ -8,7 +8,7 @@ from ppcls.data.loader.batch import generator
 from ppcls.data.transforms import build_transforms
 from ppcls.engine.components import load_config
 from ppcls.errors import DataError
-from tests.conftest import ROOT
+from tests.helpers.recipes import ROOT
 
 RECIPES = sorted(str(path.relative_to(ROOT / "configs")) for path in (ROOT / "configs").glob("CIFAR*/*.yaml"))
 NORMALIZE = [{"NormalizeImage": {"order": ""}}, {"ToCHWImage": None}]

@@ -6,7 +6,7 @@ import shlex
 
 import yaml
 
-from tests.conftest import ROOT
+from tests.helpers.recipes import ROOT
 
 DEPLOY = ROOT / "deploy"
 DOCKERFILES = sorted((DEPLOY / "docker").glob("*Dockerfile"))

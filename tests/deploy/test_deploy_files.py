@@ -13,7 +13,6 @@ import yaml
 from ppcls import cli, load_config
 from ppcls.commands import serve
 from ppcls.config.find import recipes
-from tests.conftest import ROOT
 from tests.deploy.deploy_files import (
     DEPLOY,
     DOCKERFILES,
@@ -26,6 +25,7 @@ from tests.deploy.deploy_files import (
     manifest,
     manifests,
 )
+from tests.helpers.recipes import ROOT
 from tests.test_cli import TOOLS
 
 COMMANDS = commands()

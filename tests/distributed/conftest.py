@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from ppcls.weights import restricted_load
-from tests.conftest import write_recipe
+from tests.helpers.recipes import write_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 # Sums of the same numbers in another order, over some ten updates.

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from ppcls.weights import restricted_load
-from tests.conftest import write_recipe
 from tests.distributed.conftest import CLOSE, PART, largest_difference
+from tests.helpers.recipes import write_recipe
 
 WEIGHTED = [
     f"Loss.{side}=[{{CELoss: {{class_weights: [1, 2, 3, 1, 2, 3, 1, 2, 3, 1]}}}}]" for side in ("Train", "Eval")

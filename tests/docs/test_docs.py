@@ -8,7 +8,7 @@ import pytest
 
 from ppcls import load_config
 from ppcls.config.find import recipes
-from tests.conftest import ROOT
+from tests.helpers.recipes import ROOT
 
 
 def blocks(page, language):

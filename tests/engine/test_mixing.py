@@ -7,7 +7,7 @@ import time
 import pytest
 import yaml
 
-from tests.engine.test_training import digests, finish, records, resuming, saves, start
+from tests.helpers.runs import digests, finish, records, resuming, saves, start
 
 # As PaddleClas's recipes have it.
 OP_SAMPLER = """

@@ -9,8 +9,8 @@ import time
 import pytest
 import yaml
 
-from tests.conftest import write_recipe
-from tests.engine.test_training import digests, finish, records, start
+from tests.helpers.recipes import write_recipe
+from tests.helpers.runs import digests, finish, records, start
 
 STAGES = [
     {"name": "first"},

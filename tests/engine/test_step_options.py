@@ -20,8 +20,8 @@ from ppcls.errors import CheckpointError, ConfigError
 from ppcls.optimizer import OPTIMIZERS, build_optimizer
 from ppcls.optimizer.decay import decay_settings
 from ppcls.weights import create_model, restricted_load
-from tests.conftest import write_recipe
-from tests.engine.test_training import ROOT, digests, finish, records, resuming, start
+from tests.helpers.recipes import write_recipe
+from tests.helpers.runs import digests, finish, records, resuming, start
 
 MIXED = (
     "DataLoader.Train.dataset.batch_transform_ops=[{OpSampler: {MixupOperator: {alpha: 0.8, prob: 0.5}, "

@@ -4,52 +4,23 @@ import json
 import os
 import random
 import re
-import resource
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from ppcls.utils import atomic
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def start(recipe, *changes):
-    arguments = [sys.executable, "-m", "ppcls", "train", "-c", str(recipe), *(["-o", *changes] if changes else [])]
-    return subprocess.Popen(
-        arguments, cwd=recipe.parent, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
-    )
-
-
-def finish(process):
-    _, err = process.communicate(timeout=240)
-    return process.returncode, err
-
-
-def digests(folder):
-    return {name: atomic.sha256(folder / name) for name in ("latest.pdparams", "latest.pdopt", "best_model.pdparams")}
-
-
-def records(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-
-
-# Long enough to be interrupted in the middle; `latest` is also written between epochs, at every update.
-LONG = ("Global.epochs=4", "Global.update_freq=2", "Global.save_every_minutes=0")
+from tests.helpers.recipes import ROOT, write_recipe
+from tests.helpers.runs import LONG, digests, finish, limit_file_size, records, resuming, saves, start, train
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(digits, tmp_path_factory, request):
+def uninterrupted(digits, tmp_path_factory):
     """Return the folder of a run of the LONG recipe that nothing disturbed."""
-    from tests.conftest import write_recipe
-
     folder = tmp_path_factory.mktemp("uninterrupted")
-    code, err = finish(start(write_recipe(digits, folder), *LONG))
-    assert code == 0, err
+    train(write_recipe(digits, folder), *LONG)
     return folder / "out"
 
 
@@ -103,18 +74,9 @@ def test_interrupted_inside_an_epoch_and_resumed_equals_uninterrupted(recipe, un
     code, err = finish(process)
     assert code == 128 + number
     resume = re.search(r"-o (Global\.checkpoints=\S+latest)", err).group(1)
-    code, err = finish(start(recipe, *LONG, resume))
-    assert code == 0, err
+    train(recipe, *LONG, resume)
     assert digests(recipe.parent / "out") == digests(uninterrupted)
     assert records(recipe.parent / "out") == records(uninterrupted)
-
-
-def saves(out):
-    """Return a value that changes with every checkpoint."""
-    try:
-        return (out / "latest.pdstates").stat().st_mtime_ns
-    except FileNotFoundError:
-        return 0
 
 
 def test_killed_at_random_moments_and_resumed_equals_uninterrupted(recipe, uninterrupted):
@@ -135,15 +97,9 @@ def test_killed_at_random_moments_and_resumed_equals_uninterrupted(recipe, unint
             break
     assert killed[0] == -signal.SIGKILL
     assert set(killed) <= {-signal.SIGKILL, 0}
-    code, err = finish(start(recipe, *LONG, *resuming(out)))
-    assert code == 0, err
+    train(recipe, *LONG, *resuming(out))
     assert digests(out) == digests(uninterrupted)
     assert records(out) == records(uninterrupted)
-
-
-def resuming(out):
-    saved = (out / "latest.pdstates").exists() or (out / "latest.commit").exists()
-    return [f"Global.checkpoints={out}/latest"] if saved else []
 
 
 def test_resuming_a_finished_run_changes_nothing(recipe, run):
@@ -233,13 +189,6 @@ def test_a_loss_that_is_not_finite_stops_the_run(recipe, run):
     assert not (recipe.parent / "out" / "latest.pdparams").exists()
 
 
-def limit_file_size(size):
-    def apply():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-    return apply
-
-
 def test_a_checkpoint_that_cannot_be_written_keeps_the_last_one(recipe, run):
     run("train", "-c", recipe, "-o", "Arch.dim=64", "Global.print_batch_step=1000")
     out = recipe.parent / "out"
@@ -247,7 +196,7 @@ def test_a_checkpoint_that_cannot_be_written_keeps_the_last_one(recipe, run):
     size = (out / "latest.pdparams").stat().st_size - 1
     assert size > max((out / name).stat().st_size for name in ("train.log", "config.yaml", "latest.pdstates"))
     changes = ("Arch.dim=64", "Global.epochs=4", f"Global.checkpoints={out}/latest", "Global.print_batch_step=1000")
-    done = run("train", "-c", recipe, "-o", *changes, code=2, preexec=limit_file_size(size))
+    done = run("train", "-c", recipe, "-o", *changes, code=2, process=True, preexec=limit_file_size(size))
     assert "cannot write the checkpoint" in done.stderr
     assert f"resume with the same command and -o Global.checkpoints={out}/latest" in done.stderr
     assert digests(out) == before
@@ -286,7 +235,7 @@ def test_a_checkpoint_of_another_model_is_refused(recipe, run):
 def test_killed_between_latest_and_best_model_loses_neither(recipe, uninterrupted):
     """The process dies at each call that makes best_model and epoch_N of latest."""
     code = (
-        "import os, sys; from ppcls import load_config, train; from ppcls.engine import checkpoint\n"
+        "import os, sys; from ppcls import load_config, train; from ppcls.engine.checkpointing import checkpoint\n"
         "calls, real = [0], checkpoint.alias\n"
         "def alias(*a):\n"
         "    calls[0] += 1\n"
@@ -299,8 +248,7 @@ def test_killed_between_latest_and_best_model_loses_neither(recipe, uninterrupte
         command = [sys.executable, "-c", code, str(recipe), str(die_at), *LONG, *resuming(out)]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         assert subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 9
-    code, err = finish(start(recipe, *LONG, *resuming(out)))
-    assert code == 0, err
+    train(recipe, *LONG, *resuming(out))
     assert digests(out) == digests(uninterrupted)
     assert {p.name for p in out.glob("epoch_*")} == {p.name for p in uninterrupted.glob("epoch_*")}
 
@@ -386,7 +334,9 @@ def test_names_that_spare_nothing_from_decay_are_said(recipe, run):
 
 @pytest.mark.parametrize("size", [1000, 2500])
 def test_a_full_disk_outside_checkpoints_is_said(recipe, run, size):
-    done = run("train", "-c", recipe, "-o", "Global.print_batch_step=1", code=2, preexec=limit_file_size(size))
+    done = run(
+        "train", "-c", recipe, "-o", "Global.print_batch_step=1", code=2, process=True, preexec=limit_file_size(size)
+    )
     assert "cannot be written" in done.stderr
     assert "Traceback" not in done.stderr
 

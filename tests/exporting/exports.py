@@ -5,7 +5,7 @@ import numpy as np
 import yaml
 
 import ppcls
-from tests.conftest import write_recipe
+from tests.helpers.recipes import write_recipe
 
 FAMILIES = {
     "ConvMLP": {"blocks": [1, 1], "dims": [16, 24], "mlp_ratios": [2, 2], "channels": 8, "conv_blocks": 1},

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ppcls import Predictor
-from tests.conftest import ROOT, write_recipe
+from tests.helpers.recipes import ROOT, write_recipe
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.conftest import ROOT, write_recipe
+from tests.helpers.recipes import ROOT, write_recipe
 
 
 @pytest.fixture(scope="session", autouse=True)

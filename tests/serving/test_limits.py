@@ -17,7 +17,7 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT
+from tests.helpers.recipes import ROOT
 from tests.serving.conftest import encode
 
 BODY = 100_000

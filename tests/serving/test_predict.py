@@ -13,7 +13,7 @@ from PIL import Image
 
 import ppcls
 from ppcls.serving import heat_maps
-from tests.conftest import ROOT
+from tests.helpers.recipes import ROOT
 from tests.serving.conftest import encode
 
 

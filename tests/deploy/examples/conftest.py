@@ -8,7 +8,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from tests.conftest import ROOT
+from tests.helpers.recipes import ROOT
 
 _EXPORT = """
 from ppcls import load_config

@@ -8,8 +8,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT
 from tests.deploy.examples.conftest import answers
+from tests.helpers.recipes import ROOT
 
 
 @pytest.fixture(scope="module")

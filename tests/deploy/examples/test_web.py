@@ -10,8 +10,8 @@ import threading
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT
 from tests.deploy.examples.conftest import answers, photo
+from tests.helpers.recipes import ROOT
 
 WEB = ROOT / "deploy" / "web"
 NODE = shutil.which("node")

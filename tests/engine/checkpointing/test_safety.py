@@ -11,8 +11,8 @@ import numpy as np
 import yaml
 
 from ppcls.utils import atomic
-from tests.conftest import ROOT
 from tests.engine.test_stages import staged  # noqa: F401  a fixture
+from tests.helpers.recipes import ROOT
 
 AUTO = "Global.checkpoints=auto"
 

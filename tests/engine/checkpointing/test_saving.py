@@ -25,8 +25,8 @@ from ppcls.engine.state import Best, TrainState
 from ppcls.errors import CheckpointError
 from ppcls.optimizer import build_schedule
 from ppcls.utils import atomic
-from tests.conftest import ROOT, write_recipe
-from tests.engine.test_training import LONG, digests, finish, limit_file_size, records, saves, start
+from tests.helpers.recipes import ROOT, write_recipe
+from tests.helpers.runs import LONG, digests, finish, limit_file_size, records, saves, start
 
 
 @pytest.fixture
@@ -236,7 +236,7 @@ def test_a_full_disk_ends_the_run_with_auto_too(recipe, run):
     before = digests(out)
     size = (out / "latest.pdparams").stat().st_size - 1
     more = (*changes, "Global.epochs=4")
-    done = run("train", "-c", recipe, "-o", *more, code=2, preexec=limit_file_size(size))
+    done = run("train", "-c", recipe, "-o", *more, code=2, process=True, preexec=limit_file_size(size))
     assert "cannot write the checkpoint" in done.stderr
     assert "make room, then resume with the same command" in done.stderr
     assert "Traceback" not in done.stderr
