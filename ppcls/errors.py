@@ -9,7 +9,7 @@ class PpclsError(Exception):
     """Base of all errors below."""
 
     exit_code = 2
-    # Whether every process of a distributed run has this error, see ``ppcls.utils.distributed``.
+    # Whether every process of a distributed run raises this error, see ``ppcls.utils.distributed``.
     on_all_ranks = False
 
 
@@ -31,6 +31,10 @@ class CheckpointError(PpclsError):
 
 class TrainingError(PpclsError):
     """Training cannot go on, for example because the loss is not finite."""
+
+
+class CallbackError(PpclsError):
+    """A callback of the user's raised an error during a training."""
 
 
 class ExportError(PpclsError):

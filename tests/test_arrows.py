@@ -27,12 +27,24 @@ ALLOWED = {
     "engine": {"arch", "config", "data", "inference", "loss", "metric", "optimizer", "registry", "weights", *GROUND},
 }
 ALLOWED["exporting"] = {"engine", *ALLOWED["engine"]}
-ALLOWED["commands"] = {"engine", "exporting", "serving", *ALLOWED["engine"]}
+ALLOWED["report"] = {"engine", *ALLOWED["engine"]}
+ALLOWED["commands"] = {"engine", "exporting", "report", "serving", *ALLOWED["engine"]}
 # Libraries that only these may import.
 LIBRARIES = {
     "yaml": {"config", "inference.description"},
     "pydantic": {"config"},
-    "paddle": {"arch", "weights", "engine", "exporting", "loss", "optimizer", "inference.backends.paddle", "utils"},
+    "matplotlib": {"report"},
+    "paddle": {
+        "arch",
+        "weights",
+        "engine",
+        "exporting",
+        "loss",
+        "metric",
+        "optimizer",
+        "inference.backends.paddle",
+        "utils",
+    },
     "cv2": {"data", "engine.inspection", "utils.opencv"},
     "PIL": {"data.transforms"},
     "onnxruntime": {"inference.backends.onnx", "exporting"},

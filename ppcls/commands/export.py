@@ -75,7 +75,7 @@ def _refuse_idle(chosen: Mapping[str, Any]) -> None:
 
 def _recipe_of_run(options: argparse.Namespace) -> Any:
     import_paddle()
-    from ppcls.engine.checkpointing import run_contents
+    from ppcls.engine.checkpointing import run_dir
     from ppcls.inference import description
 
     path = user_path(options.run)
@@ -83,7 +83,7 @@ def _recipe_of_run(options: argparse.Namespace) -> Any:
         raise ConfigError(
             f"{options.run} is an exported model; give the run's folder or the checkpoint that it was made of"
         )
-    return run_contents.recipe(path, changes(options), options.stage)
+    return run_dir.load_recipe(path, changes(options), options.stage)
 
 
 COMMAND = Command(

@@ -149,16 +149,16 @@ def _pipeline(options: argparse.Namespace) -> Any:
         )
     options.override += _device_change(options, path)
     import_paddle()
-    from ppcls.engine import build, inference
-    from ppcls.engine.checkpointing import run_contents
+    from ppcls.engine import device, inference
+    from ppcls.engine.checkpointing import run_dir
 
     if options.config:
-        weights = run_contents.best(path, options.stage) if path.is_dir() else path
+        weights = run_dir.best_checkpoint(path, options.stage) if path.is_dir() else path
         options.override.append([f"Global.pretrained_model={weights}", "Global.checkpoints=null"])
         config = load_for_weights(options)
     else:
-        config = run_contents.load_recipe_of_checkpoint(run_contents.find(path, options.stage), changes(options))
-    build.start(config)
+        config = run_dir.load_recipe_of_checkpoint(run_dir.find_checkpoint(path, options.stage), changes(options))
+    device.start(config)
     return inference.load_pipeline(config, options.batch_size, options.topk)
 
 

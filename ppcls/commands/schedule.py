@@ -19,13 +19,14 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     config = load_recipe(options)
     from ppcls.engine import lr_schedule
+    from ppcls.report.schedule_plot import draw_schedule
 
     if options.stage is not None:
         recipes = {options.stage: config.stage(options.stage)}
     else:
         recipes = dict(config.stages) or {"": config}
     curves = {name: lr_schedule.schedule_points(recipe, options.steps_per_epoch) for name, recipe in recipes.items()}
-    lr_schedule.draw(curves, user_path(options.out), str(options.config))
+    draw_schedule(curves, user_path(options.out), str(options.config))
     tables = {name: lr_schedule.table(*curve) for name, curve in curves.items()}
     print(to_json(tables if config.Stages and options.stage is None else next(iter(tables.values()))))
     return 0

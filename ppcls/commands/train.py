@@ -11,7 +11,7 @@ def _run(options: argparse.Namespace) -> int:
     config = load_recipe(options)
     from ppcls.engine import train
 
-    print_result(train(config, options.stage))
+    print_result(train(config, options.stage).summary())
     return 0
 
 

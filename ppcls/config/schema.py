@@ -292,6 +292,9 @@ class Config(Section):
     AMP: Optional[AMPSection] = None
     EMA: Optional[EMASection] = None
     Distillation: Optional[DistillationSection] = None
+    Callbacks: Annotated[
+        Optional[List[Component]], Field(description="Registered callbacks, called around the training loop.")
+    ] = None
     Stages: Annotated[
         Optional[List[StageSection]], Field(min_length=1, description="Trainings in a row, each from the one before.")
     ] = None

@@ -98,6 +98,7 @@ def build_loader(
     class_num: Optional[int],
     rank: int = 0,
     num_replicas: int = 1,
+    dataset: Optional[Dataset] = None,
 ) -> DataLoader:
     """Build the loader of one side of a recipe's ``DataLoader``.
 
@@ -108,13 +109,14 @@ def build_loader(
         class_num: how many classes the model has, to check the labels; None does not check them.
         rank: which process this is.
         num_replicas: how many processes share the data.
+        dataset: instead of the one that the section names.
 
     Raises:
         ConfigError: the section is wrong.
         DataError: the data set is missing, malformed or too small, or its labels do not fit the model.
     """
     transforms = build_transforms(section["dataset"].get("transform_ops") or [])
-    dataset = build_dataset(section["dataset"], train)
+    dataset = build_dataset(section["dataset"], train) if dataset is None else dataset
     if class_num is not None:
         check_labels(dataset, class_num)
     batch_ops = section["dataset"].get("batch_transform_ops")

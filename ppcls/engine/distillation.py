@@ -8,9 +8,9 @@ import paddle
 from paddle.nn import functional as F
 
 from ppcls.config.schema import ArchSection, Config, DistillationSection
-from ppcls.engine import build
 from ppcls.engine.checkpointing import checkpoint
 from ppcls.engine.components import load_config
+from ppcls.engine.model import build_model, fetch_weights, load_required_weights
 from ppcls.errors import ConfigError, WeightsError
 
 NAME = "Distillation"  # of its loss
@@ -36,30 +36,30 @@ class Distillation:
         self._teacher = teacher
         self._alpha = settings.alpha
         self._temperature = (settings.temperature or _TEMPERATURE) if settings.kind == "soft" else None
-        self._answers: Optional[paddle.Tensor] = None
+        self._teacher_logits: Optional[paddle.Tensor] = None
         teacher.eval()
 
     def observe(self, images: paddle.Tensor) -> None:
-        """Let the teacher see the images that the next losses are of, mixed where the student's are."""
+        """Compute the teacher's logits of the images that the next losses are of, mixed as the student's are."""
         with paddle.no_grad():
-            self._answers = self._teacher(images).astype("float32")
+            self._teacher_logits = self._teacher(images).astype("float32")
 
-    def parts(self, logits: paddle.Tensor, labels: paddle.Tensor) -> Dict[str, Tuple[paddle.Tensor, paddle.Tensor]]:
-        """Return (weighted terms, masses) of the images under each loss's name, as ``CombinedLoss.parts`` does."""
-        given = self._criterion.parts(logits, labels).items()
-        parts = {
-            name: ((1 - self._alpha) * sample_losses, sample_weights) for name, (sample_losses, sample_weights) in given
-        }
+    def per_sample(
+        self, logits: paddle.Tensor, labels: paddle.Tensor
+    ) -> Dict[str, Tuple[paddle.Tensor, paddle.Tensor]]:
+        """Return (weighted losses, sample weights) under each loss's name, as ``CombinedLoss.per_sample`` does."""
+        own = self._criterion.per_sample(logits, labels)
+        found = {name: ((1 - self._alpha) * losses, weights) for name, (losses, weights) in own.items()}
         distances = self._alpha * self._distances(logits.astype("float32"))
-        return {**parts, NAME: (distances, paddle.ones_like(distances))}
+        return {**found, NAME: (distances, paddle.ones_like(distances))}
 
     def _distances(self, logits: paddle.Tensor) -> paddle.Tensor:
         """Return each image's distance, [B], of logits [B, K]."""
-        assert self._answers is not None
+        assert self._teacher_logits is not None
         if self._temperature is None:
-            return F.cross_entropy(logits, self._answers.argmax(axis=1), reduction="none").flatten()
+            return F.cross_entropy(logits, self._teacher_logits.argmax(axis=1), reduction="none").flatten()
         temperature = self._temperature
-        log_p = F.log_softmax(self._answers / temperature, axis=1)
+        log_p = F.log_softmax(self._teacher_logits / temperature, axis=1)
         log_q = F.log_softmax(logits / temperature, axis=1)
         return temperature**2 * (log_p.exp() * (log_p - log_q)).sum(axis=1)
 
@@ -79,7 +79,7 @@ def build_distillation(config: Config, criterion: Any, class_names: Optional[Lis
         return None
     try:
         recipe = _recipe(config, config.Distillation)
-        teacher = build.model(recipe)
+        teacher = build_model(recipe)
     except ConfigError as error:
         text = str(error)[len("-c ") :] if str(error).startswith("-c ") else error
         raise ConfigError(f"{config.where('Distillation', 'teacher')}: Distillation.teacher: {text}") from None
@@ -106,8 +106,8 @@ def teacher_weights(config: Config) -> Optional[str]:
 def _load(recipe: Config, teacher: paddle.nn.Layer, settings: DistillationSection) -> str:
     """Load the teacher's weights; return their path."""
     try:
-        build.fetch_weights(recipe)
-        return build.load_required_weights(recipe, teacher, "teach with")
+        fetch_weights(recipe)
+        return load_required_weights(recipe, teacher, "teach with")
     except WeightsError as error:
         key = "pretrained" if isinstance(settings.teacher, str) else "teacher.pretrained"
         raise WeightsError(f"the teacher's weights (Distillation.{key}): {error}") from None

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 from typing import Any, Callable, Dict, Optional
 
-import numpy as np
 import paddle
 
 from ppcls.config.schema import Config
 from ppcls.data.loader import DataLoader
-from ppcls.engine import build, metrics_log, reduction
+from ppcls.engine import device, objective
+from ppcls.engine.data import build_loader
+from ppcls.engine.model import build_model, fetch_weights, load_required_weights
+from ppcls.engine.progress import format_values, progress_bar
+from ppcls.engine.reduction import SampleLosses
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
 
@@ -21,21 +24,21 @@ def evaluate(config: Config) -> Dict[str, float]:
     Raises:
         ConfigError, DataError, WeightsError: as their messages say.
     """
-    build.start(config)
-    metrics = build.metrics(config, "Eval")
-    build.fetch_weights(config)
+    device.start(config)
+    metrics = objective.build_metrics(config, "Eval")
+    fetch_weights(config)
     with contextlib.ExitStack() as stack:
         with distributed.errors_on_all_ranks():
-            loader = stack.enter_context(build.loader(config, "Eval"))
-            model = build.model(config)
-            build.load_required_weights(config, model, "evaluate")
+            loader = stack.enter_context(build_loader(config, "Eval"))
+            model = build_model(config)
+            load_required_weights(config, model, "evaluate")
         distributed.require_equal_on_ranks("numbers of images", len(loader.dataset))
-        result = run(model, loader, build.loss(config, "Eval"), metrics)
-    get_logger().info("[Eval][Epoch 0][Avg]%s", metrics_log.values_text(result))
+        result = evaluate_model(model, loader, objective.build_loss(config, "Eval"), metrics)
+    get_logger().info("[Eval][Epoch 0][Avg]%s", format_values(result))
     return result
 
 
-def run(
+def evaluate_model(
     model: paddle.nn.Layer,
     loader: DataLoader,
     criterion: Any,
@@ -51,20 +54,19 @@ def run(
         Losses averaged over the samples of all processes, then metrics.
     """
     metrics.reset()
-    losses = reduction.SampleLosses(criterion.names, len(loader.dataset))
+    losses = SampleLosses(criterion.names, len(loader.dataset))
     was_training = model.training
     model.eval()
     try:
         with paddle.no_grad():
-            for batch in metrics_log.progress(distributed.synchronized(loader.epoch(0)), "evaluation", len(loader)):
+            for batch in progress_bar(distributed.synchronized(loader.epoch(0)), "evaluation", len(loader)):
                 if len(batch.labels):  # the last batch may not suffice for all processes
-                    logits = model(paddle.to_tensor(batch.images))
-                    losses.add(batch.indices, criterion.parts(logits, paddle.to_tensor(batch.labels)))
-                    metrics.update(np.asarray(logits.astype("float32")), batch.labels)
+                    logits, labels = model(paddle.to_tensor(batch.images)), paddle.to_tensor(batch.labels)
+                    losses.add(batch.indices, criterion.per_sample(logits, labels))
+                    metrics.update(logits.astype("float32"), labels)
                 if check is not None:
                     check()
     finally:
         if was_training:
             model.train()
-    metrics.load_state(reduction.total_counts(metrics.state()))
-    return {**losses.means(), **metrics.result()}
+    return {**losses.means(), **metrics.result_of_all()}

@@ -13,8 +13,10 @@ import paddle
 
 from ppcls.config.schema import Config
 from ppcls.data.transforms import build_transforms
-from ppcls.engine import build, metrics_log
-from ppcls.engine.checkpointing import run_dir as folders
+from ppcls.engine import device
+from ppcls.engine.checkpointing.run_dir import ensure_writable
+from ppcls.engine.model import build_model, class_names, fetch_weights, load_required_weights
+from ppcls.engine.progress import progress_bar
 from ppcls.errors import ConfigError, MachineError
 from ppcls.inference import inputs, results
 from ppcls.inference.pipeline import Answer, Pipeline
@@ -38,17 +40,17 @@ def infer(config: Config) -> List[Answer]:
     Raises:
         ConfigError, DataError, WeightsError: as their messages say.
     """
-    build.start(config)
+    device.start(config)
     with distributed.errors_on_all_ranks():
         sources = _sources(config)
     distributed.require_equal_on_ranks("numbers of images", len(sources))
     pipeline = load_pipeline(config)
     target = user_path(config.Infer.save_dir or config.Global.output_dir)
     key = "Infer.save_dir" if config.Infer.save_dir else "Global.output_dir"
-    distributed.run_on_main(lambda: folders.ensure_writable(target, key))
+    distributed.run_on_main(lambda: ensure_writable(target, key))
     batches = distributed.split_by_rank(sources, config.Infer.batch_size)
     with contextlib.closing(pipeline.answers(chain.from_iterable(batches))) as answers:
-        progress = metrics_log.progress(batches, "inference", len(batches))
+        progress = progress_bar(batches, "inference", len(batches))
         of_batches = (_said(islice(answers, len(batch))) for batch in progress)
         return _write(of_batches, target / "predictions.json", config.Infer.format)
 
@@ -65,14 +67,14 @@ def load_pipeline(config: Config, batch_size: Optional[int] = None, topk: Option
     """
     with distributed.errors_on_all_ranks():
         transforms = build_transforms(transform_ops(config))
-    build.fetch_weights(config)
+    fetch_weights(config)
     with distributed.errors_on_all_ranks():
-        model = build.model(config)
-        weights = build.load_required_weights(config, model, "predict with")
+        model = build_model(config)
+        weights = load_required_weights(config, model, "predict with")
         return Pipeline(
             transforms=transforms,
             run=runner(model),
-            postprocess=Topk(topk or config.Infer.PostProcess.topk, build.class_names(config, weights=weights)),
+            postprocess=Topk(topk or config.Infer.PostProcess.topk, class_names(config, weights=weights)),
             batch_size=batch_size or config.Infer.batch_size,
         )
 

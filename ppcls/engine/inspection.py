@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
@@ -15,8 +16,9 @@ from ppcls.data.inspection.page import page
 from ppcls.data.inspection.sheet import contact_sheet, denormalized
 from ppcls.data.loader import Batch, DataLoader
 from ppcls.data.transforms import TRANSFORMS
-from ppcls.engine import build, metrics_log
-from ppcls.engine.checkpointing import run_dir as folders
+from ppcls.engine.checkpointing.run_dir import ensure_writable
+from ppcls.engine.checks import require_split
+from ppcls.engine.data import build_loader
 from ppcls.errors import ConfigError, DataError, MachineError
 from ppcls.utils import atomic
 from ppcls.utils.logging import get_logger
@@ -39,17 +41,18 @@ def check_data(config: Config, target: Path, workers: Optional[int] = None) -> D
     datasets = {side: _dataset(config, side) for side in _SIDES if getattr(config.DataLoader, side) is not None}
     if not datasets:
         raise ConfigError("DataLoader: missing; the recipe has no data to check")
-    folders.ensure_writable(target, "--out")
+    ensure_writable(target, "--out")
     report, checked = check(datasets, config.Arch.class_num, _crop(config), workers)
     report["counts"] = {name: len(lines) for name, lines in report["problems"].items()}
-    metrics_log.write_json(target / "report.json", report)
+    atomic.write_text(target / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    get_logger().info("wrote %s", target / "report.json")
     atomic.write_text(target / "report.html", page(report, checked, f"Data of {config.Arch.name}"))
     get_logger().info("wrote %s", target / "report.html")
     return report
 
 
 def _dataset(config: Config, side: str) -> Dataset:
-    section = build.split(config, side).dataset.model_dump()
+    section = require_split(config, side).dataset.model_dump()
     try:
         return build_dataset(section, train=side == "Train")
     except (ConfigError, DataError) as error:
@@ -87,7 +90,7 @@ def show_data(config: Config, target: Path, count: int, side: str = "Train", epo
     changed = config.model_copy(update={"DataLoader": _without_workers(config, side)})
     images: List[np.ndarray] = []
     texts: List[str] = []
-    with build.loader(changed, side) as loader:
+    with build_loader(changed, side) as loader:
         names = loader.dataset.class_names
         for batch in _batches(loader, side, count, epoch):
             images += [_pixels(config, side, image) for image in batch.images[: count - len(images)]]
@@ -111,7 +114,7 @@ def _batches(loader: DataLoader, side: str, count: int, epoch: int) -> Iterator[
 
 
 def _without_workers(config: Config, side: str) -> Any:
-    split = build.split(config, side)
+    split = require_split(config, side)
     alone = split.model_copy(update={"loader": split.loader.model_copy(update={"num_workers": 0})})
     return config.DataLoader.model_copy(update={side: alone})
 

@@ -1,18 +1,16 @@
-"""The learning rate over a run: the recipe's schedule, fitted to the length of the run and to the batch, and drawn."""
+"""The learning rate over a run: the recipe's schedule, fitted to the length of the run and to the batch."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from ppcls.config.schema import Config
-from ppcls.engine import build
-from ppcls.errors import ConfigError, DataError, MachineError
+from ppcls.engine.data import build_loader, global_batch_size
+from ppcls.errors import ConfigError, DataError
 from ppcls.optimizer import build_schedule
 from ppcls.optimizer.schedule import PEAKS, Schedule
 from ppcls.utils.logging import get_logger
 
-_RIGHT = 0.7  # share of the width from which on labels stand to the left of their point
 Points = List[Tuple[int, float]]  # (updates done so far, rate of the next update)
 
 
@@ -59,7 +57,7 @@ def _scaled(config: Config) -> Dict[str, Any]:
     arguments, scaling = dict(config.Optimizer.lr.arguments), config.Optimizer.lr_scaling
     if scaling is None:
         return arguments
-    batch = build.global_batch(config)
+    batch = global_batch_size(config)
     ratio = batch / scaling.base_batch_size
     factor = {"linear": ratio, "sqrt": ratio**0.5, "none": 1.0}[scaling.rule]
     for key in PEAKS:
@@ -93,7 +91,7 @@ def schedule_points(config: Config, steps_per_epoch: Optional[int] = None) -> Tu
     """
     if steps_per_epoch is None:
         try:
-            with build.loader(config, "Train") as loader:
+            with build_loader(config, "Train") as loader:
                 steps_per_epoch = -(-len(loader) // config.Global.update_freq)
         except (ConfigError, DataError) as error:
             raise ConfigError(f"{error}\nwithout the data, give --steps-per-epoch") from None
@@ -102,14 +100,14 @@ def schedule_points(config: Config, steps_per_epoch: Optional[int] = None) -> Tu
     count = min(last, 2000)
     spread = {round(last * index / max(count, 1)) for index in range(count + 1)}
     peak = max(range(0, last + 1, max(1, last // 100_000)), key=schedule.lr_at)
-    return schedule, [(step, schedule.lr_at(step)) for step in sorted(spread | {_warm(schedule), peak})]
+    return schedule, [(step, schedule.lr_at(step)) for step in sorted(spread | {first_after_warmup(schedule), peak})]
 
 
 def _steps(schedule: Schedule) -> int:
     return schedule.timing.epochs * schedule.timing.steps_per_epoch
 
 
-def _warm(schedule: Schedule) -> int:
+def first_after_warmup(schedule: Schedule) -> int:
     """Return the first update after the warm-up, the last one of all if there is none."""
     return min(-int(-schedule.warmup * schedule.timing.steps_per_epoch // schedule.unit), _steps(schedule) - 1)
 
@@ -118,7 +116,7 @@ def table(schedule: Schedule, points: Points) -> Dict[str, Any]:
     """Return the rate at the places that people ask for, fit for JSON."""
     total, steps = _steps(schedule), schedule.timing.steps_per_epoch
     peak_step, peak = max(points, key=lambda point: point[1])
-    warm = {"after_warmup": schedule.lr_at(_warm(schedule))} if schedule.warmup else {}
+    warm = {"after_warmup": schedule.lr_at(first_after_warmup(schedule))} if schedule.warmup else {}
     note = {"note": "without the reductions, which follow evaluations"} if schedule.follows_evaluations else {}
     return {
         "epochs": schedule.timing.epochs,
@@ -131,68 +129,3 @@ def table(schedule: Schedule, points: Points) -> Dict[str, Any]:
         "last": schedule.lr_at(total - 1),
         **note,
     }
-
-
-def draw(curves: Mapping[str, Tuple[Schedule, Points]], target: Path, title: str) -> None:
-    """Draw the rates of one or more runs, one after the other, into a picture file.
-
-    Args:
-        curves: as ``schedule_points`` returns them, by what a legend calls them.
-
-    Raises:
-        MachineError: matplotlib is missing, or the file cannot be written.
-    """
-    try:
-        import matplotlib
-    except ImportError:
-        raise MachineError('drawing needs matplotlib: pip install "ppcls[report]"') from None
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(8, 4), constrained_layout=True)
-    begin, length = 0.0, sum(schedule.timing.epochs for schedule, _ in curves.values())
-    for name, (schedule, points) in curves.items():
-        steps = schedule.timing.steps_per_epoch
-        axes.plot([begin + step / steps for step, _ in points], [rate for _, rate in points], label=name)
-        _annotate(axes, schedule, points, begin, length)
-        begin += schedule.timing.epochs
-    axes.set(xlabel="epoch", ylabel="learning rate", title=title, xlim=(0, begin))
-    axes.set_ylim(0, axes.get_ylim()[1] * 1.05)  # room for what stands above the peak
-    axes.grid(alpha=0.3)
-    lengths = {schedule.timing.steps_per_epoch for schedule, _ in curves.values()}
-    if len(lengths) == 1:
-        _add_updates(axes, lengths.pop())
-    if len(curves) > 1:
-        axes.legend()
-    try:
-        figure.savefig(target, dpi=120)
-    except (OSError, ValueError) as error:
-        raise MachineError(f"--out={target}: cannot be written: {error}") from None
-    finally:
-        pyplot.close(figure)
-    get_logger().info("wrote %s", target)
-
-
-def _add_updates(axes: Any, steps_per_epoch: int) -> None:
-    """Add a scale of updates above."""
-    to_updates, to_epochs = (lambda epoch: epoch * steps_per_epoch), (lambda update: update / steps_per_epoch)
-    axes.secondary_xaxis("top", functions=(to_updates, to_epochs)).set_xlabel("update")
-
-
-def _annotate(axes: Any, schedule: Schedule, points: Points, begin: float, length: float) -> None:
-    """Mark the end of the warm-up, the peak and the end."""
-    places = {max(points, key=lambda point: point[1])[0]: "peak", points[-1][0]: "end"}
-    if schedule.warmup:
-        places[_warm(schedule)] = "end of warm-up"
-    for step, name in places.items():
-        place, rate = begin + step / schedule.timing.steps_per_epoch, schedule.lr_at(step)
-        axes.plot([place], [rate], "o", color="black", markersize=4)
-        left, up = (-6, 8) if name == "end" else (6, 4)
-        axes.annotate(
-            f"{name}: {rate:.3g}",
-            (place, rate),
-            xytext=(left, up),
-            textcoords="offset points",
-            ha="right" if name == "end" or place > _RIGHT * length else "left",
-            fontsize=9,
-        )

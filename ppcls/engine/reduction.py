@@ -46,84 +46,92 @@ class GradientReducer:
     """Brings the processes of a training run together; every method is a collective."""
 
     def __init__(self) -> None:
-        self._mine = self._all = 0
-        self._group = 0
-        self._masses: Any = 0.0
+        # Since the last update: images of this process, and of all.
+        self._local_samples = self._global_samples = 0
+        # Of the accumulation group: how many samples it has, and for each loss the sum of their weights so far.
+        self._group_size = 0
+        self._group_weights: Any = 0.0
 
-    def losses(
+    def reduce_losses(
         self,
         criterion: Any,
         logits: Optional[paddle.Tensor],
         targets: Optional[np.ndarray],
         samples: int,
-        group: Optional[int] = None,
+        group_size: Optional[int] = None,
     ) -> Losses:
         """Return the losses of a batch, of which this process has ``samples``.
 
         Args:
+            criterion: the losses, see ``CombinedLoss``.
             logits: [B, K]; None where this process's part is empty.
             targets: [B] or [B, K].
-            group: how many samples all batches of the update have together; None where this batch is the only one.
+            samples: B.
+            group_size: how many samples all batches of the update have together; None where this batch is the only one.
         """
-        parts = {} if logits is None or targets is None else criterion.parts(logits, paddle.to_tensor(targets))
-        sums = [(sample_losses.sum(), sample_weights.sum()) for sample_losses, sample_weights in parts.values()]
-        mine = np.zeros(2 * len(criterion.names) + 1, np.float64)
+        parts = {}
+        if logits is not None and targets is not None:
+            parts = criterion.per_sample(logits, paddle.to_tensor(targets))
+        sums = [(losses.sum(), weights.sum()) for losses, weights in parts.values()]
+        local = np.zeros(2 * len(criterion.names) + 1, np.float64)
         if sums:
-            mine[:-1] = paddle.stack([value for pair in sums for value in pair]).astype("float64").numpy()
-        mine[-1] = samples
-        all_ = distributed.all_reduce_array(mine)
-        all_[1:-1:2] = np.maximum(all_[1:-1:2], MIN_WEIGHT)
-        self._mine, self._all = self._mine + samples, self._all + int(all_[-1])
-        values = {name: float(all_[2 * i] / all_[2 * i + 1]) for i, name in enumerate(criterion.names)}
+            local[:-1] = paddle.stack([value for pair in sums for value in pair]).astype("float64").numpy()
+        local[-1] = samples
+        reduced = distributed.all_reduce_array(local)
+        loss_sums, weight_sums = reduced[:-1:2], np.maximum(reduced[1:-1:2], MIN_WEIGHT)
+        global_samples = int(reduced[-1])
+        self._local_samples += samples
+        self._global_samples += global_samples
+        values = {name: float(value) for name, value in zip(criterion.names, loss_sums / weight_sums)}
         values["loss"] = float(sum(values.values()))
-        # What the batches of a group weigh is known at its end: until then each sample counts as if it weighed 1.
-        self._group, self._masses = group or 0, self._masses + all_[1:-1:2]
-        shares = [sample_losses / float(group or all_[2 * i + 1]) for i, (sample_losses, _) in enumerate(sums)]
-        return Losses(sum(shares[1:], shares[0]) if shares else None, values, int(all_[-1]))
+        # What the samples of a group weigh is known at its end: until then each counts as if it weighed 1.
+        self._group_size = group_size or 0
+        self._group_weights = self._group_weights + weight_sums
+        shares = [losses / float(group_size or weight) for (losses, _), weight in zip(sums, weight_sums)]
+        return Losses(sum(shares[1:], shares[0]) if shares else None, values, global_samples)
 
-    def combine(self, model: paddle.nn.Layer) -> None:
+    def reduce_gradients(self, model: paddle.nn.Layer) -> None:
         """Before an update: add the gradients up, and average batch-norm statistics over the samples seen.
+
+        The statistics are averaged here, and not only before they are used, so that all processes have the same
+        weights at any time: whatever is saved, averaged (EMA) or evaluated needs no special case.
 
         Raises:
             ConfigError: losses whose samples weigh differently were accumulated: they have no common gradient.
-
-        The statistics are averaged here, and not only before they are used, so that all processes have the same
-        weights at any time: whatever is saved, averaged (EMA) or evaluated needs no case.
         """
-        self._weigh(model)
-        mine, all_, self._mine, self._all = self._mine, self._all, 0, 0
+        self._rescale_by_weights(model)
+        share = self._local_samples / max(self._global_samples, 1)
+        self._local_samples = self._global_samples = 0
         if distributed.world_size() == 1:
             return
         parameters = [parameter for parameter in model.parameters() if not parameter.stop_gradient]
         # None means "not used", and an optimizer leaves such a parameter alone; used by some is used by all.
-        used = distributed.all_reduce_array(
-            np.array([parameter.grad is not None for parameter in parameters], np.int32)
-        )
-        parameters = [parameter for parameter, count in zip(parameters, used) if count]
-        for parameter in parameters:
+        is_used = np.array([parameter.grad is not None for parameter in parameters], np.int32)
+        used = [one for one, count in zip(parameters, distributed.all_reduce_array(is_used)) if count]
+        for parameter in used:
             if parameter.grad is None:
                 parameter.grad = paddle.zeros_like(parameter)
-        distributed.all_reduce_tensors([parameter.grad for parameter in parameters])
+        distributed.all_reduce_tensors([parameter.grad for parameter in used])
         statistics = list(_statistics(model))
         with paddle.no_grad():
             for tensor in statistics:
-                tensor.set_value(tensor * (mine / all_))
+                tensor.set_value(tensor * share)
         distributed.all_reduce_tensors(statistics)
 
-    def _weigh(self, model: paddle.nn.Layer) -> None:
-        """Divide the gradients of a group of batches by what its samples weigh, instead of by their number."""
-        group, sample_weights = self._group, self._masses
-        self._group, self._masses = 0, 0.0
-        if not group:
+    def _rescale_by_weights(self, model: paddle.nn.Layer) -> None:
+        """Divide the gradients of an accumulation group by the weight of its samples, instead of by their number."""
+        group_size, weights = self._group_size, self._group_weights
+        self._group_size, self._group_weights = 0, 0.0
+        if not group_size:
             return
-        if sample_weights.max() - sample_weights.min() > _SAME * group:
+        if weights.max() - weights.min() > _SAME * group_size:
             raise distributed.mark_on_all_ranks(
                 ConfigError(
                     "Global.update_freq: cannot be more than 1 with several losses of which one has class_weights; "
                     "remove the weights or a loss, or make the batch larger instead"
                 )
             )
-        factor = group / max(float(sample_weights[0]), MIN_WEIGHT)
+        factor = group_size / max(float(weights[0]), MIN_WEIGHT)
         if abs(factor - 1) > _SAME:
             with paddle.no_grad():
                 for parameter in model.parameters():
@@ -138,33 +146,6 @@ def _statistics(model: paddle.nn.Layer) -> Iterator[paddle.Tensor]:
             yield from (layer._mean, layer._variance)
 
 
-def total_counts(state: Mapping[str, Any]) -> Dict[str, Any]:
-    """Return the sum over all processes of nested whole numbers, such as the state of metrics; a collective."""
-    leaves = list(_leaves(state))
-    sums = iter(distributed.all_reduce_array(np.array(leaves, np.int64)).tolist() if leaves else [])
-    return _filled(state, sums)
-
-
-def _leaves(value: Any) -> Iterator[int]:
-    if isinstance(value, Mapping):
-        for key in sorted(value):
-            yield from _leaves(value[key])
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _leaves(item)
-    else:
-        yield int(value)
-
-
-def _filled(value: Any, numbers: Iterator[int]) -> Any:
-    if isinstance(value, Mapping):
-        filled = {key: _filled(value[key], numbers) for key in sorted(value)}
-        return {key: filled[key] for key in value}
-    if isinstance(value, (list, tuple)):
-        return [_filled(item, numbers) for item in value]
-    return next(numbers)
-
-
 class SampleLosses:
     """Losses of the samples of a data set, kept by sample, so that their sum does not depend on batches or processes.
 
@@ -177,10 +158,10 @@ class SampleLosses:
         self._names = list(names)
         self._values = np.zeros((len(self._names), 2, count), np.float64)
 
-    def add(self, indices: np.ndarray, parts: Mapping[str, Any]) -> None:
-        """Note (terms, masses) of the samples ``indices``, as ``CombinedLoss.parts`` returns them."""
+    def add(self, indices: np.ndarray, per_sample: Mapping[str, Any]) -> None:
+        """Keep (losses, weights) of the samples ``indices``, as ``CombinedLoss.per_sample`` returns them."""
         for row, name in enumerate(self._names):
-            for column, tensor in enumerate(parts[name]):
+            for column, tensor in enumerate(per_sample[name]):
                 self._values[row, column, indices] = tensor.numpy()
 
     def means(self) -> Dict[str, float]:
@@ -190,7 +171,7 @@ class SampleLosses:
         return {**means, "loss": float(sum(means.values()))}
 
 
-def skipped_of_all(batch: Batch) -> List[str]:
+def skipped_images_of_all(batch: Batch) -> List[str]:
     """Return the messages about images that were replaced in a batch of all processes; a collective."""
     messages = [message for _, message in batch.skipped]
     if not distributed.sync_errors(None, len(messages))[0]:

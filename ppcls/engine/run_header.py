@@ -8,15 +8,15 @@ import paddle
 
 from ppcls.config.schema import Config
 from ppcls.config.show import to_yaml
-from ppcls.engine import build, freezing
+from ppcls.engine import device, freezing
 from ppcls.engine.state import TrainState
 from ppcls.optimizer.decay import decay_settings
 from ppcls.utils import atomic, distributed, environment, logging
 
 
 def log_run_header(config: Config, state: TrainState, folder: Path) -> None:
-    """Start the log in a run's folder, and keep the recipe there."""
-    logging.setup(folder / "train.log" if distributed.is_main() else None, console=build.speaks(config))
+    """Start the log in a run's folder with what is trained, by which recipe and where; keep the recipe there."""
+    logging.setup(folder / "train.log" if distributed.is_main() else None, console=device.logs_to_console(config))
     log = logging.get_logger()
     log.info("%s; device: %s; paddle %s", environment.describe(), paddle.get_device(), paddle.__version__)
     if distributed.world_size() > 1:

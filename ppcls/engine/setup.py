@@ -1,207 +1,168 @@
-"""Everything a training run needs, built and checked before the first step."""
+"""From a recipe to a run that can train: everything is built and checked before the first step."""
 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Iterator, Optional, Tuple
+from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 import paddle
 
 from ppcls.config.schema import AUTO, Config
 from ppcls.data import check_shared_shards
+from ppcls.data.datasets import Dataset
 from ppcls.data.loader import DataLoader
-from ppcls.engine import build, freezing, lr_schedule, run_header
+from ppcls.engine import checks, device, freezing
 from ppcls.engine.amp import MixedPrecision, full_precision
-from ppcls.engine.checkpointing import checkpoint, resume
-from ppcls.engine.checkpointing import run_dir as folders
-from ppcls.engine.checkpointing.saver import DataTimer, Saver, SkippedImages
-from ppcls.engine.distillation import Distillation, build_distillation, teacher_weights
+from ppcls.engine.averages import EpochAverages
+from ppcls.engine.callbacks import CALLBACKS
+from ppcls.engine.callbacks.console import ConsoleLog
+from ppcls.engine.callbacks.data_checks import ImageSizeCheck, SkippedImages
+from ppcls.engine.callbacks.early_stopping import EarlyStopping
+from ppcls.engine.callbacks.metrics_file import MetricsFile, VisualDL
+from ppcls.engine.callbacks.runner import CallbackRunner
+from ppcls.engine.checkpointing import checkpoint, resume, run_dir
+from ppcls.engine.checkpointing.saver import Saver
+from ppcls.engine.data import build_loader, training_class_names
+from ppcls.engine.distillation import build_distillation, teacher_weights
 from ppcls.engine.ema import EMA
-from ppcls.engine.metrics_log import Clock, MetricsLog
-from ppcls.engine.reduction import GradientReducer
+from ppcls.engine.lr_schedule import schedule_of
+from ppcls.engine.model import build_model, compile_static, fetch_weights, load_initial_weights
+from ppcls.engine.objective import build_loss
+from ppcls.engine.run import Run
+from ppcls.engine.run_header import log_run_header
 from ppcls.engine.signals import SignalHandler
 from ppcls.engine.state import Best, TrainState
-from ppcls.errors import ConfigError, DataError
-from ppcls.metric import build_metrics
+from ppcls.errors import ConfigError
 from ppcls.optimizer import build_optimizer
 from ppcls.optimizer.schedule import Schedule
-from ppcls.registry import suggest
-from ppcls.utils import atomic, distributed, logging
+from ppcls.utils import atomic, distributed
+from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
 
 
-@dataclass
-class Run:
-    """A training run: its state, and what works on it."""
+@dataclass(frozen=True)
+class Supplied:
+    """What Python code gives to a training, in place of what the recipe names or besides it.
 
-    config: Config
-    state: TrainState
-    train_loader: DataLoader
-    eval_loader: Optional[DataLoader]
-    lr_at: Callable[[int], float]
-    criterion: Any
-    distillation: Optional[Distillation]
-    metrics: Any
-    saver: Saver
-    metrics_log: MetricsLog
-    skipped: SkippedImages
-    stop: SignalHandler
-    reducer: GradientReducer = field(default_factory=GradientReducer)
-    data_timer: DataTimer = field(default_factory=DataTimer)
-    clock: Clock = field(default_factory=Clock)
-    compared: bool = False  # whether the size of the images was looked at
+    Attributes:
+        model: instead of ``Arch``; trained in place.
+        train_dataset: instead of ``DataLoader.Train.dataset``.
+        eval_dataset: instead of ``DataLoader.Eval.dataset``.
+        callbacks: called after those of the recipe.
+    """
 
-    @property
-    def epochs(self) -> int:
-        """Return how many epochs the whole run has."""
-        return self.config.Global.epochs or 0
-
-    @property
-    def batches(self) -> int:
-        """Return how many batches an epoch has."""
-        return len(self.train_loader)
+    model: Optional[paddle.nn.Layer] = None
+    train_dataset: Optional[Dataset] = None
+    eval_dataset: Optional[Dataset] = None
+    callbacks: Sequence[Any] = ()
 
 
 @contextlib.contextmanager
-def open_run(config: Config, stop: Optional[SignalHandler] = None) -> Iterator[Run]:
+def open_run(
+    config: Config, signals: Optional[SignalHandler] = None, supplied: Optional[Supplied] = None
+) -> Iterator[Run]:
     """Build a run, and close what it opened.
 
     Args:
-        stop: in use already; None for one of the run's own.
+        signals: in use already; None for a handler of the run's own.
+        supplied: what Python code gives in place of what the recipe names.
 
     Raises:
         ConfigError, DataError, WeightsError, CheckpointError, MachineError: something is wrong with what the recipe
             names; nothing was trained.
     """
-    check_recipe(config)
-    build.start(config)
+    supplied = supplied or Supplied()
+    checks.require_trainable(config)
+    device.start(config)
     folder = user_path(config.Global.output_dir)
     with contextlib.ExitStack() as stack:
-        prefix = distributed.run_on_main(lambda: _choose(config, folder, stack))
+        prefix = distributed.run_on_main(lambda: _lock_and_choose(config, folder, stack))
         with distributed.errors_on_all_ranks():
-            train_loader, eval_loader, criterion, state = _build(config, stack)
+            train_loader, eval_loader, criterion, state = _build(config, supplied, stack)
             if distributed.is_main():
-                folders.check_space(folder, state.model, averaged=state.ema is not None)
-        distributed.require_equal_on_ranks(
-            "numbers of images", [len(x.dataset) for x in (train_loader, eval_loader) if x]
-        )
+                run_dir.check_space(folder, state.model, averaged=state.ema is not None)
+        loaders = [loader for loader in (train_loader, eval_loader) if loader is not None]
+        distributed.require_equal_on_ranks("numbers of images", [len(loader.dataset) for loader in loaders])
         distillation = build_distillation(config, criterion, state.class_names)
         state.teacher = distributed.run_on_main(lambda: resume.fingerprint(teacher_weights(config)))
         saver = stack.enter_context(Saver(folder, config))
-        kept = None
+        callbacks = stack.enter_context(contextlib.closing(CallbackRunner(_callbacks(config, supplied))))
         if prefix is not None:
-            kept = _resume(config, state, saver, prefix)
+            _resume(config, state, saver, callbacks, prefix)
         else:
             _start(config, state, folder)
         yield Run(
             config=config,
             state=state,
+            run_dir=folder,
             train_loader=train_loader,
             eval_loader=eval_loader,
-            lr_at=state.schedule.lr_at,
             criterion=distillation or criterion,
             distillation=distillation,
-            metrics=build_metrics(config.Metric.Train or []),
+            averages=EpochAverages(config),
+            callbacks=callbacks,
             saver=saver,
-            metrics_log=stack.enter_context(contextlib.closing(MetricsLog(folder, kept, config.Global.use_visualdl))),
-            skipped=SkippedImages(folder),
-            stop=stop or stack.enter_context(SignalHandler()),
+            signals=signals or stack.enter_context(SignalHandler()),
         )
 
 
-def _choose(config: Config, folder: Path, stack: contextlib.ExitStack) -> Optional[Path]:
-    """Make the run's folder and claim it; return the prefix of the checkpoint to continue from, made whole."""
-    folders.ensure_writable(folder)
-    stack.enter_context(folders.lock_run_dir(folder))
+def dry_run(config: Config, supplied: Optional[Supplied] = None) -> None:
+    """Build what a run needs and drop it: what is wrong with a later stage is said before the first one.
+
+    Raises:
+        ConfigError, DataError, MachineError: something is wrong with what the recipe names.
+    """
+    checks.require_trainable(config)
+    device.start(config)
+    with contextlib.ExitStack() as stack:
+        _build(config, supplied or Supplied(), stack)
+
+
+def _lock_and_choose(config: Config, folder: Path, stack: contextlib.ExitStack) -> Optional[Path]:
+    """Make and lock the run's folder; return the prefix of the checkpoint to continue from, made whole."""
+    run_dir.ensure_writable(folder)
+    stack.enter_context(run_dir.lock_run_dir(folder))
     prefix = resume.choose(config, folder)
     if prefix is not None:
         atomic.finish_commit(prefix)
     return prefix
 
 
-def _build(config: Config, stack: contextlib.ExitStack) -> Tuple[DataLoader, Optional[DataLoader], Any, TrainState]:
-    train_loader = stack.enter_context(build.loader(config, "Train"))
-    eval_loader = stack.enter_context(build.loader(config, "Eval")) if config.Global.eval_during_train else None
-    _check_classes(train_loader, eval_loader)
-    if eval_loader is not None:
+def _build(
+    config: Config, supplied: Supplied, stack: contextlib.ExitStack
+) -> Tuple[DataLoader, Optional[DataLoader], Any, TrainState]:
+    train_loader = stack.enter_context(build_loader(config, "Train", supplied.train_dataset))
+    eval_loader = None
+    if config.Global.eval_during_train:
+        eval_loader = stack.enter_context(build_loader(config, "Eval", supplied.eval_dataset))
         check_shared_shards(train_loader.dataset, eval_loader.dataset)
-    criterion = build.loss(config, "Train", train_loader.dataset.labels)
-    schedule = lr_schedule.schedule_of(config, -(-len(train_loader) // config.Global.update_freq))
-    return train_loader, eval_loader, criterion, _initial_state(config, schedule, train_loader)
+    checks.require_same_classes(train_loader, eval_loader)
+    criterion = build_loss(config, "Train", train_loader.dataset.labels)
+    schedule = schedule_of(config, -(-len(train_loader) // config.Global.update_freq))
+    return train_loader, eval_loader, criterion, _initial_state(config, supplied.model, schedule, train_loader)
 
 
-def dry_run(config: Config) -> None:
-    """Build what a run needs and drop it: what is wrong with a later stage is said before the first one.
-
-    Raises:
-        ConfigError, DataError, MachineError: something is wrong with what the recipe names.
-    """
-    check_recipe(config)
-    build.start(config)
-    with contextlib.ExitStack() as stack:
-        _build(config, stack)
-
-
-def check_recipe(config: Config) -> None:
-    """Refuse to train by a recipe that lacks what training needs.
-
-    Raises:
-        ConfigError: it does.
-    """
-    build.check_supported(config)
-    if config.Global.epochs is None:
-        raise ConfigError("Global.epochs: missing; training needs it")
-    if config.Optimizer is None:
-        raise ConfigError("Optimizer: missing; training needs it")
-    build.split(config, "Train")
-    if config.Global.eval_during_train and config.DataLoader.Eval is None:
-        raise ConfigError("DataLoader.Eval: missing; give it, or turn evaluation off (Global.eval_during_train: false)")
-    if config.Global.early_stopping is not None and not config.Global.eval_during_train:
-        raise ConfigError(
-            f"{config.where('Global', 'early_stopping')}: Global.early_stopping: nothing is evaluated with "
-            f"Global.eval_during_train: false ({config.where('Global', 'eval_during_train')}); remove one"
-        )
-    build.metrics(config, "Train")
-    _best(config)
-
-
-def _check_classes(train_loader: DataLoader, eval_loader: Optional[DataLoader]) -> None:
-    """Refuse to train on one numbering of the classes and to evaluate on another.
-
-    Raises:
-        DataError: the two data sets name their classes differently.
-    """
-    ours = train_loader.dataset.class_names
-    theirs = eval_loader.dataset.class_names if eval_loader is not None else None
-    if ours is None or theirs is None or ours == theirs:
-        return
-    differing = next((i for i, pair in enumerate(zip(ours, theirs)) if pair[0] != pair[1]), min(len(ours), len(theirs)))
-    names = [repr(names[differing]) if differing < len(names) else "missing" for names in (ours, theirs)]
-    raise DataError(
-        f"DataLoader.Train and DataLoader.Eval number their classes differently: class {differing} is {names[0]} in "
-        f"training ({len(ours)} classes) and {names[1]} in evaluation ({len(theirs)} classes)"
-    )
-
-
-def _initial_state(config: Config, schedule: Schedule, loader: DataLoader) -> TrainState:
+def _initial_state(
+    config: Config, model: Optional[paddle.nn.Layer], schedule: Schedule, loader: DataLoader
+) -> TrainState:
     assert config.Optimizer is not None and config.DataLoader.Train is not None
-    model = build.model(config)
+    model = build_model(config) if model is None else model
     try:
         freezing.freeze(model, config.Global.freeze)
     except ConfigError as error:
         raise ConfigError(f"{config.where('Global', 'freeze')}: {error}") from None
     arguments = {"name": config.Optimizer.name, **config.Optimizer.arguments}
     optimizer = build_optimizer(arguments, model, learning_rate=schedule.lr_at(0))
-    build.static(config, model)
+    compile_static(config, model)
     return TrainState(
         precision=MixedPrecision(config.AMP, model, optimizer),  # before EMA: it may change the model's precision
-        ema=_ema(config, model, optimizer),
+        ema=_build_ema(config, model, optimizer),
         model=model,
         optimizer=optimizer,
         schedule=schedule,
-        best=_best(config),
+        best=checks.best_by(config),
         layout={
             "images": len(loader.dataset),
             "samples": loader.dataset.digest(),
@@ -213,71 +174,68 @@ def _initial_state(config: Config, schedule: Schedule, loader: DataLoader) -> Tr
             "update_freq": config.Global.update_freq,
             "seed": config.Global.seed,
         },
-        class_names=build.training_class_names(config, loader.dataset),
+        class_names=training_class_names(config, loader.dataset),
     )
 
 
-def _best(config: Config) -> Best:
-    """Return what chooses the best model.
-
-    Raises:
-        ConfigError: the evaluation gives no such value.
-    """
-    metrics, losses = build.metrics(config, "Eval").names, [*build.loss(config, "Eval").names, "loss"]
-    chosen = config.Global.best_metric or metrics[0]
-    if chosen not in (*metrics, *losses):
-        where = config.where("Global", "best_metric")
-        raise ConfigError(f"{where}: Global.best_metric: no {chosen!r} is evaluated{suggest(chosen, metrics + losses)}")
-    return Best(chosen, lower=chosen in losses)
-
-
-def _ema(config: Config, model: paddle.nn.Layer, optimizer: paddle.optimizer.Optimizer) -> Optional[EMA]:
+def _build_ema(config: Config, model: paddle.nn.Layer, optimizer: paddle.optimizer.Optimizer) -> Optional[EMA]:
     if config.EMA is None:
         return None
     return EMA(model, config.EMA.decay, config.EMA.warmup, lambda: full_precision(model, optimizer))
 
 
+def _callbacks(config: Config, supplied: Supplied) -> List[Any]:
+    """Return the callbacks of a run: ours, those of the recipe, then those that Python code gives."""
+    ours: List[Any] = [ImageSizeCheck(), ConsoleLog(), MetricsFile(), SkippedImages()]
+    if config.Global.use_visualdl:
+        ours.append(VisualDL())
+    if config.Global.early_stopping is not None:
+        ours.append(EarlyStopping(config.Global.early_stopping))
+    named = [CALLBACKS.build(name, arguments) for item in config.Callbacks or [] for name, arguments in item.items()]
+    return [*ours, *named, *supplied.callbacks]
+
+
 def _start(config: Config, state: TrainState, folder: Path) -> None:
     """Bring the state to where a new run starts."""
-    weights = build.fetch_weights(config)
+    weights = fetch_weights(config)
     # Before anything is moved: they may lie in this folder, or not fit.
     with distributed.errors_on_all_ranks():
-        loaded = build.load_initial_weights(config, state.model, weights) if weights is not None else ""
+        loaded = load_initial_weights(config, state.model, weights) if weights is not None else ""
     state.start = distributed.run_on_main(lambda: resume.fingerprint(weights))
     if state.ema is not None:
         state.ema.restart()
     if config.Global.checkpoints != AUTO:  # with auto, what is there is of a run that had not saved anything yet
-        distributed.run_on_main(lambda: folders.archive_previous_run(folder))
-    run_header.log_run_header(config, state, folder)
+        distributed.run_on_main(lambda: run_dir.archive_previous_run(folder))
+    log_run_header(config, state, folder)
     if loaded:
-        logging.get_logger().info(loaded)
+        get_logger().info(loaded)
 
 
-def _resume(config: Config, state: TrainState, saver: Saver, prefix: Path) -> Optional[int]:
-    """Bring the state to where a checkpoint left off; return how much of ``metrics.jsonl`` to keep."""
+def _resume(config: Config, state: TrainState, saver: Saver, callbacks: CallbackRunner, prefix: Path) -> None:
+    """Bring the state and the callbacks to where a checkpoint left off."""
     with distributed.errors_on_all_ranks():
         resume.require_same_frozen(config, prefix)
         saved = checkpoint.resume(state, prefix)
     same_folder = prefix.parent.resolve() == saver.folder.resolve()
     if not same_folder:
-        distributed.run_on_main(lambda: folders.archive_previous_run(saver.folder))
-    run_header.log_run_header(config, state, saver.folder)
-    log = logging.get_logger()
+        distributed.run_on_main(lambda: run_dir.archive_previous_run(saver.folder))
+    log_run_header(config, state, saver.folder)
+    log = get_logger()
     for change in resume.changes_since(saved, config):
         log.warning("%s was %r when this run was saved, and is %r now", *change)
     log.info("resuming from %s: epoch %d, batch %d, update %d", prefix, state.epoch + 1, state.batch, state.step)
+    callbacks.load_state_dict(checkpoint.callback_states(saved))
     if same_folder:
         _leave_branch(state, saver, prefix)
-    return int(saved["journal_bytes"]) if same_folder else None
 
 
 def _leave_branch(state: TrainState, saver: Saver, prefix: Path) -> None:
     """Make the run's folder what it was at the position that is resumed; a collective."""
-    distributed.run_on_main(lambda: resume.set_aside_later(saver.folder, prefix))
+    distributed.run_on_main(lambda: resume.archive_later_checkpoints(saver.folder, prefix))
     if prefix.name == "latest" and state.epoch and not state.batch:
         saver.finish_epoch(state)
     if not distributed.run_on_main(lambda: resume.restore_best(saver.folder, prefix, state.best.epoch)):
-        logging.get_logger().warning(
+        get_logger().warning(
             "the best model so far, of epoch %d, is not there any more: the best is chosen anew", state.best.epoch
         )
         state.best = Best(state.best.metric, lower=state.best.lower)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional
 
 from ppcls.config.schema import AUTO, Config
 from ppcls.config.stages import WEIGHTS
-from ppcls.engine import build, loop, setup
+from ppcls.engine import checks, device, loop, setup
 from ppcls.engine.checkpointing import checkpoint, resume
+from ppcls.engine.result import TrainResult
+from ppcls.engine.setup import Supplied
 from ppcls.engine.signals import InterruptedRunError, SignalHandler
 from ppcls.errors import ConfigError, DataError, MachineError, WeightsError
 from ppcls.utils import atomic, distributed
@@ -24,15 +27,15 @@ FINISHED = "finished.json"
 _LENGTH = ("Global.epochs", "Global.early_stopping")
 
 
-def train(config: Config, stage: Optional[str] = None) -> Dict[str, Any]:
+def train(config: Config, stage: Optional[str] = None, supplied: Optional[Supplied] = None) -> TrainResult:
     """Train as the recipe says; stages in their order, those that are finished left out.
 
     Args:
         stage: the only one to train.
+        supplied: what Python code gives in place of what the recipe names.
 
     Returns:
-        The best evaluation, {"top1": ..., "epoch": ...}; without evaluation {"epoch": ...}, how many were trained.
-        Of a recipe with stages, that of each by its name.
+        What training led to; of a recipe with stages that of the last one, with those of all in ``stages``.
 
     Raises:
         ConfigError, DataError, WeightsError, CheckpointError, MachineError: something is wrong; found before the first
@@ -41,30 +44,29 @@ def train(config: Config, stage: Optional[str] = None) -> Dict[str, Any]:
         InterruptedRunError: asked to stop; the run was saved.
     """
     if stage is None and not config.Stages:
-        return loop.train(config)
+        return loop.train(config, supplied=supplied)
     chosen = {stage: config.stage(stage)} if stage is not None else dict(config.stages)
     _refuse_prefix(config, stage)
     pending = [name for name, recipe in chosen.items() if finished(recipe) is None]
     for name in pending:
         with _named(name):
-            setup.check_recipe(chosen[name])
+            checks.require_trainable(chosen[name])
         _check_start(config, name, pending)
     for name in pending[1:]:
         with _named(name):
-            setup.dry_run(chosen[name])
-    results = {}
-    build.start(
-        next(iter(chosen.values()))
-    )  # connects the processes, which may have to agree before the first training
-    with SignalHandler() as stop:
+            setup.dry_run(chosen[name], supplied)
+    results: Dict[str, TrainResult] = {}
+    # Connects the processes, which may have to agree before the first training.
+    device.start(next(iter(chosen.values())))
+    with SignalHandler() as signals:
         for number, (name, recipe) in enumerate(chosen.items(), start=1):
             head = f"stage {name}" + (f" ({number} of {len(chosen)})" if len(chosen) > 1 else "")
-            results[name] = _train_stage(recipe, head, stop)
+            results[name] = _train_stage(recipe, head, signals, supplied)
             if number < len(chosen):
-                _stop_if_asked(stop, name)
+                _stop_if_asked(signals, name)
     for name, recipe in chosen.items():
-        get_logger().info("stage %s: %s; in %s", name, _result_text(results[name]), recipe.Global.output_dir)
-    return results
+        get_logger().info("stage %s: %s; in %s", name, _result_text(results[name].best), recipe.Global.output_dir)
+    return dataclasses.replace(list(results.values())[-1], stages=results)
 
 
 @contextlib.contextmanager
@@ -83,29 +85,29 @@ def _result_text(result: Dict[str, Any]) -> str:
     return " ".join([*values, f"{result['epoch']}"]) if values else f"{result['epoch']} epochs"
 
 
-def _stop_if_asked(stop: SignalHandler, done: str) -> None:
+def _stop_if_asked(signals: SignalHandler, done: str) -> None:
     """Raise an InterruptedRunError when a signal came too late for the stage that has just ended; a collective."""
-    (signal,) = distributed.sync_errors(None, stop.signal or 0)
+    (signal,) = distributed.sync_errors(None, signals.signal or 0)
     if signal:
-        stop.signal = signal
-        raise InterruptedRunError(f"stopped after stage {done}; continue with: the same command", stop.exit_code)
+        signals.signal = signal
+        raise InterruptedRunError(f"stopped after stage {done}; continue with: the same command", signals.exit_code)
 
 
-def _train_stage(recipe: Config, head: str, stop: SignalHandler) -> Dict[str, float]:
+def _train_stage(recipe: Config, head: str, signals: SignalHandler, supplied: Optional[Supplied]) -> TrainResult:
     """Train one stage, or find that it is finished."""
-    result = finished(recipe)  # asked again: an earlier stage that went on may have other best weights now
-    if result is not None:
-        get_logger().info("%s was finished before: %s", head, _result_text(result))
-        return result
     folder = user_path(recipe.Global.output_dir)
+    best = finished(recipe)  # asked again: an earlier stage that went on may have other best weights now
+    if best is not None:
+        get_logger().info("%s was finished before: %s", head, _result_text(best))
+        return TrainResult.of_folder(folder, best)
     start = recipe.Global.pretrained_model or recipe.Arch.pretrained or "random weights"
     get_logger().info(
         "%s, in %s, from %s", head, folder, "its newest checkpoint" if checkpoint.newest_first(folder) else start
     )
-    result = loop.train(recipe, stop)
+    result = loop.train(recipe, signals, supplied)
     if distributed.is_main():
         states = checkpoint.read_states(folder / "latest")
-        noted = {"result": result, "states": {key: states.get(key) for key in ("config", "processes", "start")}}
+        noted = {"result": result.best, "states": {key: states.get(key) for key in ("config", "processes", "start")}}
         atomic.write_text(folder / FINISHED, json.dumps(noted, indent=1) + "\n")
     return result
 

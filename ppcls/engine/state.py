@@ -18,35 +18,24 @@ class Best:
     """The best evaluation so far; the first of equals stays.
 
     Attributes:
+        metric: the metric or loss that chooses it.
+        value: of the best evaluation; None before the first one.
+        epoch: of the best evaluation, from 1; 0 before the first one.
         lower: whether lower values are better, as those of losses are.
-        waited: evaluations since the last one that improved on ``mark``, for early stopping.
-        mark: the value that the next improvement is measured from.
     """
 
     metric: str
     value: Optional[float] = None
     epoch: int = 0
     lower: bool = False
-    waited: int = 0
-    mark: Optional[float] = None
 
-    def take(self, value: float, epoch: int, min_delta: float = 0.0) -> None:
-        """Note an evaluation.
-
-        Args:
-            min_delta: how much better than the last improvement the next one has to be, to be waited for no longer.
-        """
-        if self._gain(value, self.value) > 0:
+    def update(self, value: float, epoch: int) -> None:
+        """Take an evaluation in; NaN is never the best."""
+        if not math.isnan(value) and (self.value is None or self.gain(value, self.value) > 0):
             self.value, self.epoch = value, epoch
-        if self._gain(value, self.mark) > min_delta:
-            self.mark, self.waited = value, 0
-        else:
-            self.waited += 1
 
-    def _gain(self, value: float, before: Optional[float]) -> float:
-        """Return by how much ``value`` is better; NaN, which compares as false, where it is NaN."""
-        if before is None:
-            return math.inf if value == value else math.nan
+    def gain(self, value: float, before: float) -> float:
+        """Return by how much ``value`` is better than ``before``."""
         return before - value if self.lower else value - before
 
 

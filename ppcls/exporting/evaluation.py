@@ -9,15 +9,20 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 import numpy as np
 import paddle
 
+from ppcls import metric
 from ppcls.config.schema import Config
-from ppcls.engine import build, evaluation, metrics_log
+from ppcls.engine import device
+from ppcls.engine.checks import require_split
+from ppcls.engine.data import build_loader
+from ppcls.engine.evaluation import evaluate_model
 from ppcls.engine.inference import transform_ops
+from ppcls.engine.objective import build_loss, build_metrics
+from ppcls.engine.progress import format_values
 from ppcls.errors import ConfigError
 from ppcls.inference import description
 from ppcls.inference.backends import Backend, open_backend
 from ppcls.inference.backends.devices import CPU, Device
 from ppcls.inference.description import PIXELS, Description
-from ppcls.metric import build_metrics
 from ppcls.utils import distributed, gpus
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
@@ -76,13 +81,13 @@ def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto
                 f"({config.where('Arch', 'class_num')}): it was exported from another recipe"
             )
     _warn_of_preprocessing(config, described)
-    metrics, criterion = build.metrics(config, "Eval"), build.loss(config, "Eval")
+    metrics, criterion = build_metrics(config, "Eval"), build_loss(config, "Eval")
     _check_losses(criterion, config.Arch.class_num)
     with distributed.errors_on_all_ranks():
         model = _Logits(described, open_backend(described, backend, device=_device(config)))
     get_logger().info("%s, by the backend %s on %s", described.name, model.backend.name, model.backend.device)
     result, _ = _measure(config, model, criterion, metrics)
-    get_logger().info("[Eval][Epoch 0][Avg]%s", metrics_log.values_text(result))
+    get_logger().info("[Eval][Epoch 0][Avg]%s", format_values(result))
     return result
 
 
@@ -90,15 +95,15 @@ def _start(config: Config) -> None:
     """Connect the processes. On a GPU that Paddle cannot use, ONNX Runtime may compute, and Paddle stays on the CPU."""
     alone = config.Global.device == "gpu" and gpus.problem() is not None
     cpu = config.model_copy(update={"Global": config.Global.model_copy(update={"device": "cpu"})})
-    build.start(cpu if alone else config)
+    device.start(cpu if alone else config)
 
 
 def accuracy(config: Config, path: Path, backend: str) -> Tuple[float, int]:
     """Return the top-1 accuracy of an export on ``DataLoader.Eval``, on the CPU, and how many images that has."""
-    metrics = build_metrics([{"TopkAcc": {"topk": 1}}])
+    metrics = metric.build_metrics([{"TopkAcc": {"topk": 1}}])
     described = description.read(path)
     model = _Logits(described, open_backend(described, backend, device=CPU))
-    result, count = _measure(config, model, build.loss(config, "Eval"), metrics)
+    result, count = _measure(config, model, build_loss(config, "Eval"), metrics)
     return result["top1"], count
 
 
@@ -107,9 +112,9 @@ def _measure(config: Config, model: _Logits, criterion: Any, metrics: Any) -> Tu
     with contextlib.ExitStack() as stack:
         with distributed.errors_on_all_ranks():
             ops = [*described.transform_ops, *(_AS_TENSOR if described.input == PIXELS else [])]
-            loader = stack.enter_context(build.loader(_with_ops(config, ops), "Eval"))
+            loader = stack.enter_context(build_loader(_with_ops(config, ops), "Eval"))
         distributed.require_equal_on_ranks("numbers of images", len(loader.dataset))
-        return evaluation.run(model, loader, criterion, metrics), len(loader.dataset)
+        return evaluate_model(model, loader, criterion, metrics), len(loader.dataset)
 
 
 def _device(config: Config) -> Device:
@@ -128,7 +133,7 @@ def _device(config: Config) -> Device:
 
 def _with_ops(config: Config, ops: List[Op]) -> Config:
     """Return the recipe with another preprocessing in evaluation."""
-    section = build.split(config, "Eval")
+    section = require_split(config, "Eval")
     dataset = section.dataset.model_copy(update={"transform_ops": ops})
     loader = config.DataLoader.model_copy(update={"Eval": section.model_copy(update={"dataset": dataset})})
     return config.model_copy(update={"DataLoader": loader})
@@ -142,7 +147,7 @@ def _check_losses(criterion: Any, class_num: int) -> None:
     """
     logits = paddle.to_tensor(np.random.default_rng(0).standard_normal((2, class_num)), dtype="float32")
     labels = paddle.zeros([2], dtype="int64")
-    ours, shifted = (criterion.parts(one, labels) for one in (logits, logits + 1))
+    ours, shifted = (criterion.per_sample(one, labels) for one in (logits, logits + 1))
     for name in criterion.names:
         if not np.allclose(ours[name][0].numpy(), shifted[name][0].numpy(), rtol=1e-3):
             raise ConfigError(

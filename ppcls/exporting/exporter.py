@@ -10,8 +10,10 @@ import paddle
 
 import ppcls
 from ppcls.config.schema import Config
-from ppcls.engine import build
+from ppcls.engine.checks import require_single_run
+from ppcls.engine.device import set_device
 from ppcls.engine.inference import transform_ops
+from ppcls.engine.model import build_model, class_names, fetch_weights, load_required_weights
 from ppcls.errors import ConfigError, ExportError
 from ppcls.exporting import batch_norm, images, int8, onnx_models, target_dir
 from ppcls.exporting.comparison import Expected, compare
@@ -49,20 +51,20 @@ def export(config: Config, options: Optional[Options] = None) -> Dict[str, Any]:
         ExportError: an exported model answers differently; nothing is left behind then, and an earlier export stays.
     """
     options = options or Options()
-    build.check_supported(config)
+    require_single_run(config)
     if distributed.world_size() > 1:
         raise ConfigError("export runs in one process: start it without paddle.distributed.launch")
     target = target_dir.prepared(config)
-    build.fetch_weights(config)
-    build.set_device("cpu")  # the files do not depend on the device that wrote them
+    fetch_weights(config)
+    set_device("cpu")  # the files do not depend on the device that wrote them
     if config.Global.device not in ("auto", "cpu"):
         get_logger().info("Global.device=%s: an export is computed and compared on the CPU", config.Global.device)
     recipe_shape = list(config.Global.image_shape)
     config = resized(config, options.image_size) if options.image_size is not None else config
     ops = transform_ops(config)
     onnx_models.check(config, options, ops)
-    model = build.model(config)
-    weights = build.load_required_weights(config, model, "export")
+    model = build_model(config)
+    weights = load_required_weights(config, model, "export")
     model.eval()
     expected = Expected.of(model, images.sample(config, ops), ops)
     folded, kept = batch_norm.fold(model, expected.sample.tensors)
@@ -141,7 +143,7 @@ def _described(config: Config, weights: str, ops: List[Mapping[str, Any]], recip
     path = user_path(weights)
     path = path if path.is_file() else atomic.add_suffix(path, ".pdparams")
     shape = list(config.Global.image_shape)
-    names = build.class_names(config, weights=weights)
+    names = class_names(config, weights=weights)
     if names is None:
         get_logger().warning(
             "no class names, neither with the weights nor in the recipe: the export answers numbers only; give "

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Optional
 
 import paddle
 from paddle import nn
+
+from ppcls.errors import ConfigError
 
 # A sum of sample weights is at least this: samples without weight have no loss, rather than 0 / 0.
 MIN_WEIGHT = 1e-30
@@ -34,9 +36,44 @@ class Loss(nn.Layer):
 
     def forward(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
         """Return the unweighted loss, a scalar of shape []; see ``sample_losses``."""
-        sample_losses, sample_weights = self.sample_losses(logits, labels), self.sample_weights(logits, labels)
-        return (
-            sample_losses.mean()
-            if sample_weights is None
-            else sample_losses.sum() / paddle.clip(sample_weights.sum(), min=MIN_WEIGHT)
-        )
+        losses, weights = self.sample_losses(logits, labels), self.sample_weights(logits, labels)
+        return losses.mean() if weights is None else losses.sum() / paddle.clip(weights.sum(), min=MIN_WEIGHT)
+
+
+class PlainLoss(Loss):
+    """A loss of the user's: anything that returns one number, or one per image, of (logits, targets).
+
+    One number is taken as the mean over the images of the batch. Only a loss that returns one number per image is exact
+    where batches are divided between processes or accumulated.
+
+    Args:
+        name: what the recipe calls it, for messages.
+        loss: has ``forward(logits, targets)``, or is called.
+
+    Raises:
+        ConfigError: it cannot be called.
+    """
+
+    def __init__(self, name: str, loss: Any) -> None:
+        super().__init__()
+        self._name = name
+        self._loss = loss  # a layer's parameters and buffers become this layer's
+        self._call = loss if callable(loss) else getattr(loss, "forward", None)
+        if self._call is None:
+            raise ConfigError(f"{name}: a loss needs the method forward(logits, targets)")
+        self.weight = float(getattr(loss, "weight", 1.0))
+
+    def sample_losses(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
+        """Return each sample's part, float32 [B]; the mean of the batch for each where the loss returns only that.
+
+        Raises:
+            ConfigError: it returns something else.
+        """
+        assert self._call is not None
+        value, batch = self._call(logits, labels), logits.shape[0]
+        if isinstance(value, paddle.Tensor) and int(value.size) == 1 and value.ndim <= 1:
+            return value.astype("float32").reshape([1]).expand([batch])
+        if not isinstance(value, paddle.Tensor) or list(value.shape) != [batch]:
+            what = f"a tensor of shape {list(value.shape)}" if isinstance(value, paddle.Tensor) else repr(value)
+            raise ConfigError(f"{self._name}: a loss returns one number, or one per image ([{batch}]), not {what}")
+        return value.astype("float32")

@@ -9,7 +9,7 @@ import paddle
 from paddle import nn
 
 from ppcls.errors import ConfigError
-from ppcls.loss.base import Loss
+from ppcls.loss.base import Loss, PlainLoss
 from ppcls.loss.registry import LOSSES
 
 
@@ -31,19 +31,18 @@ class CombinedLoss(nn.Layer):
         total = sum(values.values())
         return {**values, "loss": total}
 
-    def parts(self, logits: paddle.Tensor, labels: paddle.Tensor) -> Dict[str, Tuple[paddle.Tensor, paddle.Tensor]]:
-        """Return (weighted terms, masses) of the samples under each loss's name, all float32 [B].
+    def per_sample(
+        self, logits: paddle.Tensor, labels: paddle.Tensor
+    ) -> Dict[str, Tuple[paddle.Tensor, paddle.Tensor]]:
+        """Return (weighted losses, sample weights) of the samples under each loss's name, all float32 [B].
 
-        A loss over any samples, of several batches or processes, is the sum of their terms over that of their masses.
+        A loss over any samples, of several batches or processes, is the sum of their losses over that of their weights.
         """
-        parts = {}
+        found = {}
         for name, loss in zip(self.names, self.losses):
-            sample_losses, sample_weights = (
-                loss.sample_losses(logits, labels) * loss.weight,
-                loss.sample_weights(logits, labels),
-            )
-            parts[name] = (sample_losses, paddle.ones_like(sample_losses) if sample_weights is None else sample_weights)
-        return parts
+            losses, weights = loss.sample_losses(logits, labels) * loss.weight, loss.sample_weights(logits, labels)
+            found[name] = (losses, paddle.ones_like(losses) if weights is None else weights)
+        return found
 
 
 def build_loss(
@@ -72,5 +71,6 @@ def build_loss(
         ((name, args),) = component.items()
         if name in losses:
             raise ConfigError(f"[{index}]: {name} stands here twice")
-        losses[name] = LOSSES.build(name, args, class_num=class_num, train_labels=train_labels)
+        loss = LOSSES.build(name, args, class_num=class_num, train_labels=train_labels)
+        losses[name] = loss if isinstance(loss, Loss) else PlainLoss(name, loss)
     return CombinedLoss(list(losses.items()))

@@ -1,7 +1,8 @@
-"""Metrics: what evaluation reports. NumPy only."""
+"""Metrics: what evaluation reports."""
 
+from ppcls.metric.base import Metric
 from ppcls.metric.combined import CombinedMetric, build_metrics
 from ppcls.metric.registry import METRICS
 from ppcls.metric.topk import TopkAcc
 
-__all__ = ["METRICS", "CombinedMetric", "TopkAcc", "build_metrics"]
+__all__ = ["METRICS", "CombinedMetric", "Metric", "TopkAcc", "build_metrics"]

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-import numpy as np
+import paddle
 
 from ppcls.errors import CheckpointError, ConfigError
+from ppcls.metric.base import Metric, PlainMetric
 from ppcls.metric.registry import METRICS
+from ppcls.utils import distributed
 
 
 class CombinedMetric:
     """Metrics that see the same batches.
 
     Args:
-        metrics: by name; see ``TopkAcc`` for what a metric can do.
+        metrics: by the name that the recipe gives them.
     """
 
-    def __init__(self, metrics: Mapping[str, Any]) -> None:
+    def __init__(self, metrics: Mapping[str, Metric]) -> None:
         self.metrics = dict(metrics)
 
     @property
@@ -42,29 +45,40 @@ class CombinedMetric:
             except ConfigError as error:
                 raise ConfigError(f"{name}: {error}") from None
 
-    def update(self, logits: np.ndarray, labels: np.ndarray) -> None:
-        """Count a batch: logits [B, K], integer labels [B]."""
+    def update(self, logits: paddle.Tensor, targets: paddle.Tensor) -> None:
+        """Accumulate a batch: logits [B, K], integer labels [B]; nothing is fetched from the device."""
         for metric in self.metrics.values():
-            metric.update(logits, labels)
+            metric.update(logits, targets)
 
     def result(self) -> Dict[str, float]:
         """Return all results, by their names."""
         return {name: value for metric in self.metrics.values() for name, value in metric.result().items()}
 
-    def state(self) -> Dict[str, Dict[str, int]]:
-        """Return the counts of each metric, fit for JSON."""
+    def state(self) -> Dict[str, Dict[str, Any]]:
+        """Return the state of each metric, as JSON holds it."""
         return {name: metric.state() for name, metric in self.metrics.items()}
 
-    def load_state(self, state: Mapping[str, Mapping[str, int]]) -> None:
-        """Continue from counts that ``state`` returned.
+    def load_state(self, state: Mapping[str, Mapping[str, Any]]) -> None:
+        """Continue from what ``state`` returned.
 
         Raises:
-            CheckpointError: they are of other metrics.
+            CheckpointError: it is of other metrics.
         """
         if set(state) != set(self.metrics):
             raise CheckpointError(f"the saved metrics are {sorted(state)}, the recipe's are {sorted(self.metrics)}")
         for name, metric in self.metrics.items():
             metric.load_state(state[name])
+
+    def state_of_all(self) -> Dict[str, Dict[str, Any]]:
+        """Return the state over the samples of all processes; a collective."""
+        states = distributed.all_gather(self.state())
+        return {name: metric.merge([state[name] for state in states]) for name, metric in self.metrics.items()}
+
+    def result_of_all(self) -> Dict[str, float]:
+        """Return all results over the samples of all processes, in each of them; a collective."""
+        if distributed.world_size() > 1:
+            self.load_state(self.state_of_all())
+        return self.result()
 
 
 def build_metrics(components: Sequence[Mapping[str, Optional[Mapping[str, Any]]]]) -> CombinedMetric:
@@ -76,12 +90,14 @@ def build_metrics(components: Sequence[Mapping[str, Optional[Mapping[str, Any]]]
     Raises:
         ConfigError: one metric twice, an unknown one or one with wrong arguments.
     """
-    metrics: Dict[str, Any] = {}
+    metrics: Dict[str, Metric] = {}
     for index, component in enumerate(components):
         if len(component) != 1:
             raise ConfigError(f"[{index}]: expected one metric and its arguments, got {sorted(component) or 'nothing'}")
         ((name, args),) = component.items()
         if name in metrics:
             raise ConfigError(f"[{index}]: {name} stands here twice")
-        metrics[name] = METRICS.build(name, args)
+        create = functools.partial(METRICS.build, name, args)
+        metric = create()
+        metrics[name] = metric if isinstance(metric, Metric) else PlainMetric(name, create)
     return CombinedMetric(metrics)

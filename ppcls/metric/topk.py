@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Dict, Mapping, Sequence, Union
+from typing import Any, Dict, List, Mapping, Sequence, Union
 
 import numpy as np
+import paddle
 
 from ppcls.errors import CheckpointError, ConfigError
+from ppcls.metric.base import Metric
 from ppcls.metric.registry import METRICS
 
 
 @METRICS.register
-class TopkAcc:
+class TopkAcc(Metric):
     """The share of samples whose label is among the k highest logits.
 
-    Among equal logits the lower class number ranks higher, as a stable sort has it. A sample with a NaN among its
-    logits is never correct.
+    Among equal logits the lower class number ranks higher, as in a stable sort. A sample with a NaN among its logits is
+    never correct.
 
     Args:
         topk: one or several k.
@@ -39,7 +41,7 @@ class TopkAcc:
     def reset(self) -> None:
         """Forget all samples."""
         self._count = 0
-        self._correct = dict.fromkeys(self.names, 0)
+        self._correct: Any = 0  # [len(topk)] int64, on the device of the logits
 
     def check(self, class_num: int) -> None:
         """Make sure that the metric can be computed for ``class_num`` classes.
@@ -51,41 +53,49 @@ class TopkAcc:
             possible = sorted({min(k, class_num) for k in self.topk})
             raise ConfigError(f"topk {max(self.topk)} exceeds class_num {class_num}; write {possible}")
 
-    def update(self, logits: np.ndarray, labels: np.ndarray) -> None:
+    def update(self, logits: paddle.Tensor, targets: paddle.Tensor) -> None:
         """Count a batch.
 
         Args:
-            logits: [B, K]; any scores of which the highest wins.
-            labels: classes, integer [B].
+            logits: [B, K] floating-point; any scores of which the highest wins.
+            targets: labels, integer [B], from 0 to K - 1.
 
         Raises:
             ConfigError: some k exceeds K.
-            ValueError: other shapes, labels that are no integers, or labels out of range.
+            ValueError: other shapes or types, or (on a CPU, where looking costs nothing) labels out of range.
         """
-        logits, labels = np.asarray(logits), np.asarray(labels)
-        if logits.ndim != 2 or labels.shape != logits.shape[:1] or labels.dtype.kind not in "iu":
+        logits, labels = _tensor(logits), _tensor(targets)
+        if logits.ndim != 2 or list(labels.shape) != list(logits.shape[:1]) or paddle.is_floating_point(labels):
             raise ValueError(
                 f"expected logits [B, K] and integer labels [B], got {list(logits.shape)} and "
                 f"{labels.dtype} {list(labels.shape)}"
             )
         self.check(logits.shape[1])
-        if len(labels) and not (labels.min() >= 0 and labels.max() < logits.shape[1]):
-            raise ValueError(f"labels from {labels.min()} to {labels.max()} for {logits.shape[1]} classes")
-        own = np.take_along_axis(logits, labels[:, None].astype(np.int64), axis=1)
-        earlier = np.arange(logits.shape[1]) < labels[:, None]
-        rank = ((logits > own) | ((logits == own) & earlier)).sum(axis=1)
-        valid = ~np.isnan(logits).any(axis=1)  # comparisons with NaN are false: it would outrank nobody
-        for k, name in zip(self.topk, self.names):
-            self._correct[name] += int(((rank < k) & valid).sum())
+        if not len(labels):
+            return
+        if labels.place.is_cpu_place():
+            _check_range(labels.numpy(), logits.shape[1])
+        labels = labels.astype("int64").unsqueeze(1)  # [B, 1]
+        own = paddle.take_along_axis(logits, labels, axis=1)
+        earlier = paddle.arange(logits.shape[1]).unsqueeze(0) < labels  # [B, K]
+        ranks_higher = paddle.logical_or(logits > own, paddle.logical_and(logits == own, earlier))
+        rank = ranks_higher.astype("int64").sum(axis=1, keepdim=True)  # [B, 1]
+        # Comparisons with NaN are false, so that it would outrank nobody.
+        rank = paddle.where(paddle.isnan(logits).any(axis=1, keepdim=True), paddle.full_like(rank, 2**62), rank)
+        limits = paddle.to_tensor(self.topk, dtype="int64").unsqueeze(0)
+        self._correct = self._correct + (rank < limits).astype("int64").sum(axis=0)
         self._count += len(labels)
 
     def result(self) -> Dict[str, float]:
-        """Return ``top{k}`` of all samples so far, 0 to 1; NaN before the first sample."""
-        return {name: n / self._count if self._count else float("nan") for name, n in self._correct.items()}
+        """Return ``top{k}`` over all samples so far, from 0 to 1; NaN before the first sample."""
+        counts = self.state()
+        return {name: counts[name] / self._count if self._count else float("nan") for name in self.names}
 
     def state(self) -> Dict[str, int]:
-        """Return the counts, which add up over ranks: ``count`` and the correct ones of each ``top{k}``."""
-        return {"count": self._count, **self._correct}
+        """Return the counts: ``count`` of samples, and of the correct ones for each ``top{k}``."""
+        fetched = isinstance(self._correct, paddle.Tensor)
+        correct: List[int] = self._correct.numpy().tolist() if fetched else [0] * len(self.topk)
+        return {"count": self._count, **dict(zip(self.names, correct))}
 
     def load_state(self, state: Mapping[str, int]) -> None:
         """Continue from counts that ``state`` returned.
@@ -96,4 +106,13 @@ class TopkAcc:
         if set(state) != {"count", *self.names}:
             raise CheckpointError(f"TopkAcc: the saved counts are {sorted(state)}, expected {['count', *self.names]}")
         self._count = int(state["count"])
-        self._correct = {name: int(state[name]) for name in self.names}
+        self._correct = paddle.to_tensor([int(state[name]) for name in self.names], dtype="int64")
+
+
+def _tensor(value: Any) -> paddle.Tensor:
+    return value if isinstance(value, paddle.Tensor) else paddle.to_tensor(np.asarray(value))
+
+
+def _check_range(labels: np.ndarray, class_num: int) -> None:
+    if labels.min() < 0 or labels.max() >= class_num:
+        raise ValueError(f"labels from {labels.min()} to {labels.max()} for {class_num} classes")

@@ -55,7 +55,7 @@ def test_losses_by_sample_add_up_to_the_loss(loss):
     criterion = build_loss([loss], 3)
     kept = reduction.SampleLosses(criterion.names, 11)
     for order in (np.array([7, 0, 3, 9]), np.array([1, 2, 4, 5, 6, 8, 10])):
-        kept.add(order, criterion.parts(logits[order], paddle.to_tensor(labels[order])))
+        kept.add(order, criterion.per_sample(logits[order], paddle.to_tensor(labels[order])))
     expected = criterion(logits, paddle.to_tensor(labels))
     assert kept.means() == pytest.approx({name: value.item() for name, value in expected.items()}, rel=1e-6)
     exchanged = reduction.GradientReducer().losses(criterion, logits, labels, 11)

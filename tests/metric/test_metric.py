@@ -2,14 +2,14 @@
 
 import json
 import math
-import subprocess
-import sys
 
 import numpy as np
+import paddle
 import pytest
 
 from ppcls.errors import CheckpointError, ConfigError
-from ppcls.metric import TopkAcc, build_metrics
+from ppcls.metric import CombinedMetric, TopkAcc, build_metrics
+from ppcls.metric.base import PlainMetric, sum_states
 
 
 def by_sorting(logits, labels, k):
@@ -126,6 +126,39 @@ def test_names():
     assert build_metrics([]).result() == {}
 
 
-def test_without_paddle():
-    code = "import sys, ppcls.metric; sys.exit('paddle' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+def test_states_of_several_processes_are_merged():
+    metric = TopkAcc(topk=[1, 2])
+    assert metric.merge([metric.state(), {"count": 4, "top1": 1, "top2": 3}, {"count": 2, "top1": 2, "top2": 2}]) == {
+        "count": 6,
+        "top1": 3,
+        "top2": 5,
+    }
+    nested = {"rows": [[1, 2], [3, 4]], "none": {}}
+    assert sum_states([nested, nested]) == {"rows": [[2, 4], [6, 8]], "none": {}}
+
+
+class Share:
+    """The smallest metric: two methods."""
+
+    def __init__(self):
+        self.right, self.count = 0, 0
+
+    def update(self, logits, targets):
+        self.right = self.right + (logits.argmax(1) == targets).astype("int64").sum()
+        self.count += len(targets)
+
+    def result(self):
+        return self.right.item() / self.count
+
+
+def test_a_metric_of_two_methods_is_enough():
+    metric = CombinedMetric({"Share": PlainMetric("Share", Share)})
+    for _ in range(2):
+        metric.reset()  # it has none: it is made anew
+        metric.update(paddle.to_tensor([[1.0, 0.0], [1.0, 0.0]]), paddle.to_tensor([0, 1]))
+        assert metric.result() == {"Share": 0.5}
+    assert metric.names == ["Share"]
+    with pytest.raises(ConfigError, match=r"Share: a metric in Metric.Train.* needs the methods state\(\)"):
+        metric.state()
+    with pytest.raises(ConfigError, match=r"needs the methods update\(logits, targets\) and result"):
+        PlainMetric("Empty", object)

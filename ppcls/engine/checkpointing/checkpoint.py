@@ -30,7 +30,7 @@ WEIGHTS, OPTIMIZER, STATES = ".pdparams", ".pdopt", atomic.STATES
 # With EMA, WEIGHTS are the average, which is what a model is used with, and these are what is trained on.
 RAW = "_raw.pdparams"
 _FORMAT = 1
-_KEYS = {"epoch", "batch", "step", "best", "sums", "history", "config", "layout", "journal_bytes", "files"}
+_KEYS = {"epoch", "batch", "step", "best", "sums", "history", "config", "layout", "files"}
 
 
 def strip_suffix(prefix: str) -> Path:
@@ -53,11 +53,11 @@ class Snapshot:
     states: Mapping[str, Any]
 
 
-def snapshot(state: TrainState, config: Config, **position: Any) -> Snapshot:
+def snapshot(state: TrainState, config: Config, callbacks: Mapping[str, Any]) -> Snapshot:
     """Copy the whole state.
 
     Args:
-        position: further JSON values to keep with it, such as the length of the metrics file.
+        callbacks: the states of the callbacks, as JSON holds them.
     """
     states = {
         "format": _FORMAT,
@@ -79,7 +79,7 @@ def snapshot(state: TrainState, config: Config, **position: Any) -> Snapshot:
         "processes": distributed.world_size(),
         "scaler": state.precision.state(),
         "schedule": state.schedule.state(),
-        **position,
+        "callbacks": callbacks,
     }
     files = {OPTIMIZER: optimizer_state(state.optimizer, state.model)}
     if state.ema is None:
@@ -192,7 +192,8 @@ def resume(state: TrainState, prefix: Path) -> Dict[str, Any]:
     _load_weights(state, prefix, averaged=RAW in states["files"])
     load_optimizer_state(state.optimizer, state.model, restricted_load(atomic.add_suffix(prefix, OPTIMIZER)))
     if states["best"]["metric"] == state.best.metric:
-        state.best = Best(**states["best"])
+        saved = states["best"]
+        state.best = Best(saved["metric"], saved["value"], saved["epoch"], saved["lower"])
     else:
         before, now = states["best"]["metric"], state.best.metric
         get_logger().warning("the best model was chosen by %s, and is chosen by %s from now on", before, now)
@@ -202,6 +203,13 @@ def resume(state: TrainState, prefix: Path) -> Dict[str, Any]:
     state.precision.load_state(states.get("scaler"))
     state.schedule.load_state(states.get("schedule") or {})
     return states
+
+
+def callback_states(states: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return the states of the callbacks that a checkpoint holds; of versions without callbacks, what they kept."""
+    if "callbacks" in states:
+        return dict(states["callbacks"])
+    return {"MetricsFile": {"bytes": states.get("journal_bytes", 0)}}
 
 
 def _change(key: str, before: Any, now: Any) -> str:

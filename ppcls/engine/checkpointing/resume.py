@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ppcls.config.schema import AUTO, DEFAULT, Config
-from ppcls.engine import build, distillation
+from ppcls.engine import distillation
 from ppcls.engine.checkpointing import checkpoint
-from ppcls.engine.checkpointing import run_dir as folders
+from ppcls.engine.checkpointing.run_dir import archive_checkpoints
+from ppcls.engine.model import weights_path
 from ppcls.errors import CheckpointError, ConfigError, WeightsError
 from ppcls.utils import atomic, distributed
 from ppcls.utils.logging import get_logger
@@ -23,7 +24,7 @@ _CONTROL = (
     *("Global.save_interval", "Global.save_every_minutes", "Global.save_every_steps", "Global.keep_checkpoints"),
     *("Global.eval_during_train", "Global.eval_interval", "Global.start_eval_epoch", "Global.save_inference_dir"),
     *("Global.drop_mismatched_head", "DataLoader.Train.loader", "DataLoader.Eval.loader", "Infer"),
-    *("DataLoader.Eval.sampler.batch_size", "Global.early_stopping", "Metric.Train", "Global.image_shape"),
+    *("DataLoader.Eval.sampler.batch_size", "Global.early_stopping", "Metric.Train", "Global.image_shape", "Callbacks"),
     # The same numbers, computed otherwise; the same files, elsewhere.
     *(
         "Arch.recompute",
@@ -69,13 +70,13 @@ def choose(config: Config, folder: Path) -> Optional[Path]:
     return None
 
 
-def set_aside_later(folder: Path, prefix: Path) -> None:
+def archive_later_checkpoints(folder: Path, prefix: Path) -> None:
     """Move the checkpoints of a run that went on further than ``prefix``, and is not continued, out of its way."""
     position = checkpoint.position_of(prefix)
     others = [other for other in checkpoint.newest_first(folder) if other.name != prefix.name]
     later = [other.name for other in others if checkpoint.position_of(other) > position]
     if later:
-        target = folders.archive_checkpoints(folder, later)
+        target = archive_checkpoints(folder, later)
         get_logger().warning("%s: later than %s, or damaged; in %s now", ", ".join(later), prefix.name, target)
 
 
@@ -192,7 +193,7 @@ def _other_weights(config: Config, states: Mapping[str, Any]) -> List[str]:
     where = config.where(*key)
     before = states["config"]["Global"]["pretrained_model"] or states["config"]["Arch"]["pretrained"] or None
     local = isinstance(named, str) and not is_url(named)
-    now = (fingerprint(build.weights_path(config)) or {}) if local else {}
+    now = (fingerprint(weights_path(config)) or {}) if local else {}
     # Without anything to compare, as with published weights or a file that is gone, the name has to do.
     same = now["sha256"] == start["sha256"] if now and start else named == before
     if same:

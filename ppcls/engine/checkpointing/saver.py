@@ -1,20 +1,62 @@
-"""When checkpoints are written, and the account of images that were skipped."""
+"""Checkpoints written beside training."""
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, Optional, Tuple, Type
+from typing import Any, Callable, Dict, Optional, Tuple, Type
 
 from ppcls.config.schema import Config
-from ppcls.data.loader import Batch
 from ppcls.engine.checkpointing import checkpoint
-from ppcls.engine.checkpointing.writer import Writer
-from ppcls.engine.metrics_log import METRICS
+from ppcls.engine.checkpointing.run_dir import METRICS
 from ppcls.engine.state import TrainState
 from ppcls.errors import CheckpointError
 from ppcls.utils import atomic, distributed
 from ppcls.utils.logging import get_logger
+
+
+class BackgroundWriter:
+    """Runs a job in the background; its error is raised by the next call of ``check``, ``wait`` or ``start``.
+
+    A job works on copies, calls nothing of Paddle and holds no lock that data workers use: they are forked at any
+    moment, and have no such thread. One job at a time bounds the memory that those copies take.
+    """
+
+    def __init__(self) -> None:
+        self._thread: Optional[threading.Thread] = None
+        self._error: Optional[BaseException] = None
+
+    @property
+    def busy(self) -> bool:
+        """Return whether a job is running."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def start(self, job: Callable[[], None]) -> None:
+        """Run ``job`` in the background, after the one before it."""
+        self.wait()
+        # A daemon: a second Ctrl-C does not wait for a disk. What is cut off was not committed, and the old set stays.
+        self._thread = threading.Thread(target=self._run, args=(job,), name="checkpoint-writer", daemon=True)
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raise the error of a job that failed, once."""
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def wait(self) -> None:
+        """Wait for the job, if one is running; raise its error."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self.check()
+
+    def _run(self, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except BaseException as error:  # noqa: BLE001  raised in the main thread
+            self._error = error
 
 
 class Saver:
@@ -33,7 +75,7 @@ class Saver:
     def __init__(self, folder: Path, config: Config) -> None:
         self.folder = folder
         self.config = config
-        self._writer = Writer()
+        self._writer = BackgroundWriter()
         self._saved_at = time.monotonic()
         self._saved_step = 0
 
@@ -64,9 +106,9 @@ class Saver:
         with distributed.errors_on_all_ranks():
             self._writer.wait()
 
-    def save_latest(self, state: TrainState, journal_bytes: int) -> Path:
+    def save_latest(self, state: TrainState, callbacks: Dict[str, Any]) -> Path:
         """Write ``latest``; return its prefix when it is on the disk."""
-        self._save(state, journal_bytes)
+        self.save(state, callbacks)
         self.wait()
         return self.prefix("latest")
 
@@ -81,13 +123,9 @@ class Saver:
             return error, False
         return None, distributed.is_main() and self._is_due(step) and not self._writer.busy
 
-    def save(self, state: TrainState, journal_bytes: int) -> None:
-        """Write ``latest`` beside training."""
-        self._save(state, journal_bytes)
-
-    def save_epoch(self, state: TrainState, journal_bytes: int) -> None:
+    def save_epoch(self, state: TrainState, callbacks: Dict[str, Any]) -> None:
         """Write what the end of an epoch calls for; the weights go to disk once."""
-        self._save(state, journal_bytes, then=self._epoch_job(state))
+        self.save(state, callbacks, then=self._epoch_job(state))
 
     def finish_epoch(self, state: TrainState) -> None:
         """Make ``best_model`` and ``epoch_N`` of a ``latest`` that holds the end of an epoch.
@@ -111,13 +149,13 @@ class Saver:
         by_time = minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
         return by_time or (steps is not None and step // steps > self._saved_step // steps)
 
-    def _save(self, state: TrainState, journal_bytes: int, then: Callable[[], None] = lambda: None) -> None:
+    def save(self, state: TrainState, callbacks: Dict[str, Any], then: Callable[[], None] = lambda: None) -> None:
         """Copy the state, and start to write ``latest``; ``then`` is done when that is on the disk."""
         self.wait()  # its copy takes as much memory as this one will
         self._saved_at, self._saved_step = time.monotonic(), state.step
         if not distributed.is_main():
             return
-        copied = checkpoint.snapshot(state, self.config, journal_bytes=journal_bytes)
+        copied = checkpoint.snapshot(state, self.config, callbacks=callbacks)
 
         def job() -> None:
             # What the position refers to must survive a power cut too.
@@ -148,51 +186,3 @@ class Saver:
             wait()
         except CheckpointError as error:
             get_logger().error("%s", error)
-
-
-class SkippedImages:
-    """The images that ``on_error: skip`` replaced: listed in ``skipped_images.txt`` at once, counted in the log.
-
-    A resumed run continues the list.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.file = folder / "skipped_images.txt"
-        self._known = set(self.file.read_text(encoding="utf-8").splitlines()) if self.file.exists() else set()
-        self._reported = len(self._known)
-
-    def note(self, messages: Iterable[str]) -> None:
-        """List what was replaced in a batch of all processes, each image once."""
-        new = [message for message in dict.fromkeys(messages) if message not in self._known]
-        self._known.update(new)
-        if new and distributed.is_main():
-            with self.file.open("a", encoding="utf-8") as file:
-                file.writelines(message + "\n" for message in new)
-
-    def report(self, epoch: int) -> None:
-        """Say how many there are, when there are more than before."""
-        if len(self._known) == self._reported:
-            return
-        self._reported = len(self._known)
-        get_logger().warning(
-            "epoch %d: %d unreadable images so far were replaced by the next good one; see %s",
-            *(epoch, len(self._known), self.file),
-        )
-
-
-class DataTimer:
-    """Measures how long the training loop waits for each batch."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __call__(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """Yield the batches, with ``seconds`` set to the wait for the last one."""
-        iterator = iter(batches)
-        while True:
-            started = time.perf_counter()
-            batch = next(iterator, None)
-            self.seconds = time.perf_counter() - started
-            if batch is None:
-                return
-            yield batch

@@ -1,0 +1,72 @@
+"""What is said of the images that training sees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Iterable, Optional, Set
+
+from ppcls.engine.callbacks.base import Callback
+from ppcls.engine.reduction import skipped_images_of_all
+from ppcls.utils import distributed
+from ppcls.utils.logging import get_logger
+
+if TYPE_CHECKING:
+    from ppcls.engine.run import Run
+
+
+class ImageSizeCheck(Callback):
+    """Warns once if training sees images of another size than ``Global.image_shape``."""
+
+    def __init__(self) -> None:
+        self._done = False
+
+    def on_step(self, run: Run) -> None:
+        """Compare the sizes of the first batch."""
+        if self._done or not len(run.batch.labels):
+            return
+        self._done = True
+        seen, said = list(run.batch.images.shape[1:]), list(run.config.Global.image_shape)
+        if seen != said:
+            where = run.config.where("Global", "image_shape")
+            get_logger().warning("the images of training are %s, and Global.image_shape is %s (%s)", seen, said, where)
+
+
+class SkippedImages(Callback):
+    """Lists the images that ``on_error: skip`` replaced in ``skipped_images.txt`` at once, and logs how many they are.
+
+    A resumed run continues the list.
+    """
+
+    def __init__(self) -> None:
+        self._file: Optional[Path] = None
+        self._known: Set[str] = set()
+        self._reported = 0
+
+    def on_train_begin(self, run: Run) -> None:
+        """Read the list of a run that is resumed."""
+        self._file = run.run_dir / "skipped_images.txt"
+        self._known = set(self._file.read_text(encoding="utf-8").splitlines()) if self._file.exists() else set()
+        self._reported = len(self._known)
+
+    def on_step(self, run: Run) -> None:
+        """List what was replaced in the batch of all processes."""
+        if run.train_loader.dataset.on_error == "skip":
+            self._add(skipped_images_of_all(run.batch))
+
+    def on_epoch(self, run: Run) -> None:
+        """Log how many there are, when there are more than before."""
+        if len(self._known) == self._reported:
+            return
+        self._reported = len(self._known)
+        get_logger().warning(
+            "epoch %d: %d unreadable images so far were replaced by the next good one; see %s",
+            *(run.epoch, len(self._known), self._file),
+        )
+
+    def _add(self, messages: Iterable[str]) -> None:
+        new = [message for message in dict.fromkeys(messages) if message not in self._known]
+        self._known.update(new)
+        if new and distributed.is_main():
+            assert self._file is not None
+            with self._file.open("a", encoding="utf-8") as file:
+                file.writelines(message + "\n" for message in new)

@@ -1,0 +1,5 @@
+"""The table of callbacks."""
+
+from ppcls.registry import Registry
+
+CALLBACKS = Registry("callback", trial=dict)

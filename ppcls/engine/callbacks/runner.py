@@ -1,0 +1,149 @@
+"""Calls the callbacks of a run, and turns what they raise into an error of all processes."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence
+
+from ppcls.errors import CallbackError, PpclsError
+from ppcls.utils import distributed
+from ppcls.utils.logging import get_logger
+
+if TYPE_CHECKING:
+    from ppcls.engine.run import Run
+
+HOOKS = ("on_train_begin", "on_step", "on_epoch", "on_eval", "on_save", "on_train_end")
+
+
+class CallbackRunner:
+    """The callbacks of a run, called as one.
+
+    An error of a callback does not keep the others from being called: they may wait for other processes. It waits for
+    ``take_error``, so that the state can be saved before it ends the run; only where there is nothing to save, at the
+    beginning and at the end, it is raised at once.
+
+    Args:
+        callbacks: in the order in which they are called.
+    """
+
+    def __init__(self, callbacks: Sequence[Any]) -> None:
+        self._callbacks = dict(zip(_unique_names(callbacks), callbacks))
+        self._hooks = {
+            hook: [(name, getattr(one, hook)) for name, one in self._callbacks.items() if _has(one, hook)]
+            for hook in HOOKS
+        }
+        self._error: Optional[PpclsError] = None
+
+    def on_train_begin(self, run: Run) -> None:
+        """Call the callbacks' ``on_train_begin``; a collective that raises their error."""
+        self._call("on_train_begin", run)
+        distributed.sync_errors(self.take_error())
+
+    def on_step(self, run: Run) -> None:
+        """Call the callbacks' ``on_step``."""
+        self._call("on_step", run)
+
+    def on_epoch(self, run: Run) -> None:
+        """Call the callbacks' ``on_epoch``."""
+        self._call("on_epoch", run)
+
+    def on_eval(self, run: Run) -> None:
+        """Call the callbacks' ``on_eval``."""
+        self._call("on_eval", run)
+
+    def on_save(self, run: Run) -> None:
+        """Call the callbacks' ``on_save``."""
+        self._call("on_save", run)
+
+    def on_train_end(self, run: Run) -> None:
+        """Call the callbacks' ``on_train_end``; a collective that raises their error."""
+        self._call("on_train_end", run)
+        distributed.sync_errors(self.take_error())
+
+    def close(self) -> None:
+        """Let every callback release what it holds; errors are logged."""
+        for name, callback in self._callbacks.items():
+            if not _has(callback, "close"):
+                continue
+            try:
+                callback.close()
+            except Exception as error:  # noqa: BLE001  the run's own end or error is what the user has to see
+                get_logger().error("%s", _described(name, "close", error))
+
+    def take_error(self) -> Optional[PpclsError]:
+        """Return the first error since the last call, None if there was none."""
+        error, self._error = self._error, None
+        return error
+
+    def state_dict(self) -> Dict[str, Any]:
+        """Return the states of the callbacks that have one, by name; a collective.
+
+        Raises:
+            CallbackError: a callback raised, or its state is nothing that JSON holds.
+        """
+        states = {}
+        with distributed.errors_on_all_ranks():
+            for name, callback in self._callbacks.items():
+                if not _has(callback, "state_dict"):
+                    continue
+                try:
+                    state = callback.state_dict()
+                    json.dumps(state)
+                except Exception as error:
+                    raise _described(name, "state_dict", error) from error
+                if state:
+                    states[name] = state
+        return states
+
+    def load_state_dict(self, states: Mapping[str, Any]) -> None:
+        """Give each callback what ``state_dict`` returned for it.
+
+        Raises:
+            CallbackError: a callback raised.
+        """
+        for name, state in states.items():
+            callback: Any = self._callbacks.get(name)
+            if not _has(callback, "load_state_dict"):
+                get_logger().warning("the checkpoint has the state of a callback that is not here: %s", name)
+                continue
+            try:
+                callback.load_state_dict(state)
+            except Exception as error:
+                raise _described(name, "load_state_dict", error) from error
+
+    def _call(self, hook: str, run: Run) -> None:
+        for name, function in self._hooks[hook]:
+            try:
+                function(run)
+            except Exception as error:  # noqa: BLE001  code of anybody's
+                described = _described(name, hook, error)
+                get_logger().debug("%s", described, exc_info=error)
+                self._error = self._error or described
+
+
+def _has(callback: Any, method: str) -> bool:
+    return callable(getattr(callback, method, None))
+
+
+def _unique_names(callbacks: Sequence[Any]) -> List[str]:
+    """Return the name of each callback's class, numbered where there are several of one: "Upload", "Upload_2"."""
+    names: List[str] = []
+    for callback in callbacks:
+        kind, number = type(callback).__name__, 1
+        while (name := kind if number == 1 else f"{kind}_{number}") in names:
+            number += 1
+        names.append(name)
+    return names
+
+
+def _described(name: str, method: str, error: Exception) -> PpclsError:
+    """Return an error for the user: one of ours as it is, any other with the callback's name and the line."""
+    if isinstance(error, PpclsError):
+        return error
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    described = CallbackError(
+        f"callback {name}.{method}: {type(error).__name__}: {error} ({frame.filename}:{frame.lineno})"
+    )
+    described.__cause__ = error
+    return described

@@ -1,0 +1,96 @@
+"""What a recipe must have before any work starts."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from ppcls.config.schema import Config, Split
+from ppcls.data import check_shared_folder
+from ppcls.data.loader import DataLoader
+from ppcls.engine import objective
+from ppcls.engine.state import Best
+from ppcls.errors import ConfigError, DataError
+from ppcls.registry import suggest
+
+
+def require_single_run(config: Config) -> None:
+    """Refuse a recipe that is several runs.
+
+    Raises:
+        ConfigError: it has stages, and none was chosen.
+    """
+    if config.Stages:
+        raise ConfigError(
+            f"the recipe has Stages ({', '.join(config.stages)}): choose one, with --stage or, in Python, "
+            f"ppcls.engine.stages.evaluation_recipe(config, name)"
+        )
+
+
+def require_trainable(config: Config) -> None:
+    """Refuse to train by a recipe that lacks what training needs.
+
+    Raises:
+        ConfigError: it does.
+    """
+    require_single_run(config)
+    if config.Global.epochs is None:
+        raise ConfigError("Global.epochs: missing; training needs it")
+    if config.Optimizer is None:
+        raise ConfigError("Optimizer: missing; training needs it")
+    require_split(config, "Train")
+    if config.Global.eval_during_train and config.DataLoader.Eval is None:
+        raise ConfigError("DataLoader.Eval: missing; give it, or turn evaluation off (Global.eval_during_train: false)")
+    if config.Global.early_stopping is not None and not config.Global.eval_during_train:
+        raise ConfigError(
+            f"{config.where('Global', 'early_stopping')}: Global.early_stopping: nothing is evaluated with "
+            f"Global.eval_during_train: false ({config.where('Global', 'eval_during_train')}); remove one"
+        )
+    objective.build_metrics(config, "Train")
+    best_by(config)
+
+
+def require_split(config: Config, name: str) -> Split:
+    """Return ``DataLoader.Train`` or ``DataLoader.Eval``.
+
+    Raises:
+        ConfigError: the recipe has no such section, or both divide one folder between them and disagree about it.
+    """
+    section = getattr(config.DataLoader, name)
+    if section is None:
+        raise ConfigError(f"DataLoader.{name}: missing; the recipe has no data to {name.lower()} with")
+    if config.DataLoader.Train is not None and config.DataLoader.Eval is not None:
+        check_shared_folder(config.DataLoader.Train.dataset.model_dump(), config.DataLoader.Eval.dataset.model_dump())
+    return section
+
+
+def best_by(config: Config) -> Best:
+    """Return by which metric or loss the best model is chosen.
+
+    Raises:
+        ConfigError: the evaluation gives no such value.
+    """
+    metrics = objective.build_metrics(config, "Eval").names
+    losses = [*objective.build_loss(config, "Eval").names, "loss"]
+    metric = config.Global.best_metric or metrics[0]
+    if metric not in (*metrics, *losses):
+        where = config.where("Global", "best_metric")
+        raise ConfigError(f"{where}: Global.best_metric: no {metric!r} is evaluated{suggest(metric, metrics + losses)}")
+    return Best(metric, lower=metric in losses)
+
+
+def require_same_classes(train_loader: DataLoader, eval_loader: Optional[DataLoader]) -> None:
+    """Refuse to train on one numbering of the classes and to evaluate on another.
+
+    Raises:
+        DataError: the two data sets name their classes differently.
+    """
+    train = train_loader.dataset.class_names
+    other = eval_loader.dataset.class_names if eval_loader is not None else None
+    if train is None or other is None or train == other:
+        return
+    differing = next((i for i, pair in enumerate(zip(train, other)) if pair[0] != pair[1]), min(len(train), len(other)))
+    names = [repr(names[differing]) if differing < len(names) else "missing" for names in (train, other)]
+    raise DataError(
+        f"DataLoader.Train and DataLoader.Eval number their classes differently: class {differing} is {names[0]} in "
+        f"training ({len(train)} classes) and {names[1]} in evaluation ({len(other)} classes)"
+    )

@@ -1,0 +1,102 @@
+"""A training run: its state, and what works on it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional
+
+from ppcls.config.schema import Config
+from ppcls.data.loader import DataLoader
+from ppcls.engine.averages import EpochAverages
+from ppcls.engine.callbacks.runner import CallbackRunner
+from ppcls.engine.checkpointing.saver import Saver
+from ppcls.engine.distillation import Distillation
+from ppcls.engine.progress import Throughput
+from ppcls.engine.reduction import GradientReducer
+from ppcls.engine.signals import SignalHandler
+from ppcls.engine.state import TrainState
+
+
+@dataclass
+class Run:
+    """What the training loop and its callbacks work with.
+
+    Attributes:
+        config: the recipe.
+        state: exactly what a checkpoint holds.
+        run_dir: where the run writes.
+        eval_loader: None where nothing is evaluated.
+        criterion: the losses, those of distillation included.
+        averages: losses and training metrics over the epoch so far.
+        batch: the newest batch, while callbacks see a step.
+        evaluation: losses and metrics of the newest evaluation: "eval", and "eval_ema" of the averaged weights.
+        stop_reason: why training ends before its last epoch; None while it goes on.
+    """
+
+    config: Config
+    state: TrainState
+    run_dir: Path
+    train_loader: DataLoader
+    eval_loader: Optional[DataLoader]
+    criterion: Any
+    distillation: Optional[Distillation]
+    averages: EpochAverages
+    callbacks: CallbackRunner
+    saver: Saver
+    signals: SignalHandler
+    reducer: GradientReducer = field(default_factory=GradientReducer)
+    throughput: Throughput = field(default_factory=Throughput)
+    batch: Any = None
+    evaluation: Dict[str, Dict[str, float]] = field(default_factory=dict)
+    stop_reason: Optional[str] = None
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs the whole run has."""
+        return self.config.Global.epochs or 0
+
+    @property
+    def epoch(self) -> int:
+        """The number of the epoch in progress, from 1."""
+        return self.state.epoch + 1
+
+    @property
+    def batches(self) -> int:
+        """How many batches an epoch has."""
+        return len(self.train_loader)
+
+    @property
+    def is_update(self) -> bool:
+        """Whether the batches used so far are whole accumulation groups, so that the last one made an update."""
+        return self.state.batch % self.config.Global.update_freq == 0 or self.state.batch == self.batches
+
+    @property
+    def is_log_step(self) -> bool:
+        """Whether a log line is due after the batch that was used last."""
+        return (self.state.batch - 1) % self.config.Global.print_batch_step == 0
+
+    @property
+    def last_evaluated_epoch(self) -> int:
+        """The number of the epoch that was evaluated last, 0 if none was."""
+        return int(self.state.history[-1]["epoch"]) if self.state.history else 0
+
+    def stop(self, reason: str) -> None:
+        """Let training end after this epoch, when it is saved; the reason is logged."""
+        self.stop_reason = self.stop_reason or reason
+
+    def train_record(self) -> Dict[str, Any]:
+        """Return the averages so far as a record of ``metrics.jsonl``; a collective, the first time after a batch."""
+        values = {"lr": self.state.optimizer.get_lr(), **self.averages.values()}
+        return record("train", self.state.step, self.epoch, values)
+
+    def eval_records(self) -> List[Dict[str, Any]]:
+        """Return the records of the newest evaluation, one for each kind of weights."""
+        return self.state.history[-len(self.evaluation) :] if self.evaluation else []
+
+
+def record(kind: str, step: int, epoch: int, values: Mapping[str, float]) -> Dict[str, Any]:
+    """Return a record of the history and of ``metrics.jsonl``; JSON has no NaN, so what is not finite is None."""
+    finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
+    return {"kind": kind, "step": step, "epoch": epoch, **finite}

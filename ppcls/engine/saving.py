@@ -1,0 +1,108 @@
+"""When the training loop saves: when a timer or a signal asks for it, at the end of an epoch, and after an error."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import paddle
+
+from ppcls.engine.run import Run
+from ppcls.engine.signals import InterruptedRunError
+from ppcls.errors import CheckpointError, PpclsError, TrainingError
+from ppcls.utils import distributed
+from ppcls.utils.logging import get_logger
+
+
+def save_if_due(run: Run) -> None:
+    """Save ``latest`` when it is time to, or when any process was asked to stop, which then ends the run; a collective.
+
+    Raises:
+        InterruptedRunError: asked to stop; the run was saved.
+        CallbackError: a callback failed; the run was saved.
+        CheckpointError: an earlier checkpoint could not be written.
+    """
+    writing_failed, is_due = run.saver.poll(run.state.step)
+    failed = run.callbacks.take_error()
+    signal, due, ends = distributed.sync_errors(
+        writing_failed, run.signals.signal or 0, int(is_due), int(failed is not None)
+    )
+    if not (signal or due or ends):
+        return
+    if not (signal or ends):
+        _prepare(run)
+        run.saver.save(run.state, run.callbacks.state_dict())
+        return
+    where = f"epoch {run.epoch} after batch {run.state.batch}/{run.batches}"
+    if ends:
+        _raise_callback_error(run, failed, where)
+    continuation = _save_and_wait(run)
+    run.signals.signal = signal
+    raise InterruptedRunError(f"stopped in {where}; continue with: {continuation}", run.signals.exit_code)
+
+
+def save_epoch(run: Run) -> None:
+    """Write what the end of an epoch calls for; a collective."""
+    run.callbacks.on_save(run)
+    run.saver.save_epoch(run.state, run.callbacks.state_dict())
+    failed = run.callbacks.take_error()
+    if distributed.sync_errors(None, int(failed is not None))[0]:
+        run.saver.wait()
+        distributed.sync_errors(failed)
+
+
+def save_for_repair(run: Run) -> str:
+    """Save the run that broken data ended, where that can be done; return the end of the message; a collective."""
+    if not run.state.step or not run.is_update:
+        return run.saver.resume_hint()
+    return f"\nThe run up to there is saved: repair the data and continue with {_save_and_wait(run)}"
+
+
+def require_finite_weights(run: Run) -> None:
+    """Refuse to go on with, and to save, weights that an update has ruined; the loss would show it one batch later.
+
+    Raises:
+        TrainingError: a weight is not finite.
+    """
+    state = run.state
+    wrong = [name for name, tensor in state.model.state_dict().items() if not _is_finite(tensor)]
+    if not wrong:
+        return
+    rate = state.schedule.lr_at(max(0, state.step - 1))
+    error = TrainingError(
+        f"after update {state.step} (epoch {run.epoch}, learning rate {rate:g}) "
+        f"{len(wrong)} of the model's tensors are not finite, {wrong[0]} for one; they are not saved. Try a lower "
+        f"Optimizer.lr.learning_rate, a longer Optimizer.lr.warmup_epoch, or Optimizer.clip_norm=1.0"
+        f"{run.saver.resume_hint()}"
+    )
+    raise distributed.mark_on_all_ranks(error)
+
+
+def _is_finite(tensor: paddle.Tensor) -> bool:
+    return not tensor.is_floating_point() or bool(paddle.isfinite(tensor).all())
+
+
+def _prepare(run: Run) -> None:
+    """Bring the state up to date for a checkpoint inside an epoch; a collective."""
+    require_finite_weights(run)
+    run.state.sums = run.averages.sums()
+    run.callbacks.on_save(run)
+
+
+def _save_and_wait(run: Run) -> str:
+    """Write ``latest``; return, when it is on the disk, how to continue from it; a collective."""
+    _prepare(run)
+    return run.saver.continuation(run.saver.save_latest(run.state, run.callbacks.state_dict()))
+
+
+def _raise_callback_error(run: Run, error: Optional[PpclsError], where: str) -> None:
+    """Save the run that a callback of any process ended, and raise the error in all of them."""
+    try:
+        saved = f"\nThe run is saved, in {where}; continue with: {_save_and_wait(run)}"
+    except CheckpointError as failure:  # the callback's error is the first thing to know
+        get_logger().error("%s", failure)
+        saved = ""
+    if error is not None:
+        cause = error.__cause__
+        error = type(error)(f"{error}{saved}")
+        error.__cause__ = cause
+    distributed.sync_errors(error)

@@ -1,0 +1,138 @@
+"""What a metric is: numbers about predictions, accumulated on the device and exact over several processes."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Mapping, Sequence
+
+import paddle
+
+from ppcls.errors import ConfigError
+
+
+class Metric:
+    """Accumulates batches, and reports one or several numbers.
+
+    ``update`` runs where the logits are and must not fetch anything from the device: keep sums as tensors, and fetch
+    them in ``state``. A subclass implements ``reset``, ``update``, ``result``, ``state`` and ``load_state``.
+    """
+
+    @property
+    def names(self) -> Sequence[str]:
+        """What ``result`` reports, in order."""
+        return [type(self).__name__]
+
+    def check(self, class_num: int) -> None:
+        """Make sure that the metric can be computed for ``class_num`` classes.
+
+        Raises:
+            ConfigError: it cannot.
+        """
+
+    def reset(self) -> None:
+        """Forget all samples."""
+        raise NotImplementedError
+
+    def update(self, logits: paddle.Tensor, targets: paddle.Tensor) -> None:
+        """Accumulate a batch: logits [B, K] float32 and integer labels [B]."""
+        raise NotImplementedError
+
+    def result(self) -> Dict[str, float]:
+        """Return the numbers by name, over all samples since ``reset``."""
+        raise NotImplementedError
+
+    def state(self) -> Dict[str, Any]:
+        """Return what was accumulated, as JSON holds it."""
+        raise NotImplementedError
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from what ``state`` returned.
+
+        Raises:
+            CheckpointError: it is of another metric.
+        """
+        raise NotImplementedError
+
+    def merge(self, states: Sequence[Mapping[str, Any]]) -> Dict[str, Any]:
+        """Return the state over all processes, of the states of each, by rank.
+
+        By default every number is added up. Override it where the state is no sum.
+        """
+        return sum_states(states)
+
+
+def sum_states(states: Sequence[Any]) -> Any:
+    """Return the element-wise sum of nested mappings, lists and numbers of one structure."""
+    first = states[0]
+    if isinstance(first, Mapping):
+        return {key: sum_states([state[key] for state in states]) for key in first}
+    if isinstance(first, (list, tuple)):
+        return [sum_states(list(items)) for items in zip(*states)]
+    return sum(states)
+
+
+class PlainMetric(Metric):
+    """A metric of the user's that has ``update`` and ``result`` only, and perhaps ``reset``, ``state`` and so on.
+
+    Args:
+        name: what the recipe calls it; the name of its result where that is a single number.
+        create: makes a fresh one.
+    """
+
+    def __init__(self, name: str, create: Any) -> None:
+        self._name = name
+        self._create = create
+        self._metric = create()
+        for method in ("update", "result"):
+            if not callable(getattr(self._metric, method, None)):
+                raise ConfigError(f"{name}: a metric needs the methods update(logits, targets) and result()")
+
+    @property
+    def names(self) -> Sequence[str]:
+        """What ``result`` reports, in order."""
+        return list(getattr(self._metric, "names", [self._name]))
+
+    def check(self, class_num: int) -> None:
+        """Ask the metric itself, where it has such a method."""
+        if hasattr(self._metric, "check"):
+            self._metric.check(class_num)
+
+    def reset(self) -> None:
+        """Forget all samples; a metric without ``reset`` is made anew."""
+        if hasattr(self._metric, "reset"):
+            self._metric.reset()
+        else:
+            self._metric = self._create()
+
+    def update(self, logits: paddle.Tensor, targets: paddle.Tensor) -> None:
+        """Accumulate a batch."""
+        self._metric.update(logits, targets)
+
+    def result(self) -> Dict[str, float]:
+        """Return the numbers by name; a single number under the metric's name."""
+        value = self._metric.result()
+        return dict(value) if isinstance(value, Mapping) else {self._name: float(value)}
+
+    def state(self) -> Dict[str, Any]:
+        """Return the metric's own state.
+
+        Raises:
+            ConfigError: it has none, and a checkpoint or another process needs it.
+        """
+        self._require("state")
+        return dict(self._metric.state())
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from what ``state`` returned."""
+        self._require("load_state")
+        self._metric.load_state(state)
+
+    def merge(self, states: Sequence[Mapping[str, Any]]) -> Dict[str, Any]:
+        """Return the state over all processes; added up unless the metric has a ``merge`` of its own."""
+        return dict(self._metric.merge(states)) if hasattr(self._metric, "merge") else sum_states(states)
+
+    def _require(self, method: str) -> None:
+        if not hasattr(self._metric, method):
+            raise ConfigError(
+                f"{self._name}: a metric in Metric.Train, or over several processes, needs the methods state() and "
+                f"load_state(state); see ppcls.metric.Metric"
+            )
