@@ -14,6 +14,8 @@ environment.prepare()
 from tests.helpers.command_line import run_ppcls, run_process  # noqa: E402
 from tests.helpers.recipes import ROOT, write_recipe  # noqa: E402
 
+pytest_plugins = ["tests.helpers.serving"]
+
 
 @pytest.fixture(scope="session")
 def shared():
@@ -66,13 +68,19 @@ def run(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def models(digits, tmp_path_factory):
-    """Return a folder with a run in ``out`` and, in ``inference``, its export for Paddle and for ONNX Runtime."""
+def trained(digits, tmp_path_factory):
+    """Return a folder with ``recipe.yaml`` and, in ``out``, the run that it gave; to be left as it is."""
+    folder = tmp_path_factory.mktemp("trained")
+    recipe = write_recipe(digits, folder)
+    run_ppcls("train", "-c", recipe, "-o", "Global.epochs=10", cwd=folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def models(trained):
+    """Return the folder ``trained`` when ``inference`` there has its export for Paddle and for ONNX Runtime."""
     pytest.importorskip("paddle2onnx")
     pytest.importorskip("onnxruntime")
-    folder = tmp_path_factory.mktemp("models")
-    recipe = write_recipe(digits, folder)
-    run_ppcls("train", "-c", recipe, "-o", "Global.epochs=4", cwd=folder)
     weights = "Global.pretrained_model=out/best_model"
-    run_ppcls("export", "-c", recipe, "--self-contained", "-o", weights, cwd=folder)
-    return folder
+    run_ppcls("export", "-c", trained / "recipe.yaml", "--self-contained", "-o", weights, cwd=trained)
+    return trained

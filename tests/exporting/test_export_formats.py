@@ -17,7 +17,7 @@ from ppcls.exporting.options import Options
 from ppcls.inference import description
 from ppcls.inference.backends import open_backend
 from ppcls.utils import environment
-from tests.exporting.exports import FAMILIES, prepared
+from tests.helpers.exports import FAMILIES, prepared
 from tests.helpers.recipes import ROOT
 
 pytest.importorskip("onnxruntime", reason='needs pip install "ppcls[onnx]"')

@@ -19,7 +19,7 @@ from ppcls.exporting.images import Sample
 from ppcls.exporting.options import Options
 from ppcls.inference import description
 from ppcls.inference.backends import open_backend
-from tests.exporting.exports import FAMILIES, prepared
+from tests.helpers.exports import FAMILIES, prepared
 from tests.helpers.recipes import ROOT
 from tests.helpers.runs import limit_file_size
 

@@ -9,8 +9,12 @@ import tempfile
 import threading
 import traceback
 import warnings
+from pathlib import Path
 
 from tests.helpers.recipes import ROOT
+
+# The scripts of tools/ that are commands.
+TOOLS = {"train": "train", "eval": "eval", "infer": "infer", "export_model": "export"}
 
 
 def run_ppcls(*arguments, cwd, code=0, environment=None, timeout=240):
@@ -27,13 +31,13 @@ def run_ppcls(*arguments, cwd, code=0, environment=None, timeout=240):
         timeout: seconds after which the command is interrupted.
     """
     arguments = [str(argument) for argument in arguments]
+    texts = []
+    states = (_directory(cwd), _environment(environment), _warnings(), _log(), _paddle())
     with contextlib.ExitStack() as stack:
-        for state in (_directory(cwd), _environment(environment), _signals(timeout), _warnings(), _log(), _paddle()):
+        for state in (*states, _captured(texts), _signals(timeout)):
             stack.enter_context(state)
-        output = stack.enter_context(_Output())
         result = _main(arguments)
-    done = subprocess.CompletedProcess(["ppcls", *arguments], result, *output.texts)
-    return checked(done, code)
+    return checked(subprocess.CompletedProcess(["ppcls", *arguments], result, *texts), code)
 
 
 def run_process(*arguments, cwd, code=0, environment=None, timeout=240, preexec=None):
@@ -90,42 +94,38 @@ def _main(arguments):
         return 1
 
 
-class _Output:
-    """Standard output and error in files, for this process, libraries in C and child processes alike."""
-
-    def __enter__(self):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        self._before = (sys.stdin, sys.stdout, sys.stderr)
-        self._copies = [os.dup(number) for number in (1, 2)]
-        self._files = [tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") for _ in range(2)]
-        for number, file in enumerate(self._files, start=1):
+@contextlib.contextmanager
+def _captured(texts):
+    """Send both output streams to files, those of C libraries and child processes too; add their texts at the end."""
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(tempfile.TemporaryFile("w+", errors="replace")) for _ in range(2)]
+        before = sys.stdin, sys.stdout, sys.stderr
+        copies = [os.dup(number) for number in (1, 2)]
+        for stream in before[1:]:
+            stream.flush()
+        for number, file in enumerate(files, start=1):
             os.dup2(file.fileno(), number)
-        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: PTH123  closed on exit
-        # Never closed, only flushed: a library may keep the stream that it finds.
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)
-        sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
-        self.texts = ("", "")
-        return self
-
-    def __exit__(self, *_):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        sys.stdin.close()
-        sys.stdin, sys.stdout, sys.stderr = self._before
-        for number, copy in enumerate(self._copies, start=1):
-            os.dup2(copy, number)
-            os.close(copy)
-        for file in self._files:
-            file.seek(0)
-        self.texts = tuple(file.read() for file in self._files)
-        for file in self._files:
-            file.close()
+        sys.stdin = stack.enter_context(Path(os.devnull).open())
+        # Flushed and never closed: a library may keep the stream that it finds.
+        sys.stdout = os.fdopen(1, "w", closefd=False)
+        sys.stderr = os.fdopen(2, "w", errors="backslashreplace", buffering=1, closefd=False)
+        try:
+            yield
+        finally:
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+            sys.stdin, sys.stdout, sys.stderr = before
+            for number, copy in enumerate(copies, start=1):
+                os.dup2(copy, number)
+                os.close(copy)
+            for file in files:
+                file.seek(0)
+                texts.append(file.read())
 
 
 @contextlib.contextmanager
 def _directory(path):
-    before = os.getcwd()  # noqa: PTH109
+    before = Path.cwd()
     os.chdir(path)
     try:
         yield

@@ -23,8 +23,8 @@ import pytest
 from ppcls import Predictor
 from ppcls.errors import ConfigError, DataError
 from ppcls.inference.inputs import collect
+from tests.helpers.exports import changed
 from tests.helpers.recipes import ROOT
-from tests.inference.exports import changed
 
 # Nothing but what a machine has that only runs ONNX models.
 _WITHOUT = """

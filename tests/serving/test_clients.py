@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.serving.conftest import encode
+from tests.helpers.serving import encode
 from tests.serving.test_limits import MULTIPART, PART, eventually, receive_all
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.recipes import ROOT
-from tests.serving.conftest import encode
+from tests.helpers.serving import encode
 
 BODY = 100_000
 

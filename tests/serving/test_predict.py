@@ -14,7 +14,7 @@ from PIL import Image
 import ppcls
 from ppcls.serving import heat_maps
 from tests.helpers.recipes import ROOT
-from tests.serving.conftest import encode
+from tests.helpers.serving import encode
 
 
 @pytest.fixture(scope="module")

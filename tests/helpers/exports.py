@@ -1,4 +1,6 @@
-"""Recipes of small models of each family, with weights that answer as peaked as trained ones."""
+"""Exports: small models of each family to make them of, and what to do with a finished one."""
+
+import shutil
 
 import cv2
 import numpy as np
@@ -52,3 +54,17 @@ def prepared(family, digits, folder, **changes):
     model = randomized(ppcls.create_model(family, class_num=10, **FAMILIES[family]), images)
     paddle.save(model.state_dict(), f"{folder}/weights.pdparams")
     return ppcls.load_config(path, [f"{key}={value}" for key, value in changes.items()])
+
+
+def changed(models, folder, change):
+    """Return a copy of the export whose description was changed."""
+    shutil.copytree(models / "inference", folder)
+    values = yaml.safe_load((folder / "inference.yml").read_text())
+    change(values)
+    (folder / "inference.yml").write_text(yaml.safe_dump(values))
+    return folder
+
+
+def answers(model, pictures):
+    """Return what a Predictor says of pictures."""
+    return ppcls.Predictor(str(model)).predict([str(picture) for picture in pictures])
