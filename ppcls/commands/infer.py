@@ -71,23 +71,17 @@ def _run(options: argparse.Namespace) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     if options.model is None:
         return _by_recipe(options)
-    from ppcls.utils import distributed, environment
+    from ppcls.utils import environment
 
     if options.threads and options.threads > environment.MAX_THREADS:
         raise ConfigError(f"--threads {options.threads}: at most {environment.MAX_THREADS}")
     if options.threads:
         os.environ[environment.THREADS] = str(options.threads)
     environment.prepare()  # before numpy is imported
-    from ppcls.data.transforms.formats import IMAGE_SUFFIXES
     from ppcls.inference import inputs, results
     from ppcls.utils.logging import get_logger
 
-    if distributed.world_size() > 1:
-        raise ConfigError("MODEL IMAGES runs in one process; for several: -c RECIPE -o Infer.infer_imgs=FOLDER")
-    if Path(options.model).suffix.lower() in IMAGE_SUFFIXES and not Path(options.model).is_dir():
-        raise ConfigError(f"{options.model} is an image, no model; MODEL comes first: ppcls infer MODEL IMAGES...")
-    if not options.images:
-        raise ConfigError(f"nothing to predict: ppcls infer {options.model} IMAGES...")
+    _check_model_and_images(options)
     results.check(options.out, options.format)
     sources = inputs.collect(options.images)
     broken = 0
@@ -105,6 +99,19 @@ def _run(options: argparse.Namespace) -> int:
     if options.out:
         get_logger().info("wrote %s: %d images, %d of them broken", options.out, len(sources), broken)
     return 2 if broken else 0
+
+
+def _check_model_and_images(options: argparse.Namespace) -> None:
+    """Raise a ConfigError where the arguments are no model and its images."""
+    from ppcls.data.transforms.formats import IMAGE_SUFFIXES
+    from ppcls.utils import distributed
+
+    if distributed.world_size() > 1:
+        raise ConfigError("MODEL IMAGES runs in one process; for several: -c RECIPE -o Infer.infer_imgs=FOLDER")
+    if Path(options.model).suffix.lower() in IMAGE_SUFFIXES and not Path(options.model).is_dir():
+        raise ConfigError(f"{options.model} is an image, no model; MODEL comes first: ppcls infer MODEL IMAGES...")
+    if not options.images:
+        raise ConfigError(f"nothing to predict: ppcls infer {options.model} IMAGES...")
 
 
 def _answers(pipeline: Any, sources: Sequence[Any], bar: bool) -> Iterator[Any]:

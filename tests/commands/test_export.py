@@ -107,7 +107,8 @@ def test_an_export_that_was_killed_leaves_the_one_before_and_no_rest(arguments, 
     killed = subprocess.run(command, env=process_environment(), cwd=tmp_path, capture_output=True, check=False)
     assert killed.returncode == 9
     assert not target.exists()
-    run("export", *arguments, f"Global.save_inference_dir={target}", "Global.image_shape=[3, 32, 32]", code=2)
+    refused = run("export", *arguments, f"Global.save_inference_dir={target}", "Global.image_shape=[3, 32, 32]", code=2)
+    assert "Global.image_shape=[3, 32, 32]" in refused.stderr
     assert (target / "inference.yml").read_text() == (exported[0] / "inference.yml").read_text()
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 

@@ -13,7 +13,7 @@ from ppcls.data.transforms.policy_ops import AugMix, Step
 from ppcls.data.transforms.warp import Canvas
 from ppcls.errors import ConfigError, DataError
 
-from .conftest import PICTURES
+from tests.data.conftest import PICTURES
 
 # name: magnitudes at levels 0, 5 and 10; "+-" for either sign. From timm's table and, for 1 + sign x, both ways.
 RANGES = {

@@ -18,7 +18,7 @@ from ppcls.data.transforms.decode import decode_image
 from ppcls.errors import DataError
 from tests.helpers.damage import READ, REFUSED, damages
 
-from .conftest import encode, picture
+from tests.data.conftest import encode, picture
 from .test_datasets import write_cifar10
 
 _OPS = [{"DecodeImage": None}, {"ResizeImage": {"size": 8}}, {"NormalizeImage": {"order": ""}}, {"ToCHWImage": None}]

@@ -10,7 +10,7 @@ from ppcls.data import build_dataset
 from ppcls.data.datasets import DATASETS, check_labels
 from ppcls.errors import ConfigError, DataError
 
-from .conftest import encode, picture
+from tests.data.conftest import encode, picture
 
 
 def image_list(folder, content, **arguments):

@@ -15,7 +15,7 @@ from ppcls.data.transforms import build_transforms
 from ppcls.data.transforms.decode import decode_image
 from ppcls.errors import ConfigError, DataError
 
-from .conftest import encode, picture
+from tests.data.conftest import encode, picture
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -20,7 +20,7 @@ from ppcls.data.samplers import DistributedBatchSampler
 from ppcls.data.transforms import build_transforms
 from ppcls.errors import ConfigError, DataError
 
-from .conftest import OPS, assert_same, encode, picture
+from tests.data.conftest import OPS, assert_same, encode, picture
 
 ROOT = Path(__file__).resolve().parents[2]
 

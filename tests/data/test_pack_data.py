@@ -20,7 +20,7 @@ from ppcls.data.packing import Settings, pack
 from ppcls.errors import ConfigError, DataError
 from tests.helpers.recipes import ROOT
 
-from .conftest import encode, picture
+from tests.data.conftest import encode, picture
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from ppcls.data.transforms.operations import OPERATIONS
 from ppcls.data.transforms.warp import Canvas
 from ppcls.errors import DataError
 
-from .conftest import PICTURES
+from tests.data.conftest import PICTURES
 
 ROOT = Path(__file__).resolve().parents[2]
 

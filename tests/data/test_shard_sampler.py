@@ -11,7 +11,7 @@ from ppcls.data.samplers import SAMPLERS
 from ppcls.data.samplers.shard_sampler import buffer_order
 from ppcls.errors import ConfigError
 
-from .conftest import assert_same, on_shards
+from tests.data.conftest import assert_same, on_shards
 
 
 def build(section, train=True, **arguments):

@@ -22,7 +22,7 @@ from ppcls.data.datasets.shards.index import index_path
 from ppcls.errors import ConfigError, DataError
 from tests.helpers.recipes import ROOT
 
-from .conftest import OPS, assert_same, encode, on_shards, picture
+from tests.data.conftest import OPS, assert_same, encode, on_shards, picture
 
 JPEG = encode(picture(20, 30, 1), ".jpg")
 PNG = encode(picture(25, 20, 2), ".png")
