@@ -54,6 +54,19 @@ def run_process(*arguments, cwd, code=0, environment=None, timeout=240, preexec=
     return checked(done, code)
 
 
+def run_python(code, *arguments, cwd=None, returncode=0, environment=None, timeout=240):
+    """Run a Python program in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=timeout,
+        env=process_environment(environment),
+    )
+    return checked(done, returncode)
+
+
 def start_process(*arguments, cwd, environment=None, **streams):
     """Start a command in a process of its own; its standard error is piped unless ``streams`` says otherwise."""
     return subprocess.Popen(

@@ -68,3 +68,11 @@ def changed(models, folder, change):
 def answers(model, pictures):
     """Return what a Predictor says of pictures."""
     return ppcls.Predictor(str(model)).predict([str(picture) for picture in pictures])
+
+
+def assert_same_answers(found, expected):
+    """Check that two lists of answers name the same classes with the same scores, and the same broken images."""
+    for key in ("error", "class_ids", "label_names"):
+        assert [answer.get(key) for answer in found] == [answer.get(key) for answer in expected]
+    scores = [[answer["scores"] for answer in side if "scores" in answer] for side in (found, expected)]
+    np.testing.assert_allclose(*scores, rtol=0, atol=1.01e-5)  # 1e-5, and what rounding to five digits can add
