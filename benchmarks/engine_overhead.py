@@ -22,14 +22,15 @@ CHANGES = ["Global.eval_during_train=false", "Global.use_visualdl=false", "DataL
 
 def by_engine(run, batches) -> list:
     """Return the seconds of each step by the engine."""
-    from ppcls.engine import loop
+    from ppcls.engine import loop, saving
 
-    run.state.batch, run.state.sums = 0, {}
+    run.state.batch = 0
+    run.averages.restart({})
     seconds = []
     for batch in batches:
         started = time.perf_counter()
-        loop._train_batch(run, batch)
-        loop._save_if_asked(run)
+        loop.train_step(run, batch)
+        saving.save_if_due(run)
         seconds.append(time.perf_counter() - started)
     return seconds
 

@@ -47,19 +47,19 @@ def main() -> int:
     config = load_config("quick_start/digits_ConvMixer")
     alone, written, waited, added = [], [], [], []
     with tempfile.TemporaryDirectory(dir=options.folder) as folder, Saver(Path(folder), config) as saver:
-        saver.save_latest(state, 0)  # creates the optimizer's state
+        saver.save_latest(state, {})  # creates the optimizer's state
         for _ in range(options.saves):
             _memory.restart_peak()
             before, started = _memory.resident(), time.perf_counter()
-            saver.save_epoch(state, 0)
+            saver.save_epoch(state, {})
             alone.append(time.perf_counter() - started)
             saver.wait()
             written.append(time.perf_counter() - started)
             added.append(_memory.peak() - before)
         for _ in range(options.saves):
-            saver.save_epoch(state, 0)
+            saver.save_epoch(state, {})
             started = time.perf_counter()
-            saver.save_epoch(state, 0)
+            saver.save_epoch(state, {})
             waited.append(time.perf_counter() - started)
             saver.wait()
         size = sum(path.stat().st_size for path in Path(folder).glob("latest.*"))

@@ -54,7 +54,7 @@ def train(config: Config, signals: Optional[SignalHandler] = None, supplied: Opt
 
 
 def _train_epoch(run: Run) -> None:
-    """Use the rest of the epoch's batches: forward, loss, backward and, after ``update_freq`` ones, an update."""
+    """Use the rest of the current epoch's batches."""
     state = run.state
     run.averages.restart(state.sums)
     state.model.train()
@@ -62,26 +62,32 @@ def _train_epoch(run: Run) -> None:
     run.throughput.restart()
     batches = run.throughput.timed(distributed.synchronized(run.train_loader.epoch(state.epoch, start=state.batch)))
     for batch in progress_bar(batches, f"epoch {run.epoch}/{run.epochs}", run.batches, state.batch):
-        # Random layers depend on the run's seed and the batch's number alone, so a resumed run draws the same.
-        paddle.seed(_batch_seed(run.config.Global.seed, state.epoch, state.batch))
-        state.optimizer.set_lr(state.schedule.lr_at(state.step))
-        with state.precision.forward():
-            logits = _forward(run, batch)
-            targets = batch.labels if batch.targets is None else batch.targets
-            losses = run.reducer.reduce_losses(run.criterion, logits, targets, len(batch.labels), _group_size(run))
-        _require_finite_loss(run, losses.values["loss"])
-        if losses.objective is not None:
-            state.precision.backward(losses.objective)
-        state.batch += 1
-        if run.is_update:
-            run.reducer.reduce_gradients(state.model)
-            state.precision.update(state.optimizer)
-            state.step += 1
-            if state.ema is not None:
-                state.ema.update(state.step)
-        _report_step(run, batch, logits, losses)
+        train_step(run, batch)
         if run.is_update:
             saving.save_if_due(run)
+
+
+def train_step(run: Run, batch: Batch) -> None:
+    """Use one batch: forward, loss, backward and, at the end of an accumulation group, an update."""
+    state = run.state
+    # Random layers depend on the run's seed and the batch's number alone, so a resumed run draws the same.
+    paddle.seed(_batch_seed(run.config.Global.seed, state.epoch, state.batch))
+    state.optimizer.set_lr(state.schedule.lr_at(state.step))
+    targets = batch.labels if batch.targets is None else batch.targets
+    with state.precision.forward():
+        logits = _forward(run, batch)
+        losses = run.reducer.reduce_losses(run.criterion, logits, targets, len(batch.labels), _group_size(run))
+    _require_finite_loss(run, losses.values["loss"])
+    if losses.objective is not None:
+        state.precision.backward(losses.objective)
+    state.batch += 1
+    if run.is_update:
+        run.reducer.reduce_gradients(state.model)
+        state.precision.update(state.optimizer)
+        state.step += 1
+        if state.ema is not None:
+            state.ema.update(state.step)
+    _report_step(run, batch, logits, losses)
 
 
 def _forward(run: Run, batch: Batch) -> Optional[paddle.Tensor]:

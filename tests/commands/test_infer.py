@@ -151,24 +151,24 @@ def test_wrong_calls_say_what_is_wrong(onnx, images, run, arguments, message):
 
 def test_what_is_no_model_is_said(models, images, run):
     (models / "empty").mkdir(exist_ok=True)
-    from ppcls.engine.checkpointing import run_contents
+    from ppcls.engine.checkpointing import run_dir
 
     best = models / "out" / "best_model"
     for path in (models / "out", best, best.with_suffix(".pdopt"), best.with_suffix(".pdparams"), models):
-        assert run_contents.find(path) == best  # the last: of a run in stages
+        assert run_dir.find_checkpoint(path) == best  # the last: of a run in stages
     for name, kind, message in (
         ("nowhere", CheckpointError, "no such run folder, checkpoint, or exported model"),
         ("empty", CheckpointError, "not the folder of a run"),
         ("out/config.yaml", ConfigError, "weights without a recipe"),
     ):
         with pytest.raises(kind, match=message):
-            run_contents.find(models / name)
-    assert run_contents.find(models, "out") == best
+            run_dir.find_checkpoint(models / name)
+    assert run_dir.find_checkpoint(models, "out") == best
     (models / "out" / "inference.json").write_text("[]")  # results, and no sign of an export
     assert len(json.loads(run("infer", models / "out", images / "00.png").stdout)) == 1
     (models / "out" / "inference.json").unlink()
     with pytest.raises(ConfigError, match="is one checkpoint"):
-        run_contents.find(best, "out")
+        run_dir.find_checkpoint(best, "out")
     assert "not the folder of a run" in run("infer", models / "empty", images, code=2).stderr
     (models / "empty" / "inference.onnx").touch()
     assert "inference.yml is missing" in run("infer", models / "empty", images, code=2).stderr

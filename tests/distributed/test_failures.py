@@ -156,13 +156,13 @@ def test_the_exit_code_is_that_of_the_error_when_the_first_process_is_late(recip
 
 _SLOW = """
 import sys, time
-from ppcls.engine import commit
-write = commit.write_set
+from ppcls.utils import atomic
+write = atomic.write_set
 def slowly(prefix, *arguments):
     if prefix.name == "latest":
         time.sleep(33)  # longer than gloo waits for anything
     write(prefix, *arguments)
-commit.write_set = slowly
+atomic.write_set = slowly
 from ppcls.cli import main
 sys.exit(main(["train", *sys.argv[1:]]))
 """

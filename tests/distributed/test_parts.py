@@ -58,15 +58,9 @@ def test_losses_by_sample_add_up_to_the_loss(loss):
         kept.add(order, criterion.per_sample(logits[order], paddle.to_tensor(labels[order])))
     expected = criterion(logits, paddle.to_tensor(labels))
     assert kept.means() == pytest.approx({name: value.item() for name, value in expected.items()}, rel=1e-6)
-    exchanged = reduction.GradientReducer().losses(criterion, logits, labels, 11)
+    exchanged = reduction.GradientReducer().reduce_losses(criterion, logits, labels, 11)
     assert exchanged.values == pytest.approx(kept.means(), rel=1e-6)
     assert exchanged.objective.item() == pytest.approx(expected["loss"].item(), rel=1e-6)
-
-
-def test_counts_keep_their_shape():
-    state = {"TopkAcc": {"count": 3, "top1": 1}, "matrix": {"rows": [[1, 2], [3, 4]]}, "none": {}}
-    assert reduction.total_counts(state) == state
-    assert list(reduction.total_counts(state)["TopkAcc"]) == ["count", "top1"]
 
 
 def test_one_process_needs_no_others():

@@ -43,7 +43,7 @@ def test_the_losses_are_those_of_their_definitions(kind, mixed):
     before = {name: tensor.numpy() for name, tensor in teacher.state_dict().items()}
     distillation.observe(paddle.to_tensor(images))
     student = paddle.to_tensor(logits, stop_gradient=False)
-    losses = GradientReducer().losses(distillation, student, labels, 6)
+    losses = GradientReducer().reduce_losses(distillation, student, labels, 6)
     answers = teacher(paddle.to_tensor(images)).numpy().astype("float64")
     if kind == "soft":
         log_p, log_q = log_softmax(answers / 2), log_softmax(logits.astype("float64") / 2)

@@ -13,8 +13,10 @@ import paddle
 import pytest
 
 import ppcls
-from ppcls.engine import build, freezing
+from ppcls.engine import freezing
+from ppcls.engine.callbacks.early_stopping import evaluations_without_improvement
 from ppcls.engine.ema import EMA
+from ppcls.engine.model import build_model
 from ppcls.engine.state import Best
 from ppcls.errors import CheckpointError, ConfigError
 from ppcls.optimizer import OPTIMIZERS, build_optimizer
@@ -102,7 +104,7 @@ def test_an_average_of_another_model_is_refused():
 
 def probabilities(recipe, weights, batch):
     """Return what the recipe's model answers with the weights of a file."""
-    model = build.model(ppcls.load_config(str(recipe)))
+    model = build_model(ppcls.load_config(str(recipe)))
     model.set_state_dict(restricted_load(weights))
     model.eval()
     return paddle.nn.functional.softmax(model(paddle.to_tensor(batch))).numpy()
@@ -148,12 +150,12 @@ import os, signal, sys
 from ppcls import load_config, train
 from ppcls.engine import evaluation
 from ppcls.engine.signals import InterruptedRunError
-calls, real = [0], evaluation.run
-def run(*args, **kwargs):
+calls, real = [0], evaluation.evaluate_model
+def evaluate_model(*args, **kwargs):
     calls[0] += 1
     if calls[0] == 4: os.kill(os.getpid(), signal.SIGINT)
     return real(*args, **kwargs)
-evaluation.run = run
+evaluation.evaluate_model = evaluate_model
 try: train(load_config(sys.argv[1], sys.argv[2:]))
 except InterruptedRunError as error: sys.exit(error.exit_code)
 """
@@ -333,18 +335,27 @@ def test_the_best_model_by_a_loss(recipe, run):
     assert "Global.best_metric: no 'top3' is evaluated; did you mean 'top5'?" in done.stderr
 
 
+def history(values):
+    """Return records of evaluations; those of other kinds, and of the trained weights beside an average, are others."""
+    others = [{"kind": "eval_ema", "epoch": 1, "top1": 9.0, "loss": -9.0}]
+    return others + [{"kind": "eval", "epoch": n, "top1": value, "loss": value} for n, value in enumerate(values, 1)]
+
+
 def test_which_evaluation_is_the_best():
     higher, lower = Best("top1"), Best("loss", lower=True)
-    for epoch, value in enumerate([float("nan"), 0.5, 0.7, 0.7, 0.6], start=1):
-        higher.take(value, epoch)
-        lower.take(value, epoch)
-    assert (higher.value, higher.epoch, higher.waited) == (0.7, 3, 2)
-    assert (lower.value, lower.epoch, lower.waited) == (0.5, 2, 3)
-    patient = Best("top1")
-    for epoch, value in enumerate([0.5, 0.54, 0.58, 0.62, 0.71], start=1):  # each better, few by more than 0.1
-        patient.take(value, epoch, min_delta=0.1)
-        assert (patient.value, patient.epoch) == (value, epoch)
-    assert (patient.mark, patient.waited) == (0.62, 1)
+    values = [None, 0.5, 0.7, 0.7, 0.6]  # None: it was no number
+    for epoch, value in enumerate(values, start=1):
+        for best in (higher, lower):
+            best.update(float("nan") if value is None else value, epoch)
+    assert (higher.value, higher.epoch) == (0.7, 3)
+    assert (lower.value, lower.epoch) == (0.5, 2)
+    assert evaluations_without_improvement(history(values), "eval", higher, 0.0) == 2
+    assert evaluations_without_improvement(history(values), "eval", lower, 0.0) == 3
+    assert evaluations_without_improvement(history([None, None]), "eval", higher, 0.0) == 2
+    rising = [0.5, 0.54, 0.58, 0.62, 0.71]  # each better than the one before, few by more than 0.1
+    assert [evaluations_without_improvement(history(rising[:n]), "eval", higher, 0.1) for n in range(6)] == [
+        *(0, 0, 1, 2, 0, 1)
+    ]
 
 
 def test_a_run_that_does_not_improve_ends_and_the_count_is_resumed(recipe, run):

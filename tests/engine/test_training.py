@@ -346,12 +346,12 @@ def test_interrupted_during_an_evaluation_and_resumed_equals_uninterrupted(recip
     code = (
         "import os, signal, sys; from ppcls import load_config, train; from ppcls.engine import evaluation\n"
         "from ppcls.engine.signals import InterruptedRunError\n"
-        "calls, real = [0], evaluation.run\n"
-        "def run(*args, **kwargs):\n"
+        "calls, real = [0], evaluation.evaluate_model\n"
+        "def evaluate_model(*args, **kwargs):\n"
         "    calls[0] += 1\n"
         "    if calls[0] == 2: os.kill(os.getpid(), signal.SIGINT)\n"
         "    return real(*args, **kwargs)\n"
-        "evaluation.run = run\n"
+        "evaluation.evaluate_model = evaluate_model\n"
         "try: train(load_config(sys.argv[1], sys.argv[2:]))\n"
         "except InterruptedRunError as error: sys.exit(error.exit_code)\n"
     )

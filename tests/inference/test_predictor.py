@@ -82,13 +82,13 @@ def test_those_who_batch_themselves_prepare_in_threads(predictor, expected, digi
 
 def test_photos_get_the_same_answers_from_checkpoint_paddle_and_onnx(models, shared, tmp_path):
     from ppcls.engine import inference
-    from ppcls.engine.checkpointing import run_contents
+    from ppcls.engine.checkpointing import run_dir
 
     photos = sorted((shared / "data" / "photos").glob("*.JPEG"))[:24]
     assert photos
     ops = [{"DecodeImage": {}}, {"ResizeImage": {"resize_short": 20}}, {"CropImage": {"size": 16}}]
     tail = [{"NormalizeImage": {"mean": [0.5] * 3, "std": [0.5] * 3, "order": ""}}, {"ToCHWImage": None}]
-    config = run_contents.recipe(models / "out", [f"Infer.transforms={json.dumps([*ops, *tail])}"])
+    config = run_dir.load_recipe(models / "out", [f"Infer.transforms={json.dumps([*ops, *tail])}"])
     checkpoint = list(inference.load_pipeline(config).answers(collect(photos)))
 
     def change(values):

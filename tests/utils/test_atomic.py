@@ -37,7 +37,7 @@ def test_replaced_and_nothing_left_over(tmp_path):
 
 KILLED = """
     import os, pathlib, sys
-    from ppcls.engine import commit
+    from ppcls.utils import atomic
     prefix, die_at = pathlib.Path(sys.argv[1]), int(sys.argv[2])
     calls = 0
 
@@ -55,7 +55,7 @@ KILLED = """
 
     for name in ("fsync", "rename", "replace", "open"):
         traced(name)
-    commit.write_set(
+    atomic.write_set(
         prefix, {s: lambda path, s=s: path.write_text("new" + s) for s in (".pdparams", ".pdopt")}, {"text": "new"}
     )
 """

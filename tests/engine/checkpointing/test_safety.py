@@ -101,15 +101,15 @@ import os, signal, sys, time
 from ppcls.utils import environment
 environment.import_paddle()
 from ppcls.cli import main
-from ppcls.engine import commit
-to_disk, sent = commit.force_to_disk, []
+from ppcls.utils import atomic
+to_disk, sent = atomic.fsync, []
 def slow(path):
     to_disk(path)
     earlier = os.path.join(os.path.dirname(path), "epoch_1.pdstates")
     if "first/latest" in str(path) and os.path.exists(earlier) and not sent:
         sent.append(os.kill(os.getpid(), signal.SIGTERM))
         time.sleep(0.5)
-commit.force_to_disk = slow
+atomic.fsync = slow
 sys.exit(main(["train", "-c", sys.argv[1]]))
 """
 

@@ -18,8 +18,7 @@ from ppcls.data.loader import DataLoader
 from ppcls.data.samplers import DistributedBatchSampler
 from ppcls.engine.amp import MixedPrecision
 from ppcls.engine.checkpointing import checkpoint
-from ppcls.engine.checkpointing.saver import Saver
-from ppcls.engine.checkpointing.writer import Writer
+from ppcls.engine.checkpointing.saver import BackgroundWriter, Saver
 from ppcls.engine.components import load_config
 from ppcls.engine.state import Best, TrainState
 from ppcls.errors import CheckpointError
@@ -59,7 +58,7 @@ def weights(prefix):
 def test_a_snapshot_is_not_changed_by_training(state, recipe, tmp_path):
     config = load_config(recipe)
     before = state.model.weight.numpy().copy()
-    copied = checkpoint.snapshot(state, config, journal_bytes=5)
+    copied = checkpoint.snapshot(state, config, {"Counter": {"steps": 5}})
     update(state)
     state.sums["losses"]["loss"] = 2.0
     state.history.append({"top1": 1.0})
@@ -69,7 +68,7 @@ def test_a_snapshot_is_not_changed_by_training(state, recipe, tmp_path):
     assert np.array_equal(weights(tmp_path / "latest"), before)
     states = checkpoint.read_states(tmp_path / "latest")
     assert (states["sums"], states["history"], states["best"]["value"]) == ({"losses": {"loss": 1.0}}, [], None)
-    assert states["journal_bytes"] == 5
+    assert states["callbacks"] == {"Counter": {"steps": 5}}
     assert {"ppcls", "paddle", "numpy", "python"} <= states.keys()
 
 
@@ -79,7 +78,7 @@ def save_if_due(saver, state):
     if error is not None:
         raise error
     if due:
-        saver.save(state, 0)
+        saver.save(state, {})
 
 
 def test_a_save_inside_an_epoch_is_put_off_while_one_is_written_and_others_wait(state, recipe, tmp_path, monkeypatch):
@@ -100,10 +99,10 @@ def test_a_save_inside_an_epoch_is_put_off_while_one_is_written_and_others_wait(
     assert steps == []
     threading.Timer(0.1, gate.set).start()
     state.step = 3
-    saver.save_latest(state, 0)
+    saver.save_latest(state, {})
     assert steps == [1, 3]
     state.epoch = state.best.epoch = 2
-    saver.save_epoch(state, 0)
+    saver.save_epoch(state, {})
     saver.wait()
     assert {path.stem for path in tmp_path.glob("*.pdstates")} == {"latest", "best_model", "epoch_2"}
 
@@ -122,7 +121,7 @@ def test_save_every_steps(state, recipe, tmp_path):
 
 def test_an_error_of_the_writer_comes_up_at_the_next_opportunity(state, recipe, tmp_path):
     saver = Saver(tmp_path / "gone", load_config(recipe, ["Global.save_every_minutes=null"]))
-    saver.save_epoch(state, 0)
+    saver.save_epoch(state, {})
     saver._writer._thread.join()
     with pytest.raises(CheckpointError, match=r"cannot write the checkpoint .*No such file or directory"):
         save_if_due(saver, state)
@@ -132,12 +131,12 @@ def test_an_error_of_the_writer_comes_up_at_the_next_opportunity(state, recipe, 
 def test_leaving_waits_and_another_error_is_not_hidden(state, recipe, tmp_path, caplog):
     config = load_config(recipe)
     with Saver(tmp_path, config) as saver:
-        saver.save_epoch(state, 0)
+        saver.save_epoch(state, {})
     assert checkpoint.fault(tmp_path / "latest") is None
     with pytest.raises(CheckpointError), Saver(tmp_path / "gone", config) as saver:
-        saver.save_epoch(state, 0)
+        saver.save_epoch(state, {})
     with pytest.raises(ZeroDivisionError), Saver(tmp_path / "gone", config) as saver:
-        saver.save_epoch(state, 0)
+        saver.save_epoch(state, {})
         raise ZeroDivisionError
     assert "cannot write the checkpoint" in caplog.text
 
@@ -146,7 +145,7 @@ def test_an_interrupt_that_asks_for_haste_does_not_wait(state, recipe, tmp_path,
     gate, real = threading.Event(), atomic.write_set
     monkeypatch.setattr(atomic, "write_set", lambda *arguments: (gate.wait(), real(*arguments)))
     with pytest.raises(KeyboardInterrupt), Saver(tmp_path, load_config(recipe)) as saver:
-        saver.save_epoch(state, 0)
+        saver.save_epoch(state, {})
         raise KeyboardInterrupt
     assert saver._writer.busy
     gate.set()
@@ -169,9 +168,9 @@ class Squares(Dataset):
 FORKS = """
     import sys, threading
     from pathlib import Path
-    from ppcls.engine.checkpointing.writer import Writer
+    from ppcls.engine.checkpointing.saver import BackgroundWriter
     from tests.engine.test_saving import forked_epoch, written_forever
-    stop, writer = threading.Event(), Writer()
+    stop, writer = threading.Event(), BackgroundWriter()
     writer.start(lambda: written_forever(Path(sys.argv[1]), stop))
     print(sum(forked_epoch(workers=2) for _ in range(40)))
     stop.set()
@@ -213,7 +212,7 @@ def test_workers_are_forked_while_the_writer_writes(tmp_path):
 
 
 def test_the_writer_runs_one_job_at_a_time():
-    writer, running, most = Writer(), [], []
+    writer, running, most = BackgroundWriter(), [], []
 
     def job():
         running.append(1)
