@@ -12,7 +12,6 @@ from ppcls.data.transforms.operations import OPERATIONS
 from ppcls.data.transforms.policy_ops import AugMix, Step
 from ppcls.data.transforms.warp import Canvas
 from ppcls.errors import ConfigError, DataError
-
 from tests.data.conftest import PICTURES
 
 # name: magnitudes at levels 0, 5 and 10; "+-" for either sign. From timm's table and, for 1 + sign x, both ways.

@@ -9,7 +9,6 @@ import pytest
 from ppcls.data import build_dataset
 from ppcls.data.datasets import DATASETS, check_labels
 from ppcls.errors import ConfigError, DataError
-
 from tests.data.conftest import encode, picture
 
 

@@ -14,7 +14,6 @@ import pytest
 from ppcls.data.transforms import build_transforms
 from ppcls.data.transforms.decode import decode_image
 from ppcls.errors import ConfigError, DataError
-
 from tests.data.conftest import encode, picture
 
 ROOT = Path(__file__).resolve().parents[2]

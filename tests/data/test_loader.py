@@ -19,7 +19,6 @@ from ppcls.data.loader import DataLoader, pool
 from ppcls.data.samplers import DistributedBatchSampler
 from ppcls.data.transforms import build_transforms
 from ppcls.errors import ConfigError, DataError
-
 from tests.data.conftest import OPS, assert_same, encode, picture
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,9 +18,8 @@ import pytest
 from ppcls.data.datasets import ImageFolder, ShardDataset
 from ppcls.data.packing import Settings, pack
 from ppcls.errors import ConfigError, DataError
-from tests.helpers.recipes import ROOT
-
 from tests.data.conftest import encode, picture
+from tests.helpers.recipes import ROOT
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from ppcls.data.transforms import build_transforms, pixels, warp
 from ppcls.data.transforms.operations import OPERATIONS
 from ppcls.data.transforms.warp import Canvas
 from ppcls.errors import DataError
-
 from tests.data.conftest import PICTURES
 
 ROOT = Path(__file__).resolve().parents[2]

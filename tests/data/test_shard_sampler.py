@@ -10,7 +10,6 @@ from ppcls.data.packing import Settings, pack
 from ppcls.data.samplers import SAMPLERS
 from ppcls.data.samplers.shard_sampler import buffer_order
 from ppcls.errors import ConfigError
-
 from tests.data.conftest import assert_same, on_shards
 
 

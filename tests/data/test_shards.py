@@ -20,9 +20,8 @@ from ppcls.data import build_loader
 from ppcls.data.datasets import ImageNetDataset, ShardDataset
 from ppcls.data.datasets.shards.index import index_path
 from ppcls.errors import ConfigError, DataError
-from tests.helpers.recipes import ROOT
-
 from tests.data.conftest import OPS, assert_same, encode, on_shards, picture
+from tests.helpers.recipes import ROOT
 
 JPEG = encode(picture(20, 30, 1), ".jpg")
 PNG = encode(picture(25, 20, 2), ".png")

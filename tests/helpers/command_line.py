@@ -169,7 +169,11 @@ def _signals(timeout):
     def end(number, frame):
         raise _TimeoutError(f"not finished after {timeout} seconds")
 
-    handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL, signal.SIGALRM: end}
+    def terminate(number, frame):  # a process would be ended by it
+        raise SystemExit(-number)
+
+    handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: terminate, signal.SIGALRM: end}
+
     assert threading.current_thread() is threading.main_thread(), "signal handlers belong to the main thread"
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     signal.setitimer(signal.ITIMER_REAL, timeout)

@@ -5,6 +5,11 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
+# A change of a recipe: half of its batches are mixed by one way, half by the other.
+MIXED_IMAGES = (
+    "DataLoader.Train.dataset.batch_transform_ops=[{OpSampler: {MixupOperator: {alpha: 0.8, prob: 0.5}, "
+    "CutmixOperator: {alpha: 1.0, prob: 0.5}}}]"
+)
 
 
 def write_recipe(digits, folder):
@@ -64,3 +69,31 @@ def on_shards(recipe, folder):
     values["DataLoader"]["Train"]["sampler"].update(name="ShardBatchSampler", streams=4, buffer_size=8)
     recipe.write_text(yaml.safe_dump(values))
     return folder
+
+
+STAGES = [
+    {"name": "first"},
+    {
+        "name": "second",
+        "init": "best",
+        "override": {
+            "Global.epochs": 3,
+            "Global.update_freq": 2,
+            "Global.image_shape": [3, 20, 20],
+            "Optimizer.lr": {"_delete_": True, "name": "ConstLR", "learning_rate": 1e-3},
+            "DataLoader.Train.dataset.transform_ops.1.Pad.padding": 4,
+            "DataLoader.Train.dataset.transform_ops.2": {"RandCropImageV2": {"size": 20}},
+            "DataLoader": {"Eval": {"sampler": {"batch_size": 7}}},
+        },
+    },
+]
+
+
+def write_staged(digits, folder):
+    """Write the recipe with two stages, the second on larger images; everything it makes goes below ``folder``."""
+    path = write_recipe(digits, folder)
+    values = yaml.safe_load(path.read_text())
+    values["Global"]["save_every_minutes"] = 0
+    values["Stages"] = STAGES
+    path.write_text(yaml.safe_dump(values))
+    return path

@@ -1,7 +1,11 @@
 """Training runs: starting and ending them, and what is in their folders."""
 
+import itertools
 import json
+import os
 import resource
+import signal
+import time
 
 from ppcls.utils import atomic
 from tests.helpers.command_line import run_ppcls, start_process
@@ -61,3 +65,32 @@ def limit_file_size(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
     return apply
+
+
+def flip_bit(path):
+    """Damage a file, and none that is linked to it."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x40
+    path.unlink()
+    path.write_bytes(content)
+
+
+def wait_for_save(process, out):
+    """Wait until a running process saves the next checkpoint in ``out``, or ends."""
+    seen = saves(out)
+    while process.poll() is None and saves(out) == seen:
+        time.sleep(0.002)
+
+
+def interrupt_evaluation(monkeypatch, number):
+    """Let Ctrl-C be pressed when the ``number``-th evaluation in this process begins."""
+    from ppcls.engine import evaluation
+
+    calls, evaluate = itertools.count(1), evaluation.evaluate_model
+
+    def interrupted(*arguments, **options):
+        if next(calls) == number:
+            os.kill(os.getpid(), signal.SIGINT)
+        return evaluate(*arguments, **options)
+
+    monkeypatch.setattr(evaluation, "evaluate_model", interrupted)
