@@ -28,8 +28,8 @@ class MixedPrecision:
         self, settings: Optional[AMPSection], model: paddle.nn.Layer, optimizer: paddle.optimizer.Optimizer
     ) -> None:
         wanted = settings is not None and settings.use_amp
-        self._idle = wanted and paddle.get_device() == "cpu"
-        self._settings = settings if wanted and not self._idle else None
+        self._unused = wanted and paddle.get_device() == "cpu"
+        self._settings = settings if wanted and not self._unused else None
         self._scaler: Any = None
         if self._settings is None:
             return
@@ -41,10 +41,10 @@ class MixedPrecision:
             use_dynamic_loss_scaling=self._settings.use_dynamic_loss_scaling,
         )
 
-    def report(self) -> None:
+    def warn_if_unused(self) -> None:
         """Say in the log what was asked for and is not done."""
-        if self._idle:
-            _say_idle()
+        if self._unused:
+            _warn_unused()
 
     def forward(self) -> ContextManager[None]:
         """Return the context in which the model and the loss are computed."""
@@ -97,7 +97,7 @@ class MixedPrecision:
 
 
 @functools.cache
-def _say_idle() -> None:
+def _warn_unused() -> None:
     """Say it once, however many trainings follow each other."""
     get_logger().warning("AMP has no effect on a CPU: everything is computed in float32")
 

@@ -42,7 +42,7 @@ class EMA:
     def restart(self) -> None:
         """Begin with the weights as they are now."""
         with paddle.no_grad():
-            self._average = {name: _full(tensor).clone().detach() for name, tensor in self._weights().items()}
+            self._average = {name: _as_float32(tensor).clone().detach() for name, tensor in self._weights().items()}
 
     def update(self, step: int) -> None:
         """Take the weights in after ``step`` updates, this one counted."""
@@ -51,7 +51,7 @@ class EMA:
             for name, tensor in self._weights().items():
                 average = self._average[name]
                 if average.is_floating_point():
-                    average.lerp_(_full(tensor), 1.0 - decay)
+                    average.lerp_(_as_float32(tensor), 1.0 - decay)
                 else:
                     average.set_value(tensor)
 
@@ -80,18 +80,18 @@ class EMA:
 
     def weights(self) -> Dict[str, np.ndarray]:
         """Return a copy of the weights that are trained, also while the average is applied."""
-        moved = self._moved()
+        moved = self._swapped_tensors()
         return {
-            name: (self._average[name] if name in moved else _full(tensor)).numpy()
+            name: (self._average[name] if name in moved else _as_float32(tensor)).numpy()
             for name, tensor in self._weights().items()
         }
 
     def average(self) -> Dict[str, np.ndarray]:
         """Return a copy of the average, also while it is applied."""
-        moved = self._moved()
+        moved = self._swapped_tensors()
         return {name: moved.get(name, tensor).numpy() for name, tensor in self._average.items()}
 
-    def _moved(self) -> Dict[str, paddle.Tensor]:
+    def _swapped_tensors(self) -> Dict[str, paddle.Tensor]:
         """Return the tensors of the model that have changed places with the average."""
         if not self._swapped:
             return {}
@@ -115,7 +115,7 @@ class EMA:
         return list(self._average[name].shape)
 
 
-def _full(tensor: paddle.Tensor) -> paddle.Tensor:
+def _as_float32(tensor: paddle.Tensor) -> paddle.Tensor:
     """Return half-precision numbers as float32, in which small steps are not rounded away."""
     return tensor.astype("float32") if tensor.dtype in (paddle.float16, paddle.bfloat16) else tensor
 

@@ -51,7 +51,7 @@ def infer(config: Config) -> List[Answer]:
     batches = distributed.split_by_rank(sources, config.Infer.batch_size)
     with contextlib.closing(pipeline.answers(chain.from_iterable(batches))) as answers:
         progress = progress_bar(batches, "inference", len(batches))
-        of_batches = (_said(islice(answers, len(batch))) for batch in progress)
+        of_batches = (_log_errors(islice(answers, len(batch))) for batch in progress)
         return _write(of_batches, target / "predictions.json", config.Infer.format)
 
 
@@ -79,7 +79,7 @@ def load_pipeline(config: Config, batch_size: Optional[int] = None, topk: Option
         )
 
 
-def _said(answers: Iterable[Answer]) -> Iterator[Answer]:
+def _log_errors(answers: Iterable[Answer]) -> Iterator[Answer]:
     """Pass answers on; log what is wrong with an image."""
     for answer in answers:
         if "error" in answer:

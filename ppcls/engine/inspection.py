@@ -42,7 +42,7 @@ def check_data(config: Config, target: Path, workers: Optional[int] = None) -> D
     if not datasets:
         raise ConfigError("DataLoader: missing; the recipe has no data to check")
     ensure_writable(target, "--out")
-    report, checked = check(datasets, config.Arch.class_num, _crop(config), workers)
+    report, checked = check(datasets, config.Arch.class_num, _crop_size(config), workers)
     report["counts"] = {name: len(lines) for name, lines in report["problems"].items()}
     atomic.write_text(target / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     get_logger().info("wrote %s", target / "report.json")
@@ -59,7 +59,7 @@ def _dataset(config: Config, side: str) -> Dataset:
         raise type(error)(f"DataLoader.{side}: {error}") from None
 
 
-def _crop(config: Config) -> int:
+def _crop_size(config: Config) -> int:
     """Return the side below which training has to enlarge or refuse an image."""
     sides = [1]
     for op in _ops(config, "Train"):

@@ -31,7 +31,7 @@ def log_run_header(config: Config, state: TrainState, folder: Path) -> None:
         log.info(
             "distillation: %g times the losses, %g times what the teacher's %s answers add", 1 - alpha, alpha, kind
         )
-    state.precision.report()
+    state.precision.warn_if_unused()
     counts = freezing.count(state.model)
     log.info(
         "%s: %s trainable parameters, %d classes", config.Arch.name, f"{counts['trainable']:,}", config.Arch.class_num

@@ -124,7 +124,7 @@ def _lock_and_choose(config: Config, folder: Path, stack: contextlib.ExitStack) 
     """Make and lock the run's folder; return the prefix of the checkpoint to continue from, made whole."""
     run_dir.ensure_writable(folder)
     stack.enter_context(run_dir.lock_run_dir(folder))
-    prefix = resume.choose(config, folder)
+    prefix = resume.choose_checkpoint(config, folder)
     if prefix is not None:
         atomic.finish_commit(prefix)
     return prefix

@@ -47,13 +47,13 @@ def train(config: Config, stage: Optional[str] = None, supplied: Optional[Suppli
         return loop.train(config, supplied=supplied)
     chosen = {stage: config.stage(stage)} if stage is not None else dict(config.stages)
     _refuse_prefix(config, stage)
-    pending = [name for name, recipe in chosen.items() if finished(recipe) is None]
+    pending = [name for name, recipe in chosen.items() if finished_result(recipe) is None]
     for name in pending:
-        with _named(name):
+        with _errors_naming(name):
             checks.require_trainable(chosen[name])
         _check_start(config, name, pending)
     for name in pending[1:]:
-        with _named(name):
+        with _errors_naming(name):
             setup.dry_run(chosen[name], supplied)
     results: Dict[str, TrainResult] = {}
     # Connects the processes, which may have to agree before the first training.
@@ -70,7 +70,7 @@ def train(config: Config, stage: Optional[str] = None, supplied: Optional[Suppli
 
 
 @contextlib.contextmanager
-def _named(stage: str) -> Iterator[None]:
+def _errors_naming(stage: str) -> Iterator[None]:
     """Begin errors with the stage that they are of."""
     try:
         yield
@@ -96,7 +96,7 @@ def _stop_if_asked(signals: SignalHandler, done: str) -> None:
 def _train_stage(recipe: Config, head: str, signals: SignalHandler, supplied: Optional[Supplied]) -> TrainResult:
     """Train one stage, or find that it is finished."""
     folder = user_path(recipe.Global.output_dir)
-    best = finished(recipe)  # asked again: an earlier stage that went on may have other best weights now
+    best = finished_result(recipe)  # asked again: an earlier stage that went on may have other best weights now
     if best is not None:
         get_logger().info("%s was finished before: %s", head, _result_text(best))
         return TrainResult.of_folder(folder, best)
@@ -112,7 +112,7 @@ def _train_stage(recipe: Config, head: str, signals: SignalHandler, supplied: Op
     return result
 
 
-def finished(recipe: Config) -> Optional[Dict[str, float]]:
+def finished_result(recipe: Config) -> Optional[Dict[str, float]]:
     """Return what the training by a stage's recipe led to, None if it has not ended yet.
 
     Raises:
@@ -198,7 +198,7 @@ def _check_start(config: Config, name: str, pending: List[str]) -> None:
             if init in WEIGHTS
             else f"{missing}{weights}, which is not there (init is one of {', '.join(WEIGHTS)}, a file or a URL)"
         ) from None
-    if init in WEIGHTS and finished(recipes[previous]) is None:
+    if init in WEIGHTS and finished_result(recipes[previous]) is None:
         get_logger().warning("stage %s is not finished: stage %s starts from what there is", previous, name)
 
 

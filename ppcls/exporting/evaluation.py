@@ -86,7 +86,7 @@ def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto
     with distributed.errors_on_all_ranks():
         model = _Logits(described, open_backend(described, backend, device=_device(config)))
     get_logger().info("%s, by the backend %s on %s", described.name, model.backend.name, model.backend.device)
-    result, _ = _measure(config, model, criterion, metrics)
+    result, _ = _evaluate_backend(config, model, criterion, metrics)
     get_logger().info("[Eval][Epoch 0][Avg]%s", format_values(result))
     return result
 
@@ -103,16 +103,16 @@ def accuracy(config: Config, path: Path, backend: str) -> Tuple[float, int]:
     metrics = metric.build_metrics([{"TopkAcc": {"topk": 1}}])
     described = description.read(path)
     model = _Logits(described, open_backend(described, backend, device=CPU))
-    result, count = _measure(config, model, build_loss(config, "Eval"), metrics)
+    result, count = _evaluate_backend(config, model, build_loss(config, "Eval"), metrics)
     return result["top1"], count
 
 
-def _measure(config: Config, model: _Logits, criterion: Any, metrics: Any) -> Tuple[Dict[str, float], int]:
+def _evaluate_backend(config: Config, model: _Logits, criterion: Any, metrics: Any) -> Tuple[Dict[str, float], int]:
     described = model.described
     with contextlib.ExitStack() as stack:
         with distributed.errors_on_all_ranks():
             ops = [*described.transform_ops, *(_AS_TENSOR if described.input == PIXELS else [])]
-            loader = stack.enter_context(build_loader(_with_ops(config, ops), "Eval"))
+            loader = stack.enter_context(build_loader(_with_transforms(config, ops), "Eval"))
         distributed.require_equal_on_ranks("numbers of images", len(loader.dataset))
         return evaluate_model(model, loader, criterion, metrics), len(loader.dataset)
 
@@ -131,7 +131,7 @@ def _device(config: Config) -> Device:
     return Device(kind, int(index or 0) if name == "gpu" else distributed.local_rank())
 
 
-def _with_ops(config: Config, ops: List[Op]) -> Config:
+def _with_transforms(config: Config, ops: List[Op]) -> Config:
     """Return the recipe with another preprocessing in evaluation."""
     section = require_split(config, "Eval")
     dataset = section.dataset.model_copy(update={"transform_ops": ops})

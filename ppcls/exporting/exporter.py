@@ -54,7 +54,7 @@ def export(config: Config, options: Optional[Options] = None) -> Dict[str, Any]:
     require_single_run(config)
     if distributed.world_size() > 1:
         raise ConfigError("export runs in one process: start it without paddle.distributed.launch")
-    target = target_dir.prepared(config)
+    target = target_dir.prepare_target(config)
     fetch_weights(config)
     set_device("cpu")  # the files do not depend on the device that wrote them
     if config.Global.device not in ("auto", "cpu"):
@@ -68,8 +68,8 @@ def export(config: Config, options: Optional[Options] = None) -> Dict[str, Any]:
     model.eval()
     expected = Expected.of(model, images.sample(config, ops), ops)
     folded, kept = batch_norm.fold(model, expected.sample.tensors)
-    with target_dir.beside(target) as folder:
-        models = _write(config, options, model, folder, _described(config, weights, ops, recipe_shape), expected)
+    with target_dir.temporary_export_dir(target) as folder:
+        models = _write(config, options, model, folder, _description(config, weights, ops, recipe_shape), expected)
         target_dir.replace(folder, target, weights)
     report = {
         "folder": str(target),
@@ -111,7 +111,7 @@ def _log(report: Mapping[str, Any], weights: str) -> None:
         text = f"largest difference of a probability {result['max_difference']:.2g}"
         text += f", the same class for {result['top1_agreement']:.0%}"
         if "top1" in result:
-            text += f", {int8.drop_text(result['top1'], result['top1_images'])}"
+            text += f", {int8.accuracy_change_text(result['top1'], result['top1_images'])}"
         log.info("  %s: %s", name, text)
 
 
@@ -138,7 +138,7 @@ def _digests(folder: Path) -> Dict[str, str]:
     return {file.name: atomic.sha256(file) for file in files}
 
 
-def _described(config: Config, weights: str, ops: List[Mapping[str, Any]], recipe_shape: List[int]) -> Dict[str, Any]:
+def _description(config: Config, weights: str, ops: List[Mapping[str, Any]], recipe_shape: List[int]) -> Dict[str, Any]:
     """Return the description of an export, but for its files."""
     path = user_path(weights)
     path = path if path.is_file() else atomic.add_suffix(path, ".pdparams")

@@ -68,10 +68,10 @@ def sample(config: Config, ops: Sequence[Op]) -> Sample:
         height, width = config.Global.image_shape[1:]
         noise = rng.integers(0, 256, (_COUNT, height, width, 3), dtype=np.uint8)
         sources = [Source(f"noise {number}", image) for number, image in enumerate(noise)]
-    return Sample(sources, prepared(config, sources, ops))
+    return Sample(sources, preprocess(config, sources, ops))
 
 
-def prepared(
+def preprocess(
     config: Config,
     sources: Sequence[Source],
     ops: Sequence[Op],

@@ -97,7 +97,7 @@ def quantized(model: Any, tensors: np.ndarray) -> Any:
     return found
 
 
-def drop_text(accuracy: Mapping[str, float], images_count: int) -> str:
+def accuracy_change_text(accuracy: Mapping[str, float], images_count: int) -> str:
     """Return "top1 0.9945 -> 0.9918 on 364 images"."""
     return f"top1 {accuracy['before']:.4f} -> {accuracy['after']:.4f} on {images_count} images"
 

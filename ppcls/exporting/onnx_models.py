@@ -55,16 +55,16 @@ def add(
         models["float16"] = onnx.in_float16(plain)
     if options.int8:
         sources = int8.calibration_sources(config, options.calibration, options.calibration_images)
-        models["int8"] = int8.quantized(plain, images.prepared(config, sources, expected.ops, _OTHERS))
+        models["int8"] = int8.quantized(plain, images.preprocess(config, sources, expected.ops, _OTHERS))
     results: Dict[str, Dict[str, Any]] = {}
     for precision, graph in models.items():
         path = folder / f"{description.STEM}{_SUFFIXES[precision]}.onnx"
-        onnx.write(graph, path, _described(values, precision, options.opset))
+        onnx.write(graph, path, _description(values, precision, options.opset))
         results[path.name] = compare(expected, path, "onnx")
         if options.self_contained:
             pixels = path.with_name(f"{path.stem}_self_contained.onnx")
             before, normalization = images.split_normalization(expected.ops)
-            own = _described(values, precision, options.opset)
+            own = _description(values, precision, options.opset)
             own["PreProcess"] = {"transform_ops": before}
             own["Model"]["input"] = description.PIXELS
             onnx.write(onnx.with_pixels(graph, normalization), pixels, own)
@@ -77,7 +77,7 @@ def add(
     return results
 
 
-def _described(values: Mapping[str, Any], precision: str, opset: int) -> Dict[str, Any]:
+def _description(values: Mapping[str, Any], precision: str, opset: int) -> Dict[str, Any]:
     model = {key: value for key, value in values["Model"].items() if key != "files"}
     return {**values, "Model": {**model, "precision": precision, "opset": opset}}
 
@@ -95,8 +95,8 @@ def _accuracies(config: Config, folder: Path, names: Sequence[str], max_drop: fl
         accuracy = {"before": before, "after": after}
         if before - after > max_drop:
             raise ExportError(
-                f"{name}: {int8.drop_text(accuracy, count)}: sinks by more than --max-drop {max_drop:g}. Nothing was "
-                f"exported, neither int8 nor the other files of this command; an earlier export still stands. "
+                f"{name}: {int8.accuracy_change_text(accuracy, count)}: sinks by more than --max-drop {max_drop:g}. "
+                f"Nothing was exported, neither int8 nor the other files of this command; an earlier export still stands. "
                 f"Calibrate on more images, or of the kind that the model will see; allow more with --max-drop; or "
                 f"leave --int8 out"
             )

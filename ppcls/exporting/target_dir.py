@@ -23,7 +23,7 @@ _OLD = "old"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def prepared(config: Config) -> Path:
+def prepare_target(config: Config) -> Path:
     """Return ``Global.save_inference_dir``, into whose parent can be written.
 
     Raises:
@@ -45,7 +45,7 @@ def _is_empty(target: Path) -> bool:
 
 
 @contextlib.contextmanager
-def beside(target: Path) -> Iterator[Path]:
+def temporary_export_dir(target: Path) -> Iterator[Path]:
     """Give a folder to be made, on the file system of ``target``; what is left of it is removed.
 
     Raises:
@@ -103,14 +103,14 @@ def _clean_up(target: Path) -> None:
     """Remove what exports by processes of this machine left that were killed; the export that one took away returns."""
     for leftover in target.parent.glob(f"{glob.escape(_prefix(target))}*"):
         pid = leftover.name[len(_prefix(target)) :].partition(".")[0]
-        if not pid.isdigit() or _lives(int(pid)):
+        if not pid.isdigit() or _is_running(int(pid)):
             continue
         if not target.exists() and (leftover / _OLD).is_dir():
             (leftover / _OLD).replace(target)
         shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _lives(pid: int) -> bool:
+def _is_running(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

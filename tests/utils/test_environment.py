@@ -66,7 +66,7 @@ def test_the_public_api_prepares_before_paddle_is_imported(statement):
     assert int(prepared(code)[0]) >= 1
 
 
-@pytest.mark.parametrize("first", ["ppcls.load_config", "ppcls.engine.load_config", "ppcls.arch.create_model"])
+@pytest.mark.parametrize("first", ["ppcls.load_config", "ppcls.engine.load_config", "ppcls.weights.create_model"])
 def test_png_files_can_be_decoded_after_paddle_was_imported(first, tmp_path):
     """Whichever part of the package imports Paddle 2.6, OpenCV must have been loaded before."""
     import cv2

@@ -69,7 +69,7 @@ class CallbackRunner:
             try:
                 callback.close()
             except Exception as error:  # noqa: BLE001  the run's own end or error is what the user has to see
-                get_logger().error("%s", _described(name, "close", error))
+                get_logger().error("%s", _describe_error(name, "close", error))
 
     def take_error(self) -> Optional[PpclsError]:
         """Return the first error since the last call, None if there was none."""
@@ -91,7 +91,7 @@ class CallbackRunner:
                     state = callback.state_dict()
                     json.dumps(state)
                 except Exception as error:
-                    raise _described(name, "state_dict", error) from error
+                    raise _describe_error(name, "state_dict", error) from error
                 if state:
                     states[name] = state
         return states
@@ -110,14 +110,14 @@ class CallbackRunner:
             try:
                 callback.load_state_dict(state)
             except Exception as error:
-                raise _described(name, "load_state_dict", error) from error
+                raise _describe_error(name, "load_state_dict", error) from error
 
     def _call(self, hook: str, run: Run) -> None:
         for name, function in self._hooks[hook]:
             try:
                 function(run)
             except Exception as error:  # noqa: BLE001  code of anybody's
-                described = _described(name, hook, error)
+                described = _describe_error(name, hook, error)
                 get_logger().debug("%s", described, exc_info=error)
                 self._error = self._error or described
 
@@ -137,7 +137,7 @@ def _unique_names(callbacks: Sequence[Any]) -> List[str]:
     return names
 
 
-def _described(name: str, method: str, error: Exception) -> PpclsError:
+def _describe_error(name: str, method: str, error: Exception) -> PpclsError:
     """Return an error for the user: one of ours as it is, any other with the callback's name and the line."""
     if isinstance(error, PpclsError):
         return error

@@ -124,7 +124,7 @@ def continuation(checkpoints: Optional[str], prefix: Path) -> str:
     return "the same command" + ("" if checkpoints == AUTO else f" and -o Global.checkpoints={prefix}")
 
 
-def alias(source: Path, target: Path) -> None:
+def link_checkpoint(source: Path, target: Path) -> None:
     """Make ``target`` the same checkpoint as ``source``, without writing the weights again."""
     states = read_states(source)
     files = states.pop("files")
@@ -174,11 +174,13 @@ def resume(state: TrainState, prefix: Path) -> Dict[str, Any]:
         CheckpointError, WeightsError: missing, damaged, of another model, or in the middle of an epoch that would be
             cut into other batches now.
     """
-    states = _whole(prefix)
+    states = _read_undamaged_states(prefix)
     layout = states["layout"]
     # A key that the checkpoint does not have yet cannot be compared.
     changed = {
-        key: _change(key, was, state.layout.get(key)) for key, was in layout.items() if was != state.layout.get(key)
+        key: _describe_change(key, was, state.layout.get(key))
+        for key, was in layout.items()
+        if was != state.layout.get(key)
     }
     if states["batch"] and changed:
         text = "; ".join(changed.values())
@@ -212,7 +214,7 @@ def callback_states(states: Mapping[str, Any]) -> Dict[str, Any]:
     return {"MetricsFile": {"bytes": states.get("journal_bytes", 0)}}
 
 
-def _change(key: str, before: Any, now: Any) -> str:
+def _describe_change(key: str, before: Any, now: Any) -> str:
     if key == "samples":
         return "the paths, the labels or the order of the images changed"
     return f"{key} was {before} and is {now}"
@@ -237,7 +239,7 @@ def _load_weights(state: TrainState, prefix: Path, averaged: bool) -> None:
         state.ema.restart()
 
 
-def fault(prefix: Path) -> Optional[str]:
+def find_damage(prefix: Path) -> Optional[str]:
     """Return what is wrong with the checkpoint at ``prefix``, None if it is whole."""
     try:
         states = read_states(prefix)
@@ -299,16 +301,18 @@ def position_of(prefix: Path) -> Tuple[float, int]:
     return states["epoch"], states["batch"]
 
 
-def _whole(prefix: Path) -> Dict[str, Any]:
+def _read_undamaged_states(prefix: Path) -> Dict[str, Any]:
     """Return the states of a checkpoint all of whose files are as they were written.
 
     Raises:
         CheckpointError: they are not; the message names checkpoints beside it that are.
     """
-    wrong = fault(prefix)
+    wrong = find_damage(prefix)
     if wrong is None:
         return read_states(prefix)
-    others = [str(other) for other in newest_first(prefix.parent) if other.name != prefix.name and fault(other) is None]
+    others = [
+        str(other) for other in newest_first(prefix.parent) if other.name != prefix.name and find_damage(other) is None
+    ]
     raise CheckpointError(f"{wrong}; whole checkpoints there: {', '.join(others) or 'none'}")
 
 

@@ -38,7 +38,7 @@ _PLACES = ("Global.checkpoints", "Global.output_dir")
 _WEIGHTS = ("Global.pretrained_model", "Arch.pretrained")
 
 
-def choose(config: Config, folder: Path) -> Optional[Path]:
+def choose_checkpoint(config: Config, folder: Path) -> Optional[Path]:
     """Return the prefix of the checkpoint that ``Global.checkpoints`` means; None for a new run.
 
     With ``auto`` it is the newest whole one in ``folder``; damaged ones are said and passed over.
@@ -54,7 +54,7 @@ def choose(config: Config, folder: Path) -> Optional[Path]:
         return checkpoint.strip_suffix(wanted)
     faults: List[str] = []
     for prefix in checkpoint.newest_first(folder):
-        wrong = checkpoint.fault(prefix)
+        wrong = checkpoint.find_damage(prefix)
         if wrong is not None:
             faults.append(wrong)
             continue
@@ -90,8 +90,8 @@ def restore_best(folder: Path, prefix: Path, epoch: int) -> bool:
     if not epoch or checkpoint.exists(best):
         return True
     for source in (prefix, folder / f"epoch_{epoch}"):
-        if checkpoint.position_of(source) == (epoch, 0) and checkpoint.fault(source) is None:
-            checkpoint.alias(source, best)
+        if checkpoint.position_of(source) == (epoch, 0) and checkpoint.find_damage(source) is None:
+            checkpoint.link_checkpoint(source, best)
             return True
     return False
 
@@ -110,8 +110,8 @@ def changes_since(states: Mapping[str, Any], config: Config) -> Iterator[Change]
 
     A setting that the version of then did not know, and that nobody sets, does what that version did.
     """
-    before = _of_all(states["config"], states.get("processes") or 1)
-    for key, value, now in differences(before, _of_all(config.plain(), distributed.world_size())):
+    before = _with_global_batch(states["config"], states.get("processes") or 1)
+    for key, value, now in differences(before, _with_global_batch(config.plain(), distributed.world_size())):
         if _is_known(before, key) or _where(config, key) != DEFAULT:
             yield key, value, now
 
@@ -126,7 +126,7 @@ def _is_known(config: Mapping[str, Any], key: str) -> bool:
     return True
 
 
-def _of_all(config: Mapping[str, Any], processes: int) -> Dict[str, Any]:
+def _with_global_batch(config: Mapping[str, Any], processes: int) -> Dict[str, Any]:
     """Return a recipe with the training batch of all its processes, where it has one."""
     loaders = config["DataLoader"]
     train = loaders.get("Train")
@@ -136,7 +136,7 @@ def _of_all(config: Mapping[str, Any], processes: int) -> Dict[str, Any]:
     return {**config, "DataLoader": {**loaders, "Train": {**train, "sampler": sampler}}}
 
 
-def essential(changes: Iterator[Change]) -> List[Change]:
+def run_defining_changes(changes: Iterator[Change]) -> List[Change]:
     """Return the changes that make another run; of weights to start from, which are compared by content, none."""
     return [change for change in changes if change[0] not in _WEIGHTS and not _is_below(change[0], _CONTROL)]
 
@@ -155,9 +155,9 @@ def refuse_another_run(config: Config, states: Mapping[str, Any], folder: Path) 
     Raises:
         ConfigError: it began by another recipe, or from other weights.
     """
-    changes = essential(changes_since(states, config))
+    changes = run_defining_changes(changes_since(states, config))
     lines = [f"{key} was {before!r} and is {now!r} ({_where(config, key)})" for key, before, now in changes]
-    lines += _other_weights(config, states) + _other_teacher(config, states)
+    lines += _describe_other_weights(config, states) + _describe_other_teacher(config, states)
     if lines:
         listed = "\n".join(f"  {line}" for line in lines)
         raise ConfigError(
@@ -185,7 +185,7 @@ def _where(config: Config, key: str) -> str:
     return config.where(*(int(part) if part.isdigit() else part for part in key.split(".")))
 
 
-def _other_weights(config: Config, states: Mapping[str, Any]) -> List[str]:
+def _describe_other_weights(config: Config, states: Mapping[str, Any]) -> List[str]:
     """Return what to say when the run began with other weights than it would begin with now."""
     start: Dict[str, str] = states.get("start") or {}
     named = config.Global.pretrained_model or config.Arch.pretrained or None
@@ -203,7 +203,7 @@ def _other_weights(config: Config, states: Mapping[str, Any]) -> List[str]:
     return [f"it began with the weights {start.get('weights', before)}, and {named} ({where}) are others"]
 
 
-def _other_teacher(config: Config, states: Mapping[str, Any]) -> List[str]:
+def _describe_other_teacher(config: Config, states: Mapping[str, Any]) -> List[str]:
     """Return what to say when the run learned from a teacher with other weights than it has now."""
     before: Dict[str, str] = states.get("teacher") or {}
     weights = distillation.teacher_weights(config)

@@ -83,7 +83,7 @@ def archive_previous_run(folder: Path) -> None:
     earlier = [path for path in folder.iterdir() if _RUN_FILES.fullmatch(path.name) or _is_export(path)]
     if not earlier:
         return
-    target = _moved(earlier, folder)
+    target = _archive(earlier, folder)
     get_logger().warning(
         "%s held another run: it is in %s now. To continue it instead: -o Global.checkpoints=%s",
         *(folder, target, target / "latest"),
@@ -98,13 +98,13 @@ def _is_export(path: Path) -> bool:
 def archive_checkpoints(folder: Path, names: Collection[str]) -> Path:
     """Move checkpoints into ``previous_N``, with a copy of the metrics up to them; return where they are."""
     matches = [(path, _RUN_FILES.fullmatch(path.name)) for path in folder.iterdir()]
-    target = _moved([path for path, match in matches if match and match["checkpoint"] in names], folder)
+    target = _archive([path for path, match in matches if match and match["checkpoint"] in names], folder)
     if (folder / METRICS).exists():
         shutil.copy2(folder / METRICS, target / METRICS)
     return target
 
 
-def _moved(paths: Sequence[Path], folder: Path) -> Path:
+def _archive(paths: Sequence[Path], folder: Path) -> Path:
     number = 1
     while (folder / f"previous_{number}").exists():
         number += 1
@@ -140,7 +140,7 @@ def best_checkpoint(folder: Path, stage: Optional[str] = None) -> Path:
         CheckpointError: there is none.
         ConfigError: there is no such stage.
     """
-    chosen = _of_stage(folder, stage)
+    chosen = _stage_folder(folder, stage)
     prefix = next((chosen / name for name in ("best_model", "latest") if checkpoint.exists(chosen / name)), None)
     if prefix is None:
         raise CheckpointError(f"{folder}: no such folder" if not folder.is_dir() else _no_run(folder))
@@ -207,11 +207,11 @@ def _no_run(folder: Path) -> str:
     return f"{folder}: no checkpoint here (best_model or latest): not the folder of a run"
 
 
-def _of_stage(folder: Path, stage: Optional[str]) -> Path:
+def _stage_folder(folder: Path, stage: Optional[str]) -> Path:
     """Return the folder of a stage, or ``folder`` itself where the run has none."""
     stages = _stages(folder)
     if stage is None:
-        return folder if not stages or checkpoint.newest_first(folder) else stages[_last(folder, stages)]
+        return folder if not stages or checkpoint.newest_first(folder) else stages[_last_stage(folder, stages)]
     if stage not in stages:
         raise ConfigError(f"{folder}: no stage {stage!r} here; there are {', '.join(stages) or 'none'}")
     return stages[stage]
@@ -223,7 +223,7 @@ def _stages(folder: Path) -> Dict[str, Path]:
     return {path.name: path for path in below if (path / "config.yaml").is_file() and checkpoint.newest_first(path)}
 
 
-def _last(folder: Path, stages: Dict[str, Path]) -> str:
+def _last_stage(folder: Path, stages: Dict[str, Path]) -> str:
     """Return the stage from whose weights no other one started.
 
     Raises:

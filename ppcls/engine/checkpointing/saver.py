@@ -172,9 +172,9 @@ class Saver:
 
         def job() -> None:
             if is_best:
-                checkpoint.alias(latest, self.prefix("best_model"))
+                checkpoint.link_checkpoint(latest, self.prefix("best_model"))
             if settings.save_interval and epoch % settings.save_interval == 0:
-                checkpoint.alias(latest, self.prefix(f"epoch_{epoch}"))
+                checkpoint.link_checkpoint(latest, self.prefix(f"epoch_{epoch}"))
                 checkpoint.remove_old(self.folder, settings.keep_checkpoints)
 
         return job

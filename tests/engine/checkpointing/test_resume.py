@@ -137,11 +137,11 @@ def test_killed_between_latest_and_best_model_loses_neither(recipe, uninterrupte
 import os, sys
 from ppcls import load_config, train
 from ppcls.engine.checkpointing import checkpoint
-calls, alias = [0], checkpoint.alias
+calls, link = [0], checkpoint.link_checkpoint
 def dying(*arguments):
     calls[0] += 1
-    os._exit(9) if calls[0] == int(sys.argv[2]) else alias(*arguments)
-checkpoint.alias = dying
+    os._exit(9) if calls[0] == int(sys.argv[2]) else link(*arguments)
+checkpoint.link_checkpoint = dying
 train(load_config(sys.argv[1], sys.argv[3:]))
 """
     out = recipe.parent / "out"

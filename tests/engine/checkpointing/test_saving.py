@@ -119,7 +119,7 @@ def test_leaving_waits_and_another_error_is_not_hidden(state, recipe, tmp_path, 
     config = load_config(recipe)
     with Saver(tmp_path, config) as saver:
         saver.save_epoch(state, {})
-    assert checkpoint.fault(tmp_path / "latest") is None
+    assert checkpoint.find_damage(tmp_path / "latest") is None
     with pytest.raises(CheckpointError), Saver(tmp_path / "gone", config) as saver:
         saver.save_epoch(state, {})
     with pytest.raises(ZeroDivisionError), Saver(tmp_path / "gone", config) as saver:
