@@ -34,7 +34,7 @@ ALLOWED["commands"] = {"engine", "exporting", "report", "serving", *ALLOWED["eng
 # Libraries that only these may import.
 LIBRARIES = {
     "yaml": {"config", "inference.description"},
-    "pydantic": {"config"},
+    "pydantic": {"config", "serving"},
     "matplotlib": {"report"},
     "paddle": {
         "arch",

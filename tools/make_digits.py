@@ -21,7 +21,9 @@ def main() -> int:
     try:
         from sklearn.datasets import load_digits
     except ImportError:
-        print("error: scikit-learn is missing: pip install 'ppcls[report]'", file=sys.stderr)
+        print(
+            'error: scikit-learn is missing: pip install ".[report]" in the clone of this repository', file=sys.stderr
+        )
         return 2
     import cv2
 

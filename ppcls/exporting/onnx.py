@@ -18,6 +18,7 @@ from ppcls.data.transforms.tensor import NormalizeImage
 from ppcls.errors import ExportError, MachineError
 from ppcls.exporting import target_dir
 from ppcls.inference import onnx_file
+from ppcls.utils.extras import install_command
 
 _INPUT, _OUTPUT, _PIXELS, _BATCH = "images", "probabilities", "pixels", "batch"
 _NEEDED = ("onnx", "onnxruntime", "paddle2onnx")
@@ -38,7 +39,7 @@ def require(int8: bool) -> None:
         try:
             importlib.import_module(package)
         except ImportError:
-            how = 'pip install "ppcls[onnx]"'
+            how = install_command("onnx")
             if package == "paddle2onnx" and sys.version_info >= (3, 12):
                 how = "pip install --no-deps paddle2onnx==2.1.0, on Python 3.12 or earlier (docs/export.md)"
             raise MachineError(f"ONNX needs {package}, which is not installed: {how}") from None

@@ -96,9 +96,9 @@ def _accuracies(config: Config, folder: Path, names: Sequence[str], max_drop: fl
         if before - after > max_drop:
             raise ExportError(
                 f"{name}: {int8.accuracy_change_text(accuracy, count)}: sinks by more than --max-drop {max_drop:g}. "
-                f"Nothing was exported, neither int8 nor the other files of this command; an earlier export still stands. "
-                f"Calibrate on more images, or of the kind that the model will see; allow more with --max-drop; or "
-                f"leave --int8 out"
+                "Nothing was exported, neither int8 nor the other files of this command; an earlier export still "
+                "stands. Calibrate on more images, or on images of the kind that the model will see; allow more with "
+                "--max-drop; or leave --int8 out"
             )
         found[name] = {"top1": accuracy, "top1_images": count}
     return found

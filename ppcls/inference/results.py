@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Protocol, TextIO
 
 from ppcls.errors import ConfigError, MachineError
+from ppcls.utils import atomic
+from ppcls.utils.extras import missing_extra
 from ppcls.utils.paths import user_path
 
 LIST, MAP = "list", "map"
@@ -63,29 +65,25 @@ def writing(path: Path, form: str = LIST) -> Iterator[Writer]:
     """
     check(path, form)
     target = user_path(path).resolve()  # of a link, what it points to is replaced
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    opened = contextlib.ExitStack()
-    try:
-        with _said(path):
-            if target.is_dir():
-                raise MachineError(f"{path}: cannot be written: it is a folder")
-            writer = _Said(opened.enter_context(_open(temporary, target.suffix.lower(), form)), path)
-        yield writer
-        writer.finish()
-        with _said(path):
-            opened.close()
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            temporary.replace(target)
-    finally:
-        with contextlib.suppress(OSError):  # after an error, which is what the user has to know
-            opened.close()
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    with atomic.temporary_beside(target) as temporary:
+        opened = contextlib.ExitStack()
+        try:
+            with _file_errors(path):
+                if target.is_dir():
+                    raise MachineError(f"{path}: cannot be written: it is a folder")
+                writer = _NamedWriter(opened.enter_context(_open(temporary, target.suffix.lower(), form)), path)
+            yield writer
+            writer.finish()
+            with _file_errors(path):
+                opened.close()
+                atomic.move_into_place(temporary, target)
+        finally:
+            with contextlib.suppress(OSError):  # after an error, which is what the user has to know
+                opened.close()
 
 
 @contextlib.contextmanager
-def _said(path: Path) -> Iterator[None]:
+def _file_errors(path: Path) -> Iterator[None]:
     """Turn errors of the file system into such as the user understands."""
     try:
         yield
@@ -95,18 +93,18 @@ def _said(path: Path) -> Iterator[None]:
         raise MachineError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
-class _Said:
+class _NamedWriter:
     """A writer whose errors name the file; those of whoever uses it stay what they are."""
 
     def __init__(self, writer: Writer, path: Path) -> None:
         self._writer, self._path = writer, path
 
     def add(self, answer: Answer) -> None:
-        with _said(self._path):
+        with _file_errors(self._path):
             self._writer.add(answer)
 
     def finish(self) -> None:
-        with _said(self._path):
+        with _file_errors(self._path):
             self._writer.finish()
 
 
@@ -249,5 +247,5 @@ def _pyarrow() -> Any:
         import pyarrow
         from pyarrow import parquet
     except ImportError:
-        raise MachineError('.parquet needs pyarrow, which is not installed: pip install "ppcls[report]"') from None
+        raise missing_extra("report", "pyarrow", ".parquet") from None
     return pyarrow, parquet

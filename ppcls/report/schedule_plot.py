@@ -8,6 +8,7 @@ from typing import Any, Mapping, Tuple
 from ppcls.engine.lr_schedule import Points, first_after_warmup
 from ppcls.errors import MachineError
 from ppcls.optimizer.schedule import Schedule
+from ppcls.utils.extras import missing_extra
 from ppcls.utils.logging import get_logger
 
 _RIGHT_SIDE = 0.7  # share of the width from which on labels stand to the left of their point
@@ -25,7 +26,7 @@ def draw_schedule(curves: Mapping[str, Tuple[Schedule, Points]], target: Path, t
     try:
         import matplotlib
     except ImportError:
-        raise MachineError('drawing needs matplotlib: pip install "ppcls[report]"') from None
+        raise missing_extra("report", "matplotlib", "drawing") from None
     matplotlib.use("Agg")
     from matplotlib import pyplot
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 
-from ppcls.errors import MachineError
 from ppcls.serving.settings import Settings
+from ppcls.utils.extras import missing_extra
 
 __all__ = ["Settings", "serve"]
 
@@ -23,7 +23,7 @@ def serve(settings: Settings) -> int:
         try:
             importlib.import_module(name)
         except ImportError as error:
-            raise MachineError(f'serving needs {name} ({error}): pip install "ppcls[serve]"') from None
+            raise missing_extra("serve", name, "serving", error) from None
     from ppcls.serving.runner import run
 
     return run(settings)

@@ -7,7 +7,7 @@ import contextlib
 import time
 import uuid
 from pathlib import Path
-from typing import Any, Awaitable, Callable, Dict, List, Optional, TypeVar
+from typing import Annotated, Any, Awaitable, Callable, Dict, List, Optional, TypeVar
 
 from fastapi import Depends, FastAPI, Query
 from fastapi.exceptions import RequestValidationError
@@ -17,12 +17,12 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 
 import ppcls
-from ppcls.serving import auth, metrics, openapi, query, uploads
+from ppcls.serving import auth, metrics, openapi, query, schemas, uploads
 from ppcls.serving.batcher import ModelError
-from ppcls.serving.body import received
-from ppcls.serving.door import Door
-from ppcls.serving.errors import LEFT, ClientLeftError, RefusedError
-from ppcls.serving.service import GRIDS, Service
+from ppcls.serving.errors import CLIENT_CLOSED_REQUEST, ClientDisconnectedError, RequestError
+from ppcls.serving.middleware import ServerMiddleware
+from ppcls.serving.request_body import read_body
+from ppcls.serving.service import Service
 from ppcls.utils.logging import get_logger
 
 _PAGE = Path(__file__).with_name("page")
@@ -40,14 +40,15 @@ _POLICY = (
 T = TypeVar("T")
 
 
-def build_app(service: Service) -> Door:
+def build_app(service: Service) -> ServerMiddleware:
     """Return the whole application for a service."""
     app = FastAPI(title="ppcls", version=ppcls.__version__, docs_url=None, redoc_url=None, redirect_slashes=False)
-    _add_errors(app)
-    keyed = auth.checks(service.settings.api_key)
-    _add_state(app, service, keyed)
-    _add_model(app, service, [*keyed, Depends(query.check)])
-    _add_page(app)
+    _add_error_handlers(app)
+    keyed = auth.dependencies(service.settings.api_key)
+    _add_status_routes(app, service, keyed)
+    _add_info_route(app, service, keyed)
+    _add_model_routes(app, service, [*keyed, Depends(query.check_repeated)])
+    _add_page_routes(app)
     if service.settings.cors:
         app.add_middleware(
             CORSMiddleware,
@@ -55,26 +56,27 @@ def build_app(service: Service) -> Door:
             allow_methods=["GET", "POST"],
             allow_headers=["X-API-Key", "Authorization", "Content-Type"],
         )
-    return Door(app, service, ["/predict", "/saliency", "/model", "/health", "/ready", "/metrics", *_FILES])
+    return ServerMiddleware(app, service, ["/predict", "/saliency", "/model", "/health", "/ready", "/metrics", *_FILES])
 
 
-def _add_errors(app: FastAPI) -> None:
-    @app.exception_handler(RefusedError)
-    async def refused(_: Request, error: RefusedError) -> Response:
+def _add_error_handlers(app: FastAPI) -> None:
+    @app.exception_handler(RequestError)
+    async def request_error(_: Request, error: RequestError) -> Response:
         return JSONResponse({"error": error.message, **error.details}, error.status, error.headers)
 
-    @app.exception_handler(ClientLeftError)
-    async def left(_: Request, __: ClientLeftError) -> Response:
-        return Response(status_code=LEFT)  # nobody reads it
+    @app.exception_handler(ClientDisconnectedError)
+    async def disconnected(_: Request, __: ClientDisconnectedError) -> Response:
+        return Response(status_code=CLIENT_CLOSED_REQUEST)  # nobody reads it
 
     @app.exception_handler(HTTPException)
-    async def other(request: Request, error: HTTPException) -> Response:
+    async def http_error(request: Request, error: HTTPException) -> Response:
         message = f"{request.method} {request.url.path}: {error.detail}; see /docs"
         return JSONResponse({"error": message}, error.status_code, error.headers)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> Response:
-        return JSONResponse({"error": "; ".join(map(query.problem, error.errors()))}, 422)
+    async def invalid_options(request: Request, error: RequestValidationError) -> Response:
+        problems = [query.describe_error(problem, request.url.path) for problem in error.errors()]
+        return JSONResponse({"error": "; ".join(problems)}, 422)
 
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> Response:
@@ -89,20 +91,28 @@ def _add_errors(app: FastAPI) -> None:
         return JSONResponse({"error": "the model failed; the server's log says more under this id", "id": name}, 500)
 
 
-def _add_state(app: FastAPI, service: Service, keyed: List[Any]) -> None:
-    settings = service.settings
-
+def _add_status_routes(app: FastAPI, service: Service, keyed: List[Any]) -> None:
     @app.head("/health", include_in_schema=False)
-    @app.get("/health", summary="Whether the process works", responses=openapi.error(503, "start it anew"))
+    @app.get(
+        "/health",
+        summary="Whether the process works",
+        response_model=schemas.Status,
+        responses=openapi.error(503, "start it anew"),
+    )
     async def health() -> Response:
-        return _state("ok", service.why_not_alive())
+        return _status("ok", service.liveness_problem())
 
     @app.head("/ready", include_in_schema=False)
-    @app.get("/ready", summary="Whether to send requests here", responses=openapi.error(503, "not now"))
+    @app.get(
+        "/ready",
+        summary="Whether to send requests here",
+        response_model=schemas.Status,
+        responses=openapi.error(503, "not now"),
+    )
     async def ready() -> Response:
-        return _state("ready", service.why_not_ready())
+        return _status("ready", service.readiness_problem())
 
-    metrics_keyed = [] if settings.open_metrics else keyed
+    metrics_keyed = [] if service.settings.open_metrics else keyed
 
     @app.get(
         "/metrics",
@@ -114,108 +124,108 @@ def _add_state(app: FastAPI, service: Service, keyed: List[Any]) -> None:
     async def read_metrics() -> Response:
         return Response(service.metrics.text(), media_type=metrics.CONTENT_TYPE)
 
+
+def _status(good: str, problem: Optional[str]) -> Response:
+    return JSONResponse({"status": good}) if problem is None else JSONResponse({"error": problem}, 503)
+
+
+def _add_info_route(app: FastAPI, service: Service, keyed: List[Any]) -> None:
+    settings = service.settings
+
     @app.get(
         "/model",
         summary="The model, its classes and the server's limits",
         dependencies=keyed,
-        responses=openapi.MODEL,
+        responses=openapi.error(401),
     )
-    async def model() -> Dict[str, Any]:
-        return {
-            "model": service.model.name,
-            "backend": service.model.backend,
-            "device": service.model.device,
-            "image_shape": list(service.model.description.image_shape),
-            "class_num": service.model.description.class_num,
-            "class_names": service.model.class_names,
-            "topk": service.model.topk,
-            "max_images": settings.max_images,
-            "max_body": settings.max_body,
-            "max_pixels": settings.max_pixels,
-            "urls": settings.allow_urls,
-            "saliency": not settings.no_saliency,
-        }
+    async def model() -> schemas.ModelInfo:
+        return schemas.ModelInfo(
+            model=service.model.name,
+            backend=service.model.backend,
+            device=service.model.device,
+            image_shape=list(service.model.description.image_shape),
+            class_num=service.model.description.class_num,
+            class_names=service.model.class_names,
+            topk=service.model.topk,
+            max_images=settings.max_images,
+            max_body=settings.max_body,
+            max_pixels=settings.max_pixels,
+            urls=settings.allow_urls,
+            saliency=not settings.no_saliency,
+        )
 
 
-def _state(good: str, problem: Optional[str]) -> Response:
-    return JSONResponse({"status": good}) if problem is None else JSONResponse({"error": problem}, 503)
-
-
-def _add_model(app: FastAPI, service: Service, checks: List[Any]) -> None:
+def _add_model_routes(app: FastAPI, service: Service, dependencies: List[Any]) -> None:
     @app.post(
         "/predict",
         summary="Classify images",
-        dependencies=checks,
+        dependencies=dependencies,
         openapi_extra=openapi.BODY,
-        responses=openapi.PREDICT,
+        response_model=schemas.Prediction,
+        responses=openapi.PREDICT_ERRORS,
     )
-    async def predict(
-        request: Request, topk: Optional[int] = Query(None, ge=1, description="at most all classes")
-    ) -> Response:
-        return await _answer(request, service, lambda found: service.predict(found, topk))
+    async def predict(request: Request, options: Annotated[query.PredictOptions, Query()]) -> Response:
+        return await _answer(request, service, lambda found: service.predict(found, options.topk))
 
     @app.post(
         "/saliency",
         summary="Heat map of an image: by how much the score of a class falls where a part is covered",
-        dependencies=checks,
+        dependencies=dependencies,
         openapi_extra=openapi.BODY,
-        responses=openapi.EXPLAIN,
+        response_model=schemas.HeatMap,
+        responses=openapi.HEAT_MAP_ERRORS,
     )
-    async def explain(
-        request: Request,
-        class_id: Optional[int] = Query(None, ge=0, description="default: the best class"),
-        grid: int = Query(7, ge=GRIDS[0], le=GRIDS[1], description="cells a side; the cost is its square"),
-    ) -> Response:
-        return await _answer(request, service, lambda found: service.explain(found, class_id, grid))
+    async def heat_map(request: Request, options: Annotated[query.SaliencyOptions, Query()]) -> Response:
+        return await _answer(request, service, lambda found: service.heat_map(found, options.class_id, options.grid))
 
 
 async def _answer(request: Request, service: Service, work: Callable[[Any], Awaitable[Dict[str, Any]]]) -> Response:
     """Read the images of a request, and answer it with what the work gives for them."""
     settings = service.settings
     content_type = request.headers.get("content-type", "")
-    uploads.kind_of(content_type)  # before the body is read in vain
-    begun = time.monotonic()
-    with contextlib.ExitStack() as held:
-        held.enter_context(service.open_requests.hold())
+    uploads.media_type_of(content_type)  # before the body is read in vain
+    started = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(service.open_requests.acquired())
         service.requests.check()  # likewise
-        async with received(request, settings.max_body, settings.read_timeout, service.memory) as body:
+        async with read_body(request, settings.max_body, settings.read_timeout, service.memory) as body:
             # Only now: clients that stall in their bodies must not keep others out.
-            held.enter_context(service.requests.hold())
+            stack.enter_context(service.requests.acquired())
             read = time.monotonic()
 
             async def parse_and_work() -> Dict[str, Any]:
                 found = await service.parse(body, content_type)
                 return await work(found)
 
-            answer = await _unless_left(request, parse_and_work(), settings.timeout)
+            answer = await _until_disconnected(request, parse_and_work(), settings.timeout)
     now = time.monotonic()
-    answer["milliseconds"].update(receive=round(1000 * (read - begun), 2), total=round(1000 * (now - begun), 2))
+    answer["milliseconds"].update(receive=round(1000 * (read - started), 2), total=round(1000 * (now - started), 2))
     return JSONResponse(answer)
 
 
-async def _unless_left(request: Request, work: Awaitable[T], seconds: float) -> T:
+async def _until_disconnected(request: Request, work: Awaitable[T], seconds: float) -> T:
     """Return the work's result; drop the work when the client leaves or time is up.
 
     Raises:
-        ClientLeftError: the connection was closed.
-        RefusedError: 503, time is up.
+        ClientDisconnectedError: the connection was closed.
+        RequestError: 503, time is up.
     """
     task = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(request.receive())
+    disconnected = asyncio.ensure_future(request.receive())
     try:
-        await asyncio.wait({task, leaving}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({task, disconnected}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
-        if leaving.done():
-            raise ClientLeftError
-        raise RefusedError(503, f"no answer within {seconds:g} s; try again later", {"Retry-After": "1"})
+        if disconnected.done():
+            raise ClientDisconnectedError
+        raise RequestError(503, f"no answer within {seconds:g} s; try again later", {"Retry-After": "1"})
     finally:
-        for waiting in (task, leaving):
+        for waiting in (task, disconnected):
             waiting.cancel()
-        await asyncio.gather(task, leaving, return_exceptions=True)
+        await asyncio.gather(task, disconnected, return_exceptions=True)
 
 
-def _add_page(app: FastAPI) -> None:
+def _add_page_routes(app: FastAPI) -> None:
     headers = {
         "Content-Security-Policy": _POLICY,
         "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",

@@ -1,4 +1,4 @@
-"""Who may use the server."""
+"""API keys."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastapi import Depends, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.requests import Request
 
-from ppcls.serving.errors import RefusedError
+from ppcls.serving.errors import RequestError
 from ppcls.utils.logging import get_logger
 
 _MISSING = "this server needs an API key: header X-API-Key, or Authorization: Bearer"
@@ -19,14 +19,14 @@ _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 _LOG_SECONDS = 10.0  # between lines: whoever guesses keys must not fill the disk
 
 
-class _Log:
-    """Says in the log who was refused, a line in a while."""
+class _FailureLog:
+    """Logs requests without the key, at most one line per ``_LOG_SECONDS``."""
 
     def __init__(self) -> None:
         self._next, self._count = 0.0, 0
 
-    def note(self, request: Request) -> None:
-        """Count a refusal; log the count and the last one if there was no line for some time."""
+    def record(self, request: Request) -> None:
+        """Count a request; log the count and this request if there was no line for some time."""
         self._count += 1
         now = time.monotonic()
         if now < self._next:
@@ -37,7 +37,7 @@ class _Log:
         self._next, self._count = now + _LOG_SECONDS, 0
 
 
-def checks(key: Optional[str]) -> List[Any]:
+def dependencies(key: Optional[str]) -> List[Any]:
     """Return the dependencies of routes that need the key; the schemes beside the check only describe it."""
     if key is None:
         return []
@@ -45,13 +45,13 @@ def checks(key: Optional[str]) -> List[Any]:
         APIKeyHeader(name="X-API-Key", scheme_name="ApiKey", auto_error=False),
         HTTPBearer(scheme_name="Bearer", auto_error=False),
     )
-    return [Depends(_key_check(key)), *map(Security, schemes)]
+    return [Depends(_key_check(key)), *(Security(scheme) for scheme in schemes)]
 
 
 def _key_check(key: str) -> Callable[[Request], Awaitable[None]]:
-    """Return what refuses requests without the key (401)."""
+    """Return the dependency that answers 401 to requests without the key."""
     expected = key.encode()
-    log = _Log()
+    failures = _FailureLog()
 
     async def check(request: Request) -> None:
         given = request.headers.get("x-api-key", "")
@@ -60,7 +60,7 @@ def _key_check(key: str) -> Callable[[Request], Awaitable[None]]:
             given = token.strip()
         # Headers come decoded from Latin-1; compared are the bytes that were sent, in constant time.
         if not hmac.compare_digest(given.encode("latin-1"), expected):
-            log.note(request)
-            raise RefusedError(401, _WRONG if given else _MISSING, _CHALLENGE)
+            failures.record(request)
+            raise RequestError(401, _WRONG if given else _MISSING, _CHALLENGE)
 
     return check

@@ -31,10 +31,10 @@ class Scored(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Item:
+class _QueuedImage:
     image: np.ndarray
     answer: asyncio.Future
-    since: float
+    submitted_at: float
 
 
 class ModelThread:
@@ -81,15 +81,15 @@ class ModelThread:
                 result = function(argument)
             except BaseException as caught:  # noqa: BLE001 - whatever it is, it belongs to who called
                 # Not the exception itself: a future does not take StopIteration, and SystemExit would end the server.
-                error = caught if isinstance(caught, ModelError) else _named(caught)
+                error = caught if isinstance(caught, ModelError) else _to_model_error(caught)
             self._since = None
             try:
-                loop.call_soon_threadsafe(_settle, answer, result, error)
+                loop.call_soon_threadsafe(_resolve, answer, result, error)
             except RuntimeError:  # the server ended meanwhile
                 return
 
 
-def _settle(answer: asyncio.Future, result: Any, error: Optional[ModelError]) -> None:
+def _resolve(answer: asyncio.Future, result: Any, error: Optional[ModelError]) -> None:
     if answer.done():
         return
     if error is None:
@@ -102,11 +102,11 @@ class Batcher:
     """Takes images one by one and runs them in batches of equal shape.
 
     A batch begins as soon as the model is free. It waits for more only while images are being prepared
-    (``coming``), and not longer than ``max_wait``, so that a single client never waits. Background work runs when
+    (``preparing``), and not longer than ``max_wait``, so that a single client never waits. Background work runs when
     nothing else is there. An image whose caller was cancelled is not run.
 
     Attributes:
-        coming: images that are being prepared.
+        preparing: images that are being prepared.
         failures: batches that the model failed on, or had no finite score for, since its last answer.
 
     Args:
@@ -123,19 +123,19 @@ class Batcher:
         max_wait: float,
         observe: Callable[[int, float], None],
     ) -> None:
-        self.coming, self.failures = 0, 0
+        self.preparing, self.failures = 0, 0
         self.thread = ModelThread()
         self._run_model, self._observe = run, observe
         self._max_batch, self._max_wait = max_batch, max_wait
-        self._front: Deque[_Item] = collections.deque()
-        self._back: Deque[_Item] = collections.deque()
+        self._queue: Deque[_QueuedImage] = collections.deque()
+        self._background_queue: Deque[_QueuedImage] = collections.deque()
         self._changed = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._work())
 
     @property
     def waiting(self) -> int:
         """Return how many images wait."""
-        return len(self._front) + len(self._back)
+        return len(self._queue) + len(self._background_queue)
 
     @property
     def alive(self) -> bool:
@@ -150,19 +150,19 @@ class Batcher:
         """
         if not self.alive:
             raise ModelError("the model is not running")
-        item = _Item(image, asyncio.get_running_loop().create_future(), time.monotonic())
-        (self._back if background else self._front).append(item)
+        item = _QueuedImage(image, asyncio.get_running_loop().create_future(), time.monotonic())
+        (self._background_queue if background else self._queue).append(item)
         self._changed.set()
         return await item.answer
 
     @contextlib.contextmanager
-    def expecting(self) -> Iterator[None]:
+    def preparing_image(self) -> Iterator[None]:
         """Count an image that is being prepared for the time of a block."""
-        self.coming += 1
+        self.preparing += 1
         try:
             yield
         finally:
-            self.coming -= 1
+            self.preparing -= 1
             self._changed.set()
 
     async def stop(self) -> None:
@@ -172,25 +172,25 @@ class Batcher:
         self.thread.stop()
 
     async def _work(self) -> None:
-        batch: List[_Item] = []
+        batch: List[_QueuedImage] = []
         try:
             while True:
                 batch = []
-                await self._until_worth_running()
-                batch = self._take()
+                await self._wait_for_batch()
+                batch = self._next_batch()
                 if batch:
                     await self._run(batch)
         finally:
-            _fail([*batch, *self._front, *self._back], ModelError("the model was stopped"))
+            _fail([*batch, *self._queue, *self._background_queue], ModelError("the model was stopped"))
 
-    async def _until_worth_running(self) -> None:
-        while not self._front and not self._back:
+    async def _wait_for_batch(self) -> None:
+        while not self._queue and not self._background_queue:
             self._changed.clear()
             await self._changed.wait()
-        if not self._front:
+        if not self._queue:
             return
-        deadline = self._front[0].since + self._max_wait
-        while self.coming and len(self._front) < self._max_batch:
+        deadline = self._queue[0].submitted_at + self._max_wait
+        while self.preparing and len(self._queue) < self._max_batch:
             left = deadline - time.monotonic()
             if left <= 0:
                 return
@@ -200,11 +200,11 @@ class Batcher:
             except asyncio.TimeoutError:
                 return
 
-    def _take(self) -> List[_Item]:
+    def _next_batch(self) -> List[_QueuedImage]:
         """Remove the next batch from the queue: the oldest image, and those of its shape behind it."""
-        waiting = self._front or self._back
-        batch: List[_Item] = []
-        others: List[_Item] = []
+        waiting = self._queue or self._background_queue
+        batch: List[_QueuedImage] = []
+        others: List[_QueuedImage] = []
         while waiting and len(batch) < self._max_batch:
             item = waiting.popleft()
             if item.answer.done():
@@ -214,26 +214,26 @@ class Batcher:
         waiting.extendleft(reversed(others))
         return batch
 
-    async def _run(self, batch: List[_Item]) -> None:
+    async def _run(self, batch: List[_QueuedImage]) -> None:
         try:
             await self._answer(batch)
         except Exception as error:  # noqa: BLE001 - those who asked are told; the next batch may work
             self.failures += 1
             get_logger().error("a batch of %d failed", len(batch), exc_info=error)
-            _fail(batch, error if isinstance(error, ModelError) else _named(error))
+            _fail(batch, error if isinstance(error, ModelError) else _to_model_error(error))
 
-    async def _answer(self, batch: List[_Item]) -> None:
-        begun = time.monotonic()
+    async def _answer(self, batch: List[_QueuedImage]) -> None:
+        started = time.monotonic()
         scores = await self.thread.call(self._scores, [item.image for item in batch])
         finite = np.isfinite(scores).all(axis=1)
         self.failures = 0 if finite.any() else self.failures + 1
-        ran = time.monotonic() - begun
+        ran = time.monotonic() - started
         self._observe(len(batch), ran)
         for item, row, good in zip(batch, scores, finite):
             if not good:
                 _fail([item], ModelError("the model's scores are not finite"))
             elif not item.answer.done():
-                item.answer.set_result(Scored(row, begun - item.since, ran))
+                item.answer.set_result(Scored(row, started - item.submitted_at, ran))
 
     def _scores(self, images: List[np.ndarray]) -> np.ndarray:
         """Return probabilities [B, K]; in the model's thread."""
@@ -243,13 +243,13 @@ class Batcher:
         return scores
 
 
-def _named(error: BaseException) -> ModelError:
-    named = ModelError(f"{type(error).__name__}: {error}")
-    named.__cause__ = error
-    return named
+def _to_model_error(error: BaseException) -> ModelError:
+    model_error = ModelError(f"{type(error).__name__}: {error}")
+    model_error.__cause__ = error
+    return model_error
 
 
-def _fail(items: List[_Item], error: ModelError) -> None:
+def _fail(items: List[_QueuedImage], error: ModelError) -> None:
     for item in items:
         if not item.answer.done():
             item.answer.set_exception(error)

@@ -1,13 +1,13 @@
-"""Why a request is not answered with results."""
+"""Errors that end a request, and the answers to them."""
 
 from __future__ import annotations
 
 from typing import Any, Dict, Optional
 
-LEFT = 499  # the status by which requests are counted whose client left, as nginx does
+CLIENT_CLOSED_REQUEST = 499  # the status under which requests are counted whose client left, as nginx does
 
 
-class RefusedError(Exception):
+class RequestError(Exception):
     """A request ends with this status and message.
 
     Args:
@@ -31,15 +31,15 @@ class RefusedError(Exception):
         self.details = details or {}
 
 
-class ClientLeftError(Exception):
+class ClientDisconnectedError(Exception):
     """The connection was closed before the answer: there is nobody to answer."""
 
 
-def overloaded(message: str) -> RefusedError:
-    """Return the refusal of a request for which there is no room now."""
-    return RefusedError(429, f"{message}; try again later", {"Retry-After": "1"})
+def overloaded(message: str) -> RequestError:
+    """Return the answer to a request for which there is no room now."""
+    return RequestError(429, f"{message}; try again later", {"Retry-After": "1"})
 
 
-def too_many_images(limit: int) -> RefusedError:
-    """Return the refusal of a request with more images than one may have."""
-    return RefusedError(422, f"more than {limit} image{'s'[: limit > 1]} in one request; send several requests")
+def too_many_images(limit: int) -> RequestError:
+    """Return the answer to a request with more images than one may have."""
+    return RequestError(422, f"more than {limit} image{'s'[: limit > 1]} in one request; send several requests")

@@ -11,7 +11,7 @@ from ppcls.data.transforms import build_transforms
 from ppcls.inference.description import PIXELS
 from ppcls.inference.postprocess import Topk
 from ppcls.inference.predictor import Predictor
-from ppcls.serving import images
+from ppcls.serving import image_checks
 from ppcls.serving.settings import Settings
 
 _NORMALIZE = "NormalizeImage"
@@ -59,7 +59,7 @@ class Model:
         Raises:
             DataError: it cannot be used.
         """
-        images.check(data, self._max_pixels)
+        image_checks.check(data, self._max_pixels)
         return self._predictor.prepare(data)
 
     def view(self, data: bytes) -> Optional[np.ndarray]:
@@ -68,7 +68,7 @@ class Model:
         Raises:
             DataError: it cannot be used.
         """
-        images.check(data, self._max_pixels)
+        image_checks.check(data, self._max_pixels)
         seen = self._until_normalized(data, np.random.default_rng(0))
         is_picture = isinstance(seen, np.ndarray) and seen.dtype == np.uint8 and seen.shape[2:] == (3,)
         return seen if is_picture else None

@@ -7,19 +7,19 @@ from typing import Any, Dict, List, Optional, Tuple
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from ppcls.serving.errors import RefusedError, too_many_images
+from ppcls.serving.errors import RequestError, too_many_images
 
 
 def boundary_of(content_type: str) -> bytes:
     """Return the boundary that a Content-Type names.
 
     Raises:
-        RefusedError: 400, it names none.
+        RequestError: 400, it names none.
     """
     _, options = parse_options_header(content_type)
     boundary = options.get(b"boundary", b"")
     if not boundary:
-        raise RefusedError(400, "Content-Type: multipart/form-data without a boundary")
+        raise RequestError(400, "Content-Type: multipart/form-data without a boundary")
     return boundary
 
 
@@ -27,7 +27,7 @@ def parse(body: bytes, boundary: bytes, max_files: int) -> List[Tuple[str, bytes
     """Return the name and content of each file.
 
     Raises:
-        RefusedError: 400 where the body is malformed or has fields that are no files, 422 for too many files.
+        RequestError: 400 where the body is malformed or has fields that are no files, 422 for too many files.
     """
     parts = _Parts(max_files)
     try:
@@ -35,9 +35,9 @@ def parse(body: bytes, boundary: bytes, max_files: int) -> List[Tuple[str, bytes
         parser.write(body)
         parser.finalize()
     except FormParserError as error:
-        raise RefusedError(400, f"the multipart body is malformed: {error}") from None
+        raise RequestError(400, f"the multipart body is malformed: {error}") from None
     if not parts.ended:
-        raise RefusedError(400, "the multipart body is cut off: its closing boundary is missing")
+        raise RequestError(400, "the multipart body is cut off: its closing boundary is missing")
     return parts.files
 
 
@@ -81,12 +81,12 @@ class _Parts:
         _, options = parse_options_header(value)
         if b"filename" not in options:
             field = options.get(b"name", b"").decode("utf-8", "replace")
-            raise RefusedError(400, f"form field {field[:80]!r} is not a file; options such as topk go into the URL")
+            raise RequestError(400, f"form field {field[:80]!r} is not a file; options such as topk go into the URL")
         self._name = options[b"filename"].decode("utf-8", "replace")
 
     def _headers_end(self) -> None:
         if self._name is None:
-            raise RefusedError(400, "the multipart body is malformed: a part has no Content-Disposition")
+            raise RequestError(400, "the multipart body is malformed: a part has no Content-Disposition")
         if len(self.files) == self._max_files:
             raise too_many_images(self._max_files)
 

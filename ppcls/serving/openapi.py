@@ -1,8 +1,10 @@
-"""What the OpenAPI description says that FastAPI cannot read from the code: bodies and answers."""
+"""What the OpenAPI description says that FastAPI cannot read from the code: bodies, which are read here, and errors."""
 
 from __future__ import annotations
 
-from typing import Any, Dict
+from typing import Any, Dict, Union
+
+from ppcls.serving import schemas
 
 _BASE64 = {"type": "string", "format": "byte"}
 _ITEM = {
@@ -24,76 +26,6 @@ _FILES = {
     "properties": {"file": {"type": "array", "items": _BINARY, "minItems": 1}},
     "minProperties": 1,
 }
-_NUMBERS = {"type": "object", "additionalProperties": {"type": "number"}}
-_RESULT = {
-    "type": "object",
-    "description": "best class first; for an image that cannot be used only `file_name` and `error`",
-    "required": ["file_name"],
-    "properties": {
-        "file_name": {"type": "string"},
-        "class_ids": {"type": "array", "items": {"type": "integer"}},
-        "scores": {"type": "array", "items": {"type": "number"}},
-        "label_names": {"type": "array", "items": {"type": "string"}},
-        "error": {"type": "string"},
-    },
-}
-_PREDICTION = {
-    "type": "object",
-    "properties": {
-        "results": {"type": "array", "items": _RESULT},
-        "model": {"type": "string"},
-        "milliseconds": _NUMBERS,
-    },
-}
-_HEAT_MAP = {
-    "type": "object",
-    "properties": {
-        "file_name": {"type": "string"},
-        "class_id": {"type": "integer"},
-        "label_name": {"type": ["string", "null"]},
-        "score": {"type": "number"},
-        "heat": {
-            "type": "array",
-            "items": {"type": "array", "items": {"type": "number"}},
-            "description": "by how much the score falls when this cell of the picture is covered, row by row",
-        },
-        "image": {"type": ["string", "null"], "description": "what the model sees, as a data URL (PNG)"},
-        "model": {"type": "string"},
-        "milliseconds": _NUMBERS,
-    },
-}
-_MODEL = {
-    "type": "object",
-    "properties": {
-        **{name: {"type": "string"} for name in ("model", "backend", "device")},
-        "image_shape": {"type": "array", "items": {"type": "integer"}, "description": "channels, height, width"},
-        "class_names": {"type": "array", "items": {"type": "string"}},
-        **{name: {"type": "integer"} for name in ("class_num", "topk", "max_images", "max_body", "max_pixels")},
-        **{name: {"type": "boolean"} for name in ("urls", "saliency")},
-    },
-}
-_ERROR = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {"type": "string"},
-        "id": {"type": "string", "description": "with 500: see the log"},
-        "results": {"type": "array", "items": _RESULT, "description": "of /predict with 422: each image's error"},
-    },
-}
-_STATUSES = {
-    400: "the body is malformed",
-    401: "the API key is missing or wrong",
-    404: "heat maps are switched off on this server",
-    408: "the body came too slowly",
-    413: "the body is too large",
-    415: "the body is of another type",
-    422: "no image can be used, or an option is unknown or out of its bounds",
-    429: "the server is full: try again after Retry-After",
-    500: "the model failed",
-    503: "no answer in time, or the server is shutting down",
-}
-
 BODY: Dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -112,20 +44,26 @@ BODY: Dict[str, Any] = {
         },
     }
 }
+_STATUSES = {
+    400: "the body is malformed",
+    401: "the API key is missing or wrong",
+    404: "heat maps are switched off on this server",
+    408: "the body came too slowly",
+    413: "the body is too large",
+    415: "the body is of another type",
+    422: "no image can be used, or an option is unknown or out of its bounds",
+    429: "the server is full: try again after Retry-After",
+    500: "the model failed",
+    503: "no answer in time, or the server is shutting down",
+}
 
 
-def error(status: int, text: str = "") -> Dict[Any, Any]:
-    """Return the description of an answer that is no result."""
-    return {status: {"description": text or _STATUSES[status], "content": {"application/json": {"schema": _ERROR}}}}
+def error(status: int, text: str = "") -> Dict[Union[int, str], Dict[str, Any]]:
+    """Return FastAPI's description of an error."""
+    model = schemas.ServerError if status == 500 else schemas.Error
+    return {status: {"description": text or _STATUSES[status], "model": model}}
 
 
-def _answers(schema: Dict[str, Any], *statuses: int) -> Dict[Any, Any]:
-    answers: Dict[Any, Any] = {200: {"description": "answered", "content": {"application/json": {"schema": schema}}}}
-    for status in statuses:
-        answers.update(error(status))
-    return answers
-
-
-PREDICT = _answers(_PREDICTION, *(status for status in _STATUSES if status != 404))
-EXPLAIN = _answers(_HEAT_MAP, *_STATUSES)
-MODEL = _answers(_MODEL, 401)
+HEAT_MAP_ERRORS = {status: description for number in _STATUSES for status, description in error(number).items()}
+PREDICT_ERRORS = {status: description for status, description in HEAT_MAP_ERRORS.items() if status != 404}
+PREDICT_ERRORS[422] = {"description": _STATUSES[422], "model": Union[schemas.NoUsableImage, schemas.Error]}

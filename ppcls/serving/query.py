@@ -1,32 +1,54 @@
-"""The options that a request has in its address."""
+"""Options in a request's address."""
 
 from __future__ import annotations
 
-from typing import Any, Dict
+from typing import Any, Dict, Optional, Type
 
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
-from ppcls.serving.errors import RefusedError
+from ppcls.serving.errors import RequestError
+
+_SHOWN = 80  # characters of what a request has, in messages
 
 
-async def check(request: Request) -> None:
-    """Refuse options that the route does not know, or that are given more than once.
+class PredictOptions(BaseModel):
+    """Options of ``POST /predict``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    topk: Optional[int] = Field(None, ge=1, description="at most all classes")
+
+
+class SaliencyOptions(BaseModel):
+    """Options of ``POST /saliency``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    class_id: Optional[int] = Field(None, ge=0, description="default: the best class")
+    grid: int = Field(7, ge=3, le=14, description="cells a side; the cost is its square")
+
+
+OPTIONS: Dict[str, Type[BaseModel]] = {"/predict": PredictOptions, "/saliency": SaliencyOptions}
+
+
+async def check_repeated(request: Request) -> None:
+    """Refuse options that are given more than once; of those, FastAPI would take the last.
 
     Raises:
-        RefusedError: 422, there is one.
+        RequestError: 422, there is one.
     """
-    allowed = [field.name for field in request.scope["route"].dependant.query_params]
     for key in request.query_params:
-        if key not in allowed:
-            raise RefusedError(422, f"{key[:80]}: unknown option; {request.url.path} takes {', '.join(allowed)}")
         given = len(request.query_params.getlist(key))
         if given > 1:
-            raise RefusedError(422, f"{key}: given {given} times")
+            raise RequestError(422, f"{key[:_SHOWN]}: given {given} times")
 
 
-def problem(error: Dict[str, Any]) -> str:
-    """Return what is wrong with an option's value."""
-    name, value, bounds = error["loc"][-1], str(error["input"])[:80], error.get("ctx", {})
+def describe_error(error: Dict[str, Any], path: str) -> str:
+    """Return what is wrong with an option, from what pydantic says of it."""
+    name, value, bounds = str(error["loc"][-1])[:_SHOWN], str(error["input"])[:_SHOWN], error.get("ctx", {})
+    if error["type"] == "extra_forbidden":
+        return f"{name}: unknown option; {path} takes {', '.join(OPTIONS[path].model_fields)}"
     if "ge" in bounds:
         return f"{name} {value}: must be at least {bounds['ge']}"
     if "le" in bounds:

@@ -16,14 +16,14 @@ import uvicorn
 
 from ppcls.errors import MachineError
 from ppcls.serving.app import build_app
-from ppcls.serving.connections import protocol
+from ppcls.serving.http_protocol import protocol_class
 from ppcls.serving.model import Model
 from ppcls.serving.service import Service
 from ppcls.serving.settings import Settings
 from ppcls.utils.logging import get_logger
 
 _BACKLOG = 2048
-_OTHER_FILES = 128  # that the process has open beside connections
+_RESERVED_FILES = 128  # that the process has open beside connections
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -67,10 +67,10 @@ async def _serve(settings: Settings, model: Model, listener: socket.socket) -> i
     service = Service(model, settings)
     for name in ("uvicorn", "python_multipart"):
         logging.getLogger(name).setLevel(logging.ERROR)  # not a line for each malformed request
-    service.max_connections = _connections(settings.max_connections)
+    service.max_connections = _raise_file_limit(settings.max_connections)
     config = uvicorn.Config(
         build_app(service),
-        http=protocol(settings.read_timeout, lambda status: service.metrics.request("other", status, 0.0)),
+        http=protocol_class(settings.read_timeout, lambda status: service.metrics.request("other", status, 0.0)),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -84,25 +84,27 @@ async def _serve(settings: Settings, model: Model, listener: socket.socket) -> i
     service.connections = server.server_state.connections
     await server.serve(sockets=[listener])
     await service.stop()
-    if server.lost:
-        get_logger().error("%d requests were given up after --shutdown-timeout", server.lost)
-    return 1 if server.lost else 0
+    if server.abandoned:
+        get_logger().error("%d requests were given up after --shutdown-timeout", server.abandoned)
+    return 1 if server.abandoned else 0
 
 
-def _connections(wanted: int) -> int:
+def _raise_file_limit(wanted: int) -> int:
     """Return how many connections the process may have; its limit of open files is raised as far as allowed."""
     if sys.platform == "win32":
         return wanted
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = wanted + _OTHER_FILES
+    needed = wanted + _RESERVED_FILES
     if soft != resource.RLIM_INFINITY and soft < needed:
         soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         if soft < needed:
-            get_logger().warning("at most %d connections: the system allows %d open files", soft - _OTHER_FILES, soft)
-    return wanted if soft == resource.RLIM_INFINITY else min(wanted, max(1, soft - _OTHER_FILES))
+            get_logger().warning(
+                "at most %d connections: the system allows %d open files", soft - _RESERVED_FILES, soft
+            )
+    return wanted if soft == resource.RLIM_INFINITY else min(wanted, max(1, soft - _RESERVED_FILES))
 
 
 class _Server(uvicorn.Server):
@@ -110,7 +112,7 @@ class _Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, service: Service, listener: socket.socket) -> None:
         super().__init__(config)
-        self.lost = 0
+        self.abandoned = 0
         self._service, self._listener = service, listener
 
     async def startup(self, sockets: Optional[List[socket.socket]] = None) -> None:
@@ -131,11 +133,11 @@ class _Server(uvicorn.Server):
         for _ in range(ticks):
             if not self.force_exit:
                 await asyncio.sleep(0.05)
-        await self._accept_the_last()
+        await self._accept_pending()
         await super().shutdown(sockets)
-        self.lost = max(len(self.server_state.tasks), len(self.server_state.connections))
+        self.abandoned = max(len(self.server_state.tasks), len(self.server_state.connections))
 
-    async def _accept_the_last(self) -> None:
+    async def _accept_pending(self) -> None:
         """Take the connections that the system holds ready, then close the port at once: it would reset them."""
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._listener)
@@ -155,13 +157,13 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """End orderly on a signal; uvicorn would kill the process by the same signal afterwards."""
-        before: List[Any] = [signal.signal(number, self._end) for number in _SIGNALS]
+        before: List[Any] = [signal.signal(number, self._handle_signal) for number in _SIGNALS]
         try:
             yield
         finally:
             for number, handler in zip(_SIGNALS, before):
                 signal.signal(number, handler)
 
-    def _end(self, number: int, _: Optional[FrameType]) -> None:
+    def _handle_signal(self, number: int, _: Optional[FrameType]) -> None:
         self.force_exit = self.should_exit and number == signal.SIGINT
         self.should_exit = True

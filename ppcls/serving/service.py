@@ -10,10 +10,10 @@ from typing import Any, Awaitable, Collection, Dict, List, NamedTuple, Optional,
 import numpy as np
 
 from ppcls.errors import DataError
-from ppcls.serving import fetching, heat_maps, uploads
-from ppcls.serving.admission import Gate, Share
+from ppcls.serving import heat_maps, uploads, url_fetch
 from ppcls.serving.batcher import Batcher, Scored
-from ppcls.serving.errors import RefusedError
+from ppcls.serving.errors import RequestError
+from ppcls.serving.limiter import Limiter, Reservation
 from ppcls.serving.metrics import Metrics
 from ppcls.serving.model import Model
 from ppcls.serving.settings import Settings
@@ -21,17 +21,16 @@ from ppcls.serving.uploads import Upload
 from ppcls.serving.workers import Workers
 from ppcls.utils.opencv import cv2
 
-GRIDS = (3, 14)
 _FETCHES = 4  # at a time
-_EXPLANATIONS = 4  # in the server at a time; one is computed at a time
-_IN_QUEUE = 16  # covered images of an explanation that wait for the model at a time
-_SMALL = 65536  # bytes
-_HOPELESS = 3  # times --timeout without progress: it will not come back by itself
-_FAILURES = 5  # in a row, after which only a new start helps
+_MAX_HEAT_MAPS = 4  # in the server at a time; one is computed at a time
+_MAX_QUEUED_CELLS = 16  # covered images of an explanation that wait for the model at a time
+_SMALL_BODY = 65536  # bytes
+_LIVENESS_FACTOR = 3  # times --timeout without progress: it will not come back by itself
+_MAX_FAILURES = 5  # in a row, after which only a new start helps
 T = TypeVar("T")
 
 
-class _Done(NamedTuple):
+class _Classified(NamedTuple):
     scored: Scored
     decoded_in: float
 
@@ -48,38 +47,38 @@ class Service:
         self.model, self.settings = model, settings
         self.connections: Collection[Any] = ()
         self.max_connections = settings.max_connections
-        self.open_requests = Gate(settings.max_connections, "open requests")  # those whose bodies arrive among them
-        self.requests = Gate(settings.queue, "requests")
-        self.images = Gate(settings.queue, "images")
-        self.memory = Gate(settings.max_buffer, "bytes of bodies")
+        self.open_requests = Limiter(settings.max_connections, "open requests")  # those whose bodies arrive among them
+        self.requests = Limiter(settings.queue, "requests")
+        self.images = Limiter(settings.queue, "images")
+        self.memory = Limiter(settings.max_buffer, "bytes of bodies")
         self.draining = False
         self.metrics = Metrics(lambda: self.batcher.waiting, lambda: self.open_requests.used, lambda: self.memory.used)
         self.batcher = Batcher(model.run, settings.max_batch, settings.max_wait, self.metrics.batch)
         self._decoders = Workers(settings.decode_threads, "decode")
         self._fetchers = Workers(_FETCHES, "fetch")
-        self._explanations = Gate(_EXPLANATIONS, "heat maps")
-        self._explaining = asyncio.Lock()
+        self._heat_maps = Limiter(_MAX_HEAT_MAPS, "heat maps")
+        self._heat_map_lock = asyncio.Lock()
 
-    def why_not_ready(self) -> Optional[str]:
+    def readiness_problem(self) -> Optional[str]:
         """Return why no requests should be sent here, None when they should."""
         if self.draining:
             return "the server is shutting down"
         if not self.batcher.alive:
             return "the model is not running"
-        return self._failing() or self._stuck_for(self.settings.timeout)
+        return self._failure_problem() or self._stall_problem(self.settings.timeout)
 
-    def why_not_alive(self) -> Optional[str]:
+    def liveness_problem(self) -> Optional[str]:
         """Return why the process should be started anew, None when it should not."""
         if not self.batcher.alive:
             return "the model is not running"
-        return self._failing() or self._stuck_for(_HOPELESS * self.settings.timeout)
+        return self._failure_problem() or self._stall_problem(_LIVENESS_FACTOR * self.settings.timeout)
 
-    def _failing(self) -> Optional[str]:
+    def _failure_problem(self) -> Optional[str]:
         """Return what to say of a model that only fails, as on a GPU that is lost: no input is to blame for that."""
         failures = self.batcher.failures
-        return f"the model failed {failures} times in a row" if failures >= _FAILURES else None
+        return f"the model failed {failures} times in a row" if failures >= _MAX_FAILURES else None
 
-    def _stuck_for(self, seconds: float) -> Optional[str]:
+    def _stall_problem(self, seconds: float) -> Optional[str]:
         if self.batcher.thread.busy_for > seconds:
             return f"the model has not answered for {seconds:g} s"
         if self._decoders.stuck_for > seconds:
@@ -94,7 +93,7 @@ class Service:
 
     async def parse(self, body: bytes, content_type: str) -> List[Upload]:
         """Return the images of a body; see ``uploads.parse``."""
-        if len(body) < _SMALL:  # another thread would cost more than it saves
+        if len(body) < _SMALL_BODY:  # another thread would cost more than it saves
             return uploads.parse(body, content_type, self.settings.max_images)
         return await self._decoders.run(uploads.parse, body, content_type, self.settings.max_images)
 
@@ -102,15 +101,15 @@ class Service:
         """Return {results, model, milliseconds} for the images of a request.
 
         Raises:
-            RefusedError: 422 when none of them can be used or there are fewer classes, 429 when there is no room for
+            RequestError: 422 when none of them can be used or there are fewer classes, 429 when there is no room for
                 them.
             ModelError: the model failed.
         """
         class_num = self.model.description.class_num
         if topk is not None and topk > class_num:
-            raise RefusedError(422, f"topk {topk}: the model has {class_num} classes")
-        with self.images.hold(len(found)):
-            done = await _all([self._classify(upload) for upload in found])
+            raise RequestError(422, f"topk {topk}: the model has {class_num} classes")
+        with self.images.acquired(len(found)):
+            done = await _gather([self._classify(upload) for upload in found])
         results: List[Dict[str, Any]] = []
         for upload, outcome in zip(found, done):
             if isinstance(outcome, DataError):
@@ -123,29 +122,29 @@ class Service:
         answer = {"results": results, "model": self.model.name, "milliseconds": _milliseconds(good)}
         if not good:
             first = results[0]
-            raise RefusedError(422, f"no image can be used: {first['file_name']}: {first['error']}", details=answer)
+            raise RequestError(422, f"no image can be used: {first['file_name']}: {first['error']}", details=answer)
         return answer
 
     async def _classify(self, upload: Upload) -> Any:
         """Return what the model says of an image, or the DataError that says why it cannot be used."""
-        begun = time.monotonic()
+        started = time.monotonic()
         try:
-            with self.memory.share() as share:
-                data = await self._content(upload, share)
-                with self.batcher.expecting():
+            with self.memory.reservation() as reservation:
+                data = await self._content(upload, reservation)
+                with self.batcher.preparing_image():
                     image = await self._decoders.run(self.model.prepare, data)
                 del data  # it is not counted any more
         except DataError as error:
             return error
-        decoded_in = time.monotonic() - begun
-        return _Done(await self.batcher.submit(image), decoded_in)
+        decoded_in = time.monotonic() - started
+        return _Classified(await self.batcher.submit(image), decoded_in)
 
-    async def _content(self, upload: Upload, share: Share) -> bytes:
-        """Return an image's bytes, fetched if need be; ``share`` counts what is fetched.
+    async def _content(self, upload: Upload, reservation: Reservation) -> bytes:
+        """Return an image's bytes, fetched if need be; ``reservation`` counts what is fetched.
 
         Raises:
             DataError: there are none.
-            RefusedError: 429, there is no room for them.
+            RequestError: 429, there is no room for them.
         """
         if upload.error is not None:
             raise DataError(upload.error)
@@ -155,59 +154,59 @@ class Service:
             raise DataError("this server does not fetch URLs (--allow-urls); send the image itself")
         settings = self.settings
         return await self._fetchers.run(
-            fetching.fetch, upload.url, settings.max_body, settings.url_timeout, fetching.is_public, share.take
+            url_fetch.fetch, upload.url, settings.max_body, settings.url_timeout, url_fetch.is_public, reservation.grow
         )
 
-    async def explain(self, found: List[Upload], class_id: Optional[int], grid: int) -> Dict[str, Any]:
+    async def heat_map(self, found: List[Upload], class_id: Optional[int], grid: int) -> Dict[str, Any]:
         """Return a heat map for the only image of a request.
 
         Raises:
-            RefusedError: 404 when heat maps are off, 422 for several images, a broken one or an unknown class,
+            RequestError: 404 when heat maps are off, 422 for several images, a broken one or an unknown class,
                 429 when too many heat maps are asked for.
             ModelError: the model failed.
         """
         if self.settings.no_saliency:
-            raise RefusedError(404, "heat maps are switched off on this server (--no-saliency)")
+            raise RequestError(404, "heat maps are switched off on this server (--no-saliency)")
         if len(found) != 1:
-            raise RefusedError(422, f"a heat map is of one image, not of {len(found)}")
-        with self._explanations.hold():
+            raise RequestError(422, f"a heat map is of one image, not of {len(found)}")
+        with self._heat_maps.acquired():
             try:
-                with self.memory.share() as share:
-                    data = await self._content(found[0], share)
+                with self.memory.reservation() as reservation:
+                    data = await self._content(found[0], reservation)
                     image = await self._decoders.run(self.model.prepare, data)
                     seen = await self._decoders.run(self._picture, data)
                     del data
             except DataError as error:
-                raise RefusedError(422, f"{found[0].name}: {error}") from None
-            async with self._explaining:
-                return await self._heat(found[0].name, image, seen, class_id, grid)
+                raise RequestError(422, f"{found[0].name}: {error}") from None
+            async with self._heat_map_lock:
+                return await self._compute_heat_map(found[0].name, image, seen, class_id, grid)
 
-    async def _heat(
+    async def _compute_heat_map(
         self, name: str, image: np.ndarray, seen: Optional[str], class_id: Optional[int], grid: int
     ) -> Dict[str, Any]:
-        begun = time.monotonic()
+        started = time.monotonic()
         scores = (await self.batcher.submit(image, background=True)).scores
-        chosen = int(scores.argmax()) if class_id is None else class_id
-        if not 0 <= chosen < len(scores):
-            raise RefusedError(422, f"class_id {chosen}: the model has the classes 0 to {len(scores) - 1}")
-        room = asyncio.Semaphore(_IN_QUEUE)
+        class_id = int(scores.argmax()) if class_id is None else class_id
+        if not 0 <= class_id < len(scores):
+            raise RequestError(422, f"class_id {class_id}: the model has the classes 0 to {len(scores) - 1}")
+        room = asyncio.Semaphore(_MAX_QUEUED_CELLS)
 
         async def score(cell: int) -> float:
             async with room:
                 covered = await self._decoders.run(heat_maps.occluded, image, grid, cell, self.model.channels_last)
-                return float((await self.batcher.submit(covered, background=True)).scores[chosen])
+                return float((await self.batcher.submit(covered, background=True)).scores[class_id])
 
-        covered_scores = await _all([score(cell) for cell in range(grid * grid)])
-        drops = scores[chosen] - np.array(covered_scores).reshape(grid, grid)
+        covered_scores = await _gather([score(cell) for cell in range(grid * grid)])
+        drops = scores[class_id] - np.array(covered_scores).reshape(grid, grid)
         return {
             "file_name": name,
-            "class_id": chosen,
-            "label_name": self.model.label(chosen),
-            "score": round(float(scores[chosen]), 5),
+            "class_id": class_id,
+            "label_name": self.model.label(class_id),
+            "score": round(float(scores[class_id]), 5),
             "heat": [[round(float(drop), 5) for drop in row] for row in drops],
             "image": seen,
             "model": self.model.name,
-            "milliseconds": {"total": round(1000 * (time.monotonic() - begun), 2)},
+            "milliseconds": {"total": round(1000 * (time.monotonic() - started), 2)},
         }
 
     def _picture(self, data: bytes) -> Optional[str]:
@@ -219,7 +218,7 @@ class Service:
         return "data:image/png;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")
 
 
-async def _all(work: List[Awaitable[T]]) -> List[T]:
+async def _gather(work: List[Awaitable[T]]) -> List[T]:
     """Return all results; if one fails or the caller is cancelled, the others are cancelled too."""
     tasks = [asyncio.ensure_future(item) for item in work]
     try:
@@ -229,7 +228,7 @@ async def _all(work: List[Awaitable[T]]) -> List[T]:
             task.cancel()
 
 
-def _milliseconds(done: List[_Done]) -> Dict[str, float]:
+def _milliseconds(done: List[_Classified]) -> Dict[str, float]:
     """Return the longest time that any image took for each part of the way."""
     parts = {
         "decode": [item.decoded_in for item in done],

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import List, Optional
 
 from ppcls.serving import json_body, multipart
-from ppcls.serving.errors import RefusedError
+from ppcls.serving.errors import RequestError
 
-FORMS = "multipart/form-data, application/json, image/* or application/octet-stream"
+MEDIA_TYPES = "multipart/form-data, application/json, image/* or application/octet-stream"
 _NAME = 255  # characters of a file's name that are repeated in the answer
 
 
@@ -28,17 +28,17 @@ class Upload:
     error: Optional[str] = None
 
 
-def kind_of(content_type: str) -> str:
+def media_type_of(content_type: str) -> str:
     """Return the type that a Content-Type names, without its parameters.
 
     Raises:
-        RefusedError: 400 a form without a boundary, 415 none of ``FORMS``.
+        RequestError: 400 a form without a boundary, 415 none of ``MEDIA_TYPES``.
     """
     kind = content_type.split(";")[0].strip().lower()
     if kind == "multipart/form-data":
         multipart.boundary_of(content_type)
     elif not kind.startswith("image/") and kind not in ("application/json", "application/octet-stream"):
-        raise RefusedError(415, f"Content-Type {kind or '(none)'!r}: send {FORMS}")
+        raise RequestError(415, f"Content-Type {kind or '(none)'!r}: send {MEDIA_TYPES}")
     return kind
 
 
@@ -46,9 +46,9 @@ def parse(body: bytes, content_type: str, max_images: int) -> List[Upload]:
     """Return the images of a body.
 
     Raises:
-        RefusedError: 400 malformed, 415 of another type, 422 no images, too many, or texts that cannot be used.
+        RequestError: 400 malformed, 415 of another type, 422 no images, too many, or texts that cannot be used.
     """
-    kind = kind_of(content_type)
+    kind = media_type_of(content_type)
     if kind == "multipart/form-data":
         found = multipart.parse(body, multipart.boundary_of(content_type), max_images)
         uploads = [Upload(_short(name) or f"image {number}", data) for number, (name, data) in enumerate(found, 1)]
@@ -57,7 +57,7 @@ def parse(body: bytes, content_type: str, max_images: int) -> List[Upload]:
     else:
         uploads = [Upload("image 1", body)] if body else []
     if not uploads:
-        raise RefusedError(422, "the request has no image")
+        raise RequestError(422, "the request has no image")
     return uploads
 
 

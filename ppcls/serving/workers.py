@@ -1,4 +1,4 @@
-"""Threads for what would stop the event loop: decoding, fetching."""
+"""Threads for what would stop the event loop: decoding and fetching."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Workers:
     def stuck_for(self) -> float:
         """Return the seconds that all threads have been in their present calls; 0 while one is free."""
         with self._lock:
-            begun = list(self._since.values())
-        return time.monotonic() - max(begun) if len(begun) == self._threads else 0.0
+            started = list(self._since.values())
+        return time.monotonic() - max(started) if len(started) == self._threads else 0.0
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """Return what the function returns, called in a thread, or raise what it raises."""

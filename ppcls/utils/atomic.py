@@ -1,4 +1,6 @@
-"""Files that belong together, replaced together: whatever happens, all old ones or all new ones can be read.
+"""Files that are replaced in one step: whatever happens, either the old content or the new one can be read.
+
+``replacing`` does this for one file, ``write_set`` for files that belong together: all old ones or all new ones.
 
 A set is ``PREFIX.pdparams``, ``PREFIX.pdopt`` and ``PREFIX.pdstates``. New files are written beside the old ones and
 forced to disk; then one rename creates ``PREFIX.commit``, from which moment the new set counts; then each file takes
@@ -14,7 +16,7 @@ import json
 import os
 import secrets
 from pathlib import Path
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Iterator, Mapping
 
 from ppcls.errors import CheckpointError, MachineError
 from ppcls.utils.digests import sha256
@@ -28,6 +30,45 @@ TOKEN = "token"
 def add_suffix(prefix: Path, suffix: str) -> Path:
     """Return ``PREFIX + suffix`` (``with_suffix`` would cut a prefix at its last dot)."""
     return prefix.with_name(prefix.name + suffix)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Replace a file by what the block writes.
+
+    The block gets the path of a temporary file in the same folder. When the block ends, that file is forced to disk and
+    takes the place of ``path``. When the block raises, ``path`` stays as it is and the temporary file is removed.
+
+    Raises:
+        OSError: the file could not be written.
+    """
+    with temporary_beside(path) as temporary:
+        yield temporary
+        move_into_place(temporary, path)
+
+
+@contextlib.contextmanager
+def temporary_beside(path: Path) -> Iterator[Path]:
+    """Give the path of a temporary file in the folder of ``path``; it is removed after the block.
+
+    No other process or thread gets the same path, on other machines neither.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
+    finally:
+        with contextlib.suppress(OSError):  # it was moved, or never written
+            temporary.unlink()
+
+
+def move_into_place(temporary: Path, path: Path) -> None:
+    """Force a complete file to disk, then let it replace ``path`` in one step.
+
+    Raises:
+        OSError: ``path`` was not replaced.
+    """
+    fsync(temporary)
+    temporary.replace(path)
 
 
 def write_set(prefix: Path, writers: Mapping[str, Callable[[Path], Any]], states: Mapping[str, Any]) -> None:
@@ -127,13 +168,10 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         MachineError: it could not be written.
     """
-    temporary = add_suffix(path, ".tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
-        fsync(temporary)
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise MachineError(f"{path} cannot be written: {error.strerror}") from None
 
 

@@ -7,41 +7,37 @@ and ``NAME.lock`` keeps other processes waiting.
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import re
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Iterator, Optional
+from typing import BinaryIO, ContextManager, Optional
 
 from tqdm import tqdm
 
 from ppcls.errors import WeightsError
-from ppcls.utils import digests
+from ppcls.utils import atomic, digests, http
+from ppcls.utils.locks import locked
 from ppcls.utils.logging import get_logger
 
-_BLOCK = 1 << 18
 # So much more of a file is progress, after which the count of failures starts anew.
 _PROGRESS = 1 << 20
 # Answers after which asking again can help.
-_TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
+_RETRYABLE = (408, 425, 429, 500, 502, 503, 504)
 
 
-class _FailedError(Exception):
+class _PermanentError(Exception):
     """The transfer failed in a way that another attempt will not mend."""
 
 
-class _BrokenError(Exception):
+class _TemporaryError(Exception):
     """The transfer failed in a way that another attempt may mend."""
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long a download tries.
+class RetryPolicy:
+    """How often and how long a download is tried.
 
     Attributes:
         timeout: seconds without a byte after which a connection counts as broken.
@@ -70,7 +66,7 @@ def is_url(text: str) -> bool:
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text) is not None
 
 
-def download(url: str, target: Path, sha256: Optional[str] = None, patience: Optional[Patience] = None) -> Path:
+def download(url: str, target: Path, sha256: Optional[str] = None, policy: Optional[RetryPolicy] = None) -> Path:
     """Fetch a file unless it is at ``target`` already; return ``target``.
 
     Args:
@@ -78,15 +74,18 @@ def download(url: str, target: Path, sha256: Optional[str] = None, patience: Opt
 
     Raises:
         WeightsError: another scheme than http and https, a failure that does not pass, or a file of another checksum.
+        MachineError: another process has been fetching the same file for too long.
     """
-    patience = patience or Patience()
-    _check_scheme(url)
+    policy = policy or RetryPolicy()
     try:
+        http.check_url(url)
         target.parent.mkdir(parents=True, exist_ok=True)
-        with locked(target, patience.lock):
+        with download_lock(target, policy):
             if not target.is_file():
-                _fetch(url, target, sha256, patience)
-    except _FailedError as error:
+                _fetch(url, target, sha256, policy)
+    except http.ForbiddenError as error:
+        raise WeightsError(f"{url}: {error}") from None
+    except _PermanentError as error:
         raise WeightsError(
             f"{url}: {error}. Without a network, fetch that file elsewhere and put it at {target}"
         ) from None
@@ -95,41 +94,14 @@ def download(url: str, target: Path, sha256: Optional[str] = None, patience: Opt
     return target
 
 
-@contextlib.contextmanager
-def locked(target: Path, wait: float) -> Iterator[None]:
-    """Keep other processes from making ``target``; the lock ends with this process, however that ends.
+def download_lock(target: Path, policy: RetryPolicy) -> ContextManager[None]:
+    """Keep other processes from making ``target``, and wait for one that does.
 
     Raises:
-        WeightsError: another process still holds it after ``wait`` seconds.
+        MachineError: another process still holds the lock after ``policy.lock`` seconds.
     """
-    with target.with_name(target.name + ".lock").open("a") as file:
-        end, told = time.monotonic() + wait, False
-        while not _try_lock(file):
-            if time.monotonic() > end:
-                raise WeightsError(f"{target}: another process has been fetching it for more than {wait:g} s")
-            if not told:
-                get_logger().info("waiting for another process that fetches %s", target)
-            told = True
-            time.sleep(0.05)
-        yield  # closing the file frees the lock
-
-
-def _try_lock(file: Any) -> bool:
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        import msvcrt
-
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-        except OSError:
-            return False
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    advice = f"wait for it or stop it, or put the file there yourself: {target}"
+    return locked(atomic.add_suffix(target, ".lock"), str(target), "is fetching this file", advice, policy.lock)
 
 
 def check_sha256(path: Path, expected: Optional[str]) -> Optional[str]:
@@ -140,45 +112,27 @@ def check_sha256(path: Path, expected: Optional[str]) -> Optional[str]:
     return None if found.startswith(expected.lower()) else found
 
 
-def _check_scheme(url: str) -> None:
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise WeightsError(f"{url}: weights are fetched by http and https only")
-
-
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirections, but to no other scheme and from https to https alone."""
-
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        """Return the request for the new place."""
-        _check_scheme(newurl)
-        if req.type == "https" and urllib.parse.urlsplit(newurl).scheme != "https":
-            raise WeightsError(f"{req.full_url}: redirects to {newurl}, which is not encrypted; refused")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _fetch(url: str, target: Path, sha256: Optional[str], patience: Patience) -> None:
-    part, notes = target.with_name(target.name + ".part"), target.with_name(target.name + ".part.json")
+def _fetch(url: str, target: Path, sha256: Optional[str], policy: RetryPolicy) -> None:
+    part, notes = atomic.add_suffix(target, ".part"), atomic.add_suffix(target, ".part.json")
     failures, best, wrong = 0, _size(part), 0
     while True:
         try:
-            resumed = _attempt(url, part, notes, patience.timeout)
+            resumed = _attempt(url, part, notes, policy.timeout)
             found = check_sha256(part, sha256)
             if found is None:
                 break
             part.unlink()
             wrong += 1
             if wrong > 1 or not resumed:  # what was resumed may have begun as another file
-                raise _FailedError(f"its sha256 is {found} instead of {sha256}...; it was deleted")
-        except (_BrokenError, http.client.HTTPException) as error:
-            reason = str(error) or type(error).__name__
+                raise _PermanentError(f"its sha256 is {found} instead of {sha256}...; it was deleted")
+        except (_TemporaryError, http.TransferError) as error:
             failures = 1 if _size(part) >= best + _PROGRESS else failures + 1
             best = max(best, _size(part))
-            if failures >= patience.attempts:
-                raise _FailedError(f"cannot be downloaded ({reason}; {failures} attempts)") from None
-            get_logger().warning("%s: %s; trying again", url, reason)
-            time.sleep(patience.pause * min(2 ** (failures - 1), 16))
-    part.replace(target)
+            if failures >= policy.attempts:
+                raise _PermanentError(f"cannot be downloaded ({error}; {failures} attempts)") from None
+            get_logger().warning("%s: %s; trying again", url, error)
+            time.sleep(policy.pause * min(2 ** (failures - 1), 16))
+    atomic.move_into_place(part, target)
     notes.unlink(missing_ok=True)
 
 
@@ -190,42 +144,46 @@ def _attempt(url: str, part: Path, notes: Path, timeout: float) -> bool:
     """Fetch the rest of ``part``, or all of it; return whether it was the rest.
 
     Raises:
-        _BrokenError: the connection, or the server's answer, ends before the file does.
+        _TemporaryError, TransferError: the connection, or the server's answer, ends before the file does.
     """
     known, have = _known(notes, url), _size(part)
-    request = urllib.request.Request(url, headers={"User-Agent": "ppcls", "Accept-Encoding": "identity"})
+    headers = {"Accept-Encoding": "identity"}
     if have and known.tag:
         if have == known.size:
             return True
-        request.add_header("Range", f"bytes={have}-")
-        request.add_header("If-Range", known.tag)
+        headers.update({"Range": f"bytes={have}-", "If-Range": known.tag})
     try:
-        # An own opener, without the handlers of files and FTP that urlopen has.
-        answer = urllib.request.build_opener(_Redirects).open(request, timeout=timeout)
-    except urllib.error.HTTPError as error:
-        error.close()
-        if error.code == 416:  # a part longer than the file: it is of no use
+        with http.get(url, http.Policy(idle_timeout=timeout, from_https_to_http=False), headers) as response:
+            return _receive(response, url, part, notes, have, known)
+    except http.StatusError as error:
+        if error.status == 416:  # a part longer than the file: it is of no use
             part.unlink(missing_ok=True)
-            raise _BrokenError("the server has less than what was fetched before") from None
-        if error.code not in _TRANSIENT:
-            raise _FailedError(f"the server answers {error.code} {error.reason}") from None
-        raise _BrokenError(f"the server answers {error.code} {error.reason}") from None
-    except OSError as error:
-        raise _BrokenError(str(getattr(error, "reason", None) or error)) from None
-    with answer:
-        resumed = answer.status == 206
-        if resumed and not _continues(answer, have, known):
-            notes.unlink(missing_ok=True)  # the next attempt asks for all of it
-            raise _BrokenError("the server sends another part than was asked for")
-        start = have if resumed else 0
-        length = answer.headers.get("Content-Length")
-        size = start + int(length) if length and length.isdigit() else None
-        _check_answer(answer)
-        if not resumed:
-            notes.write_text(json.dumps(asdict(_Version(url, _tag(answer), size))), encoding="utf-8")
-        with part.open("ab" if resumed else "wb") as file:
-            _receive(answer, file, start, size, part.name[: -len(".part")])
+            raise _TemporaryError("the server has less than what was fetched before") from None
+        raise (_TemporaryError if error.status in _RETRYABLE else _PermanentError)(str(error)) from None
+
+
+def _receive(response: http.Response, url: str, part: Path, notes: Path, have: int, known: _Version) -> bool:
+    """Append an answer to ``part``, or begin that anew; return whether it was appended."""
+    resumed = response.status == 206
+    if resumed and not _continues(response, have, known):
+        notes.unlink(missing_ok=True)  # the next attempt asks for all of it
+        raise _TemporaryError("the server sends another part than was asked for")
+    if response.headers.get_content_type() == "text/html":  # the login page of a hotel's network, or of a file host
+        raise _PermanentError("the server sends a web page instead of weights")
+    if not resumed:
+        notes.write_text(json.dumps(asdict(_Version(url, _tag(response), response.size))), encoding="utf-8")
+    with part.open("ab" if resumed else "wb") as file:
+        _write(response, file, part.name[: -len(".part")])
     return resumed
+
+
+def _write(response: http.Response, file: BinaryIO, name: str) -> None:
+    start, size = response.start, response.size
+    # disable=None: no bar where the output is no terminal.
+    with tqdm(total=size, initial=start, unit="B", unit_scale=True, unit_divisor=1024, desc=name, disable=None) as bar:
+        for block in response.blocks():
+            file.write(block)
+            bar.update(len(block))
 
 
 def _known(notes: Path, url: str) -> _Version:
@@ -237,40 +195,15 @@ def _known(notes: Path, url: str) -> _Version:
     return _Version(url)
 
 
-def _continues(answer: Any, have: int, known: _Version) -> bool:
+def _continues(response: http.Response, have: int, known: _Version) -> bool:
     """Return whether the server's part begins where ours ends, and is of a file as long as ours."""
-    match = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", answer.headers.get("Content-Range", ""))
+    match = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("Content-Range", ""))
     if match is None or int(match[1]) != have:
         return False
     return match[3] == "*" or known.size in (None, int(match[3]))
 
 
-def _tag(answer: Any) -> Optional[str]:
+def _tag(response: http.Response) -> Optional[str]:
     """Return what tells this version of the file from others; a weak ETag does not tell bytes."""
-    etag: Optional[str] = answer.headers.get("ETag")
-    return etag if etag and not etag.startswith("W/") else answer.headers.get("Last-Modified")
-
-
-def _check_answer(answer: Any) -> None:
-    if answer.status not in (200, 206):
-        raise _FailedError(f"the server answers {answer.status} {answer.reason}")
-    if answer.headers.get_content_type() == "text/html":  # the login page of a hotel's network, or of a file host
-        raise _FailedError("the server sends a web page instead of weights")
-
-
-def _receive(answer: Any, file: BinaryIO, start: int, size: Optional[int], name: str) -> None:
-    have = start
-    # disable=None: no bar where the output is no terminal.
-    with tqdm(total=size, initial=start, unit="B", unit_scale=True, unit_divisor=1024, desc=name, disable=None) as bar:
-        while True:
-            try:
-                block = answer.read1(_BLOCK)
-            except OSError as error:  # not to be confused with one of the disk
-                raise _BrokenError(f"the connection broke after {have} bytes ({error})") from None
-            if not block:
-                break
-            file.write(block)
-            have += len(block)
-            bar.update(len(block))
-    if size is not None and have != size:
-        raise _BrokenError(f"the connection ended after {have} of {size} bytes")
+    etag: Optional[str] = response.headers.get("ETag")
+    return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")

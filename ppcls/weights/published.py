@@ -17,11 +17,12 @@ from safetensors.numpy import save_file
 
 from ppcls.arch.spec import ModelSpec
 from ppcls.errors import WeightsError
+from ppcls.utils import atomic
 from ppcls.utils.paths import user_path
-from ppcls.weights.download import Patience, check_sha256, download, locked
+from ppcls.weights.download import RetryPolicy, check_sha256, download, download_lock
 from ppcls.weights.reader import read_weights
 
-_STAMP = "source"
+_SOURCE = "source"
 
 
 def cache_folder() -> Path:
@@ -30,7 +31,7 @@ def cache_folder() -> Path:
     return (user_path(home) if home else Path.home() / ".cache" / "ppcls") / "weights"
 
 
-def public_weights(spec: ModelSpec, patience: Optional[Patience] = None) -> Path:
+def public_weights(spec: ModelSpec, policy: Optional[RetryPolicy] = None) -> Path:
     """Return the path of a variant's published weights, which are downloaded if they are not in the cache.
 
     Raises:
@@ -40,10 +41,10 @@ def public_weights(spec: ModelSpec, patience: Optional[Patience] = None) -> Path
         raise WeightsError(
             f"{spec.name}: no published weights are known; give pretrained the path of a local file instead of true"
         )
-    return _ready(spec.url, cache_folder() / _basename(spec.url), spec.sha256, patience or Patience())
+    return _converted(spec.url, cache_folder() / _basename(spec.url), spec.sha256, policy or RetryPolicy())
 
 
-def weights_at(url: str, patience: Optional[Patience] = None) -> Path:
+def weights_at(url: str, policy: Optional[RetryPolicy] = None) -> Path:
     """Return the path of the weights at ``url``, which are downloaded if they are not in the cache.
 
     Raises:
@@ -51,7 +52,7 @@ def weights_at(url: str, patience: Optional[Patience] = None) -> Path:
     """
     # Files of different places often have the same name.
     name = f"{hashlib.sha256(url.encode()).hexdigest()[:8]}-{_basename(url)}"
-    return _ready(url, cache_folder() / name, None, patience or Patience())
+    return _converted(url, cache_folder() / name, None, policy or RetryPolicy())
 
 
 def _basename(url: str) -> str:
@@ -59,13 +60,13 @@ def _basename(url: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name)[-100:] or "weights"
 
 
-def _ready(url: str, file: Path, sha256: Optional[str], patience: Patience) -> Path:
-    download(url, file, sha256, patience)
+def _converted(url: str, file: Path, sha256: Optional[str], policy: RetryPolicy) -> Path:
+    download(url, file, sha256, policy)
     converted = file.with_name(file.name + ".safetensors")
-    stamp = _stamp(file)
+    stamp = _source_version(file)
     try:
-        with locked(converted, patience.lock):
-            if _read_stamp(converted) != stamp:
+        with download_lock(converted, policy):
+            if _read_source(converted) != stamp:
                 _convert(url, file, sha256, converted, stamp)
     except OSError as error:
         raise WeightsError(f"{converted}: cannot be written: {error.strerror or error}") from None
@@ -80,17 +81,16 @@ def _convert(url: str, file: Path, sha256: Optional[str], converted: Path, stamp
         arrays = read_weights(file)
     except WeightsError as error:
         raise WeightsError(f"{error}\nIt was fetched from {url} ; delete it to fetch it again") from None
-    temporary = converted.with_name(converted.name + ".tmp")
-    save_file({name: array.copy(order="C") for name, array in arrays.items()}, str(temporary), {_STAMP: stamp})
-    temporary.replace(converted)
+    with atomic.replacing(converted) as temporary:
+        save_file({name: array.copy(order="C") for name, array in arrays.items()}, str(temporary), {_SOURCE: stamp})
 
 
-def _stamp(file: Path) -> str:
+def _source_version(file: Path) -> str:
     status = file.stat()
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
-def _read_stamp(converted: Path) -> Optional[str]:
+def _read_source(converted: Path) -> Optional[str]:
     """Return of which file this is a copy; None if that is not known or it does not exist."""
     if not converted.is_file():
         return None
@@ -98,7 +98,7 @@ def _read_stamp(converted: Path) -> Optional[str]:
         with converted.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             header: Dict[str, Any] = json.loads(file.read(min(length, 1 << 26)))
-        stamp = header["__metadata__"][_STAMP]
+        stamp = header["__metadata__"][_SOURCE]
     except (ValueError, KeyError, TypeError):
         return None
     return str(stamp)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import struct
 import zipfile
 from pathlib import Path
@@ -15,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from ppcls.errors import WeightsError
+from ppcls.utils import atomic
 from ppcls.weights.reader import TORCH_SUFFIXES
 
 _STORAGES = {"f8": "Double", "f4": "Float", "f2": "Half", "i8": "Long", "i4": "Int", "i2": "Short", "i1": "Char"}
@@ -56,22 +55,16 @@ def write_weights(arrays: Mapping[str, np.ndarray], path: Union[str, Path], to: 
         WeightsError: the file cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     # Not ascontiguousarray, which makes a number a list of one.
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        WRITERS[to](arrays, temporary)
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
+        with atomic.replacing(path) as temporary:
+            WRITERS[to](arrays, temporary)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be written: {error.strerror or error}") from None
     except SafetensorError as error:
         raise WeightsError(f"{path}: cannot be written: {error}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def _write_safetensors(arrays: Mapping[str, np.ndarray], path: Path) -> None:

@@ -180,7 +180,7 @@ def test_parquet_without_its_package_says_what_to_install(onnx, images, run, tmp
     (tmp_path / "without" / "pyarrow.py").write_text("raise ImportError('not installed')")
     environment = {"PYTHONPATH": f"{tmp_path}/without{os.pathsep}{ROOT}"}
     done = run("infer", onnx, images, "--out", "x.parquet", code=2, process=True, environment=environment)
-    assert 'pip install "ppcls[report]"' in done.stderr
+    assert 'pip install ".[report]"' in done.stderr
 
 
 def test_onnx_models_need_no_paddle(onnx, images, run, tmp_path):

@@ -29,5 +29,5 @@ def test_the_learning_rate_is_drawn(run, tmp_path):
     (tmp_path / "without" / "matplotlib.py").write_text("raise ImportError('not installed')")
     environment = {"PYTHONPATH": f"{tmp_path}/without:{ROOT}"}
     done = run(*common, "--steps-per-epoch", "9", code=2, process=True, environment=environment)
-    assert 'pip install "ppcls[report]"' in done.stderr
+    assert 'pip install ".[report]"' in done.stderr
     assert "cannot be written" in run(*common, "--steps-per-epoch", "9", "--out", "no/where.png", code=2).stderr

@@ -20,8 +20,8 @@ from ppcls.utils import environment
 from tests.helpers.exports import FAMILIES, prepared
 from tests.helpers.recipes import ROOT
 
-pytest.importorskip("onnxruntime", reason='needs pip install "ppcls[onnx]"')
-pytest.importorskip("paddle2onnx", reason='needs pip install "ppcls[onnx]"')
+pytest.importorskip("onnxruntime", reason='needs pip install ".[onnx]"')
+pytest.importorskip("paddle2onnx", reason='needs pip install ".[onnx]"')
 
 
 @pytest.fixture(scope="module", params=sorted(FAMILIES))

@@ -23,8 +23,8 @@ from tests.helpers.exports import FAMILIES, prepared
 from tests.helpers.recipes import ROOT
 from tests.helpers.runs import limit_file_size
 
-pytest.importorskip("onnxruntime", reason='needs pip install "ppcls[onnx]"')
-pytest.importorskip("paddle2onnx", reason='needs pip install "ppcls[onnx]"')
+pytest.importorskip("onnxruntime", reason='needs pip install ".[onnx]"')
+pytest.importorskip("paddle2onnx", reason='needs pip install ".[onnx]"')
 
 
 def test_a_loss_of_accuracy_is_refused_and_the_earlier_export_stays(digits, tmp_path):
@@ -201,7 +201,7 @@ def test_a_missing_converter_is_an_error_before_any_work(digits, tmp_path, run):
     (tmp_path / "without" / "paddle2onnx.py").write_text("raise ImportError('not installed')")
     arguments = ("export", "-c", tmp_path / "recipe.yaml", "--onnx")
     done = run(*arguments, code=2, process=True, environment={"PYTHONPATH": f"{tmp_path}/without:{ROOT}"})
-    assert 'pip install "ppcls[onnx]"' in done.stderr
+    assert 'pip install ".[onnx]"' in done.stderr
     assert MachineError.exit_code == 2
 
 

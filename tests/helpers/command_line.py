@@ -30,6 +30,7 @@ def run_ppcls(*arguments, cwd, code=0, environment=None, timeout=240):
         environment: variables to set during the call.
         timeout: seconds after which the command is interrupted.
     """
+    assert not {"PYTHONPATH", "OMP_NUM_THREADS"}.intersection(environment or ()), "these need process=True"
     arguments = [str(argument) for argument in arguments]
     texts = []
     states = (_directory(cwd), _environment(environment), _warnings(), _log(), _paddle())

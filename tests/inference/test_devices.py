@@ -12,7 +12,7 @@ from ppcls.errors import ConfigError, MachineError
 from ppcls.inference.backends.devices import Device
 from tests.helpers.recipes import ROOT
 
-onnxruntime = pytest.importorskip("onnxruntime", reason='needs pip install "ppcls[onnx]"')
+onnxruntime = pytest.importorskip("onnxruntime", reason='needs pip install ".[onnx]"')
 for_processors = pytest.mark.skipif(
     paddle.device.is_compiled_with_cuda() or "CUDAExecutionProvider" in onnxruntime.get_available_providers(),
     reason="for machines whose runtimes are built for CPUs",

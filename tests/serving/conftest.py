@@ -7,7 +7,7 @@ import pytest
 @pytest.fixture(scope="session", autouse=True)
 def _extra():
     for name in ("fastapi", "uvicorn", "python_multipart", "prometheus_client"):
-        pytest.importorskip(name, reason='needs pip install "ppcls[serve]"')
+        pytest.importorskip(name, reason='needs pip install ".[serve]"')
 
 
 @pytest.fixture(scope="session")

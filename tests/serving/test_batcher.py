@@ -51,10 +51,10 @@ def test_shapes_are_not_mixed():
 
 def test_a_batch_waits_for_images_that_are_being_decoded():
     async def scenario(batcher):
-        batcher.coming = 1
+        batcher.preparing = 1
         first = asyncio.ensure_future(batcher.submit(image(1)))
         await asyncio.sleep(0.05)
-        batcher.coming = 0
+        batcher.preparing = 0
         await asyncio.gather(first, batcher.submit(image(2)))
 
     assert with_batcher(scenario, max_wait=10) == [2]
@@ -62,7 +62,7 @@ def test_a_batch_waits_for_images_that_are_being_decoded():
 
 def test_but_not_longer_than_asked():
     async def scenario(batcher):
-        batcher.coming = 1
+        batcher.preparing = 1
         await batcher.submit(image(1))
 
     assert with_batcher(scenario, max_wait=0.01) == [1]

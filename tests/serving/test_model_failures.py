@@ -151,12 +151,12 @@ def test_a_model_that_hangs_is_told_and_the_server_is_not_ready(faulty, photo):
                 assert ready.status_code == 503
                 assert "the model has not answered for 0.4 s" in ready.json()["error"]
                 assert (await client.get("/health")).status_code == 200
-                await until(lambda: service.why_not_alive() is not None)
+                await until(lambda: service.liveness_problem() is not None)
                 for method in ("GET", "HEAD"):
                     assert (await client.request(method, "/health")).status_code == 503
                 assert "the model has not answered for 1.2 s" in (await client.get("/health")).json()["error"]
             go.set()
-            await until(lambda: service.why_not_ready() is None and not service.batcher.waiting)
+            await until(lambda: service.readiness_problem() is None and not service.batcher.waiting)
             for path in ("/ready", "/health"):
                 for method in ("GET", "HEAD"):
                     assert (await client.request(method, path)).status_code == 200
@@ -191,16 +191,16 @@ def test_images_on_which_all_decoders_are_stuck_are_told(faulty, photo):
                 assert (await one).status_code == 503
                 assert (await client.get("/ready")).status_code == 200  # there is another decoder
                 assert (await client.post("/predict", files={"a": ("a.png", photo)})).status_code == 503
-                await until(lambda: service.why_not_ready() is not None)
+                await until(lambda: service.readiness_problem() is not None)
                 ready = await client.get("/ready")
                 assert ready.status_code == 503
                 assert ready.json()["error"] == "all decoding threads have been busy with one image each for 0.4 s"
                 assert (await client.get("/health")).status_code == 200
-                await until(lambda: service.why_not_alive() is not None)
+                await until(lambda: service.liveness_problem() is not None)
             finally:
                 model.decoding = lambda: None
                 go.set()
-            await until(lambda: service.why_not_ready() is None)
+            await until(lambda: service.readiness_problem() is None)
             assert (await client.post("/predict", files={"a": ("a.png", photo)})).status_code == 200
 
     asyncio.run(scenario())

@@ -11,7 +11,7 @@ import pytest
 from tests.helpers.recipes import ROOT
 
 for _name in ("onnxruntime", "paddle2onnx"):
-    pytest.importorskip(_name, reason='needs pip install "ppcls[onnx]"')
+    pytest.importorskip(_name, reason='needs pip install ".[onnx]"')
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import ppcls
-from ppcls.serving import heat_maps
+from ppcls.serving import heat_maps, schemas
 from tests.helpers.recipes import ROOT
 from tests.helpers.serving import encode
 
@@ -255,6 +255,33 @@ def test_the_description_of_a_server_with_a_key_says_so(start):
             assert ("401" in route["responses"]) == kept, path
             assert bool(route.get("security")) == kept, path
             assert httpx.request(next(iter(methods)), f"{guarded.url}{path}").status_code == (401 if kept else 200)
+
+
+def test_the_answers_are_those_that_the_description_promises(client, photo):
+    """What is not in a model would be dropped by it, so the comparison finds it."""
+    files = [("x", ("good.png", photo)), ("x", ("broken.png", b"no"))]
+    for model, answer in (
+        (schemas.Prediction, client.post("/predict", files=files)),
+        (schemas.HeatMap, client.post("/saliency?grid=3", files=files[:1])),
+        (schemas.NoUsableImage, client.post("/predict", files=files[1:])),
+        (schemas.ModelInfo, client.get("/model")),
+        (schemas.Status, client.get("/health")),
+        (schemas.Status, client.get("/ready")),
+        (schemas.Error, client.post("/predict?topk=0", files=files)),
+        (schemas.Error, client.post("/predict", content=b"{", headers={"Content-Type": "application/json"})),
+    ):
+        assert model.model_validate(answer.json(), strict=True).model_dump() == answer.json()
+    described = client.get("/openapi.json").json()
+    names = {"Prediction", "HeatMap", "NoUsableImage", "ModelInfo", "Status", "Error", "ServerError"}
+    assert names <= set(described["components"]["schemas"])
+    for path, model in (("/predict", "Prediction"), ("/saliency", "HeatMap")):
+        responses = described["paths"][path]["post"]["responses"]
+        schema = {status: answer["content"]["application/json"]["schema"] for status, answer in responses.items()}
+        assert schema["200"] == {"$ref": f"#/components/schemas/{model}"}
+        assert schema["500"] == {"$ref": "#/components/schemas/ServerError"}
+        assert schema["413"] == {"$ref": "#/components/schemas/Error"}
+    grid = described["paths"]["/saliency"]["post"]["parameters"][1]
+    assert (grid["name"], grid["schema"]["minimum"], grid["schema"]["maximum"]) == ("grid", 3, 14)
 
 
 def test_pages_and_errors_are_safe_to_show(client):

@@ -19,6 +19,7 @@ from ppcls.data.transforms import formats
 from ppcls.data.transforms.arguments import MAX_PIXELS
 from ppcls.data.transforms.decode import decode_image
 from ppcls.errors import DataError, MachineError
+from ppcls.utils import atomic
 from ppcls.utils.digests import sha256
 from ppcls.utils.opencv import cv2
 
@@ -70,33 +71,31 @@ def write_shard(plan: Plan, shard: int, folder: Path, skip_broken: bool) -> Pack
         MachineError: it cannot be written, or what is read back is something else.
     """
     target = folder / plan.name(shard)
-    temporary = folder / f".{target.name}.{os.getpid()}.tmp"
     source = plan.source_digest(shard)  # before the images are read: one changed meanwhile is packed again
     try:
-        expected, broken = _write(plan, shard, temporary)
-        if broken and not skip_broken:
-            return Packed(0, 0, None, None, source, broken)
-        if not expected:
-            for path in (target, shard_index.index_path(target)):
-                path.unlink(missing_ok=True)
-            return Packed(0, 0, None, None, source, broken)
-        text = _read_back(temporary, target, expected)
-        packed = Packed(
-            samples=len(expected),
-            size=temporary.stat().st_size,
-            tar=sha256(temporary),
-            index=hashlib.sha256(text.encode()).hexdigest(),
-            source=source,
-            broken=broken,
-        )
-        # The index first, so that a shard that is there is complete.
-        shard_index.write_text(shard_index.index_path(target), text)
-        temporary.replace(target)
-        return packed
+        with atomic.temporary_beside(target) as temporary:
+            expected, broken = _write(plan, shard, temporary)
+            if broken and not skip_broken:
+                return Packed(0, 0, None, None, source, broken)
+            if not expected:
+                for path in (target, shard_index.index_path(target)):
+                    path.unlink(missing_ok=True)
+                return Packed(0, 0, None, None, source, broken)
+            text = _read_back(temporary, target, expected)
+            packed = Packed(
+                samples=len(expected),
+                size=temporary.stat().st_size,
+                tar=sha256(temporary),
+                index=hashlib.sha256(text.encode()).hexdigest(),
+                source=source,
+                broken=broken,
+            )
+            # The index first, so that a shard that is there is complete.
+            shard_index.write_text(shard_index.index_path(target), text)
+            atomic.move_into_place(temporary, target)
+            return packed
     except OSError as error:
         raise MachineError(f"{target}: cannot be written: {error.strerror or error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _write(plan: Plan, shard: int, path: Path) -> Tuple[Dict[str, Tuple[str, int]], List[str]]:

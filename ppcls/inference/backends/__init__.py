@@ -11,11 +11,12 @@ import numpy as np
 from ppcls.errors import DataError, MachineError
 from ppcls.inference.backends.devices import AUTO, CPU, Device
 from ppcls.inference.description import Description
+from ppcls.utils.extras import install_command
 from ppcls.utils.logging import get_logger
 
 NAMES = ("auto", "paddle", "onnx")
 _PACKAGES = {"paddle": "paddle", "onnx": "onnxruntime"}
-_INSTALL = {"paddle": "pip install paddlepaddle", "onnx": 'pip install "ppcls[onnx]"'}
+_INSTALL = {"paddle": "pip install paddlepaddle", "onnx": install_command("onnx")}
 _FOR_PROCESSORS = ("bfloat16", "int8")  # precisions that are exported for them
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import List
@@ -14,6 +12,7 @@ import numpy as np
 from ppcls.data.datasets.base import read_regular
 from ppcls.data.datasets.shards.scanning import BLOCK, Sample
 from ppcls.errors import DataError
+from ppcls.utils import atomic
 
 SUFFIX = ".idx.tsv"
 _FORMAT = "#ppcls shard index 1"
@@ -42,16 +41,11 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    with (
+        atomic.replacing(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as file,
+    ):
+        file.write(text)
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,18 @@ from typing import Any, Callable, Optional, Type
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-_FIRST_WORD = 1.0  # seconds that a new connection has to send its request when the server ends
+_NEW_CONNECTION_GRACE = 1.0  # seconds that a new connection has to send its request when the server ends
 _MALFORMED = "this is not HTTP, or a request's head that is malformed or too long"
 
 
-class _Protocol(H11Protocol):
+class _TimeoutProtocol(H11Protocol):
+    """uvicorn's protocol with timeouts, and JSON for its own errors; ``protocol_class`` sets the attributes.
+
+    Attributes:
+        seconds: for a request's head to arrive, and for an answer to be read.
+        count: told the status of each error that is answered here.
+    """
+
     seconds = 0.0
     count: Callable[[int], None]  # of a subclass: a static method
     _head_timer: Optional[asyncio.TimerHandle] = None
@@ -25,11 +32,11 @@ class _Protocol(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._watch_head()
+        self._update_head_timer()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        self._watch_head()
+        self._update_head_timer()
 
     def connection_lost(self, exc: Optional[Exception]) -> None:
         for timer in (self._head_timer, self._write_timer):
@@ -50,33 +57,33 @@ class _Protocol(H11Protocol):
     def shutdown(self) -> None:
         # A connection without a request yet was accepted: its request may be on the way, and will be answered.
         if self.cycle is None:
-            self.loop.call_later(_FIRST_WORD, self._end_if_silent)
+            self.loop.call_later(_NEW_CONNECTION_GRACE, self._close_if_idle)
         else:
             super().shutdown()
 
-    def _end_if_silent(self) -> None:
+    def _close_if_idle(self) -> None:
         if not self.transport.is_closing():
             super().shutdown()
 
-    def _watch_head(self) -> None:
+    def _update_head_timer(self) -> None:
         waiting = self.conn.their_state is h11.IDLE and not self.transport.is_closing()
         if waiting and self._head_timer is None:
-            self._head_timer = self.loop.call_later(self.seconds, self._give_up)
+            self._head_timer = self.loop.call_later(self.seconds, self._on_head_timeout)
         elif not waiting and self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
 
-    def _give_up(self) -> None:
+    def _on_head_timeout(self) -> None:
         self._head_timer = None
         # An answer may have been completed since the timer was set; then the connection is idle, which has a timeout
         # of its own.
         if self.conn.their_state is h11.IDLE and self.timeout_keep_alive_task is None:
-            self._refuse(408, f"the request's head did not arrive within {self.seconds:g} s")
+            self._send_error(408, f"the request's head did not arrive within {self.seconds:g} s")
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(400, _MALFORMED)
+        self._send_error(400, _MALFORMED)
 
-    def _refuse(self, status: int, message: str) -> None:
+    def _send_error(self, status: int, message: str) -> None:
         """Answer what never reaches the application, or is malformed after its head, and close the connection."""
         if self.cycle is None or self.cycle.response_complete:  # else the application counts it
             self.count(status)
@@ -92,10 +99,10 @@ class _Protocol(H11Protocol):
         self.transport.close()
 
 
-def protocol(seconds: float, count: Callable[[int], None]) -> Type[H11Protocol]:
+def protocol_class(seconds: float, count: Callable[[int], None]) -> Type[H11Protocol]:
     """Return a protocol for uvicorn in which a request's head must arrive within ``seconds``.
 
     An answer that the client does not read for as long ends the connection too. ``count`` is told the status of each
-    refusal.
+    error that is answered here.
     """
-    return type("Protocol", (_Protocol,), {"seconds": seconds, "count": staticmethod(count)})
+    return type("Protocol", (_TimeoutProtocol,), {"seconds": seconds, "count": staticmethod(count)})

@@ -8,12 +8,12 @@ from typing import AsyncIterator
 
 from starlette.requests import Request
 
-from ppcls.serving.admission import Gate, Share
-from ppcls.serving.errors import ClientLeftError, RefusedError
+from ppcls.serving.errors import ClientDisconnectedError, RequestError
+from ppcls.serving.limiter import Limiter, Reservation
 
 
 @contextlib.asynccontextmanager
-async def received(request: Request, limit: int, seconds: float, memory: Gate) -> AsyncIterator[bytes]:
+async def read_body(request: Request, limit: int, seconds: float, memory: Limiter) -> AsyncIterator[bytes]:
     """Give the body; ``memory`` counts its bytes until the block ends.
 
     Args:
@@ -21,19 +21,19 @@ async def received(request: Request, limit: int, seconds: float, memory: Gate) -
         seconds: in which it must arrive.
 
     Raises:
-        RefusedError: 400, 408, 413, 415 or 429.
-        ClientLeftError: the client closed the connection.
+        RequestError: 400, 408, 413, 415 or 429.
+        ClientDisconnectedError: the client closed the connection.
     """
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
-        raise RefusedError(415, f"Content-Encoding {encoding!r}: bodies are not decompressed here; send it as it is")
+        raise RequestError(415, f"Content-Encoding {encoding!r}: bodies are not decompressed here; send it as it is")
     _check_length(request.headers.get("content-length"), limit)
     body = bytearray()
-    with memory.share() as share:
+    with memory.reservation() as reservation:
         try:
-            await asyncio.wait_for(_read(request, body, limit, share), seconds)
+            await asyncio.wait_for(_read(request, body, limit, reservation), seconds)
         except asyncio.TimeoutError:
-            raise RefusedError(408, f"the body did not arrive within {seconds:g} s ({len(body)} bytes came)") from None
+            raise RequestError(408, f"the body did not arrive within {seconds:g} s ({len(body)} bytes came)") from None
         yield bytes(body)
 
 
@@ -42,19 +42,19 @@ def _check_length(length: object, limit: int) -> None:
         raise _too_large(limit)
 
 
-def _too_large(limit: int) -> RefusedError:
-    return RefusedError(413, f"the body is larger than {limit} bytes; send fewer or smaller images")
+def _too_large(limit: int) -> RequestError:
+    return RequestError(413, f"the body is larger than {limit} bytes; send fewer or smaller images")
 
 
-async def _read(request: Request, body: bytearray, limit: int, share: Share) -> None:
+async def _read(request: Request, body: bytearray, limit: int, reservation: Reservation) -> None:
     more = True
     while more:
         message = await request.receive()
         if message["type"] == "http.disconnect":
-            raise ClientLeftError
+            raise ClientDisconnectedError
         chunk = message.get("body", b"")
         if len(body) + len(chunk) > limit:
             raise _too_large(limit)
-        share.take(len(chunk))
+        reservation.grow(len(chunk))
         body += chunk
         more = message.get("more_body", False)

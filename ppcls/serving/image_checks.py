@@ -1,4 +1,4 @@
-"""Which image files the server takes: only such as tell their size before they are decoded."""
+"""Checks of uploaded images: only formats that tell their size before they are decoded."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ppcls.data.transforms import formats
 from ppcls.errors import DataError
 
 # Preprocessing scales the short side: of a very thin picture the long side would fill the memory.
-MAX_PROPORTION = 100
+MAX_ASPECT_RATIO = 100
 _KINDS = ("JPEG", "PNG", "GIF", "BMP", "WebP", "TIFF")
 
 
@@ -23,5 +23,5 @@ def check(data: bytes, max_pixels: int) -> None:
         raise DataError(f"the {kind} does not tell its size, or has none")
     if width * height > max_pixels:
         raise DataError(f"the image is {width} x {height}, more than {max_pixels} pixels; make it smaller")
-    if max(width, height) > MAX_PROPORTION * min(width, height):
-        raise DataError(f"the image is {width} x {height}, thinner than {MAX_PROPORTION} to 1; cut it")
+    if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
+        raise DataError(f"the image is {width} x {height}, thinner than {MAX_ASPECT_RATIO} to 1; cut it")

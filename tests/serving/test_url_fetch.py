@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from ppcls.errors import DataError
-from ppcls.serving import fetching
-from ppcls.serving.admission import Gate
-from ppcls.serving.errors import ClientLeftError, RefusedError
+from ppcls.serving import url_fetch
+from ppcls.serving.errors import ClientDisconnectedError, RequestError
+from ppcls.serving.limiter import Limiter
 
 LIMIT = 100_000
 
@@ -73,11 +73,11 @@ def only_this_address(address):
     return address == "127.0.0.1"
 
 
-def fetch(url, seconds=5.0, permitted=only_this_address):
-    return fetching.fetch(url, LIMIT, seconds, permitted)
+def fetch(url, seconds=5.0, is_allowed=only_this_address):
+    return url_fetch.fetch(url, LIMIT, seconds, is_allowed)
 
 
-def test_what_is_permitted_is_fetched(site):
+def test_what_is_is_allowed_is_fetched(site):
     assert fetch(f"{site}/photo?a=b") == b"the photo"
     assert fetch(f"{site}/to?{site}/photo?a=b") == b"the photo"
     assert fetch(f"{site}/to?/photo?a=b") == b"the photo"
@@ -100,12 +100,12 @@ def test_too_large_too_slow_or_not_there(site):
     with pytest.raises(DataError, match=f"larger than {LIMIT} bytes"):
         fetch(f"{site}/large")
     begun = time.monotonic()
-    with pytest.raises(DataError, match=r"cannot be fetched \(TimeoutError"):
+    with pytest.raises(DataError, match=r"cannot be fetched: not complete after 0\.5 s"):
         fetch(f"{site}/slow", 0.5)
     assert time.monotonic() - begun < 4  # the site would take five seconds
-    with pytest.raises(DataError, match="the connection ended 60 bytes too early"):
+    with pytest.raises(DataError, match="cannot be fetched: the connection ended after 40 of 100 bytes"):
         fetch(f"{site}/cut")
-    with pytest.raises(DataError, match="the server there answered 404"):
+    with pytest.raises(DataError, match="the server answers 404 Not Found"):
         fetch(f"{site}/nothing")
     with pytest.raises(DataError, match="cannot be fetched"):
         fetch("http://127.0.0.1:1/")
@@ -151,14 +151,14 @@ def test_too_large_too_slow_or_not_there(site):
 )
 def test_addresses_that_are_not_public_are_refused(url):
     with pytest.raises(DataError, match=r"not a public address|there is no such host"):
-        fetching.fetch(url, LIMIT, 5)
+        url_fetch.fetch(url, LIMIT, 5)
 
 
 @pytest.mark.parametrize(
     "address", ["93.184.215.14", "192.0.1.1", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "64:ff9b::5db8:d70e"]
 )
 def test_public_addresses_are_public(address):
-    assert fetching.is_public(address)
+    assert url_fetch.is_public(address)
     assert ipaddress.ip_address(address).is_global
 
 
@@ -184,15 +184,15 @@ def test_other_urls_are_refused(url, message):
 
 
 def test_what_is_fetched_is_counted_with_the_bodies(site):
-    memory = Gate(2 * LIMIT, "bytes of bodies")
-    with memory.share() as share:
-        assert fetching.fetch(f"{site}/photo?a=b", LIMIT, 5, only_this_address, share.take) == b"the photo"
+    memory = Limiter(2 * LIMIT, "bytes of bodies")
+    with memory.reservation() as reservation:
+        assert url_fetch.fetch(f"{site}/photo?a=b", LIMIT, 5, only_this_address, reservation.grow) == b"the photo"
         assert memory.used == len(b"the photo")
-        with memory.hold(2 * LIMIT - 10), pytest.raises(RefusedError, match="the server is full"):
-            fetching.fetch(f"{site}/photo?a=b", LIMIT, 5, only_this_address, share.take)
+        with memory.acquired(2 * LIMIT - 10), pytest.raises(RequestError, match="the server is full"):
+            url_fetch.fetch(f"{site}/photo?a=b", LIMIT, 5, only_this_address, reservation.grow)
     assert memory.used == 0
-    with pytest.raises(ClientLeftError):  # nobody waits any more
-        fetching.fetch(f"{site}/photo?a=b", LIMIT, 5, only_this_address, share.take)
+    with pytest.raises(ClientDisconnectedError):  # nobody waits any more
+        url_fetch.fetch(f"{site}/photo?a=b", LIMIT, 5, only_this_address, reservation.grow)
     assert memory.used == 0
 
 

@@ -1,0 +1,87 @@
+"""The answers' JSON. FastAPI describes the API by these models; tests hold the answers to them."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Optional, Union
+
+from pydantic import BaseModel, Field
+
+
+class Status(BaseModel):
+    """The server's state."""
+
+    status: str
+
+
+class ModelInfo(BaseModel):
+    """The model and the server's limits."""
+
+    model: str
+    backend: str
+    device: str
+    image_shape: List[int] = Field(description="channels, height, width")
+    class_num: int
+    class_names: Optional[List[str]]
+    topk: int
+    max_images: int
+    max_body: int
+    max_pixels: int
+    urls: bool
+    saliency: bool
+
+
+class ImageResult(BaseModel):
+    """Classes of an image, the best one first."""
+
+    file_name: str
+    class_ids: List[int]
+    scores: List[float]
+    label_names: List[str] = Field(description="empty if the classes have no names")
+
+
+class ImageError(BaseModel):
+    """An image that cannot be used."""
+
+    file_name: str
+    error: str
+
+
+class Prediction(BaseModel):
+    """Results in the order of the images."""
+
+    results: List[Union[ImageResult, ImageError]]
+    model: str
+    milliseconds: Dict[str, float]
+
+
+class HeatMap(BaseModel):
+    """By how much the score of a class falls where a part of the image is covered."""
+
+    file_name: str
+    class_id: int
+    label_name: Optional[str]
+    score: float
+    heat: List[List[float]] = Field(
+        description="by how much the score falls when this cell of the picture is covered, row by row"
+    )
+    image: Optional[str] = Field(description="what the model sees, as a data URL (PNG)")
+    model: str
+    milliseconds: Dict[str, float]
+
+
+class Error(BaseModel):
+    """What is wrong and what to do."""
+
+    error: str
+
+
+class ServerError(Error):
+    """The server or the model failed."""
+
+    id: str = Field(description="the log says more under this id")
+
+
+class NoUsableImage(Prediction):
+    """None of the images can be used; ``results`` has each one's error."""
+
+    error: str
