@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.serving import encode
-from tests.serving.test_limits import MULTIPART, PART, eventually, receive_all
+from tests.serving.requests import MULTIPART, PART, eventually, receive_all
 
 
 def connect(server):
