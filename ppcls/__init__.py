@@ -15,6 +15,7 @@ _MODULES = {
     "infer": "ppcls.engine",
     "export": "ppcls.exporting",
     "create_model": "ppcls.weights",
+    "create_transform": "ppcls.preprocessing",
     "list_models": "ppcls.arch",
     "load_weights": "ppcls.weights",
     "Predictor": "ppcls.inference",

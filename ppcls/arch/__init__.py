@@ -6,12 +6,19 @@ environment.import_paddle()  # also for those who import this package directly
 
 # A family registers itself when it is imported.
 from ppcls.arch.backbone import convmixer, convmlp, cyclemlp, gmlp  # noqa: F401
+from ppcls.arch.backbone.base import Backbone, Depth, FeatureInfo, require_method
+from ppcls.arch.feature_extractor import FeatureExtractor
 from ppcls.arch.registry import BACKBONES, list_models, spec
 from ppcls.arch.spec import ModelSpec
 
 __all__ = [
     "BACKBONES",
+    "Backbone",
+    "Depth",
+    "FeatureExtractor",
+    "FeatureInfo",
     "ModelSpec",
     "list_models",
+    "require_method",
     "spec",
 ]

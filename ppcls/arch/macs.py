@@ -34,7 +34,7 @@ def count_macs(model: nn.Layer, image_shape: Tuple[int, int, int]) -> Dict[str, 
     model.eval()
     try:
         spec = [paddle.static.InputSpec([1, *image_shape], "float32")]
-        traced = paddle.jit.to_static(_Traced(model), input_spec=spec, full_graph=True)
+        traced: Any = paddle.jit.to_static(_Traced(model), input_spec=spec, full_graph=True)
         program = traced.forward.concrete_program.main_program
     finally:
         if training:
@@ -58,7 +58,7 @@ def _operations(program: Any) -> Iterator[Tuple[str, List[Shape], Shape, bool]]:
         if hasattr(op, "operand_source"):  # Paddle 3
             name = op.name().rsplit(".", 1)[-1]
             if name in (*_PRODUCTS, *_CONVOLUTIONS):
-                inputs = [list(op.operand_source(index).shape) for index in range(op.num_operands())]
+                inputs: List[Shape] = [list(op.operand_source(index).shape) for index in range(op.num_operands())]
                 yield name, inputs, list(op.results()[0].shape), bool(op.attrs().get("transpose_x", False))
         elif op.type in (*_PRODUCTS, *_CONVOLUTIONS):  # Paddle 2
             first, second = ("X", "Y") if op.type in _PRODUCTS else ("Input", "Filter")

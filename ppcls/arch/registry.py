@@ -38,10 +38,13 @@ def spec(name: str) -> ModelSpec:
     """Return the facts about the variant called ``name``.
 
     Raises:
-        ConfigError: no such variant, or ``name`` is a whole family.
+        ConfigError: no such variant, or ``name`` is a whole family or a layer that was registered without a spec.
     """
     if name in _SPECS:
         return _SPECS[name]
     if name in BACKBONES:
-        raise ConfigError(f"{name} is a family, which has no spec of its own; name one of {', '.join(list_models())}")
+        raise ConfigError(
+            f"{name} is a family, or a layer of somebody else's, and has no spec; name one of "
+            f"{', '.join(list_models())}"
+        )
     raise ConfigError(f"unknown architecture {name!r}{suggest(name, _SPECS)}")

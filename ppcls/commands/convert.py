@@ -8,10 +8,10 @@ from ppcls.commands.command import Command, import_paddle, to_json
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="SRC", help="weight file; its format is recognised")
+    parser.add_argument("source", metavar="SRC", help="weight file; its format is detected")
     parser.add_argument("target", metavar="DST", help="file to write")
     parser.add_argument("--to", choices=("torch", "safetensors", "pdparams"), help="format; default: DST's suffix")
-    parser.add_argument("--model", metavar="NAME", help="architecture; default: recognised")
+    parser.add_argument("--model", metavar="NAME", help="architecture; default: detected")
     parser.add_argument("--argument", metavar="KEY=VALUE", action="append", default=[], help="of NAME, such as dim=64")
     parser.add_argument(
         "--naming",

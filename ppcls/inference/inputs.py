@@ -82,6 +82,18 @@ def expand(image: Image, name: str) -> Iterator[Source]:
         raise DataError(f"an image is {_TAKEN}, not {type(image).__name__}")
 
 
+def expand_one(image: Image, name: str) -> Source:
+    """Return the only source that one value means, see ``expand``.
+
+    Raises:
+        DataError: as ``expand``, or it means several images.
+    """
+    found = list(expand(image, name))
+    if len(found) != 1:
+        raise DataError(f"{image!r} means {len(found)} images, and one is wanted")
+    return found[0]
+
+
 def _named(text: str) -> Iterator[Source]:
     if is_url(text):
         yield Source(text, Url(text))

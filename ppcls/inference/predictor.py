@@ -116,10 +116,7 @@ class Predictor:
         Raises:
             DataError: it cannot be used, or means several images.
         """
-        found = list(inputs.expand(source, "image"))
-        if len(found) != 1:
-            raise DataError(f"{source!r} means {len(found)} images, and one is wanted")
-        return self.pipeline.prepare(found[0])
+        return self.pipeline.prepare(inputs.expand_one(source, "image"))
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """Return probabilities [B, K] of a batch of prepared images; not to be called by several threads at once."""

@@ -78,7 +78,10 @@ def decay_by_depth(model: nn.Layer, layer_decay: float) -> Tuple[float, float]:
     if layer_decay == 1:
         factors = dict.fromkeys(parameters, 1.0)
     elif not hasattr(model, "depth_of"):
-        raise ConfigError(f"layer_decay: {type(model).__name__} has no depth_of")
+        raise ConfigError(
+            f"layer_decay: {type(model).__name__} has no depth_of; derive the class from ppcls.arch.Backbone, which "
+            "has it"
+        )
     else:
         depths = {name: model.depth_of(name) for name, _ in model.named_parameters()}
         factors = {name: layer_decay ** (max(depths.values()) - depths[name]) for name in parameters}

@@ -1,9 +1,9 @@
-"""Text files that people write, with whatever editor."""
+"""Text files that people write, with whatever editor, and texts for messages."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import List, Tuple
+from typing import Any, List, Tuple
 
 from ppcls.errors import DataError
 
@@ -25,3 +25,11 @@ def read_lines(path: Path) -> List[Tuple[int, str]]:
         raise DataError(f"{path}:{line}: not UTF-8 text; save the file as UTF-8") from None
     # Not str.splitlines: it also splits at characters that file names may contain.
     return [(number, line.rstrip("\r")) for number, line in enumerate(text.split("\n"), 1)]
+
+
+def printable(text: Any) -> str:
+    """Return a name out of a file for a message: short, and without characters that would steer a terminal."""
+    if not isinstance(text, str):
+        return type(text).__name__
+    text = text if len(text) <= 100 else f"{text[:100]}..."
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

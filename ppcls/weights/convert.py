@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Union
 
 import numpy as np
+from paddle import nn
 
-from ppcls.arch.backbone.base import Backbone
 from ppcls.errors import WeightsError
 from ppcls.utils.paths import user_path
-from ppcls.weights.detection import recognise
+from ppcls.weights.detection import detect_architecture
 from ppcls.weights.factory import create_model
 from ppcls.weights.loading import Fit, best_fit, projections, require_fit
 from ppcls.weights.names import namings_of
@@ -37,13 +38,13 @@ def convert_weights(
     Args:
         source: any file that ``read_weights`` takes.
         to: "torch", "safetensors" or "pdparams"; by default what the target's suffix says.
-        model: the architecture's name; by default it is recognised, which works for the registered variants.
+        model: the architecture's name; by default it is detected, which works for the registered variants.
         naming: whose names and layout the target has: "official" (the reference implementation's; the default for
             "torch"), "timm", or "ppcls" (ours; the default for the other formats).
         arguments: of the architecture's constructor, where ``model`` is a family.
 
     Returns:
-        What was done, for a person or a log.
+        What was done: source, target, format, naming, tensors (their number), left_out.
 
     Raises:
         WeightsError: a file cannot be read or written, or the weights are not all of one architecture's.
@@ -52,51 +53,53 @@ def convert_weights(
     file, target = find_file(source), user_path(target)
     to = to or format_of(target)
     arrays = read_weights(file)
-    net = _model(file, arrays, model, dict(arguments or {}))
+    net = _build_model(file, arrays, model, dict(arguments or {}))
     fit = best_fit(net, arrays)
     require_fit(net, str(file), fit, arrays)
-    chosen = _choose(net, naming or ("official" if to == "torch" else "ppcls"))
-    extra = {name: arrays[name] for name in fit.dropped} if chosen == fit.naming else {}
-    written = export_names(net, fit, chosen)
+    target_naming = _find_naming(net, naming or ("official" if to == "torch" else "ppcls"))
+    extra = {name: arrays[name] for name in fit.dropped} if target_naming == fit.naming else {}
+    written = rename_tensors(net, fit, target_naming)
     written.update((name, array) for name, array in extra.items())
     write_weights(written, target, to)
     return {
         "source": str(file),
         "target": str(target),
         "format": to,
-        "naming": {"from": fit.source, "to": chosen.source},
+        "naming": {"from": fit.source, "to": target_naming.source},
         "tensors": len(written),
         "left_out": [name for name in fit.dropped if name not in extra],
     }
 
 
-def export_names(net: Backbone, fit: Fit, naming: Naming) -> Dict[str, np.ndarray]:
+def rename_tensors(net: nn.Layer, fit: Fit, naming: Naming) -> Dict[str, np.ndarray]:
     """Return weights under another naming and in its layout, in the model's order.
 
     What PyTorch's state dicts hold besides, and strict loads ask for, is added (``Backbone.torch_buffers``).
     """
     names = naming.restore(list(net.state_dict()))
-    turned = projections(net) if naming.torch else set()
+    transposed = projections(net) if naming.torch else set()
     found: Dict[str, np.ndarray] = {}
     for ours, theirs in names.items():
-        found[theirs] = fit.arrays[ours].T if ours in turned else fit.arrays[ours]
+        found[theirs] = fit.arrays[ours].T if ours in transposed else fit.arrays[ours]
         if naming.torch:
             layer = theirs.rpartition(".")[0]
             found.update((f"{layer}.{leaf}", array) for leaf, array in net.torch_buffers(ours).items())
     return found
 
 
-def _model(file: Path, arrays: Mapping[str, np.ndarray], name: Optional[str], arguments: Dict[str, Any]) -> Backbone:
-    looks = recognise(arrays)
-    if name is None and (looks is None or looks.variant is None):
-        what = f"looks like {looks}, a size" if looks else "has names"
+def _build_model(
+    file: Path, arrays: Mapping[str, np.ndarray], name: Optional[str], arguments: Dict[str, Any]
+) -> nn.Layer:
+    detected = detect_architecture(arrays)
+    if name is None and (detected is None or detected.variant is None):
+        what = f"looks like {detected}, a size" if detected else "has names"
         raise WeightsError(f"{file}: {what} that no registered architecture has; name it with --model, and --argument")
-    if looks is not None:
-        arguments.setdefault("class_num", looks.class_num)
-    return create_model(name or str(looks and looks.variant), **arguments)
+    if detected is not None:
+        arguments.setdefault("class_num", detected.class_num)
+    return create_model(name or str(detected and detected.variant), **arguments)
 
 
-def _choose(net: Backbone, name: str) -> Naming:
+def _find_naming(net: nn.Layer, name: str) -> Naming:
     if name not in NAMINGS:
         raise WeightsError(f"naming: expected one of {', '.join(NAMINGS)}, got {name!r}")
     if name == "official":
@@ -118,8 +121,6 @@ def parse_arguments(pairs: List[str]) -> Dict[str, Any]:
     Raises:
         WeightsError: a text has no "=".
     """
-    import json
-
     found: Dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")

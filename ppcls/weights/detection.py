@@ -7,7 +7,7 @@ from typing import Dict, Mapping, Optional
 
 import numpy as np
 
-from ppcls.arch.registry import list_models, spec
+from ppcls.arch import list_models, spec
 from ppcls.weights.names import NAMINGS
 from ppcls.weights.naming import Naming
 
@@ -16,11 +16,11 @@ _STATISTICS = ("._mean", "._variance")
 
 
 @dataclass(frozen=True)
-class Recognised:
-    """What a file's tensors look like.
+class Detection:
+    """The architecture that a file's tensors belong to.
 
     Attributes:
-        family: whose naming knows all the tensors' names.
+        family: whose naming knows the names of all tensors.
         variant: the family's variant of exactly this size; None if there is none.
         naming: whose names they are.
         class_num: classes of their classifier, 0 if there is none.
@@ -35,21 +35,21 @@ class Recognised:
         return f"{self.variant or f'another {self.family}'} ({self.naming.source} names)"
 
 
-def recognise(arrays: Mapping[str, np.ndarray]) -> Optional[Recognised]:
-    """Return what the tensors look like; None if no family knows all their names."""
-    found = None
+def detect_architecture(arrays: Mapping[str, np.ndarray]) -> Optional[Detection]:
+    """Return the architecture that tensors belong to; None if no family knows all their names."""
+    first = None
     for family, namings in NAMINGS.items():
         for naming in namings:
-            if naming.share(list(arrays)) < 1.0:
+            if naming.coverage(list(arrays)) < 1.0:
                 continue
-            guess = _of_family(family.__name__, naming, arrays)
-            if guess.variant is not None:
-                return guess
-            found = found or guess
-    return found
+            detected = _detect_variant(family.__name__, naming, arrays)
+            if detected.variant is not None:
+                return detected
+            first = first or detected
+    return first
 
 
-def _of_family(family: str, naming: Naming, arrays: Mapping[str, np.ndarray]) -> Recognised:
+def _detect_variant(family: str, naming: Naming, arrays: Mapping[str, np.ndarray]) -> Detection:
     sizes: Dict[str, int] = {}
     for name, array in arrays.items():
         ours = naming.rename(name)
@@ -62,5 +62,5 @@ def _of_family(family: str, naming: Naming, arrays: Mapping[str, np.ndarray]) ->
     for variant in list_models():
         facts = spec(variant)
         if class_num and facts.family == family and facts.params - per_class * facts.class_num == params:
-            return Recognised(family, variant, naming, class_num)
-    return Recognised(family, None, naming, class_num)
+            return Detection(family, variant, naming, class_num)
+    return Detection(family, None, naming, class_num)

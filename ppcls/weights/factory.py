@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence, Union
 
-from ppcls.arch.backbone.base import Backbone
-from ppcls.arch.registry import BACKBONES, list_models, spec
+from paddle import nn
+
+from ppcls.arch import BACKBONES, FeatureExtractor, list_models, spec
 from ppcls.config.components import wrong_types
 from ppcls.errors import ConfigError, WeightsError
 from ppcls.utils.paths import user_path
@@ -21,34 +22,59 @@ def create_model(
     pretrained: Union[bool, str, Path, None] = None,
     drop_mismatched_head: bool = False,
     pretrained_image_size: Union[int, Sequence[int], None] = None,
+    features_only: bool = False,
     **arguments: Any,  # all go to the constructor, and the registry refuses what it does not take
-) -> Backbone:
+) -> nn.Layer:
     """Build an architecture, with fresh, published or your own weights.
 
     Args:
+        name: of a variant, a family, or any ``paddle.nn.Layer`` that was registered.
         class_num: outputs of the classifier; 0 gives the pooled features instead.
         pretrained: path or URL of a weight file (see ``load_weights`` for what it may hold); True for the published
             weights, which are downloaded once into ``$PPCLS_HOME`` (``~/.cache/ppcls``).
         drop_mismatched_head: keep the fresh classifier if the weights' one has another number of classes.
         pretrained_image_size: see ``load_weights``'s ``image_size``; known for the published weights.
+        features_only: return a ``FeatureExtractor``, whose output is the list of feature maps [B, C, H', W'] that its
+            ``feature_info`` describes. It has no classifier, and that of ``pretrained`` is left out.
         arguments: of the family's constructor.
 
+    Returns:
+        The layer that is registered as ``name``: a ``Backbone`` for the architectures of this package.
+
     Raises:
-        ConfigError: unknown name or argument, or a value of the wrong type or that the constructor refuses.
+        ConfigError: unknown name or argument, a value of the wrong type or that the constructor refuses, or an
+            architecture without feature maps.
         WeightsError: the weight file cannot be fetched or read, or does not fit.
     """
+    _check_recompute(name, arguments)
     model = _build(name, {"class_num": class_num, **arguments})
+    if name in list_models():
+        model.spec = spec(name)
+    extractor = FeatureExtractor(model) if features_only else None  # refuses before anything is downloaded
     path = local_weights(name, pretrained)
     if path is not None:
         size = pretrained_image_size or trained_image_size(name, pretrained)
-        load_weights(model, path, drop_mismatched_head=drop_mismatched_head, image_size=size)
-    return model
+        load_weights(model, path, drop_mismatched_head=drop_mismatched_head or features_only, image_size=size)
+    if extractor is None:
+        return model
+    if hasattr(model, "reset_classifier"):
+        model.reset_classifier(0)
+    return extractor
 
 
-def _build(name: str, arguments: Mapping[str, Any]) -> Backbone:
+def _check_recompute(name: str, arguments: Mapping[str, Any]) -> None:
+    """Say what gradient checkpointing needs, where the architecture does not take the argument."""
+    if arguments.get("recompute") and "recompute" not in [p.name for p in BACKBONES[name].parameters()]:
+        raise ConfigError(
+            f"recompute: {name} does not take it; derive the class from ppcls.arch.Backbone, which has gradient "
+            "checkpointing (Backbone.run), and take recompute in the constructor"
+        )
+
+
+def _build(name: str, arguments: Mapping[str, Any]) -> nn.Layer:
     """Build an architecture; the constructor's own messages come before those about types."""
     try:
-        model: Backbone = BACKBONES.build(name, arguments)
+        model: nn.Layer = BACKBONES.build(name, arguments)
     except ConfigError:
         raise
     except Exception:

@@ -10,14 +10,15 @@ import numpy as np
 import paddle
 from paddle import nn
 
+from ppcls.arch import require_method
 from ppcls.errors import WeightsError
-from ppcls.weights.detection import recognise
+from ppcls.utils.text import printable
+from ppcls.weights.detection import detect_architecture
 from ppcls.weights.names import namings_of
 from ppcls.weights.naming import Naming
-from ppcls.weights.pickle_opcodes import shown
 from ppcls.weights.reader import read_weights
 
-_SHOWN = 10
+_MAX_LISTED = 10
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,11 @@ class LoadReport:
     def __str__(self) -> str:
         text = f"loaded {len(self.loaded)} tensors ({self.naming} names)"
         if self.dropped:
-            text += f", left out {_some(self.dropped)}"
+            text += f", left out {_list_names(self.dropped)}"
         if self.resized:
-            text += f", resized {_some(self.resized)}"
+            text += f", resized {_list_names(self.resized)}"
         if self.fresh:
-            text += f", freshly initialised: {_some(self.fresh)}"
+            text += f", freshly initialised: {_list_names(self.fresh)}"
         return text
 
 
@@ -60,24 +61,24 @@ class Fit:
     missing: List[str]
     misshaped: Dict[str, str]  # our name, what is wrong
     transposed: bool = False  # the source's projections were [out, in]
-    undecided: List[str] = field(default_factory=list)  # our names of projections that may be [in, out] or [out, in]
+    ambiguous: List[str] = field(default_factory=list)  # our names of projections that may be [in, out] or [out, in]
 
     @property
     def source(self) -> str:
         """Whose names the source uses, and in whose layout where that is not the same."""
         return self.naming.source + (", Paddle's layout," if self.naming.torch and not self.transposed else "")
 
-    def faults(self) -> List[str]:
-        """Return what is wrong, a line for each kind of fault."""
+    def problems(self) -> List[str]:
+        """Return what is wrong, a line for each kind of problem."""
         found = []
         for kind, lines in (
             ("missing", self.missing),
             ("unexpected", self.unexpected),
-            ("mis-shaped", [f"{name} {fault}" for name, fault in self.misshaped.items()]),
-            ("square, and nothing tells whether they are [in, out] or [out, in]", self.undecided),
+            ("mis-shaped", [f"{name} {problem}" for name, problem in self.misshaped.items()]),
+            ("square, and nothing tells whether they are [in, out] or [out, in]", self.ambiguous),
         ):
             if lines:
-                found.append(f"  {len(lines)} {kind}: {_some(lines)}")
+                found.append(f"  {len(lines)} {kind}: {_list_names(lines)}")
         return found
 
 
@@ -103,7 +104,7 @@ def load_weights(
 
     Raises:
         WeightsError: the file cannot be read, or anything is missing, unexpected or of another shape.
-        ConfigError: ``image_size`` is none.
+        ConfigError: ``image_size`` makes no sense, or ``model`` cannot resize weights.
     """
     if not isinstance(weights, (str, Path, Mapping)):
         raise WeightsError(f"weights: expected a path, or arrays by name, got {type(weights).__name__}")
@@ -111,12 +112,14 @@ def load_weights(
         origin, arrays = str(weights), read_weights(weights)
     else:
         origin, arrays = "weights", {name: np.asarray(array) for name, array in weights.items()}
+    if image_size is not None:
+        require_method(model, "adapt", "image_size")
     target = model.state_dict()
     fit = best_fit(model, arrays)
-    resized = _adapted(model, target, fit, image_size) if adapt else []
+    resized = _adapt(model, target, fit, image_size) if adapt else []
     fresh: List[str] = []
     if drop_mismatched_head:
-        fresh = _without_head(fit)
+        fresh = _drop_head(fit)
     require_fit(model, origin, fit, arrays)
     with paddle.no_grad():
         for name, array in fit.arrays.items():
@@ -125,19 +128,19 @@ def load_weights(
 
 
 def best_fit(model: nn.Layer, arrays: Mapping[str, np.ndarray]) -> Fit:
-    """Return how ``arrays`` fit ``model`` under the naming that leaves the fewest faults."""
+    """Return how ``arrays`` fit ``model`` under the naming that leaves the fewest problems."""
     target = model.state_dict()
     return min(
         (_fit(model, target, arrays, naming) for naming in namings_of(model)),
-        key=lambda fit: len(fit.missing) + len(fit.unexpected) + len(fit.misshaped) + len(fit.undecided),
+        key=lambda fit: len(fit.missing) + len(fit.unexpected) + len(fit.misshaped) + len(fit.ambiguous),
     )
 
 
 def require_fit(model: nn.Layer, origin: str, fit: Fit, arrays: Mapping[str, np.ndarray]) -> None:
     """Raise WeightsError with everything that does not fit, if anything does not."""
-    faults = fit.faults()
-    if faults:
-        raise WeightsError("\n".join([_headline(model, origin, fit, arrays), *faults, *_advice(model, fit, arrays)]))
+    problems = fit.problems()
+    if problems:
+        raise WeightsError("\n".join([_headline(model, origin, fit, arrays), *problems, *_advice(model, fit, arrays)]))
 
 
 def projections(model: nn.Layer) -> Set[str]:
@@ -156,7 +159,7 @@ def _fit(model: nn.Layer, target: Mapping[str, paddle.Tensor], arrays: Mapping[s
         else:
             fit.arrays[ours] = array
     if naming.torch:
-        _turn_projections(fit, projections(model), target, arrays)
+        _transpose_projections(fit, projections(model), target, arrays)
     for ours, tensor in target.items():
         if ours not in fit.arrays:
             fit.missing.append(ours)
@@ -167,7 +170,7 @@ def _fit(model: nn.Layer, target: Mapping[str, paddle.Tensor], arrays: Mapping[s
     return fit
 
 
-def _turn_projections(
+def _transpose_projections(
     fit: Fit, names: Set[str], target: Mapping[str, paddle.Tensor], source: Mapping[str, np.ndarray]
 ) -> None:
     """Bring projections from PyTorch's [out, in] to [in, out]; Paddle ports of PyTorch models have them so already.
@@ -175,21 +178,21 @@ def _turn_projections(
     Which of the two a file uses is told by its projections that are not square, else by its batch norms' names.
     """
     given = {name: fit.arrays[name] for name in names if name in fit.arrays and fit.arrays[name].ndim == 2}
-    oblong = [name for name, array in given.items() if array.shape[0] != array.shape[1]]
-    as_torch = sum(list(given[name].shape[::-1]) == list(target[name].shape) for name in oblong)
-    as_paddle = sum(list(given[name].shape) == list(target[name].shape) for name in oblong)
+    not_square = [name for name, array in given.items() if array.shape[0] != array.shape[1]]
+    as_torch = sum(list(given[name].shape[::-1]) == list(target[name].shape) for name in not_square)
+    as_paddle = sum(list(given[name].shape) == list(target[name].shape) for name in not_square)
     if as_torch == as_paddle:
         as_torch = sum(name.endswith((".running_mean", ".running_var")) for name in source)
         as_paddle = sum(name.endswith(("._mean", "._variance")) for name in source)
     if as_torch == as_paddle and given:
-        fit.undecided = sorted(given)
+        fit.ambiguous = sorted(given)
         return
     fit.transposed = as_torch >= as_paddle
     if fit.transposed:
         fit.arrays.update((name, array.T) for name, array in given.items())
 
 
-def _adapted(
+def _adapt(
     model: nn.Layer, target: Mapping[str, paddle.Tensor], fit: Fit, image_size: Union[int, Sequence[int], None]
 ) -> List[str]:
     """Let the model make tensors of ``fit`` fit, and return the names of those that it changed."""
@@ -212,7 +215,7 @@ def _in_head(name: str) -> bool:
     return name.split(".", 1)[0] == "head"
 
 
-def _without_head(fit: Fit) -> List[str]:
+def _drop_head(fit: Fit) -> List[str]:
     """Take a head that does not fit out of ``fit`` and return the names that stay fresh."""
     ours = [name for name in fit.unexpected if _in_head(fit.naming.rename(name) or "")]
     fit.unexpected = [name for name in fit.unexpected if name not in ours]
@@ -233,13 +236,13 @@ def _without_head(fit: Fit) -> List[str]:
 
 def _headline(model: nn.Layer, origin: str, fit: Fit, arrays: Mapping[str, np.ndarray]) -> str:
     text = f"{origin}: does not fit {type(model).__name__}, nothing was loaded"
-    guess = recognise(arrays)
-    return f"{text}; it looks like {guess}:" if guess else f"{text}:"
+    detected = detect_architecture(arrays)
+    return f"{text}; it looks like {detected}:" if detected else f"{text}:"
 
 
 def _advice(model: nn.Layer, fit: Fit, arrays: Mapping[str, np.ndarray]) -> List[str]:
     wrong = [
-        *fit.undecided,
+        *fit.ambiguous,
         *fit.missing,
         *fit.misshaped,
         *(fit.naming.rename(name) or name for name in fit.unexpected),
@@ -254,6 +257,6 @@ def _advice(model: nn.Layer, fit: Fit, arrays: Mapping[str, np.ndarray]) -> List
     ]
 
 
-def _some(lines: Sequence[str]) -> str:
-    more = len(lines) - _SHOWN
-    return ", ".join(map(shown, lines[:_SHOWN])) + (f" and {more} more" if more > 0 else "")
+def _list_names(names: Sequence[str]) -> str:
+    more = len(names) - _MAX_LISTED
+    return ", ".join(map(printable, names[:_MAX_LISTED])) + (f" and {more} more" if more > 0 else "")

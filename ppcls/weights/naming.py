@@ -23,11 +23,11 @@ class Naming:
 
     Attributes:
         source: whose naming it is, for messages.
-        rules: (pattern of a whole name, our name), the first match counts; None keeps the name as it is.
+        rules: (pattern of a whole name, our name), the first match counts; None keeps the name.
         torch: PyTorch's layout: projections are [out, in] and batch norms have ``running_mean`` and ``running_var``.
         dropped: pattern of names that hold no weights.
         inverse: (pattern of our whole name, the source's name before ``running_mean`` is put in for ``_mean``), for the
-            rules that cannot be turned around by themselves: those with a function, and those that lose something.
+            rules that have no inverse of their own: those with a function, and those that lose something.
     """
 
     source: str
@@ -61,14 +61,14 @@ class Naming:
         Raises:
             WeightsError: this naming has no name for one of them.
         """
-        found = {name: self._restored(name, names) for name in names}
+        found = {name: self._original_name(name, names) for name in names}
         if len(set(found.values())) != len(found):
             raise WeightsError(f"{self.source}: gives several tensors the same name")
         return found
 
-    def _restored(self, name: str, names: Sequence[str]) -> str:
+    def _original_name(self, name: str, names: Sequence[str]) -> str:
         rules: List[Tuple[str, Restoration]] = [*self.inverse]
-        rules += [turned for turned in (_turned(*rule) for rule in self.rules) if turned is not None]
+        rules += [inverse for inverse in (_inverse_rule(*rule) for rule in self.rules) if inverse is not None]
         for pattern, restoration in rules:
             match = re.fullmatch(pattern, name)
             if match is None:
@@ -83,13 +83,13 @@ class Naming:
                 return theirs
         raise WeightsError(f"{self.source}: has no name for {name}")
 
-    def share(self, names: Sequence[str]) -> float:
-        """Return which part of ``names`` this naming knows, from 0 to 1."""
+    def coverage(self, names: Sequence[str]) -> float:
+        """Return the fraction of ``names`` that this naming knows, from 0 to 1."""
         known = [self.drops(name) or self.rename(name) is not None for name in names]
         return sum(known) / max(len(known), 1)
 
 
-def _turned(pattern: str, replacement: Replacement) -> Optional[Tuple[str, Restoration]]:
+def _inverse_rule(pattern: str, replacement: Replacement) -> Optional[Tuple[str, Restoration]]:
     """Return a rule's inverse; None if it is a function, or if its pattern says more than its groups do."""
     if replacement is None:
         return pattern, None

@@ -10,18 +10,18 @@ from safetensors import SafetensorError, deserialize
 
 from ppcls.errors import WeightsError
 from ppcls.utils.paths import user_path
-from ppcls.weights.pickle_opcodes import shown
+from ppcls.utils.text import printable
+from ppcls.weights.paddle_reader import restricted_load
 from ppcls.weights.torch_reader import LEGACY_START, ZIP_MAGIC, TorchFile
-from ppcls.weights.torch_unpickler import Inert, Tensor, Unreadable
-from ppcls.weights.unpickler import restricted_load
+from ppcls.weights.torch_unpickler import Placeholder, TensorInfo, UnsupportedTensor
 
 PathLike = Union[str, Path]
 
-_SHOWN = 5  # files of a folder that an error lists
+_MAX_LISTED = 5  # files of a folder in an error
 TORCH_SUFFIXES = (".pth", ".pth.tar", ".pt", ".bin")
 # In the order in which they are tried behind a path without one.
 _SUFFIXES = (".pdparams", ".safetensors", *TORCH_SUFFIXES)
-# Wrappers around the weights in training checkpoints, the preferred one first: an average beats what it averages.
+# Wrappers around the weights in training checkpoints, the preferred one first: averaged weights before plain ones.
 _WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
 # What wrapping modules put before every name: (distributed) data parallel and averages, and torch.compile.
 _PREFIXES = ("module.", "_orig_mod.")
@@ -31,9 +31,9 @@ _AVERAGE_COUNTER = "n_averaged"
 _PADDLE_NAMES = "StructuredToParameterName@@"
 # Little-endian by definition of the format; bfloat16 is widened afterwards, I64 occurs as a counter.
 _SAFETENSORS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4"}
-_START = 512
-# What other files have where.
-_STARTS = {
+_HEADER_BYTES = 512
+# (offset, bytes) that tell other kinds of files.
+_OTHER_FORMATS = {
     (0, b"version https://git-lfs"): "a pointer of git-lfs to a file that was not fetched",
     (0, b"<"): "a web page, not weights",
     (0, b"\x1f\x8b"): "compressed with gzip; unpack it first",
@@ -56,7 +56,7 @@ def find_file(path: PathLike) -> Path:
             return candidate
     if path.is_dir():
         inside = sorted(file for suffix in _SUFFIXES for file in path.glob(f"*{suffix}"))
-        found = f"; it holds {', '.join(str(file) for file in inside[:_SHOWN])}" if inside else ""
+        found = f"; it holds {', '.join(str(file) for file in inside[:_MAX_LISTED])}" if inside else ""
         raise WeightsError(f"{path}: a folder; name a weight file{found}")
     raise WeightsError(f"no weight file at {path}; tried {', '.join(str(candidate) for candidate in tried)}")
 
@@ -64,8 +64,8 @@ def find_file(path: PathLike) -> Path:
 def read_weights(path: PathLike) -> Dict[str, np.ndarray]:
     """Read the tensors of a weight file, under the names that it gives them.
 
-    Wrappers (``state_dict_ema`` and ``model_ema`` before ``state_dict`` before ``model``; the prefixes ``module.`` and
-    ``_orig_mod.``) are taken off, and bfloat16 and float16 become float32.
+    Wrappers (``state_dict_ema`` and ``model_ema`` before ``state_dict`` before ``model``) and the prefixes ``module.``
+    and ``_orig_mod.`` are removed. bfloat16 and float16 become float32.
 
     Args:
         path: of a file of Paddle's (``.pdparams``), of PyTorch's (``.pth``, ``.pth.tar``, ``.pt``, ``.bin``) or of
@@ -75,17 +75,17 @@ def read_weights(path: PathLike) -> Dict[str, np.ndarray]:
         WeightsError: the file is missing, of another format, damaged, refused, or holds no tensors.
     """
     file = find_file(path)
-    tensors = _without_prefixes(_reader(file)(file))
+    tensors = _strip_prefixes(_reader_for(file)(file))
     if not tensors:
         raise WeightsError(f"{file}: holds no tensors")
-    return {name: _widen(array) for name, array in tensors.items()}
+    return {name: _to_float32(array) for name, array in tensors.items()}
 
 
-def _reader(path: Path) -> Callable[[Path], Dict[str, np.ndarray]]:
+def _reader_for(path: Path) -> Callable[[Path], Dict[str, np.ndarray]]:
     """Return the reader for what the file's first bytes look like."""
     try:
         with path.open("rb") as file:
-            start = file.read(_START)
+            start = file.read(_HEADER_BYTES)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from None
     if start.startswith(ZIP_MAGIC) or (start[:1] == b"\x80" and LEGACY_START in start[:64]):
@@ -95,59 +95,59 @@ def _reader(path: Path) -> Callable[[Path], Dict[str, np.ndarray]]:
         return _read_safetensors
     if start[:1] == b"\x80" or path.suffix == ".pdparams":
         return _read_pdparams
-    for (place, mark), what in _STARTS.items():
-        if start[place:].startswith(mark):
-            raise WeightsError(f"{path}: {what}")
+    for (offset, mark), description in _OTHER_FORMATS.items():
+        if start[offset:].startswith(mark):
+            raise WeightsError(f"{path}: {description}")
     raise WeightsError(
         f"{path}: {'not a known format' if start else 'empty'}; weights are files of Paddle (.pdparams), PyTorch "
         f"({', '.join(TORCH_SUFFIXES)}) or safetensors"
     )
 
 
-def _unwrapped(content: Any, path: Path) -> Dict[Any, Any]:
+def _unwrap(content: Any, path: Path) -> Dict[Any, Any]:
     """Return the dict of weights inside a checkpoint's wrappers."""
-    if isinstance(content, Inert) and type(content) is not Inert:
+    if isinstance(content, Placeholder) and type(content) is not Placeholder:
         raise WeightsError(
-            f"{path}: a whole pickled model ({shown(type(content).__name__)}), which needs its code; save its "
+            f"{path}: a whole pickled model ({printable(type(content).__name__)}), which needs its code; save its "
             "state_dict()"
         )
     if not isinstance(content, dict):
-        raise WeightsError(f"{path}: expected a dict of arrays, found {_described(content)}")
+        raise WeightsError(f"{path}: expected a dict of arrays, found {_describe(content)}")
     seen: Set[int] = set()
     while id(content) not in seen:  # a dict can hold itself
         seen.add(id(content))
         inner = (content.get(name) for name in _WRAPPERS)
         content = next((found for found in inner if isinstance(found, dict) and found), content)
     for name in _WRAPPERS:
-        if isinstance(content.get(name), Inert):
-            return _unwrapped(content[name], path)
+        if isinstance(content.get(name), Placeholder):
+            return _unwrap(content[name], path)
     return content
 
 
-def _only(content: Dict[Any, Any], types: Tuple[type, ...], path: Path) -> Dict[str, Any]:
+def _require_types(content: Dict[Any, Any], types: Tuple[type, ...], path: Path) -> Dict[str, Any]:
     for name, value in content.items():
         if not isinstance(value, types):
-            raise WeightsError(f"{path}: not a weight file: {shown(name)!r} is {_described(value)}")
+            raise WeightsError(f"{path}: not a weight file: {printable(name)!r} is {_describe(value)}")
     return {str(name): value for name, value in content.items()}
 
 
-def _described(value: Any) -> str:
+def _describe(value: Any) -> str:
     """Return what an object out of a file is, for a message."""
-    if isinstance(value, Unreadable):
-        return value.what
-    kind = next((kind for kind in (dict, Inert) if isinstance(value, kind)), type(value))
-    return f"a {'special object' if kind is Inert else kind.__name__}"
+    if isinstance(value, UnsupportedTensor):
+        return value.description
+    kind = next((kind for kind in (dict, Placeholder) if isinstance(value, kind)), type(value))
+    return f"a {'special object' if kind is Placeholder else kind.__name__}"
 
 
-def _without_prefixes(tensors: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
+def _strip_prefixes(tensors: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
     for prefix in _PREFIXES:
         names = [name for name in tensors if name != _AVERAGE_COUNTER]
         if names and all(name.startswith(prefix) for name in names):
-            return _without_prefixes({name[len(prefix) :]: tensors[name] for name in names})
+            return _strip_prefixes({name[len(prefix) :]: tensors[name] for name in names})
     return tensors
 
 
-def _widen(array: np.ndarray) -> np.ndarray:
+def _to_float32(array: np.ndarray) -> np.ndarray:
     return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
@@ -159,15 +159,15 @@ def _from_bfloat16(array: np.ndarray) -> np.ndarray:
 
 
 def _read_pdparams(path: Path) -> Dict[str, np.ndarray]:
-    content = dict(_unwrapped(restricted_load(path), path))
+    content = dict(_unwrap(restricted_load(path), path))
     content.pop(_PADDLE_NAMES, None)
-    arrays = _only(content, (np.ndarray, np.generic), path)
+    arrays = _require_types(content, (np.ndarray, np.generic), path)
     return {name: _from_bfloat16(np.asarray(array)) for name, array in arrays.items()}
 
 
 def _read_torch(path: Path) -> Dict[str, np.ndarray]:
     with TorchFile(path) as file:
-        return file.arrays(_only(_unwrapped(file.content, path), (Tensor,), path))
+        return file.arrays(_require_types(_unwrap(file.content, path), (TensorInfo,), path))
 
 
 def _read_safetensors(path: Path) -> Dict[str, np.ndarray]:

@@ -1,8 +1,8 @@
 """The pickle inside a PyTorch file, read without PyTorch and without running what it contains.
 
-No name in the file is ever imported. Tensors become descriptions (``Tensor``); the few functions that rebuild them have
-stand-ins; classes that checkpoints keep beside the weights, such as ``argparse.Namespace``, become objects that take
-everything and do nothing. Every other name is refused, because a weight file that asks for it is not to be trusted.
+No name in the file is ever imported. Tensors become descriptions (``TensorInfo``), and the few functions that rebuild
+them have stand-ins. Classes that checkpoints keep beside the weights, such as ``argparse.Namespace``, become objects
+that take everything and do nothing. Every other name is refused: a weight file that asks for it is not to be trusted.
 """
 
 from __future__ import annotations
@@ -12,47 +12,54 @@ import pickle
 import re
 import sys
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, Dict, NamedTuple, Tuple
+from typing import Any, BinaryIO, Callable, Dict, Mapping, NamedTuple, Tuple
 
-from ppcls.weights.pickle_opcodes import RefusedError, check_instructions, shown
-from ppcls.weights.unpickler import NUMPY, Function
+import numpy as np
+
+from ppcls.utils.text import printable
+from ppcls.utils.unpickling import NUMPY, FunctionStandIn, Name, RefusedError, RestrictedUnpickler
 
 
-class Kind(NamedTuple):
+class NumberType(NamedTuple):
     """A type of numbers: NumPy's little-endian code; bfloat16 has none, and is the upper half of a float32."""
 
     code: str
     bfloat16: bool = False
+
+    @property
+    def itemsize(self) -> int:
+        """Return the bytes of one number."""
+        return np.dtype(self.code).itemsize
 
 
 class Storage(NamedTuple):
     """A run of ``numel`` numbers, ``start`` numbers into the record called ``key``, which has ``total`` of them."""
 
     key: str
-    kind: Kind
+    dtype: NumberType
     numel: int
     start: int
     total: int
 
 
-class Tensor(NamedTuple):
+class TensorInfo(NamedTuple):
     """A strided view of a storage; nothing in it is checked yet."""
 
     storage: Storage
-    kind: Kind
+    dtype: NumberType
     offset: int
     size: Tuple[int, ...]
     stride: Tuple[int, ...]
 
 
-class Unreadable(NamedTuple):
-    """Stands for a tensor that is no plain run of numbers: what it is, and what would help."""
+class UnsupportedTensor(NamedTuple):
+    """Stands in for a tensor that is no plain run of numbers: what it is, and what would help."""
 
-    what: str
+    description: str
 
 
-class State(dict):
-    """Stands for ``OrderedDict``; the attributes that PyTorch hangs on it (``_metadata``) are left out."""
+class StateDict(dict):
+    """Stands in for ``OrderedDict``; the attribute that PyTorch adds to it (``_metadata``) is left out."""
 
     __slots__ = ()
 
@@ -60,12 +67,12 @@ class State(dict):
         """Ignore attributes."""
 
 
-class Inert:
-    """Stands for an object of any class: takes everything, keeps nothing, does nothing."""
+class Placeholder:
+    """Stands in for an object of any class: takes everything, keeps nothing, does nothing."""
 
     __slots__ = ()
 
-    def __new__(cls, *arguments: Any) -> Inert:
+    def __new__(cls, *arguments: Any) -> Placeholder:
         """Take any arguments."""
         return object.__new__(cls)
 
@@ -88,48 +95,48 @@ class Inert:
         """Ignore a member of a set's subclass."""
 
 
-_BYTES = Kind("u1")
-_KINDS = {
-    "Double": Kind("<f8"),
-    "Float": Kind("<f4"),
-    "Half": Kind("<f2"),
-    "BFloat16": Kind("<u2", bfloat16=True),
-    "Long": Kind("<i8"),
-    "Int": Kind("<i4"),
-    "Short": Kind("<i2"),
-    "Char": Kind("i1"),
+_BYTES = NumberType("u1")
+_STORAGE_TYPES = {
+    "Double": NumberType("<f8"),
+    "Float": NumberType("<f4"),
+    "Half": NumberType("<f2"),
+    "BFloat16": NumberType("<u2", bfloat16=True),
+    "Long": NumberType("<i8"),
+    "Int": NumberType("<i4"),
+    "Short": NumberType("<i2"),
+    "Char": NumberType("i1"),
     "Byte": _BYTES,
     "Bool": _BYTES,
-    "ComplexFloat": Kind("<c8"),
-    "ComplexDouble": Kind("<c16"),
+    "ComplexFloat": NumberType("<c8"),
+    "ComplexDouble": NumberType("<c16"),
     # The numbers inside quantized tensors, which are not read, but stand between others.
-    "QInt8": Kind("i1"),
-    "QInt32": Kind("<i4"),
+    "QInt8": NumberType("i1"),
+    "QInt32": NumberType("<i4"),
     "QUInt8": _BYTES,
     "QUInt4x2": _BYTES,
     "QUInt2x4": _BYTES,
 }
 # PyTorch's names of the same as types of tensors, which only some files mention.
 _DTYPES: Dict[str, Any] = {
-    "float64": _KINDS["Double"],
-    "float32": _KINDS["Float"],
-    "float16": _KINDS["Half"],
-    "bfloat16": _KINDS["BFloat16"],
-    "int64": _KINDS["Long"],
-    "int32": _KINDS["Int"],
-    "int16": _KINDS["Short"],
-    "int8": _KINDS["Char"],
-    "uint64": Kind("<u8"),
-    "uint32": Kind("<u4"),
-    "uint16": Kind("<u2"),
+    "float64": _STORAGE_TYPES["Double"],
+    "float32": _STORAGE_TYPES["Float"],
+    "float16": _STORAGE_TYPES["Half"],
+    "bfloat16": _STORAGE_TYPES["BFloat16"],
+    "int64": _STORAGE_TYPES["Long"],
+    "int32": _STORAGE_TYPES["Int"],
+    "int16": _STORAGE_TYPES["Short"],
+    "int8": _STORAGE_TYPES["Char"],
+    "uint64": NumberType("<u8"),
+    "uint32": NumberType("<u4"),
+    "uint16": NumberType("<u2"),
     "uint8": _BYTES,
     "bool": _BYTES,
-    "complex64": _KINDS["ComplexFloat"],
-    "complex128": _KINDS["ComplexDouble"],
+    "complex64": _STORAGE_TYPES["ComplexFloat"],
+    "complex128": _STORAGE_TYPES["ComplexDouble"],
 }
-_NO_KIND = re.compile(r"float[48]_\w+|complex32|q?u?int\d+(x\d+)?")  # lower case, so no class
+_UNSUPPORTED_DTYPE = re.compile(r"float[48]_\w+|complex32|q?u?int\d+(x\d+)?")  # lower case, so no class
 _QUANTIZATIONS = ("tensor_affine", "tensor_symmetric", "channel_affine", "channel_symmetric")
-_UNREADABLE = {
+_UNSUPPORTED = {
     "_rebuild_sparse_tensor": "a sparse tensor; save it after to_dense()",
     "_rebuild_sparse_csr_tensor": "a sparse tensor; save it after to_dense()",
     "_rebuild_qtensor": "a quantized tensor; save it after dequantize()",
@@ -141,49 +148,52 @@ _UNREADABLE = {
 }
 
 
-def _tensor(storage: Storage, offset: int, size: Any, stride: Any, *rest: Any) -> Any:
-    """Stand for ``_rebuild_tensor`` and ``_rebuild_tensor_v2``; rest: needs a gradient, hooks, metadata."""
+def _rebuild_tensor(storage: Storage, offset: int, size: Any, stride: Any, *rest: Any) -> Any:
+    """Stand in for ``_rebuild_tensor`` and ``_rebuild_tensor_v2``; rest: needs a gradient, hooks, metadata."""
     if not isinstance(storage, Storage):
         raise pickle.UnpicklingError("a tensor without a storage")
-    return _plain(Tensor(storage, storage.kind, offset, size, stride), rest[2:])
+    return _require_plain(TensorInfo(storage, storage.dtype, offset, size, stride), rest[2:])
 
 
-def _typed_tensor(storage: Storage, offset: int, size: Any, stride: Any, _: Any, __: Any, kind: Any, *rest: Any) -> Any:
-    if isinstance(kind, Unreadable):
-        return kind
-    if not isinstance(storage, Storage) or not isinstance(kind, Kind):
+def _rebuild_typed_tensor(
+    storage: Storage, offset: int, size: Any, stride: Any, _: Any, __: Any, dtype: Any, *rest: Any
+) -> Any:
+    """Stand in for ``_rebuild_tensor_v3``; rest: metadata."""
+    if isinstance(dtype, UnsupportedTensor):
+        return dtype
+    if not isinstance(storage, Storage) or not isinstance(dtype, NumberType):
         raise pickle.UnpicklingError("a tensor without a storage or a type")
-    return _plain(Tensor(storage, kind, offset, size, stride), rest)
+    return _require_plain(TensorInfo(storage, dtype, offset, size, stride), rest)
 
 
-def _plain(tensor: Tensor, metadata: Tuple[Any, ...]) -> Any:
+def _require_plain(tensor: TensorInfo, metadata: Tuple[Any, ...]) -> Any:
     """Return ``tensor``, unless its numbers are meant with another sign."""
     for entries in metadata:
         if isinstance(entries, dict) and (entries.get("neg") or entries.get("conj")):
-            return Unreadable(
+            return UnsupportedTensor(
                 "a tensor that is to be negated or conjugated; save it after resolve_neg(), resolve_conj()"
             )
     return tensor
 
 
-def _first(first: Any, *_: Any) -> Any:
-    """Stand for what wraps a tensor: ``Parameter`` and its like."""
+def _first_argument(first: Any, *_: Any) -> Any:
+    """Stand in for what wraps a tensor: ``Parameter`` and its like."""
     return first
 
 
-def _subclass(rebuild: Any, _: Any, arguments: Any, *__: Any) -> Any:
-    """Stand for what rebuilds a tensor with attributes or of a subclass."""
-    if not isinstance(rebuild, Function) or not isinstance(arguments, tuple):
+def _rebuild_subclass(rebuild: Any, _: Any, arguments: Any, *__: Any) -> Any:
+    """Stand in for what rebuilds a tensor with attributes or of a subclass."""
+    if not isinstance(rebuild, FunctionStandIn) or not isinstance(arguments, tuple):
         raise pickle.UnpicklingError("a tensor that is rebuilt in an unknown way")
     return rebuild(*arguments)
 
 
-def _state(*items: Any) -> State:
-    return State(*items)
+def _state_dict(*items: Any) -> StateDict:
+    return StateDict(*items)
 
 
-def _nothing(*_: Any) -> Inert:
-    return Inert()
+def _placeholder(*_: Any) -> Placeholder:
+    return Placeholder()
 
 
 # Types that settings mention, and whose objects they contain.
@@ -191,26 +201,29 @@ _BUILTINS = (
     *("set", "frozenset", "slice", "complex", "bytearray", "int", "float", "str", "bool", "list", "dict", "object"),
     *("Ellipsis", "NotImplemented"),
 )
-_ALLOWED: Dict[Tuple[str, str], Any] = {
+_ALLOWED: Mapping[Name, Any] = {
     **NUMPY,
     # Arrays of NumPy's are beside the weights here, of any type.
-    **{name: Function(_nothing) for name in NUMPY if name[0].startswith("numpy")},
-    **{("torch._utils", name): Function(lambda *_, what=what: Unreadable(what)) for name, what in _UNREADABLE.items()},
-    ("torch._utils", "_rebuild_tensor"): Function(_tensor),
-    ("torch._utils", "_rebuild_tensor_v2"): Function(_tensor),
-    ("torch._utils", "_rebuild_tensor_v3"): Function(_typed_tensor),
-    ("torch._utils", "_rebuild_parameter"): Function(_first),
-    ("torch._utils", "_rebuild_parameter_with_state"): Function(_first),
-    ("torch._tensor", "_rebuild_from_type_v2"): Function(_subclass),
-    ("torch", "Size"): Function(_first),
-    ("torch.storage", "UntypedStorage"): _BYTES,
-    ("collections", "OrderedDict"): Function(_state),
-    ("collections", "defaultdict"): Function(lambda *_: State()),
-    **{("torch", f"{name}Storage"): kind for name, kind in _KINDS.items()},
-    **{("torch.cuda", f"{name}Storage"): kind for name, kind in _KINDS.items()},
-    **{("torch", name): kind for name, kind in _DTYPES.items()},
+    **{name: FunctionStandIn(_placeholder) for name in NUMPY if name[0].startswith("numpy")},
     **{
-        (module, name): Function(_nothing)
+        ("torch._utils", name): FunctionStandIn(lambda *_, text=text: UnsupportedTensor(text))
+        for name, text in _UNSUPPORTED.items()
+    },
+    ("torch._utils", "_rebuild_tensor"): FunctionStandIn(_rebuild_tensor),
+    ("torch._utils", "_rebuild_tensor_v2"): FunctionStandIn(_rebuild_tensor),
+    ("torch._utils", "_rebuild_tensor_v3"): FunctionStandIn(_rebuild_typed_tensor),
+    ("torch._utils", "_rebuild_parameter"): FunctionStandIn(_first_argument),
+    ("torch._utils", "_rebuild_parameter_with_state"): FunctionStandIn(_first_argument),
+    ("torch._tensor", "_rebuild_from_type_v2"): FunctionStandIn(_rebuild_subclass),
+    ("torch", "Size"): FunctionStandIn(_first_argument),
+    ("torch.storage", "UntypedStorage"): _BYTES,
+    ("collections", "OrderedDict"): FunctionStandIn(_state_dict),
+    ("collections", "defaultdict"): FunctionStandIn(lambda *_: StateDict()),
+    **{("torch", f"{name}Storage"): dtype for name, dtype in _STORAGE_TYPES.items()},
+    **{("torch.cuda", f"{name}Storage"): dtype for name, dtype in _STORAGE_TYPES.items()},
+    **{("torch", name): dtype for name, dtype in _DTYPES.items()},
+    **{
+        (module, name): FunctionStandIn(_placeholder)
         for module, names in {
             "torch": ("device", *(f"per_{name}" for name in _QUANTIZATIONS), "per_channel_affine_float_qparams"),
             "torch.serialization": ("_get_layout",),
@@ -224,7 +237,7 @@ _ALLOWED: Dict[Tuple[str, str], Any] = {
     },
 }
 # Harmless classes of the standard library that checkpoints keep beside the weights.
-_INERT = {
+_HARMLESS_CLASSES = {
     ("argparse", "Namespace"),
     ("types", "SimpleNamespace"),
     *(("pathlib", name) for name in ("Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")),
@@ -232,11 +245,11 @@ _INERT = {
     *(("datetime", name) for name in ("datetime", "date", "time", "timedelta")),
 }
 # Activations, and types of numbers.
-_INERT_FUNCTIONS = re.compile(
+_HARMLESS_FUNCTIONS = re.compile(
     r"(torch\.nn\.functional|torch\._C\._nn)\.[a-z]\w*|numpy\.(float|u?int|complex|bool)[\d_]*"
 )
 # Python 3.9 has no list of its own modules.
-_STANDARD = frozenset(
+_STANDARD_LIBRARY = frozenset(
     getattr(sys, "stdlib_module_names", ())
     or {*sys.builtin_module_names, *(entry.stem for entry in Path(os.__file__).parent.iterdir())}
 ) | {"__builtin__", "copy_reg", "commands"}
@@ -244,35 +257,32 @@ _STANDARD = frozenset(
 
 def is_harmless(module: str, name: str) -> bool:
     """Return whether a name may belong to a checkpoint's settings: a class, and none of Python's own library's."""
-    last = name.rpartition(".")[2]
-    own = module.partition(".")[0] in _STANDARD
-    if (module, name) in _INERT or _INERT_FUNCTIONS.fullmatch(f"{module}.{name}"):
+    if (module, name) in _HARMLESS_CLASSES or _HARMLESS_FUNCTIONS.fullmatch(f"{module}.{name}"):
         return True
-    return not own and last[:1].isupper() and last.isidentifier()
+    last = name.rpartition(".")[2]
+    in_standard_library = module.partition(".")[0] in _STANDARD_LIBRARY
+    return not in_standard_library and last[:1].isupper() and last.isidentifier()
 
 
-class _Unpickler(pickle.Unpickler):
+class _TorchUnpickler(RestrictedUnpickler):
     """Makes descriptions of tensors, plain containers, numbers and strings, and nothing else."""
 
     def __init__(self, file: BinaryIO) -> None:
-        # PyTorch under Python 2 wrote names as bytes.
-        super().__init__(file, encoding="latin1")
+        super().__init__(file, _ALLOWED, encoding="latin1")  # PyTorch under Python 2 wrote names as bytes
         self.storages: Dict[str, Storage] = {}
-        self.classes: Dict[Tuple[str, str], Callable[..., Any]] = {}
+        self.classes: Dict[Name, Callable[..., Any]] = {}
 
-    def find_class(self, module: str, name: str) -> Any:
-        """Return the stand-in for a name; nothing is imported."""
-        key = (module, name)
-        if key in _ALLOWED:
-            return _ALLOWED[key]
-        if module == "torch" and _NO_KIND.fullmatch(name):
-            return Unreadable(f"a tensor of {name} numbers; save it after float()")
+    def find_unlisted(self, module: str, name: str) -> Any:
+        """Return a placeholder for a class that does no harm; refuse every other name."""
+        if module == "torch" and _UNSUPPORTED_DTYPE.fullmatch(name):
+            return UnsupportedTensor(f"a tensor of {name} numbers; save it after float()")
         if not is_harmless(module, name):
-            whole = any(known.startswith("torch.nn.") for known, _ in self.classes)
-            hint = " (for a whole pickled model, it seems: save its state_dict() instead)" if whole else ""
-            raise RefusedError(f"{shown(module)}.{shown(name)}{hint}")
+            whole_model = any(known.startswith("torch.nn.") for known, _ in self.classes)
+            hint = " (for a whole pickled model, it seems: save its state_dict() instead)" if whole_model else ""
+            raise RefusedError(f"{printable(module)}.{printable(name)}{hint}")
+        key = (module, name)
         if key not in self.classes:
-            self.classes[key] = type(name, (Inert,), {"__slots__": (), "__module__": module})
+            self.classes[key] = type(name, (Placeholder,), {"__slots__": (), "__module__": module})
         return self.classes[key]
 
     def persistent_load(self, pid: Any) -> Any:
@@ -281,20 +291,22 @@ class _Unpickler(pickle.Unpickler):
             if isinstance(pid, tuple) and pid and pid[0] == "module":
                 return pid[1]  # a class, with its source text, of a whole pickled model
             raise pickle.UnpicklingError("a reference to something that is no storage")
-        _, kind, key, _, total, *view = pid
-        if not isinstance(kind, Kind):
-            raise pickle.UnpicklingError(f"a storage of an unknown type ({shown(getattr(kind, '__name__', kind))})")
+        _, dtype, key, _, total, *view = pid
+        if not isinstance(dtype, NumberType):
+            raise pickle.UnpicklingError(
+                f"a storage of an unknown type ({printable(getattr(dtype, '__name__', dtype))})"
+            )
         if not isinstance(key, str) or type(total) is not int or total < 0:
             raise pickle.UnpicklingError("a storage without a name, or of an impossible size")
-        whole = Storage(key, kind, total, 0, total)
+        whole = Storage(key, dtype, total, 0, total)
         if self.storages.setdefault(key, whole) != whole:
-            raise pickle.UnpicklingError(f"two descriptions of storage '{shown(key)}'")
+            raise pickle.UnpicklingError(f"two descriptions of storage '{printable(key)}'")
         if not view or view[0] is None:
             return whole
         _, start, numel = view[0]
         if type(start) is not int or type(numel) is not int or not 0 <= start <= start + numel <= total:
-            raise pickle.UnpicklingError(f"a view outside storage '{shown(key)}'")
-        return Storage(key, kind, numel, start, total)
+            raise pickle.UnpicklingError(f"a view outside storage '{printable(key)}'")
+        return Storage(key, dtype, numel, start, total)
 
 
 def load_description(file: BinaryIO) -> Tuple[Any, Dict[str, Storage]]:
@@ -302,8 +314,7 @@ def load_description(file: BinaryIO) -> Tuple[Any, Dict[str, Storage]]:
 
     Raises:
         RefusedError: it asks for a name that weights do not need.
-        Exception: one of ``DAMAGED``, if it is no valid pickle.
+        Exception: one of ``ppcls.utils.unpickling.DAMAGED``, if it is no valid pickle.
     """
-    check_instructions(file)
-    unpickler = _Unpickler(file)
+    unpickler = _TorchUnpickler(file)
     return unpickler.load(), unpickler.storages

@@ -78,8 +78,8 @@ def test_depths():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"blocks": [1]}, r"expected one entry a stage in each, got \[1, 2, 2\]"),
-        ({"blocks": [], "dims": [], "mlp_ratios": []}, "expected one entry a stage"),
+        ({"blocks": [1]}, r"expected one entry per stage in each, got \[1, 2, 2\]"),
+        ({"blocks": [], "dims": [], "mlp_ratios": []}, "expected one entry per stage"),
         ({"blocks": [1, 0]}, "blocks: expected a positive integer, got 0"),
         ({"dims": [8, -1]}, "dims: expected a positive integer, got -1"),
         ({"mlp_ratios": [1, 0.01]}, "mlp_ratios: expected a positive integer, got 0"),

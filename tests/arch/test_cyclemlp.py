@@ -46,7 +46,7 @@ def test_weights_of_the_authors(torch, source):
     weights = authors_names(model, torch)
     report = load_weights(other, weights)
     assert report.naming == source
-    assert len(report.dropped) == 6  # offsets, two a block
+    assert len(report.dropped) == 6  # offsets, two per block
     assert all(name.endswith(".offset") for name in report.dropped)
     for name, tensor in model.state_dict().items():
         np.testing.assert_array_equal(tensor.numpy(), other.state_dict()[name].numpy(), err_msg=name)
@@ -173,8 +173,8 @@ def test_options():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"layers": [1]}, "one value each for every stage, got 1, 2 and 2"),
-        ({"layers": [], "embed_dims": [], "mlp_ratios": []}, "one value each for every stage"),
+        ({"layers": [1]}, r"expected one entry per stage in each, got \[1, 2, 2\]"),
+        ({"layers": [], "embed_dims": [], "mlp_ratios": []}, "expected one entry per stage"),
         ({"layers": [0, 1]}, "layers: expected a positive integer"),
         ({"embed_dims": [8, 2]}, "embed_dims: expected at least 4, got 2"),
         ({"mlp_ratios": [0, 2]}, "mlp_ratios: expected numbers that leave a hidden width"),

@@ -2,37 +2,33 @@
 
 import pytest
 
-from benchmarks import exactness
 from ppcls.arch import list_models, spec
+from tests.goldens import compare
 
-REFERENCE = exactness.reference()
-if not REFERENCE:
-    pytest.skip("the reference results (../shared/goldens) are not here", allow_module_level=True)
+REFERENCE = compare.reference()
 
 
 def test_every_variant_has_a_reference():
     missing = set(list_models()) - {entry.split("@")[0] for entry in REFERENCE}
-    assert missing == {"ConvMixer_256_8"}  # CIFAR-10's, of whose kind ConvMixer_1024_20 is
+    assert missing == {"ConvMixer_256_8"}  # for CIFAR-10; the same code as ConvMixer_1024_20
 
 
 @pytest.mark.parametrize("entry", REFERENCE)
 def test_logits(entry, record_property):
-    model, _ = exactness.built(entry)
+    model, _ = compare.load_reference(entry)
     facts = spec(entry.split("@")[0])
     assert sum(p.size for p in model.parameters() if p.trainable) == facts.params == REFERENCE[entry]["params"]
-    difference = exactness.logits_difference(entry, model)
+    difference = compare.logits_difference(entry, model)
     record_property("difference", difference)
-    print(f"{entry}: logits differ by {difference:.1e} of the largest")
     assert difference < 1e-5
 
 
 @pytest.mark.parametrize("entry", [entry for entry, facts in REFERENCE.items() if "train" in facts])
 def test_training(entry, record_property):
-    model, report = exactness.built(entry)
-    differences = exactness.training_differences(entry, model, report)
+    model, report = compare.load_reference(entry)
+    differences = compare.training_differences(entry, model, report)
     loss = differences.pop("loss")
     record_property("difference", max(differences.values()))
-    print(f"{entry}: loss differs by {loss:.1e}, gradient norms by up to {max(differences.values()):.1e}")
     assert loss < 1e-5
     trained = [name for name, _ in model.named_parameters() if not name.endswith(("_mean", "_variance"))]
     assert sorted(differences) == sorted(trained)

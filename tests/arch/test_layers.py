@@ -6,7 +6,7 @@ import numpy as np
 import paddle
 import pytest
 
-from ppcls.arch.layers import activation, batch_norm2d, conv2d, linear, truncated_normal_
+from ppcls.arch.layers import TruncatedNormal, activation, batch_norm2d, conv2d, linear
 from ppcls.errors import ConfigError
 
 
@@ -55,8 +55,7 @@ def test_activations():
 def test_truncated_normal():
     """The same in paddle 2 and 3, whose own initialisers differ."""
     paddle.seed(2)
-    layer = linear(300, 400)
-    truncated_normal_(layer.weight, std=0.02)
+    layer = linear(300, 400, weight_init=TruncatedNormal(std=0.02))
     values = layer.weight.numpy().ravel()
     sigma = 0.02 / 0.8796
     assert 1.99 * sigma < np.abs(values).max() < 2.001 * sigma

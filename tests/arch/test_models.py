@@ -231,7 +231,7 @@ def test_convmixer_arguments(arguments, message):
     [
         ("gMLP_Ti16", {"mlp_ratio": "6"}, "mlp_ratio: must be a valid integer or must be a valid number, got '6'"),
         ("gMLP_Ti16", {"recompute": "yes"}, "recompute: must be a valid boolean, got 'yes'"),
-        ("CycleMLP_B1", {"drop_path_rate": None}, "drop_path_rate: must be a valid number, got None"),
+        ("CycleMLP_B1", {"skip_lam": None}, "skip_lam: must be a valid number, got None"),
         ("CycleMLP_B1", {"skip_lam": float("nan")}, "skip_lam: must be a finite number, got nan"),
         ("CycleMLP_B1", {"layers": 3}, "layers: must be an instance of Sequence, got 3"),
         ("ConvMLP_S", {"blocks": 1, "channels": "64"}, "blocks: must be a valid list, got 1; channels: must be"),

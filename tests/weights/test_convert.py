@@ -102,7 +102,7 @@ def test_the_authors_cycle_mlp_gets_its_offsets(tmp_path):
     assert_same(tmp_path / "w.pdparams", tmp_path / "back.pdparams")
 
 
-def test_registered_variants_are_recognised_with_any_class_count(tmp_path):
+def test_registered_variants_are_detected_with_any_class_count(tmp_path):
     model = create_model("ConvMixer_256_8", class_num=3)
     paddle.save(model.state_dict(), str(tmp_path / "w.pdparams"))
     convert_weights(tmp_path / "w", tmp_path / "w.pth")

@@ -270,7 +270,7 @@ def test_no_head():
     assert sorted(report.dropped) == ["head.bias", "head.weight"]
 
 
-def test_another_variant_is_recognised():
+def test_another_variant_is_detected():
     # The published file's names and sizes, without its half a minute of numbers.
     weights = torch_names(create_model("ConvMixer_256_8", class_num=10), timm=True)
     with pytest.raises(WeightsError, match=r"it looks like ConvMixer_256_8 \(timm names\)"):

@@ -1,8 +1,6 @@
-"""Names: every naming of every family turns around, and the layout of projections is recognised."""
+"""Names: every naming of every family has an inverse, and the layout of projections is detected."""
 
-import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +9,9 @@ from ppcls.arch import BACKBONES, list_models, spec
 from ppcls.errors import WeightsError
 from ppcls.weights import Naming, create_model, load_weights
 from ppcls.weights.names import NAMINGS, namings_of
+from tests.goldens import compare
 
-GOLDENS = Path(__file__).resolve().parents[2].parent / "shared" / "goldens" / "reference.json"
-REFERENCE = json.loads(GOLDENS.read_text()) if GOLDENS.is_file() else {}
+REFERENCE = compare.reference()
 # The cheapest variant of each family: the names do not depend on the widths.
 SMALLEST = sorted({spec(n).family: n for n in sorted(list_models(), key=lambda n: -spec(n).params)}.values())
 CASES = [(name, naming) for name in SMALLEST for naming in NAMINGS[BACKBONES[spec(name).family].target]]
@@ -24,26 +22,26 @@ def arrays_of(model):
 
 
 @pytest.mark.parametrize(("name", "naming"), CASES, ids=lambda v: getattr(v, "source", v))
-def test_every_naming_turns_around(name, naming):
+def test_every_naming_has_an_inverse(name, naming):
     names = list(create_model(name, class_num=3).state_dict())
     theirs = naming.restore(names)
     assert list(theirs) == names
     assert [naming.rename(t) for t in theirs.values()] == names
-    assert naming.share(list(theirs.values())) == 1
+    assert naming.coverage(list(theirs.values())) == 1
     assert not any(naming.drops(t) for t in theirs.values())
 
 
 @pytest.mark.parametrize("entry", [entry for entry in REFERENCE if entry.split("@")[0] in list_models()])
-def test_the_reference_names_come_back(entry):
+def test_the_reference_names_are_restored(entry):
     state = list(REFERENCE[entry]["state"])
     backbone = BACKBONES[spec(entry.split("@")[0]).family].target
-    naming = next(n for n in namings_of(backbone) if n.torch and n.share(state) == 1)
+    naming = next(n for n in NAMINGS[backbone] if n.torch and n.coverage(state) == 1)
     weights = [name for name in state if not naming.drops(name)]
     restored = naming.restore([naming.rename(name) for name in weights])
     assert list(restored.values()) == weights
 
 
-def test_rules_turn_around():
+def test_rules_have_inverses():
     naming = Naming(
         "x",
         torch=True,

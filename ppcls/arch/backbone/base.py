@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, NamedTuple, Sequence, Set, Union
+import re
+from enum import Enum
+from typing import Any, ClassVar, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 import numpy as np
 import paddle
@@ -10,6 +12,7 @@ from paddle import nn
 
 from ppcls.arch.layers import checkpointed, linear
 from ppcls.arch.resizing import adapt_in_channels
+from ppcls.arch.spec import ModelSpec
 from ppcls.errors import ConfigError
 
 ImageSize = Union[int, Sequence[int], None]
@@ -22,11 +25,21 @@ class FeatureInfo(NamedTuple):
     stride: int
 
 
+class Depth(Enum):
+    """How deep a layer of ``Backbone.depths`` is."""
+
+    STEM = "0"
+    BLOCK = "1 for the first block, one more for each block after it"
+    NEXT_BLOCK = "as deep as the block that follows"
+    LAST_BLOCK = "as deep as the last block"
+
+
 class Backbone(nn.Layer):
     """Base of all families: a trunk that ends in a map, and a classifier called ``head`` on its pooled features.
 
-    A family implements ``forward_features``, ``features``, ``depth_of`` and, where it differs, ``forward_head``.
-    Its constructor ends with ``reset_classifier(class_num)``, so that parameters stand in the order of the computation.
+    A family implements ``features`` and lists its ``depths``; it overrides ``forward_features`` and ``forward_head``
+    where they differ. Its constructor ends with ``reset_classifier(class_num)``, so that parameters stand in the order
+    of the computation.
 
     Args:
         num_features: channels of the pooled features.
@@ -37,10 +50,15 @@ class Backbone(nn.Layer):
     Attributes:
         feature_info: channels and stride of each map that ``features`` returns.
         first_conv: name of the weight that takes the image's channels.
+        depths: (pattern of a layer's whole name, its depth) for ``depth_of``, the head aside; the first match counts.
+        spec: facts about the variant that this is; None for a network of the user's own sizes.
     """
 
     feature_info: List[FeatureInfo]
-    first_conv: str = ""
+    first_conv: ClassVar[str] = ""
+    depths: ClassVar[Tuple[Tuple[str, Depth], ...]] = ()
+    spec: Optional[ModelSpec] = None
+    head: Optional[nn.Layer]
 
     def __init__(self, num_features: int, in_channels: int, patch_size: int, recompute: bool) -> None:
         super().__init__()
@@ -49,6 +67,7 @@ class Backbone(nn.Layer):
         self.in_channels = in_channels
         self.patch_size = patch_size
         self.recompute = recompute
+        self._depth_by_layer: Dict[str, int] = {}
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return logits [B, class_num] of images [B, in_channels, H, W]; pooled features if class_num is 0."""
@@ -60,7 +79,7 @@ class Backbone(nn.Layer):
         Raises:
             ConfigError: the image is smaller than a patch or has another number of channels.
         """
-        raise NotImplementedError
+        return self.features(x)[-1]
 
     def forward_head(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return logits [B, class_num] of the last map [B, num_features, H', W']."""
@@ -68,8 +87,12 @@ class Backbone(nn.Layer):
         return x if self.head is None else self.head(x)
 
     def features(self, x: paddle.Tensor) -> List[paddle.Tensor]:
-        """Return the maps that ``feature_info`` describes, in the order of the computation."""
-        raise NotImplementedError
+        """Return the maps that ``feature_info`` describes, in the order of the computation.
+
+        Raises:
+            ConfigError: the image is smaller than a patch or has another number of channels.
+        """
+        raise ConfigError(f"{type(self).__name__} does not implement features, which gives its maps")
 
     def reset_classifier(self, class_num: int) -> None:
         """Replace the classifier by a freshly initialised one; 0 removes it.
@@ -87,14 +110,42 @@ class Backbone(nn.Layer):
         return linear(self.num_features, class_num)
 
     def depth_of(self, name: str) -> int:
-        """Return how deep the parameter called ``name`` sits, for layer-wise learning-rate decay.
+        """Return how deep the layer or parameter called ``name`` is, for layer-wise learning-rate decay.
 
-        The stem has 0, the head the largest number.
+        The stem has 0, the blocks have 1 and up as ``depths`` says, and the head has the largest number.
 
         Raises:
-            ValueError: there is no such place in this architecture.
+            ValueError: there is no such layer in this architecture.
         """
-        raise NotImplementedError
+        if not self._depth_by_layer:
+            self._depth_by_layer = self._count_depths()
+        parts = name.split(".")
+        for length in range(1, len(parts) + 1):
+            depth = self._depth_by_layer.get(".".join(parts[:length]))
+            if depth is not None:
+                return depth
+        raise ValueError(f"{type(self).__name__} has no parameter {name!r}")
+
+    def _count_depths(self) -> Dict[str, int]:
+        """Return the depths of the layers that ``depths`` and the head are; parameters are below them."""
+        if not self.depths:
+            raise ConfigError(f"{type(self).__name__} does not say how deep its layers are: set its attribute depths")
+        found: Dict[str, int] = {}
+        after_blocks: List[str] = []
+        blocks = 0
+        for name, _ in self.named_sublayers():
+            depth = next((depth for pattern, depth in self.depths if re.fullmatch(pattern, name)), None)
+            if depth is Depth.STEM:
+                found[name] = 0
+            elif depth is Depth.BLOCK:
+                blocks += 1
+                found[name] = blocks
+            elif depth is Depth.NEXT_BLOCK:
+                found[name] = blocks + 1
+            elif depth is Depth.LAST_BLOCK:
+                after_blocks.append(name)
+        found.update(dict.fromkeys(after_blocks, blocks), head=blocks + 1)  # also for a model without a head
+        return found
 
     def no_weight_decay(self) -> Set[str]:
         """Return the names of parameters that the paper does not decay, whatever the recipe says."""
@@ -144,3 +195,33 @@ def require_positive(**sizes: int) -> None:
     for name, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise ConfigError(f"{name}: expected a positive integer, got {size!r}")
+
+
+def require_stages(**lists: Sequence[Any]) -> None:
+    """Raise ConfigError unless each list has an entry for every stage, of which there is at least one."""
+    lengths = [len(values) for values in lists.values()]
+    if not lengths[0] or len(set(lengths)) > 1:
+        raise ConfigError(f"{', '.join(lists)}: expected one entry per stage in each, got {lengths}")
+
+
+def require_odd(name: str, size: int) -> None:
+    """Raise ConfigError unless a kernel's size is positive and odd, so that the map keeps its size."""
+    require_positive(**{name: size})
+    if size % 2 == 0:
+        raise ConfigError(f"{name}: expected an odd number, which keeps the map's size, got {size}")
+
+
+def require_method(model: nn.Layer, method: str, needed_by: str) -> None:
+    """Refuse a layer that lacks what ``Backbone`` has: registered architectures may be any layer.
+
+    Args:
+        method: name of a method or attribute of ``Backbone``.
+        needed_by: the argument or setting that needs it.
+
+    Raises:
+        ConfigError: ``model`` has no such method.
+    """
+    if hasattr(model, method):
+        return
+    advice = "define it" if isinstance(model, Backbone) else "derive the class from ppcls.arch.Backbone, which has it"
+    raise ConfigError(f"{needed_by}: needs {method}, which {type(model).__name__} does not have; {advice}")

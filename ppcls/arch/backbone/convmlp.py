@@ -5,131 +5,25 @@ Paper: ConvMLP: Hierarchical Convolutional MLPs for Vision, https://arxiv.org/ab
 
 from __future__ import annotations
 
+import functools
 import math
-import re
 from typing import Callable, List, Union
 
 import paddle
 from paddle import nn
-from paddle.nn.initializer import Constant, Normal, Uniform
+from paddle.nn.initializer import Normal
 
-from ppcls.arch.backbone.base import Backbone, FeatureInfo, require_positive
-from ppcls.arch.layers import DropPath, batch_norm2d, staged_drop_path_rates
+from ppcls.arch.backbone.base import Backbone, Depth, FeatureInfo, require_positive, require_stages
+from ppcls.arch.layers import MLP, DropPath, batch_norm2d, conv2d, normal_linear, staged_drop_path_rates
+from ppcls.arch.layers.layout import to_nchw, to_nhwc
 from ppcls.arch.registry import register_family
 from ppcls.arch.spec import ModelSpec
-from ppcls.errors import ConfigError
-
-
-def _conv(
-    in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, groups: int = 1, bias: bool = False
-) -> nn.Conv2D:
-    # The authors' kaiming_normal_(mode="fan_out") does not divide by the groups, and leaves biases as PyTorch has them.
-    bound = 1 / math.sqrt(in_channels // groups * kernel_size**2)
-    return nn.Conv2D(
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride=stride,
-        padding=kernel_size // 2,
-        groups=groups,
-        weight_attr=Normal(std=math.sqrt(2 / (out_channels * kernel_size**2))),
-        bias_attr=Uniform(-bound, bound) if bias else False,
-    )
-
-
-def _linear(in_features: int, out_features: int) -> nn.Linear:
-    # PyTorch's trunc_normal_ cuts at -2 and 2, which is a hundred standard deviations away.
-    return nn.Linear(in_features, out_features, weight_attr=Normal(std=0.02), bias_attr=Constant(0.0))
-
-
-def _channels_first(x: paddle.Tensor) -> paddle.Tensor:
-    return x.transpose([0, 3, 1, 2])
-
-
-def _channels_last(x: paddle.Tensor) -> paddle.Tensor:
-    return x.transpose([0, 2, 3, 1])
-
-
-class ConvNormAct(nn.Layer):
-    """Convolution without a bias, batch norm, ReLU: [B, C, H, W] -> [B, C', H', W']."""
-
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> None:
-        super().__init__()
-        self.conv = _conv(in_channels, out_channels, kernel_size, stride)
-        self.norm = batch_norm2d(out_channels)
-
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        """Return ReLU(BN(conv(x)))."""
-        return nn.functional.relu(self.norm(self.conv(x)))
-
-
-class ConvBlock(nn.LayerList):
-    """1x1, 3x3 and 1x1 convolution with a residual around them; keeps the shape [B, C, H, W]."""
-
-    def __init__(self, channels: int, hidden: int) -> None:
-        super().__init__(
-            ConvNormAct(*args) for args in ((channels, hidden, 1), (hidden, hidden, 3), (hidden, channels, 1))
-        )
-
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        """Return x + f(x)."""
-        z = x
-        for conv in self:
-            z = conv(z)
-        return x + z
-
-
-class ChannelMLP(nn.Layer):
-    """Linear, GELU, linear over the channels: [..., C] -> [..., C]."""
-
-    def __init__(self, dim: int, hidden: int) -> None:
-        super().__init__()
-        self.fc1 = _linear(dim, hidden)
-        self.fc2 = _linear(hidden, dim)
-
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        """Return fc2(GELU(fc1(x)))."""
-        return self.fc2(nn.functional.gelu(self.fc1(x)))
-
-
-class ConvMLPBlock(nn.Layer):
-    """Channel MLP, depthwise 3x3 convolution (without a residual around it), channel MLP; keeps [B, H, W, C]."""
-
-    def __init__(self, dim: int, hidden: int, drop_path: float) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(dim)
-        self.channel_mlp1 = ChannelMLP(dim, hidden)
-        self.connect_norm = nn.LayerNorm(dim)
-        self.connect = _conv(dim, dim, 3, groups=dim)
-        self.norm2 = nn.LayerNorm(dim)
-        self.channel_mlp2 = ChannelMLP(dim, hidden)
-        self.drop_path = DropPath(drop_path)
-
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        """Return the block's output."""
-        x = x + self.drop_path(self.channel_mlp1(self.norm1(x)))
-        x = _channels_last(self.connect(_channels_first(self.connect_norm(x))))
-        return x + self.drop_path(self.channel_mlp2(self.norm2(x)))
-
-
-class Stage(nn.Layer):
-    """Halves the map, [B, C, H, W] -> [B, C', H / 2, W / 2], and mixes it by Conv-MLP blocks."""
-
-    def __init__(self, in_channels: int, dim: int, hidden: int, drop_paths: List[float]) -> None:
-        super().__init__()
-        self.downsample = _conv(in_channels, dim, 3, stride=2, bias=True)
-        self.blocks = nn.LayerList([ConvMLPBlock(dim, hidden, rate) for rate in drop_paths])
-
-    def forward(self, x: paddle.Tensor, run: Callable[[nn.Layer, paddle.Tensor], paddle.Tensor]) -> paddle.Tensor:
-        """Return the stage's map; ``run(block, x)`` computes a block."""
-        x = _channels_last(self.downsample(x))
-        for block in self.blocks:
-            x = run(block, x)
-        return _channels_first(x)
 
 
 class ConvMLP(Backbone):
     """ConvMLP (section 3).
+
+    Initialised as the authors' code: projections from N(0, 0.02), convolutions by He's normal of their fan-out.
 
     Args:
         blocks: number of Conv-MLP blocks in each stage.
@@ -148,6 +42,13 @@ class ConvMLP(Backbone):
     """
 
     first_conv = "tokenizer.0.conv.weight"
+    depths = (
+        ("tokenizer", Depth.STEM),
+        (r"conv_blocks\.\d+", Depth.BLOCK),
+        (r"stages\.\d+\.downsample", Depth.NEXT_BLOCK),
+        (r"stages\.\d+\.blocks\.\d+", Depth.BLOCK),
+        ("norm", Depth.LAST_BLOCK),
+    )
 
     def __init__(
         self,
@@ -162,9 +63,7 @@ class ConvMLP(Backbone):
         in_channels: int = 3,
         recompute: bool = False,
     ) -> None:
-        entries = [len(blocks), len(dims), len(mlp_ratios)]
-        if not blocks or len(set(entries)) > 1:
-            raise ConfigError(f"blocks, dims and mlp_ratios: expected one entry a stage in each, got {entries}")
+        require_stages(blocks=blocks, dims=dims, mlp_ratios=mlp_ratios)
         hidden = [int(dim * ratio) for dim, ratio in zip(dims, mlp_ratios)]
         require_positive(**{"channels // 2": channels // 2, "conv_blocks": conv_blocks})
         for depth, dim, width in zip(blocks, dims, hidden):
@@ -184,19 +83,15 @@ class ConvMLP(Backbone):
         self.reset_classifier(class_num)
 
     def new_head(self, class_num: int) -> nn.Linear:
-        """Return a classifier initialised as the authors', [B, dims[-1]] -> [B, class_num]."""
-        return _linear(self.num_features, class_num)
-
-    def forward_features(self, x: paddle.Tensor) -> paddle.Tensor:
-        """Return the last map, normalised, [B, in, H, W] -> [B, dims[-1], H / 32, W / 32] (3 stages), rounded up.
-
-        Raises:
-            ConfigError: the image is smaller than 4 px or has another number of channels.
-        """
-        return self.features(x)[-1]
+        """Return a freshly initialised classifier, [B, dims[-1]] -> [B, class_num]."""
+        return normal_linear(self.num_features, class_num)
 
     def features(self, x: paddle.Tensor) -> List[paddle.Tensor]:
-        """Return the maps of the convolution stage and of each later stage, the last one normalised."""
+        """Return the maps of the convolution stage and of each later stage, the last one normalised.
+
+        Each stage halves the map, rounding up: [B, in, H, W] -> [B, channels, H / 4, W / 4],
+        [B, dims[0], H / 8, W / 8], ...; see ``Backbone``.
+        """
         self.check_input(x)
         x = self.tokenizer(x)  # [B, channels, H / 4, W / 4]
         for block in self.conv_blocks:
@@ -204,51 +99,98 @@ class ConvMLP(Backbone):
         maps = [x]
         for stage in self.stages:
             maps.append(stage(maps[-1], self.run))
-        maps[-1] = _channels_first(self.norm(_channels_last(maps[-1])))
+        maps[-1] = to_nchw(self.norm(to_nhwc(maps[-1])))
         return maps
 
-    def depth_of(self, name: str) -> int:
-        """Return 0 for the tokenizer, then one for each block, last the head.
 
-        A stage's downsampling belongs to its first block, the final norm to the last.
+class Stage(nn.Layer):
+    """Halves the map, [B, C, H, W] -> [B, C', H / 2, W / 2], and mixes it by Conv-MLP blocks."""
 
-        Raises:
-            ValueError: there is no such place in this architecture.
-        """
-        units = ["tokenizer", *(f"conv_blocks.{i}" for i in range(len(self.conv_blocks)))]
-        units += [f"stages.{i}.blocks.{j}" for i, stage in enumerate(self.stages) for j in range(len(stage.blocks))]
-        place = re.sub(r"^norm\b", units[-1], re.sub(r"^(stages\.\d+)\.downsample\b", r"\1.blocks.0", name))
-        for depth, unit in enumerate([*units, "head"]):
-            if place == unit or place.startswith(f"{unit}."):
-                return depth
-        raise ValueError(f"ConvMLP has no parameter {name!r}")
+    def __init__(self, in_channels: int, dim: int, hidden: int, drop_paths: List[float]) -> None:
+        super().__init__()
+        self.downsample = _conv(in_channels, dim, 3, stride=2, bias=True)
+        self.blocks = nn.LayerList([ConvMLPBlock(dim, hidden, rate) for rate in drop_paths])
 
-
-def _variant(size: str, params: int, macs: int, top1: float) -> ModelSpec:
-    return ModelSpec(
-        name=f"ConvMLP_{size.upper()}",
-        family="ConvMLP",
-        params=params,
-        macs=macs,
-        top1=top1,
-        image_size=224,
-        crop_pct=0.9,
-        paper="https://arxiv.org/abs/2109.04454",
-        url=f"https://shi-labs.com/projects/convmlp/checkpoints/convmlp_{size}_imagenet.pth",
-    )
+    def forward(self, x: paddle.Tensor, run: Callable[[nn.Layer, paddle.Tensor], paddle.Tensor]) -> paddle.Tensor:
+        """Return the stage's map; ``run(block, x)`` computes a block."""
+        x = to_nhwc(self.downsample(x))
+        for block in self.blocks:
+            x = run(block, x)
+        return to_nchw(x)
 
 
+class ConvMLPBlock(nn.Layer):
+    """Channel MLP, depthwise 3x3 convolution (without a residual around it), channel MLP; keeps [B, H, W, C]."""
+
+    def __init__(self, dim: int, hidden: int, drop_path: float) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim)
+        self.channel_mlp1 = MLP(dim, hidden, dim)
+        self.connect_norm = nn.LayerNorm(dim)
+        self.connect = _conv(dim, dim, 3, groups=dim)
+        self.norm2 = nn.LayerNorm(dim)
+        self.channel_mlp2 = MLP(dim, hidden, dim)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """Return the block's output."""
+        x = x + self.drop_path(self.channel_mlp1(self.norm1(x)))
+        x = to_nhwc(self.connect(to_nchw(self.connect_norm(x))))
+        return x + self.drop_path(self.channel_mlp2(self.norm2(x)))
+
+
+class ConvBlock(nn.LayerList):
+    """1x1, 3x3 and 1x1 convolution with a residual around them; keeps the shape [B, C, H, W]."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__(
+            [ConvNormAct(channels, hidden, 1), ConvNormAct(hidden, hidden, 3), ConvNormAct(hidden, channels, 1)]
+        )
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """Return x + f(x)."""
+        z = x
+        for conv in self:
+            z = conv(z)
+        return x + z
+
+
+class ConvNormAct(nn.Layer):
+    """Convolution without a bias, batch norm, ReLU: [B, C, H, W] -> [B, C', H', W']."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = _conv(in_channels, out_channels, kernel_size, stride)
+        self.norm = batch_norm2d(out_channels)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """Return ReLU(BN(conv(x)))."""
+        return nn.functional.relu(self.norm(self.conv(x)))
+
+
+def _conv(
+    in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, groups: int = 1, bias: bool = False
+) -> nn.Conv2D:
+    # The authors' kaiming_normal_(mode="fan_out") does not divide by the groups, and leaves biases as PyTorch has them.
+    weight_init = Normal(std=math.sqrt(2 / (out_channels * kernel_size**2)))
+    return conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, groups, bias, weight_init)
+
+
+_spec = functools.partial(
+    ModelSpec, family="ConvMLP", image_size=224, crop_pct=0.9, paper="https://arxiv.org/abs/2109.04454"
+)
+_WEIGHTS = "https://shi-labs.com/projects/convmlp/checkpoints"
 VARIANTS = (
     (
-        _variant("s", 9_022_920, 2_385_327_104, 76.8),
+        _spec("ConvMLP_S", params=9_022_920, macs=2_385_327_104, top1=76.8, url=f"{_WEIGHTS}/convmlp_s_imagenet.pth"),
         {"blocks": [2, 4, 2], "dims": [128, 256, 512], "mlp_ratios": [2, 2, 2], "channels": 64, "conv_blocks": 2},
     ),
     (
-        _variant("m", 17_410_504, 3_928_765_952, 79.0),
+        _spec("ConvMLP_M", params=17_410_504, macs=3_928_765_952, top1=79.0, url=f"{_WEIGHTS}/convmlp_m_imagenet.pth"),
         {"blocks": [3, 6, 3], "dims": [128, 256, 512], "mlp_ratios": [3, 3, 3], "channels": 64, "conv_blocks": 3},
     ),
     (
-        _variant("l", 42_728_440, 9_869_797_632, 80.2),
+        _spec("ConvMLP_L", params=42_728_440, macs=9_869_797_632, top1=80.2, url=f"{_WEIGHTS}/convmlp_l_imagenet.pth"),
         {"blocks": [4, 8, 3], "dims": [192, 384, 768], "mlp_ratios": [3, 3, 3], "channels": 96, "conv_blocks": 3},
     ),
 )

@@ -2,11 +2,16 @@
 
 from ppcls.arch.layers.basic import activation, batch_norm2d, conv2d, linear
 from ppcls.arch.layers.checkpointing import checkpointed
+from ppcls.arch.layers.cycle_fc import CycleFC
 from ppcls.arch.layers.drop_path import DropPath, checked_rate, drop_path_rates, staged_drop_path_rates
-from ppcls.arch.layers.initialization import truncated_normal_
+from ppcls.arch.layers.initialization import TruncatedNormal
+from ppcls.arch.layers.mlp import MLP, normal_linear
 
 __all__ = [
+    "MLP",
+    "CycleFC",
     "DropPath",
+    "TruncatedNormal",
     "activation",
     "batch_norm2d",
     "checked_rate",
@@ -14,6 +19,6 @@ __all__ = [
     "conv2d",
     "drop_path_rates",
     "linear",
+    "normal_linear",
     "staged_drop_path_rates",
-    "truncated_normal_",
 ]

@@ -1,15 +1,17 @@
-"""Paddle's basic layers with PyTorch's defaults, which the reference implementations rely on.
+"""Paddle's basic layers, initialised as the reference implementations initialise theirs.
 
-PyTorch draws the weights and biases of Conv2d and Linear from U(-1/sqrt(fan_in), 1/sqrt(fan_in))
-(https://pytorch.org/docs/stable/generated/torch.nn.Linear.html); Paddle draws other weights and zero biases.
+Each constructor takes the initialisers of the weight and of the bias. The default is PyTorch's: weights and biases of
+convolutions and projections are drawn from U(-1/sqrt(fan_in), 1/sqrt(fan_in))
+(https://pytorch.org/docs/stable/generated/torch.nn.Linear.html). Paddle's own default is another one, with zero biases.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Callable, Dict
+from typing import Callable, Dict, Optional, Union
 
 from paddle import nn
+from paddle.nn.initializer import Initializer, Uniform
 
 from ppcls.errors import ConfigError
 from ppcls.registry import suggest
@@ -29,10 +31,18 @@ def activation(name: str) -> nn.Layer:
 
 
 def conv2d(
-    in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, padding: int = 0, groups: int = 1
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    stride: int = 1,
+    padding: int = 0,
+    groups: int = 1,
+    bias: bool = True,
+    weight_init: Optional[Initializer] = None,
+    bias_init: Optional[Initializer] = None,
 ) -> nn.Conv2D:
-    """Return a convolution, [B, in, H, W] -> [B, out, H', W'], initialised as PyTorch's."""
-    bound = 1 / math.sqrt(in_channels // groups * kernel_size**2)
+    """Return a convolution, [B, in, H, W] -> [B, out, H', W'], initialised as PyTorch's unless told otherwise."""
+    fan_in = in_channels // groups * kernel_size**2
     return nn.Conv2D(
         in_channels,
         out_channels,
@@ -40,22 +50,38 @@ def conv2d(
         stride=stride,
         padding=padding,
         groups=groups,
-        weight_attr=nn.initializer.Uniform(-bound, bound),
-        bias_attr=nn.initializer.Uniform(-bound, bound),
+        weight_attr=weight_init or default_init(fan_in),
+        bias_attr=bias_attr(bias, bias_init, fan_in),
     )
 
 
-def linear(in_features: int, out_features: int) -> nn.Linear:
-    """Return a projection, [..., in] -> [..., out], initialised as PyTorch's."""
-    bound = 1 / math.sqrt(in_features)
+def linear(
+    in_features: int,
+    out_features: int,
+    bias: bool = True,
+    weight_init: Optional[Initializer] = None,
+    bias_init: Optional[Initializer] = None,
+) -> nn.Linear:
+    """Return a projection, [..., in] -> [..., out], initialised as PyTorch's unless told otherwise."""
     return nn.Linear(
         in_features,
         out_features,
-        weight_attr=nn.initializer.Uniform(-bound, bound),
-        bias_attr=nn.initializer.Uniform(-bound, bound),
+        weight_attr=weight_init or default_init(in_features),
+        bias_attr=bias_attr(bias, bias_init, in_features),
     )
 
 
 def batch_norm2d(channels: int) -> nn.BatchNorm2D:
     """Return a batch normalisation of [B, C, H, W]; momentum 0.9 is PyTorch's 0.1."""
     return nn.BatchNorm2D(channels, momentum=0.9, epsilon=1e-5)
+
+
+def default_init(fan_in: int) -> Initializer:
+    """Return PyTorch's initialiser for the weights and biases of a layer with ``fan_in`` inputs per output."""
+    bound = 1 / math.sqrt(fan_in)
+    return Uniform(-bound, bound)
+
+
+def bias_attr(bias: bool, bias_init: Optional[Initializer], fan_in: int) -> Union[Initializer, bool]:
+    """Return what Paddle's layers take as ``bias_attr``; False for no bias."""
+    return (bias_init or default_init(fan_in)) if bias else False

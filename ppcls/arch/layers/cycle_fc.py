@@ -6,13 +6,14 @@ whole-number offsets; a shift gives the same numbers, can be exported, and is fa
 
 from __future__ import annotations
 
-import math
-from typing import Sequence
+from typing import Optional, Sequence
 
 import numpy as np
 import paddle
 from paddle import nn
+from paddle.nn.initializer import Initializer
 
+from ppcls.arch.layers.basic import bias_attr, default_init
 from ppcls.errors import ConfigError
 
 
@@ -38,20 +39,33 @@ def cycle_shift(x: paddle.Tensor, axis: int, kernel_size: int) -> paddle.Tensor:
 class CycleFC(nn.Conv2D):
     """A 1x1 convolution of shifted channels, [B, H, W, in_channels] -> [B, H, W, out_channels].
 
-    Initialised as PyTorch's convolutions, like the authors' layer (their networks draw the weights anew).
-
     Args:
         kernel_size: (1, k) shifts along the width, (k, 1) along the height.
+        weight_init: PyTorch's initialiser for convolutions unless given, like the authors' layer.
+        bias_init: likewise.
 
     Raises:
         ConfigError: ``kernel_size`` is not two positive integers of which one is 1.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: Sequence[int]) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Sequence[int],
+        weight_init: Optional[Initializer] = None,
+        bias_init: Optional[Initializer] = None,
+    ) -> None:
         if len(kernel_size) != 2 or min(kernel_size) != 1:
             raise ConfigError(f"kernel_size: expected [1, k] or [k, 1], got {kernel_size!r}")
-        bound = nn.initializer.Uniform(-1 / math.sqrt(in_channels), 1 / math.sqrt(in_channels))
-        super().__init__(in_channels, out_channels, 1, weight_attr=bound, bias_attr=bound, data_format="NHWC")
+        super().__init__(
+            in_channels,
+            out_channels,
+            1,
+            weight_attr=weight_init or default_init(in_channels),
+            bias_attr=bias_attr(True, bias_init, in_channels),
+            data_format="NHWC",
+        )
         self.cycle_axis = 1 if kernel_size[0] > 1 else 2
         self.cycle_size = max(kernel_size)
 

@@ -39,14 +39,19 @@ class DropPath(nn.Layer):
         return f"rate={self.rate:g}"
 
 
-def drop_path_rates(rate: float, depth: int) -> List[float]:
-    """Return the rates of ``depth`` blocks: 0 for the first, ``rate`` for the last, evenly spaced.
+def drop_path_rates(rate: float, depth: int, schedule: str = "linear") -> List[float]:
+    """Return the rates of ``depth`` blocks.
+
+    Args:
+        schedule: "linear" for 0 in the first block to ``rate`` in the last, "constant" for ``rate`` in all of them.
 
     Raises:
-        ConfigError: ``rate`` is not within 0 <= rate < 1.
+        ConfigError: another schedule, or ``rate`` is not within 0 <= rate < 1.
     """
+    if schedule not in ("linear", "constant"):
+        raise ConfigError(f"drop_path_schedule: expected 'linear' or 'constant', got {schedule!r}")
     checked_rate("drop_path_rate", rate)
-    return [rate * index / max(depth - 1, 1) for index in range(depth)]
+    return [rate if schedule == "constant" else rate * index / max(depth - 1, 1) for index in range(depth)]
 
 
 def staged_drop_path_rates(rate: float, depths: Sequence[int], schedule: str) -> List[List[float]]:

@@ -7,20 +7,20 @@ from typing import List, Match, Tuple
 from ppcls.weights.naming import Naming, Replacement, Restoration
 
 # Within a block, the authors' words and ours.
-_WORDS = (("attn.", "mixer."), ("mlp_c", "fc_c"), ("sfc_h", "fc_h"), ("sfc_w", "fc_w"))
+_RENAMED_PARTS = (("attn.", "mixer."), ("mlp_c", "fc_c"), ("sfc_h", "fc_h"), ("sfc_w", "fc_w"))
 
 
 def _block(match: Match) -> str:
-    stage, block, place = int(match[1]) // 2, match[2], match[3]
-    for theirs, ours in _WORDS:
-        place = place.replace(theirs, ours)
-    return f"stages.{stage}.blocks.{block}.{place}"
+    stage, block, suffix = int(match[1]) // 2, match[2], match[3]
+    for theirs, ours in _RENAMED_PARTS:
+        suffix = suffix.replace(theirs, ours)
+    return f"stages.{stage}.blocks.{block}.{suffix}"
 
 
-def _their_place(place: str) -> str:
-    for theirs, ours in _WORDS:
-        place = place.replace(ours, theirs)
-    return place
+def _original_suffix(suffix: str) -> str:
+    for theirs, ours in _RENAMED_PARTS:
+        suffix = suffix.replace(ours, theirs)
+    return suffix
 
 
 _RULES: List[Tuple[str, Replacement]] = [
@@ -32,7 +32,7 @@ _RULES: List[Tuple[str, Replacement]] = [
 ]
 _INVERSE: List[Tuple[str, Restoration]] = [
     (r"stages\.(\d+)\.downsample\.(\w+)", lambda m, _: f"network.{2 * int(m[1]) - 1}.proj.{m[2]}"),
-    (r"stages\.(\d+)\.blocks\.(\d+)\.(.+)", lambda m, _: f"network.{2 * int(m[1])}.{m[2]}.{_their_place(m[3])}"),
+    (r"stages\.(\d+)\.blocks\.(\d+)\.(.+)", lambda m, _: f"network.{2 * int(m[1])}.{m[2]}.{_original_suffix(m[3])}"),
 ]
 # Where a deformable convolution would sample: constants that follow from the kernel size.
 _OFFSETS = r"network\.\d+\.\d+\.attn\.sfc_[hw]\.offset|.*\bnum_batches_tracked"

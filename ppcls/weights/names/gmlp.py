@@ -7,7 +7,7 @@ from typing import List, Tuple
 from ppcls.weights.naming import Naming, Replacement
 
 
-def _port(stem: str, blocks: str) -> List[Tuple[str, Replacement]]:
+def _timm_rules(stem: str, blocks: str) -> List[Tuple[str, Replacement]]:
     """Return the rules for timm's names and those of ports of it."""
     inside = {
         "norm": "norm",
@@ -28,6 +28,6 @@ NAMINGS = (
             (r"blocks\.\d+\.(norm|proj_in|proj_out|sgu\.norm|sgu\.spatial_proj)\.\w+", None),
         ],
     ),
-    Naming("timm", torch=True, rules=_port(r"stem\.proj", "blocks")),
-    Naming("PaddleViT", rules=_port(r"patch_embed\.patch_embed", "mixer_layers")),
+    Naming("timm", torch=True, rules=_timm_rules(r"stem\.proj", "blocks")),
+    Naming("PaddleViT", rules=_timm_rules(r"patch_embed\.patch_embed", "mixer_layers")),
 )

@@ -1,0 +1,102 @@
+"""The preprocessing that a variant's spec names, from an image to the array that the model takes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, List, Mapping, Optional, Tuple, Union
+
+import numpy as np
+from paddle import nn
+
+from ppcls.arch import FeatureExtractor, ModelSpec, spec
+from ppcls.data.transforms import Compose, build_transforms
+from ppcls.errors import ConfigError
+from ppcls.inference.inputs import Image, expand_one
+
+Op = Mapping[str, Optional[Mapping[str, Any]]]
+
+
+@dataclass(frozen=True)
+class ImageTransform:
+    """Makes an image ready for a model.
+
+    Attributes:
+        transform_ops: the transforms and their arguments, as recipes list them.
+    """
+
+    transform_ops: Tuple[Op, ...]
+    _compose: Compose = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_compose", build_transforms(self.transform_ops))
+
+    def __call__(self, image: Image, rng: Optional[np.random.Generator] = None) -> np.ndarray:
+        """Return the image as the model takes it, [C, H, W] float32.
+
+        Args:
+            image: what ``Predictor.predict`` takes as one image: a path, a URL, encoded bytes, a file opened in binary
+                mode, an array (RGB [H, W, 3], RGBA or grayscale, uint8), or a Pillow image.
+            rng: where random transforms draw from. By default they draw anew at each call; give a generator to repeat
+                the draws.
+
+        Raises:
+            DataError: the image cannot be read, or ``image`` means several images.
+        """
+        pixels = expand_one(image, "image").read()
+        return self._compose(pixels, np.random.default_rng() if rng is None else rng)
+
+
+def create_transform(source: Union[str, ModelSpec, nn.Layer], train: bool = False) -> ImageTransform:
+    """Return the preprocessing of a variant.
+
+    For evaluation: decode, resize the short side to ``image_size / crop_pct``, crop the centre, normalize.
+    For training: decode, cut out a random part and resize it, flip at random, normalize. Recipes augment further.
+
+    Args:
+        source: a variant's name, its spec, or a model that ``create_model`` built as a variant. A model that was built
+            for another ``image_size`` gets images of that size.
+        train: whether for training.
+
+    Raises:
+        ConfigError: no such variant, or a model of which no spec is known.
+    """
+    facts, size = _spec_of(source)
+    return ImageTransform(tuple(transform_ops(facts, size, train)))
+
+
+def transform_ops(facts: ModelSpec, size: Optional[Tuple[int, int]] = None, train: bool = False) -> List[Op]:
+    """Return the transforms and their arguments, as recipes list them.
+
+    Args:
+        size: height and width of the result in pixels; by default those of the spec.
+        train: whether for training.
+    """
+    height, width = size or (facts.image_size, facts.image_size)
+    target = width if width == height else [width, height]  # transforms have [width, height]
+    resampling = {"interpolation": facts.interpolation, "backend": "pil"}
+    if train:
+        pixels: List[Op] = [{"RandCropImage": {"size": target, **resampling}}, {"RandFlipImage": {"flip_code": 1}}]
+    else:
+        resize_short = math.floor(max(height, width) / facts.crop_pct)  # rounded down as in timm
+        pixels = [{"ResizeImage": {"resize_short": resize_short, **resampling}}, {"CropImage": {"size": target}}]
+    normalize = {"scale": 1 / 255, "mean": list(facts.mean), "std": list(facts.std), "order": ""}
+    return [{"DecodeImage": None}, *pixels, {"NormalizeImage": normalize}, {"ToCHWImage": None}]
+
+
+def _spec_of(source: Union[str, ModelSpec, nn.Layer]) -> Tuple[ModelSpec, Optional[Tuple[int, int]]]:
+    """Return the spec, and the height and width that a model was built for where that matters to it."""
+    if isinstance(source, str):
+        return spec(source), None
+    if isinstance(source, ModelSpec):
+        return source, None
+    if not isinstance(source, nn.Layer):
+        raise ConfigError(f"expected a variant's name, its spec or a model, got {type(source).__name__}")
+    model = source.backbone if isinstance(source, FeatureExtractor) else source
+    facts = getattr(model, "spec", None)
+    if not isinstance(facts, ModelSpec):
+        raise ConfigError(
+            f"{type(model).__name__}: no spec is known of this model; give the name of a variant, such as the one that "
+            "its weights come from, or a ppcls.arch.ModelSpec"
+        )
+    return facts, getattr(model, "image_size", None)
