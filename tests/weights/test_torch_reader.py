@@ -169,3 +169,17 @@ def test_archives_without_checksums(tmp_path):
             at = content.find(start, at + 1)
     path.write_bytes(content)
     assert list(read_weights(path)["w"]) == [1, 1]
+
+
+def test_stand_ins_cannot_be_changed(tmp_path):
+    """A pickle can set attributes of what it gets; the functions that serve the next file must stay as they are."""
+    for target in (
+        Name("torch._utils", "_rebuild_tensor_v2"),
+        Name("collections", "OrderedDict"),
+        Name("numpy", "dtype"),
+    ):
+        for state in ({"_call": 1}, (None, {"_call": 1, "__setstate__": 2})):
+            content = {"x": Call(Name("torch._utils", "_rebuild_parameter"), (target,), state)}
+            with pytest.raises(WeightsError, match="damaged"):
+                read(tmp_path / "w.pth", content, Weights())
+    test_views_and_shared_storages(tmp_path, legacy=False)
