@@ -5,14 +5,16 @@ RUN := $(VENV)/bin
 
 .PHONY: quickstart test lint format schema docs bench clean
 
+# pip before 21.3, which Python 3.9 may bring, cannot install a clone in editable mode.
 $(RUN)/python:
 	$(PYTHON) -m venv $(VENV)
+	$@ -m pip install --quiet --disable-pip-version-check "pip>=21.3"
 
-$(VENV)/.user: $(RUN)/python requirements.txt pyproject.toml
+$(VENV)/.user: $(RUN)/python pyproject.toml
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e ".[report]"
 	@touch $@
 
-$(VENV)/.dev: $(RUN)/python requirements.txt pyproject.toml
+$(VENV)/.dev: $(RUN)/python pyproject.toml
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e ".[report,onnx,serve,dev]"
 	@touch $@ $(VENV)/.user
 

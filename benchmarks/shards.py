@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone works wi
 import numpy as np
 
 from ppcls.data.datasets import ImageFolder, ShardDataset
-from ppcls.data.packing import Settings, pack
+from ppcls.data.packing import PackOptions, pack
 from ppcls.data.samplers import SAMPLERS
 from ppcls.data.transforms.decode import decode_image
 from ppcls.utils.opencv import cv2
@@ -41,7 +41,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         source = options.source or make(Path(folder) / "images", options.images)
-        packed = pack(Settings(str(source), shard_bytes=options.shard_size << 20), Path(folder) / "shards")
+        packed = pack(PackOptions(str(source), shard_bytes=options.shard_size << 20), Path(folder) / "shards")
         files, shards = ImageFolder(str(source)), ShardDataset(packed["folder"])
         ways = {
             "folder": (files, "DistributedBatchSampler"),

@@ -19,13 +19,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     config = load_recipe(options)
-    from ppcls.data.inspection.checking import causes
+    from ppcls.data.inspection.checking import summarize_errors
     from ppcls.engine.inspection import check_data
 
     report = check_data(config, user_path(options.out), options.workers)
     print(to_json({key: report[key] for key in ("ok", "images", "counts")}))
     if not report["ok"]:
-        print(f"{causes(report)}\nall of them: {options.out}/report.html", file=sys.stderr)
+        print(f"{summarize_errors(report)}\nall of them: {options.out}/report.html", file=sys.stderr)
     return 0 if report["ok"] else 1
 
 

@@ -44,11 +44,11 @@ def _size(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from ppcls.data.packing import Settings, pack
+    from ppcls.data.packing import PackOptions, pack
 
     by_size = options.shard_samples is None
     quality = 95 if options.quality is None and options.resize_short is not None else options.quality
-    settings = Settings(
+    pack_options = PackOptions(
         source=_absolute(options.source),
         list_file=None if options.list is None else _absolute(options.list),
         delimiter=options.delimiter,
@@ -60,7 +60,7 @@ def _run(options: argparse.Namespace) -> int:
         quality=quality,
     )
     out = user_path(options.out)
-    result = pack(settings, out, workers=options.workers, skip_broken=options.skip_broken, check=options.check)
+    result = pack(pack_options, out, workers=options.workers, skip_broken=options.skip_broken, check=options.check)
     print(to_json(result))
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any, Dict
 
 from ppcls.commands.command import Command, import_paddle
 
@@ -30,7 +31,7 @@ def _run(options: argparse.Namespace) -> int:
     height, width = size[0], size[-1]
     # Architectures whose weights depend on the size of the image are built for this one.
     takes_size = any(parameter.name == "image_size" for parameter in BACKBONES[options.name].parameters())
-    sized = {"image_size": [height, width]} if takes_size else {}
+    sized: Dict[str, Any] = {"image_size": [height, width]} if takes_size else {}
     class_num = facts.class_num if options.class_num is None else options.class_num  # 0: without the classifier
     model = create_model(options.name, class_num=class_num, **sized)
     print(summary(model, (3, height, width)))

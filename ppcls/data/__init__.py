@@ -1,4 +1,4 @@
-"""What goes in: data sets, decoding, transforms, samplers and the loader.
+"""Data sets, image decoding, transforms, samplers and the data loader.
 
 Nothing is imported here, so that ``ppcls.data.transforms`` can be used with numpy and OpenCV alone.
 """
@@ -7,9 +7,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ppcls.data.build import build_dataset, build_loader, check_shared_folder, check_shared_shards
+    from ppcls.data.build import build_dataset, build_loader, check_disjoint_shards, check_validation_split
 
-__all__ = ["build_dataset", "build_loader", "check_shared_folder", "check_shared_shards"]
+__all__ = ["build_dataset", "build_loader", "check_disjoint_shards", "check_validation_split"]
 _MODULES = dict.fromkeys(__all__, "ppcls.data.build")
 
 

@@ -1,8 +1,8 @@
-"""Transforms of a whole batch: mixup and cutmix. They make soft targets of labels.
+"""Transforms of a whole batch: mixup and cutmix. They turn labels into soft targets.
 
-Mixup, https://arxiv.org/abs/1710.09412; CutMix, https://arxiv.org/abs/1905.04899. Each sample is paired with another of
-the batch; with lambda the share of the sample itself, its target is lambda of its own class and 1 - lambda of the
-other's. Labels are smoothed by the loss (``CELoss: {epsilon: 0.1}``), not here.
+Mixup: https://arxiv.org/abs/1710.09412. CutMix: https://arxiv.org/abs/1905.04899. Each sample is mixed with a partner
+from the same batch. Its target is lambda for its own class and 1 - lambda for the partner's class, where lambda is the
+sample's own weight. Label smoothing belongs to the loss (``CELoss: {epsilon: 0.1}``).
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from ppcls.registry import Registry, suggest
 
 BATCH_TRANSFORMS = Registry("batch transform", trial=lambda: {"classes": None})
 _PROVIDED = ("classes",)
-_ABSENT: Mapping[str, Any] = {}  # not None: a recipe that names an operator without arguments means it to be there
+_NOT_GIVEN: Mapping[str, Any] = {}  # not None, which is what a recipe gives for an operator without arguments
 _MODES = ("batch", "pair", "elem")
 
 
 class BatchTransform:
-    """Base: mixes a batch in place.
+    """Base class of transforms that mix a batch in place.
 
     Args:
-        class_num: of the recipe; None takes it from there.
-        classes: how many classes the model has; None where it is not known yet.
-        off_epoch: no mixing from this epoch on, counted from 0; 0 never turns it off.
+        class_num: number of classes given in the recipe, if any.
+        classes: number of the model's classes; None if it is not known yet.
+        off_epoch: first epoch (counted from 0) without mixing; 0 mixes in all epochs.
 
     Raises:
-        ConfigError: ``class_num`` is not the model's.
+        ConfigError: ``class_num`` differs from ``classes``.
     """
 
     def __init__(self, class_num: Optional[int], classes: Optional[int], off_epoch: int = 0) -> None:
@@ -46,27 +46,28 @@ class BatchTransform:
             self.mix(images, targets, rng)
 
     def mix(self, images: np.ndarray, targets: np.ndarray, rng: np.random.Generator) -> None:
-        """Mix a batch of at least two."""
+        """Mix a batch of at least two images in place."""
         raise NotImplementedError
 
 
 @BATCH_TRANSFORMS.register(provided=_PROVIDED)
 class MixupCutmixOperator(BatchTransform):
-    """Mixup or cutmix, as timm and DeiT choose between them; the partner is the batch read backwards.
+    """Mixup or cutmix, chosen at random as in timm and DeiT. The partners are the batch in reverse order.
 
     Args:
-        mixup_alpha: of the beta distribution of mixup's lambda; 0 for no mixup.
-        cutmix_alpha: of cutmix's; 0 for no cutmix.
-        cutmix_minmax: [smallest, largest] share of a side that cutmix cuts out; then lambda follows from the box.
-        prob: how likely a batch (or pair, or sample) is mixed.
-        switch_prob: how likely it is cutmix, where both are on.
-        mode: one lambda a "batch", a "pair" (of samples that swap), or a sample ("elem").
-        off_epoch: no mixing from this epoch on, counted from 0; 0 never turns it off.
-        correct_lam: lambda is the share of pixels that cutmix leaves, also where its box is cut off at an edge.
-        class_num: of the model; it follows from Arch.class_num.
+        mixup_alpha: parameter of the beta distribution of mixup's lambda; 0 turns mixup off.
+        cutmix_alpha: parameter of the beta distribution of cutmix's lambda; 0 turns cutmix off.
+        cutmix_minmax: [smallest, largest] side of cutmix's box as a fraction of the image's side. If it is given,
+            lambda follows from the box.
+        prob: probability that a batch (or pair, or sample) is mixed.
+        switch_prob: probability of cutmix if both are on.
+        mode: "batch", "pair" or "elem": draw lambda once per batch, per pair of partners, or per sample.
+        off_epoch: first epoch (counted from 0) without mixing; 0 mixes in all epochs.
+        correct_lam: compute cutmix's lambda from the actual box, which may be clipped at the edges.
+        class_num: number of classes; taken from Arch.class_num by default.
 
     Raises:
-        ConfigError: a value makes no sense.
+        ConfigError: an argument is invalid.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class MixupCutmixOperator(BatchTransform):
         if cutmix_minmax is not None:
             if len(cutmix_minmax) != 2 or not 0 <= cutmix_minmax[0] <= cutmix_minmax[1] <= 1:
                 raise ConfigError(f"cutmix_minmax: must be [low, high] from 0 to 1, not {list(cutmix_minmax)!r}")
-            cutmix_alpha = cutmix_alpha or 1.0  # the box is drawn from its limits
+            cutmix_alpha = cutmix_alpha or 1.0  # turns cutmix on; the box is drawn from cutmix_minmax
         if not mixup_alpha and not cutmix_alpha:
             raise ConfigError("mixup_alpha: is 0, and so is cutmix_alpha: there is nothing to mix")
         check_choice("mode", mode, _MODES)
@@ -102,47 +103,47 @@ class MixupCutmixOperator(BatchTransform):
         self.correct_lam = correct_lam
 
     def mix(self, images: np.ndarray, targets: np.ndarray, rng: np.random.Generator) -> None:
-        """Mix a batch of at least two."""
+        """Mix a batch of at least two images in place."""
         partner = np.arange(len(images))[::-1]
         if self.mode == "batch":
-            lam, box = self._draw(images.shape[2], images.shape[3], rng)
+            lam, box = self._draw_lambda_and_box(images.shape[2], images.shape[3], rng)
             mix_batch(images, targets, partner, lam, box)
             return
         originals, original_targets = images.copy(), targets.copy()
         count = len(images) // 2 if self.mode == "pair" else len(images)
         for first in range(count):
             rows = [first, len(images) - 1 - first] if self.mode == "pair" else [first]
-            lam, box = self._draw(images.shape[2], images.shape[3], rng)
+            lam, box = self._draw_lambda_and_box(images.shape[2], images.shape[3], rng)
             for row in rows:
-                _mix_one(images[row], originals[partner[row]], lam, box)
+                _mix_image(images[row], originals[partner[row]], lam, box)
                 targets[row] = lam * original_targets[row] + (1 - lam) * original_targets[partner[row]]
 
-    def _draw(self, height: int, width: int, rng: np.random.Generator) -> Tuple[float, Optional[Box]]:
+    def _draw_lambda_and_box(self, height: int, width: int, rng: np.random.Generator) -> Tuple[float, Optional[Box]]:
         """Return lambda and, for cutmix, the box that is taken from the partner."""
         if rng.random() >= self.prob:
             return 1.0, None
-        cuts = not self.mixup_alpha or (self.cutmix_alpha > 0 and rng.random() < self.switch_prob)
-        if not cuts:
+        use_cutmix = not self.mixup_alpha or (self.cutmix_alpha > 0 and rng.random() < self.switch_prob)
+        if not use_cutmix:
             return float(rng.beta(self.mixup_alpha, self.mixup_alpha)), None
         if self.cutmix_minmax is not None:
-            box = _box_of_limits(height, width, self.cutmix_minmax, rng)
-            return _left(height, width, box), box
+            box = _minmax_box(height, width, self.cutmix_minmax, rng)
+            return _area_outside(height, width, box), box
         lam = float(rng.beta(self.cutmix_alpha, self.cutmix_alpha))
-        box = cut_box(height, width, lam, rng)
-        return (_left(height, width, box) if self.correct_lam else lam), box
+        box = cutmix_box(height, width, lam, rng)
+        return (_area_outside(height, width, box) if self.correct_lam else lam), box
 
 
 @BATCH_TRANSFORMS.register(provided=_PROVIDED)
 class MixupOperator(BatchTransform):
-    """Mixup of a batch with a random order of itself.
+    """Mixup of a batch with a random permutation of itself.
 
     Args:
-        class_num: of the model; it follows from Arch.class_num.
-        alpha: of the beta distribution of lambda.
-        off_epoch: no mixing from this epoch on, counted from 0; 0 never turns it off.
+        class_num: number of classes; taken from Arch.class_num by default.
+        alpha: parameter of the beta distribution of lambda.
+        off_epoch: first epoch (counted from 0) without mixing; 0 mixes in all epochs.
 
     Raises:
-        ConfigError: a value makes no sense.
+        ConfigError: an argument is invalid.
     """
 
     def __init__(
@@ -152,22 +153,22 @@ class MixupOperator(BatchTransform):
         self.alpha = _positive("alpha", alpha)
 
     def mix(self, images: np.ndarray, targets: np.ndarray, rng: np.random.Generator) -> None:
-        """Mix a batch of at least two."""
+        """Mix a batch of at least two images in place."""
         lam = float(rng.beta(self.alpha, self.alpha))
         mix_batch(images, targets, rng.permutation(len(images)), lam, None)
 
 
 @BATCH_TRANSFORMS.register(provided=_PROVIDED)
 class CutmixOperator(BatchTransform):
-    """Cutmix of a batch with a random order of itself; lambda is the share of pixels that stay.
+    """Cutmix of a batch with a random permutation of itself. Lambda is the fraction of pixels that are kept.
 
     Args:
-        class_num: of the model; it follows from Arch.class_num.
-        alpha: of the beta distribution of the area that stays.
-        off_epoch: no mixing from this epoch on, counted from 0; 0 never turns it off.
+        class_num: number of classes; taken from Arch.class_num by default.
+        alpha: parameter of the beta distribution of the area that is kept.
+        off_epoch: first epoch (counted from 0) without mixing; 0 mixes in all epochs.
 
     Raises:
-        ConfigError: a value makes no sense.
+        ConfigError: an argument is invalid.
     """
 
     def __init__(
@@ -177,48 +178,57 @@ class CutmixOperator(BatchTransform):
         self.alpha = _positive("alpha", alpha)
 
     def mix(self, images: np.ndarray, targets: np.ndarray, rng: np.random.Generator) -> None:
-        """Mix a batch of at least two."""
+        """Mix a batch of at least two images in place."""
         height, width = images.shape[2:]
-        box = cut_box(height, width, float(rng.beta(self.alpha, self.alpha)), rng)
-        mix_batch(images, targets, rng.permutation(len(images)), _left(height, width, box), box)
+        box = cutmix_box(height, width, float(rng.beta(self.alpha, self.alpha)), rng)
+        mix_batch(images, targets, rng.permutation(len(images)), _area_outside(height, width, box), box)
 
 
 Box = Tuple[int, int, int, int]  # top, left, bottom, right
 
 
 def mix_batch(images: np.ndarray, targets: np.ndarray, partner: np.ndarray, lam: float, box: Optional[Box]) -> None:
-    """Mix each sample with ``partner``'s of it, in place: within ``box``, or everywhere."""
+    """Mix a batch in place.
+
+    Args:
+        images: [B, C, H, W] float32.
+        targets: [B, K] float32.
+        partner: [B] int, the index of each sample's partner.
+        lam: weight of the sample itself in the target and, for mixup, in the image.
+        box: for cutmix, the box that is taken from the partner; None for mixup.
+    """
     if lam == 1.0 and box is None:
         return
     if box is None:
-        others = images[partner]
-        others *= np.float32(1 - lam)
+        partners = images[partner]
+        partners *= np.float32(1 - lam)
         images *= np.float32(lam)
-        images += others
+        images += partners
     else:
         top, left, bottom, right = box
         images[:, :, top:bottom, left:right] = images[partner, :, top:bottom, left:right]
     targets[:] = np.float32(lam) * targets + np.float32(1 - lam) * targets[partner]
 
 
-def _mix_one(image: np.ndarray, other: np.ndarray, lam: float, box: Optional[Box]) -> None:
+def _mix_image(image: np.ndarray, partner: np.ndarray, lam: float, box: Optional[Box]) -> None:
     if box is None:
         image *= np.float32(lam)
-        image += np.float32(1 - lam) * other
+        image += np.float32(1 - lam) * partner
     else:
         top, left, bottom, right = box
-        image[:, top:bottom, left:right] = other[:, top:bottom, left:right]
+        image[:, top:bottom, left:right] = partner[:, top:bottom, left:right]
 
 
-def cut_box(height: int, width: int, lam: float, rng: np.random.Generator) -> Box:
-    """Return a box of 1 - lam of the area around a random centre, cut off at the edges (algorithm A1 of CutMix)."""
+def cutmix_box(height: int, width: int, lam: float, rng: np.random.Generator) -> Box:
+    """Return a box with 1 - lam of the area around a random centre, clipped at the edges (CutMix, algorithm A1)."""
     side = math.sqrt(1 - lam)
     h, w = int(height * side), int(width * side)
     y, x = int(rng.integers(height)), int(rng.integers(width))
     return max(0, y - h // 2), max(0, x - w // 2), min(height, y + h // 2), min(width, x + w // 2)
 
 
-def _box_of_limits(height: int, width: int, limits: Sequence[float], rng: np.random.Generator) -> Box:
+def _minmax_box(height: int, width: int, limits: Sequence[float], rng: np.random.Generator) -> Box:
+    """Return a random box whose sides are within ``limits``, as fractions of the image's sides."""
     low, high = limits
     h = int(rng.integers(int(height * low), max(int(height * high), int(height * low) + 1)))
     w = int(rng.integers(int(width * low), max(int(width * high), int(width * low) + 1)))
@@ -226,8 +236,8 @@ def _box_of_limits(height: int, width: int, limits: Sequence[float], rng: np.ran
     return top, left, top + h, left + w
 
 
-def _left(height: int, width: int, box: Box) -> float:
-    """Return the share of the image outside of the box."""
+def _area_outside(height: int, width: int, box: Box) -> float:
+    """Return the fraction of the image's area outside the box."""
     top, left, bottom, right = box
     return 1.0 - (bottom - top) * (right - left) / (height * width)
 
@@ -240,53 +250,60 @@ def _positive(name: str, value: float) -> float:
 
 @BATCH_TRANSFORMS.register(provided=_PROVIDED)
 class OpSampler(BatchTransform):
-    """One of several batch transforms, each with its ``prob``; with what is left of 1, none.
+    """Applies one of several batch transforms, each with probability ``prob``, or none if these add up to less than 1.
 
     Args:
         MixupOperator: its arguments, and ``prob``.
         CutmixOperator: its arguments, and ``prob``.
-        class_num: of the model; it follows from Arch.class_num.
+        class_num: number of classes; taken from Arch.class_num by default.
 
     Raises:
-        ConfigError: nothing to choose from, a missing prob, chances of more than 1, or arguments that make no sense.
+        ConfigError: there is nothing to choose from, a ``prob`` is missing, they add up to more than 1, or an argument
+            of an operator is invalid.
     """
 
     def __init__(
         self,
-        MixupOperator: Mapping[str, Any] = _ABSENT,  # noqa: N803 - the names of what is chosen
-        CutmixOperator: Mapping[str, Any] = _ABSENT,  # noqa: N803
+        MixupOperator: Mapping[str, Any] = _NOT_GIVEN,  # noqa: N803 - the arguments are named after the operators
+        CutmixOperator: Mapping[str, Any] = _NOT_GIVEN,  # noqa: N803
         class_num: Optional[int] = None,
         *,
         classes: Optional[int],
     ) -> None:
         super().__init__(class_num, classes)
         named = {"MixupOperator": MixupOperator, "CutmixOperator": CutmixOperator}
-        given = {name: arguments for name, arguments in named.items() if arguments is not _ABSENT}
+        given = {name: arguments for name, arguments in named.items() if arguments is not _NOT_GIVEN}
         if not given:
             raise ConfigError("MixupOperator: give it, or CutmixOperator, with its prob")
-        self.chances = [_chance(name, arguments) for name, arguments in given.items()]
-        if sum(self.chances) > 1 + 1e-9:
-            raise ConfigError(f"{list(given)[-1]}: the chances add up to {sum(self.chances):g}, more than 1")
+        self.probabilities = [_probability_of(name, arguments) for name, arguments in given.items()]
+        if sum(self.probabilities) > 1 + 1e-9:
+            raise ConfigError(
+                f"{list(given)[-1]}: the probabilities add up to {sum(self.probabilities):g}, more than 1"
+            )
         self.ops = [
             BATCH_TRANSFORMS.build(name, {key: arguments[key] for key in arguments if key != "prob"}, classes=classes)
             for name, arguments in given.items()
         ]
 
     def __call__(self, images: np.ndarray, targets: np.ndarray, epoch: int, rng: np.random.Generator) -> None:
-        """Mix images [B, C, H, W] float32 and targets [B, K] float32 in place, or leave them."""
-        chosen = int(np.searchsorted(np.cumsum(self.chances), rng.random(), side="right"))
-        if chosen < len(self.ops):
-            self.ops[chosen](images, targets, epoch, rng)
+        """Mix images [B, C, H, W] float32 and targets [B, K] float32 in place, or leave them unchanged."""
+        index = int(np.searchsorted(np.cumsum(self.probabilities), rng.random(), side="right"))
+        if index < len(self.ops):
+            self.ops[index](images, targets, epoch, rng)
 
 
-def _chance(name: str, arguments: Mapping[str, Any]) -> float:
-    """Return ``prob``, which belongs to the choice and not to the operator, whose other arguments are known ones."""
+def _probability_of(name: str, arguments: Mapping[str, Any]) -> float:
+    """Return the ``prob`` among an operator's arguments.
+
+    Raises:
+        ConfigError: it is missing or out of range, or another argument is unknown.
+    """
     allowed = [*(parameter.name for parameter in BATCH_TRANSFORMS[name].parameters()), "prob"]
     for key in arguments:
         if key not in allowed:
             raise ConfigError(f"{name}: unknown argument {key!r}{suggest(key, allowed)}")
     if "prob" not in arguments:
-        raise ConfigError(f"{name}: prob is missing: how likely is it chosen?")
+        raise ConfigError(f"{name}: prob is missing: give the probability with which it is applied")
     try:
         return probability("prob", arguments["prob"])
     except ConfigError as error:
@@ -294,14 +311,14 @@ def _chance(name: str, arguments: Mapping[str, Any]) -> float:
 
 
 class BatchCompose:
-    """A recipe's ``batch_transform_ops``, one after the other.
+    """A recipe's ``batch_transform_ops``, applied in order.
 
     Args:
-        ops: single-key maps of a name to its arguments.
-        classes: how many classes the model has.
+        ops: single-key mappings of a name to its arguments.
+        classes: number of the model's classes.
 
     Raises:
-        ConfigError: an entry is something else, or a transform refuses its arguments.
+        ConfigError: an entry has another form, or an argument is invalid.
     """
 
     def __init__(self, ops: Sequence[Mapping[str, Optional[Mapping[str, Any]]]], classes: int) -> None:
@@ -317,7 +334,7 @@ class BatchCompose:
                 raise ConfigError(f"batch_transform_ops[{index}].{error}") from None
 
     def __call__(self, images: np.ndarray, labels: np.ndarray, epoch: int, rng: np.random.Generator) -> np.ndarray:
-        """Mix images [B, C, H, W] float32 in place; return the targets of labels [B], [B, K] float32."""
+        """Mix images [B, C, H, W] float32 in place; return soft targets [B, K] float32 for labels [B]."""
         targets = np.zeros((len(labels), self.classes), np.float32)
         targets[np.arange(len(labels)), labels] = 1
         for op in self.ops:

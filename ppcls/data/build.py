@@ -1,4 +1,4 @@
-"""From a recipe's ``DataLoader.Train`` or ``DataLoader.Eval`` to a loader."""
+"""Build data sets and loaders from a recipe's ``DataLoader.Train`` and ``DataLoader.Eval``."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import Any, Mapping, Optional
 
 from ppcls.data.batch_transforms import BatchCompose
 from ppcls.data.datasets import DATASETS, Dataset, ShardDataset, check_labels
-from ppcls.data.datasets.folder import check_fraction
+from ppcls.data.datasets.folder import check_val_fraction
 from ppcls.data.loader import DataLoader
 from ppcls.data.samplers import SAMPLERS, DistributedBatchSampler
 from ppcls.data.transforms import build_transforms
 from ppcls.errors import ConfigError
 from ppcls.utils.paths import user_path
 
-_OWN_KEYS = ("name", "transform_ops", "batch_transform_ops")
-_SHARING_KEYS = ("name", "val_fraction", "split_seed")
+_NOT_DATASET_ARGUMENTS = ("name", "transform_ops", "batch_transform_ops")
+_SPLIT_KEYS = ("name", "val_fraction", "split_seed")
 
 
 def build_dataset(section: Mapping[str, Any], train: bool) -> Dataset:
-    """Build the data set of a recipe's ``dataset`` section; its transforms are left aside.
+    """Build the data set of a recipe's ``dataset`` section, without its transforms.
 
     Args:
         section: as in the recipe.
-        train: whether it is for training; data sets that have both parts take theirs.
+        train: whether to take the training or the evaluation part of data sets that have both.
 
     Raises:
         ConfigError: the section is wrong.
@@ -31,57 +31,57 @@ def build_dataset(section: Mapping[str, Any], train: bool) -> Dataset:
     """
     if "name" not in section:
         raise ConfigError("dataset.name: missing")
-    arguments = {key: value for key, value in section.items() if key not in _OWN_KEYS}
+    arguments = {key: value for key, value in section.items() if key not in _NOT_DATASET_ARGUMENTS}
     dataset: Dataset = DATASETS.build(section["name"], arguments, train=train)
     return dataset
 
 
-def check_shared_folder(train: Mapping[str, Any], evaluation: Mapping[str, Any]) -> None:
-    """Check that two ``dataset`` sections that share a folder out (``val_fraction``) agree about it.
+def check_validation_split(train: Mapping[str, Any], evaluation: Mapping[str, Any]) -> None:
+    """Check that two ``dataset`` sections that split one folder with ``val_fraction`` split it the same way.
 
     Raises:
-        ConfigError: a share makes no sense, or images would be in both parts, or in neither.
+        ConfigError: a fraction is out of range, or images would be in both parts or in neither.
     """
-    for side, section in (("Train", train), ("Eval", evaluation)):
+    for split, section in (("Train", train), ("Eval", evaluation)):
         try:
-            check_fraction(section.get("val_fraction"))
+            check_val_fraction(section.get("val_fraction"))
         except ConfigError as error:
-            raise ConfigError(f"DataLoader.{side}.dataset.{error}") from None
+            raise ConfigError(f"DataLoader.{split}.dataset.{error}") from None
     if train.get("val_fraction") is None and evaluation.get("val_fraction") is None:
         return
-    differing = [key for key in _SHARING_KEYS if (train.get(key) or None) != (evaluation.get(key) or None)]
+    differing = [key for key in _SPLIT_KEYS if (train.get(key) or None) != (evaluation.get(key) or None)]
     if _folder(train) != _folder(evaluation):
-        # Another folder may be evaluated as a whole, whatever the training left out of its own.
+        # A different folder may be evaluated as a whole, even if training leaves out a part of its own folder.
         differing = ["image_root"] if evaluation.get("val_fraction") is not None else []
     if differing:
         key = differing[0]
-        values = [_written(section, key) for section in (train, evaluation)]
+        values = [_value_text(section, key) for section in (train, evaluation)]
         raise ConfigError(
             f"dataset.{key}: {values[0]} in DataLoader.Train and {values[1]} in DataLoader.Eval; with "
-            f"val_fraction both need the same image_root, {', '.join(_SHARING_KEYS)}"
+            f"val_fraction both need the same image_root, {', '.join(_SPLIT_KEYS)}"
         )
 
 
-def _written(section: Mapping[str, Any], key: str) -> str:
+def _value_text(section: Mapping[str, Any], key: str) -> str:
     if key not in section:
         return "not given"
     return "null" if section[key] is None else repr(section[key])
 
 
-def check_shared_shards(train: Dataset, evaluation: Dataset) -> None:
-    """Check that no shard is trained on and evaluated.
+def check_disjoint_shards(train: Dataset, evaluation: Dataset) -> None:
+    """Check that no shard is used for both training and evaluation.
 
     Raises:
-        ConfigError: some are.
+        ConfigError: at least one is.
     """
     if not (isinstance(train, ShardDataset) and isinstance(evaluation, ShardDataset)):
         return
-    both = sorted({path.resolve() for path in train.paths()} & {path.resolve() for path in evaluation.paths()})
-    if both:
-        which = f"{both[0]} and {len(both) - 1} more are" if both[1:] else f"{both[0]} is"
+    common = sorted({path.resolve() for path in train.paths()} & {path.resolve() for path in evaluation.paths()})
+    if common:
+        shards = f"{common[0]} and {len(common) - 1} more are" if common[1:] else f"{common[0]} is"
         raise ConfigError(
-            f"dataset.shards: {which} in DataLoader.Train and in DataLoader.Eval: what was trained on would be "
-            f"evaluated; give both sides their own shards, as in 'train-*.tar' and 'val-*.tar', or set "
+            f"dataset.shards: {shards} in DataLoader.Train and in DataLoader.Eval: the evaluation would use training "
+            f"data; give both sides their own shards, as in 'train-*.tar' and 'val-*.tar', or set "
             f"Global.eval_during_train: false"
         )
 
@@ -100,16 +100,16 @@ def build_loader(
     num_replicas: int = 1,
     dataset: Optional[Dataset] = None,
 ) -> DataLoader:
-    """Build the loader of one side of a recipe's ``DataLoader``.
+    """Build the loader of a recipe's ``DataLoader.Train`` or ``DataLoader.Eval``.
 
     Args:
         section: "dataset", "sampler" and "loader", as in the recipe.
         train: whether it is for training.
-        seed: of the order and of random transforms.
-        class_num: how many classes the model has, to check the labels; None does not check them.
-        rank: which process this is.
-        num_replicas: how many processes share the data.
-        dataset: instead of the one that the section names.
+        seed: seed of the sample order and of random transforms.
+        class_num: number of the model's classes, to check the labels; None does not check them.
+        rank: rank of this process.
+        num_replicas: number of processes that share the data.
+        dataset: used instead of the data set that the section names.
 
     Raises:
         ConfigError: the section is wrong.
@@ -126,19 +126,18 @@ def build_loader(
     return DataLoader(
         dataset,
         transforms,
-        _sampler(section, dataset, seed, num_replicas, rank),
+        _build_sampler(section, dataset, seed, num_replicas, rank),
         seed=seed,
         num_workers=settings.get("num_workers", 0),
         use_shared_memory=settings.get("use_shared_memory", True),
         train=train,
-        mix=BatchCompose(batch_ops, class_num) if batch_ops and class_num is not None else None,
+        batch_transforms=BatchCompose(batch_ops, class_num) if batch_ops and class_num is not None else None,
     )
 
 
-def _sampler(
+def _build_sampler(
     section: Mapping[str, Any], dataset: Dataset, seed: int, num_replicas: int, rank: int
 ) -> DistributedBatchSampler:
-    """Return the sampler of one side of a recipe's ``DataLoader``."""
     arguments = dict(section.get("sampler") or {})
     name = arguments.pop("name", "DistributedBatchSampler")
     provided = {

@@ -1,4 +1,4 @@
-"""Worker processes of commands that go through a whole data set."""
+"""Worker processes for commands that read a whole data set."""
 
 from __future__ import annotations
 
@@ -19,17 +19,22 @@ _PARENT_CHECK_SECONDS = 1.0
 
 
 @contextlib.contextmanager
-def worker_pool(count: int, remember: Callable[[Any], None], value: Any) -> Iterator[ProcessPoolExecutor]:
-    """Give a pool of processes, in each of which ``remember(value)`` was called.
+def worker_pool(count: int, initializer: Callable[[Any], None], argument: Any) -> Iterator[ProcessPoolExecutor]:
+    """Start a pool of processes; use as a context manager.
 
-    An error in the block, Ctrl-C too, ends them at once.
+    An exception in the block, including Ctrl-C, ends the processes at once.
+
+    Args:
+        count: number of processes.
+        initializer: called once in each process before any work.
+        argument: passed to ``initializer``.
 
     Raises:
-        MachineError: one of them was killed.
+        MachineError: a process was killed.
     """
     context: Any = multiprocessing.get_context("fork" if can_fork() else "spawn")
-    arguments = (remember, value, os.getpid())
-    with ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=arguments) as pool:
+    arguments = (initializer, argument, os.getpid())
+    with ProcessPoolExecutor(count, mp_context=context, initializer=_start_worker, initargs=arguments) as pool:
         try:
             yield pool
         except BrokenProcessPool:
@@ -43,15 +48,15 @@ def worker_pool(count: int, remember: Callable[[Any], None], value: Any) -> Iter
             raise
 
 
-def _begin(remember: Callable[[Any], None], value: Any, parent: int) -> None:
-    """Begin as a worker: Ctrl-C is the parent's to handle, and without a parent there is nothing to do."""
+def _start_worker(initializer: Callable[[Any], None], argument: Any, parent: int) -> None:
+    """Set up a worker process: the parent handles Ctrl-C, and the worker ends when the parent has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # without other libraries' last words
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    remember(value)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # other libraries' handlers would print messages
+    threading.Thread(target=_exit_with_parent, args=(parent,), daemon=True).start()
+    initializer(argument)
 
 
-def _end_with(parent: int) -> None:
+def _exit_with_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_PARENT_CHECK_SECONDS)
     os._exit(1)

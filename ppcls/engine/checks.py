@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Optional
 
 from ppcls.config.schema import Config, Split
-from ppcls.data import check_shared_folder
+from ppcls.data import check_validation_split
 from ppcls.data.loader import DataLoader
 from ppcls.engine import objective
 from ppcls.engine.state import Best
@@ -59,7 +59,8 @@ def require_split(config: Config, name: str) -> Split:
     if section is None:
         raise ConfigError(f"DataLoader.{name}: missing; the recipe has no data to {name.lower()} with")
     if config.DataLoader.Train is not None and config.DataLoader.Eval is not None:
-        check_shared_folder(config.DataLoader.Train.dataset.model_dump(), config.DataLoader.Eval.dataset.model_dump())
+        train, evaluation = (side.dataset.model_dump() for side in (config.DataLoader.Train, config.DataLoader.Eval))
+        check_validation_split(train, evaluation)
     return section
 
 

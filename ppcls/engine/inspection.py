@@ -11,9 +11,9 @@ import numpy as np
 from ppcls.config.schema import Config
 from ppcls.data.build import build_dataset
 from ppcls.data.datasets import Dataset
-from ppcls.data.inspection.checking import check
-from ppcls.data.inspection.page import page
-from ppcls.data.inspection.sheet import contact_sheet, denormalized
+from ppcls.data.inspection.checking import check_datasets
+from ppcls.data.inspection.contact_sheets import contact_sheet, denormalize
+from ppcls.data.inspection.html_report import render_report
 from ppcls.data.loader import Batch, DataLoader
 from ppcls.data.transforms import TRANSFORMS
 from ppcls.engine.checkpointing.run_dir import ensure_writable
@@ -42,11 +42,11 @@ def check_data(config: Config, target: Path, workers: Optional[int] = None) -> D
     if not datasets:
         raise ConfigError("DataLoader: missing; the recipe has no data to check")
     ensure_writable(target, "--out")
-    report, checked = check(datasets, config.Arch.class_num, _crop_size(config), workers)
+    report, checked = check_datasets(datasets, config.Arch.class_num, _crop_size(config), workers)
     report["counts"] = {name: len(lines) for name, lines in report["problems"].items()}
     atomic.write_text(target / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     get_logger().info("wrote %s", target / "report.json")
-    atomic.write_text(target / "report.html", page(report, checked, f"Data of {config.Arch.name}"))
+    atomic.write_text(target / "report.html", render_report(report, checked, f"Data of {config.Arch.name}"))
     get_logger().info("wrote %s", target / "report.html")
     return report
 
@@ -125,7 +125,7 @@ def _pixels(config: Config, side: str, image: np.ndarray) -> np.ndarray:
         ((name, arguments),) = op.items()
         if name == "NormalizeImage":
             scale, mean, std = TRANSFORMS.build(name, arguments).constants()
-            return denormalized(image, mean, std, scale)
+            return denormalize(image, mean, std, scale)
     raise ConfigError(f"DataLoader.{side}.dataset.transform_ops: has no NormalizeImage, so pixels cannot be shown")
 
 

@@ -109,7 +109,9 @@ def _steps(schedule: Schedule) -> int:
 
 def first_after_warmup(schedule: Schedule) -> int:
     """Return the first update after the warm-up, the last one of all if there is none."""
-    return min(-int(-schedule.warmup * schedule.timing.steps_per_epoch // schedule.unit), _steps(schedule) - 1)
+    return min(
+        -int(-schedule.warmup * schedule.timing.steps_per_epoch // schedule.units_per_epoch), _steps(schedule) - 1
+    )
 
 
 def table(schedule: Schedule, points: Points) -> Dict[str, Any]:

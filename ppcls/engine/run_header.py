@@ -45,9 +45,10 @@ def _log_decay(config: Config, model: paddle.nn.Layer) -> None:
     """Say what each parameter's decay and share of the rate are, and which names of the recipe mean no parameter."""
     assert config.Optimizer is not None
     settings, log = decay_settings(model), logging.get_logger()
-    log.info("weight decay on %d parameters, none on %d", len(settings.decayed), len(settings.spared))
+    log.info("weight decay on %d parameters, none on %d", len(settings.decayed), len(settings.not_decayed))
     for part in (config.Optimizer.arguments.get("no_weight_decay_name") or "").split():
-        if not any(part in name for name in (*settings.decayed, *settings.spared)):
+        if not any(part in name for name in (*settings.decayed, *settings.not_decayed)):
             log.warning("Optimizer.no_weight_decay_name: no parameter has %r in its name", part)
-    if settings.factors[0] != 1:
-        log.info("layer decay: the learning rate times %.3g in the first layers to %.3g in the last", *settings.factors)
+    if settings.lr_factors[0] != 1:
+        factors = settings.lr_factors
+        log.info("layer decay: the learning rate times %.3g in the first layers to %.3g in the last", *factors)

@@ -10,7 +10,7 @@ from typing import Any, Iterator, List, Optional, Sequence, Tuple
 import paddle
 
 from ppcls.config.schema import AUTO, Config
-from ppcls.data import check_shared_shards
+from ppcls.data import check_disjoint_shards
 from ppcls.data.datasets import Dataset
 from ppcls.data.loader import DataLoader
 from ppcls.engine import checks, device, freezing
@@ -137,7 +137,7 @@ def _build(
     eval_loader = None
     if config.Global.eval_during_train:
         eval_loader = stack.enter_context(build_loader(config, "Eval", supplied.eval_dataset))
-        check_shared_shards(train_loader.dataset, eval_loader.dataset)
+        check_disjoint_shards(train_loader.dataset, eval_loader.dataset)
     checks.require_same_classes(train_loader, eval_loader)
     criterion = build_loss(config, "Train", train_loader.dataset.labels)
     schedule = schedule_of(config, -(-len(train_loader) // config.Global.update_freq))

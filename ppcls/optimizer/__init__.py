@@ -1,6 +1,6 @@
 """Optimizers and learning-rate schedules.
 
-Names are looked up on first use, so that a schedule can be plotted without Paddle.
+Names are imported on first use, so that a schedule can be plotted without Paddle.
 """
 
 from importlib import import_module

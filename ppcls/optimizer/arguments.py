@@ -1,4 +1,4 @@
-"""What all optimizers take alike: clipping, which parameters decay, and each layer's share of the rate."""
+"""Arguments common to all optimizers: gradient clipping, weight decay and layer-wise learning rates."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from paddle import nn
 
 from ppcls.errors import ConfigError
 from ppcls.optimizer.decay import (
-    decay_by_depth,
-    decay_report,
-    regularizer_of,
+    apply_layer_decay,
+    build_regularizer,
     require_coefficient,
     set_regularizer,
-    trainable,
+    split_by_decay,
+    trainable_parameters,
 )
 
 
@@ -24,18 +24,18 @@ class OptimizerArguments:
     """Arguments that a recipe may give to every optimizer.
 
     Args:
-        model: whose parameters that are not frozen are trained.
-        learning_rate: of the first update.
-        clip_norm: bounds the norm of all gradients together (PaddleClas bounds each tensor's).
-        clip_value: bounds each number of the gradients instead.
-        no_weight_decay_name: space-separated parts of the names of parameters that are spared from decay; those of the
-            model's own ``no_weight_decay()`` always are.
-        one_dim_param_no_weight_decay: spare biases, scales and all else that has one dimension.
-        layer_decay: each layer's rate is this share of the rate of the layer after it.
+        model: its parameters are trained, except frozen ones.
+        learning_rate: for the first update.
+        clip_norm: largest norm of all gradients together. (PaddleClas clips each tensor's norm.)
+        clip_value: largest absolute value of each gradient element; an alternative to ``clip_norm``.
+        no_weight_decay_name: space-separated substrings. Parameters whose names contain one of them are not decayed;
+            nor are those in the model's own ``no_weight_decay()``.
+        one_dim_param_no_weight_decay: do not decay one-dimensional parameters, such as biases and scales.
+        layer_decay: the learning rate of each layer is that of the next layer times this factor.
         multi_precision: keep float32 copies of half-precision weights.
 
     Raises:
-        ConfigError: a value out of its range, or nothing to train.
+        ConfigError: a value is out of range, or there is nothing to train.
     """
 
     model: nn.Layer
@@ -49,7 +49,7 @@ class OptimizerArguments:
 
     def __post_init__(self) -> None:
         if self.clip_norm is not None and self.clip_value is not None:
-            raise ConfigError("clip_value: clip_norm is given, too, and only one of them clips; set the other to null")
+            raise ConfigError("clip_value: cannot be combined with clip_norm; set one of them to null")
         for name, bound in (("clip_norm", self.clip_norm), ("clip_value", self.clip_value)):
             if bound is not None and not require_coefficient(name, bound) > 0:
                 raise ConfigError(f"{name}: expected a positive number, got {bound}; leave it out for no clipping")
@@ -58,21 +58,25 @@ class OptimizerArguments:
 
     @property
     def decayed(self) -> List[str]:
-        """Return the names of the parameters that decay."""
-        return decay_report(self.model, self.no_weight_decay_name, self.one_dim_param_no_weight_decay)[0]
+        """Return the structured names of the parameters with weight decay."""
+        return split_by_decay(self.model, self.no_weight_decay_name, self.one_dim_param_no_weight_decay)[0]
 
     def prepare(self) -> Dict[str, Any]:
-        """Set what Paddle keeps at each parameter; return what its optimizers' constructors take alike."""
+        """Set the attributes that Paddle reads from each parameter.
+
+        Returns:
+            The constructor arguments that all of Paddle's optimizers have in common.
+        """
         set_regularizer(self.model, self._regularizer(), self.decayed)
-        decay_by_depth(self.model, 1.0 if self.layer_decay is None else self.layer_decay)
-        clip = None
+        apply_layer_decay(self.model, 1.0 if self.layer_decay is None else self.layer_decay)
+        clip: Optional[nn.clip.ClipGradBase] = None
         if self.clip_norm is not None:
             clip = nn.ClipGradByGlobalNorm(float(self.clip_norm))
         elif self.clip_value is not None:
             clip = nn.ClipGradByValue(float(self.clip_value))
         return {
             "learning_rate": float(self.learning_rate),
-            "parameters": list(trainable(self.model).values()),
+            "parameters": list(trainable_parameters(self.model).values()),
             "grad_clip": clip,
         }
 
@@ -82,26 +86,26 @@ class OptimizerArguments:
 
 @dataclass(frozen=True)
 class CoupledArguments(OptimizerArguments):
-    """Of optimizers whose decay is a penalty, a part of the gradient.
+    """Arguments of optimizers whose weight decay is a penalty, added to the gradient.
 
     Args:
         weight_decay: coefficient of an L2 penalty.
-        regularizer: {name: L1 or L2, coeff: its coefficient}, which says the same in other words.
+        regularizer: another way to give the penalty: {name: L1 or L2, coeff: its coefficient}.
     """
 
     weight_decay: Optional[float] = None
     regularizer: Optional[Mapping[str, Any]] = None
 
     def _regularizer(self) -> Optional[paddle.regularizer.WeightDecayRegularizer]:
-        return regularizer_of(self.weight_decay, self.regularizer)
+        return build_regularizer(self.weight_decay, self.regularizer)
 
 
 @dataclass(frozen=True)
 class DecoupledArguments(OptimizerArguments):
-    """Of optimizers that decay the weights beside the gradient's step, https://arxiv.org/abs/1711.05101.
+    """Arguments of optimizers with decoupled weight decay (https://arxiv.org/abs/1711.05101).
 
     Args:
-        weight_decay: coefficient, which the rate multiplies.
+        weight_decay: coefficient; it is multiplied by the learning rate.
     """
 
     weight_decay: float = 0.01
@@ -110,7 +114,7 @@ class DecoupledArguments(OptimizerArguments):
         super().__post_init__()
         require_coefficient("weight_decay", self.weight_decay)
 
-    def variables(self) -> List[str]:
-        """Return Paddle's own names of the parameters that decay."""
-        parameters = trainable(self.model)
+    def decayed_variables(self) -> List[str]:
+        """Return Paddle's own names of the parameters with weight decay."""
+        parameters = trainable_parameters(self.model)
         return [parameters[name].name for name in self.decayed]

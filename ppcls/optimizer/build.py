@@ -1,6 +1,7 @@
-"""Optimizers by name.
+"""The optimizers that a recipe may name.
 
-Rates are set before every update with ``optimizer.set_lr``; see ``ppcls.optimizer.schedule``.
+The training loop sets the learning rate before every update with ``optimizer.set_lr``; see
+``ppcls.optimizer.schedule``.
 """
 
 from __future__ import annotations
@@ -19,30 +20,35 @@ from ppcls.optimizer.decay import require_coefficient
 from ppcls.registry import Registry
 
 
-class _Trial(nn.Linear):
-    """A model to try a recipe's arguments on."""
+class _TrialModel(nn.Linear):
+    """A small model with which a recipe's arguments are checked."""
 
     def depth_of(self, name: str) -> int:
-        """Return the depth of a parameter: there is one layer."""
+        """Return 0, the depth of the only layer."""
         return 0
 
 
-OPTIMIZERS = Registry("optimizer", trial=lambda: {"model": _Trial(1, 1), "learning_rate": 0.1})
-_penalized = partial(OPTIMIZERS.register, provided=("model", "learning_rate"), bundles={"shared": CoupledArguments})
-_decoupled = partial(OPTIMIZERS.register, provided=("model", "learning_rate"), bundles={"shared": DecoupledArguments})
+OPTIMIZERS = Registry("optimizer", trial=lambda: {"model": _TrialModel(1, 1), "learning_rate": 0.1})
+_register_coupled = partial(
+    OPTIMIZERS.register, provided=("model", "learning_rate"), bundles={"common": CoupledArguments}
+)
+_register_decoupled = partial(
+    OPTIMIZERS.register, provided=("model", "learning_rate"), bundles={"common": DecoupledArguments}
+)
 
 
 def build_optimizer(args: Mapping[str, Any], model: nn.Layer, *, learning_rate: float) -> paddle.optimizer.Optimizer:
     """Build a recipe's ``Optimizer`` for the parameters of ``model`` that are not frozen.
 
-    What all optimizers take alike is in ``ppcls.optimizer.arguments``.
+    The arguments common to all optimizers are described in ``ppcls.optimizer.arguments``.
 
     Args:
-        args: the recipe's keys without ``lr`` and ``lr_scaling``, ``name`` among them.
-        learning_rate: of the first update.
+        args: the recipe's section, with ``name`` but without ``lr`` and ``lr_scaling``.
+        learning_rate: for the first update.
 
     Raises:
-        ConfigError: no or an unknown name, unknown arguments, values out of range, or nothing to train.
+        ConfigError: the name is missing or unknown, an argument is unknown or out of range, or there is nothing to
+            train.
     """
     args = dict(args)
     name = args.pop("name", None)
@@ -57,33 +63,34 @@ def _require_fractions(**values: float) -> None:
             raise ConfigError(f"{name}: expected a number of at least 0 and below 1, got {value}")
 
 
-@_penalized(name="SGD")
-def sgd(shared: CoupledArguments) -> paddle.optimizer.SGD:
-    """Return plain gradient descent; decay is an L2 penalty, or what ``regularizer`` says."""
-    return paddle.optimizer.SGD(multi_precision=shared.multi_precision, **shared.prepare())
+@_register_coupled(name="SGD")
+def sgd(common: CoupledArguments) -> paddle.optimizer.SGD:
+    """Return plain gradient descent. Weight decay is an L2 penalty, or the ``regularizer`` that is given."""
+    return paddle.optimizer.SGD(multi_precision=common.multi_precision, **common.prepare())
 
 
-@_penalized(name="Momentum")
+@_register_coupled(name="Momentum")
 def momentum_sgd(
-    shared: CoupledArguments, momentum: float = 0.9, use_nesterov: bool = False
+    common: CoupledArguments, momentum: float = 0.9, use_nesterov: bool = False
 ) -> paddle.optimizer.Momentum:
-    """Return gradient descent with momentum; decay is an L2 penalty, or what ``regularizer`` says."""
+    """Return gradient descent with momentum. Weight decay is an L2 penalty, or the ``regularizer`` that is given."""
     _require_fractions(momentum=momentum)
     return paddle.optimizer.Momentum(
         momentum=momentum,
         use_nesterov=use_nesterov,
-        multi_precision=shared.multi_precision,
-        **shared.prepare(),
+        multi_precision=common.multi_precision,
+        **common.prepare(),
     )
 
 
-@_penalized(name="RMSProp")
+@_register_coupled(name="RMSProp")
 def rmsprop(
-    shared: CoupledArguments, rho: float = 0.95, epsilon: float = 1e-6, momentum: float = 0.0, centered: bool = False
+    common: CoupledArguments, rho: float = 0.95, epsilon: float = 1e-6, momentum: float = 0.0, centered: bool = False
 ) -> paddle.optimizer.RMSProp:
-    """Return RMSProp with ``epsilon`` below the root, as in TensorFlow; decay is an L2 penalty, or ``regularizer``.
+    """Return RMSProp with ``epsilon`` inside the square root, as in TensorFlow.
 
-    Slides of lecture 6, http://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf.
+    Weight decay is an L2 penalty, or the ``regularizer`` that is given. Source: slides of lecture 6,
+    http://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf.
     """
     _require_fractions(rho=rho, momentum=momentum)
     optimizer = paddle.optimizer.RMSProp(
@@ -91,124 +98,131 @@ def rmsprop(
         epsilon=require_coefficient("epsilon", epsilon),
         momentum=momentum,
         centered=centered,
-        **shared.prepare(),
+        **common.prepare(),
     )
-    optimizer._multi_precision = shared.multi_precision  # Paddle's mixed precision sets it so: no argument does
+    optimizer._multi_precision = (
+        common.multi_precision
+    )  # RMSProp has no argument for it; Paddle's AMP sets it like this
     return optimizer
 
 
-@_penalized(name="Adam")
+@_register_coupled(name="Adam")
 def adam(
-    shared: CoupledArguments, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
+    common: CoupledArguments, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
 ) -> paddle.optimizer.Adam:
-    """Return Adam; decay is an L2 penalty, or what ``regularizer`` says. https://arxiv.org/abs/1412.6980."""
+    """Return Adam (https://arxiv.org/abs/1412.6980). Weight decay is an L2 penalty, or the given ``regularizer``."""
     _require_fractions(beta1=beta1, beta2=beta2)
     return paddle.optimizer.Adam(
         beta1=beta1,
         beta2=beta2,
         epsilon=require_coefficient("epsilon", epsilon),
-        multi_precision=shared.multi_precision,
-        **shared.prepare(),
+        multi_precision=common.multi_precision,
+        **common.prepare(),
     )
 
 
-@_penalized(name="NAdam")
+@_register_coupled(name="NAdam")
 def nadam(
-    shared: CoupledArguments,
+    common: CoupledArguments,
     beta1: float = 0.9,
     beta2: float = 0.999,
     epsilon: float = 1e-8,
     momentum_decay: float = 0.004,
 ) -> NAdamOptimizer:
-    """Return Adam with Nesterov's momentum; decay is an L2 penalty, or what ``regularizer`` says."""
+    """Return Adam with Nesterov momentum. Weight decay is an L2 penalty, or the ``regularizer`` that is given."""
     _require_fractions(beta1=beta1, beta2=beta2)
     require_coefficient("epsilon", epsilon)
     require_coefficient("momentum_decay", momentum_decay)
-    return NAdamOptimizer(beta1, beta2, epsilon, momentum_decay, shared.multi_precision, shared.prepare())
+    return NAdamOptimizer(beta1, beta2, epsilon, momentum_decay, common.multi_precision, common.prepare())
 
 
-@_decoupled(name="AdamW")
+@_register_decoupled(name="AdamW")
 def adamw(
-    shared: DecoupledArguments, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
+    common: DecoupledArguments, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
 ) -> paddle.optimizer.AdamW:
-    """Return Adam with decoupled decay, p <- p (1 - lr weight_decay). https://arxiv.org/abs/1711.05101."""
+    """Return Adam with decoupled weight decay, w <- w (1 - lr weight_decay). https://arxiv.org/abs/1711.05101."""
     _require_fractions(beta1=beta1, beta2=beta2)
     return paddle.optimizer.AdamW(
         beta1=beta1,
         beta2=beta2,
         epsilon=require_coefficient("epsilon", epsilon),
-        weight_decay=float(shared.weight_decay),
-        apply_decay_param_fun=frozenset(shared.variables()).__contains__,
-        multi_precision=shared.multi_precision,
-        **shared.prepare(),
+        weight_decay=float(common.weight_decay),
+        apply_decay_param_fun=frozenset(common.decayed_variables()).__contains__,
+        multi_precision=common.multi_precision,
+        **common.prepare(),
     )
 
 
-@_decoupled(name="AdamWDL")
+@_register_decoupled(name="AdamWDL")
 def adamw_with_layer_decay(
-    shared: DecoupledArguments,
+    common: DecoupledArguments,
     beta1: float = 0.9,
     beta2: float = 0.999,
     epsilon: float = 1e-8,
     layerwise_decay: Optional[float] = None,
     filter_bias_and_bn: bool = True,
 ) -> paddle.optimizer.AdamW:
-    """Return AdamW under the name and with the words that PaddleClas has for ``layer_decay``.
+    """Return AdamW with layer-wise learning rates, under PaddleClas's names.
 
     Args:
-        shared: as for all.
-        beta1: of AdamW.
-        beta2: of AdamW.
-        epsilon: of AdamW.
-        layerwise_decay: the same as ``layer_decay``.
-        filter_bias_and_bn: the same as ``one_dim_param_no_weight_decay``, which it turns on.
+        common: the arguments common to all optimizers.
+        beta1: as for AdamW.
+        beta2: as for AdamW.
+        epsilon: as for AdamW.
+        layerwise_decay: another name for ``layer_decay``.
+        filter_bias_and_bn: another name for ``one_dim_param_no_weight_decay``, on by default.
     """
     if layerwise_decay is not None:
-        if shared.layer_decay is not None:
-            raise ConfigError("layerwise_decay: layer_decay says the same; give one of them")
+        if common.layer_decay is not None:
+            raise ConfigError("layerwise_decay: layer_decay means the same; give one of them")
         if not 0 < layerwise_decay <= 1:
             raise ConfigError(f"layerwise_decay: expected a number above 0 and at most 1, got {layerwise_decay}")
-        shared = replace(shared, layer_decay=layerwise_decay)
+        common = replace(common, layer_decay=layerwise_decay)
     if filter_bias_and_bn:
-        shared = replace(shared, one_dim_param_no_weight_decay=True)
-    return adamw(shared, beta1, beta2, epsilon)
+        common = replace(common, one_dim_param_no_weight_decay=True)
+    return adamw(common, beta1, beta2, epsilon)
 
 
-@_decoupled(name="Lamb")
+@_register_decoupled(name="Lamb")
 def lamb(
-    shared: DecoupledArguments,
+    common: DecoupledArguments,
     beta1: float = 0.9,
     beta2: float = 0.999,
     epsilon: float = 1e-6,
     always_adapt: bool = False,
 ) -> paddle.optimizer.Lamb:
-    """Return Lamb, whose step is as long as the weights times the rate. https://arxiv.org/abs/1904.00962.
+    """Return LAMB, whose step has the norm of the weights times the learning rate. https://arxiv.org/abs/1904.00962.
 
     Args:
-        shared: as for all.
-        beta1: of the first moment.
-        beta2: of the second moment.
+        common: the arguments common to all optimizers.
+        beta1: decay rate of the first moment.
+        beta2: decay rate of the second moment.
         epsilon: added to the square root.
-        always_adapt: also where there is no decay; else the step there is Adam's.
+        always_adapt: scale the step of parameters without weight decay, too; otherwise theirs is Adam's.
     """
     _require_fractions(beta1=beta1, beta2=beta2)
-    decayed = frozenset(shared.variables())
+    decayed = frozenset(common.decayed_variables())
     return paddle.optimizer.Lamb(
         beta1=beta1,
         beta2=beta2,
         epsilon=require_coefficient("epsilon", epsilon),
-        lamb_weight_decay=float(shared.weight_decay),
+        lamb_weight_decay=float(common.weight_decay),
         exclude_from_weight_decay_fn=lambda parameter: parameter.name not in decayed,
         always_adapt=always_adapt,
-        multi_precision=shared.multi_precision,
-        **shared.prepare(),
+        multi_precision=common.multi_precision,
+        **common.prepare(),
     )
 
 
-@_decoupled(name="Lion", defaults={"weight_decay": 0.0})
-def lion(shared: DecoupledArguments, beta1: float = 0.9, beta2: float = 0.99) -> LionOptimizer:
-    """Return Lion, whose steps have the gradient's sign: a tenth of AdamW's rate. https://arxiv.org/abs/2302.06675."""
+@_register_decoupled(name="Lion", defaults={"weight_decay": 0.0})
+def lion(common: DecoupledArguments, beta1: float = 0.9, beta2: float = 0.99) -> LionOptimizer:
+    """Return Lion (https://arxiv.org/abs/2302.06675). It needs about a tenth of AdamW's learning rate."""
     _require_fractions(beta1=beta1, beta2=beta2)
     return LionOptimizer(
-        *(beta1, beta2, shared.weight_decay, shared.variables(), shared.multi_precision, shared.prepare())
+        beta1,
+        beta2,
+        common.weight_decay,
+        common.decayed_variables(),
+        common.multi_precision,
+        common.prepare(),
     )

@@ -1,4 +1,4 @@
-"""Learning rates that rise before they fall."""
+"""Learning-rate schedules that rise and fall: piecewise linear, triangular, one-cycle and cyclic."""
 
 from __future__ import annotations
 
@@ -7,43 +7,44 @@ from bisect import bisect_right
 from typing import Optional, Sequence
 
 from ppcls.errors import ConfigError
-from ppcls.optimizer.schedule_base import Schedule, Timing, register, require_choice, require_rates
+from ppcls.optimizer.schedule_base import Schedule, Timing, register, require_choice, require_non_negative
 
 
 @register()
 class PiecewiseLinear(Schedule):
-    """Straight lines between points, which are given as [share of the run, share of ``learning_rate``].
+    """Linear interpolation between points [fraction of the run, fraction of ``learning_rate``].
 
-    A warm-up leads to the first of them.
+    A warm-up ends at the first point.
     """
 
     def __init__(self, learning_rate: float, points: Sequence[Sequence[float]], timing: Timing) -> None:
-        require_rates(learning_rate=learning_rate)
+        require_non_negative(learning_rate=learning_rate)
         if len(points) < 2 or any(len(point) != 2 for point in points):
             raise ConfigError(
-                f"points: expected at least two [share of the run, share of the rate], got {list(points)}"
+                f"points: expected at least two [fraction of the run, fraction of the rate], got {list(points)}"
             )
-        times, shares = [float(point[0]) for point in points], [float(point[1]) for point in points]
+        times, factors = [float(point[0]) for point in points], [float(point[1]) for point in points]
         if times[0] != 0 or times[-1] != 1 or times != sorted(set(times)):
-            raise ConfigError(f"points: expected increasing shares of the run from 0 to 1, got {times}")
-        for share in shares:
-            require_rates(points=share)
-        super().__init__(learning_rate * shares[0], timing)
-        self.times, self.rates = times, [learning_rate * share for share in shares]
+            raise ConfigError(f"points: expected increasing fractions of the run from 0 to 1, got {times}")
+        for factor in factors:
+            require_non_negative(points=factor)
+        super().__init__(learning_rate * factors[0], timing)
+        self.times, self.rates = times, [learning_rate * factor for factor in factors]
 
-    def decayed(self, time: float) -> float:
-        """Return the rate on the line that ``time`` is on."""
-        done = self.progress(time)
-        index = min(bisect_right(self.times, done), len(self.times) - 1)
-        (start, end), (low, high) = self.times[index - 1 : index + 1], self.rates[index - 1 : index + 1]
-        return low + (high - low) * (done - start) / (end - start)
+    def main_lr(self, time: float) -> float:
+        """Return the interpolated learning rate."""
+        progress = self.progress(time)
+        index = min(bisect_right(self.times, progress), len(self.times) - 1)
+        (start, end), (first, last) = self.times[index - 1 : index + 1], self.rates[index - 1 : index + 1]
+        return first + (last - first) * (progress - start) / (end - start)
 
 
 @register()
 class Triangular(PiecewiseLinear):
-    """From 0 to ``learning_rate`` at ``peak_at`` of the run, to ``low`` of it at ``low_at``, and to 0 at the end.
+    """From 0 up to ``learning_rate`` at ``peak_at``, down to ``low`` times it at ``low_at``, and to 0 at the end.
 
-    The defaults are ConvMixer's (https://github.com/locuslab/convmixer), which calls them one-cycle.
+    ``peak_at`` and ``low_at`` are fractions of the run. The defaults are those of ConvMixer's code
+    (https://github.com/locuslab/convmixer), where the schedule is called one-cycle.
     """
 
     def __init__(
@@ -51,28 +52,28 @@ class Triangular(PiecewiseLinear):
     ) -> None:
         if not 0 < peak_at < low_at < 1:
             raise ConfigError(
-                f"peak_at: expected shares of the run with 0 < peak_at < low_at < 1, got {peak_at} and {low_at}"
+                f"peak_at: expected fractions of the run with 0 < peak_at < low_at < 1, got {peak_at} and {low_at}"
             )
-        require_rates(low=low)
+        require_non_negative(low=low)
         super().__init__(learning_rate, [[0, 0], [peak_at, 1], [low_at, low], [1, 0]], timing)
 
 
 @register()
 class OneCycleLR(Schedule):
-    """Up to ``max_learning_rate`` and down again (https://arxiv.org/abs/1708.07120), as Paddle computes it.
+    """One cycle up to ``max_learning_rate`` and down again (https://arxiv.org/abs/1708.07120), as Paddle computes it.
 
     Args:
-        timing: of the run; a warm-up leads to where the cycle begins.
-        max_learning_rate: at the top.
-        learning_rate: the same by the name that the other schedules have for it.
+        timing: of the run. A warm-up ends at the cycle's first learning rate.
+        max_learning_rate: the highest learning rate.
+        learning_rate: another name for ``max_learning_rate``, as in the other schedules.
         divide_factor: the cycle begins at max_learning_rate / divide_factor.
-        end_learning_rate: where it ends.
-        phase_pct: share of the run that the rise takes.
+        end_learning_rate: learning rate at the end.
+        phase_pct: fraction of the run in which the learning rate rises.
         anneal_strategy: "cos" or "linear".
-        three_phase: go down to where the cycle began in as much time as the rise took, then on to the end.
+        three_phase: fall back to the first learning rate in as much time as the rise took, then to the last one.
 
     Raises:
-        ConfigError: a value out of its range, or not one of the two names of the rate.
+        ConfigError: a value is out of range, or not exactly one of the two names of the learning rate is given.
     """
 
     def __init__(
@@ -88,50 +89,52 @@ class OneCycleLR(Schedule):
     ) -> None:
         given = [rate for rate in (max_learning_rate, learning_rate) if rate is not None]
         if len(given) != 1:
-            raise ConfigError("max_learning_rate: give it, or learning_rate, which means the same; not both")
-        require_rates(max_learning_rate=given[0], end_learning_rate=end_learning_rate)
+            raise ConfigError("max_learning_rate: give either it or learning_rate, which means the same")
+        require_non_negative(max_learning_rate=given[0], end_learning_rate=end_learning_rate)
         if not (math.isfinite(divide_factor) and divide_factor > 0):
             raise ConfigError(f"divide_factor: expected a positive number, got {divide_factor}")
         highest = 0.5 if three_phase else 1.0
         if not 0 < phase_pct <= highest:
-            raise ConfigError(f"phase_pct: expected a share of the run above 0 and at most {highest}, got {phase_pct}")
+            raise ConfigError(
+                f"phase_pct: expected a fraction of the run above 0 and at most {highest}, got {phase_pct}"
+            )
         require_choice("anneal_strategy", anneal_strategy, ("cos", "linear"))
         peak, first, last = float(given[0]), given[0] / divide_factor, float(end_learning_rate)
         super().__init__(first, timing)
         self.linear = anneal_strategy == "linear"
-        # Paddle counts the updates from the first, 0, to the last, and not to the end after it.
+        # Paddle's cycle ends with the last update (number length - 1), not after it.
         total = max(self.length - 1, 1)
         rise = max(phase_pct * self.length - 1, 0.0)
         ends = [rise, 2 * rise, total] if three_phase else [rise, total]
         rates = [first, peak, first, last] if three_phase else [first, peak, last]
-        self.legs = list(zip([0.0, *ends], ends, rates, rates[1:]))
+        self.phases = list(zip([0.0, *ends], ends, rates, rates[1:]))
 
-    def decayed(self, time: float) -> float:
-        """Return the rate on the way up or down."""
-        for start, end, low, high in self.legs:
+    def main_lr(self, time: float) -> float:
+        """Return the learning rate of the phase that contains ``time``."""
+        for start, end, first, last in self.phases:
             if time <= end and end > start:
-                share = (time - start) / (end - start)
-                weight = share if self.linear else (1 - math.cos(math.pi * share)) / 2
-                return low + (high - low) * weight
-        return self.legs[-1][-1]
+                progress = (time - start) / (end - start)
+                weight = progress if self.linear else (1 - math.cos(math.pi * progress)) / 2
+                return first + (last - first) * weight
+        return self.phases[-1][-1]
 
 
 @register()
 class Cyclic(Schedule):
-    """Up and down again and again, between two rates (https://arxiv.org/abs/1506.01186), as Paddle computes it.
+    """Cycles between two learning rates (https://arxiv.org/abs/1506.01186), as Paddle computes it.
 
     Args:
-        base_learning_rate: the lowest, at which it begins; a warm-up leads there.
-        max_learning_rate: the highest.
-        step_size_up: length of a rise in updates, with ``by_epoch`` in epochs.
+        base_learning_rate: the lowest learning rate, at which each cycle begins. A warm-up ends there.
+        max_learning_rate: the highest learning rate.
+        step_size_up: length of the rise in updates, or in epochs with ``by_epoch``.
         timing: of the run.
-        step_size_down: length of a fall; None for that of a rise.
-        mode: "triangular"; "triangular2", whose height is halved after each cycle; or "exp_range", whose height is
-            multiplied by ``exp_gamma`` after each update (epoch).
-        exp_gamma: of "exp_range".
+        step_size_down: length of the fall; the same as ``step_size_up`` by default.
+        mode: "triangular"; "triangular2", which halves the amplitude after each cycle; or "exp_range", which multiplies
+            it by ``exp_gamma`` after each update (or epoch).
+        exp_gamma: factor for "exp_range".
 
     Raises:
-        ConfigError: a value out of its range.
+        ConfigError: a value is out of range.
     """
 
     def __init__(
@@ -144,7 +147,7 @@ class Cyclic(Schedule):
         mode: str = "triangular",
         exp_gamma: float = 1.0,
     ) -> None:
-        require_rates(base_learning_rate=base_learning_rate, max_learning_rate=max_learning_rate)
+        require_non_negative(base_learning_rate=base_learning_rate, max_learning_rate=max_learning_rate)
         if max_learning_rate < base_learning_rate:
             raise ConfigError(
                 f"max_learning_rate: expected at least {base_learning_rate}, the base_learning_rate, got "
@@ -157,14 +160,14 @@ class Cyclic(Schedule):
         if not 0 < exp_gamma <= 1:
             raise ConfigError(f"exp_gamma: expected a number above 0 and at most 1, got {exp_gamma}")
         super().__init__(base_learning_rate, timing)
-        self.height = float(max_learning_rate) - self.learning_rate
+        self.amplitude = float(max_learning_rate) - self.learning_rate
         self.up = float(step_size_up)
         self.down = self.up if step_size_down is None else float(step_size_down)
         self.mode, self.gamma = mode, float(exp_gamma)
 
-    def decayed(self, time: float) -> float:
-        """Return the rate on the way up or down."""
-        cycle, place = divmod(time, self.up + self.down)
-        share = place / self.up if place <= self.up else (self.up + self.down - place) / self.down
-        shrunk = {"triangular": 1.0, "triangular2": 0.5**cycle, "exp_range": self.gamma**time}[self.mode]
-        return self.learning_rate + self.height * share * shrunk
+    def main_lr(self, time: float) -> float:
+        """Return the learning rate at ``time`` within its cycle."""
+        cycle, position = divmod(time, self.up + self.down)
+        height = position / self.up if position <= self.up else (self.up + self.down - position) / self.down
+        scale = {"triangular": 1.0, "triangular2": 0.5**cycle, "exp_range": self.gamma**time}[self.mode]
+        return self.learning_rate + self.amplitude * height * scale

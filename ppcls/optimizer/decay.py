@@ -1,4 +1,4 @@
-"""Which parameters are decayed, and how."""
+"""Weight decay and layer-wise learning rates: which parameters get what."""
 
 from __future__ import annotations
 
@@ -16,65 +16,66 @@ _REGULARIZERS = {"L1": paddle.regularizer.L1Decay, "L2": paddle.regularizer.L2De
 
 
 @dataclass(frozen=True)
-class Settings:
+class DecaySettings:
     """What an optimizer does to the parameters of a model.
 
     Attributes:
-        decayed: names of the parameters that weight decay touches, whatever its coefficient.
-        spared: names of the others.
-        factors: the smallest and the largest share of the rate that a parameter has.
+        decayed: names of the parameters with weight decay, whatever its coefficient.
+        not_decayed: names of the others.
+        lr_factors: the smallest and the largest factor on the learning rate.
     """
 
     decayed: List[str]
-    spared: List[str]
-    factors: Tuple[float, float]
+    not_decayed: List[str]
+    lr_factors: Tuple[float, float]
 
 
-def trainable(model: nn.Layer) -> Dict[str, paddle.Tensor]:
-    """Return the parameters that have a gradient, by their structured names.
+def trainable_parameters(model: nn.Layer) -> Dict[str, paddle.Tensor]:
+    """Return the parameters that are not frozen, by their structured names.
 
     Raises:
         ConfigError: there are none.
     """
-    found = {name: parameter for name, parameter in model.named_parameters() if not parameter.stop_gradient}
-    if not found:
+    parameters = {name: parameter for name, parameter in model.named_parameters() if not parameter.stop_gradient}
+    if not parameters:
         raise ConfigError("every parameter is frozen (Global.freeze): there is nothing to train")
-    return found
+    return parameters
 
 
-def decay_report(
+def split_by_decay(
     model: nn.Layer, no_weight_decay_name: Optional[str] = None, one_dim_param_no_weight_decay: bool = False
 ) -> Tuple[List[str], List[str]]:
-    """Return the names of the trainable parameters that weight decay touches, and of those that it spares.
+    """Return the names of the trainable parameters with weight decay, and of those without.
 
     Args:
-        no_weight_decay_name: space-separated parts of names to spare.
-        one_dim_param_no_weight_decay: spare biases, scales and all else that has one dimension.
+        no_weight_decay_name: space-separated substrings of names without weight decay.
+        one_dim_param_no_weight_decay: no weight decay on one-dimensional parameters, such as biases and scales.
     """
-    parts = (no_weight_decay_name or "").split()
-    spared_by_model = model.no_weight_decay() if hasattr(model, "no_weight_decay") else set()
+    substrings = (no_weight_decay_name or "").split()
+    excluded_by_model = model.no_weight_decay() if hasattr(model, "no_weight_decay") else set()
     decayed: List[str] = []
-    spared: List[str] = []
-    for name, parameter in trainable(model).items():
-        spare = (
-            name in spared_by_model
-            or any(part in name for part in parts)
+    not_decayed: List[str] = []
+    for name, parameter in trainable_parameters(model).items():
+        excluded = (
+            name in excluded_by_model
+            or any(substring in name for substring in substrings)
             or (one_dim_param_no_weight_decay and len(parameter.shape) <= 1)
         )
-        (spared if spare else decayed).append(name)
-    return decayed, spared
+        (not_decayed if excluded else decayed).append(name)
+    return decayed, not_decayed
 
 
-def decay_by_depth(model: nn.Layer, layer_decay: float) -> Tuple[float, float]:
-    """Scale the rate of each parameter by layer_decay^(deepest - depth); return the smallest and largest factor.
+def apply_layer_decay(model: nn.Layer, layer_decay: float) -> None:
+    """Scale the learning rate of each parameter by layer_decay^(largest depth - depth).
 
-    Layer-wise decay of BEiT (https://arxiv.org/abs/2106.08254, appendix); decoupled weight decay follows the rate.
-    Per parameter, because Paddle clips each parameter group by itself: groups would break the global norm.
+    This is the layer-wise decay of BEiT (https://arxiv.org/abs/2106.08254, appendix). Decoupled weight decay is scaled
+    with the learning rate. The factors are set per parameter, not per parameter group, because Paddle clips each group
+    separately, which would break clipping by the global norm.
 
     Raises:
-        ConfigError: the model does not tell depths.
+        ConfigError: the model does not tell the depth of its parameters.
     """
-    parameters = trainable(model)
+    parameters = trainable_parameters(model)
     if layer_decay == 1:
         factors = dict.fromkeys(parameters, 1.0)
     elif not hasattr(model, "depth_of"):
@@ -87,15 +88,14 @@ def decay_by_depth(model: nn.Layer, layer_decay: float) -> Tuple[float, float]:
         factors = {name: layer_decay ** (max(depths.values()) - depths[name]) for name in parameters}
     for name, parameter in parameters.items():
         parameter.optimize_attr["learning_rate"] = factors[name]
-    return min(factors.values()), max(factors.values())
 
 
-def regularizer_of(weight_decay: Optional[float], regularizer: Optional[Mapping[str, Any]]) -> Optional[Any]:
-    """Return Paddle's regularizer for what a recipe says; None for no decay.
+def build_regularizer(weight_decay: Optional[float], regularizer: Optional[Mapping[str, Any]]) -> Optional[Any]:
+    """Return Paddle's regularizer for a recipe's weight decay; None for no decay.
 
     Args:
         weight_decay: coefficient of an L2 penalty.
-        regularizer: {name: L1 or L2, coeff: its coefficient}, which says the same in other words.
+        regularizer: another way to give the penalty: {name: L1 or L2, coeff: its coefficient}.
 
     Raises:
         ConfigError: both are given, or a name, key or coefficient is wrong.
@@ -103,7 +103,7 @@ def regularizer_of(weight_decay: Optional[float], regularizer: Optional[Mapping[
     if regularizer is None:
         return _REGULARIZERS["L2"](require_coefficient("weight_decay", weight_decay)) if weight_decay else None
     if weight_decay is not None:
-        raise ConfigError("weight_decay and regularizer say the same; give one of them")
+        raise ConfigError("weight_decay and regularizer mean the same; give one of them")
     given = dict(regularizer)
     name, coeff = given.pop("name", None), given.pop("coeff", None)
     for key in given:
@@ -114,33 +114,32 @@ def regularizer_of(weight_decay: Optional[float], regularizer: Optional[Mapping[
 
 
 def set_regularizer(model: nn.Layer, regularizer: Optional[Any], decayed: List[str]) -> None:
-    """Let ``regularizer`` act on the ``decayed`` parameters and on no other.
+    """Apply ``regularizer`` to the ``decayed`` parameters and to no others.
 
-    Per parameter, because Paddle clips each parameter group by itself: groups would break the global norm.
+    It is set per parameter for the reason given in ``apply_layer_decay``.
     """
     for name, parameter in model.named_parameters():
         parameter.regularizer = regularizer if name in decayed else None
-    for name, parameter in trainable(model).items():
-        parameter.optimize_attr["decays"] = name in decayed  # ours, for settings_of
+    for name, parameter in trainable_parameters(model).items():
+        parameter.optimize_attr["decays"] = name in decayed  # not read by Paddle, but by decay_settings
 
 
-def decay_settings(model: nn.Layer) -> Settings:
-    """Return what the optimizer that was built last does to the parameters."""
-    parameters = trainable(model)
-    attributes = {name: parameter.optimize_attr for name, parameter in parameters.items()}
+def decay_settings(model: nn.Layer) -> DecaySettings:
+    """Return what the optimizer that was built last does to the parameters of ``model``."""
+    attributes = {name: parameter.optimize_attr for name, parameter in trainable_parameters(model).items()}
     factors = [attribute["learning_rate"] for attribute in attributes.values()]
-    return Settings(
-        decayed=[name for name in parameters if attributes[name].get("decays")],
-        spared=[name for name in parameters if not attributes[name].get("decays")],
-        factors=(min(factors), max(factors)),
+    return DecaySettings(
+        decayed=[name for name, attribute in attributes.items() if attribute.get("decays")],
+        not_decayed=[name for name, attribute in attributes.items() if not attribute.get("decays")],
+        lr_factors=(min(factors), max(factors)),
     )
 
 
 def require_coefficient(name: str, value: Optional[float]) -> float:
-    """Return ``value``.
+    """Return ``value`` as a float.
 
     Raises:
-        ConfigError: it is not a number of at least 0.
+        ConfigError: it is not a finite number of at least 0.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
         raise ConfigError(f"{name}: expected a number of at least 0, got {value!r}")

@@ -1,4 +1,4 @@
-"""A learning rate that follows the evaluations."""
+"""ReduceOnPlateau, the learning-rate schedule that follows the evaluations."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ import math
 from typing import Any, Dict, Mapping, Optional
 
 from ppcls.errors import ConfigError
-from ppcls.optimizer.schedule_base import Schedule, Timing, register, require_choice, require_rates
+from ppcls.optimizer.schedule_base import Schedule, Timing, register, require_choice, require_non_negative
 from ppcls.utils.logging import get_logger
 
 
 @register()
 class ReduceOnPlateau(Schedule):
-    """Multiplied by ``factor`` when more than ``patience`` evaluations in a row are no better than the best one.
+    """Multiplies the learning rate by ``factor`` after more than ``patience`` evaluations without improvement.
 
     Args:
-        learning_rate: to begin with.
-        timing: of the run; what is evaluated during the warm-up does not count.
-        monitor: "metric", the first one of ``Metric.Eval``, or "loss", that of the evaluation.
-        mode: "max" if higher is better, else "min"; None: "max" for the metric, "min" for the loss.
-        factor: what the rate is multiplied by.
-        patience: evaluations without improvement that are let pass.
-        threshold: how much better an evaluation has to be, as ``threshold_mode`` says.
-        threshold_mode: "rel" to the best value, or "abs".
+        learning_rate: at the beginning.
+        timing: of the run. Evaluations during the warm-up do not count.
+        monitor: "metric", the first one in ``Metric.Eval``, or "loss", the evaluation's loss.
+        mode: "max" if higher is better, or "min". By default "max" for the metric and "min" for the loss.
+        factor: factor of a reduction.
+        patience: evaluations without improvement before a reduction.
+        threshold: smallest change that counts as an improvement; see ``threshold_mode``.
+        threshold_mode: "rel" if ``threshold`` is relative to the best value, or "abs".
         cooldown: evaluations after a reduction that do not count.
-        min_lr: the lowest rate.
-        epsilon: a reduction by no more than this is not made.
+        min_lr: the lowest learning rate.
+        epsilon: smallest reduction; smaller ones are not made.
 
     Raises:
-        ConfigError: a value out of its range.
+        ConfigError: a value is out of range.
     """
 
     follows_evaluations = True
@@ -51,45 +51,48 @@ class ReduceOnPlateau(Schedule):
         require_choice("monitor", monitor, ("metric", "loss"))
         require_choice("mode", mode, (None, "min", "max"))
         require_choice("threshold_mode", threshold_mode, ("rel", "abs"))
-        require_rates(threshold=threshold, min_lr=min_lr, epsilon=epsilon, patience=patience, cooldown=cooldown)
+        require_non_negative(threshold=threshold, min_lr=min_lr, epsilon=epsilon, patience=patience, cooldown=cooldown)
         if not 0 <= factor < 1:
             raise ConfigError(f"factor: expected a number of at least 0 and below 1, got {factor}")
         if timing.cooldown_epoch:
-            raise ConfigError("cooldown_epoch: this schedule has no end to stay at; leave it out")
+            raise ConfigError("cooldown_epoch: ReduceOnPlateau has no fixed end; leave it out")
         self.monitor = monitor
         self.higher_is_better = (mode or {"metric": "max", "loss": "min"}[monitor]) == "max"
         self.factor, self.patience, self.cooldown = factor, patience, cooldown
         self.threshold, self.relative = threshold, threshold_mode == "rel"
         self.min_lr, self.epsilon = min_lr, epsilon
         self.best: Optional[float] = None
-        self.reductions = self.bad = self.waiting = 0
+        self.reductions = self.bad_evaluations = self.cooldown_left = 0
 
-    def decayed(self, time: float) -> float:
-        """Return the rate after the reductions so far, at any time."""
-        return self._reduced(self.reductions)
+    def main_lr(self, time: float) -> float:
+        """Return the learning rate after the reductions so far; it does not depend on the time."""
+        return self._lr_after(self.reductions)
 
-    def _reduced(self, times: int) -> float:
-        return max(self.learning_rate * self.factor**times, min(self.min_lr, self.learning_rate))
+    def _lr_after(self, reductions: int) -> float:
+        return max(self.learning_rate * self.factor**reductions, min(self.min_lr, self.learning_rate))
 
     def observe(self, step: int, metric: float, loss: float) -> None:
-        """Reduce the rate if evaluations have stopped getting better."""
+        """Reduce the learning rate if the evaluations have stopped improving."""
         if step < self.timing.warmup_epoch * self.timing.steps_per_epoch:
             return
-        if self.waiting:
-            self.waiting -= 1
+        if self.cooldown_left:
+            self.cooldown_left -= 1
             return
         value = {"metric": metric, "loss": loss}[self.monitor]
         if self._is_better(value):
-            self.best, self.bad = value, 0
+            self.best, self.bad_evaluations = value, 0
             return
-        self.bad += 1
-        if self.bad > self.patience:
-            self.bad, self.waiting = 0, self.cooldown
-            if self._reduced(self.reductions) - self._reduced(self.reductions + 1) > self.epsilon:
+        self.bad_evaluations += 1
+        if self.bad_evaluations > self.patience:
+            self.bad_evaluations, self.cooldown_left = 0, self.cooldown
+            if self._lr_after(self.reductions) - self._lr_after(self.reductions + 1) > self.epsilon:
                 self.reductions += 1
                 get_logger().info(
                     "%s has not got better than %.5f for %d evaluations: the learning rate is %g from now on",
-                    *(self.monitor, self.best or 0.0, self.patience + 1, self._reduced(self.reductions)),
+                    self.monitor,
+                    self.best or 0.0,
+                    self.patience + 1,
+                    self._lr_after(self.reductions),
                 )
 
     def _is_better(self, value: float) -> bool:
@@ -99,10 +102,17 @@ class ReduceOnPlateau(Schedule):
         return value > self.best + margin if self.higher_is_better else value < self.best - margin
 
     def state(self) -> Dict[str, Any]:
-        """Return the best value and the counts."""
-        return {"best": self.best, "bad": self.bad, "waiting": self.waiting, "reductions": self.reductions}
+        """Return the best value and the counters, for a checkpoint."""
+        return {
+            "best": self.best,
+            "bad": self.bad_evaluations,
+            "waiting": self.cooldown_left,
+            "reductions": self.reductions,
+        }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Continue from ``state``; what it does not hold, as from another schedule's run, starts anew."""
+        """Continue from ``state``; missing entries, as in the state of another schedule, start from the beginning."""
         self.best = state.get("best")
-        self.bad, self.waiting, self.reductions = (state.get(key, 0) for key in ("bad", "waiting", "reductions"))
+        self.bad_evaluations = state.get("bad", 0)
+        self.cooldown_left = state.get("waiting", 0)
+        self.reductions = state.get("reductions", 0)

@@ -1,7 +1,7 @@
-"""Learning-rate schedules: functions of the number of updates done so far (and of evaluations, in one case). No Paddle.
+"""Learning-rate schedules: functions of the number of updates done so far. They do not need Paddle.
 
-Names, arguments and values are PaddleClas's. With a warm-up, the main schedule starts when it ends: milestones and step
-sizes count from there.
+Names, arguments and values are those of PaddleClas. With a warm-up, the main schedule begins when the warm-up ends, and
+milestones and step sizes count from there.
 """
 
 from __future__ import annotations
@@ -11,57 +11,64 @@ from bisect import bisect_right
 from typing import Any, Mapping, Sequence
 
 from ppcls.errors import ConfigError
-from ppcls.optimizer import cycles, plateau  # noqa: F401  register themselves
-from ppcls.optimizer.schedule_base import SCHEDULES, Schedule, Timing, register, require_milestones, require_rates
+from ppcls.optimizer import cycles, plateau  # noqa: F401  they register their schedules
+from ppcls.optimizer.schedule_base import (
+    SCHEDULES,
+    Schedule,
+    Timing,
+    register,
+    require_milestones,
+    require_non_negative,
+)
 
-# The rates that belong to a batch size; where a schedule begins and ends does not follow the batch, as in DeiT.
+# Arguments that are scaled with the batch size. As in DeiT, the first and last learning rates of a schedule are not.
 PEAKS = ("learning_rate", "max_learning_rate", "base_learning_rate", "values")
 
 
 @register(name="Constant")
 @register()
 class ConstLR(Schedule):
-    """The same rate until the end."""
+    """A constant learning rate."""
 
-    def decayed(self, time: float) -> float:
+    def main_lr(self, time: float) -> float:
         """Return ``learning_rate``."""
         return self.learning_rate
 
 
 @register()
 class Cosine(Schedule):
-    """Half a cosine from ``learning_rate`` down to ``eta_min`` (https://arxiv.org/abs/1608.03983, without restarts)."""
+    """Half a cosine from ``learning_rate`` to ``eta_min`` (https://arxiv.org/abs/1608.03983, without restarts)."""
 
     def __init__(self, learning_rate: float, timing: Timing, eta_min: float = 0.0) -> None:
         super().__init__(learning_rate, timing)
-        require_rates(eta_min=eta_min)
+        require_non_negative(eta_min=eta_min)
         self.eta_min = float(eta_min)
 
-    def decayed(self, time: float) -> float:
+    def main_lr(self, time: float) -> float:
         """Return eta_min + (learning_rate - eta_min) (1 + cos(pi progress)) / 2."""
         return self.eta_min + (self.learning_rate - self.eta_min) * (1 + math.cos(math.pi * self.progress(time))) / 2
 
 
 @register()
 class Linear(Schedule):
-    """From ``learning_rate`` to ``end_lr`` along a power of the remaining time; with a warm-up, a triangle."""
+    """Decays from ``learning_rate`` to ``end_lr`` with a power of the remaining time; linear by default."""
 
     def __init__(self, learning_rate: float, timing: Timing, end_lr: float = 0.0, power: float = 1.0) -> None:
         super().__init__(learning_rate, timing)
-        require_rates(end_lr=end_lr)
+        require_non_negative(end_lr=end_lr)
         if not (math.isfinite(power) and power > 0):
             raise ConfigError(f"power: expected a positive number, got {power}")
         self.end_lr = float(end_lr)
         self.power = float(power)
 
-    def decayed(self, time: float) -> float:
+    def main_lr(self, time: float) -> float:
         """Return end_lr + (learning_rate - end_lr) (1 - progress)^power."""
         return self.end_lr + (self.learning_rate - self.end_lr) * (1 - self.progress(time)) ** self.power
 
 
 @register()
 class Polynomial(Linear):
-    """From ``learning_rate`` to ``end_lr`` along a power of the remaining time."""
+    """Decays from ``learning_rate`` to ``end_lr`` with a power of the remaining time."""
 
 
 @register()
@@ -70,14 +77,14 @@ class Step(Schedule):
 
     def __init__(self, learning_rate: float, timing: Timing, step_size: float, gamma: float = 0.1) -> None:
         super().__init__(learning_rate, timing)
-        require_rates(gamma=gamma)
+        require_non_negative(gamma=gamma)
         if not step_size > 0:
             raise ConfigError(f"step_size: expected a positive number of epochs, got {step_size}")
-        self.step_size = step_size * self.unit
+        self.step_size = step_size * self.units_per_epoch
         self.gamma = float(gamma)
 
-    def decayed(self, time: float) -> float:
-        """Return learning_rate gamma^n after n whole step sizes."""
+    def main_lr(self, time: float) -> float:
+        """Return learning_rate gamma^n after n complete steps of ``step_size``."""
         return self.learning_rate * self.gamma ** (time // self.step_size)
 
 
@@ -87,19 +94,19 @@ class MultiStepDecay(Schedule):
 
     def __init__(self, learning_rate: float, timing: Timing, milestones: Sequence[float], gamma: float = 0.1) -> None:
         super().__init__(learning_rate, timing)
-        require_rates(gamma=gamma)
+        require_non_negative(gamma=gamma)
         require_milestones("milestones", milestones)
-        self.milestones = [epoch * self.unit for epoch in milestones]
+        self.milestones = [epoch * self.units_per_epoch for epoch in milestones]
         self.gamma = float(gamma)
 
-    def decayed(self, time: float) -> float:
+    def main_lr(self, time: float) -> float:
         """Return learning_rate gamma^n after n milestones."""
         return self.learning_rate * self.gamma ** bisect_right(self.milestones, time)
 
 
 @register()
 class Piecewise(Schedule):
-    """Constant between ``decay_epochs``: ``values`` has one entry more; a warm-up leads to the first of them."""
+    """Constant between ``decay_epochs``. ``values`` has one more entry; a warm-up ends at the first one."""
 
     def __init__(self, decay_epochs: Sequence[float], values: Sequence[float], timing: Timing) -> None:
         require_milestones("decay_epochs", decay_epochs)
@@ -108,13 +115,13 @@ class Piecewise(Schedule):
                 f"values: {len(decay_epochs)} decay_epochs need {len(decay_epochs) + 1} values, got {len(values)}"
             )
         for value in values:
-            require_rates(values=value)
+            require_non_negative(values=value)
         super().__init__(values[0], timing)
-        self.boundaries = [epoch * self.unit for epoch in decay_epochs]
+        self.boundaries = [epoch * self.units_per_epoch for epoch in decay_epochs]
         self.values = [float(value) for value in values]
 
-    def decayed(self, time: float) -> float:
-        """Return the value of the piece that ``time`` is in."""
+    def main_lr(self, time: float) -> float:
+        """Return the value of the interval that contains ``time``."""
         return self.values[bisect_right(self.boundaries, time)]
 
 
@@ -122,10 +129,10 @@ def build_schedule(args: Mapping[str, Any], *, epochs: int, steps_per_epoch: int
     """Build a recipe's ``Optimizer.lr``.
 
     Args:
-        args: its keys, ``name`` among them.
+        args: the recipe's section, with ``name``.
 
     Raises:
-        ConfigError: no or an unknown name, unknown arguments, or values out of range.
+        ConfigError: the name is missing or unknown, or an argument is unknown or out of range.
     """
     args = dict(args)
     name = args.pop("name", None)

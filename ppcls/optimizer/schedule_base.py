@@ -1,4 +1,4 @@
-"""What all learning-rate schedules share: warm-up, cooldown, and time."""
+"""The base class of learning-rate schedules: warm-up, cooldown and the units of time."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ SCHEDULES = Registry("learning-rate schedule", trial=lambda: {"epochs": 10**9, "
 
 @dataclass(frozen=True)
 class Timing:
-    """How long a run is, and what it does before and after the main schedule.
+    """The length of a run, with its warm-up and cooldown.
 
     Args:
         epochs: length of the run.
-        steps_per_epoch: optimizer updates an epoch.
-        warmup_epoch: length of the warm-up in epochs, may be a fraction.
-        warmup_start_lr: where the warm-up begins.
-        by_epoch: change the rate between epochs only.
-        warmup_prefix: the main schedule begins when the warm-up ends; False lets it begin with the run, and the warm-up
-            covers its first part, as timm's does unless told otherwise.
-        cooldown_epoch: epochs at the end of the run for which the rate stays as the schedule left it.
+        steps_per_epoch: optimizer updates per epoch.
+        warmup_epoch: length of the warm-up in epochs; fractions are allowed.
+        warmup_start_lr: learning rate at which the warm-up begins.
+        by_epoch: change the learning rate between epochs only.
+        warmup_prefix: whether the main schedule begins after the warm-up. If False, it begins with the run, and the
+            warm-up replaces its first part, which is timm's default.
+        cooldown_epoch: epochs at the end of the run in which the learning rate stays constant.
 
     Raises:
-        ConfigError: a value out of its range.
+        ConfigError: a value is out of range.
     """
 
     epochs: int
@@ -40,7 +40,7 @@ class Timing:
     cooldown_epoch: float = 0
 
     def __post_init__(self) -> None:
-        require_rates(
+        require_non_negative(
             warmup_start_lr=self.warmup_start_lr, warmup_epoch=self.warmup_epoch, cooldown_epoch=self.cooldown_epoch
         )
         if self.epochs < 1 or self.steps_per_epoch < 1:
@@ -53,16 +53,16 @@ class Timing:
         if self.cooldown_epoch > self.epochs - self.warmup_epoch:
             raise ConfigError(
                 f"cooldown_epoch: expected 0 to {self.epochs - self.warmup_epoch:g}, the epochs after the warm-up, got "
-                f"{self.cooldown_epoch}; they are a part of Global.epochs"
+                f"{self.cooldown_epoch}; the cooldown is a part of Global.epochs"
             )
 
     @property
-    def unit(self) -> int:
-        """Return how many units of time an epoch has: updates, or 1 if the rate changes between epochs only."""
+    def units_per_epoch(self) -> int:
+        """Return the length of an epoch in the schedule's unit of time: the update, or the epoch with ``by_epoch``."""
         return 1 if self.by_epoch else self.steps_per_epoch
 
-    def units(self, epochs: float) -> float:
-        """Return a number of epochs in units of time; updates are whole."""
+    def to_units(self, epochs: float) -> float:
+        """Convert epochs to the schedule's unit of time; updates are rounded to whole numbers."""
         return float(epochs) if self.by_epoch else round(epochs * self.steps_per_epoch)
 
 
@@ -70,92 +70,96 @@ register = partial(SCHEDULES.register, provided=("epochs", "steps_per_epoch"), b
 
 
 class Schedule:
-    """A linear warm-up, then the decay that a subclass describes, then the last rate again for a while.
+    """Base class: a linear warm-up, the main schedule of a subclass, and a cooldown at the last learning rate.
 
     Args:
-        learning_rate: where the main schedule begins, and the warm-up leads to.
-        timing: of the run.
+        learning_rate: end of the warm-up and beginning of the main schedule.
+        timing: length of the run, warm-up and cooldown.
 
     Raises:
-        ConfigError: a value out of its range.
+        ConfigError: a value is out of range.
 
     Attributes:
-        follows_evaluations: whether ``observe`` changes the rates.
+        follows_evaluations: whether ``observe`` changes the learning rate.
     """
 
     follows_evaluations = False
 
     def __init__(self, learning_rate: float, timing: Timing) -> None:
-        require_rates(learning_rate=learning_rate)
+        require_non_negative(learning_rate=learning_rate)
         self.learning_rate = float(learning_rate)
         self.timing = timing
-        self.unit = timing.unit
-        self.warmup = timing.units(timing.warmup_epoch)
+        self.units_per_epoch = timing.units_per_epoch
+        self.warmup = timing.to_units(timing.warmup_epoch)
         self.start = self.warmup if timing.warmup_prefix else 0.0
-        self.length = timing.epochs * self.unit - self.start - timing.units(timing.cooldown_epoch)
+        self.length = timing.epochs * self.units_per_epoch - self.start - timing.to_units(timing.cooldown_epoch)
 
     def lr_at(self, step: int) -> float:
-        """Return the rate of the update that follows ``step`` updates; past the end it stays what it was there."""
+        """Return the learning rate for the update after ``step`` updates; after the run it stays at the last one."""
         time = min(max(step, 0), self.timing.epochs * self.timing.steps_per_epoch)
         if self.timing.by_epoch:
             time //= self.timing.steps_per_epoch
         if time < self.warmup:
             first = self.timing.warmup_start_lr
             return first + (self.learning_rate - first) * time / self.warmup
-        return self.decayed(min(time - self.start, self.length))
+        return self.main_lr(min(time - self.start, self.length))
 
-    def decayed(self, time: float) -> float:
-        """Return the rate ``time`` units after the main schedule began, which takes ``length`` of them."""
+    def main_lr(self, time: float) -> float:
+        """Return the learning rate of the main schedule.
+
+        Args:
+            time: since the main schedule began, from 0 to ``length``, in the schedule's unit.
+        """
         raise NotImplementedError
 
     def progress(self, time: float) -> float:
-        """Return how much of the main schedule is over, 0 to 1."""
+        """Return the fraction of the main schedule that has passed, 0 to 1."""
         return time / self.length if self.length else 0.0
 
     def observe(self, step: int, metric: float, loss: float) -> None:
-        """Take note of an evaluation, which moves the rates of schedules that follow them.
+        """Take the result of an evaluation into account, in schedules that follow evaluations.
 
         Args:
             step: updates done so far.
-            metric: the first one of the evaluation.
-            loss: of the evaluation.
+            metric: first metric of the evaluation.
+            loss: loss of the evaluation.
         """
 
     def state(self) -> Dict[str, Any]:
-        """Return what evaluations did to the schedule, as JSON values, for a checkpoint."""
+        """Return the state for a checkpoint, as JSON values; empty unless the schedule follows evaluations."""
         return {}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Continue from what ``state`` returned."""
+        """Continue from a state that ``state`` returned."""
 
 
-def require_rates(**rates: float) -> None:
-    """Check learning rates, and what else is a number of at least 0.
+def require_non_negative(**values: float) -> None:
+    """Check that numbers are finite and at least 0.
 
     Raises:
-        ConfigError: one is negative or not finite.
+        ConfigError: one is not; the message begins with its name.
     """
-    for name, rate in rates.items():
-        if not (math.isfinite(rate) and rate >= 0):
-            raise ConfigError(f"{name}: expected a number of at least 0, got {rate}")
+    for name, value in values.items():
+        if not (math.isfinite(value) and value >= 0):
+            raise ConfigError(f"{name}: expected a number of at least 0, got {value}")
 
 
 def require_milestones(name: str, milestones: Sequence[float]) -> None:
-    """Check places in a run.
+    """Check that milestones are positive and increasing.
 
     Raises:
-        ConfigError: they do not increase, or one is not positive.
+        ConfigError: they are not.
     """
     if list(milestones) != sorted(set(milestones)) or any(epoch <= 0 for epoch in milestones):
         raise ConfigError(f"{name}: expected increasing positive epochs, got {list(milestones)}")
 
 
 def require_choice(name: str, value: object, choices: Sequence[object]) -> None:
-    """Check a word.
+    """Check that ``value`` is one of ``choices``.
 
     Raises:
-        ConfigError: it is none of ``choices``.
+        ConfigError: it is not.
     """
     if value not in choices:
-        words = " or ".join(repr(choice) for choice in choices if choice is not None)
-        raise ConfigError(f"{name}: expected {words}, got {value!r}")
+        expected = " or ".join(repr(choice) for choice in choices if choice is not None)
+        raise ConfigError(f"{name}: expected {expected}, got {value!r}")

@@ -1,8 +1,8 @@
-"""An optimizer's state under the model's parameter names.
+"""Optimizer state, saved and loaded under the model's parameter names.
 
-Paddle names a parameter after the number of layers built before it (``conv2d_0.w_0``), so its own state fits only the
-process that saved it, or one that builds the very same layers in the same order. And it creates the state at the first
-update: loading earlier has to create it first.
+Paddle numbers parameters in the order in which layers are built (``conv2d_0.w_0``). State saved under those names fits
+only a process that builds the same layers in the same order. Paddle also creates the state at the first update only, so
+loading it earlier has to create it first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from paddle.base.layer_helper import LayerHelper
 
 from ppcls.errors import CheckpointError
 
-_SHOWN = 10
+_MAX_LISTED = 10
 
 
 def optimizer_state(optimizer: paddle.optimizer.Optimizer, model: nn.Layer) -> Dict[str, np.ndarray]:
@@ -27,66 +27,67 @@ def optimizer_state(optimizer: paddle.optimizer.Optimizer, model: nn.Layer) -> D
     Raises:
         CheckpointError: the optimizer updates a parameter that is not in ``model``.
     """
-    return {key: tensor.numpy() for key, tensor in _tensors(optimizer, model).items()}
+    return {key: tensor.numpy() for key, tensor in _state_tensors(optimizer, model).items()}
 
 
 def load_optimizer_state(
     optimizer: paddle.optimizer.Optimizer, model: nn.Layer, state: Mapping[str, np.ndarray]
 ) -> None:
-    """Set the optimizer's state, before or after its first update; all of it, or nothing.
+    """Set the optimizer's state, before or after its first update. Nothing is changed if anything does not fit.
 
     Raises:
-        CheckpointError: anything is missing, unexpected, or of another shape or type.
+        CheckpointError: an entry is missing, unexpected, or has a different shape or type.
     """
-    tensors = _tensors(optimizer, model)
-    own = {key: tensor.numpy() for key, tensor in tensors.items()}
-    wrong = [
-        f"{key} {state[key].dtype}{list(state[key].shape)} instead of {own[key].dtype}{list(own[key].shape)}"
-        for key in own
-        if key in state and (state[key].shape != own[key].shape or state[key].dtype != own[key].dtype)
+    tensors = _state_tensors(optimizer, model)
+    current = {key: tensor.numpy() for key, tensor in tensors.items()}
+    mismatched = [
+        f"{key} {state[key].dtype}{list(state[key].shape)} instead of {current[key].dtype}{list(current[key].shape)}"
+        for key in current
+        if key in state and (state[key].shape != current[key].shape or state[key].dtype != current[key].dtype)
     ]
-    faults: List[str] = []
-    for kind, lines in (
-        ("missing", [key for key in own if key not in state]),
-        ("unexpected", [key for key in state if key not in own]),
-        ("mis-shaped", wrong),
+    problems: List[str] = []
+    for problem, keys in (
+        ("missing", [key for key in current if key not in state]),
+        ("unexpected", [key for key in state if key not in current]),
+        ("mis-shaped", mismatched),
     ):
-        if lines:
-            more = f" and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
-            faults.append(f"  {len(lines)} {kind}: {', '.join(lines[:_SHOWN])}{more}")
-    if faults:
+        if keys:
+            more = f" and {len(keys) - _MAX_LISTED} more" if len(keys) > _MAX_LISTED else ""
+            problems.append(f"  {len(keys)} {problem}: {', '.join(keys[:_MAX_LISTED])}{more}")
+    if problems:
         raise CheckpointError(
-            "\n".join([f"the saved state does not fit {type(optimizer).__name__} and this model:", *faults])
+            "\n".join([f"the saved state does not fit {type(optimizer).__name__} and this model:", *problems])
         )
     for key, tensor in tensors.items():
         tensor.set_value(state[key])
 
 
-def _tensors(optimizer: paddle.optimizer.Optimizer, model: nn.Layer) -> Dict[str, paddle.Tensor]:
-    """Return the tensors that make up the state, creating those that do not exist yet."""
-    parameters = _named(optimizer, model)
-    # Paddle has no public way to create or address them.
-    if getattr(optimizer, "helper", None) is None:  # 2.6 makes it at the first update only
+def _state_tensors(optimizer: paddle.optimizer.Optimizer, model: nn.Layer) -> Dict[str, paddle.Tensor]:
+    """Return the tensors of the state; those that do not exist yet are created."""
+    parameters = _named_parameters(optimizer, model)
+    # Paddle has no public API to create or name them.
+    if getattr(optimizer, "helper", None) is None:  # Paddle 2.6 sets it at the first update only
         optimizer.helper = LayerHelper(type(optimizer).__name__)
     block = paddle.static.default_main_program().global_block()
     optimizer._create_accumulators(block, [parameter for _, parameter in parameters])
     masters = getattr(optimizer, "_master_weights", {})
-    found: Dict[str, paddle.Tensor] = {}
+    state: Dict[str, paddle.Tensor] = {}
     for name, parameter in parameters:
         variable = parameter.name
         if variable in masters:
-            found[f"{name}/master_weight"] = masters[variable]
+            state[f"{name}/master_weight"] = masters[variable]
             variable = masters[variable].name
-        for kind, tensors in optimizer._accumulators.items():
+        for accumulator, tensors in optimizer._accumulators.items():
             if variable in tensors:
-                found[f"{name}/{kind}"] = tensors[variable]
-    return found
+                state[f"{name}/{accumulator}"] = tensors[variable]
+    return state
 
 
-def _named(optimizer: paddle.optimizer.Optimizer, model: nn.Layer) -> List[Tuple[str, paddle.Tensor]]:
+def _named_parameters(optimizer: paddle.optimizer.Optimizer, model: nn.Layer) -> List[Tuple[str, paddle.Tensor]]:
     names = {parameter.name: name for name, parameter in model.named_parameters()}
     updated = [parameter for parameter in optimizer._parameter_list if not parameter.stop_gradient]
-    strangers = [parameter.name for parameter in updated if parameter.name not in names]
-    if strangers:
-        raise CheckpointError(f"the optimizer updates {', '.join(strangers[:_SHOWN])}, which this model does not have")
+    unknown = [parameter.name for parameter in updated if parameter.name not in names]
+    if unknown:
+        listed = ", ".join(unknown[:_MAX_LISTED])
+        raise CheckpointError(f"the optimizer updates {listed}, which this model does not have")
     return [(names[parameter.name], parameter) for parameter in updated]

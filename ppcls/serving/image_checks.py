@@ -16,7 +16,7 @@ def check(data: bytes, max_pixels: int) -> None:
     Raises:
         DataError: not one of the formats taken, damaged, of too many pixels or too thin.
     """
-    kind, width, height = formats.measure(data)
+    kind, width, height = formats.read_header(data)
     if kind not in _KINDS:
         raise DataError(f"not an image of a known format; the server takes {', '.join(_KINDS)}")
     if not width or not height:

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ppcls.data.packing import Settings, pack
+from ppcls.data.packing import PackOptions, pack
 
 
 def picture(height=40, width=60, seed=0):
@@ -91,7 +91,7 @@ def packed(images, tmp_path_factory):
     """Return the pictures of ``images`` in four shards, in the order of their list."""
     (images / "labels.txt").write_text("red\ngreen\nblue\n")
     folder = tmp_path_factory.mktemp("packed")
-    pack(Settings(str(images), str(images / "list.txt"), seed=None, shard_samples=6), folder, workers=1)
+    pack(PackOptions(str(images), str(images / "list.txt"), seed=None, shard_samples=6), folder, workers=1)
     return folder
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from ppcls.data.transforms import build_transforms, pixels, policies, timm_auto_augment
-from ppcls.data.transforms.magnitudes import ACTIONS, Scale
+from ppcls.data.transforms.magnitudes import POLICY_OPERATIONS, MaxTranslation
 from ppcls.data.transforms.operations import OPERATIONS
-from ppcls.data.transforms.policy_ops import AugMix, Step
-from ppcls.data.transforms.warp import Canvas
+from ppcls.data.transforms.policy_ops import AugMixPolicy, SubPolicyOp
+from ppcls.data.transforms.warp import AffineSampler
 from ppcls.errors import ConfigError, DataError
 from tests.data.conftest import PICTURES
 
@@ -37,28 +37,30 @@ RANGES = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name in ACTIONS if name != "GaussianBlurRand"])
+@pytest.mark.parametrize("name", [name for name in POLICY_OPERATIONS if name != "GaussianBlurRand"])
 def test_magnitudes_of_levels(name):
     for level, expected in zip((0, 5, 10), RANGES[name]):
         seen = {
-            round(ACTIONS[name].magnitude(level, Scale(100), np.random.default_rng(seed)), 6) + 0.0
+            round(POLICY_OPERATIONS[name].magnitude(level, MaxTranslation(100), np.random.default_rng(seed)), 6) + 0.0
             for seed in range(40)
         }
         assert seen == set(expected), level
 
 
 def test_levels_deviate_and_are_cut_off():
-    scale, canvas = Scale(100), Canvas()
+    scale, sampler = MaxTranslation(100), AffineSampler()
     seen = []
     OPERATIONS["Spy"] = lambda image, value, *rest: seen.append(value) or image
-    ACTIONS["Spy"] = ACTIONS["SolarizeAdd"]._replace(operation="Spy", magnitude=lambda level, scale, rng: level / 10)
+    POLICY_OPERATIONS["Spy"] = POLICY_OPERATIONS["SolarizeAdd"]._replace(
+        operation="Spy", magnitude=lambda level, scale, rng: level / 10
+    )
     try:
         for deviation in (0.5, math.inf):
-            step = Step("Spy", 1.0, 9, deviation)
+            step = SubPolicyOp("Spy", 1.0, 9, deviation)
             for seed in range(2000):
-                step(PICTURES[0], canvas, scale, np.random.default_rng(seed))
+                step(PICTURES[0], sampler, scale, np.random.default_rng(seed))
     finally:
-        del OPERATIONS["Spy"], ACTIONS["Spy"]
+        del OPERATIONS["Spy"], POLICY_OPERATIONS["Spy"]
     normal, even = np.array(seen[:2000]), np.array(seen[2000:])
     assert normal.max() == 1.0  # level 10
     assert abs(np.median(normal) - 0.9) < 0.005
@@ -74,10 +76,10 @@ def chosen(config, count=4000):
     counts = Counter()
     real = dict(OPERATIONS)
     for name in real:
-        OPERATIONS[name] = lambda image, value, canvas, rng, name=name: counts.update([name]) or image
+        OPERATIONS[name] = lambda image, value, sampler, rng, name=name: counts.update([name]) or image
     try:
         for seed in range(count):
-            augment(PICTURES[0], Canvas(), Scale(100), np.random.default_rng(seed))
+            augment(PICTURES[0], AffineSampler(), MaxTranslation(100), np.random.default_rng(seed))
     finally:
         OPERATIONS.update(real)
     return {name: number / count for name, number in counts.items()}
@@ -124,25 +126,27 @@ def test_augmix_by_its_formula():
     """Chains of Equalize alone: whichever way they are mixed, the image moves towards its equalized self."""
     image = PICTURES[6]
     equalized = pixels.equalize(image).astype(float)
-    steps = [Step("Equalize", 1.0, 3)]
+    steps = [SubPolicyOp("Equalize", 1.0, 3)]
     for blended in (False, True):
-        augment = AugMix(steps, width=3, depth=1, alpha=1.0, blended=blended)
+        augment = AugMixPolicy(steps, width=3, depth=1, alpha=1.0, blended=blended)
         for seed in range(10):
             rng = np.random.default_rng(seed)
             rng.dirichlet([1.0] * 3)
             weight = rng.beta(1, 1)
-            result = augment(image, Canvas(), Scale(100), np.random.default_rng(seed))
+            result = augment(image, AffineSampler(), MaxTranslation(100), np.random.default_rng(seed))
             expected = image + weight * (equalized - image)
             assert np.abs(result - expected).max() < 4.5  # up to one is cut off in each of the mixtures
     calls = Counter()
 
-    class Spy(Step):
+    class Spy(SubPolicyOp):
         def __call__(self, image, *rest):
             calls[self.name] += 1
             return image
 
     for seed in range(600):
-        AugMix([Spy("Equalize", 1, 3)], 3, -1, 1.0, False)(image, Canvas(), Scale(1), np.random.default_rng(seed))
+        AugMixPolicy([Spy("Equalize", 1, 3)], 3, -1, 1.0, False)(
+            image, AffineSampler(), MaxTranslation(1), np.random.default_rng(seed)
+        )
     assert abs(calls["Equalize"] / 600 - 3 * 2) < 0.25  # chains of one to three
 
 
@@ -162,7 +166,7 @@ def test_augmix_mixes_with_the_image():
         ("rnd-m9", "unknown kind 'rnd'; did you mean 'rand'"),
         ("rand-x9", "unknown word 'x9'; known: m<number>"),
         ("rand-m", "unknown word 'm'"),
-        ("rand-m9-m8", "'m' stands there twice"),
+        ("rand-m9-m8", "'m' is given twice"),
         ("rand-m11", "m: must be at most 10, not 11; mmax sets another limit"),
         ("rand-m-3", "unknown word 'm'"),
         ("rand-p1.5", "p: must be from 0 to 1, not 1.5"),
@@ -272,7 +276,7 @@ def test_policies_have_twenty_five_pairs():
     for policy in (policies.IMAGENET, policies.CIFAR10, policies.SVHN, policies.V0):
         assert [len(row) for row in policy] == [2] * 25
         for name, chance, level in (step for row in policy for step in row):
-            assert name in ACTIONS
+            assert name in POLICY_OPERATIONS
             assert 0 <= chance <= 1
             assert 0 <= level <= 10
     with pytest.raises(ConfigError, match="policy: unknown name 'imagnet'; did you mean 'imagenet'"):
@@ -327,7 +331,7 @@ def test_erasing_several_rectangles():
         shares.append(1 - image[0].mean())
     assert max(shares) < 0.11  # together as much as one
     assert 0.085 < np.mean(shares) < 0.1  # some overlap
-    with pytest.raises(ConfigError, match="max_count: must be a whole number from 3 up, not 2"):
+    with pytest.raises(ConfigError, match="max_count: must be a whole number of at least 3, not 2"):
         build_transforms([{"RandomErasing": {"min_count": 3, "max_count": 2}}])
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ppcls.data import build_loader
-from ppcls.data.batch_transforms import BATCH_TRANSFORMS, BatchCompose, cut_box
-from ppcls.data.loader.batch import generator
+from ppcls.data.batch_transforms import BATCH_TRANSFORMS, BatchCompose, cutmix_box
+from ppcls.data.loader.batch import sample_rng
 from ppcls.data.samplers import SAMPLERS, ClassBalancedSampler
 from ppcls.errors import ConfigError
 
@@ -82,7 +82,7 @@ def test_lambda_and_the_choice_between_the_two():
 
 def test_boxes_are_as_large_as_wanted_but_for_edges():
     rng = np.random.default_rng(0)
-    boxes = [cut_box(200, 100, 0.64, rng) for _ in range(500)]
+    boxes = [cutmix_box(200, 100, 0.64, rng) for _ in range(500)]
     areas = np.array([(bottom - top) * (right - left) for top, left, bottom, right in boxes]) / 20000
     assert areas.max() == pytest.approx(0.36)
     assert areas.min() < 0.2
@@ -253,7 +253,7 @@ def test_repeats_are_spread_over_processes_and_augmented_differently(digits):
     with loader(digits, 0, {"name": "RASampler"}) as batches:
         draws = batches.sampler.batches(0)[0]
         assert (draws[0] % 120, draws[1] % 120, draws[0] // 120, draws[1] // 120) == (draws[0], draws[0], 0, 1)
-        images = [batches._reader.image(0, int(draws[0] + 120 * repeat)) for repeat in range(8)]
+        images = [batches._samples.load_image(0, int(draws[0] + 120 * repeat)) for repeat in range(8)]
         assert len({image.tobytes() for image in images}) == 2  # mirrored or not
 
 
@@ -307,7 +307,7 @@ def test_samplers_that_draw_refuse_a_fixed_order(name):
     with pytest.raises(ConfigError, match=f"{name}: shuffle: false"):
         SAMPLERS.build(name, {"batch_size": 2, "shuffle": False}, **provided)
     if name == "RASampler":
-        with pytest.raises(ConfigError, match="num_repeats: must be a whole number from 1 up, not 0"):
+        with pytest.raises(ConfigError, match="num_repeats: must be a whole number of at least 1, not 0"):
             SAMPLERS.build(name, {"batch_size": 2, "num_repeats": 0}, **provided)
 
 
@@ -318,7 +318,7 @@ def test_a_batch_has_random_numbers_of_its_own(digits):
         found = [{round(float(share), 5) for share in batch.targets.ravel()} for batch in batches.epoch(0)]
     assert len(found) == 8
     for number, shares in enumerate(found):
-        rng = generator(3, 0, number)
+        rng = sample_rng(3, 0, number)
         rng.random()  # whether the batch is mixed
         assert round(rng.beta(0.8, 0.8), 5) not in shares
 

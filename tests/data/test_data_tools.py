@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ppcls.data.packing import Settings, pack
+from ppcls.data.packing import PackOptions, pack
 from ppcls.errors import ConfigError, DataError
 from tests.data.conftest import encode, picture
 from tests.helpers.recipes import ROOT
@@ -73,18 +73,18 @@ def test_names_that_no_list_can_hold_are_refused(tmp_path, run, command, old, ne
 
 def test_class_names_of_others_are_not_inherited(tmp_path):
     named = fill(tmp_path / "named", ["red", "blue"], 2)
-    pack(Settings(str(named), prefix="train", shard_samples=9), tmp_path / "out", workers=1)
+    pack(PackOptions(str(named), prefix="train", shard_samples=9), tmp_path / "out", workers=1)
     (tmp_path / "list.txt").write_text("red/0.jpg 1\nblue/0.jpg 0\n")
     with pytest.raises(ConfigError, match="has class names, and the source has none"):
         pack(
-            Settings(str(named), list_file=str(tmp_path / "list.txt"), prefix="val", shard_samples=9),
+            PackOptions(str(named), list_file=str(tmp_path / "list.txt"), prefix="val", shard_samples=9),
             tmp_path / "out",
             workers=1,
         )
     (tmp_path / "labels.txt").write_text("0 blue\n")
     with pytest.raises(DataError, match="label 1 is outside"):
         pack(
-            Settings(str(named), list_file=str(tmp_path / "list.txt"), prefix="val", shard_samples=9),
+            PackOptions(str(named), list_file=str(tmp_path / "list.txt"), prefix="val", shard_samples=9),
             tmp_path / "new",
             workers=1,
         )
@@ -93,7 +93,7 @@ def test_class_names_of_others_are_not_inherited(tmp_path):
 def test_a_prefix_may_begin_like_another(tmp_path):
     source = fill(tmp_path / "in", ["a", "b"], 2)
     for prefix in ("train-small", "train"):
-        pack(Settings(str(source), prefix=prefix, shard_samples=2), tmp_path / "out", workers=1)
+        pack(PackOptions(str(source), prefix=prefix, shard_samples=2), tmp_path / "out", workers=1)
 
 
 def test_a_record_that_lacks_something_is_refused(tmp_path):
@@ -101,4 +101,4 @@ def test_a_record_that_lacks_something_is_refused(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "train.pack.json").write_text('{"version": 1}')
     with pytest.raises(DataError, match="not written by this version"):
-        pack(Settings(str(source), shard_samples=9), tmp_path / "out", workers=1)
+        pack(PackOptions(str(source), shard_samples=9), tmp_path / "out", workers=1)

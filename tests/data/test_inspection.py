@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from ppcls.data.inspection.similarity import fingerprint, near_groups
+from ppcls.data.inspection.similarity import fingerprint, near_duplicate_groups
 from tests.helpers.recipes import ROOT
 
 
@@ -78,7 +78,7 @@ def test_split_by_class_reproducibly_with_copies_on_one_side(photos, run):
 
 
 def test_split_refuses(photos, run):
-    assert "expected a share between 0 and 1" in run("split-data", photos, "--val", "2", code=2).stderr
+    assert "expected a fraction between 0 and 1" in run("split-data", photos, "--val", "2", code=2).stderr
     assert "no such folder" in run("split-data", photos / "nothing", code=2).stderr
     run("split-data", photos)
     assert "there already; choose another --out, or --replace" in run("split-data", photos, code=2).stderr
@@ -163,19 +163,19 @@ def test_what_the_model_sees_is_drawn(photos, run, digits):
 def test_near_copies_and_nothing_else():
     pictures = [scene(number) for number in range(30)]
     prints = [fingerprint(picture) for picture in pictures]
-    assert near_groups(prints) == []
+    assert near_duplicate_groups(prints) == []
     edited = [
         cv2.imdecode(cv2.imencode(".jpg", pictures[0], [1, 60])[1], 1),
         cv2.resize(pictures[0], (40, 40), interpolation=cv2.INTER_AREA),
         np.clip(pictures[0].astype(int) + 4, 0, 255).astype(np.uint8),
     ]
     prints += [fingerprint(picture) for picture in edited] + [None]
-    assert near_groups(prints) == [[0, 30, 31, 32]]
+    assert near_duplicate_groups(prints) == [[0, 30, 31, 32]]
     blurred = [cv2.resize(small, (64, 64)) for small in (pictures[1][::16, ::16], pictures[1][::16, ::16].copy())]
     cv2.circle(blurred[1], (40, 40), 12, (255, 255, 255), -1)
-    assert near_groups([fingerprint(picture) for picture in blurred]) == []
+    assert near_duplicate_groups([fingerprint(picture) for picture in blurred]) == []
     flat = [fingerprint(np.full((20, 20, 3), value, np.uint8)) for value in (0, 5, 100, 200)]
-    assert near_groups(flat) == [[0, 1]]
+    assert near_duplicate_groups(flat) == [[0, 1]]
 
 
 @pytest.mark.parametrize("name", ["jpeg 40", "jpeg 95", "half", "brighter"])
@@ -189,7 +189,7 @@ def test_copies_of_photos_and_digits_are_found(name, digit_pictures):
 
     def groups(originals):
         prints = [fingerprint(picture) for picture in originals]
-        found = near_groups(prints + [fingerprint(edited(picture)) for picture in originals])
+        found = near_duplicate_groups(prints + [fingerprint(edited(picture)) for picture in originals])
         assert all(second == first + len(originals) for first, second in found)
         return len(found)
 
@@ -200,13 +200,13 @@ def test_copies_of_photos_and_digits_are_found(name, digit_pictures):
 def test_different_digits_are_no_copies(digit_pictures):
     prints = [fingerprint(picture) for picture in digit_pictures]
     assert len({print_.bits for print_ in prints}) < len(prints) - 100  # by their hashes alone many are
-    assert near_groups(prints) == []
+    assert near_duplicate_groups(prints) == []
 
 
 def test_a_group_has_the_copies_of_its_first_image_and_no_chain():
     dark = scene(3)
     chain = [np.clip(dark.astype(int) + step, 0, 255).astype(np.uint8) for step in (0, 7, 14, 21)]
-    assert near_groups([fingerprint(picture) for picture in chain]) == [[0, 1], [2, 3]]
+    assert near_duplicate_groups([fingerprint(picture) for picture in chain]) == [[0, 1], [2, 3]]
 
 
 def test_the_quick_starts_digits_pass(run, tmp_path):

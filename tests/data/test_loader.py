@@ -136,9 +136,9 @@ def test_shared_memory_is_used_again(section):
         for epoch in range(6):
             for batch in loader.epoch(epoch):
                 addresses.add(batch.images.__array_interface__["data"][0])
-        assert len(addresses) <= loader._pool._depth + 2
+        assert len(addresses) <= loader._pool._max_pending + 2
         del batch
-        assert len(loader._pool._arena._free) == loader._pool._depth + 2
+        assert len(loader._pool._buffer._free) == loader._pool._max_pending + 2
 
 
 def test_processes_are_kept_over_epochs(section):

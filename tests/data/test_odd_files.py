@@ -9,9 +9,9 @@ import unicodedata
 import numpy as np
 import pytest
 
-from ppcls.data import build_dataset, check_shared_shards
+from ppcls.data import build_dataset, check_disjoint_shards
 from ppcls.data.datasets import ImageFolder, ImageNetDataset, ShardDataset
-from ppcls.data.datasets.shards.reading import may_be
+from ppcls.data.datasets.shards.reading import name_matches
 from ppcls.errors import ConfigError, DataError
 from tests.data.conftest import encode, picture
 
@@ -83,13 +83,13 @@ def test_the_same_shards_on_both_sides(tmp_path):
     with pytest.raises(
         ConfigError, match=r"shards: .*val-0.tar and 1 more are in DataLoader.Train and in DataLoader.E"
     ):
-        check_shared_shards(side(), side("val-*.tar"))
+        check_disjoint_shards(side(), side("val-*.tar"))
     with pytest.raises(ConfigError, match=r"shards: .*val-1.tar is in DataLoader.Train"):
-        check_shared_shards(side("val-*.tar"), side("val-{1..1}.tar", tmp_path / "again"))
-    check_shared_shards(side("train-*.tar"), side("val-*.tar"))
+        check_disjoint_shards(side("val-*.tar"), side("val-{1..1}.tar", tmp_path / "again"))
+    check_disjoint_shards(side("train-*.tar"), side("val-*.tar"))
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "x.jpg").write_bytes(JPEG)
-    check_shared_shards(side(), ImageFolder(str(tmp_path)))
+    check_disjoint_shards(side(), ImageFolder(str(tmp_path)))
 
 
 # -- names ---------------------------------------------------------------------------------------------------------
@@ -139,22 +139,22 @@ def test_names_in_the_index_that_are_not_those_of_the_shard(tmp_path, kind, tar_
 
 def test_what_other_writers_show_of_a_name():
     long = "x" * 101
-    assert may_be(unicodedata.normalize("NFD", "ü.jpg"), "ü.jpg")  # the name before the header was composed
-    assert may_be("\udcfc.jpg", "ü.jpg")  # Latin-1
-    assert may_be("b.jpg", "bäü.jpg")  # left out
-    assert may_be("b__.jpg", "bäü.jpg")
-    assert not may_be("b__.png", "bäü.jpg")
-    assert not may_be("ö.jpg", "ü.jpg")
-    assert not may_be("\udcfc.jpg", "u.jpg")
-    assert may_be(long[:99], long)
-    assert may_be(long[:100], long)
-    assert not may_be("x", long)
-    assert may_be("x" * 99, "x" * 100)  # GNU's oldgnu ends each name with a zero byte
+    assert name_matches(unicodedata.normalize("NFD", "ü.jpg"), "ü.jpg")  # the name before the header was composed
+    assert name_matches("\udcfc.jpg", "ü.jpg")  # Latin-1
+    assert name_matches("b.jpg", "bäü.jpg")  # left out
+    assert name_matches("b__.jpg", "bäü.jpg")
+    assert not name_matches("b__.png", "bäü.jpg")
+    assert not name_matches("ö.jpg", "ü.jpg")
+    assert not name_matches("\udcfc.jpg", "u.jpg")
+    assert name_matches(long[:99], long)
+    assert name_matches(long[:100], long)
+    assert not name_matches("x", long)
+    assert name_matches("x" * 99, "x" * 100)  # GNU's oldgnu ends each name with a zero byte
     for kind, tar_format in CASES:
         for name in TWO_NAMES[kind]:
             image, label = headers(name, tar_format)
-            assert may_be(image, name + ".jpg")
-            assert may_be(label, name + ".cls")
+            assert name_matches(image, name + ".jpg")
+            assert name_matches(label, name + ".cls")
 
 
 def test_one_warning_for_all_indexes_that_cannot_be_written(tmp_path, caplog):

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from ppcls.data.datasets import ImageFolder, ShardDataset
-from ppcls.data.packing import Settings, pack
+from ppcls.data.packing import PackOptions, pack
 from ppcls.errors import ConfigError, DataError
 from tests.data.conftest import encode, picture
 from tests.helpers.recipes import ROOT
@@ -49,7 +49,7 @@ def digests(folder):
 
 
 def settings(source, **changes):
-    return Settings(str(source), **{"shard_samples": 5, **changes})
+    return PackOptions(str(source), **{"shard_samples": 5, **changes})
 
 
 def start(*arguments):
@@ -234,7 +234,7 @@ def test_other_settings_and_other_sources(photos, tmp_path):
     before = digests(out)
     with pytest.raises(
         ConfigError,
-        match=r"settings \(--shard-samples 5 then, --shard-size 3K now; --seed 0 then, "
+        match=r"options \(--shard-samples 5 then, --shard-size 3K now; --seed 0 then, "
         r"--no-shuffle now; no --resize-short then, --resize-short 9 --quality 90 now\)",
     ):
         pack(settings(photos, shard_samples=None, shard_bytes=3072, seed=None, resize_short=9, quality=90), out)
@@ -250,7 +250,7 @@ def test_other_settings_and_other_sources(photos, tmp_path):
     with pytest.raises(DataError, match=r"train.pack.json: not written by this version"):
         pack(settings(photos), out)
     (out / "train.pack.json").unlink()
-    with pytest.raises(ConfigError, match=r"holds train-000000.tar, and no train.pack.json that says what it is"):
+    with pytest.raises(ConfigError, match=r"contains train-000000.tar, but no train.pack.json that says what it is"):
         pack(settings(photos), out)
     with pytest.raises(DataError, match=r"val.pack.json: no such file; nothing was packed"):
         pack(settings(photos, prefix="val"), out, check=True)
@@ -297,7 +297,7 @@ def test_sides_are_no_classes(photos, run, tmp_path):
     for side in ("train", "val"):
         shutil.copytree(photos / "cat", tmp_path / "sides" / side / "cat")
     err = run("pack-data", "sides", "--out", "out", code=2).stderr
-    assert "its folders would be the classes, and train, val are the sides of a data set; give one of them" in err
+    assert "its folders would be the classes, but train, val are splits of a data set; give one of them" in err
     assert not (tmp_path / "out").exists()
     run("pack-data", "sides/val", "--out", "out")
     (tmp_path / "sides").rename(tmp_path / "deep")
@@ -384,14 +384,14 @@ def test_a_full_disk(photos, run):
         (["--shard-size", "0"], "expected a number of bytes"),
         (["--shard-size", "1M", "--shard-samples", "3"], "not allowed with"),
         (["--seed", "1", "--no-shuffle"], "not allowed with"),
-        (["--shard-samples", "0"], "--shard-samples: must be from 1 up, not 0"),
-        (["--quality", "90"], "--quality: is of the JPEGs that --resize-short writes"),
-        (["--resize-short", "64", "--quality", "101"], "--quality: must be in 1..100, not 101"),
-        (["--resize-short", "0"], "--resize-short: must be from 1 pixel up, not 0"),
-        (["--delimiter", ","], "--delimiter: is of a --list, and none is given"),
-        (["--prefix", "../x"], "--prefix: must be of letters"),
-        (["--seed", "-1"], "--seed: must be from 0 up, not -1"),
-        (["--workers", "0"], "--workers: must be from 1 up, not 0"),
+        (["--shard-samples", "0"], "--shard-samples: must be at least 1, not 0"),
+        (["--quality", "90"], "--quality: applies to the JPEGs that --resize-short writes"),
+        (["--resize-short", "64", "--quality", "101"], "--quality: must be from 1 to 100, not 101"),
+        (["--resize-short", "0"], "--resize-short: must be at least 1 pixel, not 0"),
+        (["--delimiter", ","], "--delimiter: needs a --list"),
+        (["--prefix", "../x"], "--prefix: must consist of letters"),
+        (["--seed", "-1"], "--seed: must be at least 0, not -1"),
+        (["--workers", "0"], "--workers: must be at least 1, not 0"),
         (["--list", "nowhere.txt"], "nowhere.txt: no such file"),
         (["--out", "photos/shards"], "--out: photos/shards: is in the source, whose folders are classes"),
     ],

@@ -13,7 +13,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from ppcls.data.transforms import build_transforms, pixels, warp
 from ppcls.data.transforms.operations import OPERATIONS
-from ppcls.data.transforms.warp import Canvas
+from ppcls.data.transforms.warp import AffineSampler
 from ppcls.errors import DataError
 from tests.data.conftest import PICTURES
 
@@ -27,7 +27,7 @@ def test_colours_are_pillows_bit_for_bit(image):
         (pixels.invert(image), ImageOps.invert(picture)),
         (pixels.autocontrast(image), ImageOps.autocontrast(picture)),
         (pixels.equalize(image), ImageOps.equalize(picture)),
-        (pixels.grey(image), picture.convert("L")),
+        (pixels.grayscale(image), picture.convert("L")),
     ]
     pairs += [(pixels.posterize(image, bits), ImageOps.posterize(picture, bits)) for bits in range(1, 9)]
     pairs += [(pixels.solarize(image, at), ImageOps.solarize(picture, at)) for at in (0, 26.5, 128, 255, 256)]
@@ -57,8 +57,8 @@ def test_moved_pixels_by_either_library(kind, matrix):
     picture, number = Image.fromarray(image), {"nearest": 0, "bilinear": 2, "bicubic": 3}[kind]
     ours = {}
     for backend in warp.BACKENDS:
-        canvas = Canvas(kind, (124, 116, 104), backend)
-        ours[backend] = canvas.rotate(image, 17, rng) if matrix == "rotate" else canvas.affine(image, matrix, rng)
+        sampler = AffineSampler(kind, (124, 116, 104), backend)
+        ours[backend] = sampler.rotate(image, 17, rng) if matrix == "rotate" else sampler.affine(image, matrix, rng)
     if matrix == "rotate":
         theirs = picture.rotate(17, number, fillcolor=(124, 116, 104))
     else:
@@ -72,8 +72,8 @@ def test_moved_pixels_by_either_library(kind, matrix):
 def test_directions():
     image = np.zeros((20, 20, 3), np.uint8)
     image[10, 10] = 255
-    rng, canvas = np.random.default_rng(0), Canvas("nearest")
-    at = lambda name, value: tuple(np.argwhere(OPERATIONS[name](image, value, canvas, rng)[:, :, 0])[0])  # noqa: E731
+    rng, sampler = np.random.default_rng(0), AffineSampler("nearest")
+    at = lambda name, value: tuple(np.argwhere(OPERATIONS[name](image, value, sampler, rng)[:, :, 0])[0])  # noqa: E731
     assert at("TranslateX", 3) == (10, 7)
     assert at("TranslateY", 3) == (7, 10)
     assert at("TranslateXRel", -0.1) == (10, 12)
@@ -117,7 +117,7 @@ def test_cv2_stays_close_to_pil(name, value, kind):
     image = np.stack([x * 2, y * 2, 128 + 100 * np.sin(x / 9) * np.cos(y / 11)], axis=-1).astype(np.uint8)
     rng = np.random.default_rng(0)
     ours, pil, inside = (
-        OPERATIONS[name](picture, value, Canvas(kind, (0, 0, 0), backend), rng).astype(int)
+        OPERATIONS[name](picture, value, AffineSampler(kind, (0, 0, 0), backend), rng).astype(int)
         for backend, picture in (("cv2", image), ("pil", image), ("pil", np.full_like(image, 255)))
     )
     # Away from the edge, where one of the two may see the fill colour.
@@ -131,7 +131,7 @@ def test_cv2_stays_close_to_pil(name, value, kind):
 @pytest.mark.parametrize("shift", [-0.5, -0.1, 0.05, 0.3])
 def test_hue_and_blur_by_either_library(shift):
     image = PICTURES[6]
-    difference = np.abs(warp.hue(image, shift, "cv2").astype(int) - warp.hue(image, shift, "pil"))
+    difference = np.abs(warp.shift_hue(image, shift, "cv2").astype(int) - warp.shift_hue(image, shift, "pil"))
     assert difference.max() <= 13
     assert difference.mean() < 1.5
     radius = 1 + shift
@@ -143,7 +143,7 @@ def test_hue_turns_red_to_green():
     red = np.zeros((2, 2, 3), np.uint8)
     red[..., 0] = 255
     for backend in warp.BACKENDS:
-        turned = warp.hue(red, 1 / 3, backend)[0, 0]
+        turned = warp.shift_hue(red, 1 / 3, backend)[0, 0]
         assert turned[1] == 255
         assert max(turned[0], turned[2]) <= 5
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from ppcls.data import build_loader
-from ppcls.data.packing import Settings, pack
+from ppcls.data.packing import PackOptions, pack
 from ppcls.data.samplers import SAMPLERS
-from ppcls.data.samplers.shard_sampler import buffer_order
+from ppcls.data.samplers.shard_sampler import shuffle_buffer_order
 from ppcls.errors import ConfigError
 from tests.data.conftest import assert_same, on_shards
 
@@ -27,7 +27,7 @@ def sampler(batch_size=8, seed=0, num_replicas=1, rank=0, boundaries=BOUNDARIES,
 
 @pytest.mark.parametrize("length, size", [(0, 3), (1, 1), (7, 1), (7, 7), (7, 20), (500, 30)])
 def test_a_buffer_mixes_as_far_as_it_reaches(length, size):
-    order = buffer_order(length, size, np.random.default_rng(0))
+    order = shuffle_buffer_order(length, size, np.random.default_rng(0))
     assert sorted(order) == list(range(length))
     assert all(number <= place + size - 1 for place, number in enumerate(order.tolist()))
     if size == 1:
@@ -41,7 +41,7 @@ def test_a_buffer_mixes_as_far_as_it_reaches(length, size):
 def test_a_buffer_draws_evenly():
     counts = np.zeros((4, 4), int)
     for seed in range(4000):
-        for place, number in enumerate(buffer_order(4, 3, np.random.default_rng(seed))):
+        for place, number in enumerate(shuffle_buffer_order(4, 3, np.random.default_rng(seed))):
             counts[place, number] += 1
     # First one of the three in the buffer; then the fourth is among three, of which one is drawn, and so on.
     np.testing.assert_allclose(counts[0] / 4000, [1 / 3, 1 / 3, 1 / 3, 0], atol=0.04)
@@ -94,7 +94,7 @@ def test_readers_have_streams_of_their_own():
 def test_mistakes_in_the_recipe():
     for name in ("buffer_size", "streams"):
         for value in (0, -1, 2.5, "8", True):
-            with pytest.raises(ConfigError, match=f"{name}: must be a whole number from 1 up"):
+            with pytest.raises(ConfigError, match=f"{name}: must be a whole number of at least 1"):
                 sampler(**{name: value})
     with pytest.raises(
         ConfigError, match="ShardBatchSampler: the data set is not in shards; use DistributedBatchSampler"
@@ -135,7 +135,7 @@ def test_two_replicas_read_the_batches_of_one(packed):
 def test_each_worker_opens_its_own_shards(images, tmp_path):
     lines = (images / "list.txt").read_text().splitlines()[:16]
     (images / "list.txt").write_text("\n".join(lines))
-    pack(Settings(str(images), str(images / "list.txt"), shard_samples=4), tmp_path / "out", workers=1)
+    pack(PackOptions(str(images), str(images / "list.txt"), shard_samples=4), tmp_path / "out", workers=1)
     values = on_shards(tmp_path / "out", 2, 4, streams=4, buffer_size=2)
     with build(values) as loader:
         loader.dataset.read(0)  # what is open before the fork is not used by the workers

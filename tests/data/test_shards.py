@@ -184,7 +184,7 @@ WRONG_MEMBERS = {
     "two images": ([*GOOD, ("a.png", PNG)], "x.tar:a: two images, a.jpg and a.png"),
     "twice": ([*GOOD, *GOOD[:2]], "x.tar:a: two images, a.jpg and a.jpg"),
     "two labels": ([*GOOD, ("a.cls", b"2")], "x.tar:a: two labels"),
-    "word": ([("a.jpg", JPEG), ("a.cls", b"cat")], "x.tar:a: label 'cat' is not a whole number from 0 up"),
+    "word": ([("a.jpg", JPEG), ("a.cls", b"cat")], "x.tar:a: label 'cat' is not a whole number of at least 0"),
     "negative": ([("a.jpg", JPEG), ("a.cls", b"-1")], "x.tar:a: label '-1' is not"),
     "fraction": ([("a.jpg", JPEG), ("a.cls", b"1.0")], "x.tar:a: label '1.0' is not"),
     "large": ([("a.jpg", JPEG), ("a.cls", b"9" * 5000)], "x.tar:a: label '9999"),
@@ -303,7 +303,7 @@ MALFORMED = {
 def test_malformed_indexes(packed, kind):
     path = packed / "train-000001.idx.tsv"
     path.write_bytes(MALFORMED[kind](path.read_text()).encode("utf-8", "surrogateescape"))
-    with pytest.raises(DataError, match=r"train-000001.idx.tsv: .*; delete the index to make it anew"):
+    with pytest.raises(DataError, match=r"train-000001.idx.tsv: .*; delete the index to rebuild it"):
         ShardDataset(str(packed))
     path.unlink()
     assert len(ShardDataset(str(packed))) == 23
@@ -357,7 +357,7 @@ def test_a_shard_that_was_replaced_by_one_of_the_same_size(tmp_path):
     write_tar(shard, [*GOOD[:3], ("b.cls", b"7")])
     assert ShardDataset(str(tmp_path)).read(0) == JPEG
     with pytest.raises(
-        DataError, match=r"the label is 7, not 2; if the shard is right, delete .*x.idx.tsv to make it anew"
+        DataError, match=r"the label is 7, not 2; if the shard is right, delete .*x.idx.tsv to rebuild it"
     ):
         dataset.read(1)
     (tmp_path / "x.idx.tsv").unlink()

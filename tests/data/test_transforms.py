@@ -55,7 +55,7 @@ def test_thin_images_are_not_made_enormous(shape, backend):
     if backend == "pil":
         pytest.importorskip("PIL")
     image = np.zeros(shape, np.uint8)
-    with pytest.raises(DataError, match=r"the image is (65535 x 1|1 x 65535), and resized would be .*; cut it"):
+    with pytest.raises(DataError, match=r"the image is (65535 x 1|1 x 65535) and would be resized to .*; crop it"):
         apply("ResizeImage", image, resize_short=256, backend=backend)
     assert apply("ResizeImage", image, size=8, backend=backend).shape == (8, 8, 3)
 
@@ -236,12 +236,12 @@ def test_misplaced_transforms_say_what_to_do(ops, got, message, rng):
     [
         ({"ResizeImage": {}}, "size: give either"),
         ({"ResizeImage": {"size": 8, "resize_short": 8}}, "size: give either"),
-        ({"ResizeImage": {"size": 0}}, "size: must be a whole number from 1 up, not 0"),
+        ({"ResizeImage": {"size": 0}}, "size: must be a whole number of at least 1, not 0"),
         ({"ResizeImage": {"size": [8, 8, 8]}}, "size: must be a side or"),
         ({"ResizeImage": {"size": 8, "interpolation": "cubic"}}, "interpolation: must be one of 'nearest'"),
         ({"ResizeImage": {"size": 8, "backend": "pill"}}, "backend: must be one of 'cv2', 'pil'"),
         ({"ResizeImage": {"size": 8, "return_numpy": False}}, "return_numpy: must be true"),
-        ({"RandCropImage": {"size": 8, "scale": [0.5, 1.5]}}, "scale: a part cannot be larger"),
+        ({"RandCropImage": {"size": 8, "scale": [0.5, 1.5]}}, "scale: the crop cannot be larger"),
         ({"RandCropImage": {"size": 8, "scale": [0.5, 0.1]}}, "scale: must be"),
         ({"RandCropImage": {"size": 8, "ratio": 1}}, "ratio: must be"),
         ({"RandCropImageV2": {"size": 8, "padding": -1}}, "padding: must be"),

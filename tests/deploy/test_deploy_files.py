@@ -76,7 +76,7 @@ def test_what_images_copy_is_sent_to_docker(path):
     sent = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
     for name in sent:
         assert list(ROOT.glob(name)), name
-    needed = ["setup.py", "pyproject.toml", "README.md", "ppcls", "configs", "requirements.txt"]
+    needed = ["pyproject.toml", "README.md", "LICENSE", "ppcls", "configs"]
     for instruction, arguments in instructions(path):
         if instruction == "COPY" and not arguments.startswith("--from"):
             needed += [source for source in arguments.split()[:-1] if source != "."]

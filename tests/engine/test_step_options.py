@@ -54,7 +54,7 @@ def test_layer_decay_scales_every_optimizers_step(name):
         model = small_convmixer()
         args = {"name": name, "weight_decay": 0.1, "clip_norm": 0.5, "layer_decay": decay}
         optimizer = build_optimizer(args, model, learning_rate=rate)
-        assert decay_settings(model).factors == ((decay or 1.0) ** 3, 1.0)
+        assert decay_settings(model).lr_factors == ((decay or 1.0) ** 3, 1.0)
         paddle.nn.functional.cross_entropy(model(images), labels).backward()
         optimizer.step()
         return {key: p.numpy() for key, p in model.named_parameters() if not p.stop_gradient}, model

@@ -5,12 +5,19 @@ import re
 import shlex
 
 import yaml
+from packaging.requirements import Requirement
 
 from tests.helpers.recipes import ROOT
 
 DEPLOY = ROOT / "deploy"
 DOCKERFILES = sorted((DEPLOY / "docker").glob("*Dockerfile"))
 LAUNCHER = ["-m", "paddle.distributed.launch"]
+
+
+def requirements(name):
+    """Return what a requirements file asks for, by distribution."""
+    lines = (line.partition("#")[0].strip() for line in (ROOT / name).read_text(encoding="utf-8").splitlines())
+    return {requirement.name: requirement for requirement in map(Requirement, filter(None, lines))}
 
 
 def instructions(path):

@@ -58,12 +58,12 @@ def split(digits, name, augmentation, shuffle):
 
 def on_shards(recipe, folder):
     """Change a recipe to train and evaluate on shards of its data; return their folder."""
-    from ppcls.data.packing import Settings, pack
+    from ppcls.data.packing import PackOptions, pack
 
     values = yaml.safe_load(recipe.read_text())
     for side, prefix in (("Train", "train"), ("Eval", "val")):
         dataset = values["DataLoader"][side]["dataset"]
-        settings = Settings(dataset["image_root"], dataset.pop("cls_label_path"), prefix=prefix, shard_samples=20)
+        settings = PackOptions(dataset["image_root"], dataset.pop("cls_label_path"), prefix=prefix, shard_samples=20)
         pack(settings, folder, workers=1)
         dataset.update(name="ShardDataset", image_root=str(folder), shards=f"{prefix}-*.tar")
     values["DataLoader"]["Train"]["sampler"].update(name="ShardBatchSampler", streams=4, buffer_size=8)

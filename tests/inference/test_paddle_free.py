@@ -11,7 +11,7 @@ import urllib.request
 import pytest
 from packaging.requirements import Requirement
 
-from tests.helpers.deploy_files import DEPLOY, last, manifest
+from tests.helpers.deploy_files import DEPLOY, last, manifest, requirements
 from tests.helpers.exports import answers
 from tests.helpers.recipes import ROOT
 
@@ -26,12 +26,6 @@ class Hidden(importlib.abc.MetaPathFinder):
 sys.meta_path.insert(0, Hidden())
 runpy.run_module("ppcls", run_name="__main__", alter_sys=True)
 """
-
-
-def required(name):
-    """Return the requirements in one of the files, by distribution."""
-    lines = [line.partition("#")[0].strip() for line in (ROOT / name).read_text().splitlines()]
-    return {Requirement(line).name: Requirement(line) for line in lines if line}
 
 
 def closure(names):
@@ -58,7 +52,7 @@ def modules(distribution):
 @pytest.fixture(scope="module")
 def hidden():
     """Return what can be imported here, and would not be with ``requirements-serve.txt`` alone."""
-    names = required("requirements-serve.txt")
+    names = requirements("requirements-serve.txt")
     for name in names:
         try:
             importlib.metadata.version(name)
@@ -78,23 +72,6 @@ def without(hidden, *arguments, **options):
     command = [sys.executable, "-c", _RUN, ",".join(sorted(hidden)), *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **options}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-
-
-def test_gpus_need_another_onnx_runtime_and_nothing_else():
-    ours, gpu = required("requirements-serve.txt"), required("requirements-serve-gpu.txt")
-    assert ours.pop("onnxruntime") is not None
-    assert gpu.pop("onnxruntime-gpu").extras == {"cuda", "cudnn"}
-    assert gpu == ours
-
-
-def test_requirements_are_those_of_the_project():
-    tomllib = pytest.importorskip("tomllib", reason="needs Python 3.11")
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    known = required("requirements.txt")
-    known.update((Requirement(line).name, Requirement(line)) for line in [*extras["serve"], *extras["onnx"]])
-    for name, requirement in required("requirements-serve.txt").items():
-        assert requirement.specifier == known[name].specifier, name
-    assert {Requirement(line).name for line in extras["serve"]} <= set(required("requirements-serve.txt"))
 
 
 def test_the_deployments_server_runs_without_paddle(hidden, models, digits):

@@ -103,8 +103,8 @@ def test_cycles_are_paddles(mode, down):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ({"name": "OneCycleLR"}, "max_learning_rate: give it, or learning_rate"),
-        ({"name": "OneCycleLR", "max_learning_rate": 0.1, "learning_rate": 0.1}, "not both"),
+        ({"name": "OneCycleLR"}, "max_learning_rate: give either it or learning_rate"),
+        ({"name": "OneCycleLR", "max_learning_rate": 0.1, "learning_rate": 0.1}, "give either it or learning_rate"),
         ({"name": "OneCycleLR", "max_learning_rate": -0.1}, "max_learning_rate: expected"),
         ({"name": "Triangular", "learning_rate": 0.1, "peak_at": 0.9}, "peak_at: expected"),
         ({"name": "Triangular", "learning_rate": 0.1, "low": -1}, "low: expected"),
@@ -163,7 +163,7 @@ def test_the_loss_can_be_watched_and_the_warm_up_does_not_count():
         ({"monitor": "top1"}, "monitor: expected 'metric' or 'loss'"),
         ({"threshold_mode": "relative"}, "threshold_mode: expected"),
         ({"patience": -1}, "patience: expected"),
-        ({"cooldown_epoch": 1}, "has no end to stay at"),
+        ({"cooldown_epoch": 1}, "has no fixed end"),
     ],
 )
 def test_wrong_arguments_of_plateaus(arguments, message):

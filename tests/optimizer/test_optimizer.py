@@ -7,7 +7,7 @@ from paddle import nn
 
 from ppcls.errors import ConfigError
 from ppcls.optimizer import build_optimizer
-from ppcls.optimizer.decay import decay_report, decay_settings
+from ppcls.optimizer.decay import decay_settings, split_by_decay
 from ppcls.weights import create_model
 
 RATES = [0.1, 0.05, 0.2]
@@ -189,10 +189,10 @@ def test_paddleclas_words_for_layer_decay_and_decay():
     assert states({"name": "AdamWDL", "layerwise_decay": 0.5}) == states(
         {"name": "AdamW", "layer_decay": 0.5, "one_dim_param_no_weight_decay": True}
     )
-    assert states({"name": "AdamWDL"}).factors == (1, 1)
+    assert states({"name": "AdamWDL"}).lr_factors == (1, 1)
     settings = states({"name": "AdamWDL", "filter_bias_and_bn": False, "layer_decay": 0.1})
-    assert not settings.spared
-    assert settings.factors == (pytest.approx(1e-3), 1)
+    assert not settings.not_decayed
+    assert settings.lr_factors == (pytest.approx(1e-3), 1)
 
 
 def test_clipping_sees_all_gradients_together_despite_layer_decay():
@@ -226,18 +226,18 @@ def test_a_second_optimizer_forgets_the_first_one_s_decay():
 
 def test_what_is_decayed():
     model = create_model("ConvMixer", dim=8, depth=1, patch_size=2, class_num=3)
-    decayed, spared = decay_report(model, no_weight_decay_name="norm .bias")
+    decayed, not_decayed = split_by_decay(model, no_weight_decay_name="norm .bias")
     assert decayed == [
         "stem.conv.weight",
         "blocks.0.depthwise.conv.weight",
         "blocks.0.pointwise.conv.weight",
         "head.weight",
     ]
-    assert "stem.norm.weight" in spared
-    assert not any(name.endswith(("_mean", "_variance")) for name in decayed + spared)
-    assert decay_report(model, one_dim_param_no_weight_decay=True)[0] == decayed
+    assert "stem.norm.weight" in not_decayed
+    assert not any(name.endswith(("_mean", "_variance")) for name in decayed + not_decayed)
+    assert split_by_decay(model, one_dim_param_no_weight_decay=True)[0] == decayed
     model.no_weight_decay = lambda: {"head.weight"}
-    assert decay_report(model)[1] == ["head.weight"]
+    assert split_by_decay(model)[1] == ["head.weight"]
 
 
 def test_frozen_parameters_stay():
@@ -267,16 +267,16 @@ def test_frozen_parameters_stay():
         ({"name": "Momentum", "momentum": 1.5}, "momentum: expected"),
         ({"name": "SGD", "momentum": 0.9}, "unknown argument 'momentum'"),
         ({"name": "SGD", "clip_norm": 0}, "clip_norm: expected a positive number"),
-        ({"name": "SGD", "weight_decay": 0.1, "regularizer": {"name": "L2", "coeff": 0.1}}, "say the same"),
+        ({"name": "SGD", "weight_decay": 0.1, "regularizer": {"name": "L2", "coeff": 0.1}}, "mean the same"),
         ({"name": "SGD", "regularizer": {"name": "L3", "coeff": 0.1}}, "unknown name 'L3'"),
         ({"name": "SGD", "regularizer": {"name": "L2"}}, r"regularizer\.coeff: expected"),
         ({"name": "SGD", "regularizer": {"name": "L2", "coef": 0.1}}, "did you mean 'coeff'"),
-        ({"name": "SGD", "clip_norm": 1.0, "clip_value": 1.0}, "only one of them clips"),
+        ({"name": "SGD", "clip_norm": 1.0, "clip_value": 1.0}, "cannot be combined with clip_norm"),
         ({"name": "SGD", "clip_value": -1.0}, "clip_value: expected"),
         ({"name": "SGD", "layer_decay": 1.5}, "layer_decay: expected a number above 0 and at most 1, got 1.5"),
         ({"name": "SGD", "layer_decay": 0.5}, "layer_decay: Tiny has no depth_of"),
         ({"name": "AdamWDL", "layerwise_decay": 0}, "layerwise_decay: expected"),
-        ({"name": "AdamWDL", "layerwise_decay": 0.5, "layer_decay": 0.5}, "says the same"),
+        ({"name": "AdamWDL", "layerwise_decay": 0.5, "layer_decay": 0.5}, "means the same"),
         ({"name": "RMSProp", "rho": 1.0}, "rho: expected"),
         ({"name": "NAdam", "momentum_decay": -1}, "momentum_decay: expected"),
         ({"name": "Lamb", "epsilon": -1}, "epsilon: expected"),

@@ -1,4 +1,4 @@
-"""Where samples come from."""
+"""The data sets that a recipe may name."""
 
 from ppcls.data.datasets.base import DATASETS, Dataset, check_labels
 from ppcls.data.datasets.cifar import Cifar10, Cifar100

@@ -1,4 +1,4 @@
-"""What every data set offers, and what they share."""
+"""The base classes of data sets and their helpers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ppcls.registry import Registry
 from ppcls.utils.paths import user_path
 
 DATASETS = Registry("data set")
-_SHOWN = 10  # mistakes that one message lists
+_MAX_LISTED = 10  # problems that one message lists
 
 
 class Dataset(abc.ABC):
@@ -25,9 +25,9 @@ class Dataset(abc.ABC):
 
     Attributes:
         labels: class ids, [N] int64.
-        class_names: by class id, where known.
-        on_error: what training does about an unreadable image: "error", or "skip" to take the next good one.
-        boundaries: number of each shard's first sample, then how many samples there are; None where samples are not in
+        class_names: by class id; None if not known.
+        on_error: how training handles an unreadable image: "error" raises it, "skip" takes the next readable one.
+        boundaries: index of each shard's first sample, then the number of samples; None for data that are not in
             shards.
     """
 
@@ -56,35 +56,36 @@ class Dataset(abc.ABC):
         """
 
     def read_many(self, indices: np.ndarray) -> Optional[np.ndarray]:
-        """Return the pixels of samples at once, [N, H, W, 3] uint8 RGB; None where the data set has no such way."""
+        """Return the pixels of several samples, [N, H, W, 3] uint8 RGB; None if the data set does not support it."""
         return None
 
     @abc.abstractmethod
     def describe(self, index: int) -> str:
-        """Return where a sample is, for messages."""
+        """Return the location of a sample, for messages."""
 
     def where(self, index: int) -> str:
-        """Return where a sample's label is written, for messages."""
+        """Return the location of a sample's label, for messages."""
         return self.describe(index)
 
     def digest(self) -> str:
-        """Return a digest of which samples these are, in their order: labels, shards and names, not what files hold."""
+        """Return a digest of the samples in their order. It covers labels, shards and names, but not file contents."""
         digest = hashlib.sha256()
         for part in self._identity():
             digest.update(part)
         return digest.hexdigest()
 
     def _identity(self) -> Iterator[bytes]:
-        """Yield what tells these samples from others; not the folder they are in, which may be moved."""
+        """Yield the bytes that identify the samples. The folder is left out, since it may be moved."""
         yield self.labels.tobytes()
         if self.boundaries is not None:
             yield self.boundaries.tobytes()
 
 
-class TextTable:
-    """Many strings in two arrays.
+class StringTable:
+    """Many strings in one bytes object and one array.
 
-    A list of strings would be copied into every worker process, string by string: counting references writes to them.
+    Forked workers share them. A list of strings would be copied into every worker over time, because reference counting
+    writes to each string.
     """
 
     def __init__(self, texts: Iterable[str]) -> None:
@@ -93,8 +94,8 @@ class TextTable:
         self._bytes = b"".join(encoded)
 
     @classmethod
-    def joined(cls, tables: Sequence[TextTable]) -> TextTable:
-        """Return one table of the strings of several, in their order."""
+    def concatenate(cls, tables: Sequence[StringTable]) -> StringTable:
+        """Return one table with the strings of several tables, in order."""
         result = cls(())
         result._bytes = b"".join(table._bytes for table in tables)
         starts = np.cumsum([0, *(len(table._bytes) for table in tables)])
@@ -108,23 +109,23 @@ class TextTable:
     def __len__(self) -> int:
         return len(self._ends)
 
-    def parts(self) -> Iterator[bytes]:
-        """Yield the table's content, the same for the same strings."""
+    def content(self) -> Iterator[bytes]:
+        """Yield bytes that are equal for equal strings."""
         yield self._ends.tobytes()
         yield self._bytes
 
 
 class PathTable:
-    """Many paths below one folder.
+    """Many paths in one folder.
 
     Args:
         root: the folder.
-        paths: relative to it, or absolute.
+        paths: relative to ``root``, or absolute.
     """
 
     def __init__(self, root: Path, paths: Iterable[str]) -> None:
         self._root = root
-        self._names = TextTable(paths)
+        self._names = StringTable(paths)
 
     def __len__(self) -> int:
         return len(self._names)
@@ -132,9 +133,9 @@ class PathTable:
     def __getitem__(self, index: int) -> Path:
         return self._root / self._names[index]
 
-    def parts(self) -> Iterator[bytes]:
-        """Yield the paths without the folder."""
-        return self._names.parts()
+    def content(self) -> Iterator[bytes]:
+        """Yield bytes that are equal for equal paths, without the folder."""
+        return self._names.content()
 
     def read(self, index: int) -> bytes:
         """Return a file's content.
@@ -143,7 +144,7 @@ class PathTable:
             DataError: it cannot be read.
         """
         try:
-            return read_regular(self[index])
+            return read_regular_file(self[index])
         except FileNotFoundError:
             raise DataError("no such file") from None
         except OSError as error:
@@ -151,10 +152,10 @@ class PathTable:
 
 
 class FileDataset(Dataset):
-    """Samples that are a file each.
+    """A data set with one file per sample.
 
     Args:
-        paths: of the files, by sample.
+        paths: path of each sample.
     """
 
     def __init__(self, paths: PathTable, labels: np.ndarray, class_names: Optional[List[str]], on_error: str) -> None:
@@ -175,63 +176,63 @@ class FileDataset(Dataset):
 
     def _identity(self) -> Iterator[bytes]:
         yield from super()._identity()
-        yield from self._paths.parts()
+        yield from self._paths.content()
 
 
-def read_regular(path: Path) -> bytes:
-    """Return a file's content; never wait, as a pipe would have it, for somebody who writes.
+def read_regular_file(path: Path) -> bytes:
+    """Return the content of a regular file. Anything else, such as a named pipe, is refused instead of waited for.
 
     Raises:
-        OSError: it cannot be read, or is no regular file.
+        OSError: it cannot be read, or is not a regular file.
     """
-    with open(path, "rb", opener=open_at_once) as file:
+    with open(path, "rb", opener=open_nonblocking) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "not a regular file")
         return file.read()
 
 
-def open_at_once(path: Union[str, Path], flags: int) -> int:
-    """Open a file as ``os.open`` does, and a pipe without waiting for its other end."""
+def open_nonblocking(path: Union[str, Path], flags: int) -> int:
+    """Open a file like ``os.open``, but do not wait for the other end of a named pipe."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def join_mistakes(title: str, mistakes: Sequence[str]) -> str:
-    """Return one message for many mistakes: the first ones, and how many more there are."""
-    shown = list(mistakes[:_SHOWN])
-    if len(mistakes) > _SHOWN:
-        shown.append(f"... and {len(mistakes) - _SHOWN} more")
-    return "\n  ".join([title, *shown])
+def format_problems(title: str, problems: Sequence[str]) -> str:
+    """Return one message that lists the first problems and the number of the others."""
+    listed = list(problems[:_MAX_LISTED])
+    if len(problems) > _MAX_LISTED:
+        listed.append(f"... and {len(problems) - _MAX_LISTED} more")
+    return "\n  ".join([title, *listed])
 
 
-def existing_folder(argument: str, path: Union[str, Path]) -> Path:
-    """Return ``path`` of a recipe's ``argument``.
+def require_folder(argument: str, path: Union[str, Path]) -> Path:
+    """Return the folder that a recipe's ``argument`` names.
 
     Raises:
         DataError: there is no such folder.
     """
     folder = user_path(path)
     if not folder.is_dir():
-        what = "is a file, not a folder" if folder.exists() else "no such folder"
-        raise DataError(f"{argument}: {folder}: {what} (looked for from {Path.cwd()})")
+        problem = "is a file, not a folder" if folder.exists() else "no such folder"
+        raise DataError(f"{argument}: {folder}: {problem} (looked for from {Path.cwd()})")
     return folder
 
 
 def check_labels(dataset: Dataset, class_num: int) -> None:
-    """Check that the model has a score for every label.
+    """Check that all labels are below the number of classes.
 
     Raises:
-        DataError: it has not; the message lists the first samples concerned.
+        DataError: some are not; the message lists the first of these samples.
     """
     outside = np.flatnonzero((dataset.labels < 0) | (dataset.labels >= class_num))
     if not len(outside):
         return
-    mistakes = [f"{dataset.where(int(index))}: label {dataset.label(int(index))}" for index in outside[:_SHOWN]]
-    mistakes += [""] * (len(outside) - len(mistakes))
+    problems = [f"{dataset.where(int(index))}: label {dataset.label(int(index))}" for index in outside[:_MAX_LISTED]]
+    problems += [""] * (len(outside) - len(problems))  # only counted
     raise DataError(
-        join_mistakes(
+        format_problems(
             f"label {dataset.label(int(outside[0]))} is outside 0..{class_num - 1} (Arch.class_num is {class_num}); "
             f"{len(outside)} of {len(dataset)} samples have such a label. Set Arch.class_num to the number of classes, "
             f"or, where labels do not count from 0, the data set's relabel to true:",
-            mistakes,
+            problems,
         )
     )

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 in their official files (Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html)."""
+"""CIFAR-10 and CIFAR-100, from the official files (Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html)."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import Any, ClassVar, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from ppcls.data.datasets.base import DATASETS, Dataset, existing_folder, read_regular
+from ppcls.data.datasets.base import DATASETS, Dataset, read_regular_file, require_folder
 from ppcls.data.datasets.pickles import read_dict
 from ppcls.errors import ConfigError, DataError
 from ppcls.utils.text import read_lines
 
 _PIXELS = 3 * 32 * 32
-_HUGE = 2**31
+_MAX_LABEL = 2**31
 _DOWNLOAD_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """How a data set's files are called and built.
+    """File names and formats of a data set, which comes in a binary and in a Python layout.
 
     Attributes:
-        folders: of the binary and of the Python layout.
-        files: by mode; the binary layout adds ".bin".
-        names: files of the class names, in both layouts.
-        label_bytes: before each image in the binary layout; the last one is the class.
-        keys: of labels and of class names in the Python layout.
+        folders: folder names of the binary and of the Python layout.
+        files: file names by mode; those of the binary layout also end with ".bin".
+        names: file names of the class names in the binary and in the Python layout.
+        label_bytes: bytes before each image in the binary layout; the last one is the class id.
+        keys: keys of the labels and of the class names in the Python layout.
     """
 
     folders: Tuple[str, str]
@@ -38,7 +38,7 @@ class _Layout:
 
 
 class _Cifar(Dataset):
-    """Images of 32 x 32 pixels, held in memory; subclasses say in which files they are."""
+    """Base class: images of 32 x 32 pixels in memory. Subclasses define the layout of the files."""
 
     layout: ClassVar[_Layout]
 
@@ -57,16 +57,17 @@ class _Cifar(Dataset):
             raise ConfigError(
                 f"download: not available; get the files from {_DOWNLOAD_PAGE} and set image_root to their folder"
             )
-        root = existing_folder("image_root", image_root)
-        folder, binary = self._find(root, self.layout.files[mode][0])
+        root = require_folder("image_root", image_root)
+        folder, binary = self._find_folder(root, self.layout.files[mode][0])
         self._files = [folder / (name + ".bin" if binary else name) for name in self.layout.files[mode]]
-        parts = [(self._binary if binary else self._python)(path) for path in self._files]
+        parts = [(self._read_binary if binary else self._read_python)(path) for path in self._files]
         self._ends = np.cumsum([len(labels) for _, labels in parts])
         self._pixels = np.concatenate([pixels for pixels, _ in parts])
-        super().__init__(np.concatenate([labels for _, labels in parts]), self._names(folder, binary), on_error)
+        class_names = self._read_class_names(folder, binary)
+        super().__init__(np.concatenate([labels for _, labels in parts]), class_names, on_error)
 
-    def _find(self, root: Path, first: str) -> Tuple[Path, bool]:
-        """Return the folder that holds the file called ``first``, and whether it is of the binary layout."""
+    def _find_folder(self, root: Path, first: str) -> Tuple[Path, bool]:
+        """Return the folder that contains the file ``first``, and whether it has the binary layout."""
         for folder in (root, *(root / name for name in self.layout.folders)):
             if (folder / f"{first}.bin").is_file():
                 return folder, True
@@ -77,8 +78,8 @@ class _Cifar(Dataset):
             f"below; get the files from {_DOWNLOAD_PAGE}"
         )
 
-    def _binary(self, path: Path) -> Tuple[np.ndarray, np.ndarray]:
-        """Return pixels [N, 3072] and labels [N] of a file of the binary layout."""
+    def _read_binary(self, path: Path) -> Tuple[np.ndarray, np.ndarray]:
+        """Return pixels [N, 3072] and labels [N] of a file in the binary layout."""
         record = self.layout.label_bytes + _PIXELS
         data = np.frombuffer(_read(path), np.uint8)
         if not len(data) or len(data) % record:
@@ -89,24 +90,25 @@ class _Cifar(Dataset):
         records = data.reshape(-1, record)
         return records[:, self.layout.label_bytes :], records[:, self.layout.label_bytes - 1].astype(np.int64)
 
-    def _python(self, path: Path) -> Tuple[np.ndarray, np.ndarray]:
-        """Return pixels [N, 3072] and labels [N] of a file of the Python layout."""
+    def _read_python(self, path: Path) -> Tuple[np.ndarray, np.ndarray]:
+        """Return pixels [N, 3072] and labels [N] of a file in the Python layout."""
         content = read_dict(path)
         pixels, labels = content.get(b"data"), content.get(self.layout.keys[0], ())
         images = pixels if isinstance(pixels, np.ndarray) and pixels.shape[1:] == (_PIXELS,) else None
-        if images is None or not _are_labels(labels) or len(labels) != len(images):
-            raise DataError(f"{path}: does not hold images [N, {_PIXELS}] and as many {self.layout.keys[0].decode()}")
+        if images is None or not _is_label_list(labels) or len(labels) != len(images):
+            key = self.layout.keys[0].decode()
+            raise DataError(f"{path}: does not contain images [N, {_PIXELS}] and as many {key}")
         return images, np.array(labels, dtype=np.int64)
 
-    def _names(self, folder: Path, binary: bool) -> Optional[List[str]]:
+    def _read_class_names(self, folder: Path, binary: bool) -> Optional[List[str]]:
         path = folder / self.layout.names[0 if binary else 1]
         if not path.is_file():
             return None
         if binary:
             return [text.strip() for _, text in read_lines(path) if text.strip()]
-        found = read_dict(path).get(self.layout.keys[1], [])
+        value = read_dict(path).get(self.layout.keys[1], [])
         try:
-            return [name.decode("utf-8") for name in found] or None
+            return [name.decode("utf-8") for name in value] or None
         except (AttributeError, TypeError, UnicodeDecodeError):
             raise DataError(f"{path}: {self.layout.keys[1].decode()} are not names; download the file again") from None
 
@@ -119,7 +121,7 @@ class _Cifar(Dataset):
         return np.ascontiguousarray(self._pixels[indices].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
 
     def describe(self, index: int) -> str:
-        """Return the sample's file and its place in it, "data_batch_1.bin[17]"."""
+        """Return the sample's file and its position in it, such as "data_batch_1.bin[17]"."""
         file = int(np.searchsorted(self._ends, index, side="right"))
         start = int(self._ends[file - 1]) if file else 0
         return f"{self._files[file]}[{index - start}]"
@@ -130,13 +132,14 @@ class Cifar10(_Cifar):
     """CIFAR-10: ten classes of 32 x 32 pixel images, in the official binary or Python files.
 
     Args:
-        image_root: the unpacked folder ("cifar-10-batches-bin" or "cifar-10-batches-py"), or the folder that holds it.
-        mode: "train" or "test"; by default what the section is for.
-        download: only False.
-        on_error: as for other data sets; pixels in memory have no errors.
+        image_root: the unpacked folder ("cifar-10-batches-bin" or "cifar-10-batches-py"), or the folder it is in.
+        mode: "train" or "test"; by default as the recipe's section.
+        download: must be false; the files have to be downloaded by hand.
+        on_error: accepted as for other data sets; images in memory are always readable.
+        train: whether the section is for training.
 
     Raises:
-        ConfigError: a value makes no sense.
+        ConfigError: an argument is invalid.
         DataError: files are missing or damaged.
     """
 
@@ -151,16 +154,17 @@ class Cifar10(_Cifar):
 
 @DATASETS.register(provided=["train"])
 class Cifar100(_Cifar):
-    """CIFAR-100: a hundred fine classes of 32 x 32 pixel images, in the official binary or Python files.
+    """CIFAR-100: 100 fine classes of 32 x 32 pixel images, in the official binary or Python files.
 
     Args:
-        image_root: the unpacked folder ("cifar-100-binary" or "cifar-100-python"), or the folder that holds it.
-        mode: "train" or "test"; by default what the section is for.
-        download: only False.
-        on_error: as for other data sets; pixels in memory have no errors.
+        image_root: the unpacked folder ("cifar-100-binary" or "cifar-100-python"), or the folder it is in.
+        mode: "train" or "test"; by default as the recipe's section.
+        download: must be false; the files have to be downloaded by hand.
+        on_error: accepted as for other data sets; images in memory are always readable.
+        train: whether the section is for training.
 
     Raises:
-        ConfigError: a value makes no sense.
+        ConfigError: an argument is invalid.
         DataError: files are missing or damaged.
     """
 
@@ -173,13 +177,13 @@ class Cifar100(_Cifar):
     )
 
 
-def _are_labels(found: Any) -> bool:
-    return isinstance(found, list) and all(type(label) is int and abs(label) < _HUGE for label in found)
+def _is_label_list(value: Any) -> bool:
+    return isinstance(value, list) and all(type(label) is int and abs(label) < _MAX_LABEL for label in value)
 
 
 def _read(path: Path) -> bytes:
     try:
-        return read_regular(path)
+        return read_regular_file(path)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; get it from {_DOWNLOAD_PAGE}") from None
     except OSError as error:

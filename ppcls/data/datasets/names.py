@@ -1,4 +1,4 @@
-"""Class names written beside a data set."""
+"""The ``labels.txt`` of a data set, which contains its class names."""
 
 from __future__ import annotations
 
@@ -9,48 +9,48 @@ from typing import Dict, Iterable, List, Optional, Sequence
 from ppcls.errors import DataError
 from ppcls.utils.text import read_lines
 
-FILE = "labels.txt"
+CLASS_NAMES_FILE = "labels.txt"
 _NUMBERED = re.compile(r"(\d+)\s+(\S.*)")
 
 
 def find_class_names(folders: Iterable[Path]) -> Optional[List[str]]:
-    """Return the names in the first ``labels.txt`` of these folders, None if none has one."""
+    """Return the class names in the first ``labels.txt`` found in these folders; None if there is none."""
     for folder in folders:
-        if (folder / FILE).is_file():
-            return read_class_names(folder / FILE)
+        if (folder / CLASS_NAMES_FILE).is_file():
+            return read_class_names(folder / CLASS_NAMES_FILE)
     return None
 
 
-def to_text(class_names: Sequence[str]) -> str:
+def format_class_names(class_names: Sequence[str]) -> str:
     """Return the content of a ``labels.txt``.
 
     Raises:
-        DataError: a name would be read as another one.
+        DataError: a name would not be read back unchanged.
     """
     for name in class_names:
         if name != name.strip() or not name or "\n" in name or "\r" in name:
             raise DataError(f"class {name!r}: has a line break, or blanks at an end; rename it")
-        if not is_unicode(name):
-            raise DataError(f"class {name!r}: is no Unicode text; rename it")
+        if not is_valid_unicode(name):
+            raise DataError(f"class {name!r}: is not valid Unicode; rename it")
     return "".join(f"{number} {name}\n" for number, name in enumerate(class_names))
 
 
-def is_unicode(text: str) -> bool:
-    """Return whether a path can be written as text."""
+def is_valid_unicode(text: str) -> bool:
+    """Return whether a file name can be written as UTF-8 text."""
     try:
         text.encode("utf-8")
-    except UnicodeEncodeError:  # a file name that was not
+    except UnicodeEncodeError:  # the file system gave bytes that are not UTF-8
         return False
     return True
 
 
 def read_class_names(path: Path) -> List[str]:
-    """Return class names by class id.
+    """Return the class names by class id.
 
-    The file has lines ``id name`` in any order, or a name a line (a lone number is a name).
+    The file has lines ``id name`` in any order, or one name per line. (A number alone is a name.)
 
     Raises:
-        DataError: the file is unreadable, empty, or its ids are not 0, 1, 2, ... each once.
+        DataError: the file is unreadable or empty, or its ids are not 0, 1, 2, ..., each exactly once.
     """
     lines = [(number, text.strip()) for number, text in read_lines(path) if text.strip()]
     if not lines:

@@ -1,1 +1,1 @@
-"""Looking at data sets: what is broken, what is there twice, what the model will see; and splitting them."""
+"""Tools for data sets: find broken and duplicate images, draw contact sheets, split into training and validation."""

@@ -1,4 +1,4 @@
-"""What is wrong with a recipe's data: broken, mislabelled, doubled, too small, unusual, or unbalanced images."""
+"""Check a recipe's data for images that are broken, mislabelled, duplicated, too small or unusual."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ppcls.data.datasets import Dataset
-from ppcls.data.inspection.scanning import Finding, scan
-from ppcls.data.inspection.similarity import near_groups
+from ppcls.data.inspection.scanning import Finding, scan_images
+from ppcls.data.inspection.similarity import near_duplicate_groups
 
-# What makes a data set wrong; the rest is worth knowing.
-WRONG = ("broken", "outside_labels", "shared_copies", "conflicting_labels")
+# The problems that count as errors. The others are only reported.
+ERRORS = ("broken", "outside_labels", "shared_copies", "conflicting_labels")
 TITLES = {
     "broken": "cannot be read",
     "outside_labels": "label outside of the model's classes",
@@ -22,74 +22,81 @@ TITLES = {
     "too_small": "smaller than the training crop",
     "unusual": "not plain 8-bit colour",
 }
-_SAME = " = "  # between the copies of an image
-_SHOWN, _MEMBERS = 5, 3  # mistakes of a kind, and copies of an image, on the terminal
+_SEPARATOR = " = "  # between the copies of an image
+_MAX_PROBLEMS, _MAX_COPIES = 5, 3  # shown on the terminal: problems of one kind, and copies of one image
 
 
 @dataclass(frozen=True)
-class Checked:
-    """A data set that was read.
+class CheckedDataset:
+    """A data set whose images were read.
 
     Attributes:
-        side: "Train" or "Eval".
-        findings: by image.
+        split: "Train" or "Eval".
+        dataset: the data set.
+        findings: one per image.
     """
 
-    side: str
+    split: str
     dataset: Dataset
     findings: Sequence[Finding]
 
 
-def check(
+def check_datasets(
     datasets: Mapping[str, Dataset], class_num: int, smallest: int, workers: Optional[int]
-) -> Tuple[Dict[str, Any], List[Checked]]:
-    """Read all images of a recipe's data sets; return the report, fit for JSON, and what was read.
+) -> Tuple[Dict[str, Any], List[CheckedDataset]]:
+    """Read all images of a recipe's data sets.
 
     Args:
-        datasets: by "Train" and "Eval".
-        class_num: how many classes the model has.
-        smallest: side in pixels below which an image is too small.
-        workers: processes; None for one a core.
+        datasets: by split, "Train" and "Eval".
+        class_num: number of the model's classes.
+        smallest: images with a side shorter than this are too small, in pixels.
+        workers: number of processes; by default one per core.
+
+    Returns:
+        The report, as JSON values, and the data sets with what was found.
     """
-    checked = [Checked(side, data, scan(data, workers, f"reading {side}")) for side, data in datasets.items()]
+    checked = [
+        CheckedDataset(split, dataset, scan_images(dataset, workers, f"reading {split}"))
+        for split, dataset in datasets.items()
+    ]
     problems: Dict[str, List[str]] = {name: [] for name in TITLES}
-    for part in checked:
-        _check_images(part, class_num, smallest, problems)
+    for item in checked:
+        _check_images(item, class_num, smallest, problems)
     _check_copies(checked, problems)
     report = {
-        "ok": not any(problems[name] for name in WRONG),
-        "images": {part.side: len(part.findings) for part in checked},
+        "ok": not any(problems[name] for name in ERRORS),
+        "images": {item.split: len(item.findings) for item in checked},
         "problems": {name: lines for name, lines in problems.items() if lines},
-        "classes": {part.side: _balance(part, class_num) for part in checked},
+        "classes": {item.split: _class_counts(item, class_num) for item in checked},
     }
     return report, checked
 
 
-def causes(report: Mapping[str, Any]) -> str:
-    """Return the first of each kind of mistake in a report, for the terminal; "" where there are none."""
+def summarize_errors(report: Mapping[str, Any]) -> str:
+    """Return the first errors of each kind in a report, for the terminal; "" if there are none."""
     lines = []
-    for name in WRONG:
+    for name in ERRORS:
         found = report["problems"].get(name, [])
         if found:
             lines.append(f"{len(found):,} {TITLES[name]}:")
-            lines += [f"  {_shortened(text)}" for text in found[:_SHOWN]]
-        if len(found) > _SHOWN:
-            lines.append(f"  and {len(found) - _SHOWN:,} more")
+            lines += [f"  {_shorten(text)}" for text in found[:_MAX_PROBLEMS]]
+        if len(found) > _MAX_PROBLEMS:
+            lines.append(f"  and {len(found) - _MAX_PROBLEMS:,} more")
     return "\n".join(lines)
 
 
-def _shortened(text: str) -> str:
-    members = text.split(_SAME)
-    more = [f"{len(members) - _MEMBERS:,} more"] if len(members) > _MEMBERS else []
-    return _SAME.join([*members[:_MEMBERS], *more])
+def _shorten(text: str) -> str:
+    members = text.split(_SEPARATOR)
+    more = [f"{len(members) - _MAX_COPIES:,} more"] if len(members) > _MAX_COPIES else []
+    return _SEPARATOR.join([*members[:_MAX_COPIES], *more])
 
 
-def _check_images(part: Checked, class_num: int, smallest: int, problems: Dict[str, List[str]]) -> None:
-    for index, finding in enumerate(part.findings):
-        name = part.dataset.describe(index)
-        label = part.dataset.label(index)
+def _check_images(item: CheckedDataset, class_num: int, smallest: int, problems: Dict[str, List[str]]) -> None:
+    for index, finding in enumerate(item.findings):
+        name = item.dataset.describe(index)
+        label = item.dataset.label(index)
         if not 0 <= label < class_num:
-            problems["outside_labels"].append(f"{part.dataset.where(index)}: label {label} of {class_num} classes")
+            problems["outside_labels"].append(f"{item.dataset.where(index)}: label {label} of {class_num} classes")
         if finding.error is not None:
             problems["broken"].append(f"{name}: {finding.error}")
             continue
@@ -99,32 +106,32 @@ def _check_images(part: Checked, class_num: int, smallest: int, problems: Dict[s
             problems["unusual"].append(f"{name}: {finding.mode}")
 
 
-def _check_copies(checked: Sequence[Checked], problems: Dict[str, List[str]]) -> None:
-    """Find equal and nearly equal images, within and across the sides."""
-    places = [(part, index) for part in checked for index in range(len(part.findings))]
+def _check_copies(checked: Sequence[CheckedDataset], problems: Dict[str, List[str]]) -> None:
+    """Find duplicates and near-duplicates, within and across the splits."""
+    images = [(item, index) for item in checked for index in range(len(item.findings))]
     by_digest: Dict[str, List[int]] = defaultdict(list)
-    for position, (part, index) in enumerate(places):
-        if part.findings[index].error is None:
-            by_digest[part.findings[index].digest].append(position)
+    for position, (item, index) in enumerate(images):
+        if item.findings[index].error is None:
+            by_digest[item.findings[index].digest].append(position)
     equal = [group for group in by_digest.values() if len(group) > 1]
-    near = near_groups([part.findings[index].fingerprint for part, index in places])
-    digests = [part.findings[index].digest for part, index in places]
+    near = near_duplicate_groups([item.findings[index].fingerprint for item, index in images])
+    digests = [item.findings[index].digest for item, index in images]
     near = [group for group in near if len({digests[position] for position in group}) > 1]
     for kind, groups in (("copies", equal), ("near_copies", near)):
         for group in groups:
-            members = [places[position] for position in group]
-            text = _SAME.join(f"{part.side} {part.dataset.describe(index)}" for part, index in members)
+            members = [images[position] for position in group]
+            text = _SEPARATOR.join(f"{item.split} {item.dataset.describe(index)}" for item, index in members)
             problems[kind].append(text)
-            if len({part.side for part, _ in members}) > 1:
+            if len({item.split for item, _ in members}) > 1:
                 problems["shared_copies"].append(text)
-            if kind == "copies" and len({part.dataset.label(index) for part, index in members}) > 1:
+            if kind == "copies" and len({item.dataset.label(index) for item, index in members}) > 1:
                 problems["conflicting_labels"].append(text)
 
 
-def _balance(part: Checked, class_num: int) -> Dict[str, int]:
-    """Return how many images each class has, by its name or number."""
-    counts = Counter(int(label) for label in part.dataset.labels)
-    names = part.dataset.class_names
+def _class_counts(item: CheckedDataset, class_num: int) -> Dict[str, int]:
+    """Return the number of images per class, by class name or id."""
+    counts = Counter(int(label) for label in item.dataset.labels)
+    names = item.dataset.class_names
     return {
         str(names[label] if names and label < len(names) else label): counts.get(label, 0)
         for label in range(max(class_num, *(label + 1 for label in counts), 1))

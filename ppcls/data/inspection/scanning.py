@@ -1,4 +1,4 @@
-"""Reading every image of a data set, with all cores."""
+"""Read every image of a data set, in parallel."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from ppcls.errors import DataError
 from ppcls.utils import environment
 from ppcls.utils.opencv import cv2
 
-_THUMB = 96  # pixels
+_THUMBNAIL_SIDE = 96  # pixels
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one image is.
+    """The properties of one image.
 
     Attributes:
         error: why it cannot be used; None if it can.
-        size: (width, height), pixels.
-        mode: "grey", "alpha", "16 bit" or "CMYK" where it is not plain 8-bit colour.
-        digest: of the file, or of the pixels.
-        fingerprint: what near copies have in common.
+        size: (width, height) in pixels.
+        mode: "grey", "alpha", "16 bit" or "CMYK"; None for plain 8-bit colour.
+        digest: SHA-256 of the file, or of the pixels if there is no file.
+        fingerprint: to find near-duplicates.
     """
 
     error: Optional[str] = None
@@ -39,14 +39,14 @@ class Finding:
     fingerprint: Optional[Fingerprint] = None
 
 
-_dataset: List[Dataset] = []  # of this worker process
+_dataset: List[Dataset] = []  # the data set of this worker process
 
 
-def scan(dataset: Dataset, workers: Optional[int] = None, title: str = "reading") -> List[Finding]:
+def scan_images(dataset: Dataset, workers: Optional[int] = None, title: str = "reading") -> List[Finding]:
     """Read every image of a data set, with a progress bar.
 
     Args:
-        workers: processes; None for one a core.
+        workers: number of processes; by default one per core.
 
     Raises:
         MachineError: a process was killed.
@@ -55,64 +55,64 @@ def scan(dataset: Dataset, workers: Optional[int] = None, title: str = "reading"
     indices = range(len(dataset))
     bar: Any = {"total": len(dataset), "desc": title, "unit": "image", "leave": False, "disable": None}
     if count <= 1:
-        _remember(dataset)
+        _set_dataset(dataset)
         return list(tqdm((_scan_image(index) for index in indices), **bar))
-    with worker_pool(count, _remember, dataset) as pool:
+    with worker_pool(count, _set_dataset, dataset) as pool:
         return list(tqdm(pool.map(_scan_image, indices, chunksize=16), **bar))
 
 
-def _remember(dataset: Dataset) -> None:
+def _set_dataset(dataset: Dataset) -> None:
     _dataset[:] = [dataset]
 
 
 def _scan_image(index: int) -> Finding:
-    """Return what the image number ``index`` is."""
+    """Return the properties of the image ``index``."""
     try:
         content = _dataset[0].read(index)
         data = content.tobytes() if isinstance(content, np.ndarray) else bytes(content)
-        image = _pixels(content)
+        image = _decode(content)
     except DataError as error:
         return Finding(error=str(error))
     return Finding(
         size=(image.shape[1], image.shape[0]),
-        mode=None if isinstance(content, np.ndarray) else _mode(content),
+        mode=None if isinstance(content, np.ndarray) else _unusual_mode(content),
         digest=hashlib.sha256(data).hexdigest(),
         fingerprint=fingerprint(image),
     )
 
 
 def thumbnail(dataset: Dataset, index: int) -> np.ndarray:
-    """Return a small picture of an image, [h, w, 3] uint8 RGB, of at most 96 pixels a side.
+    """Return an image reduced to at most 96 pixels per side, [h, w, 3] uint8 RGB.
 
     Raises:
         DataError: the image is broken.
     """
-    image = _pixels(dataset.read(index))
+    image = _decode(dataset.read(index))
     height, width = image.shape[:2]
-    scale = _THUMB / max(height, width)
+    scale = _THUMBNAIL_SIDE / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
-def _pixels(content: Union[bytes, np.ndarray]) -> np.ndarray:
+def _decode(content: Union[bytes, np.ndarray]) -> np.ndarray:
     return content if isinstance(content, np.ndarray) and content.ndim == 3 else decode_image(content)
 
 
-def _mode(data: Union[bytes, bytearray, memoryview]) -> Optional[str]:
-    """Return what is unusual about an encoded image."""
+def _unusual_mode(data: Union[bytes, bytearray, memoryview]) -> Optional[str]:
+    """Return the mode of an encoded image if it is not plain 8-bit colour."""
     data = bytes(data)
     if data.startswith(b"\xff\xd8") and _jpeg_components(data) == 4:
         return "CMYK"
-    plain = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if plain is None:
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if image is None:
         return None
-    if plain.dtype != np.uint8:
-        return "16 bit" if plain.dtype == np.uint16 else str(plain.dtype)
-    return "grey" if plain.ndim == 2 else "alpha" if plain.shape[2] == 4 else None
+    if image.dtype != np.uint8:
+        return "16 bit" if image.dtype == np.uint16 else str(image.dtype)
+    return "grey" if image.ndim == 2 else "alpha" if image.shape[2] == 4 else None
 
 
 def _jpeg_components(data: bytes) -> int:
-    """Return the number of colour components that a JPEG's frame header gives."""
+    """Return the number of colour components in a JPEG's frame header."""
     position = 2
     while position + 9 < len(data) and data[position] == 0xFF:
         marker = data[position + 1]

@@ -1,33 +1,38 @@
-"""Images that are nearly the same: re-encoded, resized or slightly edited copies."""
+"""Find near-duplicates: re-encoded, resized or slightly edited copies of an image."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterator, List, Optional, Sequence
+from typing import Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ppcls.utils.opencv import cv2
 
-_BANDS = 4  # of 16 bits; images that have none in common are not compared
-_FAR = 8  # of 64 bits; nearer images are compared by pixels
-_SIDE = 16  # pixels of the pictures that are compared: half of 32, of which a copy of half the size has all
-# Levels of 255. Photos reduced to 16 x 16 pixels differ by up to 7 from their copies (JPEG quality 40, half the size,
-# 5 % brighter), and handwritten digits by 8 at least from each other.
-_COLOUR = 10  # between the mean colours
-_CHANGE = 7.0  # beyond that, root of the mean square
-_SHARE = 0.25  # of the contrast: foggy pictures differ by little
-_NOISE = 1.0  # of pictures without contrast
-_CHUNK = 4096  # pictures compared at once
-_ONES = np.array([bin(value).count("1") for value in range(256)], np.uint8)
+_BANDS = 4  # of 16 hash bits; images without a common band are not compared
+_MAX_DIFFERENT_BITS = 8  # of 64 hash bits; images with at most this many are compared by pixels
+_SIDE = 16  # pixels of the thumbnails that are compared, so that copies of half the size still have all the detail
+# The following limits are in levels of 0 to 255. Thumbnails of photos differ by up to 7 from those of their copies
+# (JPEG quality 40, half the size, 5 % brighter). Thumbnails of different handwritten digits differ by at least 8.
+_MAX_COLOUR_DIFFERENCE = 10  # of the mean colours
+_MAX_RMS = 7.0  # root mean square difference after removing the mean colours
+_MAX_RMS_PER_CONTRAST = 0.25  # a lower limit for images of low contrast, which differ little from each other
+_MIN_RMS_LIMIT = 1.0  # noise of images without any contrast
+_CHUNK = 4096  # thumbnails compared at once
+_POPCOUNT = np.array([bin(value).count("1") for value in range(256)], np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
 class Fingerprint:
-    """A difference hash (each bit: brighter than the right neighbour, on a 9 x 8 grid) and a picture [16, 16, 3]."""
+    """A difference hash and a thumbnail.
+
+    Attributes:
+        bits: the 64-bit hash: on a 9 x 8 grid, whether each cell is brighter than its left neighbour.
+        thumbnail: [16, 16, 3] uint8.
+    """
 
     bits: int
-    small: np.ndarray
+    thumbnail: np.ndarray
 
 
 def fingerprint(image: np.ndarray) -> Fingerprint:
@@ -38,34 +43,34 @@ def fingerprint(image: np.ndarray) -> Fingerprint:
     return Fingerprint(bits, cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA))
 
 
-def near_groups(prints: Sequence[Optional[Fingerprint]]) -> List[List[int]]:
-    """Return the groups of at least two images of which all are nearly the same as the group's first.
+def near_duplicate_groups(fingerprints: Sequence[Optional[Fingerprint]]) -> List[List[int]]:
+    """Return groups of at least two images. The images of a group are near-duplicates of its first image.
 
     Args:
-        prints: by image; None for one that could not be read.
+        fingerprints: one per image; None for an image that could not be read.
     """
-    known = [(index, print_) for index, print_ in enumerate(prints) if print_ is not None]
-    search = _Search([print_ for _, print_ in known])
+    known = [(index, item) for index, item in enumerate(fingerprints) if item is not None]
+    search = _NearDuplicateSearch([item for _, item in known])
     grouped = np.zeros(len(known), bool)
     groups = []
     for first in range(len(known)):
         if grouped[first]:
             continue
         later = search.candidates(first)
-        copies = search.confirmed(first, later[~grouped[later]])
-        grouped[copies] = True
-        if len(copies):
-            groups.append([known[position][0] for position in (first, *copies.tolist())])
+        duplicates = search.confirm(first, later[~grouped[later]])
+        grouped[duplicates] = True
+        if len(duplicates):
+            groups.append([known[position][0] for position in (first, *duplicates.tolist())])
     return groups
 
 
-class _Search:
-    """Near copies among images, by position."""
+class _NearDuplicateSearch:
+    """Searches near-duplicates among images, which are given by their position."""
 
-    def __init__(self, prints: Sequence[Fingerprint]) -> None:
-        self._prints = prints
-        self._bits = np.array([print_.bits for print_ in prints], np.uint64)
-        self._colours = np.array([print_.small.mean((0, 1)) for print_ in prints], np.float32).reshape(-1, 3)
+    def __init__(self, fingerprints: Sequence[Fingerprint]) -> None:
+        self._fingerprints = fingerprints
+        self._bits = np.array([item.bits for item in fingerprints], np.uint64)
+        self._colours = np.array([item.thumbnail.mean((0, 1)) for item in fingerprints], np.float32).reshape(-1, 3)
         self._bands = [((self._bits >> np.uint64(16 * band)) & np.uint64(0xFFFF)).astype(int) for band in range(_BANDS)]
         self._orders = [np.argsort(values, kind="stable") for values in self._bands]
         self._starts = [
@@ -73,34 +78,35 @@ class _Search:
         ]
 
     def candidates(self, first: int) -> np.ndarray:
-        """Return the later images with nearly the hash and the mean colour of one, in order."""
+        """Return the images after ``first`` with a similar hash and mean colour, in order."""
         found = []
         for values, order, starts in zip(self._bands, self._orders, self._starts):
             same = order[starts[values[first]] : starts[values[first] + 1]]
             found.append(same[np.searchsorted(same, first, side="right") :])
         later = np.unique(np.concatenate(found))
-        later = later[np.abs(self._colours[later] - self._colours[first]).max(1, initial=0) <= _COLOUR]
+        later = later[np.abs(self._colours[later] - self._colours[first]).max(1, initial=0) <= _MAX_COLOUR_DIFFERENCE]
         changed = (self._bits[later] ^ self._bits[first]).view(np.uint8).reshape(-1, 8)
-        return later[_ONES[changed].sum(1) <= _FAR]
+        return later[_POPCOUNT[changed].sum(1) <= _MAX_DIFFERENT_BITS]
 
-    def confirmed(self, first: int, later: np.ndarray) -> np.ndarray:
-        """Return those of the images whose pixels, too, are nearly those of one."""
-        return np.array([position for part in self._parts(first, later) for position in part.tolist()], int)
+    def confirm(self, first: int, candidates: np.ndarray) -> np.ndarray:
+        """Return the candidates whose thumbnails are similar to that of ``first``."""
+        chunks = self._confirmed_chunks(first, candidates)
+        return np.array([position for chunk in chunks for position in chunk.tolist()], int)
 
-    def _parts(self, first: int, later: np.ndarray) -> Iterator[np.ndarray]:
-        own, own_contrast = _centred(self._prints[first].small[None])
-        for start in range(0, len(later), _CHUNK):
-            part = later[start : start + _CHUNK]
-            others, contrast = _centred(np.stack([self._prints[position].small for position in part]))
-            bound = np.clip(_SHARE * np.minimum(contrast, own_contrast), _NOISE, _CHANGE)
-            yield part[_root_mean_square(others - own) <= bound]
+    def _confirmed_chunks(self, first: int, candidates: np.ndarray) -> Iterator[np.ndarray]:
+        reference, reference_contrast = _subtract_mean(self._fingerprints[first].thumbnail[None])
+        for start in range(0, len(candidates), _CHUNK):
+            chunk = candidates[start : start + _CHUNK]
+            others, contrast = _subtract_mean(np.stack([self._fingerprints[i].thumbnail for i in chunk]))
+            limit = _MAX_RMS_PER_CONTRAST * np.minimum(contrast, reference_contrast)
+            yield chunk[_root_mean_square(others - reference) <= np.clip(limit, _MIN_RMS_LIMIT, _MAX_RMS)]
 
 
-def _centred(pictures: np.ndarray) -> tuple:
-    """Return pictures [N, H, W, 3] with mean colours of 0, and their contrasts [N]."""
-    centred = pictures - pictures.mean((1, 2), keepdims=True, dtype=np.float32)
+def _subtract_mean(images: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """Return images [N, H, W, 3] without their mean colours, and their contrasts [N]."""
+    centred = images - images.mean((1, 2), keepdims=True, dtype=np.float32)
     return centred, _root_mean_square(centred)
 
 
-def _root_mean_square(pictures: np.ndarray) -> np.ndarray:
-    return np.sqrt(np.square(pictures).mean((1, 2, 3)))
+def _root_mean_square(images: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.square(images).mean((1, 2, 3)))

@@ -1,4 +1,4 @@
-"""Training and validation lists from one data set: by class, reproducible, near copies on one side."""
+"""Split a data set into training and validation lists. Near-duplicates stay together."""
 
 from __future__ import annotations
 
@@ -10,125 +10,129 @@ from typing import Dict, List, Optional, Sequence
 import numpy as np
 
 from ppcls.data.datasets import ImageFolder
-from ppcls.data.datasets.names import is_unicode, to_text
-from ppcls.data.inspection.scanning import Finding, scan
-from ppcls.data.inspection.similarity import near_groups
+from ppcls.data.datasets.names import format_class_names, is_valid_unicode
+from ppcls.data.inspection.scanning import Finding, scan_images
+from ppcls.data.inspection.similarity import near_duplicate_groups
 from ppcls.errors import ConfigError, DataError
 
-LISTS = ("train_list.txt", "val_list.txt", "labels.txt")
+FILES = ("train_list.txt", "val_list.txt", "labels.txt")
 
 
 @dataclass(frozen=True)
 class Split:
-    """Which samples go where.
+    """The result of a split.
 
     Attributes:
-        train: sample numbers.
-        val: sample numbers.
-        broken: (sample number, reason) of images that are in neither.
-        copies: how many images have a near copy.
+        train: indices of the training samples.
+        val: indices of the validation samples.
+        broken: (index, reason) of the images that are in neither.
+        near_duplicates: number of images that have a near-duplicate.
     """
 
     train: List[int]
     val: List[int]
     broken: List[tuple]
-    copies: int
+    near_duplicates: int
 
 
 def split_folder(
     folder: Path, target: Path, fraction: float, seed: int, replace: bool, workers: Optional[int] = None
 ) -> Dict[str, object]:
-    """Write ``train_list.txt``, ``val_list.txt`` and ``labels.txt`` of images sorted into one folder a class.
+    """Write ``train_list.txt``, ``val_list.txt`` and ``labels.txt`` for images in one folder per class.
 
     Args:
-        folder: holds a folder a class; the lists' paths are relative to it.
-        target: where the lists go.
-        fraction: of each class for validation.
-        seed: of the choice.
-        replace: whether earlier lists may be replaced.
-        workers: processes; None for one a core.
+        folder: contains one folder per class; the paths in the lists are relative to it.
+        target: folder for the lists.
+        fraction: fraction of each class for validation.
+        seed: seed of the split.
+        replace: whether existing lists may be replaced.
+        workers: number of processes; by default one per core.
 
     Returns:
-        Counts, and the images that were left out.
+        The counts, and the images that were left out.
 
     Raises:
-        ConfigError: the fraction makes no sense, or lists would be replaced.
-        DataError: the folder is not one, or a class has too few images.
+        ConfigError: the fraction is out of range, or existing lists would be replaced.
+        DataError: existing is no such folder, or a class has too few images.
     """
     if not 0 < fraction < 1:
-        raise ConfigError(f"--val: expected a share between 0 and 1, got {fraction}")
-    there = [str(target / name) for name in LISTS if (target / name).exists()]
-    if there and not replace:
-        raise ConfigError(f"{', '.join(there)}: there already; choose another --out, or --replace")
+        raise ConfigError(f"--val: expected a fraction between 0 and 1, got {fraction}")
+    existing = [str(target / name) for name in FILES if (target / name).exists()]
+    if existing and not replace:
+        raise ConfigError(f"{', '.join(existing)}: there already; choose another --out, or --replace")
     dataset = ImageFolder(str(folder))
-    chosen = split(dataset.labels, scan(dataset, workers), fraction, seed)
+    split = split_samples(dataset.labels, scan_images(dataset, workers), fraction, seed)
     names = dataset.class_names or []
-    trained = set(dataset.labels[chosen.train].tolist())
+    train_labels = set(dataset.labels[split.train].tolist())
     for label, name in enumerate(names):
-        if label not in trained:
+        if label not in train_labels:
             raise DataError(f"{folder / name}: no image of this class is left to train with")
-    texts = [_list(dataset, folder, chosen.train), _list(dataset, folder, chosen.val), to_text(names)]
+    train_list, val_list = (_format_list(dataset, folder, indices) for indices in (split.train, split.val))
+    texts = [train_list, val_list, format_class_names(names)]
     target.mkdir(parents=True, exist_ok=True)
-    for file, text in zip(LISTS, texts):
+    for file, text in zip(FILES, texts):
         (target / file).write_text(text, encoding="utf-8")
     return {
         "classes": len(names),
-        "train": len(chosen.train),
-        "val": len(chosen.val),
-        "near_copies": chosen.copies,
-        "left_out": [f"{dataset.describe(index)}: {reason}" for index, reason in chosen.broken],
-        "lists": [str(target / name) for name in LISTS],
+        "train": len(split.train),
+        "val": len(split.val),
+        "near_copies": split.near_duplicates,
+        "left_out": [f"{dataset.describe(index)}: {reason}" for index, reason in split.broken],
+        "lists": [str(target / name) for name in FILES],
     }
 
 
-def _list(dataset: ImageFolder, folder: Path, indices: Sequence[int]) -> str:
-    """Return the lines of a list.
+def _format_list(dataset: ImageFolder, folder: Path, indices: Sequence[int]) -> str:
+    """Return the text of a list file.
 
     Raises:
-        DataError: a path would be read as another one.
+        DataError: a path would not be read back unchanged.
     """
     lines = []
     for index in indices:
         path = str(Path(dataset.describe(index)).relative_to(folder))
-        if path != path.strip() or "\n" in path or "\r" in path or not is_unicode(path):
-            raise DataError(f"{folder}: {path!r} cannot stand in a list (a line break, a blank at an end, no Unicode)")
+        if path != path.strip() or "\n" in path or "\r" in path or not is_valid_unicode(path):
+            raise DataError(
+                f"{folder}: {path!r} cannot be written to a list: it has a line break, begins or ends with a blank, or "
+                f"is not valid Unicode; rename it"
+            )
         lines.append(f"{path} {dataset.labels[index]}\n")
     return "".join(lines)
 
 
-def split(labels: np.ndarray, findings: Sequence[Finding], fraction: float, seed: int) -> Split:
-    """Choose a share of each class for validation; images that are near copies of each other stay together.
+def split_samples(labels: np.ndarray, findings: Sequence[Finding], fraction: float, seed: int) -> Split:
+    """Choose a fraction of each class for validation. Near-duplicates stay together.
 
     Args:
-        labels: [N].
-        findings: of the N images.
-        fraction: of each class for validation; at least one image where a class has two.
-        seed: of the choice.
+        labels: class ids, [N].
+        findings: one per image.
+        fraction: fraction of each class for validation; at least one image of a class with two.
+        seed: seed of the split.
     """
     usable = [index for index, finding in enumerate(findings) if finding.error is None]
-    groups = near_groups([finding.fingerprint for finding in findings])
-    together = {index: number for number, group in enumerate(groups) for index in group}
-    units: Dict[int, List[int]] = defaultdict(list)
+    groups = near_duplicate_groups([finding.fingerprint for finding in findings])
+    group_of = {index: number for number, group in enumerate(groups) for index in group}
+    units: Dict[int, List[int]] = defaultdict(list)  # groups, and single images under negative numbers
     for index in usable:
-        units[together.get(index, -1 - index)].append(index)
+        units[group_of.get(index, -1 - index)].append(index)
     by_class: Dict[int, List[List[int]]] = defaultdict(list)
-    for members in units.values():  # copies under different labels go where the first is counted
+    for members in units.values():  # a group with several labels counts for the class of its first image
         by_class[int(labels[members[0]])].append(members)
     val: List[int] = []
     for label in sorted(by_class):
-        val += _choose(by_class[label], fraction, np.random.default_rng((seed, label)))
-    chosen = set(val)
+        val += _choose_validation(by_class[label], fraction, np.random.default_rng((seed, label)))
+    in_val = set(val)
     broken = [(index, finding.error) for index, finding in enumerate(findings) if finding.error is not None]
-    return Split([index for index in usable if index not in chosen], sorted(val), broken, sum(map(len, groups)))
+    return Split([index for index in usable if index not in in_val], sorted(val), broken, sum(map(len, groups)))
 
 
-def _choose(units: List[List[int]], fraction: float, rng: np.random.Generator) -> List[int]:
-    """Return the images of randomly chosen units that come nearest to the share."""
+def _choose_validation(units: List[List[int]], fraction: float, rng: np.random.Generator) -> List[int]:
+    """Return the images of randomly chosen units, up to the fraction of a class for validation."""
     total = sum(map(len, units))
-    wanted = min(max(1, round(total * fraction)), total - 1) if len(units) > 1 else 0
-    chosen: List[int] = []
+    target = min(max(1, round(total * fraction)), total - 1) if len(units) > 1 else 0
+    val: List[int] = []
     for position in rng.permutation(len(units)):
         unit = units[int(position)]
-        if len(chosen) + len(unit) <= wanted:
-            chosen += unit
-    return chosen
+        if len(val) + len(unit) <= target:
+            val += unit
+    return val

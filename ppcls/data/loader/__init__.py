@@ -1,4 +1,4 @@
-"""From a data set to batches, in this process or with the help of others."""
+"""The data loader: batches of a data set, made in this process or by worker processes."""
 
 from ppcls.data.loader.batch import Batch
 from ppcls.data.loader.loader import DataLoader

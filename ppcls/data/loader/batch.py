@@ -1,4 +1,4 @@
-"""Samples, and batches of them."""
+"""Load samples and collate them into batches."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ from ppcls.utils.opencv import cv2
 
 Skipped = Tuple[Tuple[int, str], ...]
 Allocate = Callable[[Tuple[int, ...]], np.ndarray]
-_AT_ONCE = 64  # images transformed together: more is no faster and takes more memory
-_SMALL = 3 * 64 * 64  # numbers in an image; larger ones, many at once, leave the processor's caches and take longer
+_CHUNK = 64  # images transformed in one call: more are not faster and take more memory
+_MAX_VECTORIZED_SIZE = (
+    3 * 64 * 64
+)  # elements per image; a chunk of larger ones does not fit into the processor's caches
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step works on.
+    """The images and labels of one step.
 
     Attributes:
         images: [B, C, H, W] float32.
         labels: [B] int64.
-        indices: [B] int64, the samples that are in the batch.
-        skipped: (index, message) of samples that could not be read, and were replaced.
-        targets: [B, K] float32, shares of the classes in mixed images; None where nothing was mixed. Of a mixed image,
-            ``labels`` has the class of the sample itself.
+        indices: [B] int64, index of each sample in the data set.
+        skipped: (index, message) of the samples that could not be read and were replaced.
+        targets: soft targets [B, K] float32 of mixed images; None without batch transforms. ``labels`` keeps the class
+            of each sample before mixing.
     """
 
     images: np.ndarray
@@ -38,19 +40,19 @@ class Batch:
     targets: Optional[np.ndarray] = None
 
 
-def generator(seed: int, epoch: int, draw: int) -> np.random.Generator:
-    """Return the random numbers of one draw in one epoch: the same in whichever process, whatever came before."""
+def sample_rng(seed: int, epoch: int, draw: int) -> np.random.Generator:
+    """Return the random sample_rng for one draw of one epoch; it does not depend on the process or on other draws."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, epoch, draw))))
 
 
-class Reader:
-    """Makes images of samples.
+class SampleLoader:
+    """Reads and transforms samples.
 
     Args:
-        dataset: where samples come from.
-        transforms: called with what the data set gives and a random generator.
-        seed: of the random transforms.
-        skip: replace a sample that cannot be read by the next one that can.
+        dataset: the source of the samples.
+        transforms: called with a sample of the data set and a random generator.
+        seed: seed of the random transforms.
+        skip: replace an unreadable sample by the next readable one.
     """
 
     def __init__(self, dataset: Dataset, transforms: Callable[..., Any], seed: int, skip: bool) -> None:
@@ -58,101 +60,110 @@ class Reader:
         self._transforms = transforms
         self._seed = seed
         self._skip = skip
-        self._small: Optional[bool] = None  # whether images in memory are transformed together; known after the first
+        self._vectorize: Optional[bool] = None  # whether images are small enough; known after the first one
 
-    def image(self, epoch: int, draw: int) -> np.ndarray:
-        """Return the image [C, H, W] float32 of a draw (see ``DistributedBatchSampler.batches``).
+    def load_image(self, epoch: int, draw: int) -> np.ndarray:
+        """Return the transformed image [C, H, W] float32 of a draw (see ``DistributedBatchSampler.batches``).
 
         Raises:
-            DataError: it cannot be made; the message begins with the file's name.
+            DataError: it cannot be read or transformed; the message begins with the file's name.
         """
         index = draw % len(self.dataset)
         try:
-            image = self._transforms(self.dataset.read(index), generator(self._seed, epoch, draw))
+            image = self._transforms(self.dataset.read(index), sample_rng(self._seed, epoch, draw))
             _check_result(image)
         except DataError as error:
             raise DataError(f"{self.dataset.describe(index)}: {error}") from None
         return image
 
-    def sample(self, epoch: int, draw: int, skipped: List[Tuple[int, str]]) -> Tuple[int, np.ndarray]:
-        """Return (index, image) of a draw, or of the next good sample; what was skipped is added to ``skipped``.
+    def load_sample(self, epoch: int, draw: int, skipped: List[Tuple[int, str]]) -> Tuple[int, np.ndarray]:
+        """Return (index, image) of a draw, or of the next readable sample if broken ones are skipped.
+
+        Args:
+            skipped: (index, message) of skipped samples are appended to it.
 
         Raises:
-            DataError: the sample is broken and may not be skipped, or all are.
+            DataError: the sample is broken and may not be skipped, or all samples are broken.
         """
         count = len(self.dataset)
         repeat, index = divmod(draw, count)
         if not self._skip:
-            return index, self.image(epoch, draw)
+            return index, self.load_image(epoch, draw)
         for step in range(count):
             candidate = (index + step) % count
             try:
-                return candidate, self.image(epoch, candidate + repeat * count)
+                return candidate, self.load_image(epoch, candidate + repeat * count)
             except DataError as error:
                 skipped.append((candidate, str(error)))
         raise DataError(f"none of the {count} samples can be read; the first: {skipped[-count][1]}")
 
-    def batch(
-        self, epoch: int, draws: Sequence[int], allocate: Allocate, check: Optional[Callable[[], None]] = None
+    def load_batch(
+        self,
+        epoch: int,
+        draws: Sequence[int],
+        allocate: Allocate,
+        check_cancelled: Optional[Callable[[], None]] = None,
     ) -> Batch:
         """Return a batch, or a part of one.
 
         Args:
-            allocate: gives the array of a shape that the images are written to.
-            check: called before each sample or a few of them; it may raise to end the work.
+            allocate: returns the array for images of a given shape [n, C, H, W].
+            check_cancelled: called between samples; it raises if the batch is not wanted any more.
 
         Raises:
-            DataError: a sample is broken, or shapes differ.
+            DataError: a sample is broken, or the images differ in shape.
         """
-        together = self._together(epoch, draws, allocate, check)
-        if together is not None:
-            return together
+        batch = self._load_vectorized(epoch, draws, allocate, check_cancelled)
+        if batch is not None:
+            return batch
         skipped: List[Tuple[int, str]] = []
-        images, used = np.empty((0, 0, 0, 0), np.float32), np.empty(len(draws), dtype=np.int64)
-        for position, draw in enumerate(draws):
-            if check is not None:
-                check()
-            used[position], image = self.sample(epoch, int(draw), skipped)
-            if not position:
+        images, indices = np.empty((0, 0, 0, 0), np.float32), np.empty(len(draws), dtype=np.int64)
+        for row, draw in enumerate(draws):
+            if check_cancelled is not None:
+                check_cancelled()
+            indices[row], image = self.load_sample(epoch, int(draw), skipped)
+            if not row:
                 images = allocate((len(draws), *image.shape))
-            self.check_shape(int(used[0]), images.shape[1:], int(used[position]), image.shape)
-            images[position] = image
-        return Batch(images, self.dataset.labels[used], used, tuple(skipped))
+            self.check_shape(int(indices[0]), images.shape[1:], int(indices[row]), image.shape)
+            images[row] = image
+        return Batch(images, self.dataset.labels[indices], indices, tuple(skipped))
 
-    def _together(
-        self, epoch: int, draws: Sequence[int], allocate: Allocate, check: Optional[Callable[[], None]]
+    def _load_vectorized(
+        self, epoch: int, draws: Sequence[int], allocate: Allocate, check_cancelled: Optional[Callable[[], None]]
     ) -> Optional[Batch]:
-        """Return a batch of images in memory, many transformed at once; None if they have to be taken one by one."""
+        """Return a batch of small in-memory images, transformed many at a time; None if that is not possible."""
         indices = np.array(draws, dtype=np.int64) % len(self.dataset)
         images: Optional[np.ndarray] = None
-        for start in range(0, len(draws), _AT_ONCE):
-            if check is not None:
-                check()
-            part = slice(start, start + _AT_ONCE)
-            pixels = self.dataset.read_many(indices[part]) if self._small is not False else None
+        for start in range(0, len(draws), _CHUNK):
+            if check_cancelled is not None:
+                check_cancelled()
+            part = slice(start, start + _CHUNK)
+            pixels = self.dataset.read_many(indices[part]) if self._vectorize is not False else None
             if pixels is None or not isinstance(self._transforms, Compose):
                 return None
             try:
-                if self._small is None:
-                    self._small = self.image(epoch, int(draws[0])).size <= _SMALL
-                if not self._small:
+                if self._vectorize is None:
+                    self._vectorize = self.load_image(epoch, int(draws[0])).size <= _MAX_VECTORIZED_SIZE
+                if not self._vectorize:
                     return None
-                made = self._transforms.batch(pixels, [generator(self._seed, epoch, int(draw)) for draw in draws[part]])
-                _check_result(made[0])
-            except (DataError, cv2.error):  # one by one, the message has the image's name and the transform's
+                transformed = self._transforms.batch(
+                    pixels, [sample_rng(self._seed, epoch, int(draw)) for draw in draws[part]]
+                )
+                _check_result(transformed[0])
+            except (DataError, cv2.error):  # loaded one by one, the error names the image and the transform
                 return None
             if images is None:
-                images = allocate((len(draws), *made.shape[1:]))
-            if made.shape[1:] != images.shape[1:]:
+                images = allocate((len(draws), *transformed.shape[1:]))
+            if transformed.shape[1:] != images.shape[1:]:
                 return None
-            images[part] = made
+            images[part] = transformed
         return None if images is None else Batch(images, self.dataset.labels[indices], indices)
 
     def check_shape(self, first: int, expected: Tuple[int, ...], index: int, shape: Tuple[int, ...]) -> None:
-        """Check that the images of two samples can be in one batch.
+        """Check that an image has the same shape as the first one of its batch.
 
         Raises:
-            DataError: their shapes differ.
+            DataError: it has not.
         """
         if shape != expected:
             raise DataError(

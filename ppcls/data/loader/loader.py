@@ -1,4 +1,4 @@
-"""The loader that training and evaluation use."""
+"""The data loader of training and evaluation."""
 
 from __future__ import annotations
 
@@ -9,28 +9,30 @@ import numpy as np
 
 from ppcls.data.batch_transforms import BatchCompose
 from ppcls.data.datasets.base import Dataset
-from ppcls.data.loader.batch import Batch, Reader
-from ppcls.data.loader.pool import Pool
+from ppcls.data.loader.batch import Batch, SampleLoader
+from ppcls.data.loader.pool import WorkerPool
 from ppcls.data.samplers import DistributedBatchSampler
 from ppcls.errors import ConfigError
 
 
 class DataLoader:
-    """Gives the batches of an epoch, in order; the same whatever the number of workers. A context manager.
+    """Yields the batches of an epoch in order. Use it as a context manager.
+
+    The batches do not depend on the number of workers.
 
     Args:
-        dataset: where samples come from.
-        transforms: called with what the data set gives and a random generator; returns [C, H, W] float32.
-        sampler: says which samples make a batch.
-        seed: of the random transforms.
-        num_workers: processes that make batches; 0 makes them when they are asked for.
-        prefetch: batches that workers make ahead.
-        train: whether unreadable images may be replaced, as the data set's ``on_error`` says.
-        mix: makes soft targets and mixes images in place, see ``BatchCompose``; for training only. None mixes nothing.
-        use_shared_memory: whether workers hand images over in shared memory; pipes otherwise, which is slower.
+        dataset: the source of the samples.
+        transforms: called with a sample of the data set and a random generator; returns [C, H, W] float32.
+        sampler: chooses the samples of each batch.
+        seed: seed of the random transforms.
+        num_workers: number of worker processes; 0 makes each batch in this process when it is requested.
+        prefetch: number of batches that workers prepare in advance.
+        train: whether the loader is for training, where unreadable images may be skipped (``on_error``).
+        batch_transforms: mixes the images of a batch and makes soft targets, see ``BatchCompose``; for training only.
+        use_shared_memory: whether workers pass images through shared memory; otherwise through pipes, which is slower.
 
     Raises:
-        ConfigError: images would be replaced, left out, repeated or mixed in an evaluation.
+        ConfigError: an evaluation would replace, leave out, repeat or mix images.
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class DataLoader:
         num_workers: int = 0,
         prefetch: int = 2,
         train: bool,
-        mix: Optional[BatchCompose] = None,
+        batch_transforms: Optional[BatchCompose] = None,
         use_shared_memory: bool = True,
     ) -> None:
         skip = dataset.on_error == "skip"
@@ -59,20 +61,20 @@ class DataLoader:
                 f"sampler: {type(sampler).__name__} takes some images several times, and evaluation counts each once; "
                 f"use DistributedBatchSampler here"
             )
-        if mix is not None and not train:
+        if batch_transforms is not None and not train:
             raise ConfigError(
                 "batch_transform_ops: would mix the images of an evaluation; use it in DataLoader.Train only"
             )
         self.dataset = dataset
         self.sampler = sampler
-        self._mix = mix
+        self._batch_transforms = batch_transforms
         self._seed = seed
-        self._reader = Reader(dataset, transforms, seed, skip)
+        self._samples = SampleLoader(dataset, transforms, seed, skip)
         self._num_workers = num_workers
         self._prefetch = prefetch
         self._use_shared_memory = use_shared_memory
-        self._pool: Optional[Pool] = None
-        self._passes = 0
+        self._pool: Optional[WorkerPool] = None
+        self._iterations = 0
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
@@ -91,66 +93,65 @@ class DataLoader:
             self._pool = None
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Return an iterator over the batches of an epoch; it ends the use of any earlier one.
+        """Return an iterator over the batches of an epoch. Earlier iterators of this loader become invalid.
 
-        A batch of which this process has no part (see the sampler) is empty, [0, 0, 0, 0].
+        A batch is empty, [0, 0, 0, 0], if this process has no part of it (see the sampler).
 
         Args:
-            epoch: from 0; order and random transforms depend on it.
-            start: batches already done. The others are the same as in a full epoch.
+            epoch: counted from 0. The sample order and the random transforms depend on it.
+            start: number of batches to leave out. The others are the same as in a full epoch.
 
         Raises:
-            DataError: an image is broken, or a worker died; raised by the iterator.
+            DataError: an image is broken, or a worker died. The iterator raises it.
         """
         if not 0 <= start <= len(self):
             raise ValueError(f"start must be in 0..{len(self)}, not {start}")
-        self._passes += 1
-        return self._iterate(epoch, start, self._passes)
+        self._iterations += 1
+        return self._iterate(epoch, start, self._iterations)
 
     def load_batch(self, epoch: int, draws: Sequence[int]) -> Batch:
-        """Return the batch of these draws (see ``DistributedBatchSampler.batches``) of an epoch, not mixed.
+        """Return a batch of chosen draws (see ``DistributedBatchSampler.batches``), without batch transforms.
 
         Raises:
             DataError: an image is broken.
         """
-        return self._reader.batch(epoch, draws, _allocate)
+        return self._samples.load_batch(epoch, draws, _allocate)
 
-    def _iterate(self, epoch: int, start: int, this_pass: int) -> Iterator[Batch]:
-        self._check_current(this_pass)
-        if start == len(self):  # a run resumed at the end of an epoch: no reason to start workers
+    def _iterate(self, epoch: int, start: int, iteration: int) -> Iterator[Batch]:
+        self._check_current(iteration)
+        if start == len(self):  # a run was resumed at the end of an epoch: do not start workers
             return
-        batches = self._with_workers(epoch, start) if self._num_workers else self._alone(epoch, start)
+        batches = self._from_workers(epoch, start) if self._num_workers else self._from_this_process(epoch, start)
         for number, batch in enumerate(batches, start):
-            yield batch if self._mix is None else self._mixed(batch, epoch, number)
-            # Not to keep the images alive while the next ones are made.
-            del batch
-            self._check_current(this_pass)
+            yield batch if self._batch_transforms is None else self._transformed(batch, epoch, number)
+            del batch  # otherwise its images would stay alive while the next ones are made
+            self._check_current(iteration)
 
-    def _mixed(self, batch: Batch, epoch: int, number: int) -> Batch:
-        """Return the batch with its images mixed, which depends on its number and this process's rank alone."""
-        assert self._mix is not None
-        # The spawn key sets it apart from the seeds of samples: numpy fills entropy up with zeros, so that the batch of
-        # rank 0 would have the random numbers of the sample with its number.
+    def _transformed(self, batch: Batch, epoch: int, number: int) -> Batch:
+        """Return the batch after the batch transforms; they depend on seed, epoch, batch number and rank only."""
+        assert self._batch_transforms is not None
+        # The spawn key separates these seeds from those of samples: numpy pads entropy with zeros, so rank 0's batch
+        # would otherwise get the same random numbers as the sample of the same number.
         seed = np.random.SeedSequence((self._seed, epoch, number, self.sampler.rank), spawn_key=(0,))
-        targets = self._mix(batch.images, batch.labels, epoch, np.random.Generator(np.random.PCG64(seed)))
+        targets = self._batch_transforms(batch.images, batch.labels, epoch, np.random.Generator(np.random.PCG64(seed)))
         return replace(batch, targets=targets)
 
-    def _check_current(self, this_pass: int) -> None:
-        if this_pass != self._passes:
+    def _check_current(self, iteration: int) -> None:
+        if iteration != self._iterations:
             raise RuntimeError("another epoch of this loader was started: an iterator over an earlier one has ended")
 
-    def _alone(self, epoch: int, start: int) -> Iterator[Batch]:
+    def _from_this_process(self, epoch: int, start: int) -> Iterator[Batch]:
         for indices in self.sampler.batches(epoch)[start:]:
-            yield self._reader.batch(epoch, indices.tolist(), _allocate)
+            yield self._samples.load_batch(epoch, indices.tolist(), _allocate)
 
-    def _with_workers(self, epoch: int, start: int) -> Iterator[Batch]:
+    def _from_workers(self, epoch: int, start: int) -> Iterator[Batch]:
         if self._pool is None or self._pool.broken:
             shape = None
             indices = next((batch for batch in self.sampler.batches(epoch)[start:] if len(batch)), None)
             if self._use_shared_memory and indices is not None:
-                # The memory must be there before the workers, and its size depends on the images'.
-                shape = self._reader.sample(epoch, int(indices[0]), [])[1].shape
-            self._pool = Pool(self._reader, self.sampler, self._num_workers, self._prefetch, shape)
+                # The memory must exist before the workers are forked, and its size depends on the image size.
+                shape = self._samples.load_sample(epoch, int(indices[0]), [])[1].shape
+            self._pool = WorkerPool(self._samples, self.sampler, self._num_workers, self._prefetch, shape)
         yield from self._pool.run(epoch, start)
 
 

@@ -1,4 +1,4 @@
-"""Memory that worker processes write images to and the main process reads, without copying."""
+"""Memory shared between the worker processes, which write images to it, and the main process, which reads them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Deque, Optional, Tuple
 import numpy as np
 
 
-class Arena:
-    """Room for a few batches, shared with the processes forked after it was made.
+class SharedBuffer:
+    """Memory for a few batches, shared with the processes that are forked after its creation.
 
-    The memory is anonymous: it needs no name that could be left behind, and is not bound by the size of /dev/shm,
-    64 MB in many containers.
+    The memory is anonymous, so no file can be left behind, and the size of /dev/shm (64 MB in many containers) does not
+    limit it. It is divided into slots of one batch each.
 
     Args:
-        slots: how many batches.
-        batch_size: images a batch.
-        image_shape: (C, H, W) of the expected images.
+        slots: number of batches.
+        batch_size: images per batch.
+        image_shape: (C, H, W) of the images.
 
     Raises:
-        OSError: the memory is not to be had.
+        OSError: the memory cannot be allocated.
     """
 
     def __init__(self, slots: int, batch_size: int, image_shape: Tuple[int, ...]) -> None:
@@ -32,26 +32,29 @@ class Arena:
         self._memory = mmap.mmap(-1, slots * self._slot_bytes)
         self._free: Deque[int] = deque(range(slots))
 
-    def take(self) -> Optional[int]:
-        """Return a free slot, None while the images of all are still in use."""
+    def acquire_slot(self) -> Optional[int]:
+        """Return a free slot; None if all are in use."""
         return self._free.popleft() if self._free else None
 
-    def give_back(self, slot: int) -> None:
-        """Make a slot free whose images nobody has seen."""
+    def release_slot(self, slot: int) -> None:
+        """Free a slot whose images were not passed on with ``take_images``."""
         self._free.append(slot)
 
     def fits(self, shape: Tuple[int, ...]) -> bool:
-        """Return whether images [n, C, H, W] are of the expected shape."""
+        """Return whether images [n, C, H, W] have the expected shape."""
         return shape[1:] == self._image_shape
 
     def view(self, slot: int, start: int, count: int) -> np.ndarray:
-        """Return images [count, C, H, W] of a slot, from the one numbered ``start``."""
+        """Return images ``start`` to ``start + count`` of a slot, [count, C, H, W], to write to."""
         return self._flat(slot).reshape(self._batch_size, *self._image_shape)[start : start + count]
 
-    def hand_out(self, slot: int, count: int) -> np.ndarray:
-        """Return a slot's first images; the slot is free again when nobody holds them, or a view of them, any more."""
+    def take_images(self, slot: int, count: int) -> np.ndarray:
+        """Return the first images of a slot, without copying.
+
+        The slot becomes free when the returned array and all views of it have been garbage-collected.
+        """
         flat = self._flat(slot)
-        # Every view of a view refers to this array, because its own base is no array: it lives as long as they do.
+        # The base of every view is this array, because its own base is not an array: it lives as long as any view.
         weakref.finalize(flat, self._free.append, slot).atexit = False
         return flat.reshape(self._batch_size, *self._image_shape)[:count]
 
@@ -59,17 +62,17 @@ class Arena:
         return np.frombuffer(self._memory, np.float32, self._slot_bytes // 4, slot * self._slot_bytes)
 
 
-class Cancel:
-    """A number that the main process raises to tell workers that older work is not wanted any more."""
+class SharedCounter:
+    """Number of the current pass over the data, shared with forked workers: they drop tasks of earlier passes."""
 
     def __init__(self) -> None:
-        self._number = np.frombuffer(mmap.mmap(-1, 8), np.int64)
+        self._value = np.frombuffer(mmap.mmap(-1, 8), np.int64)
 
-    def advance(self) -> int:
-        """Start new work; return its number."""
-        self._number[0] += 1
-        return int(self._number[0])
+    def increment(self) -> int:
+        """Begin a new pass; return its number."""
+        self._value[0] += 1
+        return int(self._value[0])
 
     def current(self) -> int:
-        """Return the number of the work that is wanted."""
-        return int(self._number[0])
+        """Return the number of the current pass."""
+        return int(self._value[0])

@@ -1,4 +1,4 @@
-"""Worker processes, seen from the main process."""
+"""The pool of worker processes, in the main process."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ from typing import Any, Deque, Iterator, List, Optional, Tuple
 
 import numpy as np
 
-from ppcls.data.loader.batch import Batch, Reader
-from ppcls.data.loader.memory import Arena, Cancel
+from ppcls.data.loader.batch import Batch, SampleLoader
+from ppcls.data.loader.memory import SharedBuffer, SharedCounter
 from ppcls.data.loader.worker import Reply, Task, Worker
 from ppcls.data.samplers import DistributedBatchSampler
 from ppcls.errors import DataError
 
-_STOP_SECONDS = 2.0  # a worker that does not end by itself is killed after this
+_STOP_SECONDS = 2.0  # a worker that has not ended after this time is killed
 
 
 @dataclass(frozen=True)
-class _Issued:
-    """A batch in the making.
+class _PendingBatch:
+    """A batch that workers are preparing.
 
     Attributes:
-        slot: of the arena.
-        workers: which worker makes which part, in the order of the parts.
+        count: number of samples.
+        slot: slot of the shared buffer.
+        workers: number of the worker of each part, in the order of the parts.
     """
 
     count: int
@@ -39,75 +40,77 @@ class _Issued:
     workers: List[int]
 
 
-class Pool:
-    """Processes that make batches. Every batch is shared out between them, so few are in memory at any time.
+class WorkerPool:
+    """Worker processes. Each batch is divided among all of them, so that few batches are in memory at a time.
 
     Args:
-        reader: makes samples.
-        sampler: says which samples make a batch.
-        count: how many processes.
-        prefetch: batches made ahead.
-        image_shape: (C, H, W) of the images, for shared memory; None sends them through pipes.
+        samples: reads and transforms samples.
+        sampler: chooses the samples of each batch.
+        count: number of processes.
+        prefetch: number of batches prepared in advance.
+        image_shape: (C, H, W) of the images, for the shared buffer; None sends images through pipes.
     """
 
     def __init__(
         self,
-        reader: Reader,
+        samples: SampleLoader,
         sampler: DistributedBatchSampler,
         count: int,
         prefetch: int,
         image_shape: Optional[Tuple[int, ...]],
     ) -> None:
         self.broken = False
-        self._reader, self._sampler = reader, sampler
-        # Batches smaller than the number of workers occupy only some of them: more are made at a time.
-        self._depth = max(1, prefetch) + -(-count // sampler.batch_size)
-        forks = can_fork()
-        context: Any = multiprocessing.get_context("fork" if forks else "spawn")
-        self._cancel = Cancel() if forks else None
-        # One more for the batch that the caller works on, and one for the batch that it asks for meanwhile.
-        slots = self._depth + 2
-        self._arena = _arena(slots, sampler.batch_size, image_shape) if forks and image_shape is not None else None
-        worker = Worker(reader, sampler, self._arena, self._cancel)
-        pipes = [context.Pipe() for _ in range(count)]
-        self._connections: List[Connection] = [ours for ours, _ in pipes]
-        self._processes: List[Any] = []
-        # Also runs before multiprocessing waits for its processes at the end of the program.
-        self._stop = util.Finalize(
-            self, _stop, args=(self._connections, self._processes, self._cancel), exitpriority=10
+        self._samples, self._sampler = samples, sampler
+        # A batch smaller than the number of workers keeps only some of them busy, so more batches are prepared.
+        self._max_pending = max(1, prefetch) + -(-count // sampler.batch_size)
+        fork = can_fork()
+        context: Any = multiprocessing.get_context("fork" if fork else "spawn")
+        self._current_pass = SharedCounter() if fork else None
+        # One more slot for the batch that the caller works on, and one for the batch that it requests meanwhile.
+        slots = self._max_pending + 2
+        self._buffer = (
+            _create_buffer(slots, sampler.batch_size, image_shape) if fork and image_shape is not None else None
         )
-        for _, theirs in pipes:
-            others = [end for pipe in pipes for end in pipe if end is not theirs] if forks else []
+        worker = Worker(samples, sampler, self._buffer, self._current_pass)
+        pipes = [context.Pipe() for _ in range(count)]
+        self._connections: List[Connection] = [parent_end for parent_end, _ in pipes]
+        self._processes: List[Any] = []
+        # At exit it has to run before multiprocessing waits for its processes.
+        self._stop = util.Finalize(
+            self, _stop, args=(self._connections, self._processes, self._current_pass), exitpriority=10
+        )
+        for _, child_end in pipes:
+            inherited = [end for pipe in pipes for end in pipe if end is not child_end] if fork else []
             process = context.Process(
-                target=worker.serve, args=(theirs, others, os.getpid()), daemon=True, name="ppcls data"
+                target=worker.run, args=(child_end, inherited, os.getpid()), daemon=True, name="ppcls data"
             )
             process.start()
             self._processes.append(process)
-        for _, theirs in pipes:
-            theirs.close()
-        self._work = 0
-        self._outstanding: Deque[_Issued] = deque()
+        for _, child_end in pipes:
+            child_end.close()
+        self._pass_number = 0
+        self._pending: Deque[_PendingBatch] = deque()
 
     def run(self, epoch: int, start: int) -> Iterator[Batch]:
-        """Yield the batches of an epoch from number ``start`` on.
+        """Yield the batches of an epoch, beginning with number ``start``.
 
         Raises:
             DataError: a sample is broken, or a worker died.
         """
         try:
-            self._abandon()
+            self._discard_pending()
             sizes = [len(batch) for batch in self._sampler.batches(epoch)]
-            issued = start
+            submitted = start
             for number in range(start, len(sizes)):
-                while issued < len(sizes) and issued < number + self._depth:
-                    self._issue(epoch, issued, sizes[issued])
-                    issued += 1
-                yield self._collect()
+                while submitted < len(sizes) and submitted < number + self._max_pending:
+                    self._submit(epoch, submitted, sizes[submitted])
+                    submitted += 1
+                yield self._receive_batch()
         except (DataError, RuntimeError, GeneratorExit):
             raise
         except BaseException:
-            # Ctrl-C, or another signal's handler, may have struck between two answers of one batch: which of them were
-            # taken is not known, and waiting for the others could last for ever.
+            # Ctrl-C or another signal may have interrupted us between two replies of one batch. It is not known which
+            # of them were received, so waiting for the others could block for ever.
             self.close()
             raise
 
@@ -116,117 +119,117 @@ class Pool:
         self.broken = True
         self._stop()
 
-    def _abandon(self) -> None:
-        """Wait for what an earlier pass asked for and did not take."""
-        self._work = self._work + 1 if self._cancel is None else self._cancel.advance()
-        while self._outstanding:
-            issued = self._outstanding[0]
-            for worker in issued.workers:
+    def _discard_pending(self) -> None:
+        """Begin a new pass; receive and discard the batches that an earlier one requested and did not use."""
+        self._pass_number = self._pass_number + 1 if self._current_pass is None else self._current_pass.increment()
+        while self._pending:
+            batch = self._pending[0]
+            for worker in batch.workers:
                 self._receive(worker)
-            self._outstanding.popleft()
-            self._give_back(issued)
+            self._pending.popleft()
+            self._release_slot(batch)
 
-    def _issue(self, epoch: int, number: int, count: int) -> None:
-        """Share a batch out."""
+    def _submit(self, epoch: int, number: int, count: int) -> None:
+        """Divide a batch of ``count`` samples among the workers."""
         parts = min(len(self._connections), count)
-        slot = self._arena.take() if self._arena is not None and count else None
-        # Equal parts stay with their workers, each of which then reads its shards from front to back. Of others the
-        # larger ones go around.
+        slot = self._buffer.acquire_slot() if self._buffer is not None and count else None
+        # Equal parts always go to the same workers, so that each reads its shards from front to back. Otherwise the
+        # workers take turns at the larger parts.
         first = number if count % len(self._connections) else 0
         workers = [(first + part) % len(self._connections) for part in range(parts)]
         for part, worker in enumerate(workers):
-            task = Task(self._work, epoch, number, count * part // parts, count * (part + 1) // parts, slot)
+            task = Task(self._pass_number, epoch, number, count * part // parts, count * (part + 1) // parts, slot)
             try:
                 self._connections[worker].send(task)
             except OSError:
-                raise self._died(worker) from None
-        self._outstanding.append(_Issued(count, slot, workers))
+                raise self._worker_died(worker) from None
+        self._pending.append(_PendingBatch(count, slot, workers))
 
-    def _collect(self) -> Batch:
-        """Return the oldest batch that was issued."""
-        issued = self._outstanding[0]
-        replies = [self._receive(worker) for worker in issued.workers]
-        self._outstanding.popleft()
+    def _receive_batch(self) -> Batch:
+        """Return the oldest pending batch."""
+        batch = self._pending[0]
+        replies = [self._receive(worker) for worker in batch.workers]
+        self._pending.popleft()
         parts: List[Batch] = []
         for reply in replies:
             if reply.part is None:
-                self._give_back(issued)
-                if reply.bug is not None:
-                    raise RuntimeError(f"in a data worker:\n{reply.bug}")
+                self._release_slot(batch)
+                if reply.traceback is not None:
+                    raise RuntimeError(f"in a data worker:\n{reply.traceback}")
                 raise DataError(reply.error)
             parts.append(reply.part)
             try:
-                self._reader.check_shape(
+                self._samples.check_shape(
                     int(parts[0].indices[0]), replies[0].shape[1:], int(reply.part.indices[0]), reply.shape[1:]
                 )
             except DataError:
-                self._give_back(issued)
+                self._release_slot(batch)
                 raise
         if not parts:
-            return self._reader.batch(0, [], np.empty)
+            return self._samples.load_batch(0, [], np.empty)
         return Batch(
-            self._images(issued, replies),
+            self._gather_images(batch, replies),
             np.concatenate([part.labels for part in parts]),
             np.concatenate([part.indices for part in parts]),
             tuple(item for part in parts for item in part.skipped),
         )
 
-    def _images(self, issued: _Issued, replies: List[Reply]) -> np.ndarray:
-        # All parts have one shape, so all are in the arena or none is.
-        if self._arena is not None and issued.slot is not None and replies[0].in_arena:
-            return self._arena.hand_out(issued.slot, issued.count)
-        self._give_back(issued)
+    def _gather_images(self, batch: _PendingBatch, replies: List[Reply]) -> np.ndarray:
+        # All parts have the same image shape, so either all of them or none are in the shared buffer.
+        if self._buffer is not None and batch.slot is not None and replies[0].in_shared_buffer:
+            return self._buffer.take_images(batch.slot, batch.count)
+        self._release_slot(batch)
         return np.concatenate([reply.part.images for reply in replies if reply.part is not None])
 
-    def _give_back(self, issued: _Issued) -> None:
-        if self._arena is not None and issued.slot is not None:
-            self._arena.give_back(issued.slot)
+    def _release_slot(self, batch: _PendingBatch) -> None:
+        if self._buffer is not None and batch.slot is not None:
+            self._buffer.release_slot(batch.slot)
 
     def _receive(self, worker: int) -> Reply:
-        link = self._connections[worker]
-        mp_connection.wait([link, self._processes[worker].sentinel])
+        connection = self._connections[worker]
+        mp_connection.wait([connection, self._processes[worker].sentinel])
         try:
-            reply = link.recv() if link.poll() else None  # a last reply may have come before the end
+            reply = connection.recv() if connection.poll() else None  # a dead worker may have sent a last reply
         except (EOFError, OSError):
             reply = None
         if reply is None:
-            raise self._died(worker)
+            raise self._worker_died(worker)
         return reply
 
-    def _died(self, worker: int) -> DataError:
-        """Return the error for a worker that is gone; the others are ended."""
+    def _worker_died(self, worker: int) -> DataError:
+        """Stop all workers; return the error for the one that died."""
         process = self._processes[worker]
         process.join(_STOP_SECONDS)
         code, pid = process.exitcode, process.pid
         self.close()
         if code == -getattr(signal, "SIGKILL", 9):
-            why = (
+            reason = (
                 "was killed (exit code -9), probably because memory ran out; lower loader.num_workers or "
                 "sampler.batch_size"
             )
         else:
-            why = f"ended with exit code {code}"
-        return DataError(f"data worker {worker} (process {pid}) {why}")
+            reason = f"ended with exit code {code}"
+        return DataError(f"data worker {worker} (process {pid}) {reason}")
 
 
 def can_fork() -> bool:
-    """Return whether workers are forked: everywhere but on Windows, and on macOS, whose libraries do not bear it."""
+    """Return whether worker processes are forked: not on Windows, nor on macOS, whose system libraries break."""
     return sys.platform != "darwin" and "fork" in multiprocessing.get_all_start_methods()
 
 
-def _arena(slots: int, batch_size: int, image_shape: Tuple[int, ...]) -> Optional[Arena]:
+def _create_buffer(slots: int, batch_size: int, image_shape: Tuple[int, ...]) -> Optional[SharedBuffer]:
     try:
-        return Arena(slots, batch_size, image_shape)
+        return SharedBuffer(slots, batch_size, image_shape)
     except OSError as error:
         logging.getLogger(__name__).warning("no shared memory for %d batches (%s): using pipes", slots, error.strerror)
         return None
 
 
-def _stop(connections: List[Connection], processes: List[Any], cancel: Optional[Cancel]) -> None:
-    if cancel is not None:
-        cancel.advance()
-    for link in connections:
-        link.close()
+def _stop(connections: List[Connection], processes: List[Any], current_pass: Optional[SharedCounter]) -> None:
+    if current_pass is not None:
+        current_pass.increment()
+    for connection in connections:
+        connection.close()
     for process in processes:
         process.join(_STOP_SECONDS)
         if process.is_alive():

@@ -1,4 +1,4 @@
-"""What a worker process does."""
+"""The code that runs in a worker process."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ppcls.data.loader.batch import Batch, Reader
-from ppcls.data.loader.memory import Arena, Cancel
+from ppcls.data.loader.batch import Batch, SampleLoader
+from ppcls.data.loader.memory import SharedBuffer, SharedCounter
 from ppcls.data.samplers import DistributedBatchSampler
 from ppcls.errors import DataError
 
@@ -21,17 +21,17 @@ _PARENT_CHECK_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Task:
-    """A part of a batch.
+    """A request for a part of a batch.
 
     Attributes:
-        work: number of the pass over the data that wants it.
+        pass_number: number of the pass over the data that the task belongs to.
         batch: number of the batch in its epoch.
-        start: first of the part's places in the batch.
-        stop: the place after its last.
-        slot: of the arena, where the images go; None sends them back.
+        start: position of the part's first sample in the batch.
+        stop: position after its last sample.
+        slot: slot of the shared buffer for the images; None sends them through the connection.
     """
 
-    work: int
+    pass_number: int
     epoch: int
     batch: int
     start: int
@@ -44,87 +44,90 @@ class Reply:
     """The answer to a task.
 
     Attributes:
-        part: the part's samples; without images where these are in the arena.
-        shape: [n, C, H, W] of the images, wherever they are.
-        error: why there is no part: the data.
-        bug: why there is no part: anything else, as a traceback.
+        part: the samples; without images if these are in the shared buffer. None after an error.
+        in_shared_buffer: whether the images are in the shared buffer.
+        shape: [n, C, H, W] of the images.
+        error: message of a DataError.
+        traceback: traceback of any other exception.
     """
 
     part: Optional[Batch] = None
-    in_arena: bool = False
+    in_shared_buffer: bool = False
     shape: Tuple[int, ...] = ()
     error: Optional[str] = None
-    bug: Optional[str] = None
+    traceback: Optional[str] = None
 
 
 class _CancelledError(Exception):
-    """The task is not wanted any more."""
+    """The task belongs to an earlier pass over the data."""
 
 
 @dataclass
 class Worker:
-    """Everything that a worker process needs.
+    """A worker process.
 
     Attributes:
-        arena: memory shared with the main process; None sends images back.
-        cancel: tells which work is wanted; None works off everything.
+        samples: reads and transforms samples.
+        sampler: chooses the samples of each batch.
+        buffer: memory for images shared with the main process; None sends images through the connection.
+        current_pass: number of the current pass; None works on every task.
     """
 
-    reader: Reader
+    samples: SampleLoader
     sampler: DistributedBatchSampler
-    arena: Optional[Arena]
-    cancel: Optional[Cancel]
+    buffer: Optional[SharedBuffer]
+    current_pass: Optional[SharedCounter]
     _epoch: int = -1
     _batches: Sequence[np.ndarray] = ()
 
-    def serve(self, connection: Connection, others: List[Connection], parent: int) -> None:
-        """Answer tasks until the main process closes the connection, or is gone.
+    def run(self, connection: Connection, inherited: List[Connection], parent: int) -> None:
+        """Process tasks until the main process closes the connection or ends.
 
         Args:
-            others: connections inherited by accident: while anybody holds them open, their other ends are not told
-                that the main process is gone.
-            parent: its process id.
+            connection: to the main process.
+            inherited: connections of other workers, inherited by the fork. While they are open here, those workers
+                would not notice the end of the main process.
+            parent: process id of the main process.
         """
-        for name in ("SIGINT", "SIGTERM"):  # sent to all processes of a job: the main process decides what they mean
+        for name in ("SIGINT", "SIGTERM"):  # they are sent to all processes of a job; the main process handles them
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-        for other in others:
+        for other in inherited:
             other.close()
         try:
             while True:
                 while not connection.poll(_PARENT_CHECK_SECONDS):
                     if os.getppid() != parent:
                         return
-                connection.send(self._answer(connection.recv()))
+                connection.send(self._process(connection.recv()))
         except (EOFError, OSError):
-            return  # the main process is gone, or wants no more
+            return  # the main process has ended or closed the connection
 
-    def _answer(self, task: Task) -> Reply:
+    def _process(self, task: Task) -> Reply:
         try:
-            return self._part(task)
+            return self._load_part(task)
         except _CancelledError:
             return Reply()
         except DataError as error:
             return Reply(error=str(error))
         except Exception:  # noqa: BLE001  the main process raises it
-            return Reply(bug=traceback.format_exc())
+            return Reply(traceback=traceback.format_exc())
 
-    def _part(self, task: Task) -> Reply:
-        def check() -> None:
-            if self.cancel is not None and self.cancel.current() != task.work:
+    def _load_part(self, task: Task) -> Reply:
+        def check_cancelled() -> None:
+            if self.current_pass is not None and self.current_pass.current() != task.pass_number:
                 raise _CancelledError
 
         def allocate(shape: Tuple[int, ...]) -> np.ndarray:
-            if self.arena is not None and task.slot is not None and self.arena.fits(shape):
-                return self.arena.view(task.slot, task.start, shape[0])
+            if self.buffer is not None and task.slot is not None and self.buffer.fits(shape):
+                return self.buffer.view(task.slot, task.start, shape[0])
             return np.empty(shape, np.float32)
 
         if self._epoch != task.epoch:
             self._epoch, self._batches = task.epoch, self.sampler.batches(task.epoch)
-        part = self.reader.batch(
-            task.epoch, self._batches[task.batch][task.start : task.stop].tolist(), allocate, check
-        )
+        draws = self._batches[task.batch][task.start : task.stop].tolist()
+        part = self.samples.load_batch(task.epoch, draws, allocate, check_cancelled)
         shape = part.images.shape
-        in_arena = self.arena is not None and task.slot is not None and self.arena.fits(shape)
-        if in_arena:
+        in_shared_buffer = self.buffer is not None and task.slot is not None and self.buffer.fits(shape)
+        if in_shared_buffer:
             part = Batch(np.empty(0, np.float32), part.labels, part.indices, part.skipped)
-        return Reply(part, in_arena, shape)
+        return Reply(part, in_shared_buffer, shape)

@@ -1,6 +1,6 @@
-"""Writing images into shards, see ``ppcls.data.datasets.shards``."""
+"""Write images into tar shards, for ``ppcls.data.datasets.shards``."""
 
 from ppcls.data.packing.packing import pack
-from ppcls.data.packing.plan import Settings
+from ppcls.data.packing.plan import PackOptions
 
-__all__ = ["Settings", "pack"]
+__all__ = ["PackOptions", "pack"]

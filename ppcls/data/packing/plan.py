@@ -1,4 +1,4 @@
-"""Which sample goes to which shard, decided before anything is written."""
+"""Plan the shards: which sample goes into which one. This is decided before anything is written."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Iterable, List, Optional
 
 import numpy as np
 
@@ -20,28 +20,38 @@ from ppcls.utils.opencv import cv2
 _PREFIX = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 _LONGEST_STEM = 60
-_SIDES = ("train", "training", "val", "valid", "validation", "eval", "test", "testing")  # folders, not classes
-_OVERHEAD = 512 + 511 + 1024  # bytes of a sample's headers, label and padding, at most
+# Names of folders that are splits of a data set, not classes.
+_SPLIT_NAMES = (
+    "train",
+    "training",
+    "val",
+    "valid",
+    "validation",
+    "eval",
+    "test",
+    "testing",
+)
+_OVERHEAD = 512 + 511 + 1024  # largest number of bytes for a sample's headers, label and padding
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What the bytes of the shards depend on, next to the images.
+class PackOptions:
+    """The options on which the content of the shards depends.
 
     Attributes:
-        source: folder of class folders; with a list, of the images.
-        list_file: lines ``path label``; None takes the class folders.
-        delimiter: between path and label; None for any white space.
-        prefix: of the shards' names.
-        shard_bytes: size that a shard of several samples does not exceed (by the sizes of the files, before they are
-            resized); None where ``shard_samples`` counts.
-        shard_samples: samples a shard.
-        seed: of the order; None keeps that of the source.
-        resize_short: pixels to which the shorter side of larger images is reduced; None copies all files.
-        quality: of the JPEGs that are written then, 1 to 100.
+        source: folder with one folder per class, or the folder of the listed images.
+        list_file: list with lines ``path label``; None for class folders.
+        delimiter: separates path and label; None for any white space.
+        prefix: beginning of the shards' names.
+        shard_bytes: largest size of a shard, by the sizes of the files before resizing. A single larger sample is
+            allowed. None if ``shard_samples`` is given.
+        shard_samples: number of samples per shard.
+        seed: seed of the sample order; None keeps the order of the source.
+        resize_short: reduce larger images to this shorter side, in pixels; None copies all files.
+        quality: JPEG quality of reduced images, 1 to 100.
 
     Raises:
-        ConfigError: a value makes no sense.
+        ConfigError: an option is invalid.
     """
 
     source: str
@@ -56,54 +66,54 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not _PREFIX.fullmatch(self.prefix):
-            raise ConfigError(f"--prefix: must be of letters, digits, '_', '-' and '.', not {self.prefix!r}")
+            raise ConfigError(f"--prefix: must consist of letters, digits, '_', '-' and '.', not {self.prefix!r}")
         if self.delimiter is not None and self.list_file is None:
-            raise ConfigError("--delimiter: is of a --list, and none is given")
+            raise ConfigError("--delimiter: needs a --list")
         if (self.shard_bytes is None) == (self.shard_samples is None):
             raise ConfigError("--shard-size or --shard-samples: exactly one of them must be given")
         if (self.resize_short is None) != (self.quality is None):
-            raise ConfigError("--quality: is of the JPEGs that --resize-short writes; give both or neither")
+            raise ConfigError("--quality: applies to the JPEGs that --resize-short writes; give both or neither")
         for name, value in (("size", self.shard_bytes), ("samples", self.shard_samples)):
             if value is not None and value < 1:
-                raise ConfigError(f"--shard-{name}: must be from 1 up, not {value}")
+                raise ConfigError(f"--shard-{name}: must be at least 1, not {value}")
         if self.resize_short is not None and self.resize_short < 1:
-            raise ConfigError(f"--resize-short: must be from 1 pixel up, not {self.resize_short}")
+            raise ConfigError(f"--resize-short: must be at least 1 pixel, not {self.resize_short}")
         if self.quality is not None and not 1 <= self.quality <= 100:
-            raise ConfigError(f"--quality: must be in 1..100, not {self.quality}")
+            raise ConfigError(f"--quality: must be from 1 to 100, not {self.quality}")
         if self.seed is not None and self.seed < 0:
-            raise ConfigError(f"--seed: must be from 0 up, not {self.seed}")
+            raise ConfigError(f"--seed: must be at least 0, not {self.seed}")
 
-    def plain(self) -> Dict[str, Any]:
-        """Return the settings for ``pack.json``; of resized images OpenCV's version is one of them."""
+    def to_dict(self) -> Dict[str, Any]:
+        """Return the options as in ``pack.json``, with OpenCV's version, which matters if images are resized."""
         return {**dataclasses.asdict(self), "opencv": cv2.__version__ if self.resize_short is not None else None}
 
 
-class Plan:
-    """The samples of every shard.
+class ShardPlan:
+    """The samples of each shard.
 
     Args:
-        settings: as above.
-        starts: places of the shards' first samples, of an earlier run; None has them computed.
+        options: what to pack and how.
+        starts: first position of each shard in an earlier run; None computes them.
 
     Attributes:
         dataset: the source.
-        starts: places in the order at which shards begin, and the end.
-        digest: of the paths and labels in their order.
+        starts: position of each shard's first sample in the packing order, then the number of samples.
+        digest: digest of the source's paths and labels, in order.
 
     Raises:
         DataError: the source is missing or malformed.
     """
 
-    def __init__(self, settings: Settings, starts: Optional[List[int]] = None) -> None:
-        self.settings = settings
-        self.dataset = _open(settings)
+    def __init__(self, options: PackOptions, starts: Optional[List[int]] = None) -> None:
+        self.options = options
+        self.dataset = _open_source(options)
         count = len(self.dataset)
         self._order = np.arange(count)
-        if settings.seed is not None:
-            np.random.default_rng(settings.seed).shuffle(self._order)
+        if options.seed is not None:
+            np.random.default_rng(options.seed).shuffle(self._order)
         lines = (f"{self.dataset.describe(index)}\t{self.dataset.label(index)}\n" for index in range(count))
         self.digest = _digest(lines)
-        self.starts = starts or self._cut()
+        self.starts = starts or self._compute_starts()
 
     def __len__(self) -> int:
         """Return the number of shards."""
@@ -111,21 +121,21 @@ class Plan:
 
     def name(self, shard: int) -> str:
         """Return a shard's file name."""
-        return f"{self.settings.prefix}-{shard:06d}.tar"
+        return f"{self.options.prefix}-{shard:06d}.tar"
 
     def samples(self, shard: int) -> List[int]:
-        """Return a shard's sample numbers."""
+        """Return the indices of a shard's samples."""
         return [int(index) for index in self._order[self.starts[shard] : self.starts[shard + 1]]]
 
     def keys(self, shard: int) -> List[str]:
-        """Return the keys of a shard's samples: the place in the order, and what can be read of the file's name."""
+        """Return the keys of a shard's samples: the position in the packing order, and the file name made safe."""
         width = max(6, len(str(len(self._order))))
         stems = (Path(self.dataset.describe(index)).stem for index in self.samples(shard))
         safe = (_UNSAFE.sub("_", stem)[:_LONGEST_STEM] for stem in stems)
-        return [f"{place:0{width}d}_{stem}" for place, stem in enumerate(safe, self.starts[shard])]
+        return [f"{position:0{width}d}_{stem}" for position, stem in enumerate(safe, self.starts[shard])]
 
     def source_digest(self, shard: int) -> str:
-        """Return a digest that changes with the files of a shard, without reading them."""
+        """Return a digest that changes when the files of a shard change. It uses their sizes and times only."""
         lines = []
         for index in self.samples(shard):
             path = Path(self.dataset.describe(index))
@@ -136,88 +146,90 @@ class Plan:
                 lines.append(f"{path}\t{self.dataset.label(index)}\tmissing\n")
         return _digest(lines)
 
-    def _cut(self) -> List[int]:
+    def _compute_starts(self) -> List[int]:
         count = len(self._order)
-        if self.settings.shard_samples is not None:
-            return [*range(0, count, self.settings.shard_samples), count]
-        assert self.settings.shard_bytes is not None
-        starts, filled = [0], 0
-        for place, index in enumerate(self._order):
-            size = _size(Path(self.dataset.describe(int(index)))) + _OVERHEAD
-            if filled + size > self.settings.shard_bytes and place > starts[-1]:
-                starts.append(place)
-                filled = 0
-            filled += size
+        if self.options.shard_samples is not None:
+            return [*range(0, count, self.options.shard_samples), count]
+        assert self.options.shard_bytes is not None
+        starts, shard_size = [0], 0
+        for position, index in enumerate(self._order):
+            size = _file_size(Path(self.dataset.describe(int(index)))) + _OVERHEAD
+            if shard_size + size > self.options.shard_bytes and position > starts[-1]:
+                starts.append(position)
+                shard_size = 0
+            shard_size += size
         return [*starts, count]
 
 
-def _open(settings: Settings) -> FileDataset:
-    if settings.list_file is None:
-        dataset = ImageFolder(settings.source)
-        _check_classes(dataset, Path(settings.source))
+def _open_source(options: PackOptions) -> FileDataset:
+    if options.list_file is None:
+        dataset = ImageFolder(options.source)
+        _check_class_folders(dataset, Path(options.source))
         return dataset
-    # Missing files are reported with all other broken images.
-    return ImageNetDataset(settings.source, settings.list_file, settings.delimiter, on_error="skip")
+    # Missing files are reported together with all other broken images.
+    return ImageNetDataset(options.source, options.list_file, options.delimiter, on_error="skip")
 
 
-def _check_classes(dataset: ImageFolder, source: Path) -> None:
-    """Check that a source's folders are classes, as far as their names and depth tell.
+def _check_class_folders(dataset: ImageFolder, source: Path) -> None:
+    """Check, by their names and depth, that the source's folders are classes.
 
     Raises:
-        ConfigError: they are the sides of a data set.
+        ConfigError: they are splits of a data set.
     """
     class_names = dataset.class_names or []
-    sides = [name for name in class_names if name.lower() in _SIDES]
-    if len(sides) > 1 or sides == class_names:
+    splits = [name for name in class_names if name.lower() in _SPLIT_NAMES]
+    if len(splits) > 1 or splits == class_names:
         raise ConfigError(
-            f"{source}: its folders would be the classes, and {', '.join(sides)} are the sides of a data set; give one "
-            f"of them ({source / sides[0]}), or a --list"
+            f"{source}: its folders would be the classes, but {', '.join(splits)} are splits of a data set; give one "
+            f"of them ({source / splits[0]}), or a --list"
         )
     depth = len(source.parts) + 2
     if all(len(Path(dataset.describe(index)).parts) > depth for index in range(len(dataset))):
         get_logger().warning(
             "%s: the classes are its %d folders (%s), and none of them holds images itself, only folders that do; if "
             "those are the classes, give another source or a --list",
-            *(source, len(class_names), ", ".join(class_names[:5]) + (", ..." if len(class_names) > 5 else "")),
+            source,
+            len(class_names),
+            ", ".join(class_names[:5]) + (", ..." if len(class_names) > 5 else ""),
         )
 
 
-def _size(path: Path) -> int:
+def _file_size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError:
-        return 0  # reported when it is read
+        return 0  # reported when the file is read
 
 
-def _digest(lines: Any) -> str:
+def _digest(lines: Iterable[str]) -> str:
     sha = hashlib.sha256()
     for line in lines:
         sha.update(line.encode("utf-8", "surrogateescape"))
     return sha.hexdigest()
 
 
-def differing(before: Dict[str, Any], now: Dict[str, Any]) -> List[str]:
-    """Return what differs between the settings of two runs, as options for a message."""
-    pairs = list(zip(_options(before), _options(now)))
-    if before["resize_short"] is not None and now["resize_short"] is not None:  # else the pixels are the files' own
+def changed_options(before: Dict[str, Any], now: Dict[str, Any]) -> List[str]:
+    """Return the differences between the options of two runs, for a message."""
+    pairs = list(zip(_command_line(before), _command_line(now)))
+    if before["resize_short"] is not None and now["resize_short"] is not None:  # otherwise files are copied
         pairs.append((f"OpenCV {before['opencv']}", f"OpenCV {now['opencv']}"))
-    return [f"{then} then, {today} now" for then, today in pairs if then != today]
+    return [f"{old} then, {new} now" for old, new in pairs if old != new]
 
 
-def _options(settings: Dict[str, Any]) -> List[str]:
-    """Return settings as one would type them, each at its place."""
-    size, resize, seed = settings["shard_bytes"], settings["resize_short"], settings["seed"]
+def _command_line(options: Dict[str, Any]) -> List[str]:
+    """Return the options as on the command line, always in the same order."""
+    size, resize, seed = options["shard_bytes"], options["resize_short"], options["seed"]
     return [
-        f"SOURCE {settings['source']}",
-        "no --list" if settings["list_file"] is None else f"--list {settings['list_file']}",
-        "no --delimiter" if settings["delimiter"] is None else f"--delimiter {settings['delimiter']!r}",
-        f"--shard-samples {settings['shard_samples']}" if size is None else f"--shard-size {_size_text(size)}",
+        f"SOURCE {options['source']}",
+        "no --list" if options["list_file"] is None else f"--list {options['list_file']}",
+        "no --delimiter" if options["delimiter"] is None else f"--delimiter {options['delimiter']!r}",
+        f"--shard-samples {options['shard_samples']}" if size is None else f"--shard-size {_format_size(size)}",
         "--no-shuffle" if seed is None else f"--seed {seed}",
-        "no --resize-short" if resize is None else f"--resize-short {resize} --quality {settings['quality']}",
+        "no --resize-short" if resize is None else f"--resize-short {resize} --quality {options['quality']}",
     ]
 
 
-def _size_text(size: int) -> str:
+def _format_size(size: int) -> str:
     for unit, power in (("G", 30), ("M", 20), ("K", 10)):
         if size % (1 << power) == 0:
             return f"{size >> power}{unit}"

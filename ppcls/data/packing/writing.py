@@ -1,4 +1,4 @@
-"""One shard: written, read back, put in place with its index."""
+"""Write one shard: write it, read it back, and put it in place together with its index."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Dict, List, Optional, Tuple
 import numpy as np
 
 from ppcls.data.datasets.shards import index as shard_index
-from ppcls.data.datasets.shards.scanning import LABEL_SUFFIX, scan
-from ppcls.data.packing.plan import Plan
+from ppcls.data.datasets.shards.scanning import LABEL_SUFFIX, scan_shard
+from ppcls.data.packing.plan import ShardPlan
 from ppcls.data.transforms import formats
 from ppcls.data.transforms.arguments import MAX_PIXELS
 from ppcls.data.transforms.decode import decode_image
@@ -27,16 +27,16 @@ _SUFFIX_OF_KIND = {"JPEG": ".jpg", "PNG": ".png", "GIF": ".gif", "BMP": ".bmp", 
 
 
 @dataclass(frozen=True)
-class Packed:
-    """What became of a shard.
+class PackedShard:
+    """The result of writing a shard.
 
     Attributes:
-        samples: in it; 0 if all its images are broken, and there is no such file.
-        size: bytes.
+        samples: number of samples in it. If all its images are broken, it is 0, and there is no file.
+        size: size in bytes.
         tar: digest of the shard; None if there is no file.
-        index: digest of the index beside it.
-        source: digest of what it was made of, see ``Plan.source_digest``.
-        broken: images that are not in it, and why.
+        index: digest of its index.
+        source: digest of its source files, see ``ShardPlan.source_digest``.
+        broken: the images that were left out, with the reasons.
     """
 
     samples: int
@@ -47,8 +47,8 @@ class Packed:
     broken: List[str]
 
 
-def unfinished(plan: Plan, shard: int, folder: Path, packed: Optional[Packed]) -> str:
-    """Return why a shard must be written (again), "" if it is there and whole."""
+def reason_to_write(plan: ShardPlan, shard: int, folder: Path, packed: Optional[PackedShard]) -> str:
+    """Return why a shard has to be written; "" if it exists and is intact."""
     name = plan.name(shard)
     if packed is None:
         return f"{name}: not written yet"
@@ -64,25 +64,25 @@ def unfinished(plan: Plan, shard: int, folder: Path, packed: Optional[Packed]) -
     return ""
 
 
-def write_shard(plan: Plan, shard: int, folder: Path, skip_broken: bool) -> Packed:
-    """Write a shard and its index; nothing is put in place where an image is broken and may not be left out.
+def write_shard(plan: ShardPlan, shard: int, folder: Path, skip_broken: bool) -> PackedShard:
+    """Write a shard and its index. If an image is broken and may not be left out, nothing is put in place.
 
     Raises:
-        MachineError: it cannot be written, or what is read back is something else.
+        MachineError: it cannot be written, or is not read back unchanged.
     """
     target = folder / plan.name(shard)
-    source = plan.source_digest(shard)  # before the images are read: one changed meanwhile is packed again
+    source = plan.source_digest(shard)  # before reading: an image that changes meanwhile will be packed again
     try:
         with atomic.temporary_beside(target) as temporary:
-            expected, broken = _write(plan, shard, temporary)
+            expected, broken = _write_tar(plan, shard, temporary)
             if broken and not skip_broken:
-                return Packed(0, 0, None, None, source, broken)
+                return PackedShard(0, 0, None, None, source, broken)
             if not expected:
                 for path in (target, shard_index.index_path(target)):
                     path.unlink(missing_ok=True)
-                return Packed(0, 0, None, None, source, broken)
-            text = _read_back(temporary, target, expected)
-            packed = Packed(
+                return PackedShard(0, 0, None, None, source, broken)
+            text = _verify(temporary, target, expected)
+            packed = PackedShard(
                 samples=len(expected),
                 size=temporary.stat().st_size,
                 tar=sha256(temporary),
@@ -90,7 +90,7 @@ def write_shard(plan: Plan, shard: int, folder: Path, skip_broken: bool) -> Pack
                 source=source,
                 broken=broken,
             )
-            # The index first, so that a shard that is there is complete.
+            # The index comes first, so that a shard that exists is complete.
             shard_index.write_text(shard_index.index_path(target), text)
             atomic.move_into_place(temporary, target)
             return packed
@@ -98,43 +98,47 @@ def write_shard(plan: Plan, shard: int, folder: Path, skip_broken: bool) -> Pack
         raise MachineError(f"{target}: cannot be written: {error.strerror or error}") from None
 
 
-def _write(plan: Plan, shard: int, path: Path) -> Tuple[Dict[str, Tuple[str, int]], List[str]]:
-    """Write a tar file; return (digest, label) by name of the image, and which images are broken."""
+def _write_tar(plan: ShardPlan, shard: int, path: Path) -> Tuple[Dict[str, Tuple[str, int]], List[str]]:
+    """Write a tar file.
+
+    Returns:
+        (digest, label) of each image by its name, and the broken images with the reasons.
+    """
     written: Dict[str, Tuple[str, int]] = {}
     broken: List[str] = []
     with path.open("wb") as file:
         with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive:
             for key, index in zip(plan.keys(shard), plan.samples(shard)):
                 try:
-                    suffix, data = image_to_pack(plan, index)
+                    suffix, data = encode_image(plan, index)
                 except DataError as error:
                     broken.append(f"{plan.dataset.describe(index)}: {error}")
                     continue
                 label = plan.dataset.label(index)
-                _add(archive, key + suffix, data)
-                _add(archive, key + LABEL_SUFFIX, str(label).encode())
+                _add_member(archive, key + suffix, data)
+                _add_member(archive, key + LABEL_SUFFIX, str(label).encode())
                 written[key + suffix] = (hashlib.sha256(data).hexdigest(), label)
         file.flush()
         os.fsync(file.fileno())
-        if hasattr(os, "posix_fadvise"):  # what is read back comes from the disk
+        if hasattr(os, "posix_fadvise"):  # so that it is read back from the disk
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     return written, broken
 
 
-def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
-    member = tarfile.TarInfo(name)  # without time and owner, so that equal images give equal shards
+def _add_member(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)  # without time and owner, so that the same images give the same shard
     member.size = len(data)
     archive.addfile(member, io.BytesIO(data))
 
 
-def _read_back(path: Path, target: Path, expected: Dict[str, Tuple[str, int]]) -> str:
-    """Return the index of a shard that was written, after comparing every member.
+def _verify(path: Path, target: Path, expected: Dict[str, Tuple[str, int]]) -> str:
+    """Read a shard back, compare every member, and return the text of its index.
 
     Raises:
-        MachineError: something else was read.
+        MachineError: it differs from what was written.
     """
     try:
-        samples = scan(path)
+        samples = scan_shard(path)
     except DataError as error:
         raise MachineError(f"{target}: cannot be read back: {error}; the disk or the memory is faulty") from None
     found = {}
@@ -144,20 +148,20 @@ def _read_back(path: Path, target: Path, expected: Dict[str, Tuple[str, int]]) -
             found[sample.name] = (hashlib.sha256(file.read(sample.size)).hexdigest(), sample.label)
     if found != expected:
         raise MachineError(f"{target}: what is read back is not what was written; the disk or the memory is faulty")
-    return shard_index.to_text(samples, path.stat().st_size)
+    return shard_index.format_index(samples, path.stat().st_size)
 
 
-def image_to_pack(plan: Plan, index: int) -> Tuple[str, bytes]:
-    """Return an image's suffix and file as it goes into a shard: the file itself, or a smaller JPEG.
+def encode_image(plan: ShardPlan, index: int) -> Tuple[str, bytes]:
+    """Return the suffix and content of an image's file in the shard: the original, or a reduced JPEG.
 
     Raises:
         DataError: it cannot be decoded.
     """
     data = plan.dataset.read(index)
     image = decode_image(data)
-    short, quality = plan.settings.resize_short, plan.settings.quality
+    short, quality = plan.options.resize_short, plan.options.quality
     if short is not None and quality is not None and min(image.shape[:2]) > short:
-        return ".jpg", _smaller(image, short, quality)
+        return ".jpg", _reduced_jpeg(image, short, quality)
     suffix = Path(plan.dataset.describe(index)).suffix.lower()
     if suffix in formats.IMAGE_SUFFIXES:
         return suffix, data
@@ -167,8 +171,8 @@ def image_to_pack(plan: Plan, index: int) -> Tuple[str, bytes]:
     return _SUFFIX_OF_KIND[kind], data
 
 
-def _smaller(image: np.ndarray, short: int, quality: int) -> bytes:
-    """Return a JPEG of an image [H, W, 3] RGB whose shorter side becomes ``short``."""
+def _reduced_jpeg(image: np.ndarray, short: int, quality: int) -> bytes:
+    """Return an image [H, W, 3] RGB as a JPEG with the shorter side ``short``."""
     height, width = image.shape[:2]
     scale = short / min(height, width)
     size = (max(short, round(width * scale)), max(short, round(height * scale)))
@@ -178,6 +182,6 @@ def _smaller(image: np.ndarray, short: int, quality: int) -> bytes:
     except cv2.error:
         done = False
     if not done:
-        raise DataError(f"{size[0]} x {size[1]} pixels cannot be written as a JPEG, which has at most 65500 a side")
+        raise DataError(f"{size[0]} x {size[1]} pixels cannot be written as a JPEG, which has at most 65500 per side")
     decode_image(data)
     return bytes(data)

@@ -1,4 +1,4 @@
-"""Which samples make a batch."""
+"""Samplers, which choose the samples of each batch."""
 
 from ppcls.data.samplers.batch_samplers import SAMPLERS, ClassBalancedSampler, DistributedBatchSampler, RASampler
 from ppcls.data.samplers.shard_sampler import ShardBatchSampler

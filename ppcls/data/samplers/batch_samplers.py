@@ -1,4 +1,4 @@
-"""Batches of samples in any order."""
+"""Batch samplers for data sets with random access."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ PROVIDED = ("length", "seed", "num_replicas", "rank")
 @SAMPLERS.register(name="BatchSampler", provided=PROVIDED)
 @SAMPLERS.register(provided=PROVIDED)
 class DistributedBatchSampler:
-    """Cuts the samples, shuffled or not, into batches, and each batch into one part a process.
+    """Divides the samples into global batches, and each global batch among the processes.
 
-    The order depends on (seed, epoch) alone. No sample is repeated to fill a batch up. A last batch that is not full is
-    shared out as evenly as possible, so some processes may get an empty part of it; with ``drop_last`` nobody gets any.
+    The order depends only on seed and epoch. No sample is repeated to fill up a batch. An incomplete last batch is
+    divided as evenly as possible, so that some processes may get an empty part; ``drop_last`` leaves it out.
 
     Args:
-        batch_size: images a process and step.
-        shuffle: draw a new order each epoch.
-        drop_last: leave out a last batch that is not full.
-        length: how many samples the data set has.
-        seed: of the order.
-        num_replicas: how many processes share a batch.
-        rank: which of them this is.
+        batch_size: images per process and step.
+        shuffle: use a new random order in each epoch.
+        drop_last: leave out an incomplete last batch.
+        length: number of samples in the data set.
+        seed: seed of the order.
+        num_replicas: number of processes.
+        rank: rank of this process.
 
     Attributes:
-        train_only: whether an epoch may leave samples out or have some twice, which no evaluation may.
+        train_only: whether an epoch may leave out or repeat samples, so that it cannot be used for evaluation.
 
     Raises:
-        ConfigError: a value makes no sense.
-        DataError: not even one batch.
+        ConfigError: an argument is invalid.
+        DataError: there is not even one batch.
     """
 
     train_only = False
@@ -86,15 +86,15 @@ class DistributedBatchSampler:
         return whole + bool(rest and not self.drop_last)
 
     def draws(self, first: int, last: int) -> int:
-        """Return how many draws of all processes are in the batches from ``first`` to before ``last``."""
+        """Return the number of draws of all processes in the batches from ``first`` up to, not including, ``last``."""
         size = self.batch_size * self.num_replicas
         return min(last * size, self.length) - first * size
 
     def batches(self, epoch: int) -> List[np.ndarray]:
-        """Return this process's draws, one int64 array a batch.
+        """Return this process's draws, one int64 array per batch.
 
-        A draw is a sample's index, plus ``length`` for each time that it was drawn before in this epoch: the repeats of
-        a sample are augmented differently.
+        A draw is a sample's index, plus ``length`` for each earlier draw of that sample in the epoch, so that its
+        repetitions are augmented differently.
         """
         order = self._order(epoch)
         size = self.batch_size * self.num_replicas
@@ -108,7 +108,7 @@ class DistributedBatchSampler:
         return order
 
     def _part(self, batch: np.ndarray) -> np.ndarray:
-        """Return this process's part of a batch of all."""
+        """Return this process's part of a global batch."""
         first, last = (len(batch) * rank // self.num_replicas for rank in (self.rank, self.rank + 1))
         return batch[first:last]
 
@@ -118,24 +118,24 @@ class DistributedBatchSampler:
 
 @SAMPLERS.register(provided=PROVIDED)
 class RASampler(DistributedBatchSampler):
-    """Repeated augmentation: an epoch takes a part of the samples, each several times (https://arxiv.org/abs/1901.09335).
+    """Repeated augmentation: each epoch uses a part of the samples, several times (https://arxiv.org/abs/1901.09335).
 
-    As in DeiT, an epoch is as long as without repeats, and the repeats of a sample go to different processes; of one
-    process alone, they are in the same batch. (DeiT rounds the length down to a multiple of 256.)
+    As in DeiT, an epoch is as long as without repetitions, and the repetitions of a sample go to different processes.
+    With one process they are in the same batch. (DeiT also rounds the length down to a multiple of 256.)
 
     Args:
-        batch_size: images a process and step.
-        shuffle: draw a new order each epoch; false is refused, since every epoch would take the same first samples.
-        drop_last: leave out a last batch that is not full.
-        num_repeats: how often a sample is taken.
-        length: how many samples the data set has.
-        seed: of the order.
-        num_replicas: how many processes share a batch.
-        rank: which of them this is.
+        batch_size: images per process and step.
+        shuffle: must be true: otherwise every epoch would use the same first samples.
+        drop_last: leave out an incomplete last batch.
+        num_repeats: number of times that each sample is used.
+        length: number of samples in the data set.
+        seed: seed of the order.
+        num_replicas: number of processes.
+        rank: rank of this process.
 
     Raises:
-        ConfigError: a value makes no sense.
-        DataError: not even one batch.
+        ConfigError: an argument is invalid.
+        DataError: there is not even one batch.
     """
 
     train_only = True
@@ -168,24 +168,24 @@ class RASampler(DistributedBatchSampler):
 
 @SAMPLERS.register(provided=(*PROVIDED, "labels"))
 class ClassBalancedSampler(DistributedBatchSampler):
-    """Draws every class equally often: samples of small classes are repeated, those of large ones left out in turn.
+    """Draws every class equally often. Samples of small classes are repeated; samples of large classes take turns.
 
-    Class-aware sampling, https://arxiv.org/abs/1512.05830. An epoch has as many draws as the data set has
-    samples. Within a class every sample is drawn once before one is drawn again.
+    This is class-aware sampling, https://arxiv.org/abs/1512.05830. An epoch has as many draws as the data set has
+    samples. Within a class, every sample is drawn once before any is drawn again.
 
     Args:
-        batch_size: images a process and step.
-        shuffle: always true, since samples are drawn.
-        drop_last: leave out a last batch that is not full.
-        length: how many samples the data set has.
-        seed: of the order.
-        num_replicas: how many processes share a batch.
-        rank: which of them this is.
-        labels: of the samples.
+        batch_size: images per process and step.
+        shuffle: must be true, since samples are drawn at random.
+        drop_last: leave out an incomplete last batch.
+        length: number of samples in the data set.
+        seed: seed of the draws.
+        num_replicas: number of processes.
+        rank: rank of this process.
+        labels: class ids of the samples.
 
     Raises:
-        ConfigError: a value makes no sense.
-        DataError: not even one batch.
+        ConfigError: an argument is invalid.
+        DataError: there is not even one batch.
     """
 
     train_only = True
@@ -211,25 +211,25 @@ class ClassBalancedSampler(DistributedBatchSampler):
     def _order(self, epoch: int) -> np.ndarray:
         rng = self._generator(epoch)
         counts = np.full(len(self._members), self.length // len(self._members))
-        # Which classes are drawn once more is drawn, too.
+        # The remaining draws go to randomly chosen classes.
         counts[rng.permutation(len(counts))[: self.length % len(counts)]] += 1
-        draws = [self._draw(members, int(count), rng) for members, count in zip(self._members, counts)]
+        draws = [self._draw_from_class(members, int(count), rng) for members, count in zip(self._members, counts)]
         order = np.concatenate(draws)
         rng.shuffle(order)
         return order
 
-    def _draw(self, members: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    def _draw_from_class(self, members: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
         rounds = -(-count // len(members))
         order = [rng.permutation(members) + number * self.length for number in range(rounds)]
         return np.concatenate([np.empty(0, np.int64), *order])[:count]
 
 
 def positive(name: str, value: Any) -> int:
-    """Return an argument's value, a whole number from 1 up.
+    """Return an argument's value as a positive integer.
 
     Raises:
-        ConfigError: it is anything else.
+        ConfigError: it is not a whole number of at least 1.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 1 or int(value) != value:
-        raise ConfigError(f"{name}: must be a whole number from 1 up, not {value!r}")
+        raise ConfigError(f"{name}: must be a whole number of at least 1, not {value!r}")
     return int(value)

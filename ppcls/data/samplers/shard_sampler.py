@@ -1,4 +1,4 @@
-"""Batches of samples in shards: read front to back, and mixed as far as a buffer reaches."""
+"""A batch sampler for shards: it reads them sequentially and shuffles within a buffer."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from ppcls.errors import ConfigError
 
 @SAMPLERS.register(provided=(*PROVIDED, "boundaries"))
 class ShardBatchSampler(DistributedBatchSampler):
-    """For data sets in shards: several streams are read front to back at a time, and each is shuffled within a buffer.
+    """For data sets in shards: reads several streams sequentially and shuffles each of them within a buffer.
 
-    Every epoch the shards are put into a new order and cut into as many streams of equal length as asked for. Each
-    batch has its share of every stream. Where ``streams`` is a multiple of processes times data workers, and the batch
-    of all processes one of ``streams``, each stream is read by one worker alone. The order depends on seed, epoch,
-    ``buffer_size`` and ``streams``, not on who reads.
+    Each epoch puts the shards in a new order and divides them into ``streams`` streams of equal length. Each batch
+    takes an equal part from every stream. The order depends on seed, epoch, ``buffer_size`` and ``streams`` only. If
+    ``streams`` is a multiple of processes times data workers, and the global batch a multiple of ``streams``, each
+    stream is read by a single worker.
 
     Args:
-        batch_size: images a process and step.
-        shuffle: draw a new order each epoch; else streams follow the shards in their order, unshuffled.
-        drop_last: leave out a last batch that is not full.
-        buffer_size: samples of a stream among which the next one is drawn.
-        streams: how many places of the data set are read at a time, by all processes together.
-        length: how many samples the data set has.
-        seed: of the order.
-        num_replicas: how many processes share a batch.
-        rank: which of them this is.
-        boundaries: number of each shard's first sample, then ``length``; None of data without shards.
+        batch_size: images per process and step.
+        shuffle: use a new random order in each epoch; otherwise the streams follow the order of the shards.
+        drop_last: leave out an incomplete last batch.
+        buffer_size: size of the shuffle buffer of each stream, in samples.
+        streams: number of streams of all processes together.
+        length: number of samples in the data set.
+        seed: seed of the order.
+        num_replicas: number of processes.
+        rank: rank of this process.
+        boundaries: index of each shard's first sample, then ``length``; None for data that are not in shards.
 
     Raises:
-        ConfigError: a value makes no sense, or the data set is not in shards.
-        DataError: not even one batch.
+        ConfigError: an argument is invalid, or the data set is not in shards.
+        DataError: there is not even one batch.
     """
 
     def __init__(
@@ -64,41 +64,42 @@ class ShardBatchSampler(DistributedBatchSampler):
         samples = np.arange(self.length, dtype=np.int64)
         counts = np.full(self.streams, self.length // self.streams)
         counts[: self.length % self.streams] += 1
-        pieces = np.split(samples, np.cumsum(counts)[:-1])
+        streams = np.split(samples, np.cumsum(counts)[:-1])
         if self.shuffle:
             rng = self._generator(epoch)
             shards = np.split(samples, self._boundaries[1:-1])
             samples = np.concatenate([shards[number] for number in rng.permutation(len(shards))])
-            pieces = [samples[piece][buffer_order(len(piece), self.buffer_size, rng)] for piece in pieces]
-        dealt = np.empty(self.length, np.int64)
-        for stream, piece in enumerate(pieces):
-            dealt[stream :: self.streams] = piece
-        return dealt[self._by_stream()]
+            streams = [samples[stream][shuffle_buffer_order(len(stream), self.buffer_size, rng)] for stream in streams]
+        interleaved = np.empty(self.length, np.int64)
+        for number, stream in enumerate(streams):
+            interleaved[number :: self.streams] = stream
+        return interleaved[self._group_by_stream()]
 
-    def _by_stream(self) -> np.ndarray:
-        """Return the order of what was dealt around that puts each batch's samples of one stream side by side."""
-        places = np.arange(self.length, dtype=np.int64)
-        batch = places // (self.batch_size * self.num_replicas)
-        return np.argsort(batch * self.streams + places % self.streams, kind="stable")
+    def _group_by_stream(self) -> np.ndarray:
+        """Return the permutation of interleaved streams that puts the samples of a stream in a batch side by side."""
+        positions = np.arange(self.length, dtype=np.int64)
+        batch = positions // (self.batch_size * self.num_replicas)
+        return np.argsort(batch * self.streams + positions % self.streams, kind="stable")
 
 
-def buffer_order(length: int, buffer_size: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the order in which a buffer gives away 0, 1, 2, ...: full, it gives one at random away for each it takes.
+def shuffle_buffer_order(length: int, buffer_size: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the order in which items 0, 1, 2, ... leave a shuffle buffer.
 
-    What comes n-th out was among the first n + ``buffer_size`` that went in.
+    The buffer is filled first. Then each new item replaces a random one, which leaves. At the end the rest leaves in
+    random order. So the n-th item that leaves is among the first n + ``buffer_size`` items.
 
     Args:
-        length: how many go in.
-        buffer_size: how many it holds.
+        length: number of items.
+        buffer_size: capacity of the buffer.
     """
     size = min(buffer_size, length)
     slots = np.concatenate([np.arange(size), rng.integers(size, size=length - size)])
     by_slot = np.argsort(slots, kind="stable")
-    again = slots[by_slot[:-1]] == slots[by_slot[1:]]
-    # Whoever is in a slot is given away when the slot is filled again.
+    replaced = slots[by_slot[:-1]] == slots[by_slot[1:]]
+    # An item leaves when the next one enters its slot.
     order = np.empty(length, np.int64)
-    order[by_slot[1:][again] - size] = by_slot[:-1][again]
+    order[by_slot[1:][replaced] - size] = by_slot[:-1][replaced]
     last = np.ones(length, bool)
-    last[by_slot[:-1][again]] = False
+    last[by_slot[:-1][replaced]] = False
     order[length - size :] = rng.permutation(np.flatnonzero(last))
     return order

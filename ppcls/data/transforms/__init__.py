@@ -1,9 +1,9 @@
-"""From an image file's bytes to the array that a model takes.
+"""Transforms: from the bytes of an image file to the array that a model takes.
 
-Training, evaluation, inference and the exported model's predictor all run this code. It needs numpy and OpenCV only.
+Training, evaluation, inference and the predictor of exported models all run this code. It needs only numpy and OpenCV.
 """
 
-# They register themselves.
+# These modules register their transforms when they are imported.
 from ppcls.data.transforms import auto_augment, decode, erasing, flips, geometry, jitter, tensor, timm_auto_augment
 from ppcls.data.transforms.compose import Compose, build_transforms
 from ppcls.data.transforms.registry import TRANSFORMS

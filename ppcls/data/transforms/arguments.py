@@ -1,4 +1,4 @@
-"""Checks of what a recipe gives to a transform, and of the image that reaches it."""
+"""Checks of the arguments of transforms and of the images that they receive."""
 
 from __future__ import annotations
 
@@ -10,26 +10,29 @@ import numpy as np
 from ppcls.data.transforms import warp
 from ppcls.errors import ConfigError, DataError
 
-MAX_PIXELS = 178_956_970  # of an image, half a gigabyte; where Pillow, too, suspects an attack
+MAX_PIXELS = 178_956_970  # of an image, which takes half a gigabyte; Pillow's limit against decompression bombs
 
 
 def integer(name: str, value: Any, minimum: int) -> int:
-    """Return ``value`` as an int (recipes may say 1e2).
+    """Return ``value`` as an int. Floats without a fraction, such as 1e2, are accepted.
 
     Raises:
-        ConfigError: it is no whole number, or below ``minimum``.
+        ConfigError: it is not a whole number, or it is below ``minimum``.
     """
     whole = isinstance(value, (int, float)) and not isinstance(value, bool) and float(value).is_integer()
     if not whole or value < minimum:
-        raise ConfigError(f"{name}: must be a whole number from {minimum} up, not {value!r}")
+        raise ConfigError(f"{name}: must be a whole number of at least {minimum}, not {value!r}")
     return int(value)
 
 
 def size_pair(name: str, value: Union[int, Sequence[int]]) -> Tuple[int, int]:
-    """Return (width, height) in pixels of a square's side or a [width, height] pair.
+    """Return (width, height) in pixels.
+
+    Args:
+        value: side of a square, or [width, height].
 
     Raises:
-        ConfigError: neither.
+        ConfigError: it is neither.
     """
     if isinstance(value, (list, tuple)):
         if len(value) != 2:
@@ -40,10 +43,10 @@ def size_pair(name: str, value: Union[int, Sequence[int]]) -> Tuple[int, int]:
 
 
 def limits(name: str, value: Optional[Sequence[float]], default: Tuple[float, float]) -> Tuple[float, float]:
-    """Return a (low, high) pair of positive numbers.
+    """Return (low, high), or ``default`` for None.
 
     Raises:
-        ConfigError: not two numbers with 0 < low <= high.
+        ConfigError: the value is not [low, high] with 0 < low <= high.
     """
     if value is None:
         return default
@@ -59,7 +62,7 @@ def number(name: str, value: Any) -> float:
     """Return ``value`` as a float.
 
     Raises:
-        ConfigError: it is no finite number.
+        ConfigError: it is not a finite number.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ConfigError(f"{name}: must be a number, not {value!r}")
@@ -67,7 +70,7 @@ def number(name: str, value: Any) -> float:
 
 
 def probability(name: str, value: Any) -> float:
-    """Return ``value`` as a float.
+    """Return a probability as a float.
 
     Raises:
         ConfigError: it is not between 0 and 1.
@@ -88,10 +91,10 @@ def check_choice(name: str, value: Any, allowed: Sequence[Any]) -> None:
 
 
 def check_backend(value: str) -> None:
-    """Check the library that a recipe wants for decoding, resizing or turning images.
+    """Check the name of the library that decodes, resizes or rotates images.
 
     Raises:
-        ConfigError: an unknown one, or Pillow is wanted and not installed.
+        ConfigError: it is unknown, or it is Pillow and Pillow is not installed.
     """
     check_choice("backend", value, warp.BACKENDS)
     if value == "pil":
@@ -99,57 +102,57 @@ def check_backend(value: str) -> None:
 
 
 def check_interpolation(value: Optional[str]) -> None:
-    """Check how a recipe wants images resized; None is the default.
+    """Check the interpolation for resizing; None means the default.
 
     Raises:
-        ConfigError: unknown name.
+        ConfigError: the name is unknown.
     """
     if value is not None:
         check_choice("interpolation", value, (*warp.FLAGS, "random"))
 
 
 def check_affine_interpolation(value: str) -> None:
-    """Check how a recipe wants images turned, sheared or moved.
+    """Check the interpolation for rotations, shears and translations.
 
     Raises:
-        ConfigError: unknown name.
+        ConfigError: the name is unknown.
     """
     check_choice("interpolation", value, (*warp.AFFINE, "random"))
 
 
 def per_channel(name: str, values: Any) -> List[float]:
-    """Return the three numbers that a recipe gives, one a channel.
+    """Return three numbers, one per channel.
 
     Raises:
-        ConfigError: something else.
+        ConfigError: they are not three numbers.
     """
     if not isinstance(values, (list, tuple)) or len(values) != 3:
-        raise ConfigError(f"{name}: must be three numbers, one a channel, not {values!r}")
+        raise ConfigError(f"{name}: must be three numbers, one per channel, not {values!r}")
     return [number(name, value) for value in values]
 
 
 def resize(
     image: np.ndarray, size: Tuple[int, int], interpolation: Optional[str], backend: str, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return ``image`` [H, W, C] resized to ``size`` (width, height); bilinear unless told.
+    """Return ``image`` [H, W, C] resized to ``size`` (width, height). The interpolation is bilinear by default.
 
     Raises:
-        DataError: the result would be too large: the long side of a very thin picture whose short side is scaled up.
+        DataError: the result would be too large, as when the short side of a very thin image is enlarged.
     """
     width, height = size
     if width * height > max(MAX_PIXELS, image.shape[0] * image.shape[1]):
         raise DataError(
-            f"the image is {image.shape[1]} x {image.shape[0]}, and resized would be {width} x {height}, more than "
-            f"{MAX_PIXELS} pixels; cut it"
+            f"the image is {image.shape[1]} x {image.shape[0]} and would be resized to {width} x {height}, more than "
+            f"{MAX_PIXELS} pixels; crop it"
         )
-    return warp.resize(image, size, warp.choose(interpolation or "bilinear", rng), backend)
+    return warp.resize(image, size, warp.choose_interpolation(interpolation or "bilinear", rng), backend)
 
 
-def fill_colour(fill: Union[int, Sequence[int]]) -> Tuple[int, int, int]:
-    """Return the RGB colour that one number, or three, mean.
+def fill_color(fill: Union[int, Sequence[int]]) -> Tuple[int, int, int]:
+    """Return an RGB colour, given as one number for all channels or as three numbers.
 
     Raises:
-        ConfigError: something else, or not from 0 to 255.
+        ConfigError: it is neither, or not from 0 to 255.
     """
     values = [number("fill", value) for value in (fill if isinstance(fill, (list, tuple)) else [fill])]
     if len(values) not in (1, 3) or not all(0 <= value <= 255 for value in values):
@@ -158,10 +161,10 @@ def fill_colour(fill: Union[int, Sequence[int]]) -> Tuple[int, int, int]:
 
 
 def check_hwc(image: Any) -> None:
-    """Check that a decoded image [H, W, 3] arrived.
+    """Check that ``image`` is a decoded image [H, W, 3].
 
     Raises:
-        DataError: something else did; the message says what, and what to change.
+        DataError: it is not; the message says what it is and what to change.
     """
     if isinstance(image, (bytes, bytearray, memoryview)) or (isinstance(image, np.ndarray) and image.ndim == 1):
         raise DataError("got an undecoded file; put DecodeImage first")

@@ -1,4 +1,4 @@
-"""AutoAugment, RandAugment and TrivialAugment as their papers define them."""
+"""AutoAugment, RandAugment and TrivialAugment, as defined in their papers."""
 
 from __future__ import annotations
 
@@ -12,140 +12,151 @@ from ppcls.data.transforms.arguments import (
     check_affine_interpolation,
     check_backend,
     check_hwc,
-    fill_colour,
+    fill_color,
     integer,
     number,
 )
-from ppcls.data.transforms.magnitudes import Scale
-from ppcls.data.transforms.operations import OPERATIONS, sign
-from ppcls.data.transforms.policy_ops import Auto, Step
+from ppcls.data.transforms.magnitudes import MaxTranslation
+from ppcls.data.transforms.operations import OPERATIONS, random_sign
+from ppcls.data.transforms.policy_ops import AutoAugmentPolicy, SubPolicyOp
 from ppcls.data.transforms.registry import TRANSFORMS
-from ppcls.data.transforms.warp import Canvas
+from ppcls.data.transforms.warp import AffineSampler
 from ppcls.errors import ConfigError
 from ppcls.registry import suggest
 
 _GREY = (128, 128, 128)
-_SHIFT = 150 / 331  # translations in AutoAugment's table 6: 150 pixels of 331
-_PAPER = Scale(pixels=0, share=_SHIFT)
+_TRANSLATION = 150 / 331  # largest translation in AutoAugment's table 6: 150 pixels of 331
+_MAX_TRANSLATION = MaxTranslation(pixels=0, fraction=_TRANSLATION)
 _POLICIES = {"imagenet": policies.IMAGENET, "cifar10": policies.CIFAR10, "svhn": policies.SVHN}
-_OF_PAPER = {"Posterize": "PosterizeOriginal", "TranslateX": "TranslateXRel", "TranslateY": "TranslateYRel"}
+_PAPER_OPERATIONS = {"Posterize": "PosterizeOriginal", "TranslateX": "TranslateXRel", "TranslateY": "TranslateYRel"}
 
 
 @dataclass(frozen=True)
-class _Looks:
-    """What the three share: how pixels are looked up when an image is moved."""
+class _GeometryArguments:
+    """The arguments of rotations, shears and translations, common to all three."""
 
     interpolation: str = "nearest"
     fill: Union[int, Sequence[int]] = _GREY
     backend: str = "cv2"
-    _canvas: Canvas = field(init=False, repr=False, compare=False)
+    _sampler: AffineSampler = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_affine_interpolation(self.interpolation)
         check_backend(self.backend)
-        object.__setattr__(self, "_canvas", Canvas(self.interpolation, fill_colour(self.fill), self.backend))
+        object.__setattr__(self, "_sampler", AffineSampler(self.interpolation, fill_color(self.fill), self.backend))
 
 
 @TRANSFORMS.register
 @dataclass(frozen=True)
-class AutoAugment(_Looks):
-    """One of 25 learned pairs of operations (https://arxiv.org/abs/1805.09501, appendix).
+class AutoAugment(_GeometryArguments):
+    """Applies one of 25 learned pairs of operations (https://arxiv.org/abs/1805.09501, appendix).
 
     Args:
-        interpolation: of rotations, shears and translations: nearest, bilinear, bicubic or random.
-        fill: colour of what is outside of the image.
-        backend: "cv2" or "pil"; colours agree bit for bit, geometry within interpolation.
-        policy: imagenet, cifar10 or svhn, the data set on which it was learned.
+        interpolation: for rotations, shears and translations: nearest, bilinear, bicubic or random.
+        fill: colour outside of the image.
+        backend: "cv2" or "pil". Colours are equal bit for bit; geometry differs by the interpolation.
+        policy: data set on which the policy was learned: imagenet, cifar10 or svhn.
 
     Raises:
-        ConfigError: a value makes no sense.
+        ConfigError: an argument is invalid.
     """
 
     policy: str = "imagenet"
-    _auto: Auto = field(init=False, repr=False, compare=False)
+    _operations: AutoAugmentPolicy = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.policy not in _POLICIES:
             raise ConfigError(f"policy: unknown name {self.policy!r}{suggest(self.policy, _POLICIES)}")
-        rows = policies.renamed(_POLICIES[self.policy], _OF_PAPER)
-        object.__setattr__(self, "_auto", Auto([[Step(*entry) for entry in row] for row in rows]))
+        policy = policies.rename_operations(_POLICIES[self.policy], _PAPER_OPERATIONS)
+        ops = [[SubPolicyOp(*op) for op in sub_policy] for sub_policy in policy]
+        object.__setattr__(self, "_operations", AutoAugmentPolicy(ops))
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
         """Return the augmented image [H, W, 3] uint8."""
         check_hwc(image)
-        return self._auto(image, self._canvas, _PAPER, rng)
+        return self._operations(image, self._sampler, _MAX_TRANSLATION, rng)
 
 
-Strength = Callable[[float, np.ndarray, np.random.Generator], float]
+MagnitudeFunction = Callable[[float, np.ndarray, np.random.Generator], float]
 
 
-def _either_way(largest: float) -> Strength:
-    return lambda share, image, rng: sign(rng) * share * largest
+def _signed(largest: float) -> MagnitudeFunction:
+    return lambda strength, image, rng: random_sign(rng) * strength * largest
 
 
-def _factor(largest: float) -> Strength:
-    return lambda share, image, rng: 1 + sign(rng) * share * largest
+def _signed_factor(largest: float) -> MagnitudeFunction:
+    return lambda strength, image, rng: 1 + random_sign(rng) * strength * largest
 
 
-def _none(share: float, image: np.ndarray, rng: np.random.Generator) -> float:
+def _no_magnitude(strength: float, image: np.ndarray, rng: np.random.Generator) -> float:
     return 0.0
 
 
-def _space(
-    shear: float, rotate: float, factor: float, bits: int, translate: Callable[[int], Strength]
-) -> Dict[str, Strength]:
-    """Return RandAugment's fourteen operations (figure 2), with their magnitudes at a share, 0..1, of the highest.
+def _operation_space(
+    shear: float, rotate: float, factor: float, bits: int, translate: Callable[[int], MagnitudeFunction]
+) -> Dict[str, MagnitudeFunction]:
+    """Return RandAugment's fourteen operations (figure 2) with functions from a strength, 0 to 1, to the magnitude.
 
     Args:
-        translate: gives the pixels of a translation along an axis of the image.
+        shear: largest shear.
+        rotate: largest rotation, in degrees.
+        factor: largest change of a factor.
+        bits: largest number of bits that Posterize removes.
+        translate: returns the magnitude function of translations along an axis of the image, in pixels.
     """
     return {
-        **dict.fromkeys(("Identity", "AutoContrast", "Equalize"), _none),
-        **dict.fromkeys(("ShearX", "ShearY"), _either_way(shear)),
+        **dict.fromkeys(("Identity", "AutoContrast", "Equalize"), _no_magnitude),
+        **dict.fromkeys(("ShearX", "ShearY"), _signed(shear)),
         "TranslateX": translate(1),
         "TranslateY": translate(0),
-        "Rotate": _either_way(rotate),
-        **dict.fromkeys(("Brightness", "Color", "Contrast", "Sharpness"), _factor(factor)),
-        "Posterize": lambda share, image, rng: 8 - round(share * bits),
-        "Solarize": lambda share, image, rng: 255 * (1 - share),
+        "Rotate": _signed(rotate),
+        **dict.fromkeys(("Brightness", "Color", "Contrast", "Sharpness"), _signed_factor(factor)),
+        "Posterize": lambda strength, image, rng: 8 - round(strength * bits),
+        "Solarize": lambda strength, image, rng: 255 * (1 - strength),
     }
 
 
-def _apply(
-    image: np.ndarray, space: Dict[str, Strength], share: float, canvas: Canvas, rng: np.random.Generator
+def _apply_random_operation(
+    image: np.ndarray,
+    space: Dict[str, MagnitudeFunction],
+    strength: float,
+    sampler: AffineSampler,
+    rng: np.random.Generator,
 ) -> Any:
     name = tuple(space)[rng.integers(len(space))]
-    return OPERATIONS[name](image, space[name](share, image, rng), canvas, rng)
+    return OPERATIONS[name](image, space[name](strength, image, rng), sampler, rng)
 
 
-def _of_side(axis: int) -> Strength:
-    return lambda share, image, rng: int(sign(rng) * share * _SHIFT * image.shape[axis])
+def _fraction_of_side(axis: int) -> MagnitudeFunction:
+    return lambda strength, image, rng: int(random_sign(rng) * strength * _TRANSLATION * image.shape[axis])
 
 
-def _of_32_pixels(axis: int) -> Strength:
-    return lambda share, image, rng: int(sign(rng) * share * 32)
+def _up_to_32_pixels(axis: int) -> MagnitudeFunction:
+    return lambda strength, image, rng: int(random_sign(rng) * strength * 32)
 
 
-_RAND = _space(0.3, 30.0, 0.9, 4, _of_side)  # the ranges of AutoAugment's table 6
-_WIDE = _space(0.99, 135.0, 0.99, 6, _of_32_pixels)  # the wide ranges of TrivialAugment, table 6
+_RAND_AUGMENT = _operation_space(0.3, 30.0, 0.9, 4, _fraction_of_side)  # the ranges of AutoAugment's table 6
+_TRIVIAL_AUGMENT = _operation_space(
+    0.99, 135.0, 0.99, 6, _up_to_32_pixels
+)  # the wide ranges of TrivialAugment, table 6
 
 
 @TRANSFORMS.register
 @dataclass(frozen=True)
-class RandAugment(_Looks):
-    """Some of fourteen operations with equal chances, all of the same magnitude (https://arxiv.org/abs/1909.13719).
+class RandAugment(_GeometryArguments):
+    """Applies random operations, uniformly out of fourteen, with one magnitude (https://arxiv.org/abs/1909.13719).
 
     Args:
-        interpolation: of rotations, shears and translations: nearest, bilinear, bicubic or random.
-        fill: colour of what is outside of the image.
-        backend: "cv2" or "pil"; colours agree bit for bit, geometry within interpolation.
-        num_layers: how many operations, one after the other.
-        magnitude: 0 changes little, ``max_level`` most; every operation grows with it.
-        max_level: 10 as in the paper and PaddleClas; 30 to write torchvision's magnitudes (of 31 bins).
+        interpolation: for rotations, shears and translations: nearest, bilinear, bicubic or random.
+        fill: colour outside of the image.
+        backend: "cv2" or "pil". Colours are equal bit for bit; geometry differs by the interpolation.
+        num_layers: number of operations, applied one after the other.
+        magnitude: strength of all operations, from 0 (weakest) to ``max_level`` (strongest).
+        max_level: 10 as in the paper and PaddleClas; 30 for torchvision's magnitudes (31 bins).
 
     Raises:
-        ConfigError: a value makes no sense.
+        ConfigError: an argument is invalid.
     """
 
     num_layers: int = 2
@@ -164,23 +175,23 @@ class RandAugment(_Looks):
         """Return the augmented image [H, W, 3] uint8."""
         check_hwc(image)
         for _ in range(int(self.num_layers)):
-            image = _apply(image, _RAND, self.magnitude / self.max_level, self._canvas, rng)
+            image = _apply_random_operation(image, _RAND_AUGMENT, self.magnitude / self.max_level, self._sampler, rng)
         return image
 
 
 @TRANSFORMS.register
 @dataclass(frozen=True)
-class TrivialAugment(_Looks):
-    """One operation of random magnitude, in wide ranges (https://arxiv.org/abs/2103.10158, TA wide).
+class TrivialAugment(_GeometryArguments):
+    """Applies one random operation with a random magnitude, in wide ranges (https://arxiv.org/abs/2103.10158, TA wide).
 
     Args:
-        interpolation: of rotations, shears and translations: nearest, bilinear, bicubic or random.
-        fill: colour of what is outside of the image.
-        backend: "cv2" or "pil"; colours agree bit for bit, geometry within interpolation.
-        num_magnitude_bins: how many magnitudes there are.
+        interpolation: for rotations, shears and translations: nearest, bilinear, bicubic or random.
+        fill: colour outside of the image.
+        backend: "cv2" or "pil". Colours are equal bit for bit; geometry differs by the interpolation.
+        num_magnitude_bins: number of possible magnitudes.
 
     Raises:
-        ConfigError: a value makes no sense.
+        ConfigError: an argument is invalid.
     """
 
     num_magnitude_bins: int = 31
@@ -192,5 +203,5 @@ class TrivialAugment(_Looks):
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
         """Return the augmented image [H, W, 3] uint8."""
         check_hwc(image)
-        share = int(rng.integers(self.num_magnitude_bins)) / (self.num_magnitude_bins - 1)
-        return _apply(image, _WIDE, share, self._canvas, rng)
+        strength = int(rng.integers(self.num_magnitude_bins)) / (self.num_magnitude_bins - 1)
+        return _apply_random_operation(image, _TRIVIAL_AUGMENT, strength, self._sampler, rng)

@@ -1,4 +1,4 @@
-"""From an image file's bytes to pixels."""
+"""Decode image files."""
 
 from __future__ import annotations
 
@@ -19,19 +19,18 @@ from ppcls.utils.opencv import cv2
 @TRANSFORMS.register
 @dataclass(frozen=True)
 class DecodeImage:
-    """Decode an image file; an image that is an array already passes through.
+    """Decode an image file. An array that is already an image is passed on.
 
     Args:
-        to_rgb: RGB channels; BGR otherwise.
-        channel_first: give [3, H, W] instead of [H, W, 3].
-        to_np: has no effect on what is given, an array either way; known from PaddleClas, where False would keep
-            another library's image object if ``backend`` were not "cv2".
-        backend: "cv2", or "pil" for what torchvision's loader gives: the same but for the last bit of some JPEGs, and
-            the EXIF orientation is not applied.
-        max_pixels: larger images are refused before memory is allocated for them.
+        to_rgb: return RGB channels; otherwise BGR.
+        channel_first: return [3, H, W] instead of [H, W, 3].
+        to_np: accepted for PaddleClas's recipes; the result is always an array.
+        backend: "cv2", or "pil" for the pixels of torchvision's loader. They differ in the last bit of some JPEGs, and
+            "pil" does not apply the EXIF orientation.
+        max_pixels: images with more pixels are refused before memory is allocated.
 
     Raises:
-        ConfigError: a value makes no sense.
+        ConfigError: an argument is invalid.
     """
 
     to_rgb: bool = True
@@ -45,7 +44,7 @@ class DecodeImage:
         integer("max_pixels", self.max_pixels, 1)
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
-        """Return the decoded image [H, W, 3] uint8; see ``decode_image`` for what becomes of which file."""
+        """Return the decoded image [H, W, 3] uint8, see ``decode_image``."""
         if isinstance(image, np.ndarray) and image.ndim != 1:
             check_hwc(image)
         else:
@@ -58,17 +57,18 @@ class DecodeImage:
 def decode_image(
     data: Union[bytes, bytearray, memoryview, np.ndarray], max_pixels: int = MAX_PIXELS, backend: str = "cv2"
 ) -> np.ndarray:
-    """Decode any image that OpenCV (or Pillow) reads into RGB [H, W, 3] uint8.
+    """Decode an image file to RGB [H, W, 3] uint8, in any format that OpenCV (or Pillow) supports.
 
-    Grayscale becomes three equal channels, transparency is dropped (what is below it shows), 16 bits a channel become
-    8, the EXIF orientation is applied, and of an animation the first picture is taken.
+    Grayscale becomes three equal channels, the alpha channel is dropped, and 16 bits per channel are reduced to 8. The
+    EXIF orientation is applied. For an animation, the first frame is returned.
 
     Args:
-        data: the file's content; bytes, or a one-dimensional uint8 array.
-        max_pixels: larger images are refused before memory is allocated for them.
+        data: the file's content: bytes, or a one-dimensional uint8 array.
+        max_pixels: images with more pixels are refused before memory is allocated.
+        backend: "cv2" or "pil", see ``DecodeImage``.
 
     Raises:
-        DataError: empty, not an image, cut off, too large, or damaged.
+        DataError: the file is empty, not an image, truncated, too large or damaged.
     """
     if isinstance(data, np.ndarray):
         if data.dtype != np.uint8:
@@ -79,30 +79,30 @@ def decode_image(
     data = bytes(data)
     kind = formats.check(data, max_pixels)
     if backend == "pil":
-        return _decode_by_pillow(data, kind, max_pixels)
+        return _decode_with_pillow(data, kind, max_pixels)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAG)
     except cv2.error as error:
         raise DataError(f"cannot be decoded ({kind}, {len(data)} bytes): {error.err or error}") from None
     if image is None:
         raise DataError(f"cannot be decoded: a damaged {kind}, or a variety that OpenCV does not read")
-    if image.shape[0] * image.shape[1] > max_pixels:  # formats that do not tell beforehand
+    if image.shape[0] * image.shape[1] > max_pixels:  # for formats whose header does not tell
         raise DataError(formats.too_large(image.shape[1], image.shape[0], max_pixels))
     return image if _IN_RGB else cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
 
 
-def _decode_by_pillow(data: bytes, kind: str, max_pixels: int) -> np.ndarray:
+def _decode_with_pillow(data: bytes, kind: str, max_pixels: int) -> np.ndarray:
     try:
         with warp.pillow().open(io.BytesIO(data)) as image:
-            if image.width * image.height > max_pixels:  # formats that do not tell beforehand
+            if image.width * image.height > max_pixels:  # for formats whose header does not tell
                 raise DataError(formats.too_large(image.width, image.height, max_pixels))
-            if image.mode.startswith("I;16"):  # else it would be cut off at 255
+            if image.mode.startswith("I;16"):  # otherwise it would be clipped at 255
                 return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
             return np.array(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError, EOFError, struct.error) as error:
         raise DataError(f"cannot be decoded ({kind}, {len(data)} bytes): {error}") from None
 
 
-# Decoding straight to RGB saves a pass; older OpenCV (before 4.10) cannot.
+# Decoding directly to RGB saves a conversion. OpenCV supports it since version 4.10.
 _IN_RGB = hasattr(cv2, "IMREAD_COLOR_RGB")
 _FLAG = cv2.IMREAD_COLOR_RGB if _IN_RGB else cv2.IMREAD_COLOR

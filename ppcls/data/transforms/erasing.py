@@ -1,4 +1,4 @@
-"""Random parts of an image hidden: RandomErasing, Cutout, GridMask."""
+"""Transforms that hide random parts of an image: RandomErasing, Cutout, GridMask."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ import numpy as np
 
 from ppcls.data.transforms.arguments import check_choice, check_hwc, integer, number, per_channel, probability
 from ppcls.data.transforms.registry import TRANSFORMS
-from ppcls.data.transforms.warp import Canvas
+from ppcls.data.transforms.warp import AffineSampler
 from ppcls.errors import ConfigError, DataError
 
 
 @TRANSFORMS.register
 @dataclass(frozen=True)
 class RandomErasing:
-    """Fill a random rectangle (https://arxiv.org/abs/1708.04896); after NormalizeImage, in either layout.
+    """Fill a random rectangle (https://arxiv.org/abs/1708.04896). Use it after NormalizeImage, with either layout.
 
     Args:
-        EPSILON: how likely an image is changed.
-        sl: smallest area of the rectangle, as a share of the image's.
+        EPSILON: probability that an image is changed.
+        sl: smallest area of the rectangle, as a fraction of the image's area.
         sh: largest area.
-        r1: lowest height / width; the highest is 1 / r1.
-        mean: of a rectangle in mode const, in normalized values: one a channel.
-        attempt: how often a rectangle that does not fit is drawn again.
-        use_log_aspect: draw the logarithm of the proportions evenly, as timm does.
-        mode: const; rand (a normally distributed colour); or pixel (normally distributed noise).
-        min_count: fewest rectangles; each has its part of the area.
-        max_count: most rectangles; their number is drawn evenly. ``min_count`` unless given.
+        r1: smallest aspect ratio (height / width); the largest is 1 / r1.
+        mean: fill value in mode "const", one normalized value per channel.
+        attempt: number of attempts to draw a rectangle that fits.
+        use_log_aspect: draw the logarithm of the aspect ratio uniformly, as timm does.
+        mode: "const"; "rand" (one normally distributed colour); or "pixel" (normally distributed noise).
+        min_count: smallest number of rectangles. They share the area.
+        max_count: largest number of rectangles, drawn uniformly; ``min_count`` by default.
 
     Raises:
-        ConfigError: a value makes no sense.
+        ConfigError: an argument is invalid.
     """
 
     EPSILON: float = 0.5
@@ -60,7 +60,7 @@ class RandomErasing:
             integer("max_count", self.max_count, fewest)
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
-        """Return the image [3, H, W] or [H, W, 3] float32, changed in place or not."""
+        """Return the image [3, H, W] or [H, W, 3] float32. It may be changed in place."""
         if not isinstance(image, np.ndarray) or image.ndim != 3 or image.dtype != np.float32:
             raise DataError("takes a normalized float32 image: put it after NormalizeImage")
         planes = image if image.shape[0] == 3 else image.transpose(2, 0, 1)
@@ -68,16 +68,16 @@ class RandomErasing:
             return image
         count = int(rng.integers(self.min_count, self.max_count + 1)) if self.max_count else int(self.min_count)
         for _ in range(count):
-            box = self._box(planes.shape[1], planes.shape[2], count, rng)
+            box = self._draw_box(planes.shape[1], planes.shape[2], count, rng)
             if box is not None:
                 top, left, height, width = box
-                planes[:, top : top + height, left : left + width] = self._filling(height, width, rng)
+                planes[:, top : top + height, left : left + width] = self._fill_values(height, width, rng)
         return image
 
-    def _box(
+    def _draw_box(
         self, height: int, width: int, count: int, rng: np.random.Generator
     ) -> Optional[Tuple[int, int, int, int]]:
-        """Return (top, left, height, width) of what to fill; None if nothing that was drawn fits."""
+        """Return (top, left, height, width) of a rectangle; None if no attempt fits into the image."""
         for _ in range(int(self.attempt)):
             area = rng.uniform(self.sl, self.sh) * height * width / count
             if self.use_log_aspect:
@@ -89,7 +89,7 @@ class RandomErasing:
                 return int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1)), h, w
         return None
 
-    def _filling(self, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+    def _fill_values(self, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
         if self.mode == "const":
             return np.array(self.mean, np.float32)[:, None, None]
         shape = (3, height, width) if self.mode == "pixel" else (3, 1, 1)
@@ -99,14 +99,14 @@ class RandomErasing:
 @TRANSFORMS.register
 @dataclass(frozen=True)
 class Cutout:
-    """Blacken random squares, cut off at the edges (https://arxiv.org/abs/1708.04552).
+    """Set random squares to black (https://arxiv.org/abs/1708.04552). They are clipped at the image's edges.
 
     Args:
-        n_holes: how many.
-        length: of a side, in pixels.
+        n_holes: number of squares.
+        length: side of a square, in pixels.
 
     Raises:
-        ConfigError: not whole numbers from 1 up.
+        ConfigError: an argument is not a positive whole number.
     """
 
     n_holes: int = 1
@@ -122,7 +122,7 @@ class Cutout:
         image = image.copy()
         half = int(self.length) // 2
         for _ in range(int(self.n_holes)):
-            # Centres are anywhere in the image, so that holes at the edges are smaller.
+            # The centre may be anywhere in the image, so holes at the edges are smaller.
             top, left = int(rng.integers(image.shape[0])) - half, int(rng.integers(image.shape[1])) - half
             image[max(0, top) : max(0, top + int(self.length)), max(0, left) : max(0, left + int(self.length))] = 0
         return image
@@ -131,18 +131,19 @@ class Cutout:
 @TRANSFORMS.register
 @dataclass(frozen=True)
 class GridMask:
-    """Blacken a grid of squares (https://arxiv.org/abs/2001.04086).
+    """Set a grid of squares to black (https://arxiv.org/abs/2001.04086).
 
     Args:
-        d1: smallest distance of the grid's units, in pixels.
-        d2: largest distance; drawn evenly, without d2 itself.
-        rotate: the grid is turned by up to this many degrees; 1 leaves it straight, as in PaddleClas.
-        ratio: side of the squares that are kept between stripes, as a share of the distance.
-        mode: 0 blackens the squares where a row and a column of stripes meet, 1 everything else.
-        prob: how likely an image is changed.
+        d1: smallest grid spacing, in pixels.
+        d2: largest grid spacing (exclusive); the spacing is drawn uniformly.
+        rotate: the grid is rotated by a random whole number of degrees below this; 1 means no rotation, as in
+            PaddleClas.
+        ratio: width of the stripes of which the grid consists, as a fraction of the spacing.
+        mode: 0 sets the intersections of the stripes to black, 1 everything else.
+        prob: probability that an image is changed.
 
     Raises:
-        ConfigError: a value makes no sense.
+        ConfigError: an argument is invalid.
     """
 
     d1: int = 96
@@ -162,25 +163,25 @@ class GridMask:
         probability("prob", self.prob)
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
-        """Return the image [H, W, 3] under the grid, or as it is."""
+        """Return the image [H, W, 3] with or without the grid."""
         check_hwc(image)
         if rng.random() >= self.prob:
             return image
         height, width = image.shape[:2]
-        mask = self._mask(math.ceil(math.hypot(height, width)), rng)
+        mask = self._draw_mask(math.ceil(math.hypot(height, width)), rng)
         top, left = (mask.shape[0] - height) // 2, (mask.shape[1] - width) // 2
         return image * mask[top : top + height, left : left + width, None]
 
-    def _mask(self, side: int, rng: np.random.Generator) -> np.ndarray:
-        """Return a square mask [side, side] of ones and, where the image becomes black, zeros."""
+    def _draw_mask(self, side: int, rng: np.random.Generator) -> np.ndarray:
+        """Return a square mask [side, side] uint8: 0 where the image becomes black, 1 elsewhere."""
         distance = int(rng.integers(self.d1, self.d2))
         length = min(max(int(distance * self.ratio + 0.5), 1), distance - 1)
-        places = np.arange(side)
-        striped = [(places + int(rng.integers(distance))) % distance < length for _ in range(2)]
-        hidden = striped[0][:, None] & striped[1][None, :]
-        mask = np.where(hidden, np.uint8(self.mode), np.uint8(1 - self.mode))
+        positions = np.arange(side)
+        rows, columns = ((positions + int(rng.integers(distance))) % distance < length for _ in range(2))
+        intersections = rows[:, None] & columns[None, :]
+        mask = np.where(intersections, np.uint8(self.mode), np.uint8(1 - self.mode))
         angle = int(rng.integers(self.rotate))
         if not angle:
             return mask
-        turned = Canvas("nearest").rotate(np.repeat(mask[:, :, None], 3, axis=2), angle, rng)
-        return np.ascontiguousarray(turned[:, :, 0])
+        rotated = AffineSampler("nearest").rotate(np.repeat(mask[:, :, None], 3, axis=2), angle, rng)
+        return np.ascontiguousarray(rotated[:, :, 0])

@@ -1,4 +1,4 @@
-"""Mirrored images."""
+"""Random flips."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from ppcls.data.transforms.arguments import check_choice, check_hwc, probability
 from ppcls.data.transforms.registry import TRANSFORMS
 from ppcls.utils.opencv import cv2
 
-_AXES = {1: (2,), 0: (1,), -1: (1, 2)}  # of a batch [B, H, W, 3], by OpenCV's flip code
+_AXES = {1: (2,), 0: (1,), -1: (1, 2)}  # of a batch [B, H, W, 3], for each of OpenCV's flip codes
 
 
 @TRANSFORMS.register
 @dataclass(frozen=True)
 class RandFlipImage:
-    """Mirror the image with a probability.
+    """Flip the image with a given probability.
 
     Args:
-        flip_code: 1 left to right, 0 upside down, -1 both.
-        prob: the probability.
+        flip_code: 1 flips horizontally, 0 vertically, -1 both.
+        prob: probability of a flip.
 
     Raises:
-        ConfigError: a value makes no sense.
+        ConfigError: an argument is invalid.
     """
 
     flip_code: int = 1
@@ -35,22 +35,22 @@ class RandFlipImage:
         probability("prob", self.prob)
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
-        """Return the image [H, W, 3], mirrored or not."""
+        """Return the image [H, W, 3], flipped or not."""
         check_hwc(image)
         return cv2.flip(image, int(self.flip_code)) if rng.random() < self.prob else image
 
     def batch(self, images: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
-        """Return the images [B, H, W, 3], mirrored or not."""
+        """Return the images [B, H, W, 3], each flipped or not."""
         return _flip(images, rngs, self.prob, _AXES[int(self.flip_code)])
 
 
 @TRANSFORMS.register
 @dataclass(frozen=True)
 class RandomHorizontalFlip:
-    """Mirror the image left to right with a probability.
+    """Flip the image horizontally with a given probability.
 
     Args:
-        prob: the probability.
+        prob: probability of a flip.
 
     Raises:
         ConfigError: it is not between 0 and 1.
@@ -62,18 +62,18 @@ class RandomHorizontalFlip:
         probability("prob", self.prob)
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
-        """Return the image [H, W, 3], mirrored or not."""
+        """Return the image [H, W, 3], flipped or not."""
         check_hwc(image)
         return cv2.flip(image, 1) if rng.random() < self.prob else image
 
     def batch(self, images: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
-        """Return the images [B, H, W, 3], mirrored or not."""
+        """Return the images [B, H, W, 3], each flipped or not."""
         return _flip(images, rngs, self.prob, _AXES[1])
 
 
 def _flip(images: np.ndarray, rngs: Sequence[np.random.Generator], prob: float, axes: Tuple[int, ...]) -> np.ndarray:
     check_hwc(images[0])
-    chosen = np.array([rng.random() < prob for rng in rngs])
+    flip = np.array([rng.random() < prob for rng in rngs])
     flipped = images.copy()
-    flipped[chosen] = np.flip(images[chosen], axes)
+    flipped[flip] = np.flip(images[flip], axes)
     return flipped

@@ -1,7 +1,7 @@
-"""What an image file says about itself: its kind, its size, and whether it is all there.
+"""Checks of image files before decoding: format, size in pixels, and completeness.
 
-Decoders fill in for what is missing (the rest of a cut-off JPEG is grey), and allocate what a header claims. So both
-are checked before one is called.
+Decoders replace missing data (the rest of a truncated JPEG is grey) and allocate as much memory as a header claims.
+So both are checked before a decoder is called.
 """
 
 from __future__ import annotations
@@ -13,44 +13,48 @@ from typing import Callable, Dict, Iterator, Tuple
 
 from ppcls.errors import DataError
 
-# What OpenCV reads, by file name. Folders are searched for these; a file that is named is tried whatever its name.
+# The file name suffixes of the formats that OpenCV reads. They are used to search folders; a file that is given by name
+# is decoded whatever its suffix.
 _SUFFIXES = ".jpg .jpeg .jpe .png .bmp .dib .webp .gif .tif .tiff .ppm .pgm .pbm .pnm .jp2 .avif .exr .hdr"
 IMAGE_SUFFIXES = tuple(_SUFFIXES.split())
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _JPEG_MARKER = re.compile(rb"\xff+([^\xff])", re.DOTALL)  # after any number of fill bytes
-_JPEG_AFTER_SCAN = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")  # within a scan there are 00 and D0 to D7
-# A decoder goes over all pixels for each scan. Progressive files have about ten; some programs write several tens.
+_JPEG_AFTER_SCAN = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")  # 00 and D0 to D7 occur within a scan
+# A decoder visits all pixels for each scan. Progressive files have about ten scans; some programs write dozens.
 _JPEG_SCANS = 100
-_JPEG_SEGMENTS = 20_000  # restart markers of a scan are none; of 64 KB each, for any file that is taken
-_TIFF_KINDS = {1: ("B", 1), 3: ("H", 2), 4: ("I", 4)}  # unsigned numbers: code of ``struct``, bytes
-_TIFF_SAMPLE_BITS = 4 * 64  # of a pixel: RGBA in double precision
-_TIFF_TILE = 1 << 22  # pixels of a tile that may be larger than its picture, for pictures smaller than a tile
+_JPEG_SEGMENTS = 20_000  # not counting restart markers; with up to 64 KB each, this is enough for any accepted file
+_TIFF_TYPES = {1: ("B", 1), 3: ("H", 2), 4: ("I", 4)}  # unsigned integers: format of ``struct``, bytes
+_TIFF_PIXEL_BITS = 4 * 64  # RGBA in double precision
+_TIFF_TILE = 1 << 22  # pixels; a tile may be larger than its image up to this size
 _TEXT = bytes({9, 10, 13, *range(32, 127)})
 
 
 def check(data: bytes, max_pixels: int) -> str:
-    """Check a file before it is decoded; return its kind for messages ("JPEG", "image" where not known).
+    """Check a file before it is decoded.
+
+    Returns:
+        The name of its format for messages, such as "JPEG", or "image" if it is not known.
 
     Raises:
-        DataError: empty, not an image, cut off, or of more than ``max_pixels`` pixels.
+        DataError: the file is empty, not an image, truncated, or has more than ``max_pixels`` pixels.
     """
-    kind, width, height = measure(data)
+    kind, width, height = read_header(data)
     if width * height > max_pixels:
         raise DataError(too_large(width, height, max_pixels))
     return kind
 
 
-def measure(data: bytes) -> Tuple[str, int, int]:
-    """Return a file's kind, width and height as its header has them; sides are 0 where it does not tell.
+def read_header(data: bytes) -> Tuple[str, int, int]:
+    """Return a file's format, width and height from its header; the sides are 0 if it does not tell them.
 
     Raises:
-        DataError: empty, not an image, or cut off.
+        DataError: the file is empty, not an image, or truncated.
     """
     if not data:
         raise DataError("the file is empty")
-    kind = _kind(data)
+    kind = _detect_format(data)
     if kind not in _READERS:
         return kind, 0, 0
     try:
@@ -68,7 +72,7 @@ def too_large(width: int, height: int, max_pixels: int) -> str:
     )
 
 
-def _kind(data: bytes) -> str:
+def _detect_format(data: bytes) -> str:
     if data.startswith(b"\xff\xd8"):
         return "JPEG"
     if data.startswith(_PNG):
@@ -90,8 +94,8 @@ def _kind(data: bytes) -> str:
     return "image"
 
 
-def _cut_off(kind: str, data: bytes, what: str) -> DataError:
-    return DataError(f"the {kind} is truncated: {what} ({len(data)} bytes); copy or download it again")
+def _truncated(kind: str, data: bytes, problem: str) -> DataError:
+    return DataError(f"the {kind} is truncated: {problem} ({len(data)} bytes); copy or download it again")
 
 
 def _jpeg(data: bytes) -> Tuple[int, int]:
@@ -104,17 +108,20 @@ def _jpeg(data: bytes) -> Tuple[int, int]:
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width, components = struct.unpack_from(">HHB", data, position + 3)
             size, coding = (width, height), marker
-            # Huffman codes (markers C0 to C2) spend a bit a block of 8 x 8 at least. Decoders make the rest up.
+            # Huffman codes (markers C0 to C2) take at least one bit per block of 8 x 8. Decoders would invent the rest.
             if marker <= 0xC2 and -(-width // 8) * -(-height // 8) > 8 * len(data):
-                raise DataError(f"the JPEG is damaged: it claims {width} x {height} pixels and has {len(data)} bytes")
+                raise DataError(
+                    f"the JPEG is damaged: it claims {width} x {height} pixels but has only {len(data)} bytes"
+                )
     else:
         raise DataError("the JPEG is damaged: it ends without a picture")
-    # Searched after the first scan's header only: an embedded thumbnail has an end marker of its own. Within a scan
-    # 0xFF is always followed by something else, and bytes after the end are harmless. From behind, it is found at once.
+    # The end marker is searched after the header of the first scan, because an embedded thumbnail has its own. Within a
+    # scan, 0xFF is always followed by something else, and bytes after the end are harmless. It is searched backwards,
+    # which is fast.
     if data.rfind(b"\xff\xd9", position) < 0:
-        raise _cut_off("JPEG", data, "its end marker is missing")
-    # A sequential JPEG whose first scan has all components has no other one. Of the rest the bytes are counted first,
-    # which is faster than to follow the segments, and finds too many at the worst: a second picture behind the end.
+        raise _truncated("JPEG", data, "its end marker is missing")
+    # A sequential JPEG whose first scan has all components has only one scan. For others, counting the bytes first is
+    # faster than following the segments. It can only count too many, such as those of a second image after the end.
     several = coding not in (0xC0, 0xC1) or data[position + 2] < components
     suspicious = several and data.count(b"\xff\xda", position) >= _JPEG_SCANS
     if suspicious and sum(marker == 0xDA for marker, _ in segments) >= _JPEG_SCANS:
@@ -123,13 +130,13 @@ def _jpeg(data: bytes) -> Tuple[int, int]:
 
 
 def _jpeg_segments(data: bytes) -> Iterator[Tuple[int, int]]:
-    """Yield (marker, position of its length) of a JPEG's segments up to its end; those without content are left out."""
+    """Yield (marker, position of its length) of a JPEG's segments; markers without content are left out."""
     position, in_scan = 2, False
     for _ in range(_JPEG_SEGMENTS):
         found = (_JPEG_AFTER_SCAN.search if in_scan else _JPEG_MARKER.match)(data, position)
         if found is None:
             if in_scan or position >= len(data) or set(data[position:]) == {0xFF}:
-                raise IndexError  # cut off
+                raise IndexError  # truncated
             raise DataError(f"the JPEG is damaged: no marker at byte {position}")
         position = found.end()
         marker = data[position - 1]
@@ -144,17 +151,17 @@ def _jpeg_segments(data: bytes) -> Iterator[Tuple[int, int]]:
 
 
 def _png(data: bytes) -> Tuple[int, int]:
-    """Return (width, height) after checking every chunk's checksum; see the PNG specification, section 5."""
+    """Return (width, height) after checking the checksums of the critical chunks (PNG specification, section 5)."""
     width, height = struct.unpack_from(">II", data, 16)
     position, view = len(_PNG), memoryview(data)
     while True:
         if position + 12 > len(data):
-            raise _cut_off("PNG", data, "its last chunk (IEND) is missing")
+            raise _truncated("PNG", data, "its last chunk (IEND) is missing")
         length = struct.unpack_from(">I", data, position)[0]
         name, end = data[position + 4 : position + 8], position + 8 + length
         if end + 4 > len(data):
-            raise _cut_off("PNG", data, f"chunk {name.decode('latin-1')!r} ends after the file does")
-        # A lower-case initial marks what a decoder may ignore; programs are known to write wrong checksums there.
+            raise _truncated("PNG", data, f"chunk {name.decode('latin-1')!r} ends after the file does")
+        # Chunks with a lower-case initial are optional; some programs write wrong checksums there.
         critical = not name[0] & 0x20
         if critical and zlib.crc32(view[position + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
             raise DataError(f"the PNG is damaged: wrong checksum in chunk {name.decode('latin-1')!r} at {position}")
@@ -165,7 +172,7 @@ def _png(data: bytes) -> Tuple[int, int]:
 
 def _gif(data: bytes) -> Tuple[int, int]:
     if b"\x3b" not in data[-16:]:  # some writers pad
-        raise _cut_off("GIF", data, "its end marker is missing")
+        raise _truncated("GIF", data, "its end marker is missing")
     width, height = struct.unpack_from("<HH", data, 6)
     return width, height
 
@@ -182,7 +189,7 @@ def _bmp(data: bytes) -> Tuple[int, int]:
     if compression == 0:
         needed = struct.unpack_from("<I", data, 10)[0] + (width * bits + 31) // 32 * 4 * height
         if len(data) < needed:
-            raise _cut_off("BMP", data, f"its pixels end at byte {needed}")
+            raise _truncated("BMP", data, f"its pixels end at byte {needed}")
     return width, height
 
 
@@ -190,7 +197,7 @@ def _webp(data: bytes) -> Tuple[int, int]:
     """Return (width, height); see RFC 9649."""
     end = struct.unpack_from("<I", data, 4)[0] + 8
     if len(data) < end:
-        raise _cut_off("WebP", data, f"it should have {end} bytes")
+        raise _truncated("WebP", data, f"it should have {end} bytes")
     variety = data[12:16]
     if variety == b"VP8X":
         return _uint24(data, 24) + 1, _uint24(data, 27) + 1
@@ -206,7 +213,7 @@ def _uint24(data: bytes, position: int) -> int:
 
 
 def _tiff(data: bytes) -> Tuple[int, int]:
-    """Return (width, height) of the first picture; BigTIFF, rare, is left to OpenCV's own limit."""
+    """Return (width, height) of the first image. BigTIFF, which is rare, is left to OpenCV's own limit."""
     order = "<" if data[:2] == b"II" else ">"
     if struct.unpack_from(order + "H", data, 2)[0] != 42:
         return 0, 0
@@ -214,10 +221,10 @@ def _tiff(data: bytes) -> Tuple[int, int]:
     try:
         values = _tiff_values(data, directory, order)
     except struct.error:
-        raise _cut_off("TIFF", data, "its directory is missing") from None
+        raise _truncated("TIFF", data, "its directory is missing") from None
     width, height, bits, samples, tile_width, tile_height = (values.get(tag, 0) for tag in _TIFF_TAGS)
-    if max(bits, 1) * max(samples, 1) > _TIFF_SAMPLE_BITS:
-        raise DataError(f"the TIFF has {samples} samples of {bits} bits a pixel, more than any image to classify")
+    if max(bits, 1) * max(samples, 1) > _TIFF_PIXEL_BITS:
+        raise DataError(f"the TIFF has {samples} samples of {bits} bits per pixel, more than any image to classify")
     if tile_width * tile_height > max(width * height, _TIFF_TILE):
         raise DataError(
             f"the TIFF is damaged: it has tiles of {tile_width} x {tile_height} for a picture of {width} x {height}"
@@ -225,23 +232,23 @@ def _tiff(data: bytes) -> Tuple[int, int]:
     return width, height
 
 
-# Width, height, bits a sample, samples a pixel, width and height of a tile; see TIFF 6.0, sections 8 and 15.
+# Width, height, bits per sample, samples per pixel, tile width and tile height (TIFF 6.0, sections 8 and 15).
 _TIFF_TAGS = (256, 257, 258, 277, 322, 323)
 
 
 def _tiff_values(data: bytes, directory: int, order: str) -> Dict[int, int]:
-    """Return the first value of each of ``_TIFF_TAGS`` that a directory has."""
+    """Return the first value of each of ``_TIFF_TAGS`` in a directory."""
     values: Dict[int, int] = {}
     for entry in range(struct.unpack_from(order + "H", data, directory)[0]):
         position = directory + 2 + 12 * entry
         tag, kind, count = struct.unpack_from(order + "HHI", data, position)
         if tag not in _TIFF_TAGS:
             continue
-        if tag in values:  # of which decoders take the one or the other
+        if tag in values:  # decoders differ in which one they take
             raise DataError(f"the TIFF is damaged: its directory has tag {tag} twice")
-        if kind not in _TIFF_KINDS:
+        if kind not in _TIFF_TYPES:
             raise DataError(f"the TIFF is damaged: tag {tag} is of type {kind}")
-        code, size = _TIFF_KINDS[kind]
+        code, size = _TIFF_TYPES[kind]
         start = position + 8 if count * size <= 4 else struct.unpack_from(order + "I", data, position + 8)[0]
         values[tag] = struct.unpack_from(order + code, data, start)[0]
     return values

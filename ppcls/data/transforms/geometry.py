@@ -1,4 +1,4 @@
-"""Resizing, cropping and padding. Sizes given as pairs are [width, height], as PaddleClas has them."""
+"""Resizing, cropping and padding. Pairs of sizes are [width, height], as in PaddleClas."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ppcls.data.transforms.arguments import (
     check_choice,
     check_hwc,
     check_interpolation,
-    fill_colour,
+    fill_color,
     integer,
     limits,
     resize,
@@ -24,7 +24,7 @@ from ppcls.data.transforms.warp import BACKENDS
 from ppcls.errors import ConfigError, DataError
 from ppcls.utils.opencv import cv2
 
-_ATTEMPTS = 10  # as torchvision's RandomResizedCrop
+_ATTEMPTS = 10  # as in torchvision's RandomResizedCrop
 _BORDERS = {
     "constant": cv2.BORDER_CONSTANT,
     "edge": cv2.BORDER_REPLICATE,
@@ -39,15 +39,15 @@ class ResizeImage:
     """Resize to a fixed size, or so that the short side has a given length.
 
     Args:
-        size: a side or [width, height] in pixels; the image's proportions are not kept.
-        resize_short: length of the short side in pixels; the long side is rounded to the nearest pixel ("cv2") or down
-            ("pil", as torchvision). May not be given together with ``size``.
+        size: a side or [width, height], in pixels. The aspect ratio is not preserved.
+        resize_short: length of the short side, in pixels; an alternative to ``size``. The long side is rounded to the
+            nearest pixel ("cv2") or down ("pil", as in torchvision).
         interpolation: nearest, bilinear (the default), bicubic, area, lanczos, or random (bilinear or bicubic).
         backend: "cv2", or "pil" for Pillow's antialiased pixels; see ``ppcls.data.transforms.warp``.
-        return_numpy: only True: images are arrays.
+        return_numpy: must be true: images are arrays.
 
     Raises:
-        ConfigError: a value makes no sense.
+        ConfigError: an argument is invalid.
     """
 
     size: Optional[Union[int, Sequence[int]]] = None
@@ -71,13 +71,17 @@ class ResizeImage:
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
         """Return the resized image [H, W, 3]."""
         check_hwc(image)
-        target = size_pair("size", self.size) if self.size is not None else self._short(image.shape[1], image.shape[0])
+        target = (
+            size_pair("size", self.size)
+            if self.size is not None
+            else self._short_side_size(image.shape[1], image.shape[0])
+        )
         return resize(image, target, self.interpolation, self.backend, rng)
 
-    def _short(self, width: int, height: int) -> Tuple[int, int]:
+    def _short_side_size(self, width: int, height: int) -> Tuple[int, int]:
         """Return the size whose short side is ``resize_short``."""
         assert self.resize_short is not None
-        # A side of a very thin picture would round to nothing.
+        # One side of a very thin image could round to 0.
         if self.backend == "cv2":
             ratio = self.resize_short / min(width, height)
             return max(1, round(width * ratio)), max(1, round(height * ratio))
@@ -88,15 +92,15 @@ class ResizeImage:
 @TRANSFORMS.register
 @dataclass(frozen=True)
 class CropImage:
-    """Cut out the centre.
+    """Crop the centre of the image.
 
     Args:
-        size: a side or [width, height] in pixels.
-        backend: where an odd number of pixels is left over, "cv2" leaves fewer at the top and left, as PaddleClas, and
-            "pil" rounds halves to even, as torchvision.
+        size: a side or [width, height], in pixels.
+        backend: how to round if the margin is an odd number of pixels: "cv2" leaves fewer at the top and left, as in
+            PaddleClas; "pil" rounds half to even, as in torchvision.
 
     Raises:
-        ConfigError: not a size, or an unknown backend.
+        ConfigError: an argument is invalid.
     """
 
     size: Union[int, Sequence[int]]
@@ -110,7 +114,7 @@ class CropImage:
         """Return the centre [height, width, 3] of the image."""
         check_hwc(image)
         width, height = size_pair("size", self.size)
-        _check_covers(image, width, height)
+        _require_at_least(image, width, height)
         rest = (image.shape[0] - height, image.shape[1] - width)
         top, left = (round(side / 2) if self.backend == "pil" else side // 2 for side in rest)
         return image[top : top + height, left : left + width]
@@ -119,21 +123,21 @@ class CropImage:
 @TRANSFORMS.register
 @dataclass(frozen=True)
 class RandCropImage:
-    """Cut out a random part of random area and proportions, and resize it (Inception, arXiv 1409.4842, section 6).
+    """Crop a random area with a random aspect ratio and resize it (Inception, arXiv 1409.4842, section 6).
 
-    Up to ten times, area and proportions are drawn until the part fits into the image; then the largest centred part
-    with allowed proportions is taken. Same as torchvision's RandomResizedCrop.
+    It is the same as torchvision's RandomResizedCrop: area and aspect ratio are drawn up to ten times until the crop
+    fits into the image; otherwise the largest central crop with an allowed aspect ratio is taken.
 
     Args:
-        size: of the result: a side or [width, height] in pixels.
-        scale: smallest and largest area of the part, as a fraction of the image's; [0.08, 1] unless given.
-        ratio: smallest and largest width / height of the part; [3/4, 4/3] unless given.
+        size: size of the result: a side or [width, height], in pixels.
+        scale: smallest and largest area of the crop, as a fraction of the image's area; [0.08, 1] by default.
+        ratio: smallest and largest aspect ratio (width / height) of the crop; [3/4, 4/3] by default.
         interpolation: nearest, bilinear (the default), bicubic, area, lanczos, or random (bilinear or bicubic).
-        use_log_aspect: draw the logarithm of the proportions evenly, so that wide is as likely as high.
+        use_log_aspect: draw the logarithm of the aspect ratio uniformly: wide and tall crops are equally likely.
         backend: "cv2", or "pil" for Pillow's antialiased pixels; see ``ppcls.data.transforms.warp``.
 
     Raises:
-        ConfigError: a value makes no sense.
+        ConfigError: an argument is invalid.
     """
 
     size: Union[int, Sequence[int]]
@@ -146,7 +150,7 @@ class RandCropImage:
     def __post_init__(self) -> None:
         size_pair("size", self.size)
         if self._scale()[1] > 1:
-            raise ConfigError(f"scale: a part cannot be larger than its image, so at most 1, not {self.scale!r}")
+            raise ConfigError(f"scale: the crop cannot be larger than the image, so at most 1, not {self.scale!r}")
         self._ratio()
         check_interpolation(self.interpolation)
         check_backend(self.backend)
@@ -158,7 +162,7 @@ class RandCropImage:
         return limits("ratio", self.ratio, (3 / 4, 4 / 3))
 
     def box(self, width: int, height: int, rng: np.random.Generator) -> Tuple[int, int, int, int]:
-        """Return (left, top, width, height) of the part to cut from a width x height image."""
+        """Return (left, top, width, height) of a random crop of an image of size width x height."""
         low, high = self._ratio()
         for _ in range(_ATTEMPTS):
             area = width * height * rng.uniform(*self._scale())
@@ -179,26 +183,26 @@ class RandCropImage:
         return (width - w) // 2, (height - h) // 2, w, h
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
-        """Return the resized part [height, width, 3]."""
+        """Return the resized crop [height, width, 3]."""
         check_hwc(image)
         left, top, width, height = self.box(image.shape[1], image.shape[0], rng)
-        part = image[top : top + height, left : left + width]
-        return resize(part, size_pair("size", self.size), self.interpolation, self.backend, rng)
+        crop = image[top : top + height, left : left + width]
+        return resize(crop, size_pair("size", self.size), self.interpolation, self.backend, rng)
 
 
 @TRANSFORMS.register(name="RandomCropImage")
 @TRANSFORMS.register
 @dataclass(frozen=True)
 class RandCropImageV2:
-    """Cut out a part of fixed size at a random place, without resizing.
+    """Crop a fixed size at a random position, without resizing.
 
     Args:
-        size: a side or [width, height] in pixels.
-        padding: pixels of border added around the image first (CIFAR: 4).
+        size: a side or [width, height], in pixels.
+        padding: width of a border that is added first, in pixels (CIFAR: 4).
         fill: value of the border.
 
     Raises:
-        ConfigError: a value makes no sense.
+        ConfigError: an argument is invalid.
     """
 
     size: Union[int, Sequence[int]]
@@ -208,39 +212,39 @@ class RandCropImageV2:
     def __post_init__(self) -> None:
         size_pair("size", self.size)
         integer("padding", self.padding, 0)
-        fill_colour(self.fill)
+        fill_color(self.fill)
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
-        """Return the part [height, width, 3]."""
+        """Return the crop [height, width, 3]."""
         check_hwc(image)
         if self.padding:
             image = _pad(image, [int(self.padding)] * 4, "constant", self.fill)
         width, height = size_pair("size", self.size)
-        _check_covers(image, width, height)
-        top, left = self._corner(image, width, height, rng)
+        _require_at_least(image, width, height)
+        top, left = self._draw_corner(image, width, height, rng)
         return image[top : top + height, left : left + width]
 
     @staticmethod
-    def _corner(image: np.ndarray, width: int, height: int, rng: np.random.Generator) -> Tuple[int, int]:
+    def _draw_corner(image: np.ndarray, width: int, height: int, rng: np.random.Generator) -> Tuple[int, int]:
         return int(rng.integers(image.shape[0] - height + 1)), int(rng.integers(image.shape[1] - width + 1))
 
     def batch(self, images: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
-        """Return the parts [B, height, width, 3] of images [B, H, W, 3]."""
+        """Return the crops [B, height, width, 3] of images [B, H, W, 3]."""
         check_hwc(images[0])
         if self.padding:
             border = int(self.padding)
-            count, high, wide, _ = images.shape
-            padded = np.empty((count, high + 2 * border, wide + 2 * border, 3), images.dtype)
-            padded[:] = fill_colour(self.fill)
-            padded[:, border : border + high, border : border + wide] = images
+            count, full_height, full_width, _ = images.shape
+            padded = np.empty((count, full_height + 2 * border, full_width + 2 * border, 3), images.dtype)
+            padded[:] = fill_color(self.fill)
+            padded[:, border : border + full_height, border : border + full_width] = images
             images = padded
         width, height = size_pair("size", self.size)
-        _check_covers(images[0], width, height)
-        parts = np.empty((len(images), height, width, 3), images.dtype)
-        for part, image, rng in zip(parts, images, rngs):
-            top, left = self._corner(image, width, height, rng)
-            part[:] = image[top : top + height, left : left + width]
-        return parts
+        _require_at_least(images[0], width, height)
+        crops = np.empty((len(images), height, width, 3), images.dtype)
+        for crop, image, rng in zip(crops, images, rngs):
+            top, left = self._draw_corner(image, width, height, rng)
+            crop[:] = image[top : top + height, left : left + width]
+        return crops
 
 
 @TRANSFORMS.register
@@ -249,13 +253,14 @@ class Pad:
     """Add a border.
 
     Args:
-        padding: pixels on all sides, [left and right, top and bottom], or [left, top, right, bottom].
-        fill: value of a constant border; one for all channels, or one each.
-        padding_mode: constant, edge, reflect (without the outermost row) or symmetric (with it).
-        backend: "cv2" or "pil", which agree.
+        padding: width in pixels: one number for all sides, [left and right, top and bottom], or [left, top, right,
+            bottom].
+        fill: value of a constant border: one for all channels, or one per channel.
+        padding_mode: constant, edge, reflect (without repeating the outermost row) or symmetric (repeating it).
+        backend: "cv2" or "pil"; the results are equal.
 
     Raises:
-        ConfigError: a value makes no sense.
+        ConfigError: an argument is invalid.
     """
 
     padding: Union[int, Sequence[int]]
@@ -265,7 +270,7 @@ class Pad:
 
     def __post_init__(self) -> None:
         self._sides()
-        fill_colour(self.fill)
+        fill_color(self.fill)
         check_choice("padding_mode", self.padding_mode, tuple(_BORDERS))
         check_backend(self.backend)
 
@@ -285,7 +290,7 @@ class Pad:
         return _pad(image, self._sides(), self.padding_mode, self.fill)
 
 
-def _check_covers(image: np.ndarray, width: int, height: int) -> None:
+def _require_at_least(image: np.ndarray, width: int, height: int) -> None:
     if image.shape[1] < width or image.shape[0] < height:
         raise DataError(
             f"the image is {image.shape[1]} x {image.shape[0]}, smaller than the crop of {width} x {height} (width x "
@@ -297,4 +302,4 @@ def _pad(image: np.ndarray, sides: Sequence[int], mode: str, fill: Union[int, Se
     left, top, right, bottom = sides
     if mode == "reflect" and (max(left, right) >= image.shape[1] or max(top, bottom) >= image.shape[0]):
         raise DataError(f"the image {list(image.shape[:2])} is too small to reflect {max(sides)} pixels of it")
-    return cv2.copyMakeBorder(image, top, bottom, left, right, _BORDERS[mode], value=fill_colour(fill))
+    return cv2.copyMakeBorder(image, top, bottom, left, right, _BORDERS[mode], value=fill_color(fill))

@@ -1,4 +1,4 @@
-"""Random colours and random rotation."""
+"""Random changes of colour, and random rotation."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ppcls.data.transforms.arguments import (
     check_affine_interpolation,
     check_backend,
     check_hwc,
-    fill_colour,
+    fill_color,
     number,
     probability,
 )
 from ppcls.data.transforms.registry import TRANSFORMS
-from ppcls.data.transforms.warp import Canvas
+from ppcls.data.transforms.warp import AffineSampler
 from ppcls.errors import ConfigError
 
 Range = Union[float, Sequence[float]]
@@ -26,18 +26,18 @@ Range = Union[float, Sequence[float]]
 @TRANSFORMS.register
 @dataclass(frozen=True)
 class ColorJitter:
-    """Change brightness, contrast, saturation and hue, in random order. Same as torchvision's.
+    """Change brightness, contrast, saturation and hue in random order, like torchvision's ColorJitter.
 
     Args:
-        brightness: the factor is drawn from [max(0, 1 - b), 1 + b], or from a [low, high] that is given.
-        contrast: the same.
-        saturation: the same.
-        hue: the hue is turned by a share of the circle from [-h, h], or from [low, high]; 0.5 at most.
-        prob: how likely an image is changed at all.
-        backend: "cv2" or "pil"; they differ in hue alone, by rounding.
+        brightness: b draws the factor from [max(0, 1 - b), 1 + b]; [low, high] draws it from this range.
+        contrast: the same for contrast.
+        saturation: the same for saturation.
+        hue: h shifts the hue by a fraction of the colour circle from [-h, h]; or [low, high]. At most 0.5.
+        prob: probability that an image is changed.
+        backend: "cv2" or "pil"; only the hue differs, by rounding.
 
     Raises:
-        ConfigError: a value makes no sense.
+        ConfigError: an argument is invalid.
     """
 
     brightness: Range = 0.0
@@ -53,15 +53,15 @@ class ColorJitter:
         check_backend(self.backend)
 
     def _ranges(self) -> Dict[str, Tuple[float, float]]:
-        """Return the ranges of what is changed."""
+        """Return the ranges of the factors, without those that change nothing."""
         ranges = {
             "brightness": _range("brightness", self.brightness, 1.0, 0.0, float("inf")),
             "contrast": _range("contrast", self.contrast, 1.0, 0.0, float("inf")),
             "saturation": _range("saturation", self.saturation, 1.0, 0.0, float("inf")),
             "hue": _range("hue", self.hue, 0.0, -0.5, 0.5),
         }
-        nothing = {"hue": (0.0, 0.0)}
-        return {name: limits for name, limits in ranges.items() if limits != nothing.get(name, (1.0, 1.0))}
+        neutral = {"hue": 0.0, "brightness": 1.0, "contrast": 1.0, "saturation": 1.0}
+        return {name: limits for name, limits in ranges.items() if limits != (neutral[name], neutral[name])}
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
         """Return the image [H, W, 3] uint8, changed or not."""
@@ -72,7 +72,7 @@ class ColorJitter:
             "brightness": pixels.brightness,
             "contrast": pixels.contrast,
             "saturation": pixels.color,
-            "hue": lambda pixels_, shift: warp.hue(pixels_, shift, self.backend),
+            "hue": lambda image, shift: warp.shift_hue(image, shift, self.backend),
         }
         ranges = list(self._ranges().items())
         for index in rng.permutation(len(ranges)):
@@ -100,10 +100,10 @@ def _range(name: str, value: Range, centre: float, lowest: float, highest: float
 @TRANSFORMS.register
 @dataclass(frozen=True)
 class RandomGrayscale:
-    """Take the colour away with a probability; three equal channels stay.
+    """Convert the image to grayscale, with three equal channels, with a given probability.
 
     Args:
-        p: the probability.
+        p: probability of a conversion.
 
     Raises:
         ConfigError: it is not between 0 and 1.
@@ -115,25 +115,25 @@ class RandomGrayscale:
         probability("p", self.p)
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
-        """Return the image [H, W, 3] uint8, grey or not."""
+        """Return the image [H, W, 3] uint8, in grayscale or not."""
         check_hwc(image)
-        return np.repeat(pixels.grey(image)[:, :, None], 3, axis=2) if rng.random() < self.p else image
+        return np.repeat(pixels.grayscale(image)[:, :, None], 3, axis=2) if rng.random() < self.p else image
 
 
 @TRANSFORMS.register
 @dataclass(frozen=True)
 class RandomRotation:
-    """Turn the image about its centre; it keeps its size.
+    """Rotate the image about its centre. The size does not change.
 
     Args:
-        prob: how likely it is turned.
-        degrees: largest angle either way, or [lowest, highest], counterclockwise.
+        prob: probability of a rotation.
+        degrees: [smallest, largest] angle, counterclockwise; one number a means [-a, a].
         interpolation: nearest, bilinear, bicubic or random.
-        fill: colour of what comes in from outside.
-        backend: "cv2" or "pil"; they agree within interpolation.
+        fill: colour outside of the image.
+        backend: "cv2" or "pil"; they differ only in the interpolation.
 
     Raises:
-        ConfigError: a value makes no sense.
+        ConfigError: an argument is invalid.
     """
 
     prob: float = 0.5
@@ -146,14 +146,14 @@ class RandomRotation:
         probability("prob", self.prob)
         _range("degrees", self.degrees, 0.0, float("-inf"), float("inf"))
         check_affine_interpolation(self.interpolation)
-        fill_colour(self.fill)
+        fill_color(self.fill)
         check_backend(self.backend)
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
-        """Return the image [H, W, 3] uint8, turned or not."""
+        """Return the image [H, W, 3] uint8, rotated or not."""
         check_hwc(image)
         if rng.random() >= self.prob:
             return image
         low, high = _range("degrees", self.degrees, 0.0, float("-inf"), float("inf"))
-        canvas = Canvas(self.interpolation, fill_colour(self.fill), self.backend)
-        return canvas.rotate(image, float(rng.uniform(low, high)), rng)
+        sampler = AffineSampler(self.interpolation, fill_color(self.fill), self.backend)
+        return sampler.rotate(image, float(rng.uniform(low, high)), rng)

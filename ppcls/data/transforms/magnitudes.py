@@ -1,99 +1,111 @@
-"""From a level, 0 to 10, to the magnitude of an operation. The ranges are facts of timm's augmentation."""
+"""The magnitudes of the operations at levels from 0 to 10. The ranges are those of timm."""
 
 from __future__ import annotations
 
-from typing import Callable, Dict, NamedTuple
+from typing import Callable, Dict, NamedTuple, Tuple
 
 import numpy as np
 
-from ppcls.data.transforms.operations import sign
+from ppcls.data.transforms.operations import random_sign
 
 MAX_LEVEL = 10.0
 
 
-class Scale(NamedTuple):
-    """What relative magnitudes refer to.
+class MaxTranslation(NamedTuple):
+    """The translation at level 10.
 
     Attributes:
-        pixels: translation at the highest level, for operations that count pixels.
-        share: translation at the highest level, as a share of the image's side.
+        pixels: for TranslateX and TranslateY.
+        fraction: for TranslateXRel and TranslateYRel, as a fraction of the image's side.
     """
 
     pixels: float
-    share: float = 0.45
+    fraction: float = 0.45
 
 
-Level = Callable[[float, Scale, np.random.Generator], float]
+Magnitude = Callable[[float, MaxTranslation, np.random.Generator], float]
 
 
-class Action(NamedTuple):
-    """An entry of a policy: which operation, and its magnitude at a level."""
+class PolicyOperation(NamedTuple):
+    """An operation as policies name it.
+
+    Attributes:
+        operation: a key of ``OPERATIONS``.
+        magnitude: returns the operation's magnitude at a level.
+    """
 
     operation: str
-    magnitude: Level
+    magnitude: Magnitude
 
 
-def _none(level: float, scale: Scale, rng: np.random.Generator) -> float:
+def _no_magnitude(level: float, limits: MaxTranslation, rng: np.random.Generator) -> float:
     return 0.0
 
 
-def _either_way(largest: float) -> Level:
-    return lambda level, scale, rng: sign(rng) * level / MAX_LEVEL * largest
+def _signed(largest: float) -> Magnitude:
+    return lambda level, limits, rng: random_sign(rng) * level / MAX_LEVEL * largest
 
 
-def _factor(level: float, scale: Scale, rng: np.random.Generator) -> float:
+def _enhancement(level: float, limits: MaxTranslation, rng: np.random.Generator) -> float:
     return level / MAX_LEVEL * 1.8 + 0.1
 
 
-def _factor_either_way(level: float, scale: Scale, rng: np.random.Generator) -> float:
-    return max(0.1, 1.0 + sign(rng) * level / MAX_LEVEL * 0.9)
+def _signed_enhancement(level: float, limits: MaxTranslation, rng: np.random.Generator) -> float:
+    return max(0.1, 1.0 + random_sign(rng) * level / MAX_LEVEL * 0.9)
 
 
-def _bits(level: float) -> int:
+def _posterize_bits(level: float) -> int:
     return int(level / MAX_LEVEL * 4)
 
 
-def _kept(bits: int) -> int:
-    """Return ``bits`` within a byte: levels above 10 (``mmax``) lead beyond it."""
+def _clip_bits(bits: int) -> int:
+    """Clip a number of bits to 0..8, which levels above 10 (``mmax``) would exceed."""
     return min(8, max(0, bits))
 
 
-def _between(low: float, high: float) -> Level:
-    return lambda level, scale, rng: min(high, low + (high - low) * level / MAX_LEVEL)
+def _linear(low: float, high: float) -> Magnitude:
+    return lambda level, limits, rng: min(high, low + (high - low) * level / MAX_LEVEL)
 
 
-def _radius(level: float, scale: Scale, rng: np.random.Generator) -> float:
+def _random_blur_radius(level: float, limits: MaxTranslation, rng: np.random.Generator) -> float:
     return 0.1 + rng.random() * (2.0 * min(1.0, level / MAX_LEVEL) - 0.1)
 
 
-def _threshold(level: float) -> int:
+def _solarize_threshold(level: float) -> int:
     return min(256, int(level / MAX_LEVEL * 256))
 
 
-ACTIONS: Dict[str, Action] = {
-    "AutoContrast": Action("AutoContrast", _none),
-    "Equalize": Action("Equalize", _none),
-    "Invert": Action("Invert", _none),
-    "Rotate": Action("Rotate", _either_way(30.0)),
-    # Bits that stay: 0 to 4, so that a higher level changes less; "Increasing" the other way; "Original" 4 to 8.
-    "Posterize": Action("Posterize", lambda level, scale, rng: _kept(_bits(level))),
-    "PosterizeIncreasing": Action("Posterize", lambda level, scale, rng: _kept(4 - _bits(level))),
-    "PosterizeOriginal": Action("Posterize", lambda level, scale, rng: _kept(4 + _bits(level))),
-    "Solarize": Action("Solarize", lambda level, scale, rng: _threshold(level)),
-    "SolarizeIncreasing": Action("Solarize", lambda level, scale, rng: 256 - _threshold(level)),
-    "SolarizeAdd": Action("SolarizeAdd", lambda level, scale, rng: min(128, int(level / MAX_LEVEL * 110))),
-    **{name: Action(name, _factor) for name in ("Color", "Contrast", "Brightness", "Sharpness")},
-    **{
-        f"{name}Increasing": Action(name, _factor_either_way)
-        for name in ("Color", "Contrast", "Brightness", "Sharpness")
-    },
-    "ShearX": Action("ShearX", _either_way(0.3)),
-    "ShearY": Action("ShearY", _either_way(0.3)),
-    "TranslateX": Action("TranslateX", lambda level, scale, rng: sign(rng) * level / MAX_LEVEL * scale.pixels),
-    "TranslateY": Action("TranslateY", lambda level, scale, rng: sign(rng) * level / MAX_LEVEL * scale.pixels),
-    "TranslateXRel": Action("TranslateXRel", lambda level, scale, rng: sign(rng) * level / MAX_LEVEL * scale.share),
-    "TranslateYRel": Action("TranslateYRel", lambda level, scale, rng: sign(rng) * level / MAX_LEVEL * scale.share),
-    "Desaturate": Action("Desaturate", _between(0.5, 1.0)),
-    "GaussianBlur": Action("GaussianBlur", _between(0.1, 2.0)),
-    "GaussianBlurRand": Action("GaussianBlur", _radius),
+def _translation_in_pixels(level: float, limits: MaxTranslation, rng: np.random.Generator) -> float:
+    return random_sign(rng) * level / MAX_LEVEL * limits.pixels
+
+
+def _relative_translation(level: float, limits: MaxTranslation, rng: np.random.Generator) -> float:
+    return random_sign(rng) * level / MAX_LEVEL * limits.fraction
+
+
+_ENHANCEMENTS = ("Color", "Contrast", "Brightness", "Sharpness")
+_MAGNITUDES: Dict[str, Tuple[str, Magnitude]] = {
+    "AutoContrast": ("AutoContrast", _no_magnitude),
+    "Equalize": ("Equalize", _no_magnitude),
+    "Invert": ("Invert", _no_magnitude),
+    "Rotate": ("Rotate", _signed(30.0)),
+    # Bits kept: 0 to 4, so that higher levels change less; with "Increasing" 4 to 0; with "Original" 4 to 8.
+    "Posterize": ("Posterize", lambda level, limits, rng: _clip_bits(_posterize_bits(level))),
+    "PosterizeIncreasing": ("Posterize", lambda level, limits, rng: _clip_bits(4 - _posterize_bits(level))),
+    "PosterizeOriginal": ("Posterize", lambda level, limits, rng: _clip_bits(4 + _posterize_bits(level))),
+    "Solarize": ("Solarize", lambda level, limits, rng: _solarize_threshold(level)),
+    "SolarizeIncreasing": ("Solarize", lambda level, limits, rng: 256 - _solarize_threshold(level)),
+    "SolarizeAdd": ("SolarizeAdd", lambda level, limits, rng: min(128, int(level / MAX_LEVEL * 110))),
+    **{name: (name, _enhancement) for name in _ENHANCEMENTS},
+    **{f"{name}Increasing": (name, _signed_enhancement) for name in _ENHANCEMENTS},
+    "ShearX": ("ShearX", _signed(0.3)),
+    "ShearY": ("ShearY", _signed(0.3)),
+    "TranslateX": ("TranslateX", _translation_in_pixels),
+    "TranslateY": ("TranslateY", _translation_in_pixels),
+    "TranslateXRel": ("TranslateXRel", _relative_translation),
+    "TranslateYRel": ("TranslateYRel", _relative_translation),
+    "Desaturate": ("Desaturate", _linear(0.5, 1.0)),
+    "GaussianBlur": ("GaussianBlur", _linear(0.1, 2.0)),
+    "GaussianBlurRand": ("GaussianBlur", _random_blur_radius),
 }
+POLICY_OPERATIONS = {name: PolicyOperation(*entry) for name, entry in _MAGNITUDES.items()}

@@ -1,7 +1,7 @@
-"""Operations on the colours of an image [H, W, 3] uint8, equal to Pillow's bit for bit.
+"""Operations on the colours of images [H, W, 3] uint8. The results equal Pillow's bit for bit.
 
-What Pillow computes is written in its ImageOps and ImageEnhance documentation; integers are cut off, not rounded, where
-it cuts them off.
+The definitions are in the documentation of Pillow's ImageOps and ImageEnhance. Values are truncated, not rounded, where
+Pillow truncates them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 from ppcls.utils.opencv import cv2
 
 _LEVELS = np.arange(256)
-# ITU-R 601-2 luma in 16 bits, as Pillow's conversion to "L" has it, and a half to round by.
+# ITU-R 601-2 luma in 16-bit fixed point, as in Pillow's conversion to "L", and one half for rounding.
 _LUMA = np.array([[19595, 38470, 7471, 2**15]], np.float32)
 _SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float32) / 13
 
@@ -22,7 +22,7 @@ def invert(image: np.ndarray) -> np.ndarray:
 
 
 def posterize(image: np.ndarray, bits: int) -> np.ndarray:
-    """Return the image with the ``bits`` (0 to 8) most significant bits of each value."""
+    """Return the image with only the ``bits`` (0 to 8) most significant bits of each value kept."""
     return _look_up(image, _LEVELS & ~(2 ** (8 - bits) - 1))
 
 
@@ -50,13 +50,13 @@ def autocontrast(image: np.ndarray) -> np.ndarray:
 
 
 def equalize(image: np.ndarray) -> np.ndarray:
-    """Return the image with an even histogram in each channel."""
+    """Return the image with the histogram of each channel equalized."""
     tables = []
     for channel in range(3):
         histogram = _histogram(image, channel)
-        used = histogram[histogram > 0]
-        step = int(used.sum() - used[-1]) // 255
-        if len(used) <= 1 or not step:
+        nonzero = histogram[histogram > 0]
+        step = int(nonzero.sum() - nonzero[-1]) // 255
+        if len(nonzero) <= 1 or not step:
             tables.append(_LEVELS)
             continue
         below = np.concatenate([[0], np.cumsum(histogram)[:-1]])
@@ -65,41 +65,41 @@ def equalize(image: np.ndarray) -> np.ndarray:
 
 
 def brightness(image: np.ndarray, factor: float) -> np.ndarray:
-    """Return black blended with the image: 0 is black, 1 the image, more is brighter."""
+    """Return a blend of black and the image: factor 0 is black, 1 the image, and more is brighter."""
     return _look_up(image, blend(np.zeros(256), _LEVELS, factor))
 
 
 def contrast(image: np.ndarray, factor: float) -> np.ndarray:
-    """Return the mean grey blended with the image: 0 is grey, 1 the image."""
-    luma = grey(image)
+    """Return a blend of the mean grey level and the image: factor 0 is grey, and 1 the image."""
+    luma = grayscale(image)
     mean = int(cv2.sumElems(luma)[0] / luma.size + 0.5)
     return _look_up(image, blend(np.full(256, mean), _LEVELS, factor))
 
 
 def color(image: np.ndarray, factor: float) -> np.ndarray:
-    """Return the grey image blended with the image: 0 is grey, 1 the image, more is more colourful."""
-    return blend(cv2.cvtColor(grey(image), cv2.COLOR_GRAY2RGB), image, factor)
+    """Return a blend of the grayscale image and the image: factor 0 is grey, 1 the image, and more is more vivid."""
+    return blend(cv2.cvtColor(grayscale(image), cv2.COLOR_GRAY2RGB), image, factor)
 
 
 def sharpness(image: np.ndarray, factor: float) -> np.ndarray:
-    """Return a smoothed image blended with the image: 0 is smooth, 1 the image, more is sharper."""
+    """Return a blend of the smoothed image and the image: factor 0 is smooth, 1 the image, and more is sharper."""
     return blend(_smooth(image), image, factor)
 
 
 def desaturate(image: np.ndarray, amount: float) -> np.ndarray:
-    """Return the image with a share of its colour taken away."""
+    """Return the image with a fraction of its colour removed."""
     return color(image, 1.0 - amount)
 
 
-def grey(image: np.ndarray) -> np.ndarray:
+def grayscale(image: np.ndarray) -> np.ndarray:
     """Return the luma [H, W] uint8."""
-    # Whole numbers below 2^24: float32 adds them exactly.
+    # float32 adds whole numbers below 2^24 exactly.
     total = cv2.transform(image.astype(np.float32), _LUMA)
     return (total * np.float32(2**-16)).astype(np.uint8)
 
 
 def blend(base: np.ndarray, image: np.ndarray, factor: float) -> np.ndarray:
-    """Return base + factor (image - base), as Pillow's Image.blend: in float32, cut off to 0..255."""
+    """Return base + factor (image - base), like Pillow's Image.blend: in float32, clipped to 0..255 and truncated."""
     start, blended = base.astype(np.float32), image.astype(np.float32)
     blended -= start
     blended *= np.float32(factor)
@@ -110,10 +110,10 @@ def blend(base: np.ndarray, image: np.ndarray, factor: float) -> np.ndarray:
 
 
 def _smooth(image: np.ndarray) -> np.ndarray:
-    """Return the image under Pillow's SMOOTH filter, 3 x 3 with 5 in the middle of ones, over 13; edges stay."""
+    """Return the image after Pillow's SMOOTH filter: 3 x 3, weight 5 at the centre and 1 elsewhere. Edges are kept."""
     if min(image.shape[:2]) < 3:
         return image
-    # A sum over 13 is never half-way between whole numbers, so float32 rounds it as integers would.
+    # A multiple of 1/13 is never half-way between whole numbers, so float32 rounds it like integer arithmetic.
     smooth = cv2.filter2D(image, -1, _SMOOTH)
     for edge in (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1]):
         smooth[edge] = image[edge]
@@ -121,7 +121,7 @@ def _smooth(image: np.ndarray) -> np.ndarray:
 
 
 def _look_up(image: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Return table[image]; the table is [256], or [256, 3] for a table a channel."""
+    """Return table[image]. The table is [256], or [256, 3] with one table per channel."""
     return cv2.LUT(image, np.ascontiguousarray(table.astype(np.uint8).reshape(1, 256, -1)))
 
 

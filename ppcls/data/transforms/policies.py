@@ -1,25 +1,26 @@
-"""Learned policies: pairs of (operation, probability, level of 10), one pair an image."""
+"""Learned augmentation policies. A policy has sub-policies of operations (name, probability, level from 0 to 10)."""
 
 from __future__ import annotations
 
 from typing import Dict, Tuple
 
-Step = Tuple[str, float, int]
-Policy = Tuple[Tuple[Step, ...], ...]
+Operation = Tuple[str, float, int]
+SubPolicy = Tuple[Operation, ...]
+PolicyTable = Tuple[SubPolicy, ...]
 
 
-def _read(text: str) -> Policy:
-    """Read one sub-policy a line: operation, probability and level, twice."""
-    rows = []
+def _parse(text: str) -> PolicyTable:
+    """Parse a policy with one sub-policy per line: name, probability and level of each operation."""
+    policy = []
     for line in text.split("\n"):
         words = line.split()
         if words:
-            rows.append(tuple((words[i], float(words[i + 1]), int(words[i + 2])) for i in range(0, len(words), 3)))
-    return tuple(rows)
+            policy.append(tuple((words[i], float(words[i + 1]), int(words[i + 2])) for i in range(0, len(words), 3)))
+    return tuple(policy)
 
 
 # AutoAugment, https://arxiv.org/abs/1805.09501, appendix, table 9.
-IMAGENET = _read("""
+IMAGENET = _parse("""
     Posterize 0.4 8     Rotate 0.6 9
     Solarize 0.6 5      AutoContrast 0.6 5
     Equalize 0.8 8      Equalize 0.6 3
@@ -48,7 +49,7 @@ IMAGENET = _read("""
 """)
 
 # The same paper, table 7.
-CIFAR10 = _read("""
+CIFAR10 = _parse("""
     Invert 0.1 7        Contrast 0.2 6
     Rotate 0.7 2        TranslateX 0.3 9
     Sharpness 0.8 1     Sharpness 0.9 3
@@ -77,7 +78,7 @@ CIFAR10 = _read("""
 """)
 
 # The same paper, for SVHN; 0 where the operation has no level.
-SVHN = _read("""
+SVHN = _parse("""
     ShearX 0.9 4        Invert 0.2 0
     ShearY 0.9 8        Invert 0.7 0
     Equalize 0.6 0      Solarize 0.6 6
@@ -106,7 +107,7 @@ SVHN = _read("""
 """)
 
 # The policy of EfficientNet's code, which timm calls v0.
-V0 = _read("""
+V0 = _parse("""
     Equalize 0.8 1      ShearY 0.8 4
     Color 0.4 9         Equalize 0.6 3
     Color 0.4 1         Rotate 0.6 8
@@ -135,13 +136,16 @@ V0 = _read("""
 """)
 
 # The three augmentations of DeiT III, https://arxiv.org/abs/2204.07118, section 3.2.
-THREE = _read("""
+THREE_AUGMENT = _parse("""
     Solarize 1.0 5
     Desaturate 1.0 10
     GaussianBlurRand 1.0 10
 """)
 
 
-def renamed(policy: Policy, names: Dict[str, str]) -> Policy:
-    """Return the policy with some operations under other names."""
-    return tuple(tuple((names.get(name, name), chance, level) for name, chance, level in row) for row in policy)
+def rename_operations(policy: PolicyTable, names: Dict[str, str]) -> PolicyTable:
+    """Return the policy with some operations renamed."""
+    return tuple(
+        tuple((names.get(name, name), probability, level) for name, probability, level in sub_policy)
+        for sub_policy in policy
+    )

@@ -1,4 +1,4 @@
-"""The transforms that a recipe may name."""
+"""The registry of transforms."""
 
 from ppcls.registry import Registry
 

@@ -1,4 +1,4 @@
-"""From pixels to the numbers a model takes."""
+"""Normalization and the layout of the model's input."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class NormalizeImage:
     """Compute (image * scale - mean) / std in float32.
 
     Args:
-        scale: 1/255 unless given.
-        mean: a value a channel; ImageNet's unless given.
-        std: a value a channel; ImageNet's unless given.
-        order: layout of the image that arrives: "chw" (after ToCHWImage), or "hwc", also written "".
-        output_fp16: only False: batches are float32, mixed precision casts them.
-        channel_num: only 3.
+        scale: factor of the pixel values; 1/255 by default.
+        mean: one value per channel; ImageNet's by default.
+        std: one value per channel; ImageNet's by default.
+        order: layout of the input: "chw" (after ToCHWImage), or "hwc", also written "".
+        output_fp16: must be false: batches are float32, and mixed precision casts them.
+        channel_num: must be 3.
 
     Raises:
-        ConfigError: a value makes no sense.
+        ConfigError: an argument is invalid.
     """
 
     scale: Optional[float] = None
@@ -50,13 +50,13 @@ class NormalizeImage:
         scale, mean, std = self.constants()
         if 0 in std:
             raise ConfigError("std: must not contain 0")
-        # All 256 possible answers a channel, [3, 256]: one look-up a pixel is five times faster than the arithmetic.
+        # The results for all 256 pixel values, [3, 256]: a look-up is five times faster than the arithmetic.
         values = np.arange(256) * scale
         table = np.stack([(values - m) / s for m, s in zip(mean, std)]).astype(np.float32)
         object.__setattr__(self, "_table", table)
 
     def constants(self) -> Tuple[float, List[float], List[float]]:
-        """Return scale, mean and std, with what is meant where they were left out."""
+        """Return scale, mean and std, with the defaults filled in."""
         scale = 1 / 255 if self.scale is None else number("scale", self.scale)
         return (
             scale,
@@ -65,11 +65,11 @@ class NormalizeImage:
         )
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
-        """Return the normalized float32 image in the layout that it came in."""
+        """Return the normalized float32 image, in the layout of the input."""
         chw = self.order == "chw"
         self._check(image)
         channels = image if chw else cv2.split(image)
-        # Channels-first memory in both cases, so that a ToCHWImage that follows has nothing to copy.
+        # The memory is channels-first in both cases, so that a ToCHWImage after it does not have to copy.
         out = np.empty((3, *channels[0].shape), np.float32)
         for channel, table, plane in zip(channels, self._table, out):
             cv2.LUT(channel, table[None], dst=plane)
@@ -85,7 +85,7 @@ class NormalizeImage:
             raise DataError(f"takes uint8 pixels, got {image.dtype}; normalize once, after all other transforms")
 
     def batch(self, images: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
-        """Return normalized images [B, ...] in the layout that the uint8 ones came in."""
+        """Return the normalized float32 images [B, ...], in the layout of the uint8 input."""
         chw = self.order == "chw"
         self._check(images[0])
         channels = images if chw else images.transpose(0, 3, 1, 2)
@@ -99,7 +99,7 @@ class NormalizeImage:
 @TRANSFORMS.register
 @dataclass(frozen=True)
 class ToCHWImage:
-    """Turn an image [H, W, 3] into [3, H, W]."""
+    """Change the layout of an image from [H, W, 3] to [3, H, W]."""
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
         """Return the image [3, H, W]."""

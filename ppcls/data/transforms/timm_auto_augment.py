@@ -1,7 +1,7 @@
-"""Automatic augmentation as timm's users write it: ``rand-m9-mstd0.5-inc1``, ``original``, ``augmix-m3-w3``.
+"""Automatic augmentation with timm's configuration strings: ``rand-m9-mstd0.5-inc1``, ``original``, ``augmix-m3-w3``.
 
-The words, operations, ranges and chances are those of timm (https://github.com/huggingface/pytorch-image-models,
-timm/data/auto_augment.py, as facts); the random numbers are the sample's own.
+The keywords, operations, ranges and probabilities are those of timm
+(https://github.com/huggingface/pytorch-image-models, timm/data/auto_augment.py). The random numbers are not.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from ppcls.data.transforms.arguments import (
     probability,
     size_pair,
 )
-from ppcls.data.transforms.magnitudes import MAX_LEVEL, Scale
-from ppcls.data.transforms.policy_ops import Augment, AugMix, Auto, Rand, Step
+from ppcls.data.transforms.magnitudes import MAX_LEVEL, MaxTranslation
+from ppcls.data.transforms.policy_ops import AugMixPolicy, AutoAugmentPolicy, Policy, RandAugmentPolicy, SubPolicyOp
 from ppcls.data.transforms.registry import TRANSFORMS
 from ppcls.data.transforms.tensor import IMAGENET_MEAN
-from ppcls.data.transforms.warp import Canvas, colour
+from ppcls.data.transforms.warp import AffineSampler, mean_color
 from ppcls.errors import ConfigError
 from ppcls.registry import suggest
 
-_NAMES = (
+_OPERATIONS = (
     *("AutoContrast", "Equalize", "Invert", "Rotate", "Posterize", "Solarize", "SolarizeAdd", "Color", "Contrast"),
     *("Brightness", "Sharpness", "ShearX", "ShearY", "TranslateXRel", "TranslateYRel"),
 )
 _INCREASING = {
     name: f"{name}Increasing" for name in ("Posterize", "Solarize", "Color", "Contrast", "Brightness", "Sharpness")
 }
-# Weights of the operations with w0, as older releases of timm have them; those that are not named are never chosen.
+# Weights of the operations with w0, as in older releases of timm. Other operations are never chosen.
 _WEIGHTS = {
     "Rotate": 0.3,
     "ShearX": 0.2,
@@ -47,8 +47,8 @@ _WEIGHTS = {
     **dict.fromkeys(("Color", "Sharpness", "AutoContrast"), 0.025),
     **dict.fromkeys(("Solarize", "SolarizeAdd", "Contrast", "Brightness", "Equalize"), 0.005),
 }
-# What the newer word ``t`` may name: operations and their weights.
-_SETS: Dict[str, Dict[str, float]] = {
+# Operations and their weights, by the names that the newer keyword ``t`` takes.
+_OPERATION_SETS: Dict[str, Dict[str, float]] = {
     "weights": {
         "Rotate": 3,
         **dict.fromkeys(("ShearX", "ShearY"), 2),
@@ -66,42 +66,43 @@ _SETS: Dict[str, Dict[str, float]] = {
         **dict.fromkeys(("ContrastIncreasing", "BrightnessIncreasing", "Equalize", "Invert"), 1),
     },
 }
-_AUGMIX = (
+_AUGMIX_OPERATIONS = (
     *("AutoContrast", "ColorIncreasing", "ContrastIncreasing", "BrightnessIncreasing", "SharpnessIncreasing"),
     *("Equalize", "Rotate", "PosterizeIncreasing", "SolarizeIncreasing", "ShearX", "ShearY"),
     *("TranslateXRel", "TranslateYRel"),
 )
 _POSTERIZE_ORIGINAL = {"Posterize": "PosterizeOriginal"}
 _POSTERIZE_INCREASING = {"Posterize": "PosterizeIncreasing"}
-_POLICIES: Dict[str, policies.Policy] = {
-    "original": policies.renamed(policies.IMAGENET, _POSTERIZE_ORIGINAL),
-    "originalr": policies.renamed(policies.IMAGENET, _POSTERIZE_INCREASING),
+_POLICIES: Dict[str, policies.PolicyTable] = {
+    "original": policies.rename_operations(policies.IMAGENET, _POSTERIZE_ORIGINAL),
+    "originalr": policies.rename_operations(policies.IMAGENET, _POSTERIZE_INCREASING),
     "v0": policies.V0,
-    "v0r": policies.renamed(policies.V0, _POSTERIZE_INCREASING),
-    "3a": policies.THREE,
+    "v0r": policies.rename_operations(policies.V0, _POSTERIZE_INCREASING),
+    "3a": policies.THREE_AUGMENT,
 }
-_UNIFORM = 100  # a standard deviation above this means: draw evenly between 0 and the level
+_UNIFORM_STD = 100  # larger standard deviations mean that the level is drawn uniformly from 0 to its value
 
 
 @TRANSFORMS.register
 @dataclass(frozen=True)
 class TimmAutoAugment:
-    """RandAugment, AutoAugment or AugMix as timm writes them.
+    """RandAugment, AutoAugment or AugMix, with timm's configuration strings.
 
     Args:
-        prob: how likely an image is augmented at all.
-        config_str: ``rand`` with ``m`` level (10), ``n`` operations (2), ``p`` chance of each (0.5), ``mstd`` standard
-            deviation of the level, ``mmax`` its limit, ``inc1`` operations whose strength grows with the level, ``w0``
-            weighted choice, ``tweights``, ``t3a`` or ``t3aw`` another set of operations; ``original``, ``originalr``,
-            ``v0``, ``v0r``, ``3a`` with ``mstd``; ``augmix`` with ``m`` level (3), ``w`` chains (3), ``d`` operations a
-            chain (-1: 1 to 3), ``a`` concentration (1), ``b1`` chains blended in one by one, ``mstd``.
-        interpolation: of rotations, shears and translations: nearest, bilinear, bicubic, or random.
-        img_size: of the images that arrive, a side or [width, height]; translations are up to 45 % of the short side.
-        mean: of the images, 0..1 a channel; what is outside gets this colour.
-        backend: "cv2" or "pil"; colours agree bit for bit, geometry within interpolation.
+        prob: probability that an image is augmented.
+        config_str: the configuration. One of ``rand`` with the keywords ``m`` level (10), ``n`` number of operations
+            (2), ``p`` probability of each (0.5), ``mstd`` standard deviation of the level, ``mmax`` largest level,
+            ``inc1`` operations whose strength increases with the level, ``w0`` weighted choice, and ``tweights``,
+            ``t3a`` or ``t3aw`` for another set of operations; ``original``, ``originalr``, ``v0``, ``v0r`` or ``3a``
+            with ``mstd``; ``augmix`` with ``m`` level (3), ``w`` number of chains (3), ``d`` operations per chain (-1:
+            1 to 3), ``a`` concentration (1), ``b1`` chains blended one after the other, and ``mstd``.
+        interpolation: for rotations, shears and translations: nearest, bilinear, bicubic or random.
+        img_size: size of the input, a side or [width, height]. Translations are up to 45 % of the short side.
+        mean: fill colour outside of the image, 0 to 1 per channel.
+        backend: "cv2" or "pil". Colours are equal bit for bit; geometry differs by the interpolation.
 
     Raises:
-        ConfigError: a value makes no sense.
+        ConfigError: an argument is invalid.
     """
 
     prob: float = 1.0
@@ -110,9 +111,9 @@ class TimmAutoAugment:
     img_size: Union[int, Sequence[int]] = 224
     mean: Sequence[float] = IMAGENET_MEAN
     backend: str = "cv2"
-    _augment: Augment = field(init=False, repr=False, compare=False)
-    _canvas: Canvas = field(init=False, repr=False, compare=False)
-    _scale: Scale = field(init=False, repr=False, compare=False)
+    _policy: Policy = field(init=False, repr=False, compare=False)
+    _sampler: AffineSampler = field(init=False, repr=False, compare=False)
+    _max_translation: MaxTranslation = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         probability("prob", self.prob)
@@ -125,28 +126,28 @@ class TimmAutoAugment:
             raise ConfigError(f"config_str: must be text such as rand-m9-mstd0.5-inc1, not {self.config_str!r}")
         augmix = self.config_str.startswith("augmix")
         side = min(size_pair("img_size", self.img_size))
-        object.__setattr__(self, "_augment", parse(self.config_str))
-        object.__setattr__(self, "_canvas", Canvas(self.interpolation, colour(mean), self.backend))
-        object.__setattr__(self, "_scale", Scale(int(side * 0.45), 0.3 if augmix else 0.45))
+        object.__setattr__(self, "_policy", parse(self.config_str))
+        object.__setattr__(self, "_sampler", AffineSampler(self.interpolation, mean_color(mean), self.backend))
+        object.__setattr__(self, "_max_translation", MaxTranslation(int(side * 0.45), 0.3 if augmix else 0.45))
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
         """Return the augmented image [H, W, 3] uint8."""
         check_hwc(image)
         if self.prob < 1 and rng.random() >= self.prob:
             return image
-        return self._augment(image, self._canvas, self._scale, rng)
+        return self._policy(image, self._sampler, self._max_translation, rng)
 
 
-def parse(text: str) -> Augment:
-    """Return what a configuration such as ``rand-m9-mstd0.5-inc1`` means.
+def parse(text: str) -> Policy:
+    """Parse a configuration such as ``rand-m9-mstd0.5-inc1``.
 
     Raises:
-        ConfigError: an unknown kind or word, or a value out of its range.
+        ConfigError: a kind or keyword is unknown, or a value is out of range.
     """
     kind, *words = text.split("-")
-    # A minus sign, as in d-1, is no separator.
+    # A minus sign, as in d-1, is not a separator.
     words = re.findall(r"[^-]+?-(?=\d)[^-]+|[^-]+", "-".join(words)) if kind == "augmix" else words
-    kinds = {"rand": _rand, "augmix": _augmix, **dict.fromkeys(_POLICIES, _auto)}
+    kinds = {"rand": _parse_rand, "augmix": _parse_augmix, **dict.fromkeys(_POLICIES, _parse_auto)}
     if kind not in kinds:
         raise ConfigError(f"config_str: {text!r}: unknown kind {kind!r}{suggest(kind, kinds)}")
     try:
@@ -155,11 +156,11 @@ def parse(text: str) -> Augment:
         raise ConfigError(f"config_str: {text!r}: {error}") from None
 
 
-def _values(words: Sequence[str], defaults: Mapping[str, float]) -> Dict[str, float]:
-    """Return the numbers that words such as ``m9`` give, over their defaults.
+def _parse_values(words: Sequence[str], defaults: Mapping[str, float]) -> Dict[str, float]:
+    """Return the values of keywords such as ``m9``, and the defaults of the others.
 
     Raises:
-        ConfigError: an unknown word, one without a number, or one twice.
+        ConfigError: a keyword is unknown, has no number, or is given twice.
     """
     values = dict(defaults)
     seen = set()
@@ -168,69 +169,71 @@ def _values(words: Sequence[str], defaults: Mapping[str, float]) -> Dict[str, fl
         if match is None or match[1] not in defaults:
             raise ConfigError(f"unknown word {word!r}; known: {', '.join(f'{key}<number>' for key in defaults)}")
         if match[1] in seen:
-            raise ConfigError(f"{match[1]!r} stands there twice")
+            raise ConfigError(f"{match[1]!r} is given twice")
         seen.add(match[1])
         values[match[1]] = float(match[2])
     return values
 
 
-def _within(values: Mapping[str, float], key: str, low: float, high: float, whole: bool = False) -> float:
+def _require_range(values: Mapping[str, float], key: str, low: float, high: float, whole: bool = False) -> float:
     value = values[key]
     if not low <= value <= high or (whole and not value.is_integer()):
         raise ConfigError(f"{key}: must be {'a whole number ' if whole else ''}from {low:g} to {high:g}, not {value:g}")
     return value
 
 
-def _deviation(values: Mapping[str, float]) -> float:
-    value = _within(values, "mstd", 0, math.inf)
-    return math.inf if value > _UNIFORM else value
+def _level_std(values: Mapping[str, float]) -> float:
+    value = _require_range(values, "mstd", 0, math.inf)
+    return math.inf if value > _UNIFORM_STD else value
 
 
-def _rand(kind: str, words: Sequence[str]) -> Augment:
+def _parse_rand(kind: str, words: Sequence[str]) -> Policy:
     sets = [word[1:] for word in words if word.startswith("t")]
-    given = _values(
+    given = _parse_values(
         [word for word in words if not word.startswith("t")],
         {"m": MAX_LEVEL, "n": 2.0, "p": 0.5, "mstd": 0.0, "mmax": MAX_LEVEL, "inc": 0.0, "w": -1.0},
     )
-    limit = _within(given, "mmax", 1, 100)
+    limit = _require_range(given, "mmax", 1, 100)
     if given["m"] > limit:
         raise ConfigError(f"m: must be at most {limit:g}, not {given['m']:g}; mmax sets another limit")
-    level, chance = _within(given, "m", 0, limit), _within(given, "p", 0, 1)
-    weights = _operations(
+    level, probability = _require_range(given, "m", 0, limit), _require_range(given, "p", 0, 1)
+    weights = _choose_operations(
         sets,
-        increasing=bool(_within(given, "inc", 0, 1, whole=True)),
-        weighted=_within(given, "w", -1, 0, whole=True) == 0,
+        increasing=bool(_require_range(given, "inc", 0, 1, whole=True)),
+        weighted=_require_range(given, "w", -1, 0, whole=True) == 0,
     )
-    even = len(set(weights.values())) == 1
-    count = int(_within(given, "n", 1, len(weights), whole=True))
-    shares = None if even else [weight / sum(weights.values()) for weight in weights.values()]
-    return Rand([Step(name, chance, level, _deviation(given), limit) for name in weights], count, shares)
+    uniform = len(set(weights.values())) == 1
+    count = int(_require_range(given, "n", 1, len(weights), whole=True))
+    normalized = None if uniform else [weight / sum(weights.values()) for weight in weights.values()]
+    ops = [SubPolicyOp(name, probability, level, _level_std(given), limit) for name in weights]
+    return RandAugmentPolicy(ops, count, normalized)
 
 
-def _operations(sets: Sequence[str], increasing: bool, weighted: bool) -> Dict[str, float]:
-    """Return the operations that ``rand`` chooses from, with their weights, all equal where the choice is even."""
+def _choose_operations(sets: Sequence[str], increasing: bool, weighted: bool) -> Dict[str, float]:
+    """Return the operations for ``rand`` and their weights; equal weights mean a uniform choice."""
     if len(sets) + weighted > 1:
         raise ConfigError("give one of w0 and t")
     if sets:
-        if sets[0] not in _SETS:
-            raise ConfigError(f"t: unknown set {sets[0]!r}{suggest(sets[0], _SETS)}")
-        return _SETS[sets[0]]
-    weights = _WEIGHTS if weighted else dict.fromkeys(_NAMES, 1.0)
+        if sets[0] not in _OPERATION_SETS:
+            raise ConfigError(f"t: unknown set {sets[0]!r}{suggest(sets[0], _OPERATION_SETS)}")
+        return _OPERATION_SETS[sets[0]]
+    weights = _WEIGHTS if weighted else dict.fromkeys(_OPERATIONS, 1.0)
     return {_INCREASING.get(name, name) if increasing else name: weight for name, weight in weights.items()}
 
 
-def _auto(kind: str, words: Sequence[str]) -> Augment:
-    deviation = _deviation(_values(words, {"mstd": 0.0}))
-    return Auto([[Step(*entry, deviation) for entry in row] for row in _POLICIES[kind]])
+def _parse_auto(kind: str, words: Sequence[str]) -> Policy:
+    level_std = _level_std(_parse_values(words, {"mstd": 0.0}))
+    sub_policies = [[SubPolicyOp(*op, level_std) for op in sub_policy] for sub_policy in _POLICIES[kind]]
+    return AutoAugmentPolicy(sub_policies)
 
 
-def _augmix(kind: str, words: Sequence[str]) -> Augment:
-    given = _values(words, {"m": 3.0, "w": 3.0, "d": -1.0, "a": 1.0, "b": 0.0, "mstd": math.inf})
-    level, deviation = _within(given, "m", 0, MAX_LEVEL), _deviation(given)
-    return AugMix(
-        [Step(name, 1.0, level, deviation) for name in _AUGMIX],
-        width=int(_within(given, "w", 1, 100, whole=True)),
-        depth=int(_within(given, "d", -1, 100, whole=True)),
-        alpha=_within(given, "a", 1e-3, 1e3),
-        blended=bool(_within(given, "b", 0, 1, whole=True)),
+def _parse_augmix(kind: str, words: Sequence[str]) -> Policy:
+    given = _parse_values(words, {"m": 3.0, "w": 3.0, "d": -1.0, "a": 1.0, "b": 0.0, "mstd": math.inf})
+    level, level_std = _require_range(given, "m", 0, MAX_LEVEL), _level_std(given)
+    return AugMixPolicy(
+        [SubPolicyOp(name, 1.0, level, level_std) for name in _AUGMIX_OPERATIONS],
+        width=int(_require_range(given, "w", 1, 100, whole=True)),
+        depth=int(_require_range(given, "d", -1, 100, whole=True)),
+        alpha=_require_range(given, "a", 1e-3, 1e3),
+        blended=bool(_require_range(given, "b", 0, 1, whole=True)),
     )

@@ -1,7 +1,7 @@
-"""Resizing and affine maps of an image [H, W, 3] uint8, by OpenCV (fast) or by Pillow (as PyTorch pipelines compute).
+"""Resizing and affine maps of images [H, W, 3] uint8, with OpenCV (faster) or Pillow (the same as PyTorch pipelines).
 
-OpenCV does not average over the pixels that a smaller image leaves out (no antialiasing), and rounds positions to 1/32
-pixel; Pillow's bicubic has another coefficient (-0.5, not -0.75).
+They differ: OpenCV does not antialias when it reduces an image and rounds positions to 1/32 pixel, and Pillow's bicubic
+coefficient is -0.5, not -0.75.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ FLAGS = {
     "lanczos": cv2.INTER_LANCZOS4,
 }
 RANDOM = ("bilinear", "bicubic")
-# Pillow's numbers; its BOX is what others call area.
+# Pillow's constants; its BOX is OpenCV's area.
 _PILLOW = {"nearest": 0, "bilinear": 2, "bicubic": 3, "area": 4, "lanczos": 1}
-# Affine maps look at single points: no averaging kinds.
+# Affine maps sample single points, so the interpolations that average over an area are missing.
 AFFINE = ("nearest", "bilinear", "bicubic")
 Matrix = Tuple[float, float, float, float, float, float]
 
@@ -44,8 +44,8 @@ def pillow() -> Any:
     return Image
 
 
-def choose(interpolation: str, rng: np.random.Generator) -> str:
-    """Return ``interpolation``, or for "random" one of bilinear and bicubic."""
+def choose_interpolation(interpolation: str, rng: np.random.Generator) -> str:
+    """Return ``interpolation``; for "random", one of bilinear and bicubic at random."""
     return RANDOM[rng.integers(len(RANDOM))] if interpolation == "random" else interpolation
 
 
@@ -59,50 +59,59 @@ def resize(image: np.ndarray, size: Tuple[int, int], interpolation: str, backend
 
 
 @dataclass(frozen=True)
-class Canvas:
-    """How an affine map looks up pixels: the kind of interpolation, what lies outside the image, the library."""
+class AffineSampler:
+    """Applies affine maps to images.
+
+    Args:
+        interpolation: nearest, bilinear, bicubic or random.
+        fill: colour outside of the image.
+        backend: "cv2" or "pil".
+    """
 
     interpolation: str = "bilinear"
     fill: Tuple[int, int, int] = (0, 0, 0)
     backend: str = "cv2"
 
     def affine(self, image: np.ndarray, matrix: Matrix, rng: np.random.Generator) -> np.ndarray:
-        """Return the image whose point (x, y) is the original's (a x + b y + c, d x + e y + f), for (a, b, c, d, e, f).
+        """Return the image after an affine map.
 
-        Points are counted in pixels from the outer corner, so that pixel centres lie at .5, as Pillow has it.
+        The result at (x, y) is the input at (a x + b y + c, d x + e y + f), where ``matrix`` is (a, b, c, d, e, f). As
+        in Pillow, coordinates are in pixels from the outer corner of the image, so that pixel centres are at .5.
         """
-        kind = choose(self.interpolation, rng)
+        interpolation = choose_interpolation(self.interpolation, rng)
         height, width = image.shape[:2]
         if self.backend == "pil":
             return np.asarray(
-                pillow().fromarray(image).transform((width, height), 0, matrix, _PILLOW[kind], fillcolor=self.fill)
+                pillow()
+                .fromarray(image)
+                .transform((width, height), 0, matrix, _PILLOW[interpolation], fillcolor=self.fill)
             )
         a, b, c, d, e, f = matrix
-        # OpenCV counts from the centre of the first pixel.
+        # OpenCV's coordinates start at the centre of the first pixel.
         inverse = np.array([[a, b, c + (a + b - 1) / 2], [d, e, f + (d + e - 1) / 2]])
-        flags = FLAGS[kind] | cv2.WARP_INVERSE_MAP
+        flags = FLAGS[interpolation] | cv2.WARP_INVERSE_MAP
         return cv2.warpAffine(
             image, inverse, (width, height), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=self.fill
         )
 
     def rotate(self, image: np.ndarray, degrees: float, rng: np.random.Generator) -> np.ndarray:
-        """Return the image turned counterclockwise about its centre; it keeps its size."""
+        """Return the image rotated counterclockwise about its centre, with the same size."""
         if self.backend == "pil":
-            kind = _PILLOW[choose(self.interpolation, rng)]
-            return np.asarray(pillow().fromarray(image).rotate(degrees, kind, fillcolor=self.fill))
+            interpolation = _PILLOW[choose_interpolation(self.interpolation, rng)]
+            return np.asarray(pillow().fromarray(image).rotate(degrees, interpolation, fillcolor=self.fill))
         height, width = image.shape[:2]
-        return self.affine(image, rotation(degrees, width / 2, height / 2), rng)
+        return self.affine(image, rotation_matrix(degrees, width / 2, height / 2), rng)
 
 
-def rotation(degrees: float, x: float, y: float) -> Matrix:
-    """Return the map of ``Canvas.affine`` that turns an image counterclockwise about the point (x, y)."""
+def rotation_matrix(degrees: float, x: float, y: float) -> Matrix:
+    """Return the matrix for ``AffineSampler.affine`` that rotates counterclockwise about the point (x, y)."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return (cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y)
 
 
-def hue(image: np.ndarray, shift: float, backend: str) -> np.ndarray:
-    """Return the image with its hues turned by ``shift`` of the colour circle, -0.5 to 0.5."""
-    steps = np.uint8(int(shift * 255) % 256)  # one byte is the whole circle
+def shift_hue(image: np.ndarray, shift: float, backend: str) -> np.ndarray:
+    """Return the image with its hues shifted by a fraction of the colour circle, -0.5 to 0.5."""
+    steps = np.uint8(int(shift * 255) % 256)  # a byte covers the whole circle
     if backend == "pil":
         hsv = np.array(pillow().fromarray(image).convert("HSV"))
         hsv[:, :, 0] += steps
@@ -113,7 +122,7 @@ def hue(image: np.ndarray, shift: float, backend: str) -> np.ndarray:
 
 
 def blur(image: np.ndarray, radius: float, backend: str) -> np.ndarray:
-    """Return the image under a Gaussian blur of standard deviation ``radius``, in pixels."""
+    """Return the image after a Gaussian blur with standard deviation ``radius``, in pixels."""
     if backend == "cv2":
         return cv2.GaussianBlur(image, (0, 0), radius, borderType=cv2.BORDER_REPLICATE)
     pillow()
@@ -122,7 +131,7 @@ def blur(image: np.ndarray, radius: float, backend: str) -> np.ndarray:
     return np.asarray(pillow().fromarray(image).filter(ImageFilter.GaussianBlur(radius)))
 
 
-def colour(values: Sequence[float]) -> Tuple[int, int, int]:
-    """Return a mean of 0..1 a channel as a fill colour of 0..255."""
+def mean_color(values: Sequence[float]) -> Tuple[int, int, int]:
+    """Return a mean of 0..1 per channel as a fill colour of 0..255."""
     red, green, blue = (min(255, round(255 * value)) for value in values)
     return red, green, blue

@@ -1,4 +1,4 @@
-"""Tar files of samples (the layout of WebDataset), and the indexes beside them."""
+"""Data sets in tar shards with the layout of WebDataset, and the index files next to the shards."""
 
 from ppcls.data.datasets.shards.dataset import ShardDataset
 

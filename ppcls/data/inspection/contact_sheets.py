@@ -1,4 +1,4 @@
-"""Pictures of many pictures."""
+"""Contact sheets: many images in one picture."""
 
 from __future__ import annotations
 
@@ -9,41 +9,46 @@ import numpy as np
 
 from ppcls.utils.opencv import cv2
 
-_MARGIN, _LINE, _CELL = 4, 15, 96  # pixels
+_MARGIN, _LINE_HEIGHT, _MIN_CELL = 4, 15, 96  # pixels
 
 
 def contact_sheet(images: Sequence[np.ndarray], texts: Sequence[str], columns: int = 0) -> np.ndarray:
-    """Return images [h, w, 3] uint8 in rows, a text (of several lines) below each, as one picture [H, W, 3] uint8.
+    """Return one picture [H, W, 3] uint8 with images [h, w, 3] uint8 in rows and a text below each image.
 
-    Images smaller than a cell, which has 96 pixels for the text's sake, are enlarged by a whole number.
+    Images smaller than 96 pixels are enlarged by a whole number, to leave room for the texts.
+
+    Args:
+        images: may differ in size.
+        texts: one per image; they may have several lines.
+        columns: images per row; 0 makes the picture about square.
     """
     columns = columns or math.ceil(math.sqrt(len(images)))
-    times = max(1, _CELL // max(max(image.shape[:2]) for image in images))
-    images = [image.repeat(times, 0).repeat(times, 1) for image in images]
-    width = max(_CELL, *(image.shape[1] for image in images))
+    scale = max(1, _MIN_CELL // max(max(image.shape[:2]) for image in images))
+    images = [image.repeat(scale, 0).repeat(scale, 1) for image in images]
+    width = max(_MIN_CELL, *(image.shape[1] for image in images))
     lines = max(text.count("\n") + 1 for text in texts)
     height = max(image.shape[0] for image in images)
-    cell = (height + lines * _LINE + 2 * _MARGIN, width + 2 * _MARGIN)
+    cell = (height + lines * _LINE_HEIGHT + 2 * _MARGIN, width + 2 * _MARGIN)
     rows = math.ceil(len(images) / columns)
     sheet = np.full((rows * cell[0], columns * cell[1], 3), 255, np.uint8)
     for number, (image, text) in enumerate(zip(images, texts)):
         top, left = number // columns * cell[0] + _MARGIN, number % columns * cell[1] + _MARGIN
         sheet[top : top + image.shape[0], left : left + image.shape[1]] = image
         for row, line in enumerate(text.split("\n")):
-            _write(sheet, line, (left, top + height + 11 + row * _LINE), width)
+            _draw_text(sheet, line, (left, top + height + 11 + row * _LINE_HEIGHT), width)
     return sheet
 
 
-def _write(sheet: np.ndarray, text: str, place: Tuple[int, int], width: int) -> None:
-    # OpenCV's fonts have ASCII only.
+def _draw_text(sheet: np.ndarray, text: str, position: Tuple[int, int], width: int) -> None:
+    # OpenCV's fonts contain only ASCII characters.
     text = text.encode("ascii", "replace").decode("ascii")
     font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.38
     while text and cv2.getTextSize(text, font, scale, 1)[0][0] > width:
         text = text[:-1]
-    cv2.putText(sheet, text, place, font, scale, (0, 0, 0), 1, cv2.LINE_AA)
+    cv2.putText(sheet, text, position, font, scale, (0, 0, 0), 1, cv2.LINE_AA)
 
 
-def denormalized(image: np.ndarray, mean: Sequence[float], std: Sequence[float], scale: float) -> np.ndarray:
+def denormalize(image: np.ndarray, mean: Sequence[float], std: Sequence[float], scale: float) -> np.ndarray:
     """Return the pixels [H, W, 3] uint8 of a normalized image [3, H, W] float32."""
     planes = image * np.array(std, np.float32)[:, None, None] + np.array(mean, np.float32)[:, None, None]
     return np.clip(np.rint(planes / scale), 0, 255).astype(np.uint8).transpose(1, 2, 0)

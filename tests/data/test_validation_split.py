@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ppcls.data import build_dataset, check_shared_folder
+from ppcls.data import build_dataset, check_validation_split
 from ppcls.data.datasets import ImageFolder, folder
 from ppcls.errors import ConfigError, DataError
 
@@ -88,12 +88,12 @@ def test_two_names_that_are_the_same_to_people(flowers):
 def test_the_choice_never_changes():
     """Another one in a later release would put images that a network was trained on into its evaluation."""
     names = [f"daisy/{index:04d}.jpg" for index in range(40)]
-    chosen = [name for name in names if folder._place(name, 7) <= 0.1]
+    chosen = [name for name in names if folder._hash_fraction(name, 7) <= 0.1]
     assert chosen == ["daisy/0003.jpg", "daisy/0025.jpg"]
 
 
 def test_names_count_as_people_read_them():
-    places = {folder._place(unicodedata.normalize(form, "rosé/ü.jpg"), 0) for form in ("NFC", "NFD")}
+    places = {folder._hash_fraction(unicodedata.normalize(form, "rosé/ü.jpg"), 0) for form in ("NFC", "NFD")}
     assert len(places) == 1
 
 
@@ -127,7 +127,7 @@ def test_mistakes(flowers):
             ImageFolder(str(flowers), split_seed=seed)
     (flowers / "lonely").mkdir()
     (flowers / "lonely" / "1.jpg").touch()
-    with pytest.raises(DataError, match="lonely: has one image, and val_fraction needs two a class"):
+    with pytest.raises(DataError, match="lonely: has one image, and val_fraction needs two per class"):
         part(flowers, True)
 
 
@@ -148,18 +148,20 @@ def section(**changes):
 )
 def test_the_two_sections_must_agree(train, evaluation, key):
     with pytest.raises(ConfigError, match=rf"dataset\.{key}"):
-        check_shared_folder(train, evaluation)
+        check_validation_split(train, evaluation)
 
 
 def test_a_share_that_makes_no_sense_is_said_first():
     with pytest.raises(
         ConfigError, match=r"^DataLoader.Eval.dataset.val_fraction: must be above 0 and below 1, not 1.2"
     ):
-        check_shared_folder(section(), section(val_fraction=1.2))
+        check_validation_split(section(), section(val_fraction=1.2))
 
 
 def test_sections_that_agree(tmp_path):
-    check_shared_folder(section(), section(transform_ops=["other"], split_seed=0, image_root=f"{Path.cwd()}/photos/"))
-    check_shared_folder(section(val_fraction=None), section(val_fraction=None))
+    check_validation_split(
+        section(), section(transform_ops=["other"], split_seed=0, image_root=f"{Path.cwd()}/photos/")
+    )
+    check_validation_split(section(val_fraction=None), section(val_fraction=None))
     # Another folder is evaluated as a whole.
-    check_shared_folder(section(), section(image_root="elsewhere", val_fraction=None))
+    check_validation_split(section(), section(image_root="elsewhere", val_fraction=None))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ppcls.data import build_loader
-from ppcls.data.loader.batch import generator
+from ppcls.data.loader.batch import sample_rng
 from ppcls.data.transforms import build_transforms
 from ppcls.engine.components import load_config
 from ppcls.errors import DataError
@@ -35,8 +35,8 @@ def loader(cifar, ops, train=True, name="Cifar10", workers=0):
 
 def one_by_one(batches, epoch, indices):
     """Return images made by the transforms' other way."""
-    reader = batches._reader
-    return np.stack([reader.image(epoch, int(index)) for index in indices])
+    samples = batches._samples
+    return np.stack([samples.load_image(epoch, int(index)) for index in indices])
 
 
 @pytest.mark.parametrize("side", ["Train", "Eval"])
@@ -44,11 +44,13 @@ def one_by_one(batches, epoch, indices):
 def test_every_cifar_recipe(cifar, recipe, side):
     section = getattr(load_config(recipe).DataLoader, side).dataset
     with loader(cifar, section.transform_ops, side == "Train", section.name) as batches:
-        reader, indices = batches._reader, np.arange(9)
-        together = reader._transforms.batch(batches.dataset.read_many(indices), [generator(4, 1, i) for i in indices])
+        samples, indices = batches._samples, np.arange(9)
+        vectorized = samples._transforms.batch(
+            batches.dataset.read_many(indices), [sample_rng(4, 1, i) for i in indices]
+        )
         alone = one_by_one(batches, 1, indices)
-    assert (together.dtype, together.shape) == (alone.dtype, alone.shape)
-    np.testing.assert_array_equal(together, alone)
+    assert (vectorized.dtype, vectorized.shape) == (alone.dtype, alone.shape)
+    np.testing.assert_array_equal(vectorized, alone)
 
 
 @pytest.mark.parametrize(
@@ -91,9 +93,9 @@ def test_mistakes_are_told_as_one_by_one(cifar, ops, message, workers):
 
 def test_small_images_are_transformed_together(cifar):
     with loader(cifar, NORMALIZE) as small, loader(cifar, [{"ResizeImage": {"size": 80}}, *NORMALIZE]) as large:
-        for batches, together in ((small, True), (large, False)):
-            part = batches._reader._together(0, [1, 2, 3], lambda shape: np.empty(shape, np.float32), None)
-            assert (part is not None) == together
+        for batches, vectorized in ((small, True), (large, False)):
+            part = batches._samples._load_vectorized(0, [1, 2, 3], lambda shape: np.empty(shape, np.float32), None)
+            assert (part is not None) == vectorized
 
 
 def test_images_that_come_to_differ_in_size_are_refused():
