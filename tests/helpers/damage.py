@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from tests.data.conftest import picture
+from tests.helpers.images import picture
 
 REFUSED, READ, EITHER = "refused", "read", "either"  # what must become of an image; either: but never a crash
 

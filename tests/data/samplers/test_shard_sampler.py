@@ -10,7 +10,7 @@ from ppcls.data.packing import PackOptions, pack
 from ppcls.data.samplers import SAMPLERS
 from ppcls.data.samplers.shard_sampler import shuffle_buffer_order
 from ppcls.errors import ConfigError
-from tests.data.conftest import assert_same, on_shards
+from tests.data.sections import assert_same, on_shards
 
 
 def build(section, train=True, **arguments):

@@ -16,10 +16,9 @@ from ppcls.data import build_loader
 from ppcls.data.datasets import DATASETS, check_labels
 from ppcls.data.transforms.decode import decode_image
 from ppcls.errors import DataError
-from tests.data.conftest import encode, picture
+from tests.data.cifar_files import write_cifar10
 from tests.helpers.damage import READ, REFUSED, damages
-
-from .test_datasets import write_cifar10
+from tests.helpers.images import encode, picture
 
 _OPS = [{"DecodeImage": None}, {"ResizeImage": {"size": 8}}, {"NormalizeImage": {"order": ""}}, {"ToCHWImage": None}]
 _SECONDS = 120  # after which a hang is a failure

@@ -5,7 +5,6 @@ import struct
 import subprocess
 import sys
 import zlib
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,9 +13,8 @@ import pytest
 from ppcls.data.transforms import build_transforms
 from ppcls.data.transforms.decode import decode_image
 from ppcls.errors import ConfigError, DataError
-from tests.data.conftest import encode, picture
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.helpers.images import encode, picture
+from tests.helpers.recipes import ROOT
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tiff", ".ppm"])

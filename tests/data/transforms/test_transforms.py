@@ -7,7 +7,8 @@ import pytest
 from ppcls.data.transforms import TRANSFORMS, build_transforms
 from ppcls.data.transforms.geometry import RandCropImage
 from ppcls.errors import ConfigError, DataError
-from tests.data.conftest import OPS, encode, picture
+from tests.data.sections import OPS
+from tests.helpers.images import encode, picture
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 

@@ -4,7 +4,6 @@ import io
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,9 +14,8 @@ from ppcls.data.transforms import build_transforms, pixels, warp
 from ppcls.data.transforms.operations import OPERATIONS
 from ppcls.data.transforms.warp import AffineSampler
 from ppcls.errors import DataError
-from tests.data.conftest import PICTURES
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.helpers.images import PICTURES
+from tests.helpers.recipes import ROOT
 
 
 @pytest.mark.parametrize("image", PICTURES, ids=lambda image: "x".join(map(str, image.shape)))

@@ -13,7 +13,7 @@ from ppcls.data import build_dataset, check_disjoint_shards
 from ppcls.data.datasets import ImageFolder, ImageNetDataset, ShardDataset
 from ppcls.data.datasets.shards.reading import name_matches
 from ppcls.errors import ConfigError, DataError
-from tests.data.conftest import encode, picture
+from tests.helpers.images import encode, picture
 
 JPEG, OTHER = encode(picture(20, 30, 1), ".jpg"), encode(picture(20, 30, 2), ".jpg")
 
