@@ -177,11 +177,11 @@ def _signals(timeout):
 
     assert threading.current_thread() is threading.main_thread(), "signal handlers belong to the main thread"
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    signal.setitimer(signal.ITIMER_REAL, timeout)
+    earlier = signal.setitimer(signal.ITIMER_REAL, timeout)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_REAL, *earlier)
         for number, handler in before.items():
             signal.signal(number, handler)
 
