@@ -7,7 +7,17 @@ import importlib
 from typing import Any
 
 __version__ = "0.1.0"
+# Public names that need no Paddle.
+_LIGHT = {
+    "Predictor": "ppcls.inference",
+    "import_components": "ppcls.registry",
+    "BATCH_TRANSFORMS": "ppcls.data.batch_transforms",
+    "DATASETS": "ppcls.data.datasets",
+    "SAMPLERS": "ppcls.data.samplers",
+    "TRANSFORMS": "ppcls.data.transforms",
+}
 _MODULES = {
+    **_LIGHT,
     "load_config": "ppcls.engine",
     "train": "ppcls.engine",
     "evaluate": "ppcls.engine",
@@ -18,7 +28,12 @@ _MODULES = {
     "create_transform": "ppcls.preprocessing",
     "list_models": "ppcls.arch",
     "load_weights": "ppcls.weights",
-    "Predictor": "ppcls.inference",
+    "BACKBONES": "ppcls.arch",
+    "CALLBACKS": "ppcls.engine.callbacks.registry",
+    "LOSSES": "ppcls.loss",
+    "METRICS": "ppcls.metric",
+    "OPTIMIZERS": "ppcls.optimizer",
+    "SCHEDULES": "ppcls.optimizer",
 }
 __all__ = [*sorted(_MODULES), "__version__"]
 
@@ -29,7 +44,7 @@ def __getattr__(name: str) -> Any:
     from ppcls.utils import environment
 
     environment.prepare()  # before the first import of numpy and paddle
-    if name != "Predictor":
+    if name not in _LIGHT:
         environment.import_paddle()
     return getattr(importlib.import_module(_MODULES[name]), name)
 

@@ -1,4 +1,4 @@
-"""The command line, ``ppcls COMMAND``; ``tools/*.py`` are doors to the same. See ``ppcls.commands``."""
+"""The command line, ``ppcls COMMAND``, which ``tools/*.py`` call, too. See ``ppcls.commands``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import sys
 from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
-from ppcls.commands import COMMANDS
+from ppcls.commands import COMMANDS, GROUPS
 from ppcls.errors import PpclsError
 from ppcls.utils import distributed
 
@@ -83,7 +83,18 @@ def _similar(word: str, known: Iterable[str]) -> str:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser that knows what a misspelt command could be."""
+    """The parser of all commands: it groups them in its help, and knows what a misspelt one could be."""
+
+    def format_help(self) -> str:
+        """Return the help, with the commands by task."""
+        width = max(map(len, COMMANDS))
+        lines = [self.format_usage(), f"{self.description}\n"]
+        for title, commands in GROUPS.items():
+            lines.append(f"{title}:")
+            lines += [f"  {command.name:<{width}}  {command.help}" for command in commands]
+            lines.append("")
+        lines.append("`ppcls COMMAND --help` lists the options of a command; `ppcls --version` prints the version.\n")
+        return "\n".join(lines)
 
     def _check_value(self, action: argparse.Action, value: object) -> None:
         if action.choices is not None and value not in action.choices and isinstance(action.choices, dict):

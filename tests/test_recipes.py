@@ -58,6 +58,7 @@ def shrunk(config, data, out):
         values["Arch"]["image_size"] = values["Global"]["image_shape"][1]
     for side in values["DataLoader"].values():
         shrink_data(side, data)
+    shrink_transforms(values["Infer"]["transforms"] or [])
     if stages:
         values["Stages"] = [{**stage, "override": shrunk_override(stage["override"] or {})} for stage in stages]
     return {key: value for key, value in values.items() if value is not None}
@@ -90,7 +91,11 @@ def shrink_data(side, data):
         dataset["cls_label_path"] = str(data / "list.txt")
     side["sampler"]["batch_size"] = 2
     side["loader"]["num_workers"] = 0
-    for op in dataset["transform_ops"]:
+    shrink_transforms(dataset["transform_ops"])
+
+
+def shrink_transforms(operations):
+    for op in operations:
         ((_, arguments),) = op.items()
         for key, limit in (("size", 64), ("img_size", 64), ("resize_short", 72)):
             if arguments and isinstance(arguments.get(key), int):
@@ -107,8 +112,8 @@ def test_recipe_builds_and_trains(name, data, tmp_path):
     path = tmp_path / "shrunk.yaml"
     path.write_text(yaml.safe_dump(shrunk(config, data, tmp_path / "out")))
     result = ppcls.train(ppcls.load_config(path))
-    results = result.values() if config.Stages else [result]
-    assert [stage["epoch"] for stage in results] == [1] * max(1, len(config.stages))
+    results = result.stages.values() if config.Stages else [result]
+    assert [stage.best["epoch"] for stage in results] == [1] * max(1, len(config.stages))
 
 
 def test_the_header_of_every_recipe_gives_its_command():

@@ -10,7 +10,9 @@ from ppcls.arch.model_spec import ModelSpec
 from ppcls.errors import ConfigError
 from ppcls.registry import Registry, suggest
 
-BACKBONES = Registry("architecture")
+BACKBONES = Registry(
+    "architecture", requires=("class_num",), interface=("forward", "state_dict"), base="paddle.nn.Layer"
+)
 
 _SPECS: Dict[str, ModelSpec] = {}
 

@@ -1,6 +1,6 @@
-"""The commands of ``ppcls``, a module each, in the order in which ``ppcls --help`` lists them."""
+"""The commands of ``ppcls``, one module each."""
 
-from typing import Dict
+from typing import Dict, Sequence
 
 from ppcls.commands import (
     check_data,
@@ -20,22 +20,11 @@ from ppcls.commands import (
 )
 from ppcls.commands.command import Command
 
-COMMANDS: Dict[str, Command] = {
-    command.name: command
-    for command in (
-        train.COMMAND,
-        evaluate.COMMAND,
-        infer.COMMAND,
-        export.COMMAND,
-        serve.COMMAND,
-        config.COMMAND,
-        schedule.COMMAND,
-        models.COMMAND,
-        summary.COMMAND,
-        convert.COMMAND,
-        split_data.COMMAND,
-        pack_data.COMMAND,
-        check_data.COMMAND,
-        show_data.COMMAND,
-    )
+# By task, as `ppcls --help` lists them.
+GROUPS: Dict[str, Sequence[Command]] = {
+    "Train and evaluate": (train.COMMAND, evaluate.COMMAND, schedule.COMMAND),
+    "Use and deploy": (infer.COMMAND, export.COMMAND, serve.COMMAND, convert.COMMAND),
+    "Data": (check_data.COMMAND, show_data.COMMAND, split_data.COMMAND, pack_data.COMMAND),
+    "Recipes and models": (config.COMMAND, models.COMMAND, summary.COMMAND),
 }
+COMMANDS: Dict[str, Command] = {command.name: command for group in GROUPS.values() for command in group}

@@ -7,6 +7,7 @@ import contextlib
 import json
 import signal
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any, Callable, Iterator, List, Optional
 
@@ -37,6 +38,25 @@ def add_recipe_options(parser: argparse.ArgumentParser, required: bool = True) -
         "-o", "--override", metavar="KEY=VALUE", action="append", nargs="+", default=[], help=override_help
     )
     parser.add_argument("--stage", metavar="NAME", help="one of the recipe's Stages")
+    add_import_option(parser)
+
+
+def add_import_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--import FILE``."""
+    import_help = "file (my_parts.py) or module that registers components of your own; may be repeated"
+    parser.add_argument("--import", metavar="FILE", dest="imports", action="append", default=[], help=import_help)
+
+
+def import_components(options: argparse.Namespace) -> None:
+    """Import what ``--import`` names; once Paddle is imported, if it will be: it has to come first.
+
+    Raises:
+        ConfigError: something cannot be imported.
+    """
+    from ppcls.registry.sources import import_from
+
+    for target in options.imports:
+        import_from(target, f"--import {target}", Path())
 
 
 def load_recipe(options: argparse.Namespace) -> Any:
@@ -46,6 +66,7 @@ def load_recipe(options: argparse.Namespace) -> Any:
         ConfigError: every mistake in it.
     """
     import_paddle()
+    import_components(options)
     from ppcls import engine
 
     return engine.load_config(options.config, changes(options))
@@ -91,7 +112,7 @@ def to_json(value: Any) -> str:
 
 
 @contextlib.contextmanager
-def ended_by_sigterm() -> Iterator[None]:
+def exit_on_sigterm() -> Iterator[None]:
     """Let SIGTERM end the command as Ctrl-C does, so that no half-written file is left behind.
 
     To be entered when the model is loaded: Paddle sets a handler of its own when it is imported.

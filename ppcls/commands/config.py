@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ppcls.commands.command import Command, add_recipe_options, import_paddle, load_recipe, to_json
+from ppcls.commands.command import Command, add_recipe_options, import_components, import_paddle, load_recipe, to_json
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +21,8 @@ def _run(options: argparse.Namespace) -> int:
         print("\n".join(recipes()))
         return 0
     if options.json_schema:
+        import_paddle()
+        import_components(options)
         print(schema_text(), end="")
         return 0
     if not options.config:
@@ -29,7 +31,7 @@ def _run(options: argparse.Namespace) -> int:
     from ppcls.config.show import to_yaml
 
     config = load_recipe(options)
-    print(to_yaml(config if options.stage is None else config.stage(options.stage)), end="")
+    print(to_yaml(config if options.stage is None else config.stage(options.stage), imports=True), end="")
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ppcls.commands.command import Command, import_paddle, to_json
+from ppcls.commands.command import Command, add_import_option, import_components, import_paddle, to_json
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -18,10 +18,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         choices=("official", "timm", "ppcls"),
         help="whose tensor names and layout; default: official for torch, else ppcls",
     )
+    add_import_option(parser)
 
 
 def _run(options: argparse.Namespace) -> int:
     import_paddle()
+    import_components(options)
     from ppcls.weights.convert import convert_weights, parse_arguments
 
     chosen = {key: getattr(options, key) for key in ("to", "model", "naming")}

@@ -9,7 +9,8 @@ from ppcls.commands.command import (
     Command,
     add_recipe_options,
     changes,
-    ended_by_sigterm,
+    exit_on_sigterm,
+    import_components,
     import_paddle,
     load_for_weights,
     to_json,
@@ -56,7 +57,7 @@ def _run(options: argparse.Namespace) -> int:
     names = ("onnx", "opset", "self_contained", "fp16", "bf16", "int8", "calibration", "calibration_images", "max_drop")
     chosen = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     _refuse_idle(chosen)
-    with ended_by_sigterm():
+    with exit_on_sigterm():
         print(to_json(export(config, Options(**chosen, image_size=(size[0], size[-1]) if size else None))))
     return 0
 
@@ -75,6 +76,7 @@ def _refuse_idle(chosen: Mapping[str, Any]) -> None:
 
 def _recipe_of_run(options: argparse.Namespace) -> Any:
     import_paddle()
+    import_components(options)
     from ppcls.engine.checkpointing import run_dir
     from ppcls.inference import description
 

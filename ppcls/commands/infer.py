@@ -14,7 +14,8 @@ from ppcls.commands.command import (
     Command,
     add_recipe_options,
     changes,
-    ended_by_sigterm,
+    exit_on_sigterm,
+    import_components,
     import_paddle,
     load_for_weights,
     print_result,
@@ -87,7 +88,7 @@ def _run(options: argparse.Namespace) -> int:
     broken = 0
     on_screen = options.out is None and sys.stdout.isatty() and sys.stderr.isatty()
     pipeline = _pipeline(options)
-    with ended_by_sigterm(), _output(options) as file:
+    with exit_on_sigterm(), _output(options) as file:
         if pipeline.postprocess.class_names is None:
             get_logger().warning("%s has no class names: the answers have class ids only", options.model)
         for answer in _answers(pipeline, sources, bar=not on_screen):
@@ -156,6 +157,7 @@ def _pipeline(options: argparse.Namespace) -> Any:
         )
     options.override += _device_change(options, path)
     import_paddle()
+    import_components(options)
     from ppcls.engine import device, inference
     from ppcls.engine.checkpointing import run_dir
 
@@ -190,6 +192,7 @@ def _exported(options: argparse.Namespace, path: Path) -> Any:
     for name, value in (("-c", options.config), ("-o", options.override), ("--stage", options.stage)):
         if value:
             raise ConfigError(f"{name}: {path} is an exported model, which has its recipe in it; leave {name} out")
+    import_components(options)
     from ppcls.inference.predictor import Predictor
     from ppcls.utils.logging import get_logger
 

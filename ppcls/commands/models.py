@@ -3,26 +3,44 @@
 from __future__ import annotations
 
 import argparse
+import fnmatch
 import sys
+from typing import Any, Dict, List
 
-from ppcls.commands.command import Command, import_paddle, to_json
+from ppcls.commands.command import Command, add_import_option, import_components, import_paddle, to_json
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pattern", nargs="?", default="*", metavar="PATTERN", help="such as 'ConvMixer*'")
     parser.add_argument("--json", action="store_true", help="everything that is known, as JSON")
+    add_import_option(parser)
 
 
 def _run(options: argparse.Namespace) -> int:
     import_paddle()
+    import_components(options)
     from ppcls.arch.catalog import catalog, catalog_text
 
-    rows = catalog(options.pattern)
-    if not rows:
+    rows, imported = catalog(options.pattern), _imported(options.pattern)
+    if not rows and not imported:
         print(f"error: no architecture matches {options.pattern!r}; `ppcls models` lists all", file=sys.stderr)
         return 2
-    print(to_json(rows) if options.json else catalog_text(rows))
+    if options.json:
+        print(to_json([*rows, *imported]))
+        return 0
+    if rows:
+        print(catalog_text(rows))
+    for row in imported:
+        print(f"{row['name']:<18} from {row['imported']}")
     return 0
+
+
+def _imported(pattern: str) -> List[Dict[str, Any]]:
+    """Return the architectures that other people's code has registered: their names, and where they come from."""
+    from ppcls.arch import BACKBONES
+
+    entries = [BACKBONES[name] for name in BACKBONES.names() if fnmatch.fnmatchcase(name.lower(), pattern.lower())]
+    return [{"name": entry.name, "imported": str(entry.source)} for entry in entries if entry.source is not None]
 
 
 COMMAND = Command(

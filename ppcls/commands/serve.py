@@ -8,7 +8,7 @@ import os
 import signal
 from typing import Any, Dict, get_type_hints
 
-from ppcls.commands.command import Command
+from ppcls.commands.command import Command, add_import_option, import_components
 from ppcls.serving import Settings, serve
 
 _KEY = "PPCLS_API_KEY"
@@ -17,6 +17,7 @@ _HINTS = get_type_hints(Settings)
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="exported model: the folder that `ppcls export` wrote")
+    add_import_option(parser)
     for option in dataclasses.fields(Settings):
         if "help" not in option.metadata:
             continue
@@ -54,6 +55,7 @@ def _run(options: argparse.Namespace) -> int:
     from ppcls.utils import environment
 
     environment.prepare()
+    import_components(options)
     return serve(settings)
 
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any, Dict
 
-from ppcls.commands.command import Command, import_paddle
+from ppcls.commands.command import Command, add_import_option, import_components, import_paddle
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -15,24 +15,27 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--image-size", type=int, nargs="+", metavar="N", help="one side, or height and width, in pixels"
     )
     parser.add_argument("--class-num", type=int, help="default: that of the public weights; 0: no classifier")
+    add_import_option(parser)
 
 
 def _run(options: argparse.Namespace) -> int:
     import_paddle()
+    import_components(options)
     from ppcls.arch import BACKBONES, spec
     from ppcls.arch.summary import summary
     from ppcls.weights import create_model
 
-    facts = spec(options.name)
-    size = options.image_size or [facts.image_size]
+    imported = options.name in BACKBONES and BACKBONES[options.name].source is not None
+    facts = None if imported else spec(options.name)
+    size = options.image_size or [224 if facts is None else facts.image_size]
     if len(size) > 2 or min(size) < 1:
         print("error: --image-size takes one side, or height and width, in pixels", file=sys.stderr)
         return 2
     height, width = size[0], size[-1]
     # Architectures whose weights depend on the size of the image are built for this one.
-    takes_size = any(parameter.name == "image_size" for parameter in BACKBONES[options.name].parameters())
-    sized: Dict[str, Any] = {"image_size": [height, width]} if takes_size else {}
-    class_num = facts.class_num if options.class_num is None else options.class_num  # 0: without the classifier
+    sized: Dict[str, Any] = {"image_size": [height, width]} if BACKBONES[options.name].takes("image_size") else {}
+    default = 1000 if facts is None else facts.class_num
+    class_num = default if options.class_num is None else options.class_num  # 0: without the classifier
     model = create_model(options.name, class_num=class_num, **sized)
     print(summary(model, (3, height, width)))
     return 0

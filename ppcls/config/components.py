@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import typing
-from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple, Type, Union
+from dataclasses import dataclass, field
+from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
-
-from ppcls.config.fields import Int, Text
-from ppcls.config.problems import Problem, from_validation
+from ppcls.config.problems import Problem
 from ppcls.config.tree import Node, Path, child, descend, plain
 from ppcls.errors import ConfigError
-from ppcls.registry import Entry, Registry
+from ppcls.registry import Entry, Mistake, Registry, Source
 
 
 @dataclass(frozen=True)
@@ -22,13 +18,13 @@ class Site:
     Attributes:
         path: where in the recipe.
         kind: the key of the registry.
-        own_keys: keys that are the section's and not the component's; a site without any is a list of
+        section_keys: keys that are the section's and not the component's; a site without any is a list of
             ``name: arguments`` maps.
     """
 
     path: Tuple[str, ...]
     kind: str
-    own_keys: Tuple[str, ...] = ()
+    section_keys: Tuple[str, ...] = ()
 
 
 def _splits(*path: str) -> List[Tuple[str, ...]]:
@@ -47,12 +43,52 @@ SITES: Sequence[Site] = (
     Site(("Infer", "transforms"), "transform"),
     *(Site(("Loss", mode), "loss") for mode in ("Train", "Eval")),
     *(Site(("Metric", mode), "metric") for mode in ("Train", "Eval")),
+    Site(("Callbacks",), "callback"),
 )
 
 
-def check(tree: Node, registries: Mapping[str, Registry]) -> List[Problem]:
-    """Return what is wrong with the components named in a recipe."""
-    problems: List[Problem] = []
+@dataclass
+class Checked:
+    """What was found in a recipe.
+
+    Attributes:
+        problems: what is wrong with its components.
+        arguments: of each component in their final types, by where its arguments stand.
+        sources: where the components come from that are not ours.
+    """
+
+    problems: List[Problem] = field(default_factory=list)
+    arguments: Dict[Path, Dict[str, Any]] = field(default_factory=dict)
+    sources: List[Source] = field(default_factory=list)
+
+    def add(
+        self, tree: Node, place: Path, given: Mapping[str, Node], registry: Registry, site: Site, name: str
+    ) -> None:
+        """Check one component.
+
+        Args:
+            place: where its arguments stand in the recipe.
+            given: these arguments.
+        """
+        entry = registry[name]
+        if entry.source is not None and entry.source not in self.sources:
+            self.sources.append(entry.source)
+        values, mistakes = entry.check({key: plain(value) for key, value in given.items()}, site.section_keys)
+        if mistakes:
+            self.problems += [_located(tree, place, mistake) for mistake in mistakes]
+            return
+        self.arguments[place] = values
+        if not _can_be_tried(registry, entry):
+            return
+        try:
+            registry.build(name, values, **registry.trial())  # type: ignore[misc]
+        except ConfigError as error:
+            self.problems.append(_placed(tree, place, str(error).replace(f"{name}: ", "", 1)))
+
+
+def check(tree: Node, registries: Mapping[str, Registry]) -> Checked:
+    """Check all components named in a recipe: their names, and types and values of their arguments."""
+    checked = Checked()
     for site in SITES:
         node: Any = tree
         for part in site.path:
@@ -60,18 +96,18 @@ def check(tree: Node, registries: Mapping[str, Registry]) -> List[Problem]:
         if node is None or node.value is None:
             continue
         registry = registries[site.kind]
-        if site.own_keys:
-            problems += _check_section(tree, node, site, registry)
+        if site.section_keys:
+            checked.problems += _check_section(tree, node, site, registry, checked)
         elif isinstance(node.value, list):
             for index, item in enumerate(node.value):
-                problems += _check_item(tree, item, (*site.path, index), registry)
-    return problems
+                checked.problems += _check_item(tree, item, (*site.path, index), registry, site, checked)
+    return checked
 
 
-def _check_section(tree: Node, node: Node, site: Site, registry: Registry) -> Iterator[Problem]:
+def _check_section(tree: Node, node: Node, site: Site, registry: Registry, checked: Checked) -> Iterator[Problem]:
     if not isinstance(node.value, dict):
         return
-    own = {key: value for key, value in node.value.items() if key not in site.own_keys}
+    arguments = {key: value for key, value in node.value.items() if key not in site.section_keys}
     default = "DistributedBatchSampler" if site.kind == "sampler" else None
     name = plain(node.value["name"]) if "name" in node.value else default
     if not isinstance(name, str):
@@ -79,10 +115,12 @@ def _check_section(tree: Node, node: Node, site: Site, registry: Registry) -> It
     if name not in registry:
         yield Problem((*site.path, "name"), registry.unknown(name))
         return
-    yield from _check_arguments(tree, own, site.path, registry, name, site.own_keys)
+    checked.add(tree, site.path, arguments, registry, site, name)
 
 
-def _check_item(tree: Node, item: Node, path: Path, registry: Registry) -> Iterator[Problem]:
+def _check_item(
+    tree: Node, item: Node, path: Path, registry: Registry, site: Site, checked: Checked
+) -> Iterator[Problem]:
     if isinstance(item.value, dict) and len(item.value) > 1:
         yield _several_names(item, path, registry)
         return
@@ -94,9 +132,10 @@ def _check_item(tree: Node, item: Node, path: Path, registry: Registry) -> Itera
         yield Problem((*path, name), registry.unknown(name))
         return
     if arguments.value is not None and not isinstance(arguments.value, dict):
-        yield Problem((*path, name), f"takes a mapping of arguments ({', '.join(_names(registry[name]))})")
+        names = ", ".join(parameter.name for parameter in registry[name].parameters())
+        yield Problem((*path, name), f"takes a mapping of arguments ({names})")
         return
-    yield from _check_arguments(tree, arguments.value or {}, (*path, name), registry, name, ())
+    checked.add(tree, (*path, name), arguments.value or {}, registry, site, name)
 
 
 def _several_names(item: Node, path: Path, registry: Registry) -> Problem:
@@ -108,28 +147,19 @@ def _several_names(item: Node, path: Path, registry: Registry) -> Problem:
     return Problem((*path, names[-1]), f"an entry is one `name: arguments` map, and this one has {', '.join(names)}")
 
 
-def _check_arguments(
-    tree: Node,
-    arguments: Mapping[str, Node],
-    path: Path,
-    registry: Registry,
-    name: str,
-    own_keys: Sequence[str],
-) -> Iterator[Problem]:
-    """Yield what is wrong with names and types of arguments, else what the constructor says of their values."""
-    model = arguments_model(registry[name])
-    try:
-        model.model_validate({key: plain(value) for key, value in arguments.items()})
-    except ValidationError as error:
-        yield from from_validation(error, model, tree, path, own_keys)
-        return
-    if registry.trial is None:
-        return
-    try:
-        given = converted(registry[name], {key: plain(value) for key, value in arguments.items()})
-        registry.build(name, given, **registry.trial())
-    except ConfigError as error:
-        yield _placed(tree, path, str(error).replace(f"{name}: ", "", 1))
+def _located(tree: Node, place: Path, mistake: Mistake) -> Problem:
+    """Return a mistake as a problem at the innermost value that was written."""
+    if mistake.kind != "type":
+        return Problem((*place, *mistake.path), mistake.message)
+    return Problem(descend(tree, (*place, *mistake.path))[1], mistake.message)
+
+
+def _can_be_tried(registry: Registry, entry: Entry) -> bool:
+    """Return whether constructing a component now tells whether it can be constructed.
+
+    Not other people's that ask for what only the run knows: they may do more with it than look at it.
+    """
+    return registry.trial is not None and (entry.source is None or not entry.provided)
 
 
 def _placed(tree: Node, path: Path, message: str) -> Problem:
@@ -141,50 +171,3 @@ def _placed(tree: Node, path: Path, message: str) -> Problem:
             return Problem(path, message)
         # The path says the key already, unless the message is a sentence about it.
         path, message, rest = (*path, culprit.strip(":")), after if culprit.endswith(":") else rest, after
-
-
-def converted(entry: Entry, arguments: Any) -> Dict[str, Any]:
-    """Return a component's arguments as its constructor's annotations want them (1e2 as 100 for an int)."""
-    given = dict(arguments or {})
-    checked = arguments_model(entry).model_validate(given)
-    return {key: getattr(checked, key) for key in given}
-
-
-def wrong_types(entry: Entry, arguments: Mapping[str, Any]) -> List[str]:
-    """Return what is wrong with the types of arguments that Python code gave, where tuples are lists."""
-    given = {key: list(value) if isinstance(value, tuple) else value for key, value in arguments.items()}
-    try:
-        arguments_model(entry).model_validate(given)
-    except ValidationError as error:
-        found: Dict[str, str] = {}
-        for detail in error.errors(include_url=False):
-            key, message = str(detail["loc"][0]), detail["msg"].replace("Input should be", "must be")
-            found[key] = f"{found[key]} or {message}" if key in found else f"{key}: {message}"
-        return [f"{message}, got {arguments[key]!r:.60}" for key, message in found.items()]
-    return []
-
-
-def arguments_model(entry: Entry) -> Type[BaseModel]:
-    """Return a pydantic model of what a recipe may give to ``entry``."""
-    fields: Dict[str, Any] = {
-        parameter.name: (_lenient(parameter.annotation), ... if parameter.required else parameter.default)
-        for parameter in entry.parameters()
-    }
-    config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=())
-    return create_model(entry.name, __config__=config, **fields)
-
-
-def _names(entry: Entry) -> List[str]:
-    return [parameter.name for parameter in entry.parameters()]
-
-
-def _lenient(annotation: Any) -> Any:
-    """Return ``annotation`` with int and str as a recipe writes them; see ppcls.config.fields."""
-    if annotation is int:
-        return Int
-    if annotation is str:
-        return Text
-    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin is Union:
-        return Union[tuple(_lenient(arg) for arg in args)]
-    return annotation

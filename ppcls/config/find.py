@@ -1,4 +1,4 @@
-"""Where recipes are: the user's own files first, then the library shipped with the package."""
+"""Where recipes are found: in the user's files first, then in the library shipped with the package."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def find(name: str) -> Path:
 
 
 def _candidates(name: str) -> Iterator[Path]:
-    own = Path(os.path.expanduser(name))  # noqa: PTH111 - pathlib raises an error for a user that there is not
-    for base in (own, library() / _inside_library(name)):
+    given = Path(os.path.expanduser(name))  # noqa: PTH111 - pathlib raises an error for a user that there is not
+    for base in (given, library() / _inside_library(name)):
         for suffix in ("", ".yaml", ".yml"):
             yield base.with_name(base.name + suffix) if base.name else base
 

@@ -28,27 +28,40 @@ def read(path: Path) -> Node:
     return without_marks(_read(path, ()))
 
 
+def resolve(root: Node) -> Node:
+    """Return a recipe that is no file merged with its bases, which are looked for from the working directory.
+
+    Raises:
+        ConfigError: as ``read``.
+    """
+    return without_marks(_merged(root, Path(), ()))
+
+
 def _read(path: Path, opened: Tuple[Path, ...]) -> Node:
     if path.resolve() in opened:
         circle = [*opened[opened.index(path.resolve()) :], path.resolve()]
         raise ConfigError(f"{path}: {BASE} goes in a circle: {' -> '.join(p.name for p in circle)}")
-    root = _parse_file(path)
-    own = dict(root.value)
-    bases = own.pop(BASE, Node([], root.origin))
+    return _merged(_parse_file(path), path.parent, (*opened, path.resolve()))
+
+
+def _merged(root: Node, folder: Path, opened: Tuple[Path, ...]) -> Node:
+    """Return a recipe merged with its bases, which are looked for in ``folder``, then in the library."""
+    sections = dict(root.value)
+    bases = sections.pop(BASE, Node([], root.origin))
     names = plain(bases)
     names = [names] if isinstance(names, str) else names
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ConfigError(f"{bases.origin}: {BASE} takes a file name or a list of file names")
     merged = Node({}, root.origin)
     for name in names:
-        target = _base_file(path, name, bases.origin)
-        merged = merge(merged, _read(target, (*opened, path.resolve())))
-    return merge(merged, Node(own, root.origin))
+        target = _base_file(folder, name, bases.origin)
+        merged = merge(merged, _read(target, opened))
+    return merge(merged, Node(sections, root.origin))
 
 
-def _base_file(path: Path, name: str, origin: str) -> Path:
-    """Return the file meant by ``_base_: name``: beside the recipe, else in the shipped library."""
-    target = Path(os.path.normpath(path.parent / name))
+def _base_file(folder: Path, name: str, origin: str) -> Path:
+    """Return the file meant by ``_base_: name``: in the recipe's folder, else in the shipped library."""
+    target = Path(os.path.normpath(folder / name))
     if target.is_file():
         return target
     try:
@@ -69,9 +82,9 @@ def merge(base: Node, top: Node) -> Node:
     dropped = _dropped(mark)
     below = {key: value for key, value in below.items() if dropped is not None and key not in dropped}
     nothing = Node(None, top.origin)
-    own = {key: merge(below.get(key, nothing), value) for key, value in top.value.items() if key != DELETE}
-    marks = {} if mark is None and earlier is None else {DELETE: _both(earlier, mark)}
-    return Node({**below, **own, **marks}, top.origin)
+    above = {key: merge(below.get(key, nothing), value) for key, value in top.value.items() if key != DELETE}
+    marks = {} if mark is None and earlier is None else {DELETE: _combined_mark(earlier, mark)}
+    return Node({**below, **above, **marks}, top.origin)
 
 
 def _dropped(mark: Optional[Node]) -> Optional[List[str]]:
@@ -89,7 +102,7 @@ def _dropped(mark: Optional[Node]) -> Optional[List[str]]:
     return None if value else []
 
 
-def _both(earlier: Optional[Node], mark: Optional[Node]) -> Node:
+def _combined_mark(earlier: Optional[Node], mark: Optional[Node]) -> Node:
     """Return the mark that drops what both drop."""
     found = [node for node in (earlier, mark) if node is not None]
     lists = [_dropped(node) for node in found]

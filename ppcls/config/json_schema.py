@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, cast
+import collections.abc
+import json
+import typing
+from typing import Any, Dict, List, Literal, Mapping, Type, Union, cast
 
-from ppcls.config.components import SITES, Site, arguments_model
+from pydantic import BaseModel, ConfigDict, create_model
+
+from ppcls.config.components import SITES, Site
 from ppcls.config.schema import Config
-from ppcls.registry import Registry
+from ppcls.registry import Entry, Registry
 
 _DELETE = {"anyOf": [{"type": "boolean"}, {"type": "array", "items": {"type": "string"}}]}
 _ARITHMETIC = {"type": "string", "pattern": r"^[-+*/().\d\seE]+$"}
@@ -19,11 +24,13 @@ def json_schema(registries: Mapping[str, Registry]) -> Dict[str, Any]:
     for kind, registry in registries.items():
         definitions[f"{kind}.item"] = _item_schema(registry, definitions)
     for site in SITES:
-        _attach(definitions, site, registries[site.kind])
+        if site.path != ("Callbacks",):
+            _attach(definitions, site, registries[site.kind])
     schema["properties"]["_base_"] = {
         "description": "Recipes that this one builds on, relative to this file.",
         "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
     }
+    schema["properties"]["Callbacks"]["items"] = {"$ref": "#/$defs/callback.item"}
     definitions["delete_mark"] = _DELETE
     schema["title"] = "ppcls recipe"
     return cast(Dict[str, Any], _relaxed(schema))
@@ -32,7 +39,7 @@ def json_schema(registries: Mapping[str, Registry]) -> Dict[str, Any]:
 def _item_schema(registry: Registry, definitions: Dict[str, Any]) -> Dict[str, Any]:
     properties = {}
     for name in registry.names():
-        arguments = arguments_model(registry[name]).model_json_schema()
+        arguments = _arguments_model(registry[name]).model_json_schema()
         definitions.update(arguments.pop("$defs", {}))
         properties[name] = {"anyOf": [arguments, {"type": "null"}]}
     one = {"minProperties": 1, "maxProperties": 1} if properties else {}
@@ -43,12 +50,12 @@ def _attach(definitions: Dict[str, Any], site: Site, registry: Registry) -> None
     """Put a registry's names and arguments where a recipe may use them."""
     owner = {"Optimizer": "OptimizerSection", "Arch": "ArchSection", "teacher": "TeacherSection"}.get(site.path[-1], "")
     sections = {"lr": "Schedule", "dataset": "Dataset", "sampler": "Sampler"}
-    if site.own_keys:
+    if site.section_keys:
         target = definitions[owner or sections[site.path[-1]]]
         target["properties"]["name"] = {"enum": registry.names()}
-        own = dict.fromkeys((*site.own_keys, "_delete_"), True)
+        others = dict.fromkeys((*site.section_keys, "_delete_"), True)
         # A section without a name, which is that of its base, is not checked here.
-        target["allOf"] = [_when_named(name, registry, own, definitions) for name in registry.names()]
+        target["allOf"] = [_when_named(name, registry, others, definitions) for name in registry.names()]
         return
     section = {"transforms": "InferSection"}.get(site.path[-1])
     section = section or ("Dataset" if site.path[0] == "DataLoader" else f"{site.path[0]}Section")
@@ -57,13 +64,51 @@ def _attach(definitions: Dict[str, Any], site: Site, registry: Registry) -> None
     }
 
 
-def _when_named(name: str, registry: Registry, own: Dict[str, Any], definitions: Dict[str, Any]) -> Dict[str, Any]:
+def _arguments_model(entry: Entry) -> Type[BaseModel]:
+    """Return a pydantic model of what a recipe may give to a component; it is only asked for its JSON schema."""
+    fields: Dict[str, Any] = {
+        parameter.name: (
+            _known_types(parameter.annotation),
+            _default(parameter.default) if not parameter.required else ...,
+        )
+        for parameter in entry.parameters()
+    }
+    return create_model(entry.name, __config__=ConfigDict(extra="forbid", protected_namespaces=()), **fields)
+
+
+def _known_types(annotation: Any) -> Any:
+    """Return an annotation in which types that ``registry.arguments`` does not check are any."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Literal or annotation in (int, float, bool, str, type(None), list, dict):
+        return annotation
+    if not arguments:
+        return Any
+    members = tuple(_known_types(argument) for argument in arguments)
+    if origin is Union:
+        return Union[members]
+    if isinstance(origin, type) and issubclass(origin, collections.abc.Mapping):
+        return Dict[str, members[1]]  # type: ignore[valid-type]
+    if isinstance(origin, type) and issubclass(origin, collections.abc.Sequence):
+        return List[members[0]] if origin is not tuple else List[Any]  # type: ignore[valid-type]
+    return Any
+
+
+def _default(value: Any) -> Any:
+    """Return a default that JSON can hold, else none."""
+    try:
+        json.dumps(value)
+    except TypeError:
+        return ...
+    return value
+
+
+def _when_named(name: str, registry: Registry, others: Dict[str, Any], definitions: Dict[str, Any]) -> Dict[str, Any]:
     """Return the rule "if the section's name is this, its other keys are this component's arguments"."""
-    arguments = arguments_model(registry[name]).model_json_schema()
+    arguments = _arguments_model(registry[name]).model_json_schema()
     definitions.update(arguments.pop("$defs", {}))
     return {
         "if": {"properties": {"name": {"const": name}}, "required": ["name"]},
-        "then": {"properties": {**arguments.get("properties", {}), **own}, "additionalProperties": False},
+        "then": {"properties": {**arguments.get("properties", {}), **others}, "additionalProperties": False},
     }
 
 

@@ -1,107 +1,164 @@
-"""The one way from a recipe file and ``-o`` overrides to a checked, frozen Config."""
+"""The one way from a recipe and its changes to a checked, frozen Config."""
 
 from __future__ import annotations
 
-import json
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Union
 
 from pydantic import ValidationError
 
-from ppcls.config import components, inherit, overrides, stages
+from ppcls.config import components, imports, inherit, overrides, sizes, stages, tree
+from ppcls.config.components import Checked
 from ppcls.config.find import find
+from ppcls.config.overrides import Changes
 from ppcls.config.problems import Problem, from_validation, located, raise_all
 from ppcls.config.schema import Config
-from ppcls.config.source import parse
+from ppcls.config.sizes import Sizes
 from ppcls.config.tree import Node, leaves, plain
+from ppcls.config.values import from_values
+from ppcls.errors import ConfigError
 from ppcls.registry import Registry
 
+_DICT = "dict"  # the origin of what a dict says
 
-def load(path: Union[str, Path], changes: Sequence[str] = (), *, registries: Mapping[str, Registry]) -> Config:
+
+@dataclass
+class _Loader:
+    """Checks the trees of one recipe: its own and those of its stages.
+
+    Attributes:
+        registries: the components that may be named, by kind.
+        stored_in: the checkpoint that the recipe was read from, if it was.
+    """
+
+    registries: Mapping[str, Registry]
+    stored_in: Optional[str] = None
+
+    def load(self, root: Node, name: str, changes: Changes) -> Config:
+        """Return the recipe with its changes and stages.
+
+        Raises:
+            ConfigError: every mistake at once.
+        """
+        changed, messages = overrides.apply(root, changes)
+        recipe = self.check(changed)
+        messages += [located(problem, changed) for problem in recipe.problems]
+        checked = []
+        if not any(problem.path[:1] == (stages.STAGES,) for problem in recipe.problems):
+            for stage in stages.expand(changed, messages):
+                found = self.check(stage.tree)
+                # What is wrong with the recipe itself is said once.
+                new = [problem for problem in found.problems if located(problem, stage.tree) not in messages]
+                messages += [stage.located(problem) for problem in new]
+                checked.append((stage, found))
+        raise_all(messages, name)
+        config = recipe.config()
+        for stage, found in checked:
+            config._stages[stage.name] = found.config()
+        stages.warn_of_unused_overrides(changed, [stage for stage, _ in checked])
+        return config
+
+    def check(self, recipe: Node) -> _Recipe:
+        """Check one tree."""
+        imports.load_imports(recipe, self.stored_in)
+        result = _Recipe(recipe)
+        try:
+            # A section with nothing below its name is one with its defaults.
+            sections = {key: value for key, value in plain(recipe).items() if value is not None}
+            result.schema = Config.model_validate(sections)
+        except ValidationError as error:
+            result.problems = from_validation(error, Config, recipe)
+        result.checked = components.check(recipe, self.registries)
+        known = {problem.path for problem in result.problems}
+        result.problems += [problem for problem in result.checked.problems if problem.path not in known]
+        if not result.problems and result.schema is not None:
+            result.sizes = sizes.check(recipe, result.schema, result.checked, self.registries, self.stored_in)
+            result.problems += result.sizes.problems
+        return result
+
+
+@dataclass
+class _Recipe:
+    """A tree, and what its check has found.
+
+    Attributes:
+        schema: the recipe by its sections, its components not looked into; None if the sections have mistakes.
+    """
+
+    tree: Node
+    problems: List[Problem] = field(default_factory=list)
+    schema: Optional[Config] = None
+    checked: Checked = field(default_factory=Checked)
+    sizes: Sizes = field(default_factory=Sizes)
+
+    def config(self) -> Config:
+        """Return a recipe without problems, its components' arguments in their final types and its sizes derived."""
+        assert self.schema is not None
+        values = self.schema.model_dump()
+        for path, arguments in self.checked.arguments.items():
+            section, arguments = _at(values, path[:-1]), _with_lists(arguments)
+            section[path[-1]] = {**section[path[-1]], **arguments} if section[path[-1]] else arguments or None
+        for path, (value, _) in self.sizes.derived.items():
+            _at(values, path[:-1])[path[-1]] = value
+        values["Global"]["imports"] = imports.absolute_imports(self.tree)
+        values["Global"]["imported"] = [source.record() for source in self.checked.sources]
+        config = Config.model_validate(values)
+        config._origins.update({path: node.origin for path, node in leaves(self.tree)})
+        for index, record in enumerate(values["Global"]["imported"]):
+            config._origins.update({("Global", "imported", index, key): "recorded" for key in record})
+        for path, (value, origin) in self.sizes.derived.items():
+            places = [(*path, index) for index in range(len(value))] if isinstance(value, list) else [path]
+            config._origins.update(dict.fromkeys(places, origin))
+        return config
+
+
+def _with_lists(value: Any) -> Any:
+    """Return a value with tuples made lists, as files hold them."""
+    if isinstance(value, dict):
+        return {key: _with_lists(item) for key, item in value.items()}
+    return [_with_lists(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _at(values: Any, path: tree.Path) -> Any:
+    """Return the value at a path of nested dicts and lists."""
+    for part in path:
+        values = values[part]
+    return values
+
+
+def load(
+    recipe: Union[str, Path, Mapping[str, Any]], changes: Changes = (), *, registries: Mapping[str, Registry]
+) -> Config:
     """Load a recipe.
 
     Args:
-        path: a file, or the name of a shipped recipe.
-        changes: ``Key.sub=value`` overrides, applied in order.
-        registries: the components that may be named, by kind; ``ppcls.engine.load_config`` passes them all.
+        recipe: a file, the name of a shipped recipe, or the recipe itself as nested dicts.
+        changes: ``Key.sub=value`` overrides, or values by dotted key, applied in order.
+        registries: the components that may be named, by kind; ``ppcls.load_config`` passes them all.
 
     Raises:
         ConfigError: every mistake at once, each with file and line or the override it came from.
     """
-    file = find(str(path))
-    return _loaded(inherit.read(file), str(file), changes, registries)
+    loader = _Loader(registries)
+    if isinstance(recipe, Mapping):
+        return loader.load(inherit.resolve(from_values(recipe, _DICT)), "the recipe", changes)
+    if not isinstance(recipe, (str, Path)):
+        raise ConfigError(f"a recipe is a path, a name or a dict, not {type(recipe).__name__}")
+    file = find(str(recipe))
+    return loader.load(inherit.read(file), str(file), changes)
 
 
 def load_values(
-    values: Mapping[str, Any], name: str, changes: Sequence[str] = (), *, registries: Mapping[str, Registry]
+    values: Dict[str, Any], name: str, changes: Changes = (), *, registries: Mapping[str, Registry]
 ) -> Config:
-    """Load what ``Config.plain`` returned.
+    """Load what ``Config.plain`` returned and a checkpoint holds.
 
     Args:
-        name: what to call it in origins and errors, usually the path of the file that it was kept in.
+        name: the path of the file that it was kept in.
         changes: as those of ``load``.
 
     Raises:
-        ConfigError: as that of ``load``.
+        ConfigError: as that of ``load``; also where components were imported then and are not now.
     """
-    return _loaded(parse(json.dumps(values, ensure_ascii=False, indent=1), name), name, changes, registries)
-
-
-def _loaded(root: Node, name: str, changes: Sequence[str], registries: Mapping[str, Registry]) -> Config:
-    tree, messages = overrides.apply(root, changes)
-    problems, config = _check(tree, registries)
-    messages += [located(problem, tree) for problem in problems]
-    checked = []
-    if not any(problem.path[:1] == ("Stages",) for problem in problems):
-        for stage in stages.expand(tree, messages):
-            found, of_stage = _check(stage.tree, registries)
-            # What is wrong with the recipe itself is said once.
-            messages += [stage.located(problem) for problem in found if located(problem, stage.tree) not in messages]
-            checked.append((stage, of_stage))
-    raise_all(messages, name)
-    loaded = _finished(config, tree, registries)
-    for stage, of_stage in checked:
-        loaded._stages[stage.name] = _finished(of_stage, stage.tree, registries)
-    stages.warn_of_idle(tree, [stage for stage, _ in checked])
-    return loaded
-
-
-def _finished(config: Optional[Config], tree: Node, registries: Mapping[str, Registry]) -> Config:
-    assert config is not None  # without problems there is one
-    config._origins.update({path: node.origin for path, node in leaves(tree)})
-    return _with_converted_arguments(config, registries)
-
-
-def _check(tree: Node, registries: Mapping[str, Registry]) -> Tuple[List[Problem], Optional[Config]]:
-    problems: List[Problem] = []
-    config = None
-    try:
-        # A section with nothing below its name is one with its defaults.
-        config = Config.model_validate({key: value for key, value in plain(tree).items() if value is not None})
-    except ValidationError as error:
-        problems = from_validation(error, Config, tree)
-    known = {problem.path for problem in problems}
-    problems += [problem for problem in components.check(tree, registries) if problem.path not in known]
-    return problems, config
-
-
-def _with_converted_arguments(config: Config, registries: Mapping[str, Registry]) -> Config:
-    """Return the config with every component's arguments in their final types."""
-    values = config.model_dump()
-    for site in components.SITES:
-        section: Any = values
-        for part in site.path:
-            section = section.get(part) if section else None
-        if not section or isinstance(section, str):  # a teacher may be the name of a recipe
-            continue
-        registry = registries[site.kind]
-        if site.own_keys:
-            given = {key: value for key, value in section.items() if key not in site.own_keys}
-            section.update(components.converted(registry[section["name"]], given))
-        else:
-            for item in section:
-                name, arguments = next(iter(item.items()))
-                item[name] = components.converted(registry[name], arguments) or None
-    converted = Config.model_validate(values)
-    converted._origins.update(config._origins)
-    return converted
+    return _Loader(registries, stored_in=name).load(from_values(values, name), name, changes)

@@ -27,19 +27,19 @@ _OPERATORS: Dict[type, Callable[[Any, Any], Any]] = {
 _SIGNS: Dict[type, Callable[[Any], Any]] = {ast.USub: operator.neg, ast.UAdd: operator.pos}
 
 
-class WrittenFloat(float):
+class ArithmeticFloat(float):
     """The value of an arithmetic expression. ``text`` is how it was written, should a text be wanted there."""
 
     text: str
 
 
-class WrittenInt(int):
-    """The whole-number value of an arithmetic expression; see ``WrittenFloat``."""
+class ArithmeticInt(int):
+    """The whole-number value of an arithmetic expression; see ``ArithmeticFloat``."""
 
     text: str
 
 
-def word(text: str) -> Any:
+def parse_scalar(text: str) -> Any:
     """Return what the unquoted ``text`` means: bool, None, int, float, or the text itself."""
     if text in _CONSTANTS:
         return _CONSTANTS[text]
@@ -52,7 +52,7 @@ def word(text: str) -> Any:
     if _ARITHMETIC.fullmatch(text):
         value = _evaluate(text)
         if value is not None:
-            written = WrittenInt(value) if isinstance(value, int) else WrittenFloat(value)
+            written = ArithmeticInt(value) if isinstance(value, int) else ArithmeticFloat(value)
             written.text = text
             return written
     return text

@@ -3,25 +3,49 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Callable, List, Sequence, Tuple
+from typing import Any, Callable, List, Mapping, Sequence, Tuple, Union
 
-from ppcls.config.numbers import word
+from ppcls.config.numbers import parse_scalar
 from ppcls.config.source import parse
 from ppcls.config.tree import Node, Path, dotted
+from ppcls.config.values import from_values
 from ppcls.errors import ConfigError
 from ppcls.registry import suggest
 
+Changes = Union[Sequence[str], Mapping[str, Any]]  # ["Global.epochs=3"], or {"Global.epochs": 3}
 
-def apply(root: Node, overrides: Sequence[str]) -> Tuple[Node, List[str]]:
-    """Return the tree with every override set, in order, and the messages of those that could not be."""
+
+def apply(root: Node, changes: Changes) -> Tuple[Node, List[str]]:
+    """Return the tree with every change made, in order, and the messages of those that could not be.
+
+    Args:
+        changes: ``Key.sub=value`` overrides, or values by dotted key.
+    """
+    if isinstance(changes, str):
+        changes = [changes]
     problems = []
-    for text in overrides:
+    for change in changes.items() if isinstance(changes, Mapping) else changes:
         try:
-            path, value = read(text)
+            path, value = read(change) if isinstance(change, str) else _of_mapping(*change)
             root = set_at(root, _in_stage(path), value)
         except ConfigError as error:
             problems.append(str(error))
     return root, problems
+
+
+def _of_mapping(key: Any, value: Any) -> Tuple[List[str], Node]:
+    """Return what ``{"Key.sub": value}`` sets; in messages it is what ``-o`` would say."""
+    origin = f"-o {key}={value}"
+    if not isinstance(key, str):
+        raise ConfigError(f"{origin}: the key {key!r} must be text, for example 'Global.epochs'")
+    return _parts(key, origin), from_values({"value": value}, origin).value["value"]
+
+
+def _parts(key: str, origin: str) -> List[str]:
+    parts = key.strip().split(".")
+    if not all(parts):
+        raise ConfigError(f"{origin}: write it as Section.key=value, for example -o Global.epochs=3")
+    return parts
 
 
 def read(text: str) -> Tuple[List[str], Node]:
@@ -32,9 +56,7 @@ def read(text: str) -> Tuple[List[str], Node]:
     """
     origin = f"-o {text}"
     key, equals, value = text.partition("=")
-    parts = key.strip().split(".")
-    if not equals or not all(parts):
-        raise ConfigError(f"{origin}: write it as Section.key=value, for example -o Global.epochs=3")
+    parts = _parts(key if equals else "", origin)
     return parts, _relabel(_typed(value.strip(), origin), origin)
 
 
@@ -42,7 +64,7 @@ def _typed(value: str, origin: str) -> Node:
     if value[:1] in "[{'\"" and value:
         return parse(value, origin)
     # Anything else is one word: a path with ': ', ' #' or '*' in it stays what the user typed.
-    return Node(word(value), origin)
+    return Node(parse_scalar(value), origin)
 
 
 def _relabel(node: Node, origin: str) -> Node:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Iterable, List, Type
+from typing import Any, Dict, List, Type
 
 from pydantic import BaseModel, ValidationError
 
 from ppcls.config.tree import Node, Path, descend, dotted
 from ppcls.errors import ConfigError
-from ppcls.registry import suggest
+from ppcls.registry.arguments import shown, suggest
 
 # Pydantic's words for types, in a recipe's words.
 _MEANING = {
@@ -36,25 +36,18 @@ class Problem:
     message: str
 
 
-def from_validation(
-    error: ValidationError, model: Type[BaseModel], tree: Node, prefix: Path = (), skip: Iterable[str] = ()
-) -> List[Problem]:
-    """Translate what pydantic found in the part of ``tree`` at ``prefix``.
-
-    Args:
-        skip: keys at ``prefix`` that are valid there although ``model`` does not have them; named as allowed too.
-    """
+def from_validation(error: ValidationError, model: Type[BaseModel], tree: Node) -> List[Problem]:
+    """Translate what pydantic found in a recipe."""
     found: Dict[Path, List[str]] = {}
     for detail in error.errors(include_url=False):
         kind, loc = detail["type"], tuple(detail["loc"])
         if kind == "missing":
-            path, message = (*prefix, *loc), "missing"
+            path, message = loc, "missing"
         elif kind == "extra_forbidden":
-            names = [*skip, *_fields(model, loc[:-1])]
-            path, message = (*prefix, *loc), f"unknown {'key' if not skip else 'argument'}{suggest(loc[-1], names)}"
+            path, message = loc, f"unknown key{suggest(loc[-1], _fields(model, loc[:-1]))}"
         else:
             # Behind the written path pydantic adds which member of a union it tried.
-            path = descend(tree, (*prefix, *loc))[1]
+            path = descend(tree, loc)[1]
             message = _MEANING.get(kind) or _lower(detail["msg"])
         found.setdefault(path, [])
         if message not in found[path]:
@@ -66,11 +59,9 @@ def _with_value(message: str, tree: Node, path: Path) -> str:
     if not message.startswith("must"):
         return message
     node, reached = descend(tree, path)
-    short = node.value if reached == path else None
-    written = "null" if short is None else repr(getattr(short, "text", short))
-    text = "a mapping" if isinstance(short, dict) else "a list" if isinstance(short, list) else written
-    hint = "; quote it to make it text" if "text" in message and isinstance(short, (int, float)) else ""
-    return f"{message}, not {text}{hint}"
+    value = node.value if reached == path else None
+    hint = "; quote it to make it text" if "text" in message and isinstance(value, (int, float)) else ""
+    return f"{message}, not {shown(value)}{hint}"
 
 
 def _lower(message: str) -> str:

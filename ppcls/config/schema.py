@@ -8,6 +8,7 @@ from typing import Annotated, Any, Dict, List, Literal, Mapping, Optional, Tuple
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from ppcls.config.fields import Component, ComponentSection, NotNegative, Positive, Section, Text
+from ppcls.config.global_section import GlobalSection
 from ppcls.errors import ConfigError
 from ppcls.registry import suggest
 
@@ -21,67 +22,6 @@ def _folder_name(value: str) -> str:
             "names a folder: letters, digits, '.', '_' and '-', the first a letter or digit; not " + repr(value)
         )
     return value
-
-
-class EarlyStoppingSection(Section):
-    """End the run when the best metric does not improve."""
-
-    patience: Annotated[Positive, Field(description="Evaluations without improvement before the run ends.")]
-    min_delta: Annotated[float, Field(ge=0, description="A change has to be larger than this to count.")] = 0.0
-
-
-class GlobalSection(Section):
-    """What concerns the whole run."""
-
-    checkpoints: Annotated[
-        Optional[Text],
-        Field(description="Prefix of a checkpoint to resume from; auto: the newest of output_dir, if there is one."),
-    ] = None
-    pretrained_model: Annotated[Optional[Text], Field(description="Weights to start from, evaluate or export.")] = None
-    drop_mismatched_head: Annotated[
-        bool, Field(description="Load pretrained_model although its classifier has another class count.")
-    ] = False
-    freeze: Annotated[
-        List[Text],
-        Field(description="Parts of the model that are not trained, such as stem, stages.0 or stages.*.blocks.0."),
-    ] = []
-    output_dir: Annotated[Text, Field(description="Folder for logs, curves and checkpoints.")] = "./output"
-    device: Annotated[
-        Literal["auto", "gpu", "cpu", "xpu", "npu", "mlu", "gcu", "iluvatar_gpu", "intel_gpu", "mps", "dcu"],
-        Field(description="auto: a GPU where PaddlePaddle can use one, else the CPU."),
-    ] = "auto"
-    save_interval: Annotated[NotNegative, Field(description="Epochs between epoch_N checkpoints; 0: none.")] = 1
-    keep_checkpoints: Annotated[
-        Optional[Positive], Field(description="How many of the last epoch_N checkpoints to keep; null: all.")
-    ] = 3
-    save_every_minutes: Annotated[
-        Optional[float], Field(ge=0, description="Also save `latest` inside an epoch, this often; null: never.")
-    ] = 10.0
-    save_every_steps: Annotated[
-        Optional[Positive], Field(description="Also save `latest` inside an epoch, after so many updates; null: never.")
-    ] = None
-    eval_during_train: bool = True
-    eval_interval: Annotated[Positive, Field(description="Epochs between evaluations.")] = 1
-    start_eval_epoch: Annotated[NotNegative, Field(description="No evaluation before this epoch.")] = 0
-    best_metric: Annotated[
-        Optional[Text],
-        Field(description="Chooses best_model: a metric or loss of the evaluation; null: the first of Metric.Eval."),
-    ] = None
-    early_stopping: Optional[EarlyStoppingSection] = None
-    epochs: Annotated[Optional[Positive], Field(description="Epochs to train; training needs it.")] = None
-    print_batch_step: Annotated[Positive, Field(description="Batches between log lines.")] = 10
-    use_visualdl: Annotated[bool, Field(description="Write VisualDL curves to output_dir/vdl.")] = False
-    image_shape: Annotated[
-        List[Positive], Field(min_length=3, max_length=3, description="Input of the exported model: [C, H, W].")
-    ] = [3, 224, 224]
-    save_inference_dir: Annotated[Text, Field(description="Folder of the exported model.")] = "./inference"
-    to_static: Annotated[bool, Field(description="Train on a static graph; slower to start, no faster on a CPU.")] = (
-        False
-    )
-    seed: Annotated[NotNegative, Field(lt=2**31)] = 0
-    update_freq: Annotated[Positive, Field(description="Batches whose gradients make one update.")] = 1
-    eval_mode: Literal["classification"] = "classification"
-    log_ranks: Annotated[Text, Field(description="Comma-separated ranks that print to the console.")] = "0"
 
 
 class ArchSection(ComponentSection):
@@ -293,8 +233,8 @@ class Config(Section):
     EMA: Optional[EMASection] = None
     Distillation: Optional[DistillationSection] = None
     Callbacks: Annotated[
-        Optional[List[Component]], Field(description="Registered callbacks, called around the training loop.")
-    ] = None
+        List[Component], Field(description="Registered callbacks, called around the training loop, in this order.")
+    ] = []
     Stages: Annotated[
         Optional[List[StageSection]], Field(min_length=1, description="Trainings in a row, each from the one before.")
     ] = None
@@ -305,8 +245,14 @@ class Config(Section):
     _origins: Dict[Tuple[Any, ...], str] = PrivateAttr(default_factory=dict)
 
     def plain(self) -> Dict[str, Any]:
-        """Return everything, defaults included, as dicts, lists and scalars."""
-        return self.model_dump()
+        """Return everything, defaults included, as dicts, lists and scalars: what runs, checkpoints and exports keep.
+
+        ``Global.imports`` is empty in it, so that nothing is imported because a file says so: ``Global.imported`` tells
+        what has to be.
+        """
+        values = self.model_dump()
+        values["Global"]["imports"] = []
+        return values
 
     def where(self, *path: Any) -> str:
         """Return "file:line", "-o ..." or "default" for the value at ``path``; of a section, of its first value."""

@@ -6,16 +6,24 @@ from typing import Any, List, Tuple
 
 import yaml
 
-from ppcls.config.numbers import word
+from ppcls.config.numbers import parse_scalar
 from ppcls.config.schema import Config
 from ppcls.config.tree import Path
 
 _COLUMN = 56  # where the comments start, when the value leaves room
 
 
-def to_yaml(config: Config, origins: bool = True) -> str:
-    """Return the whole recipe, defaults included; what is returned is itself a valid recipe."""
-    lines = _lines(config.plain(), ())
+def to_yaml(config: Config, origins: bool = True, imports: bool = False) -> str:
+    """Return the whole recipe, defaults included; what is returned is itself a valid recipe.
+
+    Args:
+        origins: whether each value comes with the place that it is from.
+        imports: whether to keep ``Global.imports``, which what a run leaves behind does not.
+    """
+    values = config.plain()
+    if imports:
+        values["Global"]["imports"] = list(config.Global.imports)
+    lines = _lines(values, ())
     if not origins:
         return "\n".join(text for text, _ in lines) + "\n"
     return "\n".join(_commented(text, config.where(*path) if path else None) for text, path in lines) + "\n"
@@ -52,7 +60,7 @@ def _is_short(value: Any) -> bool:
 
 def _scalar(value: Any) -> str:
     if isinstance(value, str):
-        if word(value) == value and value.strip() == value:
+        if parse_scalar(value) == value and value.strip() == value:
             text = yaml.safe_dump(value, width=10**6, allow_unicode=True).strip()
             return text.replace("\n...", "")
         return yaml.safe_dump(value, default_style='"', width=10**6, allow_unicode=True).strip()

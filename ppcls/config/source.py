@@ -6,7 +6,7 @@ from typing import Any, Dict, List
 
 import yaml
 
-from ppcls.config.numbers import word
+from ppcls.config.numbers import parse_scalar
 from ppcls.config.tree import Node
 from ppcls.errors import ConfigError
 
@@ -60,12 +60,12 @@ class _Builder:
         if isinstance(node, yaml.SequenceNode) and kind == "seq":
             return [self.build(item) for item in node.value]
         if isinstance(node, yaml.ScalarNode) and node.tag.startswith("tag:yaml.org,2002:") and kind in _SCALARS:
-            return node.value if node.style else word(node.value)
+            return node.value if node.style else parse_scalar(node.value)
         raise ConfigError(f"{self._where(node)}: the tag {node.tag} is not allowed in a recipe")
 
     def _mapping(self, node: yaml.MappingNode) -> Dict[str, Node]:
         merged: Dict[str, Node] = {}
-        own: Dict[str, Node] = {}
+        direct: Dict[str, Node] = {}
         for key_node, value_node in node.value:
             if key_node.tag.endswith(":merge"):
                 sources = value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
@@ -77,11 +77,11 @@ class _Builder:
             if not isinstance(key_node, yaml.ScalarNode):
                 raise ConfigError(f"{self._where(key_node)}: a key must be a word")
             key = key_node.value
-            if key in own:
-                raise ConfigError(f"{self._where(key_node)}: {key!r} stands twice (first at {own[key].origin})")
+            if key in direct:
+                raise ConfigError(f"{self._where(key_node)}: {key!r} stands twice (first at {direct[key].origin})")
             # The line of the key, not of its value, which may start further down.
-            own[key] = Node(self.build(value_node).value, self._where(key_node))
-        return {**merged, **own}
+            direct[key] = Node(self.build(value_node).value, self._where(key_node))
+        return {**merged, **direct}
 
     def _where(self, node: yaml.Node) -> str:
         return f"{self.name}:{node.start_mark.line + 1}"

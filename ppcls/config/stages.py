@@ -45,9 +45,9 @@ class Stage:
         """Return "file:line: stage NAME: Dotted.path: what is wrong"."""
         text = located(problem, self.tree)
         where = descend(self.tree, problem.path)[0].origin
-        own = set().union(*(_origins(value) for value in self.override.values()))
+        changed_here = set().union(*(_origins(value) for value in self.override.values()))
         text = text.replace(f"{where}: ", f"{where}: stage {self.name}: ", 1)
-        if where in own:
+        if where in changed_here:
             return text
         return f"{text}; that is not from its override ({self.origin}), where `{inherit.DELETE}: true` drops such rests"
 
@@ -146,7 +146,7 @@ def _start(node: Node, index: int, root: Any, before: Sequence[Stage]) -> Option
     return Node(str(PurePath(str(root)) / previous.name / weights), origin)
 
 
-def warn_of_idle(tree: Node, expanded: Sequence[Stage]) -> None:
+def warn_of_unused_overrides(tree: Node, expanded: Sequence[Stage]) -> None:
     """Warn of overrides that change nothing, and of ``-o`` values that a stage's override replaces."""
     log = logging.getLogger(__name__)
     for index, stage in enumerate(expanded):

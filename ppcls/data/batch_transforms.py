@@ -16,7 +16,7 @@ from ppcls.data.transforms.arguments import check_choice, integer, number, proba
 from ppcls.errors import ConfigError
 from ppcls.registry import Registry, suggest
 
-BATCH_TRANSFORMS = Registry("batch transform", trial=lambda: {"classes": None})
+BATCH_TRANSFORMS = Registry("batch transform", trial=lambda: {"classes": None}, offers=("class_num",))
 _PROVIDED = ("classes",)
 _NOT_GIVEN: Mapping[str, Any] = {}  # not None, which is what a recipe gives for an operator without arguments
 _MODES = ("batch", "pair", "elem")
@@ -329,7 +329,7 @@ class BatchCompose:
                 raise ConfigError(f"batch_transform_ops[{index}]: must be one `name: arguments` map, not {op!r}")
             ((name, arguments),) = op.items()
             try:
-                self.ops.append(BATCH_TRANSFORMS.build(name, arguments, classes=classes))
+                self.ops.append(BATCH_TRANSFORMS.build(name, arguments, classes=classes, class_num=classes))
             except ConfigError as error:
                 raise ConfigError(f"batch_transform_ops[{index}].{error}") from None
 

@@ -8,6 +8,7 @@ from typing import Any, Mapping, Optional
 from ppcls.data.batch_transforms import BatchCompose
 from ppcls.data.datasets import DATASETS, Dataset, ShardDataset, check_labels
 from ppcls.data.datasets.folder import check_val_fraction
+from ppcls.data.datasets.items import ItemDataset
 from ppcls.data.loader import DataLoader
 from ppcls.data.samplers import SAMPLERS, DistributedBatchSampler
 from ppcls.data.transforms import build_transforms
@@ -32,8 +33,8 @@ def build_dataset(section: Mapping[str, Any], train: bool) -> Dataset:
     if "name" not in section:
         raise ConfigError("dataset.name: missing")
     arguments = {key: value for key, value in section.items() if key not in _NOT_DATASET_ARGUMENTS}
-    dataset: Dataset = DATASETS.build(section["name"], arguments, train=train)
-    return dataset
+    dataset = DATASETS.build(section["name"], arguments, train=train)
+    return dataset if isinstance(dataset, Dataset) else ItemDataset(dataset, section["name"])
 
 
 def check_validation_split(train: Mapping[str, Any], evaluation: Mapping[str, Any]) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, Sequence, Union
+from typing import Any, Dict, Mapping, Union
 
 from ppcls import config
 from ppcls.arch import BACKBONES
+from ppcls.config.overrides import Changes
 from ppcls.config.schema import Config
 from ppcls.data.batch_transforms import BATCH_TRANSFORMS
 from ppcls.data.datasets import DATASETS
 from ppcls.data.samplers import SAMPLERS
 from ppcls.data.transforms import TRANSFORMS
+from ppcls.engine.callbacks.registry import CALLBACKS
 from ppcls.loss import LOSSES
 from ppcls.metric import METRICS
 from ppcls.optimizer import OPTIMIZERS, SCHEDULES
@@ -20,6 +22,7 @@ from ppcls.registry import Registry
 REGISTRIES: Dict[str, Registry] = {
     "architecture": BACKBONES,
     "batch_transform": BATCH_TRANSFORMS,
+    "callback": CALLBACKS,
     "dataset": DATASETS,
     "loss": LOSSES,
     "metric": METRICS,
@@ -30,10 +33,14 @@ REGISTRIES: Dict[str, Registry] = {
 }
 
 
-def load_config(path: Union[str, Path], changes: Sequence[str] = ()) -> Config:
-    """Load a recipe with ``Key.sub=value`` changes and check it against all registered components.
+def load_config(recipe: Union[str, Path, Mapping[str, Any]], changes: Changes = ()) -> Config:
+    """Load a recipe with changes and check it against all registered components.
+
+    Args:
+        recipe: a file, the name of a shipped recipe, or the recipe itself as nested dicts.
+        changes: ``["Global.epochs=3"]`` as on the command line, or ``{"Global.epochs": 3}``.
 
     Raises:
-        ConfigError: every mistake at once, each with file and line or the override it came from.
+        ConfigError: every mistake at once, each with file and line or the change it came from.
     """
-    return config.load(path, changes, registries=REGISTRIES)
+    return config.load(recipe, changes, registries=REGISTRIES)

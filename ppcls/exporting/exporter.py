@@ -10,6 +10,7 @@ import paddle
 
 import ppcls
 from ppcls.config.schema import Config
+from ppcls.data.transforms import TRANSFORMS
 from ppcls.engine.checks import require_single_run
 from ppcls.engine.device import set_device
 from ppcls.engine.inference import transform_ops
@@ -138,11 +139,17 @@ def _digests(folder: Path) -> Dict[str, str]:
     return {file.name: atomic.sha256(file) for file in files}
 
 
+def _imports(records: List[Dict[str, Any]]) -> Dict[str, Any]:
+    """Return records of imports as a part of a description: nothing where there are none."""
+    return {"imports": sorted(records, key=lambda record: str(record["name"]))} if records else {}
+
+
 def _description(config: Config, weights: str, ops: List[Mapping[str, Any]], recipe_shape: List[int]) -> Dict[str, Any]:
     """Return the description of an export, but for its files."""
     path = user_path(weights)
     path = path if path.is_file() else atomic.add_suffix(path, ".pdparams")
     shape = list(config.Global.image_shape)
+    sources = {TRANSFORMS[name].source for op in ops for name in op}
     names = class_names(config, weights=weights)
     if names is None:
         get_logger().warning(
@@ -151,7 +158,11 @@ def _description(config: Config, weights: str, ops: List[Mapping[str, Any]], rec
         )
     return {
         "Global": {"model_name": config.Arch.name, "image_shape": shape},
-        "PreProcess": {"transform_ops": [dict(op) for op in ops]},
+        "PreProcess": {
+            "transform_ops": [dict(op) for op in ops],
+            # What has to be imported to use the model; the rest is only a record.
+            **_imports([source.record() for source in sources if source is not None]),
+        },
         "PostProcess": {
             "Topk": {
                 "topk": min(config.Infer.PostProcess.topk, config.Arch.class_num),
@@ -162,6 +173,7 @@ def _description(config: Config, weights: str, ops: List[Mapping[str, Any]], rec
             "architecture": {"name": config.Arch.name, "class_num": config.Arch.class_num, **config.Arch.arguments},
             "weights": weights,
             "weights_sha256": atomic.sha256(path),
+            **_imports([item.model_dump() for item in config.Global.imported]),
             **({} if shape == recipe_shape else {"image_shape_of_recipe": recipe_shape}),
             "input": description.TENSOR,
             "output": description.OUTPUT,

@@ -33,6 +33,7 @@ class Description:
         transform_ops: preprocessing, as in a recipe.
         files: digests by name.
         input: ``TENSOR``, or ``PIXELS`` for a model that normalizes them itself.
+        imports: what registers transforms of the user's own among them, by name, path and digest.
         precision: "float32", "float16" or "int8"; of a folder that of Paddle's model, "float32" or "bfloat16".
         values: all that the export wrote.
     """
@@ -46,6 +47,7 @@ class Description:
     files: Mapping[str, str]
     input: str
     precision: str
+    imports: List[Mapping[str, Any]]
     values: Mapping[str, Any]
 
     @property
@@ -192,10 +194,18 @@ def _checked(folder: Path, values: Any, file: Path) -> Description:
             files=files,
             input=taken,
             precision=precision,
+            imports=_checked_imports(values["PreProcess"].get("imports", [])),
             values=values,
         )
     except _DAMAGED as error:
         raise _damaged(file, error) from None
+
+
+def _checked_imports(records: Any) -> List[Mapping[str, Any]]:
+    """Return records of imports; raise a ValueError for anything else."""
+    if not isinstance(records, list) or not all(isinstance(item, dict) and "name" in item for item in records):
+        raise ValueError(f"imports: a list of {{name, path, sha256}} expected, not {records!r}"[:200])
+    return records
 
 
 def _is_count(value: Any) -> bool:

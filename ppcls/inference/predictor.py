@@ -14,6 +14,7 @@ from ppcls.inference.backends import open_backend
 from ppcls.inference.backends.devices import Device
 from ppcls.inference.pipeline import Answer, Pipeline, require_count
 from ppcls.inference.postprocess import Topk
+from ppcls.registry.sources import import_components, require_imported
 from ppcls.utils.environment import MAX_THREADS
 from ppcls.utils.paths import user_path
 
@@ -35,10 +36,11 @@ class Predictor:
         topk: classes in an answer, or all where there are fewer; None takes what was exported.
         decode_workers: threads that make images ready while the model runs; 0 for none, None for one a core.
         device: "cpu", "gpu" or, of several, "gpu:1"; "auto" for a GPU where the backend can use one, else the CPU.
+        imports: files or modules that register transforms of your own, see ``ppcls.import_components``.
 
     Raises:
         DataError: there is no export, or a damaged one, or it has nothing for this backend.
-        ConfigError: a number makes no sense, or there is no such device.
+        ConfigError: a number makes no sense, there is no such device, or the export's transforms are not imported.
         MachineError: the backend is not installed, or cannot use the device.
     """
 
@@ -51,13 +53,16 @@ class Predictor:
         topk: Optional[int] = None,
         decode_workers: Optional[int] = None,
         device: str = "auto",
+        imports: Sequence[str] = (),
     ) -> None:
+        for target in imports:
+            import_components(target)
         if threads is not None:
             require_count("threads", threads, most=MAX_THREADS)
         if topk is not None:
             require_count("topk", topk)
         require_count("batch_size", batch_size)
-        self._arguments = (path, backend, threads, batch_size, topk, decode_workers, device)
+        self._arguments = (path, backend, threads, batch_size, topk, decode_workers, device, tuple(imports))
         self.description = description.read(user_path(path))
         self._backend = open_backend(self.description, backend, threads, Device.parse(device))
         self.backend, self.device = self._backend.name, self._backend.device
@@ -76,6 +81,7 @@ class Predictor:
         return type(self), (str(user_path(path).resolve()), *others)
 
     def _transforms(self) -> Compose:
+        require_imported(self.description.imports, str(self.description.path))
         try:
             return build_transforms(self.description.transform_ops)
         except ConfigError as error:

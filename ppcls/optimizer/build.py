@@ -16,7 +16,7 @@ from paddle import nn
 from ppcls.errors import ConfigError
 from ppcls.optimizer.algorithms import LionOptimizer, NAdamOptimizer
 from ppcls.optimizer.arguments import CoupledArguments, DecoupledArguments
-from ppcls.optimizer.decay import require_coefficient
+from ppcls.optimizer.decay import require_coefficient, trainable_parameters
 from ppcls.registry import Registry
 
 
@@ -28,7 +28,13 @@ class _TrialModel(nn.Linear):
         return 0
 
 
-OPTIMIZERS = Registry("optimizer", trial=lambda: {"model": _TrialModel(1, 1), "learning_rate": 0.1})
+OPTIMIZERS = Registry(
+    "optimizer",
+    trial=lambda: {"model": _TrialModel(1, 1), "learning_rate": 0.1},
+    offers=("model", "learning_rate", "parameters"),
+    interface=("step", "clear_grad", "set_lr", "state_dict", "set_state_dict"),
+    base="paddle.optimizer.Optimizer",
+)
 _register_coupled = partial(
     OPTIMIZERS.register, provided=("model", "learning_rate"), bundles={"common": CoupledArguments}
 )
@@ -54,7 +60,8 @@ def build_optimizer(args: Mapping[str, Any], model: nn.Layer, *, learning_rate: 
     name = args.pop("name", None)
     if name is None:
         raise ConfigError(f"Optimizer: name is missing (allowed: {', '.join(OPTIMIZERS.names())})")
-    return OPTIMIZERS.build(name, args, model=model, learning_rate=learning_rate)
+    parameters = list(trainable_parameters(model).values())
+    return OPTIMIZERS.build(name, args, model=model, learning_rate=learning_rate, parameters=parameters)
 
 
 def _require_fractions(**values: float) -> None:

@@ -125,6 +125,30 @@ class Piecewise(Schedule):
         return self.values[bisect_right(self.boundaries, time)]
 
 
+class PlainSchedule(Schedule):
+    """A schedule of the user's: anything that has ``lr_at(step)``.
+
+    Args:
+        schedule: the object.
+        timing: of the run.
+    """
+
+    def __init__(self, schedule: Any, timing: Timing) -> None:
+        self._lr_at = schedule.lr_at
+        super().__init__(self.lr_at(0), timing)
+
+    def lr_at(self, step: int) -> float:
+        """Return the rate of the update that follows ``step`` updates.
+
+        Raises:
+            ConfigError: it is no number of at least 0.
+        """
+        rate = self._lr_at(step)
+        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not math.isfinite(rate) or rate < 0:
+            raise ConfigError(f"lr_at({step}): must return a number of at least 0, not {rate!r}")
+        return float(rate)
+
+
 def build_schedule(args: Mapping[str, Any], *, epochs: int, steps_per_epoch: int) -> Schedule:
     """Build a recipe's ``Optimizer.lr``.
 
@@ -138,5 +162,5 @@ def build_schedule(args: Mapping[str, Any], *, epochs: int, steps_per_epoch: int
     name = args.pop("name", None)
     if name is None:
         raise ConfigError(f"lr: name is missing (allowed: {', '.join(SCHEDULES.names())})")
-    schedule: Schedule = SCHEDULES.build(name, args, epochs=epochs, steps_per_epoch=steps_per_epoch)
-    return schedule
+    schedule = SCHEDULES.build(name, args, epochs=epochs, steps_per_epoch=steps_per_epoch)
+    return schedule if isinstance(schedule, Schedule) else PlainSchedule(schedule, Timing(epochs, steps_per_epoch))

@@ -10,7 +10,13 @@ from typing import Any, Dict, Mapping, Sequence
 from ppcls.errors import ConfigError
 from ppcls.registry import Registry
 
-SCHEDULES = Registry("learning-rate schedule", trial=lambda: {"epochs": 10**9, "steps_per_epoch": 1})
+SCHEDULES = Registry(
+    "learning-rate schedule",
+    trial=lambda: {"epochs": 10**9, "steps_per_epoch": 1},
+    offers=("epochs", "steps_per_epoch"),
+    interface=("lr_at",),
+    base="ppcls.optimizer.schedule_base.Schedule",
+)
 
 
 @dataclass(frozen=True)

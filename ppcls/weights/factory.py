@@ -8,7 +8,6 @@ from typing import Any, Mapping, Optional, Sequence, Union
 from paddle import nn
 
 from ppcls.arch import BACKBONES, FeatureExtractor, list_models, spec
-from ppcls.config.components import wrong_types
 from ppcls.errors import ConfigError, WeightsError
 from ppcls.utils.paths import user_path
 from ppcls.weights.download import is_url
@@ -47,7 +46,7 @@ def create_model(
         WeightsError: the weight file cannot be fetched or read, or does not fit.
     """
     _check_recompute(name, arguments)
-    model = _build(name, {"class_num": class_num, **arguments})
+    model: nn.Layer = BACKBONES.build(name, {"class_num": class_num, **arguments})
     if name in list_models():
         model.spec = spec(name)
     extractor = FeatureExtractor(model) if features_only else None  # refuses before anything is downloaded
@@ -64,30 +63,11 @@ def create_model(
 
 def _check_recompute(name: str, arguments: Mapping[str, Any]) -> None:
     """Say what gradient checkpointing needs, where the architecture does not take the argument."""
-    if arguments.get("recompute") and "recompute" not in [p.name for p in BACKBONES[name].parameters()]:
+    if arguments.get("recompute") and not BACKBONES[name].takes("recompute"):
         raise ConfigError(
             f"recompute: {name} does not take it; derive the class from ppcls.arch.Backbone, which has gradient "
             "checkpointing (Backbone.run), and take recompute in the constructor"
         )
-
-
-def _build(name: str, arguments: Mapping[str, Any]) -> nn.Layer:
-    """Build an architecture; the constructor's own messages come before those about types."""
-    try:
-        model: nn.Layer = BACKBONES.build(name, arguments)
-    except ConfigError:
-        raise
-    except Exception:
-        _require_types(name, arguments)
-        raise
-    _require_types(name, arguments)
-    return model
-
-
-def _require_types(name: str, arguments: Mapping[str, Any]) -> None:
-    wrong = wrong_types(BACKBONES[name], arguments)
-    if wrong:
-        raise ConfigError(f"{name}: {'; '.join(wrong)}")
 
 
 def trained_image_size(name: str, pretrained: Union[bool, str, Path, None]) -> Optional[int]:

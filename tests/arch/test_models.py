@@ -215,7 +215,7 @@ def test_spec_errors():
     ("arguments", "message"),
     [
         ({"dim": 0}, "dim: expected a positive integer"),
-        ({"depth": 2.5}, "depth: expected a positive integer"),
+        ({"depth": 2.5}, "depth: must be a whole number"),
         ({"kernel_size": 4}, "kernel_size: expected an odd number"),
         ({"act": "gelo"}, "did you mean 'gelu'"),
         ({"in_channels": -3}, "in_channels: expected a positive integer"),
@@ -229,12 +229,12 @@ def test_convmixer_arguments(arguments, message):
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("gMLP_Ti16", {"mlp_ratio": "6"}, "mlp_ratio: must be a valid integer or must be a valid number, got '6'"),
-        ("gMLP_Ti16", {"recompute": "yes"}, "recompute: must be a valid boolean, got 'yes'"),
-        ("CycleMLP_B1", {"skip_lam": None}, "skip_lam: must be a valid number, got None"),
-        ("CycleMLP_B1", {"skip_lam": float("nan")}, "skip_lam: must be a finite number, got nan"),
-        ("CycleMLP_B1", {"layers": 3}, "layers: must be an instance of Sequence, got 3"),
-        ("ConvMLP_S", {"blocks": 1, "channels": "64"}, "blocks: must be a valid list, got 1; channels: must be"),
+        ("gMLP_Ti16", {"mlp_ratio": "6"}, "mlp_ratio: must be a number, not '6'"),
+        ("gMLP_Ti16", {"recompute": "yes"}, "recompute: must be true or false, not 'yes'"),
+        ("CycleMLP_B1", {"skip_lam": None}, "skip_lam: must be a number, not null"),
+        ("CycleMLP_B1", {"skip_lam": float("nan")}, "skip_lam: must be a finite number, not nan"),
+        ("CycleMLP_B1", {"layers": 3}, "layers: must be a list, not 3"),
+        ("ConvMLP_S", {"blocks": 1, "channels": "64"}, "blocks: must be a list, not 1; channels: must be"),
     ],
 )
 def test_wrong_types(name, arguments, message):

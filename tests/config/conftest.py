@@ -79,6 +79,7 @@ def registries():
         "schedule": registry("learning-rate schedule", Cosine, provided=["epochs"]),
         "loss": registry("loss", CELoss),
         "metric": registry("metric", TopkAcc),
+        "callback": registry("callback"),
     }
 
 

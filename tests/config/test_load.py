@@ -48,7 +48,7 @@ def test_a_config_cannot_be_changed(recipe, registries):
         ("Optimizer.lr.learning_rat=1", ["Optimizer.lr.learning_rat", "did you mean 'learning_rate'?"]),
         ("Optimizer.parameters=[1]", ["Optimizer.parameters: unknown argument"]),
         ("Optimizer.weight_decay=.nan", ["must be a finite number"]),
-        ("Loss.Train.0.CELoss.epsilom=1", ["Loss.Train.0.CELoss.epsilom: unknown key; did you mean 'epsilon'?"]),
+        ("Loss.Train.0.CELoss.epsilom=1", ["Loss.Train.0.CELoss.epsilom: unknown argument; did you mean 'epsilon'?"]),
         ("Loss.Train.0=CELoss", ["Loss.Train.0: must be a mapping"]),
         (
             "Metric.Eval=[{TopkAc: {topk: [1]}}]",

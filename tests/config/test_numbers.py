@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from ppcls.config.numbers import word
+from ppcls.config.numbers import parse_scalar
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,8 @@ from ppcls.config.numbers import word
     ],
 )
 def test_words_with_a_meaning(text, value):
-    assert word(text) == value
-    assert type(word(text)) in (type(value), *type(word(text)).__mro__)
+    assert parse_scalar(text) == value
+    assert type(parse_scalar(text)) in (type(value), *type(parse_scalar(text)).__mro__)
 
 
 @pytest.mark.parametrize(
@@ -53,17 +53,17 @@ def test_words_with_a_meaning(text, value):
     ],
 )
 def test_anything_else_is_text(text):
-    assert word(text) == text
+    assert parse_scalar(text) == text
 
 
 def test_nan_is_a_number():
-    assert math.isnan(word(".nan"))
+    assert math.isnan(parse_scalar(".nan"))
 
 
 def test_arithmetic_remembers_how_it_was_written():
-    assert word("2024/11").text == "2024/11"
-    assert word("2*3").text == "2*3"
+    assert parse_scalar("2024/11").text == "2024/11"
+    assert parse_scalar("2*3").text == "2*3"
 
 
 def test_long_arithmetic_does_not_hang_or_overflow():
-    assert word("9" * 400 + "/1.5e300*1e308*1e308") is not None
+    assert parse_scalar("9" * 400 + "/1.5e300*1e308*1e308") is not None

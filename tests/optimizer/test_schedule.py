@@ -108,7 +108,7 @@ def test_against_paddle(name, warmup):
     ("arguments", "message"),
     [
         ({"learning_rate": -1.0}, "learning_rate: expected a number of at least 0, got -1.0"),
-        ({"learning_rate": float("nan")}, "learning_rate: expected"),
+        ({"learning_rate": float("nan")}, "learning_rate: must be a finite number"),
         ({"warmup_epoch": 11}, "warmup_epoch: expected 0 to 10, the number of epochs, got 11"),
         ({"warmup_epoch": -1}, "warmup_epoch: expected"),
         ({"warmup_start_lr": -0.1}, "warmup_start_lr: expected"),

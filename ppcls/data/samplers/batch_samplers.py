@@ -20,6 +20,9 @@ SAMPLERS = Registry(
         "boundaries": np.array([0, 2**62]),
     },
     planned=("DistributedRandomIdentitySampler",),
+    offers=("length", "seed", "num_replicas", "rank", "labels", "boundaries"),
+    interface=("batches", "batch_size", "num_replicas", "rank", "drop_last", "train_only", "__len__"),
+    base="ppcls.data.samplers.DistributedBatchSampler",
 )
 PROVIDED = ("length", "seed", "num_replicas", "rank")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from typing import Any, Callable, Mapping, Optional, Sequence, Tuple
 
@@ -9,6 +10,8 @@ import numpy as np
 
 from ppcls.data.transforms.registry import TRANSFORMS
 from ppcls.errors import ConfigError, DataError
+from ppcls.registry import Source
+from ppcls.registry.sources import describe_failure
 from ppcls.utils.opencv import cv2
 
 
@@ -33,12 +36,13 @@ class Compose:
 
         Raises:
             DataError: the image cannot be used; the message begins with the transform's name.
+            ConfigError: a transform of the user's own failed, or returned no image.
         """
         for name, op in zip(self.names, self.ops):
             try:
                 image = op(image, rng)
-            except DataError as error:
-                raise DataError(f"{name}: {error}") from None
+            except (ConfigError, DataError) as error:
+                raise type(error)(f"{name}: {error}") from error.__cause__
             except cv2.error as error:
                 raise DataError(f"{name}: OpenCV: {error.err or error} (got {_describe(image)})") from None
         return np.ascontiguousarray(image) if isinstance(image, np.ndarray) else image
@@ -66,6 +70,47 @@ class Compose:
         return images
 
 
+class UserTransform:
+    """A transform of the user's own: a callable of (image, rng), or of the image alone.
+
+    Args:
+        function: the callable.
+        source: where it comes from, for messages.
+
+    Raises:
+        ConfigError: it takes something else.
+    """
+
+    def __init__(self, function: Callable[..., Any], source: Source) -> None:
+        self._function = function
+        self._source = source
+        parameters = inspect.signature(function).parameters.values()
+        places = [item for item in parameters if item.kind in (item.POSITIONAL_ONLY, item.POSITIONAL_OR_KEYWORD)]
+        several = any(item.kind is item.VAR_POSITIONAL for item in parameters)
+        needed = sum(item.default is item.empty for item in places)
+        if needed > 2 or not (places or several):
+            raise ConfigError(f"of {source}: a transform is called with (image, rng) or (image), and this one is not")
+        self._takes_rng = several or len(places) >= 2
+
+    def __call__(self, image: Any, rng: np.random.Generator) -> Any:
+        """Return the transformed image.
+
+        Raises:
+            DataError: the image cannot be used.
+            ConfigError: the transform failed, or returned no image.
+        """
+        try:
+            result = self._function(image, rng) if self._takes_rng else self._function(image)
+        except (DataError, cv2.error):
+            raise
+        except Exception as error:
+            text = describe_failure(error, self._source)
+            raise ConfigError(f"{text} (got {_describe(image)})") from error
+        if not isinstance(result, (np.ndarray, bytes)):
+            raise ConfigError(f"of {self._source}: returned {_describe(result)}, not an array")
+        return result
+
+
 def build_transforms(ops: Sequence[Mapping[str, Optional[Mapping[str, Any]]]]) -> Compose:
     """Build the transforms that a recipe lists.
 
@@ -83,7 +128,9 @@ def build_transforms(ops: Sequence[Mapping[str, Optional[Mapping[str, Any]]]]) -
         if arguments is not None and not isinstance(arguments, Mapping):
             raise ConfigError(f"transform_ops[{index}].{name}: takes a mapping of arguments, not {arguments!r}")
         try:
-            built.append(TRANSFORMS.build(name, arguments))
+            op = TRANSFORMS.build(name, arguments)
+            source = TRANSFORMS[name].source
+            built.append(op if source is None else UserTransform(op, source))
         except ConfigError as error:
             raise ConfigError(f"transform_ops[{index}].{error}") from None
         names.append(name)

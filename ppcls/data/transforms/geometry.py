@@ -68,6 +68,11 @@ class ResizeImage:
         if not self.return_numpy:
             raise ConfigError("return_numpy: must be true: images are arrays")
 
+    @property
+    def output_size(self) -> Optional[Tuple[int, int]]:
+        """Return the height and width of the result; None where they depend on the image."""
+        return None if self.size is None else size_pair("size", self.size)[::-1]
+
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
         """Return the resized image [H, W, 3]."""
         check_hwc(image)
@@ -109,6 +114,11 @@ class CropImage:
     def __post_init__(self) -> None:
         size_pair("size", self.size)
         check_choice("backend", self.backend, BACKENDS)
+
+    @property
+    def output_size(self) -> Tuple[int, int]:
+        """Return the height and width of the result."""
+        return size_pair("size", self.size)[::-1]
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
         """Return the centre [height, width, 3] of the image."""
@@ -154,6 +164,11 @@ class RandCropImage:
         self._ratio()
         check_interpolation(self.interpolation)
         check_backend(self.backend)
+
+    @property
+    def output_size(self) -> Tuple[int, int]:
+        """Return the height and width of the result."""
+        return size_pair("size", self.size)[::-1]
 
     def _scale(self) -> Tuple[float, float]:
         return limits("scale", self.scale, (0.08, 1.0))
@@ -214,6 +229,11 @@ class RandCropImageV2:
         integer("padding", self.padding, 0)
         fill_color(self.fill)
 
+    @property
+    def output_size(self) -> Tuple[int, int]:
+        """Return the height and width of the result."""
+        return size_pair("size", self.size)[::-1]
+
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
         """Return the crop [height, width, 3]."""
         check_hwc(image)
@@ -273,6 +293,11 @@ class Pad:
         fill_color(self.fill)
         check_choice("padding_mode", self.padding_mode, tuple(_BORDERS))
         check_backend(self.backend)
+
+    @property
+    def output_size(self) -> None:
+        """Return None: the size of the result depends on the image."""
+        return None
 
     def _sides(self) -> Sequence[int]:
         if not isinstance(self.padding, (list, tuple)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence
 
-from ppcls.config.schema import EarlyStoppingSection
+from ppcls.config.global_section import EarlyStoppingSection
 from ppcls.engine.callbacks.base import Callback
 from ppcls.engine.state import Best
 

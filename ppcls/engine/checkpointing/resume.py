@@ -25,6 +25,7 @@ _CONTROL = (
     *("Global.eval_during_train", "Global.eval_interval", "Global.start_eval_epoch", "Global.save_inference_dir"),
     *("Global.drop_mismatched_head", "DataLoader.Train.loader", "DataLoader.Eval.loader", "Infer"),
     *("DataLoader.Eval.sampler.batch_size", "Global.early_stopping", "Metric.Train", "Global.image_shape", "Callbacks"),
+    "Global.imported",
     # The same numbers, computed otherwise; the same files, elsewhere.
     *(
         "Arch.recompute",
@@ -110,8 +111,10 @@ def changes_since(states: Mapping[str, Any], config: Config) -> Iterator[Change]
 
     A setting that the version of then did not know, and that nobody sets, does what that version did.
     """
-    before = _with_global_batch(states["config"], states.get("processes") or 1)
-    for key, value, now in differences(before, _with_global_batch(config.plain(), distributed.world_size())):
+    before = _with_global_batch(_with_import_digests(states["config"]), states.get("processes") or 1)
+    for key, value, now in differences(
+        before, _with_global_batch(_with_import_digests(config.plain()), distributed.world_size())
+    ):
         if _is_known(before, key) or _where(config, key) != DEFAULT:
             yield key, value, now
 
@@ -126,12 +129,19 @@ def _is_known(config: Mapping[str, Any], key: str) -> bool:
     return True
 
 
-def _with_global_batch(config: Mapping[str, Any], processes: int) -> Dict[str, Any]:
+def _with_import_digests(config: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return a recipe in which imports are compared by their content, of which the first digits of the digest tell."""
+    imported = [f"{item['name']} {item['sha256'] or '':.12}" for item in config["Global"].get("imported") or []]
+    settings = {key: value for key, value in config["Global"].items() if key != "imports"}
+    return {**config, "Global": {**settings, "imported": imported}}
+
+
+def _with_global_batch(config: Dict[str, Any], processes: int) -> Dict[str, Any]:
     """Return a recipe with the training batch of all its processes, where it has one."""
     loaders = config["DataLoader"]
     train = loaders.get("Train")
     if processes == 1 or train is None:
-        return dict(config)
+        return config
     sampler = {**train["sampler"], "batch_size": train["sampler"]["batch_size"] * processes}
     return {**config, "DataLoader": {**loaders, "Train": {**train, "sampler": sampler}}}
 

@@ -94,7 +94,7 @@ def test_readers_have_streams_of_their_own():
 def test_mistakes_in_the_recipe():
     for name in ("buffer_size", "streams"):
         for value in (0, -1, 2.5, "8", True):
-            with pytest.raises(ConfigError, match=f"{name}: must be a whole number of at least 1"):
+            with pytest.raises(ConfigError, match=f"{name}: must be a whole number"):
                 sampler(**{name: value})
     with pytest.raises(
         ConfigError, match="ShardBatchSampler: the data set is not in shards; use DistributedBatchSampler"

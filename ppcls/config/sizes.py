@@ -1,0 +1,168 @@
+"""Image sizes that follow from each other: what the transforms make, ``Global.image_shape`` and ``Arch.image_size``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+from ppcls.config.components import Checked
+from ppcls.config.problems import Problem
+from ppcls.config.schema import Config
+from ppcls.config.tree import Node, Path, descend, dotted, plain
+from ppcls.registry import Entry, Registry
+
+Size = Tuple[int, int]  # height, width, in pixels
+_SHAPE, _ARCH = ("Global", "image_shape"), ("Arch", "image_size")
+_TRAIN = ("DataLoader", "Train", "dataset", "transform_ops")
+_EVALUATION = (("DataLoader", "Eval", "dataset", "transform_ops"), ("Infer", "transforms"))
+_UNKNOWN: Any = object()
+
+
+@dataclass(frozen=True)
+class _Stated:
+    """A size that a recipe states.
+
+    Attributes:
+        path: where.
+        origin: the file and line of that, or the override.
+    """
+
+    size: Size
+    path: Path
+    origin: str
+
+    def __str__(self) -> str:
+        return f"{dotted(self.path)} ({self.origin})"
+
+
+@dataclass
+class Sizes:
+    """What was found.
+
+    Attributes:
+        problems: sizes that contradict each other.
+        derived: values that the recipe leaves out, and where they come from, by path.
+    """
+
+    problems: List[Problem] = field(default_factory=list)
+    derived: Dict[Path, Tuple[Any, str]] = field(default_factory=dict)
+
+
+def check(
+    tree: Node, config: Config, checked: Checked, registries: Mapping[str, Registry], stored_in: Optional[str] = None
+) -> Sizes:
+    """Compare all sizes that a recipe without other mistakes states, and derive those that it leaves out.
+
+    Evaluation, inference, ``Global.image_shape`` and, for architectures that are built for one size,
+    ``Arch.image_size`` agree. Only such architectures ask the same of training. Nothing is said where the size of the
+    images depends on the data.
+
+    Args:
+        stored_in: the checkpoint that the recipe was read from, of which earlier versions did not check the sizes.
+    """
+    found = Sizes()
+    architecture = registries["architecture"][config.Arch.name]
+    resizable = not architecture.takes("image_size")
+    stated = list(_stated(tree, checked, registries, resizable, stored_in))
+    if stated:
+        reference = stated[0]
+        for other in stated[1:]:
+            if other.size != reference.size and not (other.origin == reference.origin == stored_in):
+                found.problems.append(_contradiction(other, reference))
+        _derive(found, config, reference, stated, architecture)
+    if not resizable:
+        _check_training(found, tree, checked, registries, architecture)
+    return found
+
+
+def _stated(
+    tree: Node, checked: Checked, registries: Mapping[str, Registry], resizable: bool, stored_in: Optional[str]
+) -> Iterator[_Stated]:
+    """Yield the sizes that a recipe states, the one that decides first."""
+    for path in _EVALUATION:
+        made = _made_by(tree, path, checked, registries)
+        if made is not None:
+            yield made
+    shape, reached = descend(tree, _SHAPE)
+    if reached == _SHAPE and shape.value is not None:
+        value = plain(shape)
+        default = Config.model_fields["Global"].default.image_shape
+        if not (shape.origin == stored_in and value == default):  # a checkpoint has defaults written out
+            yield _Stated((int(value[1]), int(value[2])), _SHAPE, shape.origin)
+    size = checked.arguments.get(_ARCH[:1], {}).get(_ARCH[1])
+    if not resizable and size is not None:
+        yield _Stated(_pair(size), _ARCH, descend(tree, _ARCH)[0].origin)
+
+
+def _made_by(tree: Node, path: Path, checked: Checked, registries: Mapping[str, Registry]) -> Optional[_Stated]:
+    """Return the size of the images that a list of transforms makes, None where that depends on the images."""
+    operations, reached = descend(tree, path)
+    if reached != path or not isinstance(operations.value, list):
+        return None
+    made = None
+    registry = registries["transform"]
+    for index, item in enumerate(operations.value):
+        name = next(iter(item.value))
+        place = (*path, index, name)
+        transform = registry.build(name, checked.arguments[place])
+        size = getattr(transform, "output_size", _UNKNOWN)
+        if size is _UNKNOWN and registry[name].source is None:
+            continue  # ours leave the size as it is where they say nothing
+        made = _Stated(size, place, item.value[name].origin) if isinstance(size, tuple) else None
+    return made
+
+
+def _contradiction(other: _Stated, reference: _Stated) -> Problem:
+    return Problem(
+        other.path,
+        f"{_says(other)}, but {reference} {_says(reference)} (height x width); change one of them"
+        + ("" if len(other.path) > 2 else f", or leave {dotted(other.path)} out"),
+    )
+
+
+def _says(stated: _Stated) -> str:
+    verb = "is" if stated.path in (_SHAPE, _ARCH) else "makes images of"
+    return f"{verb} {stated.size[0]} x {stated.size[1]}"
+
+
+def _derive(found: Sizes, config: Config, reference: _Stated, stated: Sequence[_Stated], architecture: Entry) -> None:
+    paths = [item.path for item in stated]
+    origin = f"derived from {dotted(reference.path)}"
+    channels, *before = config.Global.image_shape
+    if _SHAPE not in paths and tuple(before) != reference.size:
+        found.derived[_SHAPE] = ([channels, *reference.size], origin)
+    default = _default_size(architecture)
+    if architecture.takes("image_size") and _ARCH not in paths and default != reference.size:
+        height, width = reference.size
+        found.derived[_ARCH] = (height if height == width else [height, width], origin)
+
+
+def _check_training(
+    found: Sizes, tree: Node, checked: Checked, registries: Mapping[str, Registry], architecture: Entry
+) -> None:
+    """Note where an architecture that is built for one size is trained on images of another."""
+    made = _made_by(tree, _TRAIN, checked, registries)
+    size = checked.arguments[_ARCH[:1]].get(_ARCH[1])
+    origin = descend(tree, _ARCH)[0].origin
+    if size is None and _ARCH in found.derived:
+        size, origin = found.derived[_ARCH]
+    wanted = _default_size(architecture) if size is None else _pair(size)
+    if made is not None and wanted is not None and made.size != wanted:
+        where = "the default" if size is None else origin
+        found.problems.append(
+            Problem(
+                made.path,
+                f"{_says(made)}, but {architecture.name} is built for {wanted[0]} x {wanted[1]} ({dotted(_ARCH)}: "
+                f"{where}) and cannot be trained on another size; change one of them",
+            )
+        )
+
+
+def _default_size(architecture: Entry) -> Optional[Size]:
+    defaults = [parameter.default for parameter in architecture.parameters() if parameter.name == "image_size"]
+    return _pair(defaults[0]) if defaults and defaults[0] is not None else None
+
+
+def _pair(size: Any) -> Size:
+    """Return a size that is one number or [height, width] as a pair."""
+    return (int(size), int(size)) if not isinstance(size, (list, tuple)) else (int(size[0]), int(size[1]))

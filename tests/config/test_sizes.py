@@ -1,0 +1,124 @@
+"""Image sizes that follow from each other."""
+
+import pytest
+import yaml
+
+import ppcls
+from ppcls import config
+from ppcls.config.show import to_yaml
+from ppcls.engine.components import REGISTRIES
+from ppcls.errors import ConfigError
+
+
+def recipe(evaluation, arch=None, train=None, **others):
+    """Return a recipe whose evaluation has the given transforms."""
+
+    def split(operations):
+        dataset = {"name": "ImageFolder", "image_root": "x", "transform_ops": operations}
+        return {"dataset": dataset, "sampler": {"batch_size": 2}}
+
+    sides = {"Eval": split(evaluation), **({"Train": split(train)} if train is not None else {})}
+    return {"Arch": arch or {"name": "ConvMixer", "dim": 8, "depth": 1}, "DataLoader": sides, **others}
+
+
+SHORT = {"ResizeImage": {"resize_short": 72}}
+GMLP = {"name": "gMLP_Ti16", "depth": 1}
+
+
+def crop(size):
+    return {"CropImage": {"size": size}}
+
+
+def test_the_shape_follows_from_the_last_transform_that_decides():
+    loaded = ppcls.load_config(recipe([SHORT, crop(80), {"ResizeImage": {"size": [64, 32]}}, {"ToCHWImage": None}]))
+    assert loaded.Global.image_shape == [3, 32, 64]  # [C, H, W]; sizes in recipes are [width, height]
+    origin = "derived from DataLoader.Eval.dataset.transform_ops.2.ResizeImage"
+    assert loaded.where("Global", "image_shape") == origin
+    shown = to_yaml(loaded)
+    assert origin in shown
+    assert ppcls.load_config(yaml.safe_load(shown)).plain() == loaded.plain()
+
+
+@pytest.mark.parametrize("operations", [[SHORT], [crop(64), SHORT], [crop(64), {"Pad": {"padding": 2}}]])
+def test_what_depends_on_the_images_decides_nothing(operations):
+    loaded = ppcls.load_config(recipe(operations))
+    assert loaded.Global.image_shape == [3, 224, 224]
+    assert loaded.where("Global", "image_shape") == "default"
+    assert ppcls.load_config(recipe(operations), {"Global.image_shape": (1, 9, 9)}).Global.image_shape == [1, 9, 9]
+
+
+@pytest.mark.parametrize("size", [64, [96, 64]])
+def test_an_architecture_that_is_built_for_one_size_is_built_for_that(size):
+    loaded = ppcls.load_config(recipe([crop(size)], GMLP))
+    assert loaded.Arch.arguments["image_size"] == (64 if size == 64 else [64, 96])
+    assert loaded.where("Arch", "image_size") == "derived from DataLoader.Eval.dataset.transform_ops.0.CropImage"
+
+
+def test_without_transforms_that_decide_shape_and_architecture_follow_from_each_other():
+    loaded = ppcls.load_config(recipe([SHORT], GMLP), {"Global.image_shape": [3, 32, 32]})
+    assert loaded.Arch.arguments["image_size"] == 32
+    loaded = ppcls.load_config(recipe([SHORT], {**GMLP, "image_size": 48}))
+    assert loaded.Global.image_shape == [3, 48, 48]
+    assert loaded.where("Global", "image_shape") == "derived from Arch.image_size"
+
+
+@pytest.mark.parametrize(
+    ("values", "changes", "message"),
+    [
+        (
+            recipe([crop(64)]),
+            ["Global.image_shape=[3, 32, 32]"],
+            r"-o Global\.image_shape=\[3, 32, 32\]: Global\.image_shape: is 32 x 32, but DataLoader\.Eval\.dataset\."
+            r"transform_ops\.0\.CropImage \(dict\) makes images of 64 x 64 \(height x width\); change one",
+        ),
+        (
+            recipe([crop(64)], {**GMLP, "image_size": 32}),
+            [],
+            r"Arch\.image_size: is 32 x 32, but DataLoader\.Eval",
+        ),
+        (
+            recipe([crop(64)], Infer={"transforms": [crop(32)]}),
+            [],
+            r"Infer\.transforms\.0\.CropImage: makes images of 32 x 32, but DataLoader\.Eval.* makes images of 64 x 64",
+        ),
+        (
+            recipe([crop(224)], GMLP, train=[{"RandCropImage": {"size": 160}}]),
+            [],
+            r"RandCropImage: makes images of 160 x 160, but gMLP_Ti16 is built for 224 x 224 \(Arch\.image_size: the "
+            r"default\) and cannot be trained on another size",
+        ),
+        (
+            recipe([crop(64)], GMLP, train=[{"RandCropImage": {"size": 160}}]),
+            [],
+            r"is built for 64 x 64 \(Arch\.image_size: derived from DataLoader\.Eval",
+        ),
+    ],
+)
+def test_contradictions_are_refused_with_both_places(values, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        ppcls.load_config(values, changes)
+
+
+def test_training_may_use_another_size_where_the_architecture_takes_any():
+    loaded = ppcls.load_config(recipe([crop(64)], train=[{"RandCropImage": {"size": 32}}]))
+    assert loaded.Global.image_shape == [3, 64, 64]
+
+
+def test_stages_are_compared_each_for_itself():
+    stages = [
+        {"name": "small"},
+        {"name": "large", "override": {"DataLoader.Eval.dataset.transform_ops": [crop(64)]}},
+    ]
+    loaded = ppcls.load_config(recipe([crop(32)], Stages=stages))
+    assert [stage.Global.image_shape[1] for stage in loaded.stages.values()] == [32, 64]
+
+
+def test_checkpoints_of_versions_that_did_not_compare_sizes_still_load():
+    values = ppcls.load_config(recipe([crop(64)])).plain()
+    values["Global"]["image_shape"] = [3, 224, 224]  # the default was written out
+    load = {"name": "latest.pdstates", "registries": REGISTRIES}
+    assert config.load_values(values, **load).Global.image_shape == [3, 64, 64]
+    values["Global"]["image_shape"] = [3, 32, 32]
+    assert config.load_values(values, **load).Global.image_shape == [3, 32, 32]
+    with pytest.raises(ConfigError, match="-o Global"):
+        config.load_values(values, changes=["Global.image_shape=[3, 96, 96]"], **load)
