@@ -12,6 +12,8 @@ import pytest
 
 from tests.distributed.jobs import CLOSE, PART, largest_difference
 
+pytestmark = pytest.mark.slow
+
 # Slow enough to be interrupted, and with few updates in which roundings could add up.
 LONG = ("Global.epochs=6", "Global.print_batch_step=1", "Optimizer.lr.learning_rate=0.01", "Global.checkpoints=auto")
 BIG = ("Arch.dim=128", "Arch.depth=8")
@@ -138,8 +140,6 @@ import atexit, os, sys, time
 if os.environ["PADDLE_TRAINER_ID"] == "0":
     {where}time.sleep{how}
 from ppcls.cli import main
-
-pytestmark = pytest.mark.slow
 sys.exit(main(["train", *sys.argv[1:]]))
 """
 

@@ -20,10 +20,10 @@ TOOLS = {"train": "train", "eval": "eval", "infer": "infer", "export_model": "ex
 def run_ppcls(*arguments, cwd, code=0, environment=None, timeout=240):
     """Run a command in this process as a process of its own would run; return what ``subprocess.run`` does.
 
-    The working directory, the environment variables, the standard streams, signal handlers, warning filters, Paddle's
-    parameter names and flags, and the log's handlers are those of a new process during the call, and this process's
-    own afterwards. What is read when Python or a library starts (PYTHONPATH, OMP_NUM_THREADS) is not: use
-    ``run_process``.
+    During the call the working directory, the environment variables, the standard streams, signal handlers, warning
+    filters, Paddle's parameter names and flags, the log's handlers and the components of ``--import`` are those of a
+    new process; afterwards they are as before. What is read when Python or a library starts (PYTHONPATH,
+    OMP_NUM_THREADS) is not: use ``run_process``.
 
     Args:
         code: the exit code to expect; None for any.
@@ -33,7 +33,7 @@ def run_ppcls(*arguments, cwd, code=0, environment=None, timeout=240):
     assert not {"PYTHONPATH", "OMP_NUM_THREADS"}.intersection(environment or ()), "these need process=True"
     arguments = [str(argument) for argument in arguments]
     texts = []
-    states = (_directory(cwd), _environment(environment), _warnings(), _log(), _paddle())
+    states = (_directory(cwd), _environment(environment), _warnings(), _log(), _paddle(), forgotten_imports())
     with contextlib.ExitStack() as stack:
         for state in (*states, _captured(texts), _signals(timeout)):
             stack.enter_context(state)
@@ -181,9 +181,10 @@ def _signals(timeout):
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, *earlier)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
+        signal.setitimer(signal.ITIMER_REAL, *earlier)
 
 
 @contextlib.contextmanager
@@ -231,3 +232,17 @@ def _paddle():
     with paddle.utils.unique_name.guard():
         yield
     paddle.set_flags(flags)
+
+
+@contextlib.contextmanager
+def forgotten_imports():
+    """Take back what is imported and registered meanwhile, so that it can be imported anew."""
+    from ppcls.registry import sources
+
+    before, path = set(sources._sources), list(sys.path)
+    try:
+        yield
+    finally:
+        for key in set(sources._sources) - before:
+            sources._sources.pop(key).undo()
+        sys.path[:] = path

@@ -66,7 +66,7 @@ def test_urls_are_predicted_and_their_failures_reported(models, expected, digits
         thread.join()
     assert_same_answers(answers, expected[:4])
     assert answers[0]["file_name"] == f"{address}/val/{names[0]}"
-    assert missing["error"] == "cannot be downloaded: HTTP 404 File not found"
+    assert missing["error"] == "cannot be downloaded: the server answers 404 File not found"
 
 
 def test_those_who_batch_themselves_prepare_in_threads(predictor, expected, digits):
