@@ -22,7 +22,7 @@ quickstart: $(VENV)/.user
 	$(RUN)/python tools/quickstart.py
 
 test: $(VENV)/.dev
-	$(RUN)/python -m pytest -n 2
+	$(RUN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(VENV)/.dev
 	$(RUN)/ruff check .

@@ -1,20 +1,20 @@
-"""What several tests need: a small real data set, recipes for it, and the command line as a real process."""
+"""What several tests need: a small real data set, recipes for it, and the command line."""
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-import yaml
 
-ROOT = Path(__file__).resolve().parents[1]
 # Two test processes share two cores: one thread each. Set before paddle is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from ppcls.utils import environment  # noqa: E402
+from ppcls.utils import environment
 
 environment.prepare()
+
+from tests.helpers.command_line import run_ppcls, run_process  # noqa: E402
+from tests.helpers.recipes import ROOT, write_recipe  # noqa: E402
+
+pytest_plugins = ["tests.helpers.serving"]
 
 
 @pytest.fixture(scope="session")
@@ -53,105 +53,34 @@ def recipe(digits, tmp_path):
     return write_recipe(digits, tmp_path)
 
 
-def write_recipe(digits, folder):
-    """Write the recipe; everything it makes goes below ``folder``."""
-    values = {
-        "Global": {
-            "epochs": 2,
-            "device": "cpu",
-            "output_dir": f"{folder}/out",
-            "save_inference_dir": f"{folder}/inference",
-            "image_shape": [3, 16, 16],
-            "print_batch_step": 2,
-        },
-        "Arch": {"name": "ConvMixer", "class_num": 10, "dim": 16, "depth": 2, "kernel_size": 3, "patch_size": 4},
-        "Optimizer": {
-            "name": "AdamW",
-            "weight_decay": 0.01,
-            "lr": {"name": "Cosine", "learning_rate": 0.01, "warmup_epoch": 1},
-        },
-        "DataLoader": {
-            "Train": split(digits, "train", [{"Pad": {"padding": 2}}, {"RandCropImageV2": {"size": 16}}], shuffle=True),
-            "Eval": split(digits, "val", [], shuffle=False),
-        },
-        "Metric": {"Train": [{"TopkAcc": {"topk": [1]}}], "Eval": [{"TopkAcc": {"topk": [1, 5]}}]},
-    }
-    path = folder / "recipe.yaml"
-    path.write_text(yaml.safe_dump(values))
-    return path
-
-
-def split(digits, name, augmentation, shuffle):
-    """Return one side of DataLoader."""
-    half = [0.5, 0.5, 0.5]
-    normalize = {"scale": "1.0/255.0", "mean": half, "std": half, "order": ""}
-    return {
-        "dataset": {
-            "name": "ImageNetDataset",
-            "image_root": str(digits),
-            "cls_label_path": f"{digits}/{name}_list.txt",
-            "transform_ops": [{"DecodeImage": {}}, *augmentation, {"NormalizeImage": normalize}, {"ToCHWImage": None}],
-        },
-        "sampler": {"name": "DistributedBatchSampler", "batch_size": 16, "shuffle": shuffle},
-        "loader": {"num_workers": 0},
-    }
-
-
-def on_shards(recipe, folder):
-    """Change a recipe to train and evaluate on shards of its data; return their folder."""
-    from ppcls.data.packing import PackOptions, pack
-
-    values = yaml.safe_load(recipe.read_text())
-    for side, prefix in (("Train", "train"), ("Eval", "val")):
-        dataset = values["DataLoader"][side]["dataset"]
-        settings = PackOptions(dataset["image_root"], dataset.pop("cls_label_path"), prefix=prefix, shard_samples=20)
-        pack(settings, folder, workers=1)
-        dataset.update(name="ShardDataset", image_root=str(folder), shards=f"{prefix}-*.tar")
-    values["DataLoader"]["Train"]["sampler"].update(name="ShardBatchSampler", streams=4, buffer_size=8)
-    recipe.write_text(yaml.safe_dump(values))
-    return folder
-
-
 @pytest.fixture
 def run(tmp_path):
-    """Return a function that runs ``ppcls`` as a process, checks its exit code unless that is None, and returns it."""
+    """Return a function that runs ``ppcls``, checks its exit code unless that is None, and returns what it said.
 
-    def call(*arguments, code=0, cwd=tmp_path, timeout=240, environment=None, preexec=None):
-        done = subprocess.run(
-            [sys.executable, "-m", "ppcls", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            cwd=cwd,
-            timeout=timeout,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
-            preexec_fn=preexec,
-        )
-        assert code in (None, done.returncode), f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done
+    It runs in the test's process (see ``tests.helpers.command_line``); ``process=True`` gives it one of its own, for
+    what only a process shows: its start, its end, signals, standard streams, limits (``preexec``).
+    """
+
+    def call(*arguments, cwd=tmp_path, process=False, **options):
+        return (run_process if process else run_ppcls)(*arguments, cwd=cwd, **options)
 
     return call
 
 
-_MAKE = """
-import sys
-from ppcls import load_config
-from ppcls import export, train
-from ppcls.exporting.options import Options
-train(load_config("recipe.yaml", ["Global.epochs=4"]))
-export(load_config("recipe.yaml", ["Global.pretrained_model=out/best_model"]), Options(self_contained=True))
-"""
+@pytest.fixture(scope="session")
+def trained(digits, tmp_path_factory):
+    """Return a folder with ``recipe.yaml`` and, in ``out``, the run that it gave; to be left as it is."""
+    folder = tmp_path_factory.mktemp("trained")
+    recipe = write_recipe(digits, folder)
+    run_ppcls("train", "-c", recipe, "-o", "Global.epochs=10", cwd=folder)
+    return folder
 
 
 @pytest.fixture(scope="session")
-def models(digits, tmp_path_factory):
-    """Return a folder with a run in ``out`` and, in ``inference``, its export for Paddle and for ONNX Runtime."""
+def models(trained):
+    """Return the folder ``trained`` when ``inference`` there has its export for Paddle and for ONNX Runtime."""
     pytest.importorskip("paddle2onnx")
     pytest.importorskip("onnxruntime")
-    folder = tmp_path_factory.mktemp("models")
-    write_recipe(digits, folder)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", _MAKE], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return folder
+    weights = "Global.pretrained_model=out/best_model"
+    run_ppcls("export", "-c", trained / "recipe.yaml", "--self-contained", "-o", weights, cwd=trained)
+    return trained

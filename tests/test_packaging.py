@@ -13,8 +13,8 @@ import yaml
 from packaging.requirements import Requirement
 
 import ppcls
-from tests.conftest import ROOT
-from tests.deploy.deploy_files import requirements
+from tests.helpers.deploy_files import requirements
+from tests.helpers.recipes import ROOT
 
 PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
 

@@ -13,7 +13,7 @@ from ppcls.data.transforms import build_transforms
 from ppcls.errors import ConfigError, DataError
 from ppcls.preprocessing import ImageTransform, create_transform, transform_ops
 from ppcls.weights import create_model
-from tests.conftest import ROOT
+from tests.helpers.recipes import ROOT
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from ppcls.arch import list_models, spec
 from ppcls.commands.config import schema_text
 from ppcls.config.find import library, recipes
 from ppcls.weights import create_model
-from tests.conftest import ROOT
+from tests.helpers.recipes import ROOT
 
 # What makes each family tiny, whatever its recipe says.
 TINY = {

@@ -8,8 +8,8 @@ environment.import_paddle()  # also for those who import this package directly
 from ppcls.arch.backbone import convmixer, convmlp, cyclemlp, gmlp  # noqa: F401
 from ppcls.arch.backbone.base import Backbone, Depth, FeatureInfo, require_method
 from ppcls.arch.feature_extractor import FeatureExtractor
+from ppcls.arch.model_spec import ModelSpec
 from ppcls.arch.registry import BACKBONES, list_models, spec
-from ppcls.arch.spec import ModelSpec
 from ppcls.arch.supplied import SUPPLIED_MODEL, SuppliedModel
 
 __all__ = [

@@ -8,7 +8,7 @@ import paddle
 from paddle import nn
 
 from ppcls.arch.backbone.base import FeatureInfo, require_method
-from ppcls.arch.spec import ModelSpec
+from ppcls.arch.model_spec import ModelSpec
 
 
 class FeatureExtractor(nn.Layer):

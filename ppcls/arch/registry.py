@@ -6,7 +6,7 @@ import fnmatch
 from typing import Any, Dict, List, Mapping, Sequence, Tuple, Type
 
 from ppcls.arch.backbone.base import Backbone
-from ppcls.arch.spec import ModelSpec
+from ppcls.arch.model_spec import ModelSpec
 from ppcls.errors import ConfigError
 from ppcls.registry import Registry, suggest
 

@@ -14,7 +14,7 @@ from typing import Any, Dict, Optional
 
 from safetensors.numpy import save_file
 
-from ppcls.arch.spec import ModelSpec
+from ppcls.arch.model_spec import ModelSpec
 from ppcls.errors import WeightsError
 from ppcls.utils import atomic
 from ppcls.utils.paths import cache_folder

@@ -9,7 +9,7 @@ from paddle import nn
 import ppcls
 from ppcls.arch import BACKBONES, Backbone, Depth, FeatureInfo, list_models, spec
 from ppcls.errors import ConfigError, WeightsError
-from ppcls.optimizer.decay import decay_by_depth
+from ppcls.optimizer.decay import apply_layer_decay
 from ppcls.weights import create_model, load_weights
 
 SMALLEST = sorted({spec(n).family: n for n in sorted(list_models(), key=lambda n: -spec(n).macs)}.values())
@@ -81,7 +81,7 @@ def test_any_layer_can_be_built_and_loaded(tmp_path):
     [
         (lambda: create_model("Plain", features_only=True), "features_only: needs features, which Plain"),
         (lambda: create_model("Plain", recompute=True), "recompute: Plain does not take it"),
-        (lambda: decay_by_depth(create_model("Plain"), 0.5), "layer_decay: Plain has no depth_of"),
+        (lambda: apply_layer_decay(create_model("Plain"), 0.5), "layer_decay: Plain has no depth_of"),
         (lambda: load_weights(create_model("Plain"), {}, image_size=32), "image_size: needs adapt, which Plain"),
     ],
 )
@@ -105,7 +105,9 @@ def test_a_small_backbone_has_everything():
     assert model.blocks[0].weight.grad is not None
     names = [name for name, _ in model.named_parameters()]
     assert [model.depth_of(name) for name in names] == [0, 0, 1, 1, 2, 2, 3, 3]
-    assert decay_by_depth(model, 0.5) == (0.125, 1.0)
+    apply_layer_decay(model, 0.5)
+    rates = [parameter.optimize_attr["learning_rate"] for parameter in model.parameters()]
+    assert (min(rates), max(rates)) == (0.125, 1.0)
     with pytest.raises(ValueError, match=r"Derived has no parameter 'blocks\.2\.weight'"):
         model.depth_of("blocks.2.weight")
     gray = create_model("Derived", class_num=5, in_channels=1)

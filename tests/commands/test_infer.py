@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from ppcls.errors import CheckpointError, ConfigError
-from tests.conftest import ROOT
+from tests.helpers.exports import assert_same_answers
+from tests.helpers.recipes import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -34,15 +35,6 @@ def onnx(models):
     return models / "inference" / "inference.onnx"
 
 
-def same(answers, expected):
-    assert [a["file_name"] for a in answers] == [e["file_name"] for e in expected]
-    assert [a.get("error") for a in answers] == [e.get("error") for e in expected]
-    assert [a.get("class_ids") for a in answers] == [e.get("class_ids") for e in expected]
-    assert [a.get("label_names") for a in answers] == [e.get("label_names") for e in expected]
-    scores = [[a["scores"] for a in side if "scores" in a] for side in (answers, expected)]
-    np.testing.assert_allclose(*scores, rtol=0, atol=1.01e-5)  # 1e-5, and what rounding can add
-
-
 def test_run_checkpoint_export_and_onnx_answer_alike(models, onnx, images, run, tmp_path):
     by_recipe = ("-c", models / "recipe.yaml", "-o", f"Global.pretrained_model={models}/out/best_model")
     old = run("infer", *by_recipe, f"Infer.infer_imgs={images}", f"Infer.save_dir={tmp_path}", code=2)
@@ -50,7 +42,9 @@ def test_run_checkpoint_export_and_onnx_answer_alike(models, onnx, images, run, 
     assert [Path(a["file_name"]).name for a in expected if "error" in a] == ["04.png"]
     for model in (models / "out", models / "out" / "best_model.pdparams", models / "inference", onnx):
         done = run("infer", model, images, code=2)
-        same(json.loads(done.stdout), expected)
+        answers = json.loads(done.stdout)
+        assert [answer["file_name"] for answer in answers] == [answer["file_name"] for answer in expected]
+        assert_same_answers(answers, expected)
         assert f"{images}/04.png: DecodeImage: not an image" in done.stderr
 
 
@@ -186,7 +180,7 @@ def test_parquet_without_its_package_says_what_to_install(onnx, images, run, tmp
     (tmp_path / "without").mkdir()
     (tmp_path / "without" / "pyarrow.py").write_text("raise ImportError('not installed')")
     environment = {"PYTHONPATH": f"{tmp_path}/without{os.pathsep}{ROOT}"}
-    done = run("infer", onnx, images, "--out", "x.parquet", code=2, environment=environment)
+    done = run("infer", onnx, images, "--out", "x.parquet", code=2, process=True, environment=environment)
     assert 'pip install ".[report]"' in done.stderr
 
 
@@ -194,7 +188,7 @@ def test_onnx_models_need_no_paddle(onnx, images, run, tmp_path):
     (tmp_path / "without").mkdir()
     (tmp_path / "without" / "paddle.py").write_text("raise ImportError('not installed')")
     environment = {"PYTHONPATH": f"{tmp_path}/without{os.pathsep}{ROOT}"}
-    answers = json.loads(run("infer", onnx, images, code=2, environment=environment).stdout)
+    answers = json.loads(run("infer", onnx, images, code=2, process=True, environment=environment).stdout)
     assert sum("class_ids" in a for a in answers) == 11
 
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from ppcls.serving import Settings
-from tests.conftest import ROOT
+from tests.helpers.recipes import ROOT
 
 for _name in ("fastapi", "uvicorn", "python_multipart", "prometheus_client"):
     pytest.importorskip(_name, reason='needs pip install ".[serve]"')
@@ -91,7 +91,7 @@ def test_a_damaged_model(run, exported, tmp_path):
 def test_a_missing_package(run, tmp_path, package):
     (tmp_path / "without").mkdir()
     (tmp_path / "without" / f"{package}.py").write_text("raise ImportError('not installed')")
-    done = run("serve", "nowhere", code=2, environment={"PYTHONPATH": f"{tmp_path}/without:{ROOT}"})
+    done = run("serve", "nowhere", code=2, process=True, environment={"PYTHONPATH": f"{tmp_path}/without:{ROOT}"})
     assert f"serving needs {package}" in done.stderr
     assert 'pip install ".[serve]"' in done.stderr
 
@@ -101,7 +101,7 @@ def test_interrupted_while_it_loads(run, tmp_path):
     lines = ("import os, signal", "try:", "    os.kill(os.getpid(), signal.SIGINT)", "    signal.pause()")
     turned = ("except KeyboardInterrupt:", "    raise ImportError('initialization failed') from None")
     (tmp_path / "fastapi.py").write_text("\n".join(lines + turned))
-    done = run("serve", "nowhere", code=130, environment={"PYTHONPATH": f"{tmp_path}:{ROOT}"})
+    done = run("serve", "nowhere", code=130, process=True, environment={"PYTHONPATH": f"{tmp_path}:{ROOT}"})
     assert done.stderr == "stopped\n"
 
 

@@ -13,8 +13,8 @@ import yaml
 from ppcls import cli, load_config
 from ppcls.commands import serve
 from ppcls.config.find import recipes
-from tests.conftest import ROOT
-from tests.deploy.deploy_files import (
+from tests.helpers.command_line import TOOLS
+from tests.helpers.deploy_files import (
     DEPLOY,
     DOCKERFILES,
     LAUNCHER,
@@ -26,7 +26,7 @@ from tests.deploy.deploy_files import (
     manifest,
     manifests,
 )
-from tests.test_cli import TOOLS
+from tests.helpers.recipes import ROOT
 
 COMMANDS = commands()
 

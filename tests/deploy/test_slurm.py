@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.deploy.deploy_files import DEPLOY
+from tests.helpers.deploy_files import DEPLOY
 
 # srun starts the step's processes in groups of their own, and kills them when it is told to end.
 _SRUN = """#!/bin/bash

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from ppcls.weights import restricted_load
-from tests.conftest import write_recipe
-from tests.distributed.conftest import CLOSE, PART, largest_difference
+from tests.distributed.jobs import CLOSE, PART, largest_difference
+from tests.helpers.recipes import write_recipe
+
+pytestmark = pytest.mark.slow
 
 WEIGHTED = [
     f"Loss.{side}=[{{CELoss: {{class_weights: [1, 2, 3, 1, 2, 3, 1, 2, 3, 1]}}}}]" for side in ("Train", "Eval")
@@ -29,11 +31,11 @@ def close(one, other):
             assert second[key] == (pytest.approx(value, rel=1e-4, abs=1e-5) if isinstance(value, float) else value), key
 
 
-def test_training_evaluation_and_inference_equal_one_process(recipe, job, tmp_path, digits):
+def test_training_evaluation_and_inference_equal_one_process(recipe, job, run, tmp_path, digits):
     """Batches of 16 and one of 1 image, groups of 3 batches, clipping by the global norm, classes with weights."""
     scaled = "Optimizer.lr_scaling={base_batch_size: 24}"  # of all processes
     changes = ("Global.update_freq=3", "EMA.decay=0.5", "Global.use_visualdl=true", scaled, *WEIGHTED)
-    job("train", recipe, *changes, "Global.output_dir=one", processes=1).finish()
+    run("train", "-c", recipe, "-o", *changes, "Global.output_dir=one")
     out, said = job("train", recipe, *changes, PART, "Global.output_dir=two").finish()
     one, two = tmp_path / "one", tmp_path / "two"
     assert largest_difference(one, two) < CLOSE
@@ -75,7 +77,7 @@ def test_training_evaluation_and_inference_equal_one_process(recipe, job, tmp_pa
     assert "error" in answers[1][20]
 
 
-def test_batch_norms_have_one_statistic_and_replaced_images_one_list(digits, job, tmp_path):
+def test_batch_norms_have_one_statistic_and_replaced_images_one_list(digits, job, run, tmp_path):
     recipe = write_recipe(digits, tmp_path)
     shutil.copytree(digits, tmp_path / "data")
     victims = sorted((tmp_path / "data" / "train").iterdir())[::40]
@@ -88,20 +90,20 @@ def test_batch_norms_have_one_statistic_and_replaced_images_one_list(digits, job
     assert f"{len(victims)} unreadable images so far were replaced" in said
     # Both processes evaluated with the statistics that were saved.
     history = json.loads((tmp_path / "out" / "latest.pdstates").read_text())["history"]
-    out, _ = job("eval", recipe, "Global.pretrained_model=out/latest", processes=1).finish()
-    assert json.loads(out)["loss"] == pytest.approx(history[-1]["loss"], rel=1e-6)
+    done = run("eval", "-c", recipe, "-o", "Global.pretrained_model=out/latest")
+    assert json.loads(done.stdout)["loss"] == pytest.approx(history[-1]["loss"], rel=1e-6)
     _, said = job("train", recipe, "Arch.use_sync_bn=true").finish(code=2)
     assert "Arch.use_sync_bn: not available on CPUs" in said
 
 
-def test_the_mean_of_a_batch_norm_is_that_of_all_images(digits, job, tmp_path):
+def test_the_mean_of_a_batch_norm_is_that_of_all_images(digits, job, run, tmp_path):
     """Also of a last batch of one image, of which one process has nothing; the weights stay as they are."""
     recipe = write_recipe(digits, tmp_path)
     listed = (digits / "train_list.txt").read_text().splitlines()[:17]
     (tmp_path / "few.txt").write_text("\n".join(listed) + "\n")
     still = "Optimizer={name: SGD, lr: {name: ConstLR, learning_rate: 1.0e-12}}"
     changes = (f"DataLoader.Train.dataset.cls_label_path={tmp_path}/few.txt", still, "Global.eval_during_train=false")
-    job("train", recipe, *changes, "Global.output_dir=one", processes=1).finish()
+    run("train", "-c", recipe, "-o", *changes, "Global.output_dir=one")
     job("train", recipe, *changes, PART, "Global.output_dir=two").finish()
     one, two = (restricted_load(tmp_path / name / "latest.pdparams")["stem.norm._mean"] for name in ("one", "two"))
     assert np.abs(one).max() > 1e-3

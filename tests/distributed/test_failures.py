@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.distributed.conftest import CLOSE, PART, largest_difference
+from tests.distributed.jobs import CLOSE, PART, largest_difference
+
+pytestmark = pytest.mark.slow
 
 # Slow enough to be interrupted, and with few updates in which roundings could add up.
 LONG = ("Global.epochs=6", "Global.print_batch_step=1", "Optimizer.lr.learning_rate=0.01", "Global.checkpoints=auto")
@@ -43,8 +45,8 @@ def wait_for_more(job, folder, count):
     assert job.process.poll() is None, job.finish()
 
 
-def test_interrupted_anyhow_and_resumed_by_two_one_and_two_processes(recipe, job, tmp_path):
-    job("train", recipe, *LONG, *BIG, "Global.output_dir=calm", processes=1).finish()
+def test_interrupted_anyhow_and_resumed_by_two_one_and_two_processes(recipe, job, run, tmp_path):
+    run("train", "-c", recipe, "-o", *LONG, *BIG, "Global.output_dir=calm")
     out = tmp_path / "out"
 
     started = job("train", recipe, *LONG, *BIG, PART)
@@ -76,11 +78,11 @@ def test_interrupted_anyhow_and_resumed_by_two_one_and_two_processes(recipe, job
 
     # Inside an epoch, other batches are refused; at its end they are not.
     changes = ("Global.epochs=7", "Global.checkpoints=out/latest", "Global.output_dir=other", *BIG, PART)
-    _, said = job("train", recipe, *changes, processes=1).finish()
+    said = run("train", "-c", recipe, "-o", *changes).stderr
     assert "DataLoader.Train.sampler.batch_size was 16 when this run was saved, and is 8 now" in said
 
 
-def test_a_process_that_is_killed_ends_the_job(recipe, job, tmp_path):
+def test_a_process_that_is_killed_ends_the_job(recipe, job, run, tmp_path):
     started = job("train", recipe, *LONG, *BIG, PART, "Global.save_every_steps=1")
     wait_for_more(started, tmp_path / "out", 4)
     os.kill(pid_of(started, 1), signal.SIGKILL)
@@ -89,7 +91,7 @@ def test_a_process_that_is_killed_ends_the_job(recipe, job, tmp_path):
     states = json.loads((tmp_path / "out" / "latest.pdstates").read_text())
     assert states["batch"]
     changes = (*LONG, *BIG, PART, f"Global.checkpoints={tmp_path}/out/latest")
-    _, said = job("train", recipe, *changes, processes=1).finish(code=2)
+    said = run("train", "-c", recipe, "-o", *changes, code=2).stderr
     assert "has other batches now" in said
     assert "'batch_size': 16" in said
     assert "'batch_size': 8" in said
@@ -168,11 +170,11 @@ sys.exit(main(["train", *sys.argv[1:]]))
 """
 
 
-def test_a_save_may_take_longer_than_a_collective_may(recipe, job, tmp_path):
+def test_a_save_may_take_longer_than_a_collective_may(recipe, job, run, tmp_path):
     script = tmp_path / "slow.py"
     script.write_text(_SLOW)
     changes = (PART, "Global.epochs=1")
     _, said = job("train", recipe, *changes, script=script).finish()
     assert "lost the others" not in said
-    job("train", recipe, "Global.epochs=1", "Global.output_dir=calm", processes=1).finish()
+    run("train", "-c", recipe, "-o", "Global.epochs=1", "Global.output_dir=calm")
     assert largest_difference(tmp_path / "calm", tmp_path / "out") < CLOSE

@@ -1,7 +1,11 @@
 """Two processes that train on shards compute what one does."""
 
-from tests.conftest import on_shards
-from tests.distributed.conftest import CLOSE, PART, largest_difference
+import pytest
+
+from tests.distributed.jobs import CLOSE, PART, largest_difference
+from tests.helpers.recipes import on_shards
+
+pytestmark = pytest.mark.slow
 
 
 def test_training_on_shards_equals_one_process(recipe, job, tmp_path):

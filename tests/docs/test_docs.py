@@ -8,7 +8,7 @@ import pytest
 
 from ppcls import load_config
 from ppcls.config.find import recipes
-from tests.conftest import ROOT
+from tests.helpers.recipes import ROOT
 
 
 def blocks(page, language):
@@ -49,7 +49,8 @@ def test_both_readmes_have_the_same_commands(language):
 def test_the_options_of_training_can_be_pasted(tmp_path, block):
     base = "_base_: ImageNet/gMLP/gMLP_S16.yaml\n"
     (tmp_path / "mine.yaml").write_text(base + block)
-    load_config(tmp_path / "mine.yaml")
+    plain = load_config("ImageNet/gMLP/gMLP_S16.yaml")
+    assert load_config(tmp_path / "mine.yaml") != plain
 
 
 def test_the_recipe_on_shards_can_be_pasted(tmp_path):

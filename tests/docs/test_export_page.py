@@ -8,7 +8,7 @@ import pytest
 
 import ppcls
 from ppcls.data.transforms import build_transforms
-from tests.conftest import ROOT
+from tests.helpers.recipes import ROOT
 
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "export.md").read_text(), re.DOTALL)
 

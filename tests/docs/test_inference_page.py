@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 
-from tests.conftest import ROOT
+from tests.helpers.recipes import ROOT
 
 PAGE = (ROOT / "docs" / "inference.md").read_text()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ppcls.utils import atomic
-from tests.data.damage import READ, REFUSED, damages
+from tests.helpers.damage import READ, REFUSED, damages
 
 
 def chunk(kind, data):

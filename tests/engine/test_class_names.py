@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import ppcls
-from tests.conftest import write_recipe
+from tests.helpers.recipes import write_recipe
 
 NAMES = ["sweet pea", "daisy", "rosé"]
 

@@ -14,7 +14,7 @@ from ppcls.engine.reduction import GradientReducer
 from ppcls.errors import ConfigError
 from ppcls.loss import build_loss
 from ppcls.weights import create_model, restricted_load
-from tests.engine.test_training import records
+from tests.helpers.runs import records
 
 TEACHER = "{name: ConvMixer, dim: 16, depth: 2, kernel_size: 3, patch_size: 4, pretrained: teacher/best_model}"
 STUDENT = "Arch={name: ConvMixer, class_num: 10, dim: 8, depth: 1, kernel_size: 3, patch_size: 4}"

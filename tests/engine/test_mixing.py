@@ -2,12 +2,11 @@
 
 import json
 import signal
-import time
 
 import pytest
 import yaml
 
-from tests.engine.test_training import digests, finish, records, resuming, saves, start
+from tests.helpers.runs import digests, finish, records, resuming, start, train, wait_for_save
 
 # As PaddleClas's recipes have it.
 OP_SAMPLER = """
@@ -39,18 +38,15 @@ def mixing(recipe):
 
 def test_stopped_inside_an_epoch_and_resumed_equals_uninterrupted(mixing):
     changes = ("Global.epochs=2", "Global.save_every_minutes=0")
-    code, err = finish(start(mixing, *changes, "Global.output_dir=whole"))
-    assert code == 0, err
+    train(mixing, *changes, "Global.output_dir=whole")
     whole, out = mixing.parent / "whole", mixing.parent / "out"
     process = start(mixing, *changes)
-    while process.poll() is None and not saves(out):
-        time.sleep(0.005)
+    wait_for_save(process, out)
     process.send_signal(signal.SIGINT)
     assert finish(process)[0] == 130
     states = json.loads((out / "latest.pdstates").read_text())
     assert states["batch"] > 0  # in the middle of an epoch
-    code, err = finish(start(mixing, *changes, "DataLoader.Train.loader.num_workers=2", *resuming(out)))
-    assert code == 0, err
+    train(mixing, *changes, "DataLoader.Train.loader.num_workers=2", *resuming(out))
     assert digests(out) == digests(whole)
     assert records(out) == records(whole)
 

@@ -4,7 +4,7 @@ import json
 import re
 import tarfile
 
-from tests.conftest import on_shards
+from tests.helpers.recipes import on_shards
 
 
 def test_training_stopped_in_an_epoch_and_continued_equals_uninterrupted(recipe, run, tmp_path):

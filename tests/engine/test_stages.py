@@ -1,42 +1,19 @@
 """Recipes of several stages, trained by one command as real processes."""
 
 import json
+import os
 import re
 import shutil
 import signal
 import time
+from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.conftest import write_recipe
-from tests.engine.test_training import digests, finish, records, start
-
-STAGES = [
-    {"name": "first"},
-    {
-        "name": "second",
-        "init": "best",
-        "override": {
-            "Global.epochs": 3,
-            "Global.update_freq": 2,
-            "Global.image_shape": [3, 20, 20],
-            "Optimizer.lr": {"_delete_": True, "name": "ConstLR", "learning_rate": 1e-3},
-            "DataLoader.Train.dataset.transform_ops.1.Pad.padding": 4,
-            "DataLoader.Train.dataset.transform_ops.2": {"RandCropImageV2": {"size": 20}},
-            "DataLoader": {"Eval": {"sampler": {"batch_size": 7}}},
-        },
-    },
-]
-
-
-def write_staged(digits, folder):
-    path = write_recipe(digits, folder)
-    values = yaml.safe_load(path.read_text())
-    values["Global"]["save_every_minutes"] = 0
-    values["Stages"] = STAGES
-    path.write_text(yaml.safe_dump(values))
-    return path
+from ppcls.utils import atomic
+from tests.helpers.recipes import write_staged
+from tests.helpers.runs import digests, finish, flip_bit, records, start, train
 
 
 @pytest.fixture
@@ -48,9 +25,7 @@ def staged(digits, tmp_path):
 def uninterrupted(digits, tmp_path_factory):
     """Return the output folder of a staged run that nothing disturbed, and what it printed."""
     folder = tmp_path_factory.mktemp("uninterrupted")
-    code, err = finish(start(write_staged(digits, folder)))
-    assert code == 0, err
-    return folder / "out", err
+    return folder / "out", train(write_staged(digits, folder)).stderr
 
 
 def changes_of(folder):
@@ -100,9 +75,7 @@ def test_killed_and_interrupted_in_both_stages_and_continued_equals_uninterrupte
             assert err.rstrip().endswith("continue with: the same command")
     assert not (out / "second" / "finished.json").exists()
     before = changes_of(out / "first")
-    code, err = finish(start(staged))
-    assert code == 0, err
-    assert "stage first (1 of 2) was finished before" in err
+    assert "stage first (1 of 2) was finished before" in train(staged).stderr
     assert changes_of(out / "first") == before
     for name in ("first", "second"):
         assert digests(out / name) == digests(uninterrupted[0] / name)
@@ -237,3 +210,26 @@ def test_an_export_of_the_folder_takes_the_last_stage_unless_told(uninterrupted,
     done = run("export", folder, "--stage", "first", *change, f"Global.save_inference_dir={target}")
     assert f"exported {folder}/first/best_model to {target}" in done.stderr
     assert "no stage 'third' here; there are first, second" in run("export", folder, "--stage", "third", code=2).stderr
+
+
+def test_damaged_weights_do_not_start_a_stage(staged, run):
+    run("train", "-c", staged, "--stage", "first")
+    flip_bit(staged.parent / "out" / "first" / "best_model.pdparams")
+    assert "damaged" in run("train", "-c", staged, code=2).stderr
+
+
+def test_a_signal_at_the_end_of_a_stage_is_obeyed(staged, monkeypatch):
+    """The disk is slow: the signal comes while the last checkpoint of the first stage is being written."""
+    values = yaml.safe_load(staged.read_text())
+    values["Global"]["save_every_minutes"] = None
+    staged.write_text(yaml.safe_dump(values))
+    fsync, sent = atomic.fsync, []
+
+    def slow(path):
+        fsync(path)
+        if "first/latest" in str(path) and (Path(path).parent / "epoch_1.pdstates").exists() and not sent:
+            sent.append(os.kill(os.getpid(), signal.SIGTERM))
+            time.sleep(0.5)
+
+    monkeypatch.setattr(atomic, "fsync", slow)
+    assert "stopping after this batch" in train(staged, code=128 + signal.SIGTERM).stderr

@@ -6,7 +6,7 @@ import pytest
 
 import ppcls
 from ppcls.exporting.options import Options
-from tests.exporting.exports import prepared
+from tests.helpers.exports import prepared
 
 
 @pytest.fixture(scope="session")

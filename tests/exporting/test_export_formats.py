@@ -17,8 +17,8 @@ from ppcls.exporting.options import Options
 from ppcls.inference import description
 from ppcls.inference.backends import open_backend
 from ppcls.utils import environment
-from tests.conftest import ROOT
-from tests.exporting.exports import FAMILIES, prepared
+from tests.helpers.exports import FAMILIES, prepared
+from tests.helpers.recipes import ROOT
 
 pytest.importorskip("onnxruntime", reason='needs pip install ".[onnx]"')
 pytest.importorskip("paddle2onnx", reason='needs pip install ".[onnx]"')

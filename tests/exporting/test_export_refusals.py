@@ -19,9 +19,9 @@ from ppcls.exporting.images import Sample
 from ppcls.exporting.options import Options
 from ppcls.inference import description
 from ppcls.inference.backends import open_backend
-from tests.conftest import ROOT
-from tests.engine.test_training import limit_file_size
-from tests.exporting.exports import FAMILIES, prepared
+from tests.helpers.exports import FAMILIES, prepared
+from tests.helpers.recipes import ROOT
+from tests.helpers.runs import limit_file_size
 
 pytest.importorskip("onnxruntime", reason='needs pip install ".[onnx]"')
 pytest.importorskip("paddle2onnx", reason='needs pip install ".[onnx]"')
@@ -175,7 +175,7 @@ def test_a_full_disk_leaves_nothing(digits, tmp_path, run):
     sizes = sorted(path.stat().st_size for path in model.iterdir() if path.suffix != ".yml")
     shutil.rmtree(model)
     for size in sizes:  # one file after the other does not fit
-        done = run(*command, code=2, preexec=limit_file_size(size - 1))
+        done = run(*command, code=2, process=True, preexec=limit_file_size(size - 1))
         assert "nothing was exported" in done.stderr
         assert "Traceback" not in done.stderr
         assert sorted(path.name for path in tmp_path.iterdir()) == before
@@ -187,7 +187,7 @@ def test_an_export_that_is_ended_leaves_nothing(digits, tmp_path):
     command = [sys.executable, "-m", "ppcls", "export", "-c", "recipe.yaml", "--self-contained", "-o"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([*command, "Global.pretrained_model=weights"], cwd=tmp_path, env=environment)
-    while not any(path.name.startswith(".model.") for path in tmp_path.iterdir()):
+    while not any(tmp_path.glob(".model.*/*")):
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
@@ -200,7 +200,7 @@ def test_a_missing_converter_is_an_error_before_any_work(digits, tmp_path, run):
     (tmp_path / "without").mkdir()
     (tmp_path / "without" / "paddle2onnx.py").write_text("raise ImportError('not installed')")
     arguments = ("export", "-c", tmp_path / "recipe.yaml", "--onnx")
-    done = run(*arguments, code=2, environment={"PYTHONPATH": f"{tmp_path}/without:{ROOT}"})
+    done = run(*arguments, code=2, process=True, environment={"PYTHONPATH": f"{tmp_path}/without:{ROOT}"})
     assert 'pip install ".[onnx]"' in done.stderr
     assert MachineError.exit_code == 2
 
@@ -211,7 +211,7 @@ def test_what_the_converter_writes_is_checked(digits, tmp_path, run):
     wrong = "def export(model, parameters, target, **options):\n    open(target, 'wb').write(b'trash')\n"
     (tmp_path / "other" / "paddle2onnx.py").write_text(wrong)
     arguments = ("export", "-c", tmp_path / "recipe.yaml", "--onnx", "-o", "Global.pretrained_model=weights")
-    done = run(*arguments, code=2, environment={"PYTHONPATH": f"{tmp_path}/other:{ROOT}"})
+    done = run(*arguments, code=2, process=True, environment={"PYTHONPATH": f"{tmp_path}/other:{ROOT}"})
     assert "what paddle2onnx wrote is no ONNX model" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "model").exists()

@@ -1,6 +1,7 @@
 """Exported models that are damaged, or described wrongly."""
 
 import hashlib
+import shutil
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from ppcls import Predictor
 from ppcls.errors import DataError, WeightsError
 from ppcls.inference.inputs import collect
-from tests.inference.exports import changed
+from tests.helpers.exports import changed
 
 
 @pytest.mark.parametrize(
@@ -77,3 +78,42 @@ def test_probabilities_that_are_not_finite_are_no_answer(models, digits):
     damaged = replace(pipeline, run=lambda batch: pipeline.run(batch) * np.nan)
     with pytest.raises(WeightsError, match="not finite"):
         list(damaged.answers(collect(digits / "val")))
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("Model", "files", []),
+        ("Model", "files", {}),
+        ("PreProcess", "transform_ops", None),
+        ("PostProcess", "Topk", {"topk": "x"}),
+        ("PostProcess", "Topk", {"topk": 3, "label_list": ["only one"]}),
+        ("PostProcess", "Topk", {"topk": 3, "label_list": "0123456789"}),
+        ("PostProcess", "Topk", {"topk": 0}),
+        ("PostProcess", "Topk", {"topk": -1}),
+        ("PostProcess", "Topk", {"topk": 2.5}),
+        ("PreProcess", "transform_ops", []),
+        ("Global", "image_shape", 3),
+    ],
+)
+def test_a_damaged_description_is_refused_by_every_runtime(models, tmp_path, section, key, value):
+    folder = changed(models, tmp_path / "model", lambda values: values[section].update({key: value}))
+    with pytest.raises(DataError, match=r"inference\.yml: damaged"):
+        Predictor(folder, "paddle")
+
+
+@pytest.mark.parametrize("name", ["inference.pdiparams", "inference.json"])
+def test_a_damaged_or_missing_model_file_is_refused(models, tmp_path, name):
+    folder = tmp_path / "model"
+    shutil.copytree(models / "inference", folder)
+    if not (folder / name).exists():
+        pytest.skip("Paddle 2 calls it otherwise")
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[:-9])
+    with pytest.raises(DataError, match="damaged"):
+        Predictor(folder, "paddle")
+    (folder / name).unlink()
+    with pytest.raises(DataError, match="missing"):
+        Predictor(folder, "paddle")
+    with pytest.raises(DataError, match="no such folder"):
+        Predictor(tmp_path / "nowhere")

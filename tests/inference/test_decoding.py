@@ -9,7 +9,7 @@ import pytest
 from ppcls.errors import DataError
 from ppcls.inference.decoding import prepared
 from ppcls.inference.source import Source
-from tests.conftest import ROOT
+from tests.helpers.recipes import ROOT
 
 
 def sources(count):

@@ -10,7 +10,7 @@ import yaml
 from ppcls import Predictor
 from ppcls.errors import ConfigError, MachineError
 from ppcls.inference.backends.devices import Device
-from tests.conftest import ROOT
+from tests.helpers.recipes import ROOT
 
 onnxruntime = pytest.importorskip("onnxruntime", reason='needs pip install ".[onnx]"')
 for_processors = pytest.mark.skipif(
@@ -123,13 +123,13 @@ def test_a_runtime_that_cannot_be_loaded_is_passed_over_and_said(models, tmp_pat
     (tmp_path / "onnxruntime.py").write_text("raise ImportError('no such library')")
     environment = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
     image = next((digits / "val").iterdir())
-    done = run("infer", models / "inference", image, environment=environment)
+    done = run("infer", models / "inference", image, process=True, environment=environment)
     assert (
         "the backend onnx cannot be loaded: no such library; install onnxruntime anew; so the backend is paddle"
         in done.stderr
     )
     assert "by the backend paddle on cpu" in done.stderr
-    done = run("infer", models / "inference", image, "--backend", "onnx", environment=environment, code=2)
+    done = run("infer", models / "inference", image, "--backend", "onnx", process=True, environment=environment, code=2)
     assert "error: the backend onnx cannot be loaded: no such library" in done.stderr
 
 

@@ -11,9 +11,9 @@ import urllib.request
 import pytest
 from packaging.requirements import Requirement
 
-from tests.conftest import ROOT
-from tests.deploy.deploy_files import DEPLOY, last, manifest, requirements
-from tests.deploy.examples.conftest import answers
+from tests.helpers.deploy_files import DEPLOY, last, manifest, requirements
+from tests.helpers.exports import answers
+from tests.helpers.recipes import ROOT
 
 # Runs ppcls with an importer that has only the packages that are allowed.
 _RUN = """

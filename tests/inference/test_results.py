@@ -9,7 +9,7 @@ import pytest
 
 from ppcls.errors import ConfigError, MachineError
 from ppcls.inference import results
-from tests.conftest import ROOT
+from tests.helpers.recipes import ROOT
 
 GOOD = {"class_ids": [2, 0], "scores": [0.7, 0.2], "file_name": "a, b/größe.jpg", "label_names": ["drei", "eins"]}
 UNNAMED = {"class_ids": [1, 2], "scores": [0.6, 0.3], "file_name": "c.jpg", "label_names": []}

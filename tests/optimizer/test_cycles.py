@@ -8,8 +8,8 @@ from paddle.optimizer import lr as paddle_lr
 
 from ppcls.errors import ConfigError
 from ppcls.utils import atomic
-from tests.engine.test_training import records
-from tests.optimizer.test_schedule import build
+from tests.helpers.runs import records
+from tests.optimizer.schedules import build
 
 # -- up and down -------------------------------------------------------------------------------------------------
 

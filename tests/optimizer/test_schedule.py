@@ -9,10 +9,7 @@ from paddle.optimizer import lr as paddle_lr
 
 from ppcls.errors import ConfigError
 from ppcls.optimizer import SCHEDULES, build_schedule
-
-
-def build(epochs=10, steps=5, **args):
-    return build_schedule(args, epochs=epochs, steps_per_epoch=steps)
+from tests.optimizer.schedules import build
 
 
 def test_cosine():

@@ -15,8 +15,8 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.serving.conftest import encode
-from tests.serving.test_limits import MULTIPART, PART, eventually, receive_all
+from tests.helpers.serving import encode
+from tests.serving.requests import MULTIPART, PART, eventually, receive_all
 
 
 def connect(server):

@@ -17,8 +17,9 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT
-from tests.serving.conftest import encode
+from tests.helpers.recipes import ROOT
+from tests.helpers.serving import encode
+from tests.serving.requests import JSON, MULTIPART, PART, PNG, eventually, receive_all
 
 BODY = 100_000
 
@@ -109,14 +110,6 @@ def connect(client):
         yield connection
 
 
-def receive_all(connection):
-    """Return everything until the other side closes."""
-    parts = []
-    while part := connection.recv(65536):
-        parts.append(part)
-    return b"".join(parts)
-
-
 def test_too_many_images(small, photo):
     files = [("a", (f"{n}.png", photo)) for n in range(4)]
     in_json = {"images": [base64.b64encode(photo).decode()] * 4}
@@ -149,22 +142,6 @@ def test_more_bytes_than_there_is_room_for(small, photo):
         assert answer.status_code == 429
         assert "bytes of bodies" in answer.json()["error"]
     assert eventually(lambda: "ppcls_buffered_bytes 0.0" in small.get("/metrics").text)
-
-
-def eventually(condition, seconds=10):
-    """Return whether the condition comes true in time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
-
-
-PNG = {"Content-Type": "image/png"}
-MULTIPART = {"Content-Type": "multipart/form-data; boundary=b"}
-JSON = {"Content-Type": "application/json"}
-PART = b'--b\r\nContent-Disposition: form-data; name="a"; filename="a.png"\r\n\r\n'
 
 
 @pytest.mark.parametrize(

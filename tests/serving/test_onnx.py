@@ -8,7 +8,7 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT
+from tests.helpers.recipes import ROOT
 
 for _name in ("onnxruntime", "paddle2onnx"):
     pytest.importorskip(_name, reason='needs pip install ".[onnx]"')

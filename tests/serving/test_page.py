@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ppcls.inference import results
-from tests.serving.conftest import encode
+from tests.helpers.serving import encode
 from tests.serving.page import all_of, choose, needs_browser, text, until
 
 pytest.importorskip("selenium.webdriver", reason="needs selenium")
@@ -16,7 +16,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-pytestmark = needs_browser
+pytestmark = [pytest.mark.browser, needs_browser]
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ pytest.importorskip("selenium.webdriver", reason="needs selenium")
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-pytestmark = needs_browser
+pytestmark = [pytest.mark.browser, needs_browser]
 
 # The page's waits pass twenty times as fast, and are noted.
 FAST = """

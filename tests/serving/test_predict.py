@@ -13,8 +13,8 @@ from PIL import Image
 
 import ppcls
 from ppcls.serving import heat_maps, schemas
-from tests.conftest import ROOT
-from tests.serving.conftest import encode
+from tests.helpers.recipes import ROOT
+from tests.helpers.serving import encode
 
 
 @pytest.fixture(scope="module")

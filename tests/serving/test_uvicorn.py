@@ -14,7 +14,7 @@ from uvicorn.protocols.http import h11_impl
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ppcls.serving import http_protocol, runner
-from tests.conftest import ROOT
+from tests.helpers.recipes import ROOT
 
 # The methods that are overridden or called through super(), with the names of their parameters.
 PROTOCOL_METHODS = {

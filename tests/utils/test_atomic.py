@@ -105,6 +105,25 @@ def test_links_share_the_file_and_survive_the_original(tmp_path):
     assert (tmp_path / "best.pdparams").read_text() == "one.pdparams"
 
 
+def test_a_reader_that_is_slow_to_finish_a_set_leaves_the_next_one_alone(tmp_path):
+    """It read a commit, and renames when the writer is at its next set already."""
+    prefix = tmp_path / "latest"
+
+    def write(text):
+        atomic.write_set(prefix, {".pdparams": lambda path: path.write_text(text)}, {"text": text})
+
+    write("first")
+    states = (tmp_path / "latest.pdstates").read_text()
+    token = json.loads(states)["token"]
+    (tmp_path / "latest.commit").write_text(states)  # what the slow reader has seen
+    write("second")
+    (tmp_path / "latest.pdparams.0badf00d.tmp").write_text("half of the third")
+    (tmp_path / "latest.commit").write_text(states)
+    atomic.finish_commit(prefix)
+    assert token != "0badf00d"
+    assert (tmp_path / "latest.pdparams").read_text() == "second"
+
+
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
 

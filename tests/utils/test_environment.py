@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.helpers.recipes import ROOT
 
 SHOW = (
     "from ppcls.utils import environment as e; e.prepare(); "

@@ -9,7 +9,7 @@ import pytest
 import ppcls
 from ppcls.errors import MachineError
 from ppcls.utils.extras import missing_extra
-from tests.conftest import ROOT
+from tests.helpers.recipes import ROOT
 
 
 def test_the_message_says_what_is_missing_for_what_and_how_to_get_it():

@@ -14,7 +14,7 @@ from ppcls.errors import WeightsError
 from ppcls.weights import create_model, load_weights, read_weights
 from ppcls.weights.convert import convert_weights
 from ppcls.weights.writer import write_weights
-from tests.conftest import ROOT
+from tests.helpers.recipes import ROOT
 
 TINY = {"dim": 8, "depth": 2, "patch_size": 4, "class_num": 5}
 

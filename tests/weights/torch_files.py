@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pytest
+
+from ppcls.weights import create_model, read_weights
+from ppcls.weights.names import namings_of
 
 MAGIC = 0x1950A86A20F9469CFC6C
 STORAGES = {"<f8": "Double", "<f4": "Float", "<f2": "Half", "<u2": "BFloat16", "<i8": "Long", "|u1": "Byte"}
@@ -114,3 +118,26 @@ def dump(content, protocol=2):
     file = io.BytesIO()
     Pickler(file, protocol).dump(content)
     return file.getvalue()
+
+
+# PyTorch writes zip archives, and wrote pickles one after the other before.
+both = pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+
+
+def tiny(**arguments):
+    """Return a small ConvMixer."""
+    return create_model("ConvMixer", **{"dim": 8, "depth": 2, "patch_size": 4, "class_num": 5, **arguments})
+
+
+def timm_state(model):
+    """Return a model's weights by timm's names."""
+    naming = next(naming for naming in namings_of(model) if naming.source == "timm")
+    state = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    names = naming.restore(list(state))
+    return {names[name]: array.T if name == "head.weight" else array for name, array in state.items()}
+
+
+def read(path, content, weights, legacy=False, **changes):
+    """Save a content with its weights, and read it."""
+    weights.save(path, content, legacy, **changes)
+    return read_weights(path)

@@ -11,8 +11,8 @@ import paddle
 from paddle import nn
 
 from ppcls.arch.layers import checkpointed, linear
+from ppcls.arch.model_spec import ModelSpec
 from ppcls.arch.resizing import adapt_in_channels
-from ppcls.arch.spec import ModelSpec
 from ppcls.errors import ConfigError
 
 ImageSize = Union[int, Sequence[int], None]

@@ -14,8 +14,8 @@ from paddle import nn
 from ppcls.arch.backbone.base import require_odd, require_positive
 from ppcls.arch.backbone.isotropic import IsotropicBackbone
 from ppcls.arch.layers import activation, batch_norm2d, conv2d
+from ppcls.arch.model_spec import CIFAR10_MEAN, CIFAR10_STD, ModelSpec
 from ppcls.arch.registry import register_family
-from ppcls.arch.spec import CIFAR10_MEAN, CIFAR10_STD, ModelSpec
 
 
 class ConvMixer(IsotropicBackbone):

@@ -16,8 +16,8 @@ from paddle.nn.initializer import Normal
 from ppcls.arch.backbone.base import Backbone, Depth, FeatureInfo, require_positive, require_stages
 from ppcls.arch.layers import MLP, DropPath, batch_norm2d, conv2d, normal_linear, staged_drop_path_rates
 from ppcls.arch.layers.layout import to_nchw, to_nhwc
+from ppcls.arch.model_spec import ModelSpec
 from ppcls.arch.registry import register_family
-from ppcls.arch.spec import ModelSpec
 
 
 class ConvMLP(Backbone):

@@ -20,8 +20,8 @@ from paddle.nn.initializer import Constant, Normal
 from ppcls.arch.backbone.base import Backbone, Depth, FeatureInfo, require_odd, require_positive, require_stages
 from ppcls.arch.layers import MLP, CycleFC, DropPath, checked_rate, conv2d, drop_path_rates, normal_linear
 from ppcls.arch.layers.layout import to_nchw, to_nhwc
+from ppcls.arch.model_spec import ModelSpec
 from ppcls.arch.registry import register_family
-from ppcls.arch.spec import ModelSpec
 from ppcls.errors import ConfigError
 
 

@@ -18,9 +18,9 @@ from paddle.nn.initializer import Constant, Normal, XavierUniform
 from ppcls.arch.backbone.base import Backbone, ImageSize, require_positive
 from ppcls.arch.backbone.isotropic import IsotropicBackbone
 from ppcls.arch.layers import DropPath, TruncatedNormal, checked_rate, conv2d, drop_path_rates, linear
+from ppcls.arch.model_spec import ModelSpec
 from ppcls.arch.registry import register_family
 from ppcls.arch.resizing import likely_grid, resize_spatial_bias, resize_spatial_weight
-from ppcls.arch.spec import ModelSpec
 from ppcls.errors import ConfigError
 
 

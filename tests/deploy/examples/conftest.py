@@ -1,33 +1,17 @@
 """A self-contained model that resizes and crops, and pictures, for the examples in other languages."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import yaml
 from PIL import Image
 
-from tests.conftest import ROOT
+from tests.helpers.command_line import run_ppcls
+from tests.helpers.images import photo
 
-_EXPORT = """
-from ppcls import load_config
-from ppcls import export
-from ppcls.exporting.options import Options
-changes = ["Global.pretrained_model=out/best_model", "Global.save_inference_dir=example"]
-export(load_config("example.yaml", changes), Options(self_contained=True))
-"""
 # As recipes for ImageNet have it.
 _RESIZE = [
     {"ResizeImage": {"resize_short": 20, "interpolation": "bicubic", "backend": "pil"}},
     {"CropImage": {"size": 16}},
 ]
-
-
-def photo():
-    """Return a photo [427, 640, 3]."""
-    datasets = pytest.importorskip("sklearn.datasets", reason="needs scikit-learn's sample photo")
-    return datasets.load_sample_image("flower.jpg")
 
 
 @pytest.fixture(scope="session")
@@ -37,10 +21,8 @@ def self_contained(models):
     ops = recipe["DataLoader"]["Eval"]["dataset"]["transform_ops"]
     ops[1:1] = _RESIZE
     (models / "example.yaml").write_text(yaml.safe_dump(recipe))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", _EXPORT]
-    done = subprocess.run(command, cwd=models, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    changes = ("Global.pretrained_model=out/best_model", "Global.save_inference_dir=example")
+    run_ppcls("export", "-c", "example.yaml", "--self-contained", "-o", *changes, cwd=models)
     return models / "example" / "inference_self_contained.onnx"
 
 
@@ -54,10 +36,3 @@ def pictures(digits, tmp_path_factory):
     turned[0x0112] = 6
     image.save(folder / "photo.jpg", exif=turned, quality=92)
     return [digits / "val" / "000.png", folder / "photo.png", folder / "photo.jpg"]
-
-
-def answers(model, pictures):
-    """Return what the Predictor says."""
-    import ppcls
-
-    return ppcls.Predictor(str(model)).predict([str(picture) for picture in pictures])

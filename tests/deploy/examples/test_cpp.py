@@ -8,8 +8,10 @@ import subprocess
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT
-from tests.deploy.examples.conftest import answers
+from tests.helpers.exports import answers
+from tests.helpers.recipes import ROOT
+
+pytestmark = pytest.mark.compiler
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,13 @@ import threading
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT
-from tests.deploy.examples.conftest import answers, photo
+from tests.helpers.exports import answers
+from tests.helpers.images import photo
+from tests.helpers.recipes import ROOT
 
 WEB = ROOT / "deploy" / "web"
 NODE = shutil.which("node")
-pytestmark = pytest.mark.skipif(not NODE, reason="needs node")
+pytestmark = [pytest.mark.node, pytest.mark.skipif(not NODE, reason="needs node")]
 packages = pytest.mark.skipif(not (WEB / "node_modules").is_dir(), reason="needs npm ci in deploy/web")
 
 _PREPROCESS = """
