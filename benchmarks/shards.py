@@ -89,8 +89,8 @@ def evict(paths) -> None:
 
 def epoch(dataset, name: str, number: int, decode: bool) -> float:
     """Return the images a second of an epoch."""
-    provided = {"length": len(dataset), "seed": 0, "num_replicas": 1, "rank": 0, "boundaries": dataset.boundaries}
-    batches = SAMPLERS.build(name, {"batch_size": 32, "shuffle": True}, **provided).batches(number)
+    injected = {"length": len(dataset), "seed": 0, "num_replicas": 1, "rank": 0, "boundaries": dataset.boundaries}
+    batches = SAMPLERS.build(name, {"batch_size": 32, "shuffle": True}, **injected).batches(number)
     started = time.perf_counter()
     for index in np.concatenate(batches):
         data = dataset.read(int(index))

@@ -53,7 +53,7 @@ def import_components(options: argparse.Namespace) -> None:
     Raises:
         ConfigError: something cannot be imported.
     """
-    from ppcls.registry.sources import import_from
+    from ppcls.registry.importing import import_from
 
     for target in options.imports:
         import_from(target, f"--import {target}", Path())

@@ -81,7 +81,7 @@ class Checked:
         if not _can_be_tried(registry, entry):
             return
         try:
-            registry.build(name, values, **registry.trial())  # type: ignore[misc]
+            registry.build_checked(name, values, **registry.trial_arguments())  # type: ignore[misc]
         except ConfigError as error:
             self.problems.append(_placed(tree, place, str(error).replace(f"{name}: ", "", 1)))
 
@@ -159,7 +159,7 @@ def _can_be_tried(registry: Registry, entry: Entry) -> bool:
 
     Not other people's that ask for what only the run knows: they may do more with it than look at it.
     """
-    return registry.trial is not None and (entry.source is None or not entry.provided)
+    return registry.trial_arguments is not None and (entry.source is None or not entry.injected)
 
 
 def _placed(tree: Node, path: Path, message: str) -> Problem:

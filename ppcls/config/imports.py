@@ -7,7 +7,8 @@ from typing import Any, List, Mapping, Optional
 
 from ppcls.config.tree import Node, descend, plain
 from ppcls.errors import ConfigError
-from ppcls.registry.sources import import_from, is_path, require_imported
+from ppcls.registry.importing import import_from, is_path
+from ppcls.registry.provenance import require_imported
 
 IMPORTS, IMPORTED = ("Global", "imports"), ("Global", "imported")
 

@@ -20,6 +20,7 @@ from ppcls.config.values import from_values
 from ppcls.config.written import written_values
 from ppcls.errors import ConfigError
 from ppcls.registry import Registry
+from ppcls.registry.sources import records
 
 # Returns a completed recipe, and what is wrong with it.
 Completion = Callable[[Node], Tuple[Node, List[str]]]
@@ -110,7 +111,7 @@ class _Recipe:
         for path, (value, _) in self.sizes.derived.items():
             _at(values, path[:-1])[path[-1]] = value
         values["Global"]["imports"] = imports.absolute_imports(self.tree)
-        values["Global"]["imported"] = [source.record() for source in self.checked.sources]
+        values["Global"]["imported"] = records(self.checked.sources)
         config = Config.model_validate(values)
         config._origins.update({path: node.origin for path, node in leaves(self.tree)})
         for index, record in enumerate(values["Global"]["imported"]):

@@ -21,6 +21,7 @@ from ppcls.exporting.comparison import Expected, compare
 from ppcls.exporting.image_size import resized
 from ppcls.exporting.options import Options
 from ppcls.inference import description
+from ppcls.registry.sources import records
 from ppcls.utils import atomic, distributed
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
@@ -139,9 +140,9 @@ def _digests(folder: Path) -> Dict[str, str]:
     return {file.name: atomic.sha256(file) for file in files}
 
 
-def _imports(records: List[Dict[str, Any]]) -> Dict[str, Any]:
+def _imports(imported: List[Dict[str, Any]]) -> Dict[str, Any]:
     """Return records of imports as a part of a description: nothing where there are none."""
-    return {"imports": sorted(records, key=lambda record: str(record["name"]))} if records else {}
+    return {"imports": imported} if imported else {}
 
 
 def _description(config: Config, weights: str, ops: List[Mapping[str, Any]], recipe_shape: List[int]) -> Dict[str, Any]:
@@ -149,7 +150,6 @@ def _description(config: Config, weights: str, ops: List[Mapping[str, Any]], rec
     path = user_path(weights)
     path = path if path.is_file() else atomic.add_suffix(path, ".pdparams")
     shape = list(config.Global.image_shape)
-    sources = {TRANSFORMS[name].source for op in ops for name in op}
     names = class_names(config, weights=weights)
     if names is None:
         get_logger().warning(
@@ -161,7 +161,7 @@ def _description(config: Config, weights: str, ops: List[Mapping[str, Any]], rec
         "PreProcess": {
             "transform_ops": [dict(op) for op in ops],
             # What has to be imported to use the model; the rest is only a record.
-            **_imports([source.record() for source in sources if source is not None]),
+            **_imports(records(TRANSFORMS[name].source for op in ops for name in op)),
         },
         "PostProcess": {
             "Topk": {

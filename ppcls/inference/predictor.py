@@ -15,7 +15,8 @@ from ppcls.inference.backends import open_backend
 from ppcls.inference.backends.devices import Device
 from ppcls.inference.pipeline import Answer, Pipeline, require_count
 from ppcls.inference.postprocess import Topk
-from ppcls.registry.sources import import_components, require_imported
+from ppcls.registry import import_components
+from ppcls.registry.provenance import require_imported
 from ppcls.utils.environment import MAX_THREADS
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path

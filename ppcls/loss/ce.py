@@ -22,7 +22,7 @@ from ppcls.loss.targets import (
 )
 
 
-@LOSSES.register(provided=("class_num", "train_labels"))
+@LOSSES.register(injected=("class_num", "train_labels"))
 class CELoss(Loss):
     """Mean cross-entropy of softmax(logits), with label smoothing if ``epsilon`` is given.
 

@@ -46,7 +46,7 @@ class BCELoss(Loss):
         return F.binary_cross_entropy_with_logits(logits.astype("float32"), targets, reduction="none").mean(-1)
 
 
-@LOSSES.register(provided=("class_num",))
+@LOSSES.register(injected=("class_num",))
 class FocalLoss(Loss):
     """Cross-entropy with (1 - p)^gamma before each class's term: easy samples count less.
 

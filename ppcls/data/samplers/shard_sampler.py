@@ -6,11 +6,11 @@ from typing import Optional
 
 import numpy as np
 
-from ppcls.data.samplers.batch_samplers import PROVIDED, SAMPLERS, DistributedBatchSampler, positive
+from ppcls.data.samplers.batch_samplers import INJECTED, SAMPLERS, DistributedBatchSampler, positive
 from ppcls.errors import ConfigError
 
 
-@SAMPLERS.register(provided=(*PROVIDED, "boundaries"))
+@SAMPLERS.register(injected=(*INJECTED, "boundaries"))
 class ShardBatchSampler(DistributedBatchSampler):
     """For data sets in shards: reads several streams sequentially and shuffles each of them within a buffer.
 
