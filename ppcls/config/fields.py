@@ -12,13 +12,13 @@ def _exact_int(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _as_written(value: Any) -> Any:
+def _original_text(value: Any) -> Any:
     """Take back a path such as 2024/11 that was read as arithmetic."""
     return getattr(value, "text", value)
 
 
 Int = Annotated[int, BeforeValidator(_exact_int)]
-Text = Annotated[str, BeforeValidator(_as_written)]
+Text = Annotated[str, BeforeValidator(_original_text)]
 Positive = Annotated[Int, Field(ge=1)]
 NotNegative = Annotated[Int, Field(ge=0)]
 # A list entry such as `RandFlipImage: {flip_code: 1}`; ppcls.config.components checks the inside.

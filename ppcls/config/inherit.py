@@ -98,7 +98,7 @@ def _dropped(mark: Optional[Node]) -> Optional[List[str]]:
         return value
     if not isinstance(value, bool):
         assert mark is not None
-        raise ConfigError(f"{mark.origin}: {DELETE} is true or false, or a list of keys, not {value!r}")
+        raise ConfigError(f"{DELETE} is true or false, or a list of keys, not {value!r}", mark.origin)
     return None if value else []
 
 

@@ -12,7 +12,7 @@ from ppcls.config import components, imports, inherit, overrides, sizes, stages,
 from ppcls.config.components import Checked
 from ppcls.config.find import find
 from ppcls.config.overrides import Changes
-from ppcls.config.problems import Problem, from_validation, located, raise_all
+from ppcls.config.problems import Problem, format_problem, from_validation, raise_all
 from ppcls.config.schema import Config
 from ppcls.config.sizes import Sizes
 from ppcls.config.tree import Node, leaves, plain
@@ -52,14 +52,14 @@ class _Loader:
             changed, lacking = self.complete(changed)
             messages += lacking
         recipe = self.check(changed)
-        messages += [located(problem, changed) for problem in recipe.problems]
+        messages += [format_problem(problem, changed) for problem in recipe.problems]
         checked = []
         if not any(problem.path[:1] == (stages.STAGES,) for problem in recipe.problems):
             for stage in stages.expand(changed, messages):
                 found = self.check(stage.tree)
                 # What is wrong with the recipe itself is said once.
-                new = [problem for problem in found.problems if located(problem, stage.tree) not in messages]
-                messages += [stage.located(problem) for problem in new]
+                new = [problem for problem in found.problems if format_problem(problem, stage.tree) not in messages]
+                messages += [stage.format_problem(problem) for problem in new]
                 checked.append((stage, found))
         raise_all(messages, name)
         config = recipe.config()

@@ -98,13 +98,13 @@ def set_at(
     node: Node,
     parts: Sequence[str],
     value: Node,
-    done: Path = (),
+    prefix: Path = (),
     combine: Callable[[Node, Node], Node] = lambda old, new: new,
 ) -> Node:
     """Return ``node`` with the value at ``parts`` below it replaced; nodes are never changed in place.
 
     Args:
-        done: the path of ``node`` itself.
+        prefix: the path of ``node`` itself.
         combine: makes what is set of what was there and ``value``.
 
     Raises:
@@ -114,27 +114,28 @@ def set_at(
         return combine(node, value)
     part, rest = parts[0], parts[1:]
     if isinstance(node.value, list):
-        index = _position(part, node.value, done, value.origin)
+        index = _position(part, node.value, prefix, value.origin)
         items = list(node.value)
-        items[index] = set_at(items[index], rest, value, (*done, index), combine)
+        items[index] = set_at(items[index], rest, value, (*prefix, index), combine)
         return Node(items, node.origin)
     if isinstance(node.value, dict) or node.value is None:
         children: dict[str, Any] = dict(node.value or {})
-        children[part] = set_at(children.get(part, Node(None, value.origin)), rest, value, (*done, part), combine)
+        children[part] = set_at(children.get(part, Node(None, value.origin)), rest, value, (*prefix, part), combine)
         # A mapping that only this override made comes from it.
         return Node(children, node.origin)
-    raise ConfigError(f"{value.origin}: {dotted(done)} is {node.value!r}, it has no {part!r} below it")
+    raise ConfigError(f"{dotted(prefix)} is {node.value!r}, it has no {part!r} below it", value.origin)
 
 
-def _position(part: str, items: List[Node], done: Path, origin: str) -> int:
+def _position(part: str, items: List[Node], prefix: Path, origin: str) -> int:
     """Return the list position meant by ``part``: a number, or the name of a component in the list."""
     if re.fullmatch(r"-?[0-9]{1,9}", part):
         index = int(part)
         if not 0 <= index < len(items):
-            raise ConfigError(f"{origin}: {dotted(done)} has positions 0 to {len(items) - 1}, there is no {part}")
+            raise ConfigError(f"{dotted(prefix)} has positions 0 to {len(items) - 1}, there is no {part}", origin)
         return index
     names = [next(iter(item.value)) for item in items if isinstance(item.value, dict) and len(item.value) == 1]
     raise ConfigError(
-        f"{origin}: {dotted(done)} is a list: give a position from 0 to {len(items) - 1} before {part!r}"
-        + (suggest(part, [f"{index}.{name}" for index, name in enumerate(names)]) if names else "")
+        f"{dotted(prefix)} is a list: give a position from 0 to {len(items) - 1} before {part!r}"
+        + (suggest(part, [f"{index}.{name}" for index, name in enumerate(names)]) if names else ""),
+        origin,
     )

@@ -88,11 +88,10 @@ def _section(annotation: Any) -> Any:
     return next(filter(None, (_section(argument) for argument in getattr(annotation, "__args__", ()))), None)
 
 
-def located(problem: Problem, tree: Node) -> str:
-    """Return "file:line: Dotted.path: what is wrong"."""
-    node, _ = descend(tree, problem.path)
-    where = node.origin
-    return f"{where}: {dotted(problem.path)}: {problem.message}" if problem.path else f"{where}: {problem.message}"
+def format_problem(problem: Problem, tree: Node, context: str = "") -> str:
+    """Return "file:line: context: Dotted.path: what is wrong"."""
+    parts = [descend(tree, problem.path)[0].origin, context, dotted(problem.path), problem.message]
+    return ": ".join(filter(None, parts))
 
 
 def raise_all(messages: List[str], recipe: str) -> None:

@@ -108,14 +108,16 @@ class PostProcessSection(Section):
 
     name: Literal["Topk"] = "Topk"
     topk: Positive = 5
-    class_id_map_file: Annotated[Optional[Text], Field(description="Lines `id name`, or a name a line.")] = None
+    class_id_map_file: Annotated[
+        Optional[Text], Field(description="A file of lines `id name`, or of one name per line.")
+    ] = None
 
 
 class InferSection(Section):
     """Prediction of images without labels."""
 
     infer_imgs: Annotated[Optional[Text], Field(description="An image, or a folder searched recursively.")] = None
-    infer_list: Annotated[Optional[Text], Field(description="A file that names an image a line.")] = None
+    infer_list: Annotated[Optional[Text], Field(description="A file with one image path per line.")] = None
     batch_size: Positive = 10
     save_dir: Annotated[Optional[Text], Field(description="Where predictions.json goes; null: output_dir.")] = None
     format: Annotated[
@@ -253,6 +255,15 @@ class Config(Section):
         values = self.model_dump()
         values["Global"]["imports"] = []
         return values
+
+    def with_global(self, **values: Any) -> Config:
+        """Return a copy of the recipe with other values in ``Global``.
+
+        Raises:
+            ValidationError: ``Global`` has no such key, or the value has the wrong type.
+        """
+        section = GlobalSection.model_validate({**self.Global.model_dump(), **values})
+        return self.model_copy(update={"Global": section})
 
     def where(self, *path: Any) -> str:
         """Return "file:line", "-o ..." or "default" for the value at ``path``; of a section, of its first value."""

@@ -19,7 +19,7 @@ _UNKNOWN: Any = object()
 
 
 @dataclass(frozen=True)
-class _Stated:
+class _SizeClaim:
     """A size that a recipe states.
 
     Attributes:
@@ -63,7 +63,7 @@ def check(
     found = Sizes()
     architecture = registries["architecture"][config.Arch.name]
     resizable = not architecture.takes("image_size")
-    stated = list(_stated(tree, checked, registries, resizable, stored_in))
+    stated = list(_claims(tree, checked, registries, resizable, stored_in))
     if stated:
         reference = stated[0]
         for other in stated[1:]:
@@ -75,12 +75,12 @@ def check(
     return found
 
 
-def _stated(
+def _claims(
     tree: Node, checked: Checked, registries: Mapping[str, Registry], resizable: bool, stored_in: Optional[str]
-) -> Iterator[_Stated]:
+) -> Iterator[_SizeClaim]:
     """Yield the sizes that a recipe states, the one that decides first."""
     for path in _EVALUATION:
-        made = _made_by(tree, path, checked, registries)
+        made = _output_size(tree, path, checked, registries)
         if made is not None:
             yield made
     shape, reached = descend(tree, _SHAPE)
@@ -88,44 +88,47 @@ def _stated(
         value = plain(shape)
         default = Config.model_fields["Global"].default.image_shape
         if not (shape.origin == stored_in and value == default):  # a checkpoint has defaults written out
-            yield _Stated((int(value[1]), int(value[2])), _SHAPE, shape.origin)
+            yield _SizeClaim((int(value[1]), int(value[2])), _SHAPE, shape.origin)
     size = checked.arguments.get(_ARCH[:1], {}).get(_ARCH[1])
     if not resizable and size is not None:
-        yield _Stated(_pair(size), _ARCH, descend(tree, _ARCH)[0].origin)
+        yield _SizeClaim(_pair(size), _ARCH, descend(tree, _ARCH)[0].origin)
 
 
-def _made_by(tree: Node, path: Path, checked: Checked, registries: Mapping[str, Registry]) -> Optional[_Stated]:
+def _output_size(tree: Node, path: Path, checked: Checked, registries: Mapping[str, Registry]) -> Optional[_SizeClaim]:
     """Return the size of the images that a list of transforms makes, None where that depends on the images."""
+    claim = None
+    for place, origin in _transforms(tree, path):
+        size = getattr(checked.components[place], "output_size", _UNKNOWN)
+        if size is _UNKNOWN and registries["transform"][place[-1]].source is None:
+            continue  # ours without the attribute leave the size as it is
+        claim = _SizeClaim(size, place, origin) if isinstance(size, tuple) else None
+    return claim
+
+
+def _transforms(tree: Node, path: Path) -> Iterator[Tuple[Path, str]]:
+    """Yield where the arguments of each transform of a list stand, and their origin."""
     operations, reached = descend(tree, path)
-    if reached != path or not isinstance(operations.value, list):
-        return None
-    made = None
-    registry = registries["transform"]
-    for index, item in enumerate(operations.value):
-        name = next(iter(item.value))
-        place = (*path, index, name)
-        transform = registry.build(name, checked.arguments[place])
-        size = getattr(transform, "output_size", _UNKNOWN)
-        if size is _UNKNOWN and registry[name].source is None:
-            continue  # ours leave the size as it is where they say nothing
-        made = _Stated(size, place, item.value[name].origin) if isinstance(size, tuple) else None
-    return made
+    for index, item in enumerate(operations.value if reached == path and operations.value is not None else ()):
+        for name, arguments in item.value.items():
+            yield (*path, index, name), arguments.origin
 
 
-def _contradiction(other: _Stated, reference: _Stated) -> Problem:
+def _contradiction(other: _SizeClaim, reference: _SizeClaim) -> Problem:
     return Problem(
         other.path,
-        f"{_says(other)}, but {reference} {_says(reference)} (height x width); change one of them"
+        f"{_describe(other)}, but {reference} {_describe(reference)} (height x width); change one of them"
         + ("" if len(other.path) > 2 else f", or leave {dotted(other.path)} out"),
     )
 
 
-def _says(stated: _Stated) -> str:
+def _describe(stated: _SizeClaim) -> str:
     verb = "is" if stated.path in (_SHAPE, _ARCH) else "makes images of"
     return f"{verb} {stated.size[0]} x {stated.size[1]}"
 
 
-def _derive(found: Sizes, config: Config, reference: _Stated, stated: Sequence[_Stated], architecture: Entry) -> None:
+def _derive(
+    found: Sizes, config: Config, reference: _SizeClaim, stated: Sequence[_SizeClaim], architecture: Entry
+) -> None:
     paths = [item.path for item in stated]
     origin = f"derived from {dotted(reference.path)}"
     channels, *before = config.Global.image_shape
@@ -141,7 +144,7 @@ def _check_training(
     found: Sizes, tree: Node, checked: Checked, registries: Mapping[str, Registry], architecture: Entry
 ) -> None:
     """Note where an architecture that is built for one size is trained on images of another."""
-    made = _made_by(tree, _TRAIN, checked, registries)
+    made = _output_size(tree, _TRAIN, checked, registries)
     size = checked.arguments[_ARCH[:1]].get(_ARCH[1])
     origin = descend(tree, _ARCH)[0].origin
     if size is None and _ARCH in found.derived:
@@ -152,7 +155,7 @@ def _check_training(
         found.problems.append(
             Problem(
                 made.path,
-                f"{_says(made)}, but {architecture.name} is built for {wanted[0]} x {wanted[1]} ({dotted(_ARCH)}: "
+                f"{_describe(made)}, but {architecture.name} is built for {wanted[0]} x {wanted[1]} ({dotted(_ARCH)}: "
                 f"{where}) and cannot be trained on another size; change one of them",
             )
         )

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from ppcls.config import inherit, overrides
-from ppcls.config.problems import Problem, located
+from ppcls.config.problems import Problem, format_problem
 from ppcls.config.schema import AUTO
 from ppcls.config.tree import Node, Path, child, descend, dotted, leaves, plain
 from ppcls.errors import ConfigError
@@ -41,15 +41,16 @@ class Stage:
     override: Dict[str, Node]
     tree: Node
 
-    def located(self, problem: Problem) -> str:
+    def format_problem(self, problem: Problem) -> str:
         """Return "file:line: stage NAME: Dotted.path: what is wrong"."""
-        text = located(problem, self.tree)
-        where = descend(self.tree, problem.path)[0].origin
-        changed_here = set().union(*(_origins(value) for value in self.override.values()))
-        text = text.replace(f"{where}: ", f"{where}: stage {self.name}: ", 1)
-        if where in changed_here:
+        text = format_problem(problem, self.tree, f"stage {self.name}")
+        overridden = set().union(*(_origins(value) for value in self.override.values()))
+        if descend(self.tree, problem.path)[0].origin in overridden:
             return text
-        return f"{text}; that is not from its override ({self.origin}), where `{inherit.DELETE}: true` drops such rests"
+        return (
+            f"{text}; this value is inherited, not set in the stage's override ({self.origin}); drop it there with "
+            f"`{inherit.DELETE}: true`"
+        )
 
 
 def expand(tree: Node, messages: List[str]) -> List[Stage]:
@@ -105,7 +106,7 @@ def _overlaid(base: Node, override: Dict[str, Node], name: str) -> Node:
         try:
             tree = overrides.set_at(tree, parts, value, combine=inherit.merge)
         except ConfigError as error:
-            raise ConfigError(str(error).replace(f"{value.origin}: ", f"{value.origin}: stage {name}: ", 1)) from None
+            raise ConfigError(f"stage {name}: {error.message}", error.origin) from None
     return inherit.without_marks(tree)
 
 

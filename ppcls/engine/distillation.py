@@ -127,12 +127,10 @@ def _recipe(config: Config, settings: DistillationSection) -> Config:
         if recipe.Stages:
             recipe = recipe.stage(list(recipe.stages)[-1])
         weights = settings.pretrained or f"{recipe.Global.output_dir}/best_model"
-        changes = {"pretrained_model": weights, "checkpoints": None}
-        return recipe.model_copy(update={"Global": recipe.Global.model_copy(update=changes)})
+        return recipe.with_global(pretrained_model=weights, checkpoints=None)
     given = {"class_num": config.Arch.class_num, **settings.teacher.arguments}
     arch = ArchSection(name=settings.teacher.name, pretrained=settings.teacher.pretrained, **given)
-    start = config.Global.model_copy(update={"pretrained_model": None, "checkpoints": None})
-    return config.model_copy(update={"Arch": arch, "Global": start})
+    return config.model_copy(update={"Arch": arch}).with_global(pretrained_model=None, checkpoints=None)
 
 
 def _check_names(class_names: Optional[List[str]], weights: str) -> None:

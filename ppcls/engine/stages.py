@@ -156,8 +156,7 @@ def evaluation_recipe(config: Config, name: Optional[str]) -> Config:
         best = checkpoint.exists(folder / "best_model") or recipe.Global.eval_during_train
         weights = str(folder / ("best_model" if best else "latest"))
     get_logger().info("stage %s, weights %s", name, weights)
-    changed = recipe.Global.model_copy(update={"pretrained_model": weights, "checkpoints": None})
-    return recipe.model_copy(update={"Global": changed})
+    return recipe.with_global(pretrained_model=weights, checkpoints=None)
 
 
 def _refuse_prefix(config: Config, stage: Optional[str]) -> None:

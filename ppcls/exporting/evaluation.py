@@ -94,8 +94,7 @@ def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto
 def _start(config: Config) -> None:
     """Connect the processes. On a GPU that Paddle cannot use, ONNX Runtime may compute, and Paddle stays on the CPU."""
     alone = config.Global.device == "gpu" and gpus.problem() is not None
-    cpu = config.model_copy(update={"Global": config.Global.model_copy(update={"device": "cpu"})})
-    device.start(cpu if alone else config)
+    device.start(config.with_global(device="cpu") if alone else config)
 
 
 def accuracy(config: Config, path: Path, backend: str) -> Tuple[float, int]:

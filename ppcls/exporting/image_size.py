@@ -24,9 +24,8 @@ def resized(config: Config, size: Tuple[int, int]) -> Config:
     if list(size) == before:
         return config
     ops = [_resized_op(op, before, size) for op in transform_ops(config)]
-    shape = config.Global.model_copy(update={"image_shape": [channels, *size]})
     infer = config.Infer.model_copy(update={"transforms": ops})
-    update: Dict[str, Any] = {"Global": shape, "Infer": infer}
+    update: Dict[str, Any] = {"Infer": infer}
     if "image_size" in [parameter.name for parameter in BACKBONES[config.Arch.name].parameters()]:
         update["Arch"] = type(config.Arch)(**{**config.Arch.model_dump(), "image_size": list(size)})
     pairs = [next(iter(op.items())) for op in ops]
@@ -34,7 +33,7 @@ def resized(config: Config, size: Tuple[int, int]) -> Config:
     get_logger().info(
         "images of %d x %d px instead of the recipe's %d x %d: %s", *size, *before, ", ".join(changed) or "no resize"
     )
-    return config.model_copy(update=update)
+    return config.model_copy(update=update).with_global(image_shape=[channels, *size])
 
 
 def _resized_op(op: Op, before: List[int], size: Tuple[int, int]) -> Op:

@@ -219,17 +219,20 @@ class Registry:
         values, mistakes = self[name].check(args or {})
         if mistakes:
             raise ConfigError(f"{name}: {'; '.join(map(str, mistakes))}")
-        return self.build_checked(name, values, **injected)
-
-    def build_checked(self, name: str, values: Mapping[str, Any], **injected: Any) -> Any:
-        """Construct ``name`` from arguments that ``Entry.check`` has returned; see ``build``."""
-        entry = self[name]
-        # A base class's constructor may take some of the injected arguments only.
-        accepted = {key: value for key, value in injected.items() if key in entry.injected}
         try:
-            component = entry.construct({**values, **accepted})
+            return self.construct(self[name], values, injected)
         except ConfigError as error:
             raise ConfigError(f"{name}: {error}") from error.__cause__
+
+    def construct(self, entry: Entry, values: Mapping[str, Any], injected: Mapping[str, Any]) -> Any:
+        """Construct a component from arguments that ``Entry.check`` has returned; see ``build``.
+
+        Raises:
+            ConfigError: as ``build``; the message does not name the component.
+        """
+        # A base class's constructor may take some of the injected arguments only.
+        accepted = {key: value for key, value in injected.items() if key in entry.injected}
+        component = entry.construct({**values, **accepted})
         if entry.source is not None:
             self._require_interface(entry, component)
         return component
@@ -238,7 +241,7 @@ class Registry:
         missing = [name for name in self.interface if not hasattr(component, name)]
         if missing:
             raise ConfigError(
-                f"{entry.name}: of {entry.source}: a {self.kind} needs {', '.join(missing)}, which "
+                f"of {entry.source}: a {self.kind} needs {', '.join(missing)}, which "
                 f"{type(component).__name__} does not have; derive it from {self.base}"
             )
 
