@@ -109,7 +109,8 @@ class _Recipe:
             section, arguments = _at(values, path[:-1]), _with_lists(arguments)
             section[path[-1]] = {**section[path[-1]], **arguments} if section[path[-1]] else arguments or None
         for path, (value, _) in self.sizes.derived.items():
-            _at(values, path[:-1])[path[-1]] = value
+            parent = _at(values, path[:-2])
+            parent[path[-2]] = {**(parent[path[-2]] or {}), path[-1]: value}
         values["Global"]["imports"] = imports.absolute_imports(self.tree)
         values["Global"]["imported"] = records(self.checked.sources)
         config = Config.model_validate(values)
