@@ -130,7 +130,7 @@ def test_early_stopping_and_callbacks(recipe):
 
     class Count:
         def on_epoch(self, run):
-            seen.append(run.epoch)
+            seen.append(run.epoch_number)
 
     recipe["Global"].update(epochs=9, early_stopping={"patience": 1}, best_metric="top1")
     recipe["Optimizer"]["lr"] = {"name": "ConstLR", "learning_rate": 1e-9}

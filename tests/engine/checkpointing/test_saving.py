@@ -47,7 +47,7 @@ def test_a_snapshot_is_not_changed_by_training(state, recipe, tmp_path):
     before = state.model.weight.numpy().copy()
     copied = checkpoint.snapshot(state, config, {"Counter": {"steps": 5}})
     update(state)
-    state.sums["losses"]["loss"] = 2.0
+    state.epoch_averages["losses"]["loss"] = 2.0
     state.history.append({"top1": 1.0})
     state.best.value = 0.5
     assert not np.array_equal(state.model.weight.numpy(), before)
