@@ -27,7 +27,7 @@ def state():
     made = TrainState(
         model, optimizer, Best("top1"), {}, MixedPrecision(None, model, optimizer), schedule, epoch=1, step=1
     )
-    made.sums = {"losses": {"loss": 1.0}}
+    made.epoch_averages = {"losses": {"loss": 1.0}}
     update(made)
     return made
 
