@@ -155,7 +155,9 @@ def test_a_supplied_model_is_trained_in_place(recipe):
     correct = np.mean([answer["class_ids"][0] == label for answer, (_, label) in zip(answers, EVAL)])
     assert correct == pytest.approx(result.metrics["top1"])
     # The code of the model is not stored.
-    with pytest.raises(ConfigError, match=r"given in Python \(tests.helpers.supplied.Net\).*load_predictor\(run, model=...\)"):
+    with pytest.raises(
+        ConfigError, match=r"given in Python \(tests.helpers.supplied.Net\).*load_predictor\(run, model=...\)"
+    ):
         ppcls.load_predictor(result.run_dir)
     again = ppcls.load_predictor(result.run_dir, model=Net(), device=None)
     assert again.predict(EVAL[0][0]) == [{**answers[0], "file_name": "image 1"}]
