@@ -23,7 +23,7 @@ ALLOWED = {
     "metric": {"registry", *GROUND},
     "optimizer": {"registry", *GROUND},
     "arch": {"registry", *GROUND},
-    "weights": {"arch", "config", "registry", *GROUND},
+    "weights": {"arch", "registry", *GROUND},
     "inference": {"data.transforms", "registry", *GROUND},
     "serving": {"inference", "data.transforms", *GROUND},
     "engine": {"arch", "config", "data", "inference", "loss", "metric", "optimizer", "registry", "weights", *GROUND},

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ppcls.config.schema import AUTO, DEFAULT, Config
+from ppcls.data.transforms import TRANSFORMS
 from ppcls.engine import distillation
 from ppcls.engine.checkpointing import checkpoint
 from ppcls.engine.checkpointing.run_dir import archive_checkpoints
@@ -19,7 +20,7 @@ from ppcls.weights.reader import find_file
 Change = Tuple[str, Any, Any]  # dotted key, value before, value now
 
 # What drives a run and does not make it another one. Anything else does: a key that is forgotten here asks too much.
-_CONTROL = (
+_MAY_CHANGE = (
     *("Global.device", "Global.epochs", "Global.print_batch_step", "Global.log_ranks", "Global.use_visualdl"),
     *("Global.save_interval", "Global.save_every_minutes", "Global.save_every_steps", "Global.keep_checkpoints"),
     *("Global.eval_during_train", "Global.eval_interval", "Global.start_eval_epoch", "Global.save_inference_dir"),
@@ -35,11 +36,11 @@ _CONTROL = (
     ),
 )
 # Where a run is, and what its weights were: the latter are compared by content.
-_PLACES = ("Global.checkpoints", "Global.output_dir")
+_LOCATION_KEYS = ("Global.checkpoints", "Global.output_dir")
 _WEIGHTS = ("Global.pretrained_model", "Arch.pretrained")
 
 
-def choose_checkpoint(config: Config, folder: Path) -> Optional[Path]:
+def select_checkpoint(config: Config, folder: Path) -> Optional[Path]:
     """Return the prefix of the checkpoint that ``Global.checkpoints`` means; None for a new run.
 
     With ``auto`` it is the newest whole one in ``folder``; damaged ones are said and passed over.
@@ -61,7 +62,7 @@ def choose_checkpoint(config: Config, folder: Path) -> Optional[Path]:
             continue
         for text in faults:
             get_logger().warning("%s; continuing from %s, the newest that is whole", text, prefix)
-        refuse_another_run(config, checkpoint.read_states(prefix), folder)
+        require_same_run(config, checkpoint.read_states(prefix), folder)
         return prefix
     if faults:
         raise CheckpointError(
@@ -102,7 +103,7 @@ def differences(before: Any, now: Any, path: str = "") -> Iterator[Change]:
     if isinstance(before, dict) and isinstance(now, dict):
         for key in sorted(before.keys() | now.keys()):
             yield from differences(before.get(key), now.get(key), f"{path}.{key}".lstrip("."))
-    elif before != now and path not in _PLACES:
+    elif before != now and path not in _LOCATION_KEYS:
         yield path, before, now
 
 
@@ -111,10 +112,8 @@ def changes_since(states: Mapping[str, Any], config: Config) -> Iterator[Change]
 
     A setting that the version of then did not know, and that nobody sets, does what that version did.
     """
-    before = _with_global_batch(_with_import_digests(states["config"]), states.get("processes") or 1)
-    for key, value, now in differences(
-        before, _with_global_batch(_with_import_digests(config.plain()), distributed.world_size())
-    ):
+    before = _comparable(states["config"], states.get("processes") or 1)
+    for key, value, now in differences(before, _comparable(config.plain(), distributed.world_size())):
         if _is_known(before, key) or _where(config, key) != DEFAULT:
             yield key, value, now
 
@@ -127,6 +126,31 @@ def _is_known(config: Mapping[str, Any], key: str) -> bool:
             return False
         found = found[part]
     return True
+
+
+def _comparable(config: Mapping[str, Any], processes: int) -> Dict[str, Any]:
+    """Return a recipe in which what means the same is written alike."""
+    return _with_global_batch(_with_augmentation_sizes(_with_import_digests(config)), processes)
+
+
+def _with_augmentation_sizes(config: Dict[str, Any]) -> Dict[str, Any]:
+    """Return a recipe whose training transforms have an ``img_size``, which earlier versions left to its default."""
+    loaders = config["DataLoader"]
+    if loaders.get("Train") is None:
+        return config
+    dataset = loaders["Train"]["dataset"]
+    ops = [
+        {name: {**_default_size(name), **(arguments or {})} or None for name, arguments in op.items()}
+        for op in dataset.get("transform_ops") or []
+    ]
+    train = {**loaders["Train"], "dataset": {**dataset, "transform_ops": ops}}
+    return {**config, "DataLoader": {**loaders, "Train": train}}
+
+
+def _default_size(name: str) -> Dict[str, Any]:
+    """Return the default ``img_size`` of a transform, nothing for one without."""
+    parameters = TRANSFORMS[name].parameters() if name in TRANSFORMS else []
+    return {parameter.name: parameter.default for parameter in parameters if parameter.name == "img_size"}
 
 
 def _with_import_digests(config: Mapping[str, Any]) -> Dict[str, Any]:
@@ -148,14 +172,14 @@ def _with_global_batch(config: Dict[str, Any], processes: int) -> Dict[str, Any]
 
 def run_defining_changes(changes: Iterator[Change]) -> List[Change]:
     """Return the changes that make another run; of weights to start from, which are compared by content, none."""
-    return [change for change in changes if change[0] not in _WEIGHTS and not _is_below(change[0], _CONTROL)]
+    return [change for change in changes if change[0] not in _WEIGHTS and not _is_below(change[0], _MAY_CHANGE)]
 
 
 def _is_below(key: str, keys: Tuple[str, ...]) -> bool:
     return any(key == other or key.startswith(other + ".") for other in keys)
 
 
-def refuse_another_run(config: Config, states: Mapping[str, Any], folder: Path) -> None:
+def require_same_run(config: Config, states: Mapping[str, Any], folder: Path) -> None:
     """Check that a run can be continued by a recipe.
 
     Args:

@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+import ppcls
+from ppcls.engine.checkpointing.resume import changes_since
 from ppcls.utils import atomic
 from tests.helpers.command_line import run_python
 from tests.helpers.recipes import write_recipe
@@ -193,3 +195,13 @@ def test_interrupted_during_an_evaluation_and_resumed_equals_uninterrupted(recip
     train(recipe, *LONG, "DataLoader.Train.loader.num_workers=1", *resuming(out))
     assert digests(out) == digests(uninterrupted)
     assert records(out) == records(uninterrupted)
+
+
+@pytest.mark.parametrize(("size", "changed"), [(224, []), (64, ["DataLoader.Train.dataset.transform_ops"])])
+def test_an_augmentation_size_that_earlier_versions_left_to_its_default(recipe, size, changed):
+    ops = [{"ResizeImage": {"size": size}}, {"TimmAutoAugment": {"prob": 0.5}}]
+    config = ppcls.load_config(recipe, {"DataLoader.Train.dataset.transform_ops": ops})
+    assert config.DataLoader.Train.dataset.transform_ops[1] == {"TimmAutoAugment": {"prob": 0.5, "img_size": size}}
+    earlier = config.plain()
+    earlier["DataLoader"]["Train"]["dataset"]["transform_ops"] = ops
+    assert [key for key, _, _ in changes_since({"config": earlier}, config)] == changed
