@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Callable, Dict, FrozenSet, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 from ppcls.errors import ConfigError, PpclsError
@@ -32,11 +33,15 @@ class Entry:
     argument_groups: Mapping[str, type] = field(default_factory=dict)
     source: Optional[Source] = None
 
-    def parameters(self) -> List[Parameter]:
+    def parameters(self) -> Sequence[Parameter]:
         """Return the arguments that a recipe may give, in the constructor's order; those of groups last."""
+        return self._parameters
+
+    @cached_property
+    def _parameters(self) -> Sequence[Parameter]:
         direct = [parameter for parameter in self._arguments(self.target) if parameter.name not in self.argument_groups]
         grouped = [parameter for group in self.argument_groups.values() for parameter in self._arguments(group)]
-        return [parameter for parameter in (*direct, *grouped) if parameter.name not in self.injected]
+        return tuple(parameter for parameter in (*direct, *grouped) if parameter.name not in self.injected)
 
     def takes(self, name: str) -> bool:
         """Return whether a recipe may give the argument ``name``."""
