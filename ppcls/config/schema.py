@@ -12,8 +12,8 @@ from ppcls.config.global_section import GlobalSection
 from ppcls.errors import ConfigError
 from ppcls.registry import suggest
 
-DEFAULT = "default"  # what ``where`` says of a value that nobody has set
-AUTO = "auto"  # what Global.checkpoints takes besides a prefix
+DEFAULT = "default"  # the origin of a value that nobody has set
+AUTO = "auto"  # a value of Global.checkpoints
 
 
 def _folder_name(value: str) -> str:
@@ -247,10 +247,10 @@ class Config(Section):
     _origins: Dict[Tuple[Any, ...], str] = PrivateAttr(default_factory=dict)
 
     def plain(self) -> Dict[str, Any]:
-        """Return everything, defaults included, as dicts, lists and scalars: what runs, checkpoints and exports keep.
+        """Return everything, defaults included, as dicts, lists and scalars, to be kept in runs and checkpoints.
 
-        ``Global.imports`` is empty in it, so that nothing is imported because a file says so: ``Global.imported`` tells
-        what has to be.
+        ``Global.imports`` is empty in it, so that nothing is imported because a file says so. ``Global.imported``
+        records what has to be imported.
         """
         values = self.model_dump()
         values["Global"]["imports"] = []
@@ -266,9 +266,9 @@ class Config(Section):
         return self.model_copy(update={"Global": section})
 
     def where(self, *path: Any) -> str:
-        """Return "file:line", "-o ..." or "default" for the value at ``path``; of a section, of its first value."""
-        below = (origin for place, origin in self._origins.items() if place[: len(path)] == path)
-        return self._origins.get(path) or next(below, DEFAULT)
+        """Return "file:line", "-o ..." or "default" for the value at ``path``; for a section, for its first value."""
+        inside = (origin for place, origin in self._origins.items() if place[: len(path)] == path)
+        return self._origins.get(path) or next(inside, DEFAULT)
 
     @property
     def stages(self) -> Mapping[str, Config]:

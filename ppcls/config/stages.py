@@ -15,7 +15,7 @@ from ppcls.errors import ConfigError
 
 STAGES = "Stages"
 BEST = "best"
-# What `init` may say of the stage before, and the weights that it means: with EMA, checkpoints hold the average.
+# The values of `init` that mean weights of the stage before. With EMA, checkpoints hold the average.
 WEIGHTS = {BEST: "best_model", "latest": "latest", "ema": "latest"}
 RAW = "latest_raw"
 # Keys that the stage itself decides, and what to write instead.
@@ -31,8 +31,8 @@ class Stage:
     """The resolved recipe of a stage, before it is checked.
 
     Attributes:
-        origin: where the stage is written.
-        override: what it changes.
+        origin: where its override is written, or the stage if it has none.
+        override: its changes.
         tree: the whole recipe.
     """
 
@@ -118,7 +118,7 @@ def _refuse_fixed(base: Node, tree: Node, name: str) -> None:
 
 
 def _start(node: Node, index: int, root: Any, before: Sequence[Stage]) -> Optional[Node]:
-    """Return the weights that a stage starts from, None where the recipe's Global.pretrained_model holds."""
+    """Return the weights that a stage starts from; None for those of the recipe's Global.pretrained_model."""
     written = child(node, "init")
     init = plain(written) if written is not None else None
     if index == 0:
@@ -130,7 +130,7 @@ def _start(node: Node, index: int, root: Any, before: Sequence[Stage]) -> Option
         return None
     init = BEST if init is None else str(init)
     origin = written.origin if written is not None else node.origin
-    if init not in WEIGHTS or not before:  # without an earlier one its own mistake is reported
+    if init not in WEIGHTS or not before:  # nothing is before it if the first stage has a mistake
         return Node(init, origin)
     previous = before[-1]
     evaluates = descend(previous.tree, ("Global", "eval_during_train"))
@@ -160,12 +160,12 @@ def warn_of_unused_overrides(tree: Node, expanded: Sequence[Stage]) -> None:
         if index and not stage.override:
             log.warning("%s: stage %s has no override: it repeats the recipe", stage.origin, stage.name)
         for path, node in leaves(tree):
-            kept, reached = descend(stage.tree, path)
-            replaced = reached == path and path not in (*_FIXED, ("Global",)) and plain(kept) != node.value
+            current, reached = descend(stage.tree, path)
+            replaced = reached == path and path not in (*_FIXED, ("Global",)) and plain(current) != node.value
             if replaced and node.origin.startswith("-o ") and path[0] != STAGES:
                 log.warning(
                     "%s: stage %s has its own value, %r (%s); -o %s.%d.override.%s=... changes that",
-                    *(node.origin, stage.name, plain(kept), kept.origin, STAGES, index, dotted(path)),
+                    *(node.origin, stage.name, plain(current), current.origin, STAGES, index, dotted(path)),
                 )
 
 

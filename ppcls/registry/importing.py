@@ -61,7 +61,7 @@ def import_from(target: str, origin: str, folder: Path) -> None:
 
 def is_path(target: str) -> bool:
     """Return whether a target is a path, not the name of a module; see ``import_components``."""
-    return target.endswith(".py") or any(mark in target for mark in (os.sep, os.altsep) if mark)
+    return target.endswith(".py") or any(separator in target for separator in (os.sep, os.altsep) if separator)
 
 
 def _import_file(path: Path, origin: str) -> None:
@@ -168,7 +168,7 @@ def _import_module(name: str, origin: str) -> None:
 
 
 def _import(run: Callable[[], Any], source: Source, origin: str) -> None:
-    """Import with everything that is registered meanwhile ascribed to ``source``, or to what it imports.
+    """Run an import; what is registered meanwhile comes from ``source``, or from a file that it imports.
 
     Raises:
         ConfigError: the import fails; nothing stays registered.

@@ -48,10 +48,10 @@ class Entry:
         return any(parameter.name == name for parameter in self.parameters())
 
     def check(
-        self, given: Mapping[str, Any], other_keys: Sequence[str] = ()
+        self, args: Mapping[str, Any], other_keys: Sequence[str] = ()
     ) -> Tuple[Dict[str, Any], Sequence[Mistake]]:
-        """Return a recipe's arguments in their final types, and what is wrong with them; see ``arguments.check``."""
-        return arguments.check(self.parameters(), given, other_keys)
+        """Return a recipe's arguments in their final types, and all mistakes in them; see ``arguments.check``."""
+        return arguments.check(self.parameters(), args, other_keys)
 
     def construct(self, values: Mapping[str, Any]) -> Any:
         """Call the target with ``values``; those of an argument group are passed as one object.

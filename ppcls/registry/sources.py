@@ -25,7 +25,7 @@ class Source:
         name: of the file or, of a module in a package, its dotted name.
         path: of the file; None for an interactive session.
         sha256: of the file when it was imported.
-        importer: what was being imported when the file was: it stands in ``--import``, the file perhaps does not.
+        importer: the file or module whose import led to this one; None if there is none.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Source:
         return bool(self._undo)
 
     def __getstate__(self) -> Dict[str, Any]:
-        """Leave out what only the importing process can do."""
+        """Leave out the functions that undo the import: only the importing process needs them."""
         return {**self.__dict__, "_undo": []}
 
     def record(self) -> Dict[str, Optional[str]]:
