@@ -21,9 +21,10 @@ from ppcls.exporting.comparison import Expected, compare
 from ppcls.exporting.image_size import resized
 from ppcls.exporting.options import Options
 from ppcls.inference import description
-from ppcls.utils import atomic, distributed
+from ppcls.utils import distributed
+from ppcls.utils.digests import sha256
 from ppcls.utils.logging import get_logger
-from ppcls.utils.paths import user_path
+from ppcls.utils.paths import add_suffix, user_path
 
 
 class _WithSoftmax(paddle.nn.Layer):
@@ -136,7 +137,7 @@ def _save(model: paddle.nn.Layer, config: Config, folder: Path) -> None:
 
 def _digests(folder: Path) -> Dict[str, str]:
     files = [file for file in sorted(folder.iterdir()) if file.suffix not in (".info", ".yml")]
-    return {file.name: atomic.sha256(file) for file in files}
+    return {file.name: sha256(file) for file in files}
 
 
 def _imports(records: List[Dict[str, Any]]) -> Dict[str, Any]:
@@ -147,7 +148,7 @@ def _imports(records: List[Dict[str, Any]]) -> Dict[str, Any]:
 def _description(config: Config, weights: str, ops: List[Mapping[str, Any]], recipe_shape: List[int]) -> Dict[str, Any]:
     """Return the description of an export, but for its files."""
     path = user_path(weights)
-    path = path if path.is_file() else atomic.add_suffix(path, ".pdparams")
+    path = path if path.is_file() else add_suffix(path, ".pdparams")
     shape = list(config.Global.image_shape)
     sources = {TRANSFORMS[name].source for op in ops for name in op}
     names = class_names(config, weights=weights)
@@ -172,7 +173,7 @@ def _description(config: Config, weights: str, ops: List[Mapping[str, Any]], rec
         "Model": {
             "architecture": {"name": config.Arch.name, "class_num": config.Arch.class_num, **config.Arch.arguments},
             "weights": weights,
-            "weights_sha256": atomic.sha256(path),
+            "weights_sha256": sha256(path),
             **_imports([item.model_dump() for item in config.Global.imported]),
             **({} if shape == recipe_shape else {"image_shape_of_recipe": recipe_shape}),
             "input": description.TENSOR,

@@ -27,6 +27,11 @@ def user_path(path: Union[str, os.PathLike[str]]) -> Path:
         ) from None
 
 
+def add_suffix(prefix: Path, suffix: str) -> Path:
+    """Return ``PREFIX + suffix`` (``with_suffix`` would cut a prefix at its last dot)."""
+    return prefix.with_name(prefix.name + suffix)
+
+
 def cache_folder() -> Path:
     """Return where downloaded files are kept: ``$PPCLS_HOME``, by default ``~/.cache/ppcls``."""
     home = os.environ.get("PPCLS_HOME")

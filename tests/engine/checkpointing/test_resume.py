@@ -8,7 +8,9 @@ import time
 
 import pytest
 
+from ppcls.engine.checkpointing import file_set
 from ppcls.utils import atomic
+from ppcls.utils.digests import sha256
 from tests.helpers.command_line import run_python
 from tests.helpers.recipes import write_recipe
 from tests.helpers.runs import (
@@ -100,11 +102,11 @@ def test_the_best_metric_survives_resuming(recipe, run):
     out = recipe.parent / "out"
     states = json.loads((out / "latest.pdstates").read_text())
     states["best"].update(value=1.0, epoch=1)  # nothing later can beat it
-    states["digest"] = atomic.states_digest(states)
+    states["digest"] = file_set.states_digest(states)
     atomic.write_text(out / "latest.pdstates", json.dumps(states))
-    best = atomic.sha256(out / "best_model.pdparams")
+    best = sha256(out / "best_model.pdparams")
     run("train", "-c", recipe, "-o", "Global.epochs=3", f"Global.checkpoints={out}/latest")
-    assert atomic.sha256(out / "best_model.pdparams") == best
+    assert sha256(out / "best_model.pdparams") == best
     assert "[Eval][Epoch 3][best metric: 1.00000]" in (out / "train.log").read_text()
 
 
