@@ -16,11 +16,11 @@ from ppcls.data.inspection.contact_sheets import contact_sheet, denormalize
 from ppcls.data.inspection.html_report import render_report
 from ppcls.data.loader import Batch, DataLoader
 from ppcls.data.transforms import TRANSFORMS
-from ppcls.engine.checkpointing.run_dir import ensure_writable
 from ppcls.engine.checks import require_split
 from ppcls.engine.data import build_loader
 from ppcls.errors import ConfigError, DataError, MachineError
 from ppcls.utils import atomic
+from ppcls.utils.folders import ensure_writable
 from ppcls.utils.logging import get_logger
 from ppcls.utils.opencv import cv2
 
@@ -41,7 +41,7 @@ def check_data(config: Config, target: Path, workers: Optional[int] = None) -> D
     datasets = {side: _dataset(config, side) for side in _SIDES if getattr(config.DataLoader, side) is not None}
     if not datasets:
         raise ConfigError("DataLoader: missing; the recipe has no data to check")
-    ensure_writable(target, "--out")
+    ensure_writable(target, f"--out={target}", "choose another folder with --out")
     report, checked = check_datasets(datasets, config.Arch.class_num, _crop_size(config), workers)
     report["counts"] = {name: len(lines) for name, lines in report["problems"].items()}
     atomic.write_text(target / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")

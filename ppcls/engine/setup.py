@@ -37,6 +37,7 @@ from ppcls.errors import ConfigError
 from ppcls.optimizer import build_optimizer
 from ppcls.optimizer.schedule import Schedule
 from ppcls.utils import distributed
+from ppcls.utils.folders import ensure_writable
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
 
@@ -107,7 +108,7 @@ def dry_run(config: Config, supplied: Optional[Supplied] = None) -> None:
 
 def _lock_and_choose(config: Config, folder: Path, stack: contextlib.ExitStack) -> Optional[Path]:
     """Make and lock the run's folder; return the prefix of the checkpoint to continue from, made whole."""
-    run_dir.ensure_writable(folder)
+    ensure_writable(folder, f"Global.output_dir={folder}", "choose another with -o Global.output_dir=...")
     stack.enter_context(run_dir.lock_run_dir(folder))
     prefix = resume.choose_checkpoint(config, folder)
     if prefix is not None:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Iterator, Optional
 
 from ppcls.config.schema import Config
-from ppcls.engine.checkpointing.run_dir import ensure_writable
 from ppcls.errors import DataError, ExportError
 from ppcls.inference import description
+from ppcls.utils.folders import ensure_writable
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
 
@@ -31,7 +31,8 @@ def prepare_target(config: Config) -> Path:
         MachineError: nothing can be written there.
     """
     target = user_path(config.Global.save_inference_dir).resolve()
-    ensure_writable(target.parent, "Global.save_inference_dir", config.Global.save_inference_dir)
+    name = f"Global.save_inference_dir={config.Global.save_inference_dir}"
+    ensure_writable(target.parent, name, "choose another with -o Global.save_inference_dir=...")
     _clean_up(target)
     if target.exists() and not _is_empty(target) and not (target / description.FILE).is_file():
         raise ExportError(

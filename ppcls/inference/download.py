@@ -15,8 +15,8 @@ _HEADERS = {"Accept": "image/*,*/*;q=0.5"}
 POLICY = http.Policy(idle_timeout=15.0, total_timeout=60.0, max_bytes=100 * 2**20)
 
 
-def is_url(text: str) -> bool:
-    """Return whether this is a URL that can be downloaded."""
+def is_http_url(text: str) -> bool:
+    """Return whether a text is a URL that can be downloaded."""
     return text.lower().startswith(tuple(f"{scheme}://" for scheme in http.SCHEMES))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from ppcls.data.transforms.conversion import is_pillow
 from ppcls.data.transforms.formats import IMAGE_SUFFIXES
 from ppcls.errors import DataError
-from ppcls.inference.download import is_url
+from ppcls.inference.download import is_http_url
 from ppcls.inference.source import Source, Url
 from ppcls.utils.paths import user_path
 from ppcls.utils.text import read_lines
@@ -96,7 +96,7 @@ def expand_one(image: Image, name: str) -> Source:
 
 
 def _named(text: str) -> Iterator[Source]:
-    if is_url(text):
+    if is_http_url(text):
         yield Source(text, Url(text))
         return
     if not text:

@@ -31,27 +31,6 @@ METRICS = "metrics.jsonl"
 EXPORT = "inference"  # where a run's model is exported to, in its folder
 
 
-def ensure_writable(folder: Path, key: str = "Global.output_dir", given: Optional[str] = None) -> None:
-    """Make a folder and prove that files can be written there.
-
-    Args:
-        key: what names it in the recipe.
-        given: its value there, where that is not the folder itself.
-
-    Raises:
-        MachineError: they cannot.
-    """
-    probe = folder / ".writable"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"x")
-        probe.unlink()
-    except OSError as error:
-        raise MachineError(
-            f"{key}={given or folder}: cannot be written to: {error.strerror}; choose another with -o {key}=..."
-        ) from None
-
-
 def lock_run_dir(folder: Path) -> ContextManager[None]:
     """Keep other runs out of a folder; the system lets it go when this process ends, however it ends.
 
