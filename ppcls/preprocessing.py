@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, List, Mapping, Optional, Tuple, Union
+from typing import List, Optional, Tuple, Union
 
 import numpy as np
 from paddle import nn
 
 from ppcls.arch import FeatureExtractor, ModelSpec, spec
-from ppcls.data.transforms import Compose, build_transforms
+from ppcls.data.transforms import Compose, TransformOp, build_transforms
 from ppcls.errors import ConfigError
 from ppcls.inference.inputs import Image, expand_one
-
-Op = Mapping[str, Optional[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,7 @@ class ImageTransform:
         transform_ops: the transforms and their arguments, as recipes list them.
     """
 
-    transform_ops: Tuple[Op, ...]
+    transform_ops: Tuple[TransformOp, ...]
     _compose: Compose = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -65,7 +63,7 @@ def create_transform(source: Union[str, ModelSpec, nn.Layer], train: bool = Fals
     return ImageTransform(tuple(transform_ops(facts, size, train)))
 
 
-def transform_ops(facts: ModelSpec, size: Optional[Tuple[int, int]] = None, train: bool = False) -> List[Op]:
+def transform_ops(facts: ModelSpec, size: Optional[Tuple[int, int]] = None, train: bool = False) -> List[TransformOp]:
     """Return the transforms and their arguments, as recipes list them.
 
     Args:
@@ -76,7 +74,8 @@ def transform_ops(facts: ModelSpec, size: Optional[Tuple[int, int]] = None, trai
     target = width if width == height else [width, height]  # transforms have [width, height]
     resampling = {"interpolation": facts.interpolation, "backend": "pil"}
     if train:
-        pixels: List[Op] = [{"RandCropImage": {"size": target, **resampling}}, {"RandFlipImage": {"flip_code": 1}}]
+        crop: TransformOp = {"RandCropImage": {"size": target, **resampling}}
+        pixels = [crop, {"RandFlipImage": {"flip_code": 1}}]
     else:
         resize_short = math.floor(max(height, width) / facts.crop_pct)  # rounded down as in timm
         pixels = [{"ResizeImage": {"resize_short": resize_short, **resampling}}, {"CropImage": {"size": target}}]

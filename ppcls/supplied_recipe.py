@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from ppcls.arch import SUPPLIED_MODEL, ModelSpec, list_models, spec
 from ppcls.config.overrides import set_at
 from ppcls.config.tree import Node, Path, descend, dotted, plain
 from ppcls.config.values import from_values
 from ppcls.data.datasets import SUPPLIED_DATASET, Dataset
+from ppcls.data.transforms import TransformOp, name_and_arguments
 from ppcls.engine.supplied import Supplied
 from ppcls.errors import ConfigError
 from ppcls.preprocessing import transform_ops
@@ -111,10 +112,10 @@ class RecipeCompletion:
             self._problems.append(str(error))
             return
         self._set(path, operations, _DEFAULT)
-        names = ", ".join(name for op in operations for name in op)
+        names = ", ".join(name for name, _ in map(name_and_arguments, operations))
         self.notes.append(f"{dotted(path)} is not in the recipe: {names}; config.yaml has their arguments")
 
-    def _default_ops(self, train: bool) -> Sequence[Mapping[str, Any]]:
+    def _default_ops(self, train: bool) -> List[TransformOp]:
         """Return the transforms of the model's spec, at the recipe's image size and with its normalization.
 
         Raises:

@@ -6,13 +6,13 @@ import contextlib
 import json
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Callable, Iterable, Iterator, List, Mapping, Optional, Sequence
+from typing import Callable, Iterable, Iterator, List, Optional, Sequence
 
 import numpy as np
 import paddle
 
 from ppcls.config.schema import Config
-from ppcls.data.transforms import build_transforms
+from ppcls.data.transforms import TransformOp, build_transforms
 from ppcls.engine import device
 from ppcls.engine.memory import explain_inference_memory
 from ppcls.engine.model import build_model, class_names, fetch_weights, load_required_weights
@@ -137,7 +137,7 @@ def _part_file(path: Path, rank: int) -> Path:
     return path.with_name(f"{path.name}.part{rank}")
 
 
-def transform_ops(config: Config) -> List[Mapping[str, Optional[Mapping[str, Any]]]]:
+def transform_ops(config: Config) -> List[TransformOp]:
     """Return the preprocessing of inference: ``Infer.transforms``, else that of evaluation.
 
     Raises:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Sequence
 
 import numpy as np
 import paddle
 
+from ppcls.data.transforms import TransformOp
 from ppcls.engine.inference import runner
 from ppcls.errors import DataError, ExportError
 from ppcls.exporting.images import Sample
@@ -36,11 +37,11 @@ class Expected:
     """
 
     sample: Sample
-    ops: Sequence[Mapping[str, Optional[Mapping[str, Any]]]]
+    ops: Sequence[TransformOp]
     probabilities: np.ndarray
 
     @classmethod
-    def of(cls, model: paddle.nn.Layer, sample: Sample, ops: List[Mapping[str, Any]]) -> Expected:
+    def of(cls, model: paddle.nn.Layer, sample: Sample, ops: Sequence[TransformOp]) -> Expected:
         """Ask the trained model.
 
         Raises:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, List, Tuple, Union
 
 import numpy as np
 import paddle
 
 from ppcls import metric
 from ppcls.config.schema import Config
+from ppcls.data.transforms import TransformOp, name_and_arguments
 from ppcls.engine import device
 from ppcls.engine.checks import require_split
 from ppcls.engine.data import build_loader
@@ -27,10 +28,9 @@ from ppcls.utils import distributed, gpus
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
 
-Op = Mapping[str, Optional[Mapping[str, Any]]]
 _SMALLEST = float(np.finfo(np.float32).tiny)
 # Pixels as the loader has them, float32 channels first, with the values that they had.
-_AS_TENSOR: List[Op] = [
+_AS_TENSOR: List[TransformOp] = [
     {"NormalizeImage": {"scale": 1.0, "mean": [0.0] * 3, "std": [1.0] * 3, "order": ""}},
     {"ToCHWImage": None},
 ]
@@ -131,7 +131,7 @@ def _device(config: Config) -> Device:
     return Device(kind, int(index or 0) if name == "gpu" else distributed.local_rank())
 
 
-def _with_transforms(config: Config, ops: List[Op]) -> Config:
+def _with_transforms(config: Config, ops: List[TransformOp]) -> Config:
     """Return the recipe with another preprocessing in evaluation."""
     section = require_split(config, "Eval")
     dataset = section.dataset.model_copy(update={"transform_ops": ops})
@@ -158,9 +158,9 @@ def _check_losses(criterion: Any, class_num: int) -> None:
 
 def _warn_of_preprocessing(config: Config, described: Description) -> None:
     ours = transform_ops(config)
-    theirs: List[Op] = list(described.transform_ops)
+    theirs: List[TransformOp] = list(described.transform_ops)
     if described.input == PIXELS:
-        ours = [op for op in ours if next(iter(op)) not in ("NormalizeImage", "ToCHWImage")]
+        ours = [op for op in ours if name_and_arguments(op)[0] not in ("NormalizeImage", "ToCHWImage")]
     if [{name: dict(given or {}) for name, given in op.items()} for op in ours] != [
         {name: dict(given or {}) for name, given in op.items()} for op in theirs
     ]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import paddle
 
 import ppcls
 from ppcls.config.schema import Config
-from ppcls.data.transforms import TRANSFORMS
+from ppcls.data.transforms import TRANSFORMS, TransformOp, name_and_arguments
 from ppcls.engine.checks import require_single_run
 from ppcls.engine.device import set_device
 from ppcls.engine.inference import transform_ops
@@ -145,12 +145,12 @@ def _imports(records: List[Dict[str, Any]]) -> Dict[str, Any]:
     return {"imports": sorted(records, key=lambda record: str(record["name"]))} if records else {}
 
 
-def _description(config: Config, weights: str, ops: List[Mapping[str, Any]], recipe_shape: List[int]) -> Dict[str, Any]:
+def _description(config: Config, weights: str, ops: Sequence[TransformOp], recipe_shape: List[int]) -> Dict[str, Any]:
     """Return the description of an export, but for its files."""
     path = user_path(weights)
     path = path if path.is_file() else add_suffix(path, ".pdparams")
     shape = list(config.Global.image_shape)
-    sources = {TRANSFORMS[name].source for op in ops for name in op}
+    sources = {TRANSFORMS[name].source for name, _ in map(name_and_arguments, ops)}
     names = class_names(config, weights=weights)
     if names is None:
         get_logger().warning(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Tuple
 
 from ppcls.arch import BACKBONES
 from ppcls.config.schema import Config
+from ppcls.data.transforms import TransformOp, name_and_arguments
 from ppcls.engine.inference import transform_ops
 from ppcls.utils.logging import get_logger
 
-Op = Mapping[str, Optional[Mapping[str, Any]]]
 _SIZES = {"size", "resize_short"}
 
 
@@ -29,17 +29,17 @@ def resized(config: Config, size: Tuple[int, int]) -> Config:
     update: Dict[str, Any] = {"Global": shape, "Infer": infer}
     if "image_size" in [parameter.name for parameter in BACKBONES[config.Arch.name].parameters()]:
         update["Arch"] = type(config.Arch)(**{**config.Arch.model_dump(), "image_size": list(size)})
-    pairs = [next(iter(op.items())) for op in ops]
-    changed = [f"{name} {dict(arguments)}" for name, arguments in pairs if arguments and _SIZES & set(arguments)]
+    pairs = [name_and_arguments(op) for op in ops]
+    changed = [f"{name} {dict(arguments)}" for name, arguments in pairs if _SIZES & set(arguments)]
     get_logger().info(
         "images of %d x %d px instead of the recipe's %d x %d: %s", *size, *before, ", ".join(changed) or "no resize"
     )
     return config.model_copy(update=update)
 
 
-def _resized_op(op: Op, before: List[int], size: Tuple[int, int]) -> Op:
-    ((name, arguments),) = op.items()
-    changed = dict(arguments or {})
+def _resized_op(op: TransformOp, before: List[int], size: Tuple[int, int]) -> TransformOp:
+    name, arguments = name_and_arguments(op)
+    changed = dict(arguments)
     ratio = max(new / old for new, old in zip(size, before))  # so that the crop fits whatever fitted before
     if changed.get("resize_short") is not None:
         changed["resize_short"] = round(changed["resize_short"] * ratio)

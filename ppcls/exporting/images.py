@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, List, Sequence, Tuple
 
 import numpy as np
 
 from ppcls.config.schema import Config
 from ppcls.data import build_dataset
-from ppcls.data.transforms import build_transforms
+from ppcls.data.transforms import TransformOp, build_transforms
 from ppcls.data.transforms.tensor import NormalizeImage
 from ppcls.errors import ConfigError, DataError, ExportError
 from ppcls.inference.inputs import Source, collect
 from ppcls.utils.logging import get_logger
 
-Op = Mapping[str, Optional[Mapping[str, Any]]]
 _COUNT = 8
 
 
@@ -31,13 +30,13 @@ class Sample:
     sources: Sequence[Source]
     tensors: np.ndarray
 
-    def pixels(self, ops: Sequence[Op]) -> np.ndarray:
+    def pixels(self, ops: Sequence[TransformOp]) -> np.ndarray:
         """Return what comes before normalization, [B, H, W, 3] uint8."""
         transforms = build_transforms(split_normalization(ops)[0])
         return np.stack([transforms(source.read(), np.random.default_rng(0)) for source in self.sources])
 
 
-def split_normalization(ops: Sequence[Op]) -> Tuple[List[Op], NormalizeImage]:
+def split_normalization(ops: Sequence[TransformOp]) -> Tuple[List[TransformOp], NormalizeImage]:
     """Return the transforms up to pixels, and the normalization that follows.
 
     Raises:
@@ -52,7 +51,7 @@ def split_normalization(ops: Sequence[Op]) -> Tuple[List[Op], NormalizeImage]:
     return list(ops[:-2]), NormalizeImage(**(tail["NormalizeImage"] or {}))
 
 
-def sample(config: Config, ops: Sequence[Op]) -> Sample:
+def sample(config: Config, ops: Sequence[TransformOp]) -> Sample:
     """Return images of ``Infer.infer_imgs`` or the evaluation set, else noise (said so).
 
     Raises:
@@ -74,7 +73,7 @@ def sample(config: Config, ops: Sequence[Op]) -> Sample:
 def preprocess(
     config: Config,
     sources: Sequence[Source],
-    ops: Sequence[Op],
+    ops: Sequence[TransformOp],
     others: str = "compare on others: -o Infer.infer_imgs=...",
 ) -> np.ndarray:
     """Return the images ready for the model, [B, C, H, W] float32.

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Dict, Mapping, Sequence
 
 from ppcls.config.schema import Config
+from ppcls.data.transforms import TransformOp
 from ppcls.errors import ConfigError, ExportError
 from ppcls.exporting import evaluation, images, int8, onnx
 from ppcls.exporting.comparison import Expected, compare
@@ -16,7 +17,7 @@ _OTHERS = "calibrate on others: --calibration FOLDER"
 _SUFFIXES = {"float32": "", "float16": "_fp16", "int8": "_int8"}
 
 
-def check(config: Config, options: Options, ops: Sequence[images.Op]) -> None:
+def check(config: Config, options: Options, ops: Sequence[TransformOp]) -> None:
     """Refuse what would fail only after the conversion.
 
     Args:

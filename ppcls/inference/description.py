@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Tuple
 
 import yaml
 
 from ppcls.errors import DataError
 from ppcls.inference import onnx_file
 from ppcls.utils.digests import sha256
+
+if TYPE_CHECKING:  # it needs OpenCV
+    from ppcls.data.transforms import TransformOp
 
 STEM = "inference"  # how the names of all files of an export begin
 FILE = f"{STEM}.yml"
@@ -41,7 +44,7 @@ class Description:
     folder: Path
     name: str
     image_shape: Tuple[int, ...]
-    transform_ops: List[Mapping[str, Any]]
+    transform_ops: List[TransformOp]
     topk: int
     class_names: Optional[List[str]]
     files: Mapping[str, str]
