@@ -13,12 +13,12 @@ from ppcls.utils.logging import get_logger
 _SIZES = {"size", "resize_short"}
 
 
-def resized(config: Config, size: Tuple[int, int]) -> Config:
+def with_image_size(config: Config, size: Tuple[int, int]) -> Config:
     """Return the recipe for images of ``size``, [height, width].
 
-    The crop becomes that size, and a resize before it keeps its ratio to the crop (to the longer side's, where the
-    proportions change). Models that are made for one size
-    (gMLP) are built for the new one, to which their weights are resized when they are loaded.
+    The crop becomes that size. A resize before it keeps its ratio to the crop; where the proportions change, to the
+    crop's side that grows most. A model that is made for one size (gMLP) is built for the new one, and its weights are
+    resized when they are loaded.
     """
     channels, *before = config.Global.image_shape
     if list(size) == before:
@@ -44,9 +44,9 @@ def _resized_op(op: TransformOp, before: List[int], size: Tuple[int, int]) -> Tr
     if changed.get("resize_short") is not None:
         changed["resize_short"] = round(changed["resize_short"] * ratio)
     if changed.get("size") is not None:
-        given = changed["size"]
-        width, height = (given, given) if isinstance(given, int) else given
+        crop = changed["size"]
+        width, height = (crop, crop) if isinstance(crop, int) else crop
         # [width, height], as PaddleClas has sizes.
         width, height = round(width * size[1] / before[1]), round(height * size[0] / before[0])
-        changed["size"] = width if isinstance(given, int) and width == height else [width, height]
+        changed["size"] = width if isinstance(crop, int) and width == height else [width, height]
     return {name: changed or None}
