@@ -40,7 +40,7 @@ def _run(arguments: Optional[Sequence[str]]) -> int:
     except PpclsError as error:
         if debug:
             raise
-        print(_who() + (f"error: {error}" if error.exit_code == 2 else str(error)), file=sys.stderr)
+        print(_rank_prefix() + (f"error: {error}" if error.exit_code == 2 else str(error)), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
@@ -52,12 +52,12 @@ def _run(arguments: Optional[Sequence[str]]) -> int:
         if debug:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        print(f"{_who()}error: {where}{error.strerror or error} (--debug shows where)", file=sys.stderr)
+        print(f"{_rank_prefix()}error: {where}{error.strerror or error} (--debug shows where)", file=sys.stderr)
         return 2
 
 
-def _who() -> str:
-    """Return "rank 1: " where there are several processes."""
+def _rank_prefix() -> str:
+    """Return "rank 1: ", or an empty string for a single process."""
     return f"rank {distributed.rank()}: " if distributed.world_size() > 1 else ""
 
 

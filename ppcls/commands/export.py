@@ -83,7 +83,7 @@ def _recipe_of_run(options: argparse.Namespace) -> Any:
     path = user_path(options.run)
     if path.suffix.lower() == ".onnx" or (path / description.FILE).is_file():
         raise ConfigError(
-            f"{options.run} is an exported model; give the run's folder or the checkpoint that it was made of"
+            f"{options.run} is an exported model; give the run's folder or the checkpoint that it was made from"
         )
     return run_dir.load_recipe(path, changes(options), options.stage)
 

@@ -127,7 +127,7 @@ def _merge(path: Path, form: str) -> List[Answer]:
 
 
 def _write_whole(path: Path, answers: Sequence[Answer], form: str) -> None:
-    with results.writing(path, form) as file:
+    with results.open_writer(path, form) as file:
         for answer in answers:
             file.add(answer)
     get_logger().info("wrote %s", path)

@@ -30,7 +30,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def temporary_beside(path: Path) -> Iterator[Path]:
     """Give the path of a temporary file in the folder of ``path``; it is removed after the block.
 
-    No other process or thread gets the same path, on other machines neither.
+    No other process or thread gets the same path, not even on other machines.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -51,7 +51,7 @@ def move_into_place(temporary: Path, path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace one text file in a single step.
+    """Replace a text file in one step.
 
     Raises:
         MachineError: it could not be written.
@@ -64,7 +64,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def fsync(path: Path) -> None:
-    """Return when a file or folder is on the disk, and survives a power cut."""
+    """Force a file or folder to disk, where it survives a power cut."""
     if path.is_dir() and os.name == "nt":  # Windows cannot open folders
         return
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)

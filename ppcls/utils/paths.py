@@ -10,10 +10,10 @@ from ppcls.errors import ConfigError, DataError
 
 
 def user_path(path: Union[str, os.PathLike[str]]) -> Path:
-    """Return a path with ``~`` and ``~name`` at its beginning made the user's home folder.
+    """Return a path with ``~`` or ``~name`` at its beginning expanded to the home folder.
 
     Raises:
-        ConfigError: it is no path at all.
+        ConfigError: it is no path.
         DataError: there is no such user.
     """
     if not isinstance(path, (str, os.PathLike)):

@@ -154,7 +154,7 @@ def _attempt(url: str, part: Path, notes: Path, timeout: float) -> bool:
             return True
         headers.update({"Range": f"bytes={have}-", "If-Range": known.tag})
     try:
-        with http.get(url, http.Policy(idle_timeout=timeout, from_https_to_http=False), headers) as response:
+        with http.get(url, http.Policy(idle_timeout=timeout, allow_https_downgrade=False), headers) as response:
             return _receive(response, url, part, notes, have, known)
     except http.StatusError as error:
         if error.status == 416:  # a part longer than the file: it is of no use
