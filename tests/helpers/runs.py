@@ -52,7 +52,7 @@ def saves(out):
         return 0
 
 
-def resuming(out):
+def resume_from_latest(out):
     """Return the change of the recipe that continues the run in ``out``, nothing where it saved nothing yet."""
     saved = (out / "latest.pdstates").exists() or (out / "latest.commit").exists()
     return [f"Global.checkpoints={out}/latest"] if saved else []

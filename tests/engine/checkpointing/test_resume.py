@@ -20,7 +20,7 @@ from tests.helpers.runs import (
     flip_bit,
     interrupt_evaluation,
     records,
-    resuming,
+    resume_from_latest,
     start,
     train,
     wait_for_save,
@@ -56,7 +56,7 @@ def test_killed_at_random_moments_and_resumed_equals_uninterrupted(recipe, unint
     out = recipe.parent / "out"
     killed = []
     for _ in range(3):
-        process = start(recipe, *LONG, *resuming(out))
+        process = start(recipe, *LONG, *resume_from_latest(out))
         for _ in range(chance.randint(1, 4)):  # of 20 checkpoints
             wait_for_save(process, out)
         time.sleep(chance.uniform(0, 0.1))
@@ -66,7 +66,7 @@ def test_killed_at_random_moments_and_resumed_equals_uninterrupted(recipe, unint
             break
     assert killed[0] == -signal.SIGKILL
     assert set(killed) <= {-signal.SIGKILL, 0}
-    train(recipe, *LONG, *resuming(out))
+    train(recipe, *LONG, *resume_from_latest(out))
     assert digests(out) == digests(uninterrupted)
     assert records(out) == records(uninterrupted)
 
@@ -148,8 +148,8 @@ train(load_config(sys.argv[1], sys.argv[3:]))
 """
     out = recipe.parent / "out"
     for die_at in (1, 2, 3):
-        run_python(code, recipe, die_at, *LONG, *resuming(out), returncode=9)
-    train(recipe, *LONG, *resuming(out))
+        run_python(code, recipe, die_at, *LONG, *resume_from_latest(out), returncode=9)
+    train(recipe, *LONG, *resume_from_latest(out))
     assert digests(out) == digests(uninterrupted)
     assert {p.name for p in out.glob("epoch_*")} == {p.name for p in uninterrupted.glob("epoch_*")}
 
@@ -192,6 +192,6 @@ def test_interrupted_during_an_evaluation_and_resumed_equals_uninterrupted(recip
         train(recipe, *LONG, code=130)
     states = json.loads((out / "latest.pdstates").read_text())
     assert (states["epoch"], states["batch"]) == (1, 8)  # all batches of the second epoch, which is not over
-    train(recipe, *LONG, "DataLoader.Train.loader.num_workers=1", *resuming(out))
+    train(recipe, *LONG, "DataLoader.Train.loader.num_workers=1", *resume_from_latest(out))
     assert digests(out) == digests(uninterrupted)
     assert records(out) == records(uninterrupted)
