@@ -10,7 +10,7 @@ import numpy as np
 import paddle
 
 from ppcls.data.transforms import TransformOp
-from ppcls.engine.inference import runner
+from ppcls.engine.inference import make_predict_fn
 from ppcls.errors import DataError, ExportError
 from ppcls.exporting.images import Sample
 from ppcls.inference import description
@@ -48,7 +48,7 @@ class Expected:
         Raises:
             ExportError: an answer is not finite.
         """
-        probabilities = runner(model)(sample.tensors)
+        probabilities = make_predict_fn(model)(sample.tensors)
         if not np.isfinite(probabilities).all():
             raise ExportError("the model's own answers are not finite: its weights are damaged; " + _NOTHING_EXPORTED)
         return cls(sample, ops, probabilities)

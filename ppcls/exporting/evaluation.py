@@ -14,10 +14,10 @@ from ppcls.config.schema import Config
 from ppcls.data.transforms import TransformOp, name_and_arguments
 from ppcls.engine import device
 from ppcls.engine.checks import require_split
+from ppcls.engine.criteria import build_loss, build_metrics
 from ppcls.engine.data import build_loader
 from ppcls.engine.evaluation import evaluate_model
 from ppcls.engine.inference import transform_ops
-from ppcls.engine.objective import build_loss, build_metrics
 from ppcls.engine.progress import format_values
 from ppcls.errors import ConfigError
 from ppcls.inference import description
@@ -95,7 +95,7 @@ def _start(config: Config) -> None:
     """Connect the processes. Where Paddle cannot use the GPU, ONNX Runtime may: Paddle stays on the CPU then."""
     without_paddle = config.Global.device == "gpu" and gpus.problem() is not None
     cpu = config.model_copy(update={"Global": config.Global.model_copy(update={"device": "cpu"})})
-    device.start(cpu if without_paddle else config)
+    device.setup_device(cpu if without_paddle else config)
 
 
 def accuracy(config: Config, path: Path, backend: str) -> Tuple[float, int]:

@@ -91,7 +91,7 @@ def test_another_input_size_is_refused():
     ("arguments", "message"),
     [
         ({"image_size": [16]}, r"expected one number or \[height, width\]"),
-        ({"image_size": "16"}, "image_size: expected a positive integer"),
+        ({"image_size": "16"}, "image_size: must be a whole number or a list, not '16'"),
         ({"image_size": [16, 0]}, "image_size: expected a positive integer, got 0"),
         ({"image_size": [16, 3]}, "image_size: .* smaller than a patch of 4 px"),
         ({"dim": 0}, "dim: expected a positive integer"),
