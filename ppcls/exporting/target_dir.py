@@ -71,10 +71,10 @@ def replace(folder: Path, target: Path, weights: str) -> None:
     if not target.exists():
         folder.replace(target)
         return
-    before = _weights_of(target)
-    if before is not None and Path(before).parent != Path(weights).parent:
+    replaced = _weights_of(target)
+    if replaced is not None and Path(replaced).parent != Path(weights).parent:
         get_logger().warning(
-            "%s held the export of %s, which is replaced; -o Global.save_inference_dir=... keeps both", target, before
+            "%s held the export of %s, which is replaced; -o Global.save_inference_dir=... keeps both", target, replaced
         )
     for path in target.iterdir():
         if not path.name.startswith(description.STEM):

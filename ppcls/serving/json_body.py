@@ -118,9 +118,9 @@ class _Reader:
 
     def accept(self, mark: bytes) -> bool:
         """Pass a mark if it is next; return whether it was."""
-        found = self.at(mark)
-        self._position += len(mark) * found
-        return found
+        is_next = self.at(mark)
+        self._position += len(mark) * is_next
+        return is_next
 
     def expect(self, mark: bytes) -> None:
         """Pass a mark.

@@ -106,10 +106,10 @@ def _set_by_launcher() -> bool:
     if not os.environ.get("PADDLE_LOCAL_SIZE") or os.environ.get(THREADS) != "1":
         return False
     try:
-        before = Path(f"/proc/{os.getppid()}/environ").read_bytes().split(b"\0")
+        launcher_environment = Path(f"/proc/{os.getppid()}/environ").read_bytes().split(b"\0")
     except OSError:
         return False
-    return not any(entry.startswith(f"{THREADS}=".encode()) for entry in before)
+    return not any(entry.startswith(f"{THREADS}=".encode()) for entry in launcher_environment)
 
 
 def _container_cores() -> Optional[float]:
