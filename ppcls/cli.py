@@ -57,7 +57,7 @@ def _run(arguments: Optional[Sequence[str]]) -> int:
 
 
 def _rank_prefix() -> str:
-    """Return "rank 1: " if there are several processes."""
+    """Return "rank 1: ", or an empty string for a single process."""
     return f"rank {distributed.rank()}: " if distributed.world_size() > 1 else ""
 
 

@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional
 from ppcls.config.schema import AUTO, Config
 from ppcls.config.stages import WEIGHTS
 from ppcls.engine import checks, device, loop, setup
-from ppcls.engine.checkpointing import checkpoint, resume
+from ppcls.engine.checkpointing import checkpoint, file_set, resume
 from ppcls.engine.result import TrainResult
 from ppcls.engine.signals import InterruptedRunError, SignalHandler
 from ppcls.engine.supplied import Supplied, copy_weights
@@ -192,7 +192,7 @@ def _check_start(config: Config, name: str, pending: List[str]) -> None:
             return
     started = checkpoint.newest_first(user_path(recipes[name].Global.output_dir))
     try:
-        atomic.finish_commit(checkpoint.strip_suffix(weights))
+        file_set.finish_commit(checkpoint.strip_suffix(weights))
         find_file(weights)
     except WeightsError:
         if started:

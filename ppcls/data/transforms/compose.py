@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import Any, Callable, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Mapping, Sequence, Tuple
 
 import numpy as np
 
 from ppcls.data.transforms.registry import TRANSFORMS
+from ppcls.data.transforms.transform_op import TransformOp
 from ppcls.errors import ConfigError, DataError
 from ppcls.registry import Source
 from ppcls.registry.sources import describe_failure
@@ -111,7 +112,7 @@ class UserTransform:
         return result
 
 
-def build_transforms(ops: Sequence[Mapping[str, Optional[Mapping[str, Any]]]]) -> Compose:
+def build_transforms(ops: Sequence[TransformOp]) -> Compose:
     """Build the transforms that a recipe lists.
 
     Args:

@@ -12,7 +12,8 @@ from ppcls.engine.checkpointing import checkpoint
 from ppcls.engine.checkpointing.run_dir import archive_checkpoints
 from ppcls.engine.model import weights_path
 from ppcls.errors import CheckpointError, ConfigError, WeightsError
-from ppcls.utils import atomic, distributed
+from ppcls.utils import distributed
+from ppcls.utils.digests import sha256
 from ppcls.utils.logging import get_logger
 from ppcls.weights.download import is_url
 from ppcls.weights.reader import find_file
@@ -252,6 +253,6 @@ def fingerprint(weights: Optional[str]) -> Optional[Dict[str, str]]:
     if weights is None:
         return None
     try:
-        return {"weights": weights, "sha256": atomic.sha256(find_file(weights))}
+        return {"weights": weights, "sha256": sha256(find_file(weights))}
     except WeightsError:
         return None
