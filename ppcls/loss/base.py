@@ -40,7 +40,7 @@ class Loss(nn.Layer):
         return losses.mean() if weights is None else losses.sum() / paddle.clip(weights.sum(), min=MIN_WEIGHT)
 
 
-class PlainLoss(Loss):
+class LossAdapter(Loss):
     """A loss of the user's: anything that returns one number, or one per image, of (logits, targets).
 
     One number is taken as the mean over the images of the batch. Only a loss that returns one number per image is exact

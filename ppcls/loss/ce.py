@@ -13,7 +13,7 @@ from ppcls.loss.base import Loss
 from ppcls.loss.registry import LOSSES
 from ppcls.loss.targets import (
     balanced_weights,
-    check_hard,
+    check_label_shape,
     require_fraction,
     require_per_class,
     require_weight,
@@ -72,7 +72,7 @@ class CELoss(Loss):
         if paddle.is_floating_point(labels):
             nll = -(soft_targets(logits, labels) * log_p).sum(-1)
         else:
-            check_hard(logits, labels)
+            check_label_shape(logits, labels)
             nll = F.nll_loss(log_p, labels.astype("int64"), reduction="none")
         if self.epsilon:
             nll = (1 - self.epsilon) * nll - self.epsilon * log_p.mean(-1)

@@ -9,7 +9,7 @@ import paddle
 from paddle import nn
 
 from ppcls.errors import ConfigError
-from ppcls.loss.base import Loss, PlainLoss
+from ppcls.loss.base import Loss, LossAdapter
 from ppcls.loss.registry import LOSSES
 
 
@@ -72,5 +72,5 @@ def build_loss(
         if name in losses:
             raise ConfigError(f"[{index}]: {name} stands here twice")
         loss = LOSSES.build(name, args, class_num=class_num, train_labels=train_labels)
-        losses[name] = loss if isinstance(loss, Loss) else PlainLoss(name, loss)
+        losses[name] = loss if isinstance(loss, Loss) else LossAdapter(name, loss)
     return CombinedLoss(list(losses.items()))

@@ -63,7 +63,7 @@ def balanced_weights(labels: np.ndarray, class_num: Optional[int]) -> List[float
     return [float(weight) for weight in np.where(counts, len(labels) / (len(counts) * present), 0.0)]
 
 
-def check_hard(logits: paddle.Tensor, labels: paddle.Tensor) -> None:
+def check_label_shape(logits: paddle.Tensor, labels: paddle.Tensor) -> None:
     """Check that there is a label for each row of logits [B, K].
 
     Raises:
@@ -80,7 +80,7 @@ def soft_targets(logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
         ValueError: the labels have another shape.
     """
     if not paddle.is_floating_point(labels):
-        check_hard(logits, labels)
+        check_label_shape(logits, labels)
         return F.one_hot(labels.astype("int64"), logits.shape[-1]).astype("float32")
     if list(labels.shape) != list(logits.shape):
         raise ValueError(f"soft labels of shape {list(labels.shape)} for logits of {list(logits.shape)}")

@@ -70,7 +70,7 @@ def sum_states(states: Sequence[Any]) -> Any:
     return sum(states)
 
 
-class PlainMetric(Metric):
+class MetricAdapter(Metric):
     """A metric of the user's that has ``update`` and ``result`` only, and perhaps ``reset``, ``state`` and so on.
 
     Args:

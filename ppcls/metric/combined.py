@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 import paddle
 
 from ppcls.errors import CheckpointError, ConfigError
-from ppcls.metric.base import Metric, PlainMetric
+from ppcls.metric.base import Metric, MetricAdapter
 from ppcls.metric.registry import METRICS
 from ppcls.utils import distributed
 
@@ -69,15 +69,15 @@ class CombinedMetric:
         for name, metric in self.metrics.items():
             metric.load_state(state[name])
 
-    def state_of_all(self) -> Dict[str, Dict[str, Any]]:
+    def global_state(self) -> Dict[str, Dict[str, Any]]:
         """Return the state over the samples of all processes; a collective."""
         states = distributed.all_gather(self.state())
         return {name: metric.merge([state[name] for state in states]) for name, metric in self.metrics.items()}
 
-    def result_of_all(self) -> Dict[str, float]:
+    def global_result(self) -> Dict[str, float]:
         """Return all results over the samples of all processes, in each of them; a collective."""
         if distributed.world_size() > 1:
-            self.load_state(self.state_of_all())
+            self.load_state(self.global_state())
         return self.result()
 
 
@@ -99,5 +99,5 @@ def build_metrics(components: Sequence[Mapping[str, Optional[Mapping[str, Any]]]
             raise ConfigError(f"[{index}]: {name} stands here twice")
         create = functools.partial(METRICS.build, name, args)
         metric = create()
-        metrics[name] = metric if isinstance(metric, Metric) else PlainMetric(name, create)
+        metrics[name] = metric if isinstance(metric, Metric) else MetricAdapter(name, create)
     return CombinedMetric(metrics)

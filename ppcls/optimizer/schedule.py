@@ -11,7 +11,7 @@ from bisect import bisect_right
 from typing import Any, Mapping, Sequence
 
 from ppcls.errors import ConfigError
-from ppcls.optimizer import cycles, plateau  # noqa: F401  they register their schedules
+from ppcls.optimizer import cyclic, plateau  # noqa: F401  they register their schedules
 from ppcls.optimizer.schedule_base import (
     SCHEDULES,
     Schedule,
@@ -125,7 +125,7 @@ class Piecewise(Schedule):
         return self.values[bisect_right(self.boundaries, time)]
 
 
-class PlainSchedule(Schedule):
+class ScheduleAdapter(Schedule):
     """A schedule of the user's: anything that has ``lr_at(step)``.
 
     Args:
@@ -163,4 +163,4 @@ def build_schedule(args: Mapping[str, Any], *, epochs: int, steps_per_epoch: int
     if name is None:
         raise ConfigError(f"lr: name is missing (allowed: {', '.join(SCHEDULES.names())})")
     schedule = SCHEDULES.build(name, args, epochs=epochs, steps_per_epoch=steps_per_epoch)
-    return schedule if isinstance(schedule, Schedule) else PlainSchedule(schedule, Timing(epochs, steps_per_epoch))
+    return schedule if isinstance(schedule, Schedule) else ScheduleAdapter(schedule, Timing(epochs, steps_per_epoch))

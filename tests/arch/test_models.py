@@ -8,7 +8,7 @@ from paddle import nn
 from ppcls.arch import BACKBONES, list_models, spec
 from ppcls.errors import ConfigError, WeightsError
 from ppcls.weights import create_model, load_weights
-from ppcls.weights.names import namings_of
+from ppcls.weights.names import name_schemes_of
 
 # The cheapest variant of each family, for what costs a backward pass.
 SMALLEST = sorted({spec(n).family: n for n in sorted(list_models(), key=lambda n: -spec(n).macs)}.values())
@@ -85,8 +85,8 @@ def test_names(built):
     _, model, *_ = built
     names = list(model.state_dict())
     assert model.no_weight_decay() <= set(names)
-    assert namings_of(model)[0].source == "ppcls"
-    assert all(namings_of(model)[0].rename(name) == name for name in names)
+    assert name_schemes_of(model)[0].source == "ppcls"
+    assert all(name_schemes_of(model)[0].rename(name) == name for name in names)
 
 
 def test_unknown_argument(built):

@@ -18,7 +18,7 @@ from paddle import nn
 from paddle.nn.initializer import Constant, Normal
 
 from ppcls.arch.backbone.base import Backbone, Depth, FeatureInfo, require_odd, require_positive, require_stages
-from ppcls.arch.layers import MLP, CycleFC, DropPath, checked_rate, conv2d, drop_path_rates, normal_linear
+from ppcls.arch.layers import MLP, CycleFC, DropPath, conv2d, drop_path_rates, normal_linear, validate_rate
 from ppcls.arch.layers.layout import to_nchw, to_nhwc
 from ppcls.arch.model_spec import ModelSpec
 from ppcls.arch.registry import register_family
@@ -74,8 +74,8 @@ class CycleMLP(Backbone):
     ) -> None:
         _check_sizes(layers, embed_dims, mlp_ratios)
         require_odd("kernel_size", kernel_size)
-        checked_rate("drop_rate", drop_rate)
-        checked_rate("attn_drop_rate", attn_drop_rate)
+        validate_rate("drop_rate", drop_rate)
+        validate_rate("attn_drop_rate", attn_drop_rate)
         if skip_lam <= 0:
             raise ConfigError(f"skip_lam: expected a positive number, got {skip_lam!r}")
         super().__init__(embed_dims[-1], in_channels, 4, recompute)

@@ -17,7 +17,7 @@ from paddle.nn.initializer import Constant, Normal, XavierUniform
 
 from ppcls.arch.backbone.base import Backbone, ImageSize, require_positive
 from ppcls.arch.backbone.isotropic import IsotropicBackbone
-from ppcls.arch.layers import DropPath, TruncatedNormal, checked_rate, conv2d, drop_path_rates, linear
+from ppcls.arch.layers import DropPath, TruncatedNormal, conv2d, drop_path_rates, linear, validate_rate
 from ppcls.arch.model_spec import ModelSpec
 from ppcls.arch.registry import register_family
 from ppcls.arch.resizing import likely_grid, resize_spatial_bias, resize_spatial_weight
@@ -75,7 +75,7 @@ class gMLP(IsotropicBackbone):  # noqa: N801 (the paper's name)
         super().__init__(dim, depth, in_channels, patch_size, recompute)
         self.image_size = _height_and_width(image_size, patch_size)
         self.grid = self._grid_of(self.image_size)
-        tokens, drop = self.grid[0] * self.grid[1], checked_rate("proj_drop_rate", proj_drop_rate)
+        tokens, drop = self.grid[0] * self.grid[1], validate_rate("proj_drop_rate", proj_drop_rate)
         lecun_normal = TruncatedNormal(std=1 / math.sqrt(in_channels * patch_size**2))
         self.stem = conv2d(
             in_channels, dim, patch_size, stride=patch_size, weight_init=lecun_normal, bias_init=Constant(0.0)
@@ -83,7 +83,7 @@ class gMLP(IsotropicBackbone):  # noqa: N801 (the paper's name)
         rates = drop_path_rates(drop_path_rate, depth, drop_path_schedule)
         self.blocks = nn.LayerList([Block(dim, ffn_dim, tokens, drop, rate) for rate in rates])
         self.norm = nn.LayerNorm(dim, epsilon=1e-6)
-        self.dropout = nn.Dropout(checked_rate("drop_rate", drop_rate))
+        self.dropout = nn.Dropout(validate_rate("drop_rate", drop_rate))
         self.reset_classifier(class_num)
 
     def new_head(self, class_num: int) -> nn.Linear:

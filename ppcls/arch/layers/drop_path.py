@@ -24,7 +24,7 @@ class DropPath(nn.Layer):
 
     def __init__(self, rate: float) -> None:
         super().__init__()
-        self.rate = checked_rate("drop_path_rate", rate)
+        self.rate = validate_rate("drop_path_rate", rate)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return the branch [B, ...], or zeros where it is dropped."""
@@ -50,7 +50,7 @@ def drop_path_rates(rate: float, depth: int, schedule: str = "linear") -> List[f
     """
     if schedule not in ("linear", "constant"):
         raise ConfigError(f"drop_path_schedule: expected 'linear' or 'constant', got {schedule!r}")
-    checked_rate("drop_path_rate", rate)
+    validate_rate("drop_path_rate", rate)
     return [rate if schedule == "constant" else rate * index / max(depth - 1, 1) for index in range(depth)]
 
 
@@ -71,7 +71,7 @@ def staged_drop_path_rates(rate: float, depths: Sequence[int], schedule: str) ->
     return [[next(rates) for _ in range(depth)] for depth in depths]
 
 
-def checked_rate(name: str, rate: float) -> float:
+def validate_rate(name: str, rate: float) -> float:
     """Return ``rate``.
 
     Raises:
