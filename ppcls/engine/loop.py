@@ -48,7 +48,7 @@ def train(config: Config, signals: Optional[SignalHandler] = None, supplied: Opt
                 _train_epoch(run)
                 _finish_epoch(run)
         except DataError as error:
-            raise distributed.mark_on_all_ranks(DataError(f"{error}{saving.save_for_repair(run)}")) from None
+            raise distributed.mark_on_all_ranks(DataError(f"{error}{saving.save_for_repair(run)}")) from error.__cause__
         if run.stop_reason is not None:
             get_logger().info(run.stop_reason)
         return _finish(run)
@@ -163,7 +163,7 @@ def _evaluate(run: Run) -> None:
     values = list(results.values())[-1]
     state.best.update(values[state.best.metric], run.epoch)
     first = build_metrics(run.config, "Eval").names[0]
-    state.schedule.observe(state.step, values[first], values["loss"])
+    state.schedule.on_evaluation(state.step, values[first], values["loss"])
     run.callbacks.on_eval(run)
 
 
