@@ -14,14 +14,7 @@ from typing import Any, Dict, Mapping, Sequence, Union
 import numpy as np
 
 from ppcls.data.transforms import policies
-from ppcls.data.transforms.arguments import (
-    check_affine_interpolation,
-    check_backend,
-    check_hwc,
-    per_channel,
-    probability,
-    size_pair,
-)
+from ppcls.data.transforms.arguments import check_affine_interpolation, check_backend, check_hwc, per_channel, size_pair
 from ppcls.data.transforms.magnitudes import MAX_LEVEL, MaxTranslation
 from ppcls.data.transforms.policy_ops import AugMixPolicy, AutoAugmentPolicy, Policy, RandAugmentPolicy, SubPolicyOp
 from ppcls.data.transforms.registry import TRANSFORMS
@@ -29,6 +22,7 @@ from ppcls.data.transforms.tensor import IMAGENET_MEAN
 from ppcls.data.transforms.warp import AffineSampler, mean_color
 from ppcls.errors import ConfigError
 from ppcls.registry import suggest
+from ppcls.registry.checks import require_probability
 
 _OPERATIONS = (
     *("AutoContrast", "Equalize", "Invert", "Rotate", "Posterize", "Solarize", "SolarizeAdd", "Color", "Contrast"),
@@ -116,7 +110,7 @@ class TimmAutoAugment:
     _max_translation: MaxTranslation = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        probability("prob", self.prob)
+        require_probability("prob", self.prob)
         check_affine_interpolation(self.interpolation)
         check_backend(self.backend)
         mean = per_channel("mean", self.mean)
