@@ -14,7 +14,7 @@ Shape = Sequence[int]
 
 
 class _ForwardWrapper(nn.Layer):
-    """Tracing changes a layer's ``forward``: this one's, not the model's."""
+    """Wraps a model for tracing, which replaces the ``forward`` of the layer that is traced."""
 
     def __init__(self, model: nn.Layer) -> None:
         super().__init__()

@@ -82,7 +82,7 @@ def test_a_checkpointed_block_drops_the_same_samples_again(name, arguments):
 @pytest.mark.parametrize(("name", "arguments"), [("ConvMLP", CONVMLP), ("gMLP", GMLP)])
 def test_wrong_values(name, arguments):
     for rate in (1, -0.1, "0.1", True):
-        with pytest.raises(ConfigError, match="drop_path_rate: expected a number from 0 to below 1"):
+        with pytest.raises(ConfigError, match="drop_path_rate: must be a number"):
             create_model(name, **arguments, drop_path_rate=rate)
-    with pytest.raises(ConfigError, match=r"drop_path_schedule: expected '.*' or '.*', got 'cosine'"):
+    with pytest.raises(ConfigError, match=r"drop_path_schedule: must be one of '.*', '.*', not 'cosine'"):
         create_model(name, **arguments, drop_path_schedule="cosine")

@@ -3,7 +3,7 @@
 from ppcls.arch.layers.basic import activation, batch_norm2d, conv2d, is_batch_norm_statistic, linear
 from ppcls.arch.layers.checkpointing import checkpointed
 from ppcls.arch.layers.cycle_fc import CycleFC
-from ppcls.arch.layers.drop_path import DropPath, drop_path_rates, staged_drop_path_rates, validate_rate
+from ppcls.arch.layers.drop_path import DropPath, drop_path_rates, staged_drop_path_rates
 from ppcls.arch.layers.initialization import TruncatedNormal
 from ppcls.arch.layers.mlp import MLP, normal_linear
 
@@ -21,5 +21,4 @@ __all__ = [
     "linear",
     "normal_linear",
     "staged_drop_path_rates",
-    "validate_rate",
 ]
