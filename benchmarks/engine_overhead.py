@@ -25,7 +25,7 @@ def by_engine(run, batches) -> list:
     from ppcls.engine import loop, saving
 
     run.state.batch = 0
-    run.averages.restart({})
+    run.averages.reset({})
     seconds = []
     for batch in batches:
         started = time.perf_counter()

@@ -76,12 +76,12 @@ def child(runtime: str, folder: Path, batches: List[int], seconds: float, thread
         return
     environment.import_paddle()
     import ppcls
-    from ppcls.engine.inference import runner
+    from ppcls.engine.inference import make_predict_fn
 
     config = ppcls.load_config(folder / "recipe.yaml")
     model = ppcls.create_model(config.Arch.name, class_num=config.Arch.class_num)
     ppcls.load_weights(model, folder / "weights.pdparams")
-    rates(runner(model), size, batches, seconds)
+    rates(make_predict_fn(model), size, batches, seconds)
 
 
 def measure(name: str, options: argparse.Namespace) -> Dict[str, Any]:

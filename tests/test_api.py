@@ -130,7 +130,7 @@ def test_early_stopping_and_callbacks(recipe):
 
     class Count:
         def on_epoch(self, run):
-            seen.append(run.epoch)
+            seen.append(run.epoch_number)
 
     recipe["Global"].update(epochs=9, early_stopping={"patience": 1}, best_metric="top1")
     recipe["Optimizer"]["lr"] = {"name": "ConstLR", "learning_rate": 1e-9}
@@ -155,7 +155,8 @@ def test_a_supplied_model_is_trained_in_place(recipe):
     correct = np.mean([answer["class_ids"][0] == label for answer, (_, label) in zip(answers, EVAL)])
     assert correct == pytest.approx(result.metrics["top1"])
     # The code of the model is not stored.
-    with pytest.raises(ConfigError, match=r"given in Python \(tests.test_api.Net\).*load_predictor\(run, model=...\)"):
+    message = r"given in Python \(tests.helpers.supplied.Net\).*load_predictor\(run, model=...\)"
+    with pytest.raises(ConfigError, match=message):
         ppcls.load_predictor(result.run_dir)
     again = ppcls.load_predictor(result.run_dir, model=Net(), device=None)
     assert again.predict(EVAL[0][0]) == [{**answers[0], "file_name": "image 1"}]
@@ -169,7 +170,7 @@ def test_a_supplied_model_takes_the_place_of_a_files_model(recipe, tmp_path):
     assert "in place of ConvMixer" in logged(result.run_dir)
     # Another class is another run.
     recipe["Global"]["checkpoints"] = "auto"
-    with pytest.raises(ConfigError, match=r"Arch.class_name was .*ConvMixer' and is 'tests.test_api.Net'"):
+    with pytest.raises(ConfigError, match=r"Arch.class_name was .*ConvMixer' and is 'tests.helpers.supplied.Net'"):
         ppcls.train(recipe, model=Net(), train_dataset=TRAIN)
 
 

@@ -20,12 +20,17 @@ TITLES = {
     "metric": ("Metrics", "Metric.Train and Metric.Eval"),
     "optimizer": ("Optimizers", "Optimizer.name"),
     "schedule": ("Learning-rate schedules", "Optimizer.lr.name"),
+    "callback": ("Callbacks", "Callbacks"),
 }
 HEADER = """# Components
 
-Everything that a recipe may name, with the arguments it takes and their defaults; arguments without a default must be
-given. Written by `make docs`.
+Everything that a recipe may name, with its arguments and their defaults. An argument without a default is required.
+[Your own components](your_own.md) are named in the same way. Written by `make docs`.
 """
+NONE_SHIPPED = {
+    "callback": "What every run has (log, `metrics.jsonl`, VisualDL, early stopping) is set by `Global`. "
+    "[Write your own](training.md#callbacks).\n"
+}
 
 
 def reference() -> str:
@@ -37,18 +42,27 @@ def reference() -> str:
     for kind, (title, where) in TITLES.items():
         registry = REGISTRIES[kind]
         parts.append(f"## {title}\n\nIn `{where}`.\n")
-        parts += [entry_text(registry[name]) for name in registry.names()]
+        parts += [entry_text(registry[name]) for name in registry.names()] or [NONE_SHIPPED[kind]]
     return "\n".join(parts)
 
 
 def entry_text(entry) -> str:
     """Return one component: its name, what it does, its arguments."""
-    summary = (inspect.getdoc(entry.target) or "").split("\n\n")[0].replace("\n", " ")
+    summary = as_markdown((inspect.getdoc(entry.target) or "").split("\n\n")[0])
     arguments = [
         f"`{parameter.name}`" if parameter.required else f"`{parameter.name}={written(parameter.default)}`"
         for parameter in entry.parameters()
     ]
     return f"- **{entry.name}**: {summary}\n  Arguments: {', '.join(arguments) or 'none'}\n"
+
+
+def as_markdown(summary: str) -> str:
+    """Return a docstring's summary as Markdown, without the "Return" with which those of functions begin."""
+    text = summary.replace("\n", " ").replace("``", "`")
+    if not text.startswith("Return "):
+        return text
+    text = text[len("Return ") :]
+    return text[:1].upper() + text[1:]
 
 
 def written(value) -> str:

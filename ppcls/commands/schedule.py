@@ -27,7 +27,7 @@ def _run(options: argparse.Namespace) -> int:
         recipes = dict(config.stages) or {"": config}
     curves = {name: lr_schedule.schedule_points(recipe, options.steps_per_epoch) for name, recipe in recipes.items()}
     draw_schedule(curves, user_path(options.out), str(options.config))
-    tables = {name: lr_schedule.table(*curve) for name, curve in curves.items()}
+    tables = {name: lr_schedule.summarize(*curve) for name, curve in curves.items()}
     print(to_json(tables if config.Stages and options.stage is None else next(iter(tables.values()))))
     return 0
 

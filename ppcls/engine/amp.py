@@ -16,7 +16,7 @@ from ppcls.utils.logging import get_logger
 
 
 class MixedPrecision:
-    """What a training step needs of mixed precision; without it, on a CPU too, everything is float32.
+    """Mixed precision for training; on a CPU, or without ``AMP``, everything is computed in float32.
 
     Args:
         settings: the recipe's ``AMP``, None for float32.
@@ -46,24 +46,24 @@ class MixedPrecision:
         if self._unused:
             _warn_unused()
 
-    def forward(self) -> ContextManager[None]:
+    def autocast(self) -> ContextManager[None]:
         """Return the context in which the model and the loss are computed."""
         if self._settings is None:
             return contextlib.nullcontext()
         settings = self._settings
         return paddle.amp.auto_cast(level=settings.level, dtype=settings.dtype, use_promote=settings.use_promote)
 
-    def evaluation(self) -> ContextManager[None]:
-        """Return the context in which the model is evaluated; half-precision weights need that of training."""
+    def eval_autocast(self) -> ContextManager[None]:
+        """Return the autocast context for evaluation: that of training where the weights are half-precision."""
         settings = self._settings
         half = settings is not None and (settings.level == "O2" or settings.use_fp16_test)
-        return self.forward() if half else contextlib.nullcontext()
+        return self.autocast() if half else contextlib.nullcontext()
 
     def backward(self, loss: paddle.Tensor) -> None:
         """Add the gradients of a loss, scaled."""
         (loss if self._scaler is None else self._scaler.scale(loss)).backward()
 
-    def update(self, optimizer: paddle.optimizer.Optimizer) -> None:
+    def step(self, optimizer: paddle.optimizer.Optimizer) -> None:
         """Update the weights; with dynamic scaling not, if a gradient overflowed."""
         if self._scaler is None:
             optimizer.step()
@@ -72,7 +72,7 @@ class MixedPrecision:
             self._scaler.update()
         optimizer.clear_grad()
 
-    def skips_non_finite(self) -> bool:
+    def can_skip_update(self) -> bool:
         """Return whether a loss that is not finite only costs an update, which dynamic scaling leaves out.
 
         Not for ever: it halves the scale each time, and where a scale below 1 does not help something else is wrong.
@@ -83,15 +83,15 @@ class MixedPrecision:
         get_logger().warning("the loss is not finite: no update; the scale of the loss is %g", scale)
         return scale >= 1
 
-    def state(self) -> Optional[Dict[str, Any]]:
+    def state_dict(self) -> Optional[Dict[str, Any]]:
         """Return what a checkpoint keeps, as JSON holds it; None where nothing is scaled."""
         if self._scaler is None:
             return None
         state = dict(self._scaler.state_dict())
         return {**state, "scale": [float(value) for value in state["scale"]]} if state else None
 
-    def load_state(self, state: Optional[Mapping[str, Any]]) -> None:
-        """Continue from what ``state`` returned."""
+    def load_state_dict(self, state: Optional[Mapping[str, Any]]) -> None:
+        """Continue from what ``state_dict`` returned."""
         if self._scaler is not None and state:
             self._scaler.load_state_dict(dict(state))
 

@@ -7,7 +7,7 @@ from typing import Optional
 from ppcls.config.schema import Config, Split
 from ppcls.data import check_validation_split
 from ppcls.data.loader import DataLoader
-from ppcls.engine import objective
+from ppcls.engine import criteria
 from ppcls.engine.state import Best
 from ppcls.errors import ConfigError, DataError
 from ppcls.registry import suggest
@@ -45,7 +45,7 @@ def require_trainable(config: Config) -> None:
             f"{config.where('Global', 'early_stopping')}: Global.early_stopping: nothing is evaluated with "
             f"Global.eval_during_train: false ({config.where('Global', 'eval_during_train')}); remove one"
         )
-    objective.build_metrics(config, "Train")
+    criteria.build_metrics(config, "Train")
     best_by(config)
 
 
@@ -70,8 +70,8 @@ def best_by(config: Config) -> Best:
     Raises:
         ConfigError: the evaluation gives no such value.
     """
-    metrics = objective.build_metrics(config, "Eval").names
-    losses = [*objective.build_loss(config, "Eval").names, "loss"]
+    metrics = criteria.build_metrics(config, "Eval").names
+    losses = [*criteria.build_loss(config, "Eval").names, "loss"]
     metric = config.Global.best_metric or metrics[0]
     if metric not in (*metrics, *losses):
         where = config.where("Global", "best_metric")

@@ -10,8 +10,10 @@ from ppcls.errors import ConfigError, MachineError
 from ppcls.utils import distributed, gpus, logging
 
 
-def start(config: Config) -> None:
-    """Select the device and connect the processes; a collective. Only ``Global.log_ranks`` log to the console after it.
+def setup_device(config: Config) -> None:
+    """Select the device and start the process group; a collective.
+
+    After it, only ``Global.log_ranks`` log to the console.
 
     Raises:
         ConfigError: the recipe uses what this version, or this device, does not have.

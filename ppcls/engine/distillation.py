@@ -39,8 +39,8 @@ class Distillation:
         self._teacher_logits: Optional[paddle.Tensor] = None
         teacher.eval()
 
-    def observe(self, images: paddle.Tensor) -> None:
-        """Compute the teacher's logits of the images that the next losses are of, mixed as the student's are."""
+    def run_teacher(self, images: paddle.Tensor) -> None:
+        """Run the teacher on the student's images, mixed as they are; ``per_sample`` uses its logits."""
         with paddle.no_grad():
             self._teacher_logits = self._teacher(images).astype("float32")
 
@@ -78,7 +78,7 @@ def build_distillation(config: Config, criterion: Any, class_names: Optional[Lis
     if config.Distillation is None:
         return None
     try:
-        recipe = _recipe(config, config.Distillation)
+        recipe = _teacher_recipe(config, config.Distillation)
         teacher = build_model(recipe)
     except ConfigError as error:
         text = str(error)[len("-c ") :] if str(error).startswith("-c ") else error
@@ -100,7 +100,7 @@ def teacher_weights(config: Config) -> Optional[str]:
     if not isinstance(settings.teacher, str):
         given = settings.teacher.pretrained
         return given if isinstance(given, str) else None
-    return _recipe(config, settings).Global.pretrained_model
+    return _teacher_recipe(config, settings).Global.pretrained_model
 
 
 def _load(recipe: Config, teacher: paddle.nn.Layer, settings: DistillationSection) -> str:
@@ -120,7 +120,7 @@ def _check_count(config: Config, recipe: Config) -> None:
         raise ConfigError(f"Distillation.teacher: has {theirs} classes, and Arch.class_num is {ours}: they must agree")
 
 
-def _recipe(config: Config, settings: DistillationSection) -> Config:
+def _teacher_recipe(config: Config, settings: DistillationSection) -> Config:
     """Return a recipe by which the teacher can be built and its weights loaded."""
     if isinstance(settings.teacher, str):
         recipe = load_config(settings.teacher)

@@ -78,7 +78,7 @@ class EMA:
                 else:  # the rounded copy of a weight that is kept elsewhere: nothing to change places with
                     tensor.set_value((full[name] if self._swapped else average).astype(tensor.dtype))
 
-    def weights(self) -> Dict[str, np.ndarray]:
+    def raw_weights(self) -> Dict[str, np.ndarray]:
         """Return a copy of the weights that are trained, also while the average is applied."""
         moved = self._swapped_tensors()
         return {
@@ -86,7 +86,7 @@ class EMA:
             for name, tensor in self._weights().items()
         }
 
-    def average(self) -> Dict[str, np.ndarray]:
+    def averaged_weights(self) -> Dict[str, np.ndarray]:
         """Return a copy of the average, also while it is applied."""
         moved = self._swapped_tensors()
         return {name: moved.get(name, tensor).numpy() for name, tensor in self._average.items()}
@@ -98,7 +98,7 @@ class EMA:
         tensors = self._model.state_dict()
         return {name: tensor for name, tensor in tensors.items() if tensor.dtype == self._average[name].dtype}
 
-    def load(self, arrays: Mapping[str, np.ndarray]) -> None:
+    def load_average(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Continue from an average that was saved.
 
         Raises:

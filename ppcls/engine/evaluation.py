@@ -9,7 +9,7 @@ import paddle
 
 from ppcls.config.schema import Config
 from ppcls.data.loader import DataLoader
-from ppcls.engine import device, objective
+from ppcls.engine import criteria, device
 from ppcls.engine.data import build_loader
 from ppcls.engine.memory import explain_evaluation_memory
 from ppcls.engine.model import build_model, fetch_weights, load_required_weights
@@ -25,8 +25,8 @@ def evaluate(config: Config) -> Dict[str, float]:
     Raises:
         ConfigError, DataError, WeightsError: as their messages say.
     """
-    device.start(config)
-    metrics = objective.build_metrics(config, "Eval")
+    device.setup_device(config)
+    metrics = criteria.build_metrics(config, "Eval")
     fetch_weights(config)
     with contextlib.ExitStack() as stack:
         with distributed.errors_on_all_ranks():
@@ -35,7 +35,7 @@ def evaluate(config: Config) -> Dict[str, float]:
             load_required_weights(config, model, "evaluate")
         distributed.require_equal_on_ranks("numbers of images", len(loader.dataset))
         with explain_evaluation_memory(config):
-            result = evaluate_model(model, loader, objective.build_loss(config, "Eval"), metrics)
+            result = evaluate_model(model, loader, criteria.build_loss(config, "Eval"), metrics)
     get_logger().info("[Eval][Epoch 0][Avg]%s", format_values(result))
     return result
 

@@ -41,7 +41,7 @@ def infer(config: Config) -> List[Answer]:
     Raises:
         ConfigError, DataError, WeightsError: as their messages say.
     """
-    device.start(config)
+    device.setup_device(config)
     with distributed.errors_on_all_ranks():
         sources = _sources(config)
     distributed.require_equal_on_ranks("numbers of images", len(sources))
@@ -80,7 +80,7 @@ def load_pipeline(
         weights = load_required_weights(config, model, "predict with")
         return Pipeline(
             transforms=transforms,
-            run=runner(model),
+            run=make_predict_fn(model),
             postprocess=Topk(topk or config.Infer.PostProcess.topk, class_names(config, weights=weights)),
             batch_size=batch_size or config.Infer.batch_size,
         )
@@ -150,7 +150,7 @@ def transform_ops(config: Config) -> List[Mapping[str, Optional[Mapping[str, Any
     return list(config.DataLoader.Eval.dataset.transform_ops)
 
 
-def runner(model: paddle.nn.Layer) -> Callable[[np.ndarray], np.ndarray]:
+def make_predict_fn(model: paddle.nn.Layer) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function from a batch [B, C, H, W] to probabilities [B, K].
 
     It raises a MachineError if memory runs out.

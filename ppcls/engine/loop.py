@@ -15,7 +15,6 @@ from ppcls.config.schema import Config
 from ppcls.data.loader import Batch
 from ppcls.engine import evaluation, freezing, saving
 from ppcls.engine.memory import explain_evaluation_memory, explain_training_memory
-from ppcls.engine.objective import build_loss, build_metrics
 from ppcls.engine.progress import progress_bar
 from ppcls.engine.reduction import Losses
 from ppcls.engine.result import TrainResult
@@ -44,27 +43,33 @@ def train(config: Config, signals: Optional[SignalHandler] = None, supplied: Opt
     with open_run(config, signals, supplied) as run, explain_training_memory(config):
         try:
             run.callbacks.on_train_begin(run)
-            while run.state.epoch < run.epochs and run.stop_reason is None:
+            while run.state.epoch < run.num_epochs and not _should_stop(run):
                 _train_epoch(run)
                 _finish_epoch(run)
         except DataError as error:
             raise distributed.mark_on_all_ranks(DataError(f"{error}{saving.save_for_repair(run)}")) from error.__cause__
-        if run.stop_reason is not None:
-            get_logger().info(run.stop_reason)
         return _finish(run)
+
+
+def _should_stop(run: Run) -> bool:
+    """Return whether a callback of any process asked training to end, and say why; a collective."""
+    stops = bool(distributed.sync_errors(None, int(run.stop_reason is not None))[0])
+    if stops:
+        get_logger().info(run.stop_reason or "another process asked training to end")
+    return stops
 
 
 def _train_epoch(run: Run) -> None:
     """Use the rest of the current epoch's batches."""
     state = run.state
-    run.averages.restart(state.sums)
+    run.averages.reset(state.epoch_averages)
     state.model.train()
     freezing.keep_frozen_in_eval(state.model, run.config.Global.freeze)
     run.throughput.restart()
     batches = run.throughput.timed(distributed.synchronized(run.train_loader.epoch(state.epoch, start=state.batch)))
-    for batch in progress_bar(batches, f"epoch {run.epoch}/{run.epochs}", run.batches, state.batch):
+    for batch in progress_bar(batches, f"epoch {run.epoch_number}/{run.num_epochs}", run.num_batches, state.batch):
         train_step(run, batch)
-        if run.is_update:
+        if run.is_update_step:
             saving.save_if_due(run)
 
 
@@ -75,16 +80,16 @@ def train_step(run: Run, batch: Batch) -> None:
     paddle.seed(_batch_seed(run.config.Global.seed, state.epoch, state.batch))
     state.optimizer.set_lr(state.schedule.lr_at(state.step))
     targets = batch.labels if batch.targets is None else batch.targets
-    with state.precision.forward():
+    with state.amp.autocast():
         logits = _forward(run, batch)
         losses = run.reducer.reduce_losses(run.criterion, logits, targets, len(batch.labels), _group_size(run))
-    _require_finite_loss(run, losses.values["loss"])
-    if losses.objective is not None:
-        state.precision.backward(losses.objective)
+    _require_finite_loss(run, losses.by_name["loss"])
+    if losses.local_loss is not None:
+        state.amp.backward(losses.local_loss)
     state.batch += 1
-    if run.is_update:
+    if run.is_update_step:
         run.reducer.reduce_gradients(state.model)
-        state.precision.update(state.optimizer)
+        state.amp.step(state.optimizer)
         state.step += 1
         if state.ema is not None:
             state.ema.update(state.step)
@@ -92,12 +97,12 @@ def train_step(run: Run, batch: Batch) -> None:
 
 
 def _forward(run: Run, batch: Batch) -> Optional[paddle.Tensor]:
-    """Return the logits [B, K] of this process's part of a batch; None where that is empty, as at an epoch's end."""
+    """Return the logits [B, K] of a batch; None if this process has no images in it, as at the end of an epoch."""
     if not len(batch.labels):
         return None
     images = paddle.to_tensor(batch.images)
     if run.distillation is not None:
-        run.distillation.observe(images)
+        run.distillation.run_teacher(images)
     return run.state.model(images)
 
 
@@ -107,7 +112,7 @@ def _group_size(run: Run) -> Optional[int]:
     if frequency == 1:
         return None
     first = run.state.batch // frequency * frequency
-    return run.train_loader.sampler.draws(first, min(first + frequency, run.batches))  # an epoch ends a group
+    return run.train_loader.sampler.draws(first, min(first + frequency, run.num_batches))  # an epoch ends a group
 
 
 def _batch_seed(*numbers: int) -> int:
@@ -119,7 +124,7 @@ def _batch_seed(*numbers: int) -> int:
 def _report_step(run: Run, batch: Batch, logits: Optional[paddle.Tensor], losses: Losses) -> None:
     """Take the batch into the averages, and call the callbacks."""
     run.averages.update(losses, logits, paddle.to_tensor(batch.labels))
-    run.throughput.add(losses.samples)
+    run.throughput.add(losses.num_samples)
     run.batch = batch
     run.callbacks.on_step(run)
     run.batch = None  # its images would take memory while the next ones are made
@@ -127,10 +132,10 @@ def _report_step(run: Run, batch: Batch, logits: Optional[paddle.Tensor], losses
 
 def _require_finite_loss(run: Run, value: float) -> None:
     state = run.state
-    if np.isfinite(value) or state.precision.skips_non_finite():
+    if np.isfinite(value) or state.amp.can_skip_update():
         return
     error = TrainingError(
-        f"the loss is {value} at epoch {run.epoch}, batch {state.batch + 1}/{run.batches} "
+        f"the loss is {value} at epoch {run.epoch_number}, batch {state.batch + 1}/{run.num_batches} "
         f"(update {state.step + 1}, learning rate {state.schedule.lr_at(state.step):g}); the weights are not saved. "
         f"Try a lower Optimizer.lr.learning_rate, a longer Optimizer.lr.warmup_epoch, or Optimizer.clip_norm=1.0"
         f"{run.saver.resume_hint()}"
@@ -142,11 +147,13 @@ def _finish_epoch(run: Run) -> None:
     """Evaluate and save at the end of an epoch."""
     state, settings = run.state, run.config.Global
     saving.require_finite_weights(run)
-    run.callbacks.on_epoch(run)
-    due = run.epoch % settings.eval_interval == 0 and run.epoch >= settings.start_eval_epoch
-    if run.eval_loader is not None and (due or run.epoch == run.epochs):
+    if not state.epoch_ended:  # else the run was stopped during this evaluation before
+        state.epoch_ended = True
+        run.callbacks.on_epoch(run)
+    due = run.epoch_number % settings.eval_interval == 0 and run.epoch_number >= settings.start_eval_epoch
+    if run.eval_loader is not None and (due or run.epoch_number == run.num_epochs):
         _evaluate(run)
-    state.epoch, state.batch, state.sums = run.epoch, 0, {}
+    state.epoch, state.batch, state.epoch_averages, state.epoch_ended = run.epoch_number, 0, {}, False
     saving.save_epoch(run)
 
 
@@ -157,25 +164,24 @@ def _evaluate(run: Run) -> None:
     if state.ema is not None:
         with state.ema.applied():
             results["eval_ema"] = _evaluate_weights(run)
-    # Noted together: a run that is interrupted before evaluates again.
+    # Recorded last, so that a run that is stopped during an evaluation evaluates again.
     run.evaluation = results
-    state.history += [record(kind, state.step, run.epoch, values) for kind, values in results.items()]
+    state.history += [record(kind, state.step, run.epoch_number, values) for kind, values in results.items()]
     values = list(results.values())[-1]
-    state.best.update(values[state.best.metric], run.epoch)
-    first = build_metrics(run.config, "Eval").names[0]
-    state.schedule.on_evaluation(state.step, values[first], values["loss"])
+    state.best.update(values[state.best.metric], run.epoch_number)
+    state.schedule.on_evaluation(state.step, values[run.eval_metrics.names[0]], values["loss"])
     run.callbacks.on_eval(run)
 
 
 def _evaluate_weights(run: Run) -> Dict[str, float]:
     """Return losses and metrics of the model's weights as they are."""
     assert run.eval_loader is not None
-    with run.state.precision.evaluation(), explain_evaluation_memory(run.config):
+    with run.state.amp.eval_autocast(), explain_evaluation_memory(run.config):
         return evaluation.evaluate_model(
             run.state.model,
             run.eval_loader,
-            build_loss(run.config, "Eval"),
-            build_metrics(run.config, "Eval"),
+            run.eval_criterion,
+            run.eval_metrics,
             check=lambda: saving.save_if_due(run),
         )
 

@@ -14,7 +14,7 @@ from ppcls.utils.logging import get_logger
 Points = List[Tuple[int, float]]  # (updates done so far, rate of the next update)
 
 
-def schedule_of(config: Config, steps_per_epoch: int) -> Schedule:
+def build_lr_schedule(config: Config, steps_per_epoch: int) -> Schedule:
     """Build the recipe's learning-rate schedule, its rates scaled as ``Optimizer.lr_scaling`` says.
 
     A warm-up longer than the run ends with it and a cooldown that does not fit is left out, both with a warning, as
@@ -29,7 +29,7 @@ def schedule_of(config: Config, steps_per_epoch: int) -> Schedule:
     if config.Global.epochs is None or config.Optimizer is None:
         raise ConfigError("Global.epochs and Optimizer.lr: a schedule needs both")
     epochs, log = config.Global.epochs, get_logger()
-    arguments = {"name": config.Optimizer.lr.name, **_scaled(config)}
+    arguments = {"name": config.Optimizer.lr.name, **_scaled_arguments(config)}
     warmup, cooldown = arguments.get("warmup_epoch", 0), arguments.get("cooldown_epoch", 0)
     if warmup > epochs:
         log.warning(
@@ -51,7 +51,7 @@ def schedule_of(config: Config, steps_per_epoch: int) -> Schedule:
     return schedule
 
 
-def _scaled(config: Config) -> Dict[str, Any]:
+def _scaled_arguments(config: Config) -> Dict[str, Any]:
     """Return the schedule's arguments, its peak rates scaled to the global batch as ``lr_scaling`` says."""
     assert config.Optimizer is not None
     arguments, scaling = dict(config.Optimizer.lr.arguments), config.Optimizer.lr_scaling
@@ -67,12 +67,12 @@ def _scaled(config: Config) -> Dict[str, Any]:
         arguments[key] = [rate * factor for rate in before] if isinstance(before, list) else before * factor
         get_logger().info(
             "Optimizer.lr.%s: %s for a global batch of %d, scaled from %s for %d (%s)",
-            *(key, _text(arguments[key]), batch, _text(before), scaling.base_batch_size, scaling.rule),
+            *(key, _format_lr(arguments[key]), batch, _format_lr(before), scaling.base_batch_size, scaling.rule),
         )
     return arguments
 
 
-def _text(rates: Any) -> str:
+def _format_lr(rates: Any) -> str:
     return f"[{', '.join(f'{rate:g}' for rate in rates)}]" if isinstance(rates, list) else f"{rates:g}"
 
 
@@ -95,28 +95,28 @@ def schedule_points(config: Config, steps_per_epoch: Optional[int] = None) -> Tu
                 steps_per_epoch = -(-len(loader) // config.Global.update_freq)
         except (ConfigError, DataError) as error:
             raise ConfigError(f"{error}\nwithout the data, give --steps-per-epoch") from None
-    schedule = schedule_of(config, steps_per_epoch)
-    last = _steps(schedule) - 1
+    schedule = build_lr_schedule(config, steps_per_epoch)
+    last = _total_steps(schedule) - 1
     count = min(last, 2000)
     spread = {round(last * index / max(count, 1)) for index in range(count + 1)}
     peak = max(range(0, last + 1, max(1, last // 100_000)), key=schedule.lr_at)
     return schedule, [(step, schedule.lr_at(step)) for step in sorted(spread | {first_after_warmup(schedule), peak})]
 
 
-def _steps(schedule: Schedule) -> int:
+def _total_steps(schedule: Schedule) -> int:
     return schedule.timing.epochs * schedule.timing.steps_per_epoch
 
 
 def first_after_warmup(schedule: Schedule) -> int:
     """Return the first update after the warm-up, the last one of all if there is none."""
     return min(
-        -int(-schedule.warmup * schedule.timing.steps_per_epoch // schedule.units_per_epoch), _steps(schedule) - 1
+        -int(-schedule.warmup * schedule.timing.steps_per_epoch // schedule.units_per_epoch), _total_steps(schedule) - 1
     )
 
 
-def table(schedule: Schedule, points: Points) -> Dict[str, Any]:
+def summarize(schedule: Schedule, points: Points) -> Dict[str, Any]:
     """Return the rate at the places that people ask for, fit for JSON."""
-    total, steps = _steps(schedule), schedule.timing.steps_per_epoch
+    total, steps = _total_steps(schedule), schedule.timing.steps_per_epoch
     peak_step, peak = max(points, key=lambda point: point[1])
     warm = {"after_warmup": schedule.lr_at(first_after_warmup(schedule))} if schedule.warmup else {}
     note = {"note": "without the reductions, which follow evaluations"} if schedule.follows_evaluations else {}

@@ -41,7 +41,7 @@ class CheckpointPredictor(BasePredictor):
         topk: Optional[int] = None,
         model: Optional[paddle.nn.Layer] = None,
     ) -> None:
-        device.start(config)
+        device.setup_device(config)
         self.config = config
         self.model = build_model(config) if model is None else model
         self.pipeline = load_pipeline(config, batch_size, topk, self.model)

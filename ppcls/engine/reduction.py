@@ -32,18 +32,18 @@ class Losses:
     """The losses of a batch of all processes.
 
     Attributes:
-        objective: what this process adds to the loss, a scalar to call ``backward`` on; None where its part is empty.
-        values: the losses of the whole batch by name, their sum as "loss".
-        samples: how many the whole batch has.
+        local_loss: what this process adds to the loss, a scalar to call ``backward`` on; None where its part is empty.
+        by_name: the losses of the whole batch by name, and their sum as "loss".
+        num_samples: how many the whole batch has.
     """
 
-    objective: Optional[paddle.Tensor]
-    values: Dict[str, float]
-    samples: int
+    local_loss: Optional[paddle.Tensor]
+    by_name: Dict[str, float]
+    num_samples: int
 
 
 class GradientReducer:
-    """Brings the processes of a training run together; every method is a collective."""
+    """All-reduces losses, gradients and batch-norm statistics; every method is a collective."""
 
     def __init__(self) -> None:
         # Since the last update: images of this process, and of all.
@@ -84,7 +84,7 @@ class GradientReducer:
         self._global_samples += global_samples
         values = {name: float(value) for name, value in zip(criterion.names, loss_sums / weight_sums)}
         values["loss"] = float(sum(values.values()))
-        # What the samples of a group weigh is known at its end: until then each counts as if it weighed 1.
+        # A group's total weight is known only at its end; until then its losses are divided by its size.
         self._group_size = group_size or 0
         self._group_weights = self._group_weights + weight_sums
         shares = [losses / float(group_size or weight) for (losses, _), weight in zip(sums, weight_sums)]
@@ -171,7 +171,7 @@ class SampleLosses:
         return {**means, "loss": float(sum(means.values()))}
 
 
-def skipped_images_of_all(batch: Batch) -> List[str]:
+def gather_skipped_images(batch: Batch) -> List[str]:
     """Return the messages about images that were replaced in a batch of all processes; a collective."""
     messages = [message for _, message in batch.skipped]
     if not distributed.sync_errors(None, len(messages))[0]:

@@ -17,6 +17,7 @@ from ppcls.engine.progress import Throughput
 from ppcls.engine.reduction import GradientReducer
 from ppcls.engine.signals import SignalHandler
 from ppcls.engine.state import TrainState
+from ppcls.metric import CombinedMetric
 
 
 @dataclass
@@ -30,6 +31,8 @@ class Run:
         eval_loader: None where nothing is evaluated.
         criterion: the losses, those of distillation included.
         averages: losses and training metrics over the epoch so far.
+        eval_criterion: the losses of evaluation.
+        eval_metrics: the metrics of evaluation.
         batch: the newest batch, while callbacks see a step.
         evaluation: losses and metrics of the newest evaluation: "eval", and "eval_ema" of the averaged weights.
         stop_reason: why training ends before its last epoch; None while it goes on.
@@ -43,6 +46,8 @@ class Run:
     criterion: Any
     distillation: Optional[Distillation]
     averages: EpochAverages
+    eval_criterion: Any
+    eval_metrics: CombinedMetric
     callbacks: CallbackRunner
     saver: Saver
     signals: SignalHandler
@@ -53,24 +58,24 @@ class Run:
     stop_reason: Optional[str] = None
 
     @property
-    def epochs(self) -> int:
+    def num_epochs(self) -> int:
         """How many epochs the whole run has."""
         return self.config.Global.epochs or 0
 
     @property
-    def epoch(self) -> int:
+    def epoch_number(self) -> int:
         """The number of the epoch in progress, from 1."""
         return self.state.epoch + 1
 
     @property
-    def batches(self) -> int:
+    def num_batches(self) -> int:
         """How many batches an epoch has."""
         return len(self.train_loader)
 
     @property
-    def is_update(self) -> bool:
-        """Whether the batches used so far are whole accumulation groups, so that the last one made an update."""
-        return self.state.batch % self.config.Global.update_freq == 0 or self.state.batch == self.batches
+    def is_update_step(self) -> bool:
+        """Whether the batch that was used last completed an accumulation group, and so made an update."""
+        return self.state.batch % self.config.Global.update_freq == 0 or self.state.batch == self.num_batches
 
     @property
     def is_log_step(self) -> bool:
@@ -89,7 +94,7 @@ class Run:
     def train_record(self) -> Dict[str, Any]:
         """Return the averages so far as a record of ``metrics.jsonl``; a collective, the first time after a batch."""
         values = {"lr": self.state.optimizer.get_lr(), **self.averages.values()}
-        return record("train", self.state.step, self.epoch, values)
+        return record("train", self.state.step, self.epoch_number, values)
 
     def eval_records(self) -> List[Dict[str, Any]]:
         """Return the records of the newest evaluation, one for each kind of weights."""

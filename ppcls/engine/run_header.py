@@ -20,7 +20,7 @@ def log_run_header(config: Config, state: TrainState, folder: Path) -> None:
     log = logging.get_logger()
     log.info("%s; device: %s; paddle %s", environment.describe(), paddle.get_device(), paddle.__version__)
     if distributed.world_size() > 1:
-        batch = state.layout["sampler"]["batch_size"]
+        batch = state.batch_layout["sampler"]["batch_size"]
         log.info("%d processes, batches of %d images together", distributed.world_size(), batch)
     # Without the position: trained again, the recipe starts from the beginning.
     start = config.model_copy(update={"Global": config.Global.model_copy(update={"checkpoints": None})})
@@ -31,7 +31,7 @@ def log_run_header(config: Config, state: TrainState, folder: Path) -> None:
         log.info(
             "distillation: %g times the losses, %g times what the teacher's %s answers add", 1 - alpha, alpha, kind
         )
-    state.precision.warn_if_unused()
+    state.amp.warn_if_unused()
     counts = freezing.count(state.model)
     log.info(
         "%s: %s trainable parameters, %d classes", config.Arch.name, f"{counts['trainable']:,}", config.Arch.class_num

@@ -14,45 +14,48 @@ from ppcls.utils.logging import get_logger
 
 
 def save_if_due(run: Run) -> None:
-    """Save ``latest`` when it is time to, or when any process was asked to stop, which then ends the run; a collective.
+    """Save ``latest`` if it is time to; save and raise if any process was asked to stop; a collective.
 
     Raises:
         InterruptedRunError: asked to stop; the run was saved.
         CallbackError: a callback failed; the run was saved.
         CheckpointError: an earlier checkpoint could not be written.
     """
-    writing_failed, is_due = run.saver.poll(run.state.step)
-    failed = run.callbacks.take_error()
-    signal, due, ends = distributed.sync_errors(
-        writing_failed, run.signals.signal or 0, int(is_due), int(failed is not None)
+    writing_error, is_due = run.saver.poll(run.state.step)
+    callback_error = run.callbacks.take_error()
+    signal, due, failed = distributed.sync_errors(
+        writing_error, run.signals.signal or 0, int(is_due), int(callback_error is not None)
     )
-    if not (signal or due or ends):
-        return
-    if not (signal or ends):
+    position = f"epoch {run.epoch_number} after batch {run.state.batch}/{run.num_batches}"
+    if failed:
+        _raise_after_saving(run, callback_error, position)
+    elif signal:
+        command = _save_and_wait(run)
+        run.signals.signal = signal
+        raise InterruptedRunError(f"stopped in {position}; continue with: {command}", run.signals.exit_code)
+    elif due:
         _prepare(run)
         run.saver.save(run.state, run.callbacks.state_dict())
-        return
-    where = f"epoch {run.epoch} after batch {run.state.batch}/{run.batches}"
-    if ends:
-        _raise_callback_error(run, failed, where)
-    continuation = _save_and_wait(run)
-    run.signals.signal = signal
-    raise InterruptedRunError(f"stopped in {where}; continue with: {continuation}", run.signals.exit_code)
 
 
 def save_epoch(run: Run) -> None:
-    """Write what the end of an epoch calls for; a collective."""
+    """Write what the end of an epoch calls for; a collective.
+
+    Raises:
+        CallbackError: a callback failed; the run was saved.
+    """
     run.callbacks.on_save(run)
     run.saver.save_epoch(run.state, run.callbacks.state_dict())
-    failed = run.callbacks.take_error()
-    if distributed.sync_errors(None, int(failed is not None))[0]:
+    error = run.callbacks.take_error()
+    if distributed.sync_errors(None, int(error is not None))[0]:
         run.saver.wait()
-        distributed.sync_errors(failed)
+        command = run.saver.resume_command(run.saver.prefix("latest"))
+        _raise_on_all_ranks(error, f"after epoch {run.state.epoch}", command)
 
 
 def save_for_repair(run: Run) -> str:
     """Save the run that broken data ended, where that can be done; return the end of the message; a collective."""
-    if not run.state.step or not run.is_update:
+    if not run.state.step or not run.is_update_step:
         return run.saver.resume_hint()
     return f"\nThe run up to there is saved: repair the data and continue with {_save_and_wait(run)}"
 
@@ -69,7 +72,7 @@ def require_finite_weights(run: Run) -> None:
         return
     rate = state.schedule.lr_at(max(0, state.step - 1))
     error = TrainingError(
-        f"after update {state.step} (epoch {run.epoch}, learning rate {rate:g}) "
+        f"after update {state.step} (epoch {run.epoch_number}, learning rate {rate:g}) "
         f"{len(wrong)} of the model's tensors are not finite, {wrong[0]} for one; they are not saved. Try a lower "
         f"Optimizer.lr.learning_rate, a longer Optimizer.lr.warmup_epoch, or Optimizer.clip_norm=1.0"
         f"{run.saver.resume_hint()}"
@@ -84,25 +87,34 @@ def _is_finite(tensor: paddle.Tensor) -> bool:
 def _prepare(run: Run) -> None:
     """Bring the state up to date for a checkpoint inside an epoch; a collective."""
     require_finite_weights(run)
-    run.state.sums = run.averages.sums()
+    run.state.epoch_averages = run.averages.state_dict()
     run.callbacks.on_save(run)
 
 
 def _save_and_wait(run: Run) -> str:
     """Write ``latest``; return, when it is on the disk, how to continue from it; a collective."""
     _prepare(run)
-    return run.saver.continuation(run.saver.save_latest(run.state, run.callbacks.state_dict()))
+    return run.saver.resume_command(run.saver.save_latest(run.state, run.callbacks.state_dict()))
 
 
-def _raise_callback_error(run: Run, error: Optional[PpclsError], where: str) -> None:
-    """Save the run that a callback of any process ended, and raise the error in all of them."""
+def _raise_after_saving(run: Run, error: Optional[PpclsError], position: str) -> None:
+    """Save the run that a callback of any process ended, and raise the error in all of them; a collective."""
     try:
-        saved = f"\nThe run is saved, in {where}; continue with: {_save_and_wait(run)}"
+        command: Optional[str] = _save_and_wait(run)
     except CheckpointError as failure:  # the callback's error is the first thing to know
         get_logger().error("%s", failure)
-        saved = ""
-    if error is not None:
-        cause = error.__cause__
-        error = type(error)(f"{error}{saved}")
-        error.__cause__ = cause
+        command = None
+    _raise_on_all_ranks(error, f"in {position}", command)
+
+
+def _raise_on_all_ranks(error: Optional[PpclsError], position: str, command: Optional[str]) -> None:
+    """Raise the error of the process that has one in all of them, and say how to continue; a collective.
+
+    Args:
+        command: continues the run; None where it could not be saved.
+    """
+    if error is not None and command is not None:
+        complete = type(error)(f"{error}\nThe run is saved, {position}; continue with: {command}")
+        complete.__cause__ = error.__cause__
+        error = complete
     distributed.sync_errors(error)

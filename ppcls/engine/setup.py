@@ -22,12 +22,12 @@ from ppcls.engine.callbacks.metrics_file import MetricsFile, VisualDL
 from ppcls.engine.callbacks.runner import CallbackRunner
 from ppcls.engine.checkpointing import checkpoint, resume, run_dir
 from ppcls.engine.checkpointing.saver import Saver
+from ppcls.engine.criteria import build_loss, build_metrics
 from ppcls.engine.data import build_loader, training_class_names
 from ppcls.engine.distillation import build_distillation, teacher_weights
 from ppcls.engine.ema import EMA
-from ppcls.engine.lr_schedule import schedule_of
+from ppcls.engine.lr_schedule import build_lr_schedule
 from ppcls.engine.model import build_model, compile_static, fetch_weights, load_initial_weights
-from ppcls.engine.objective import build_loss
 from ppcls.engine.run import Run
 from ppcls.engine.run_header import log_run_header
 from ppcls.engine.signals import SignalHandler
@@ -57,10 +57,10 @@ def open_run(
     """
     supplied = supplied or Supplied()
     checks.require_trainable(config)
-    device.start(config)
+    device.setup_device(config)
     folder = user_path(config.Global.output_dir)
     with contextlib.ExitStack() as stack:
-        prefix = distributed.run_on_main(lambda: _lock_and_choose(config, folder, stack))
+        prefix = distributed.run_on_main(lambda: _lock_and_select_checkpoint(config, folder, stack))
         with distributed.errors_on_all_ranks():
             train_loader, eval_loader, criterion, state = _build(config, supplied, stack)
             if distributed.is_main():
@@ -68,13 +68,13 @@ def open_run(
         loaders = [loader for loader in (train_loader, eval_loader) if loader is not None]
         distributed.require_equal_on_ranks("numbers of images", [len(loader.dataset) for loader in loaders])
         distillation = build_distillation(config, criterion, state.class_names)
-        state.teacher = distributed.run_on_main(lambda: resume.fingerprint(teacher_weights(config)))
+        state.teacher_weights = distributed.run_on_main(lambda: resume.fingerprint(teacher_weights(config)))
         saver = stack.enter_context(Saver(folder, config))
         callbacks = stack.enter_context(contextlib.closing(CallbackRunner(_callbacks(config, supplied))))
         if prefix is not None:
             _resume(config, state, saver, callbacks, prefix)
         else:
-            _start(config, state, folder)
+            _init_new_run(config, state, folder)
         for note in supplied.notes:
             get_logger().info(note)
         yield Run(
@@ -86,6 +86,8 @@ def open_run(
             criterion=distillation or criterion,
             distillation=distillation,
             averages=EpochAverages(config),
+            eval_criterion=build_loss(config, "Eval"),
+            eval_metrics=build_metrics(config, "Eval"),
             callbacks=callbacks,
             saver=saver,
             signals=signals or stack.enter_context(SignalHandler()),
@@ -99,17 +101,17 @@ def dry_run(config: Config, supplied: Optional[Supplied] = None) -> None:
         ConfigError, DataError, MachineError: something is wrong with what the recipe names.
     """
     checks.require_trainable(config)
-    device.start(config)
+    device.setup_device(config)
     with contextlib.ExitStack() as stack:
         # A copy: what this stage freezes or converts, an earlier one may train.
         _build(config, (supplied or Supplied()).with_model_copy(), stack)
 
 
-def _lock_and_choose(config: Config, folder: Path, stack: contextlib.ExitStack) -> Optional[Path]:
+def _lock_and_select_checkpoint(config: Config, folder: Path, stack: contextlib.ExitStack) -> Optional[Path]:
     """Make and lock the run's folder; return the prefix of the checkpoint to continue from, made whole."""
     run_dir.ensure_writable(folder)
     stack.enter_context(run_dir.lock_run_dir(folder))
-    prefix = resume.choose_checkpoint(config, folder)
+    prefix = resume.select_checkpoint(config, folder)
     if prefix is not None:
         atomic.finish_commit(prefix)
     return prefix
@@ -125,7 +127,7 @@ def _build(
         check_disjoint_shards(train_loader.dataset, eval_loader.dataset)
     checks.require_same_classes(train_loader, eval_loader)
     criterion = build_loss(config, "Train", train_loader.dataset.labels)
-    schedule = schedule_of(config, -(-len(train_loader) // config.Global.update_freq))
+    schedule = build_lr_schedule(config, -(-len(train_loader) // config.Global.update_freq))
     return train_loader, eval_loader, criterion, _initial_state(config, supplied.model, schedule, train_loader)
 
 
@@ -145,13 +147,13 @@ def _initial_state(
     optimizer = build_optimizer(arguments, model, learning_rate=schedule.lr_at(0))
     compile_static(config, model)
     return TrainState(
-        precision=MixedPrecision(config.AMP, model, optimizer),  # before EMA: it may change the model's precision
+        amp=MixedPrecision(config.AMP, model, optimizer),  # before EMA: it may change the model's precision
         ema=_build_ema(config, model, optimizer),
         model=model,
         optimizer=optimizer,
         schedule=schedule,
         best=checks.best_by(config),
-        layout={
+        batch_layout={
             "images": len(loader.dataset),
             "samples": loader.dataset.digest(),
             # With the batch of all processes: more or fewer of them cut the same batches into other parts.
@@ -183,13 +185,13 @@ def _callbacks(config: Config, supplied: Supplied) -> List[Any]:
     return [*ours, *named, *supplied.callbacks]
 
 
-def _start(config: Config, state: TrainState, folder: Path) -> None:
+def _init_new_run(config: Config, state: TrainState, folder: Path) -> None:
     """Bring the state to where a new run starts."""
     weights = fetch_weights(config)
     # Before anything is moved: they may lie in this folder, or not fit.
     with distributed.errors_on_all_ranks():
         loaded = load_initial_weights(config, state.model, weights) if weights is not None else ""
-    state.start = distributed.run_on_main(lambda: resume.fingerprint(weights))
+    state.init_weights = distributed.run_on_main(lambda: resume.fingerprint(weights))
     if state.ema is not None:
         state.ema.restart()
     if config.Global.checkpoints != AUTO:  # with auto, what is there is of a run that had not saved anything yet
@@ -212,12 +214,13 @@ def _resume(config: Config, state: TrainState, saver: Saver, callbacks: Callback
     for change in resume.changes_since(saved, config):
         log.warning("%s was %r when this run was saved, and is %r now", *change)
     log.info("resuming from %s: epoch %d, batch %d, update %d", prefix, state.epoch + 1, state.batch, state.step)
-    callbacks.load_state_dict(checkpoint.callback_states(saved))
+    with distributed.errors_on_all_ranks():
+        callbacks.load_state_dict(checkpoint.callback_states(saved))
     if same_folder:
-        _leave_branch(state, saver, prefix)
+        _rewind_run_dir(state, saver, prefix)
 
 
-def _leave_branch(state: TrainState, saver: Saver, prefix: Path) -> None:
+def _rewind_run_dir(state: TrainState, saver: Saver, prefix: Path) -> None:
     """Make the run's folder what it was at the position that is resumed; a collective."""
     distributed.run_on_main(lambda: resume.archive_later_checkpoints(saver.folder, prefix))
     if prefix.name == "latest" and state.epoch and not state.batch:

@@ -25,7 +25,7 @@ from ppcls.weights.reader import find_file
 
 FINISHED = "finished.json"
 # Of the keys that do not make another run, the ones that can make a finished one unfinished.
-_LENGTH = ("Global.epochs", "Global.early_stopping")
+_LENGTH_KEYS = ("Global.epochs", "Global.early_stopping")
 
 
 def train(config: Config, stage: Optional[str] = None, supplied: Optional[Supplied] = None) -> TrainResult:
@@ -47,22 +47,22 @@ def train(config: Config, stage: Optional[str] = None, supplied: Optional[Suppli
     if stage is None and not config.Stages:
         return loop.train(config, supplied=supplied)
     chosen = {stage: config.stage(stage)} if stage is not None else dict(config.stages)
-    _refuse_prefix(config, stage)
+    _check_weight_options(config, stage)
     pending = [name for name, recipe in chosen.items() if finished_result(recipe) is None]
     for name in pending:
-        with _errors_naming(name):
+        with _prefix_errors(name):
             checks.require_trainable(chosen[name])
         _check_start(config, name, pending)
     for name in pending[1:]:
-        with _errors_naming(name):
+        with _prefix_errors(name):
             setup.dry_run(chosen[name], supplied)
     results: Dict[str, TrainResult] = {}
     # Connects the processes, which may have to agree before the first training.
-    device.start(next(iter(chosen.values())))
+    device.setup_device(next(iter(chosen.values())))
     with SignalHandler() as signals:
         for number, (name, recipe) in enumerate(chosen.items(), start=1):
-            head = f"stage {name}" + (f" ({number} of {len(chosen)})" if len(chosen) > 1 else "")
-            results[name] = _train_stage(recipe, head, signals, supplied)
+            title = f"stage {name}" + (f" ({number} of {len(chosen)})" if len(chosen) > 1 else "")
+            results[name] = _train_stage(recipe, title, signals, supplied)
             if number < len(chosen):
                 _stop_if_asked(signals, name)
     for name, recipe in chosen.items():
@@ -71,7 +71,7 @@ def train(config: Config, stage: Optional[str] = None, supplied: Optional[Suppli
 
 
 @contextlib.contextmanager
-def _errors_naming(stage: str) -> Iterator[None]:
+def _prefix_errors(stage: str) -> Iterator[None]:
     """Begin errors with the stage that they are of."""
     try:
         yield
@@ -94,18 +94,18 @@ def _stop_if_asked(signals: SignalHandler, done: str) -> None:
         raise InterruptedRunError(f"stopped after stage {done}; continue with: the same command", signals.exit_code)
 
 
-def _train_stage(recipe: Config, head: str, signals: SignalHandler, supplied: Optional[Supplied]) -> TrainResult:
+def _train_stage(recipe: Config, title: str, signals: SignalHandler, supplied: Optional[Supplied]) -> TrainResult:
     """Train one stage, or find that it is finished."""
     folder = user_path(recipe.Global.output_dir)
     best = finished_result(recipe)  # asked again: an earlier stage that went on may have other best weights now
     if best is not None:
-        get_logger().info("%s was finished before: %s", head, _result_text(best))
+        get_logger().info("%s was finished before: %s", title, _result_text(best))
         if supplied is not None and supplied.model is not None and checkpoint.exists(folder / "latest"):
             load_weights(supplied.model, f"{folder / 'latest'}{checkpoint.WEIGHTS}")
         return TrainResult.of_folder(folder, best)
     start = recipe.Global.pretrained_model or recipe.Arch.pretrained or "random weights"
     get_logger().info(
-        "%s, in %s, from %s", head, folder, "its newest checkpoint" if checkpoint.newest_first(folder) else start
+        "%s, in %s, from %s", title, folder, "its newest checkpoint" if checkpoint.newest_first(folder) else start
     )
     # Each stage trains a copy: what it freezes or converts, the next one may train.
     copied = (supplied or Supplied()).with_model_copy()
@@ -114,8 +114,8 @@ def _train_stage(recipe: Config, head: str, signals: SignalHandler, supplied: Op
         copy_weights(copied.model, supplied.model)
     if distributed.is_main():
         states = checkpoint.read_states(folder / "latest")
-        noted = {"result": result.best, "states": {key: states.get(key) for key in ("config", "processes", "start")}}
-        atomic.write_text(folder / FINISHED, json.dumps(noted, indent=1) + "\n")
+        record = {"result": result.best, "states": {key: states.get(key) for key in ("config", "processes", "start")}}
+        atomic.write_text(folder / FINISHED, json.dumps(record, indent=1) + "\n")
     return result
 
 
@@ -127,15 +127,15 @@ def finished_result(recipe: Config) -> Optional[Dict[str, float]]:
     """
     folder = user_path(recipe.Global.output_dir)
     try:
-        noted = json.loads((folder / FINISHED).read_text(encoding="utf-8"))
-        states, result = noted["states"], dict(noted["result"])
+        record = json.loads((folder / FINISHED).read_text(encoding="utf-8"))
+        states, result = record["states"], dict(record["result"])
     except (OSError, ValueError, KeyError, TypeError):  # absent or damaged: the checkpoints tell how far it is
         return None
     if recipe.Global.checkpoints != AUTO:
         return None
-    resume.refuse_another_run(recipe, states, folder)
+    resume.require_same_run(recipe, states, folder)
     changes = resume.changes_since(states, recipe)
-    return None if any(key.startswith(_LENGTH) for key, _, _ in changes) else result
+    return None if any(key.startswith(_LENGTH_KEYS) for key, _, _ in changes) else result
 
 
 def evaluation_recipe(config: Config, name: Optional[str]) -> Config:
@@ -160,7 +160,7 @@ def evaluation_recipe(config: Config, name: Optional[str]) -> Config:
     return recipe.model_copy(update={"Global": changed})
 
 
-def _refuse_prefix(config: Config, stage: Optional[str]) -> None:
+def _check_weight_options(config: Config, stage: Optional[str]) -> None:
     """Raise a ConfigError for what is said of one run where there are several."""
     prefix = config.Global.checkpoints
     if stage is None and prefix and prefix != AUTO:

@@ -50,28 +50,31 @@ class TrainState:
         epoch: the epoch in progress, from 0; equal to ``Global.epochs`` when all are done.
         batch: batches of it already used.
         step: updates of the weights so far.
-        layout: what an epoch's batches depend on; a position inside an epoch means nothing when it differs.
-        sums: what the log averages over the epoch: losses and metric counts.
-        history: one record an evaluation.
+        batch_layout: all that determines an epoch's batches; it must be the same to continue inside an epoch.
+        epoch_averages: sums of losses and metrics over the epoch in progress; {} before its first batch.
+        epoch_ended: whether the callbacks have seen the end of the epoch in progress, which is not evaluated yet.
+        history: one record per evaluation.
         schedule: of the learning rate, some of which remember evaluations.
-        precision: mixed precision, and the scale of its loss.
+        amp: mixed precision, and the scale of its loss.
         ema: the average of the weights; None where the recipe asks for none.
-        start: which weights the run began with, {"weights": as named, "sha256": of the file}; None for random ones.
-        teacher: which weights it learns from, as ``start``; None without distillation.
+        init_weights: the weights that the run began with, {"weights": as named, "sha256": of the file}; None for
+            random ones.
+        teacher_weights: the weights of the teacher, as ``init_weights``; None without distillation.
     """
 
     model: paddle.nn.Layer
     optimizer: paddle.optimizer.Optimizer
     best: Best
-    layout: Dict[str, Any]
-    precision: MixedPrecision
+    batch_layout: Dict[str, Any]
+    amp: MixedPrecision
     schedule: Schedule
     epoch: int = 0
     batch: int = 0
     step: int = 0
-    sums: Dict[str, Any] = field(default_factory=dict)
+    epoch_averages: Dict[str, Any] = field(default_factory=dict)
+    epoch_ended: bool = False
     history: List[Dict[str, Any]] = field(default_factory=list)
     class_names: Optional[List[str]] = None
-    start: Optional[Dict[str, str]] = None
-    teacher: Optional[Dict[str, str]] = None
+    init_weights: Optional[Dict[str, str]] = None
+    teacher_weights: Optional[Dict[str, str]] = None
     ema: Optional[EMA] = None

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 import numpy as np
 import paddle
 
-from ppcls.engine.inference import runner
+from ppcls.engine.inference import make_predict_fn
 from ppcls.errors import DataError, ExportError
 from ppcls.exporting.images import Sample
 from ppcls.inference import description
@@ -46,7 +46,7 @@ class Expected:
         Raises:
             ExportError: an answer is not finite.
         """
-        probabilities = runner(model)(sample.tensors)
+        probabilities = make_predict_fn(model)(sample.tensors)
         if not np.isfinite(probabilities).all():
             raise ExportError("the model's own answers are not finite: its weights are damaged; " + _NOTHING)
         return cls(sample, ops, probabilities)

@@ -13,10 +13,10 @@ from ppcls import metric
 from ppcls.config.schema import Config
 from ppcls.engine import device
 from ppcls.engine.checks import require_split
+from ppcls.engine.criteria import build_loss, build_metrics
 from ppcls.engine.data import build_loader
 from ppcls.engine.evaluation import evaluate_model
 from ppcls.engine.inference import transform_ops
-from ppcls.engine.objective import build_loss, build_metrics
 from ppcls.engine.progress import format_values
 from ppcls.errors import ConfigError
 from ppcls.inference import description
@@ -95,7 +95,7 @@ def _start(config: Config) -> None:
     """Connect the processes. On a GPU that Paddle cannot use, ONNX Runtime may compute, and Paddle stays on the CPU."""
     alone = config.Global.device == "gpu" and gpus.problem() is not None
     cpu = config.model_copy(update={"Global": config.Global.model_copy(update={"device": "cpu"})})
-    device.start(cpu if alone else config)
+    device.setup_device(cpu if alone else config)
 
 
 def accuracy(config: Config, path: Path, backend: str) -> Tuple[float, int]:

@@ -27,7 +27,7 @@ def resized(config: Config, size: Tuple[int, int]) -> Config:
     shape = config.Global.model_copy(update={"image_shape": [channels, *size]})
     infer = config.Infer.model_copy(update={"transforms": ops})
     update: Dict[str, Any] = {"Global": shape, "Infer": infer}
-    if "image_size" in [parameter.name for parameter in BACKBONES[config.Arch.name].parameters()]:
+    if BACKBONES[config.Arch.name].takes("image_size"):
         update["Arch"] = type(config.Arch)(**{**config.Arch.model_dump(), "image_size": list(size)})
     pairs = [next(iter(op.items())) for op in ops]
     changed = [f"{name} {dict(arguments)}" for name, arguments in pairs if arguments and _SIZES & set(arguments)]

@@ -91,7 +91,7 @@ def test_another_input_size_is_refused():
     ("arguments", "message"),
     [
         ({"image_size": [16]}, r"must be one number or \[height, width\]"),
-        ({"image_size": "16"}, "image_size: must be a whole number or a list"),
+        ({"image_size": "16"}, "image_size: must be a whole number or a list, not '16'"),
         ({"image_size": [16, 0]}, "image_size: must be a whole number of at least 1, not 0"),
         ({"image_size": [16, 3]}, "image_size: .* smaller than a patch of 4 px"),
         ({"dim": 0}, "dim: must be a whole number of at least 1"),

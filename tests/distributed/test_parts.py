@@ -60,8 +60,8 @@ def test_losses_by_sample_add_up_to_the_loss(loss):
     expected = loss(logits, paddle.to_tensor(labels)).item() * loss.weight
     assert kept.means() == pytest.approx({name: expected, "loss": expected}, rel=1e-6)
     exchanged = reduction.GradientReducer().reduce_losses(criterion, logits, labels, 11)
-    assert exchanged.values == pytest.approx(kept.means(), rel=1e-6)
-    assert exchanged.objective.item() == pytest.approx(expected, rel=1e-6)
+    assert exchanged.by_name == pytest.approx(kept.means(), rel=1e-6)
+    assert exchanged.local_loss.item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_one_process_needs_no_others():

@@ -1,5 +1,6 @@
 """What the documentation tells users to paste."""
 
+import pkgutil
 import re
 import shlex
 import shutil
@@ -45,7 +46,8 @@ def test_both_readmes_have_the_same_commands(language):
     assert blocks("README.md", language) == blocks("README_ch.md", language)
 
 
-@pytest.mark.parametrize("block", blocks("docs/training.md", "yaml"))
+# Its recipe with components of the user's own is run in test_training_page.py.
+@pytest.mark.parametrize("block", [block for block in blocks("docs/training.md", "yaml") if "imports" not in block])
 def test_the_options_of_training_can_be_pasted(tmp_path, block):
     base = "_base_: ImageNet/gMLP/gMLP_S16.yaml\n"
     (tmp_path / "mine.yaml").write_text(base + block)
@@ -84,6 +86,8 @@ def test_the_stages_examples_are_recipes(run, tmp_path):
 PAGES = [
     "README.md",
     "README_ch.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
     *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md")),
     *sorted(str(p.relative_to(ROOT)) for p in [*(ROOT / "deploy").glob("*.md"), *(ROOT / "deploy").glob("*/*.md")]),
 ]
@@ -98,6 +102,17 @@ def test_links_lead_somewhere(page):
         target = (ROOT / page).parent / path if path else ROOT / page
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_and_python_names_exist(page):
+    text = (ROOT / page).read_text()
+    text = re.sub(r"(?m)^( *\|)[^|]*(\| `ppcls\.[^|]*\|)$", r"\1\2", text)  # old names in the table of moved modules
+    folders = "ppcls|tests|benchmarks|tools|deploy|configs|docs|logs"
+    for path in re.findall(rf"(?:`|python )((?:{folders})/[\w./-]+)(?![\w./*<-])", text):
+        assert (ROOT / path).exists(), path
+    for name in set(re.findall(r"`(ppcls(?:\.\w+)+)", text)) - {"ppcls.components", "ppcls.deploy"}:
+        assert pkgutil.resolve_name(name) is not None
 
 
 def anchors(page):

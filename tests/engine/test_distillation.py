@@ -41,7 +41,7 @@ def test_the_losses_are_those_of_their_definitions(kind, mixed):
     criterion = build_loss([{"CELoss": {"epsilon": 0.1, "weight": 2.0}}])
     distillation = Distillation(criterion, teacher, settings)
     before = {name: tensor.numpy() for name, tensor in teacher.state_dict().items()}
-    distillation.observe(paddle.to_tensor(images))
+    distillation.run_teacher(paddle.to_tensor(images))
     student = paddle.to_tensor(logits, stop_gradient=False)
     losses = GradientReducer().reduce_losses(distillation, student, labels, 6)
     answers = teacher(paddle.to_tensor(images)).numpy().astype("float64")
@@ -51,10 +51,10 @@ def test_the_losses_are_those_of_their_definitions(kind, mixed):
     else:
         expected = -log_softmax(logits.astype("float64"))[np.arange(6), answers.argmax(axis=1)].mean()
     plain = criterion.per_sample(paddle.to_tensor(logits), paddle.to_tensor(labels))["CELoss"][0].mean().item()
-    assert losses.values["Distillation"] == pytest.approx(0.3 * expected, rel=1e-5)
-    assert losses.values["CELoss"] == pytest.approx(0.7 * plain, rel=1e-5)
-    assert losses.values["loss"] == pytest.approx(0.7 * plain + 0.3 * expected, rel=1e-5)
-    losses.objective.backward()
+    assert losses.by_name["Distillation"] == pytest.approx(0.3 * expected, rel=1e-5)
+    assert losses.by_name["CELoss"] == pytest.approx(0.7 * plain, rel=1e-5)
+    assert losses.by_name["loss"] == pytest.approx(0.7 * plain + 0.3 * expected, rel=1e-5)
+    losses.local_loss.backward()
     assert np.abs(student.grad.numpy()).min() > 0
     assert all(parameter.grad is None for parameter in teacher.parameters())
     for name, tensor in teacher.state_dict().items():  # batch-norm statistics too

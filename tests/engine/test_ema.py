@@ -29,13 +29,13 @@ def test_the_average_is_the_recursion_of_its_definition(warmup):
         for name, tensor in model.state_dict().items():
             expected[name] = decay * expected[name] + (1 - decay) * tensor.numpy()
     raw = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    for name, array in ema.average().items():
+    for name, array in ema.averaged_weights().items():
         np.testing.assert_allclose(array, expected[name], atol=1e-6, err_msg=name)
     with ema.applied():
         for name, tensor in model.state_dict().items():
             np.testing.assert_allclose(tensor.numpy(), expected[name], atol=1e-6)
-            np.testing.assert_array_equal(ema.weights()[name], raw[name])
-            np.testing.assert_allclose(ema.average()[name], expected[name], atol=1e-6)
+            np.testing.assert_array_equal(ema.raw_weights()[name], raw[name])
+            np.testing.assert_allclose(ema.averaged_weights()[name], expected[name], atol=1e-6)
     for name, tensor in model.state_dict().items():
         np.testing.assert_array_equal(tensor.numpy(), raw[name])
 
@@ -53,25 +53,25 @@ def test_the_average_of_a_half_precision_model_is_that_of_its_float32_copies():
             expected[name] = 0.9 * expected[name] + 0.1 * full[name].numpy()
         ema.update(step)
     halves = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    before = ema.average()
+    before = ema.averaged_weights()
     with ema.applied():
         for name, tensor in model.state_dict().items():
             rounded = paddle.to_tensor(before[name]).astype("float16")  # Paddle 2.6 does not round to the nearest
             np.testing.assert_array_equal(tensor.numpy(), rounded.numpy(), err_msg=name)
-            np.testing.assert_array_equal(ema.weights()[name], full[name].numpy())
-            np.testing.assert_array_equal(ema.average()[name], before[name])
+            np.testing.assert_array_equal(ema.raw_weights()[name], full[name].numpy())
+            np.testing.assert_array_equal(ema.averaged_weights()[name], before[name])
     for name, tensor in model.state_dict().items():
         np.testing.assert_array_equal(tensor.numpy(), halves[name])
-        np.testing.assert_allclose(ema.average()[name], expected[name], atol=1e-6)
+        np.testing.assert_allclose(ema.averaged_weights()[name], expected[name], atol=1e-6)
 
 
 def test_an_average_of_another_model_is_refused():
     ema = EMA(small_convmixer(), 0.9)
-    arrays = ema.average()
+    arrays = ema.averaged_weights()
     with pytest.raises(CheckpointError, match=r"do not fit this model: head\.weight"):
-        ema.load({**arrays, "head.weight": arrays["head.weight"][:2]})
+        ema.load_average({**arrays, "head.weight": arrays["head.weight"][:2]})
     with pytest.raises(CheckpointError, match="extra"):
-        ema.load({**arrays, "extra": np.zeros(1)})
+        ema.load_average({**arrays, "extra": np.zeros(1)})
 
 
 def probabilities(recipe, weights, batch):

@@ -11,7 +11,7 @@ from ppcls.errors import ConfigError
 
 def rates(recipe, lr, *changes, steps=10, epochs=4):
     config = ppcls.load_config(recipe, [f"Global.epochs={epochs}", f"Optimizer.lr={lr}", *changes])
-    schedule = lr_schedule.schedule_of(config, steps)
+    schedule = lr_schedule.build_lr_schedule(config, steps)
     return [schedule.lr_at(step) for step in range(0, epochs * steps, steps)]
 
 
@@ -56,7 +56,7 @@ def test_points_and_table(recipe):
     assert [step for step, _ in points][:2] == [0, 5]  # the end of the warm-up is there, however short
     assert points[-1] == (499_999, schedule.lr_at(499_999))
     assert all(rate == schedule.lr_at(step) for step, rate in points)
-    table = lr_schedule.table(schedule, points)
+    table = lr_schedule.summarize(schedule, points)
     assert (table["first"], table["after_warmup"], table["peak"], table["peak_epoch"]) == (0, 0.01, 0.01, 0.001)
     assert table["50 %"] == pytest.approx(0.005, rel=1e-3)
     counted, _ = lr_schedule.schedule_points(config)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, Tuple
+
 from paddle import nn
 
 from ppcls.arch.backbone.base import Backbone, Depth
@@ -11,7 +13,7 @@ from ppcls.arch.layers import normal_linear
 class PyramidBackbone(Backbone):
     """Base of families with ``stages`` of ``downsample`` and ``blocks``, a ``norm`` of the last map, and ``head``."""
 
-    depths = (
+    depths: ClassVar[Tuple[Tuple[str, Depth], ...]] = (
         (r"stages\.\d+\.downsample", Depth.NEXT_BLOCK),
         (r"stages\.\d+\.blocks\.\d+", Depth.BLOCK),
         ("norm", Depth.LAST_BLOCK),

@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 class Callback:
     """Does something at certain points of a training.
 
-    All methods are optional, and a callback need not inherit from this class. Each is called in all processes, once for
-    each stage's training, in the order in which the callbacks are given; those of ``ppcls`` come first. What must
-    happen once only is done where ``ppcls.utils.distributed.is_main()``.
+    All methods are optional, and a callback need not inherit from this class. Every method is called in every process,
+    once per stage, in the order in which the callbacks are given; those of ``ppcls`` come first. Guard what must happen
+    only once with ``ppcls.utils.distributed.is_main()``.
 
-    A callback that raises ends the run with its name; the state is saved before, so that the run can be continued.
+    A callback that raises ends the run with its name. The state is saved before, so that the run can be continued.
     """
 
     def on_train_begin(self, run: Run) -> None:
@@ -29,7 +29,7 @@ class Callback:
         """
 
     def on_epoch(self, run: Run) -> None:
-        """All batches of epoch number ``run.epoch``, counted from 1, were used; it is not evaluated or saved yet."""
+        """All batches of epoch ``run.epoch_number``, counted from 1, were used; it is not evaluated or saved yet."""
 
     def on_eval(self, run: Run) -> None:
         """The epoch was evaluated: see ``run.evaluation`` and, if this is the best epoch so far, ``run.state.best``."""
@@ -44,7 +44,10 @@ class Callback:
         """The run ends, however it ends: release files and connections."""
 
     def state_dict(self) -> Dict[str, Any]:
-        """Return what a checkpoint keeps of this callback, as JSON holds it."""
+        """Return what a checkpoint keeps of this callback, as JSON holds it.
+
+        It is asked for in every process, and that of the first one is kept and given to all of them.
+        """
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -21,25 +21,31 @@ class ConsoleLog(Callback):
         """Log a line, where one is due."""
         if not run.is_log_step:
             return
-        state, total = run.state, run.batches
-        remaining = (run.epochs - state.epoch) * total - state.batch
+        state = run.state
+        remaining = (run.num_epochs - state.epoch) * run.num_batches - state.batch
         get_logger().info(
             "[Train][Epoch %d/%d][Iter: %d/%d]lr: %.8f, %s, %s",
-            *(run.epoch, run.epochs, state.batch - 1, total, state.optimizer.get_lr()),
-            *(format_values(run.averages.values()), run.throughput.text(remaining)),
+            run.epoch_number,
+            run.num_epochs,
+            state.batch - 1,
+            run.num_batches,
+            state.optimizer.get_lr(),
+            format_values(run.averages.values()),
+            run.throughput.text(remaining),
         )
         run.throughput.restart()
 
     def on_epoch(self, run: Run) -> None:
         """Log the averages over the epoch."""
-        get_logger().info("[Train][Epoch %d/%d][Avg]%s", run.epoch, run.epochs, format_values(run.averages.values()))
+        text = format_values(run.averages.values())
+        get_logger().info("[Train][Epoch %d/%d][Avg]%s", run.epoch_number, run.num_epochs, text)
 
     def on_eval(self, run: Run) -> None:
         """Log what was evaluated, and the best value so far."""
         log, best = get_logger(), run.state.best
         for kind, values in run.evaluation.items():
-            log.info("[Eval][Epoch %d][%s]%s", run.epoch, _TAGS[kind], format_values(values))
+            log.info("[Eval][Epoch %d][%s]%s", run.epoch_number, _TAGS[kind], format_values(values))
         if best.value is None:
-            log.warning("[Eval][Epoch %d]%s is not a number: there is no best model yet", run.epoch, best.metric)
+            log.warning("[Eval][Epoch %d]%s is not a number: there is no best model yet", run.epoch_number, best.metric)
         else:
-            log.info("[Eval][Epoch %d][best metric: %.5f]", run.epoch, best.value)
+            log.info("[Eval][Epoch %d][best metric: %.5f]", run.epoch_number, best.value)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Iterable, Optional, Set
 
 from ppcls.engine.callbacks.base import Callback
-from ppcls.engine.reduction import skipped_images_of_all
+from ppcls.engine.reduction import gather_skipped_images
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
 
@@ -51,7 +51,7 @@ class SkippedImages(Callback):
     def on_step(self, run: Run) -> None:
         """List what was replaced in the batch of all processes."""
         if run.train_loader.dataset.on_error == "skip":
-            self._add(skipped_images_of_all(run.batch))
+            self._add(gather_skipped_images(run.batch))
 
     def on_epoch(self, run: Run) -> None:
         """Log how many there are, when there are more than before."""
@@ -60,7 +60,9 @@ class SkippedImages(Callback):
         self._reported = len(self._known)
         get_logger().warning(
             "epoch %d: %d unreadable images so far were replaced by the next good one; see %s",
-            *(run.epoch, len(self._known), self._file),
+            run.epoch_number,
+            len(self._known),
+            self._file,
         )
 
     def _add(self, messages: Iterable[str]) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 import traceback
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence
 
-from ppcls.errors import CallbackError, PpclsError
+from ppcls.errors import CallbackError, ConfigError, PpclsError
+from ppcls.registry import suggest
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
 
@@ -25,10 +27,15 @@ class CallbackRunner:
 
     Args:
         callbacks: in the order in which they are called.
+
+    Raises:
+        ConfigError: one has no method of a callback, or one with a name that is never called.
     """
 
     def __init__(self, callbacks: Sequence[Any]) -> None:
         self._callbacks = dict(zip(_unique_names(callbacks), callbacks))
+        for name, callback in self._callbacks.items():
+            _check_methods(name, callback)
         self._hooks = {
             hook: [(name, getattr(one, hook)) for name, one in self._callbacks.items() if _has(one, hook)]
             for hook in HOOKS
@@ -69,7 +76,7 @@ class CallbackRunner:
             try:
                 callback.close()
             except Exception as error:  # noqa: BLE001  the run's own end or error is what the user has to see
-                get_logger().error("%s", _describe_error(name, "close", error))
+                get_logger().error("%s", _describe_error(name, "close", error, callback))
 
     def take_error(self) -> Optional[PpclsError]:
         """Return the first error since the last call, None if there was none."""
@@ -91,7 +98,7 @@ class CallbackRunner:
                     state = callback.state_dict()
                     json.dumps(state)
                 except Exception as error:
-                    raise _describe_error(name, "state_dict", error) from error
+                    raise _describe_error(name, "state_dict", error, callback) from error
                 if state:
                     states[name] = state
         return states
@@ -110,14 +117,14 @@ class CallbackRunner:
             try:
                 callback.load_state_dict(state)
             except Exception as error:
-                raise _describe_error(name, "load_state_dict", error) from error
+                raise _describe_error(name, "load_state_dict", error, callback) from error
 
     def _call(self, hook: str, run: Run) -> None:
         for name, function in self._hooks[hook]:
             try:
                 function(run)
             except Exception as error:  # noqa: BLE001  code of anybody's
-                described = _describe_error(name, hook, error)
+                described = _describe_error(name, hook, error, self._callbacks[name])
                 get_logger().debug("%s", described, exc_info=error)
                 self._error = self._error or described
 
@@ -137,13 +144,32 @@ def _unique_names(callbacks: Sequence[Any]) -> List[str]:
     return names
 
 
-def _describe_error(name: str, method: str, error: Exception) -> PpclsError:
-    """Return an error for the user: one of ours as it is, any other with the callback's name and the line."""
-    if isinstance(error, PpclsError):
-        return error
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    described = CallbackError(
-        f"callback {name}.{method}: {type(error).__name__}: {error} ({frame.filename}:{frame.lineno})"
-    )
+def _check_methods(name: str, callback: Any) -> None:
+    """Refuse what would be ignored: an object that is no callback, or a misspelt method.
+
+    Raises:
+        ConfigError: it has no method that is called, or one that begins as they do and is not.
+    """
+    unknown = [method for method in dir(callback) if method.startswith("on_") and method not in HOOKS]
+    if unknown:
+        raise ConfigError(f"callback {name}: {unknown[0]} is never called{suggest(unknown[0], HOOKS)}")
+    if not any(_has(callback, method) for method in (*HOOKS, "state_dict", "close")):
+        raise ConfigError(f"callback {name}: has no method that is called (allowed: {', '.join(HOOKS)})")
+
+
+def _describe_error(name: str, method: str, error: Exception, callback: Any) -> PpclsError:
+    """Return an error of a callback for the user: with its name and, of other people's code, the file and line."""
+    if isinstance(error, PpclsError) and type(callback).__module__.partition(".")[0] == "ppcls":
+        return error  # our own callbacks say themselves what is wrong
+    text = str(error) if isinstance(error, PpclsError) else f"{type(error).__name__}: {error}"
+    described = CallbackError(f"callback {name}.{method}: {text} ({_location(error, callback)})")
     described.__cause__ = error
     return described
+
+
+def _location(error: Exception, callback: Any) -> str:
+    """Return "file:line" of the innermost frame in the file of the callback, else of the innermost frame of all."""
+    frames = traceback.extract_tb(error.__traceback__)
+    file = getattr(sys.modules.get(type(callback).__module__), "__file__", None)
+    frame = next((frame for frame in reversed(frames) if frame.filename == file), frames[-1])
+    return f"{frame.filename}:{frame.lineno}"

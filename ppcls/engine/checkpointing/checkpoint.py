@@ -69,15 +69,16 @@ def snapshot(state: TrainState, config: Config, callbacks: Mapping[str, Any]) ->
         "batch": state.batch,
         "step": state.step,
         "best": asdict(state.best),
-        "sums": state.sums,
+        "sums": state.epoch_averages,
+        "epoch_ended": state.epoch_ended,
         "history": state.history,
         "class_names": state.class_names,
-        "start": state.start,
-        "teacher": state.teacher,
+        "start": state.init_weights,
+        "teacher": state.teacher_weights,
         "config": config.plain(),
-        "layout": state.layout,
+        "layout": state.batch_layout,
         "processes": distributed.world_size(),
-        "scaler": state.precision.state(),
+        "scaler": state.amp.state_dict(),
         "schedule": state.schedule.state(),
         "callbacks": callbacks,
     }
@@ -86,7 +87,7 @@ def snapshot(state: TrainState, config: Config, callbacks: Mapping[str, Any]) ->
         tensors = full_precision(state.model, state.optimizer)
         files[WEIGHTS] = {name: tensor.numpy() for name, tensor in tensors.items()}
     else:
-        files[WEIGHTS], files[RAW] = state.ema.average(), state.ema.weights()
+        files[WEIGHTS], files[RAW] = state.ema.averaged_weights(), state.ema.raw_weights()
     return Snapshot(files, copy.deepcopy(states))
 
 
@@ -112,14 +113,14 @@ def _dump(arrays: Mapping[str, np.ndarray], path: Path) -> None:
 def _write_failed(prefix: Path, error: OSError, states: Mapping[str, Any]) -> str:
     rest = (
         f"the checkpoint written there before is whole: make room, then resume with "
-        f"{continuation(states['config']['Global']['checkpoints'], prefix)}"
+        f"{resume_command(states['config']['Global']['checkpoints'], prefix)}"
         if exists(prefix)
         else "there is no earlier checkpoint to resume from: make room, then start again"
     )
     return f"cannot write the checkpoint {prefix}: {error.strerror or error}; {rest}"
 
 
-def continuation(checkpoints: Optional[str], prefix: Path) -> str:
+def resume_command(checkpoints: Optional[str], prefix: Path) -> str:
     """Return how to continue from ``prefix``; ``checkpoints`` is the recipe's."""
     return "the same command" + ("" if checkpoints == AUTO else f" and -o Global.checkpoints={prefix}")
 
@@ -178,9 +179,9 @@ def resume(state: TrainState, prefix: Path) -> Dict[str, Any]:
     layout = states["layout"]
     # A key that the checkpoint does not have yet cannot be compared.
     changed = {
-        key: _describe_change(key, was, state.layout.get(key))
+        key: _describe_change(key, was, state.batch_layout.get(key))
         for key, was in layout.items()
-        if was != state.layout.get(key)
+        if was != state.batch_layout.get(key)
     }
     if states["batch"] and changed:
         text = "; ".join(changed.values())
@@ -200,9 +201,10 @@ def resume(state: TrainState, prefix: Path) -> Dict[str, Any]:
         before, now = states["best"]["metric"], state.best.metric
         get_logger().warning("the best model was chosen by %s, and is chosen by %s from now on", before, now)
     state.epoch, state.batch, state.step = states["epoch"], states["batch"], states["step"]
-    state.sums, state.history = states["sums"], states["history"]
-    state.start = states.get("start")
-    state.precision.load_state(states.get("scaler"))
+    state.epoch_averages, state.history = states["sums"], states["history"]
+    state.epoch_ended = states.get("epoch_ended", False)
+    state.init_weights = states.get("start")
+    state.amp.load_state_dict(states.get("scaler"))
     state.schedule.load_state(states.get("schedule") or {})
     return states
 
@@ -233,7 +235,7 @@ def _load_weights(state: TrainState, prefix: Path, averaged: bool) -> None:
         if averaged:
             get_logger().warning("%s has averaged weights, and this recipe has no EMA: they are left behind", prefix)
     elif averaged:
-        state.ema.load(restricted_load(atomic.add_suffix(prefix, WEIGHTS)))
+        state.ema.load_average(restricted_load(atomic.add_suffix(prefix, WEIGHTS)))
     else:
         get_logger().warning("%s has no averaged weights: EMA begins with the trained ones", prefix)
         state.ema.restart()

@@ -19,7 +19,7 @@ from ppcls.weights.reader import find_file
 Change = Tuple[str, Any, Any]  # dotted key, value before, value now
 
 # What drives a run and does not make it another one. Anything else does: a key that is forgotten here asks too much.
-_CONTROL = (
+_MAY_CHANGE = (
     *("Global.device", "Global.epochs", "Global.print_batch_step", "Global.log_ranks", "Global.use_visualdl"),
     *("Global.save_interval", "Global.save_every_minutes", "Global.save_every_steps", "Global.keep_checkpoints"),
     *("Global.eval_during_train", "Global.eval_interval", "Global.start_eval_epoch", "Global.save_inference_dir"),
@@ -35,11 +35,11 @@ _CONTROL = (
     ),
 )
 # Where a run is, and what its weights were: the latter are compared by content.
-_PLACES = ("Global.checkpoints", "Global.output_dir")
+_LOCATION_KEYS = ("Global.checkpoints", "Global.output_dir")
 _WEIGHTS = ("Global.pretrained_model", "Arch.pretrained")
 
 
-def choose_checkpoint(config: Config, folder: Path) -> Optional[Path]:
+def select_checkpoint(config: Config, folder: Path) -> Optional[Path]:
     """Return the prefix of the checkpoint that ``Global.checkpoints`` means; None for a new run.
 
     With ``auto`` it is the newest whole one in ``folder``; damaged ones are said and passed over.
@@ -61,7 +61,7 @@ def choose_checkpoint(config: Config, folder: Path) -> Optional[Path]:
             continue
         for text in faults:
             get_logger().warning("%s; continuing from %s, the newest that is whole", text, prefix)
-        refuse_another_run(config, checkpoint.read_states(prefix), folder)
+        require_same_run(config, checkpoint.read_states(prefix), folder)
         return prefix
     if faults:
         raise CheckpointError(
@@ -102,7 +102,7 @@ def differences(before: Any, now: Any, path: str = "") -> Iterator[Change]:
     if isinstance(before, dict) and isinstance(now, dict):
         for key in sorted(before.keys() | now.keys()):
             yield from differences(before.get(key), now.get(key), f"{path}.{key}".lstrip("."))
-    elif before != now and path not in _PLACES:
+    elif before != now and path not in _LOCATION_KEYS:
         yield path, before, now
 
 
@@ -148,14 +148,14 @@ def _with_global_batch(config: Dict[str, Any], processes: int) -> Dict[str, Any]
 
 def run_defining_changes(changes: Iterator[Change]) -> List[Change]:
     """Return the changes that make another run; of weights to start from, which are compared by content, none."""
-    return [change for change in changes if change[0] not in _WEIGHTS and not _is_below(change[0], _CONTROL)]
+    return [change for change in changes if change[0] not in _WEIGHTS and not _is_below(change[0], _MAY_CHANGE)]
 
 
 def _is_below(key: str, keys: Tuple[str, ...]) -> bool:
     return any(key == other or key.startswith(other + ".") for other in keys)
 
 
-def refuse_another_run(config: Config, states: Mapping[str, Any], folder: Path) -> None:
+def require_same_run(config: Config, states: Mapping[str, Any], folder: Path) -> None:
     """Check that a run can be continued by a recipe.
 
     Args:

@@ -171,7 +171,7 @@ def find_checkpoint(path: Path, stage: Optional[str] = None) -> Path:
 
 
 def load_recipe_of_checkpoint(
-    prefix: Path, changes: Changes = (), replaced: Optional[Mapping[str, str]] = None
+    prefix: Path, changes: Changes = (), global_changes: Optional[Mapping[str, str]] = None
 ) -> Config:
     """Return the recipe that a checkpoint carries; of its files only the weights and their ``.pdstates`` are needed.
 
@@ -194,14 +194,14 @@ def load_recipe_of_checkpoint(
         raise CheckpointError(f"{error}; give the recipe with -c RECIPE") from None
     if not weights.is_file() or atomic.sha256(weights) != digests.get(checkpoint.WEIGHTS):
         raise WeightsError(f"{weights}: missing, damaged, or not what was saved with {states.name}")
-    return _load(prefix, changes, replaced or {})
+    return _load(prefix, changes, global_changes or {})
 
 
-def _load(prefix: Path, changes: Changes, replaced: Mapping[str, str]) -> Config:
+def _load(prefix: Path, changes: Changes, global_changes: Mapping[str, str]) -> Config:
     """Return a checkpoint's recipe with its weights as those to use, and with ``replaced`` in ``Global``."""
     states = checkpoint.read_states(prefix)
     values = states["config"]
-    values["Global"].update(checkpoints=None, pretrained_model=str(prefix), **replaced)
+    values["Global"].update(checkpoints=None, pretrained_model=str(prefix), **global_changes)
     if states.get("class_names"):  # those are used: their file need not be where the checkpoint is now
         values["Infer"]["PostProcess"]["class_id_map_file"] = None
     return configs.load_values(values, f"{prefix}{checkpoint.STATES}", changes, registries=REGISTRIES)

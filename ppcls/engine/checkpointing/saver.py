@@ -65,7 +65,7 @@ class Saver:
     Training stops only for a copy of the state; the copy is written in the background. There is one copy at a time: a
     save inside an epoch is put off until the one before it is written, any other waits for that.
 
-    Of several processes the first one writes; all but ``prefix``, ``poll`` and ``continuation`` are collectives.
+    Of several processes the first one writes; all but ``prefix``, ``poll`` and ``resume_command`` are collectives.
 
     Args:
         folder: the run's output folder.
@@ -138,11 +138,11 @@ class Saver:
         """Return the end of a message about a run that stopped by itself."""
         self._wait_and_log(self.wait)
         latest = self.prefix("latest")
-        return f"; resume before it with {self.continuation(latest)}" if checkpoint.exists(latest) else ""
+        return f"; resume before it with {self.resume_command(latest)}" if checkpoint.exists(latest) else ""
 
-    def continuation(self, prefix: Path) -> str:
+    def resume_command(self, prefix: Path) -> str:
         """Return how to continue from ``prefix``."""
-        return checkpoint.continuation(self.config.Global.checkpoints, prefix)
+        return checkpoint.resume_command(self.config.Global.checkpoints, prefix)
 
     def _is_due(self, step: int) -> bool:
         minutes, steps = self.config.Global.save_every_minutes, self.config.Global.save_every_steps

@@ -14,7 +14,7 @@ from ppcls.engine.callbacks.runner import CallbackRunner
 from ppcls.engine.checkpointing import checkpoint
 from ppcls.engine.setup import Supplied, open_run
 from ppcls.engine.signals import InterruptedRunError
-from ppcls.errors import CallbackError, ConfigError
+from ppcls.errors import CallbackError, ConfigError, DataError
 
 
 class Recorder(Callback):
@@ -72,7 +72,7 @@ class Failing:
         setattr(self, hook, self.fail)
 
     def fail(self, run):
-        if run.epoch >= self.epoch:
+        if run.epoch_number >= self.epoch:
             raise self.error
 
 
@@ -161,9 +161,12 @@ def test_where_nothing_was_trained_there_is_nothing_to_save(recipe):
     assert checkpoint.read_states(recipe.parent / "out" / "latest")["epoch"] == 2
 
 
-def test_an_error_of_ours_from_a_callback_keeps_its_type(recipe):
-    with pytest.raises(ConfigError, match="wrong value"):
-        train(recipe, Failing("on_epoch", epoch=1, error=ConfigError("wrong value")))
+def test_an_error_of_a_known_kind_is_the_callbacks_too(recipe):
+    message = (
+        r"(?s)callback Failing\.on_epoch: wrong value \(.*\)\nThe run is saved, in epoch 1 after batch 8/8; continue"
+    )
+    with pytest.raises(CallbackError, match=message):
+        train(recipe, Failing("on_epoch", epoch=1, error=DataError("wrong value")))
     states = checkpoint.read_states(recipe.parent / "out" / "latest")
     assert (states["epoch"], states["batch"]) == (0, 8)
 
@@ -232,3 +235,51 @@ def test_errors_while_closing_are_logged_only(caplog):
     logging.getLogger("ppcls").propagate = True
     CallbackRunner([Stuck()]).close()
     assert "callback Stuck.close: OSError: stuck" in caplog.text
+
+
+def test_a_misspelt_method_is_not_ignored(recipe):
+    class Misspelt:
+        def on_epoch_end(self, run):
+            raise AssertionError("never called")
+
+    with pytest.raises(ConfigError, match="callback Misspelt: on_epoch_end is never called; did you mean 'on_epoch'"):
+        train(recipe, Misspelt())
+    with pytest.raises(ConfigError, match="callback object: has no method that is called"):
+        train(recipe, object())
+
+
+def test_the_end_of_an_epoch_is_seen_once_by_a_run_that_stops_in_its_evaluation(recipe, monkeypatch):
+    import os
+    import signal
+
+    from ppcls.engine import evaluation
+
+    class Epochs:
+        def __init__(self):
+            self.seen = []
+
+        def on_epoch(self, run):
+            self.seen.append(run.epoch_number)
+
+        def state_dict(self):
+            return {"seen": self.seen}
+
+        def load_state_dict(self, state):
+            self.seen = state["seen"]
+
+    real, calls = evaluation.evaluate_model, []
+
+    def interrupted(*arguments, **keywords):
+        calls.append(len(calls))
+        if len(calls) == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(*arguments, **keywords)
+
+    monkeypatch.setattr(evaluation, "evaluate_model", interrupted)
+    with pytest.raises(InterruptedRunError, match="epoch 1 after batch 8/8"):
+        train(recipe, Epochs())
+    epochs = Epochs()
+    train(recipe, epochs, changes=["Global.checkpoints=auto"])
+    assert epochs.seen == [1, 2]
+    log = (recipe.parent / "out" / "train.log").read_text()
+    assert log.count("[Train][Epoch 1/2][Avg]") == 1

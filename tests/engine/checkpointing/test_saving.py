@@ -27,7 +27,7 @@ def state():
     made = TrainState(
         model, optimizer, Best("top1"), {}, MixedPrecision(None, model, optimizer), schedule, epoch=1, step=1
     )
-    made.sums = {"losses": {"loss": 1.0}}
+    made.epoch_averages = {"losses": {"loss": 1.0}}
     update(made)
     return made
 
@@ -47,7 +47,7 @@ def test_a_snapshot_is_not_changed_by_training(state, recipe, tmp_path):
     before = state.model.weight.numpy().copy()
     copied = checkpoint.snapshot(state, config, {"Counter": {"steps": 5}})
     update(state)
-    state.sums["losses"]["loss"] = 2.0
+    state.epoch_averages["losses"]["loss"] = 2.0
     state.history.append({"top1": 1.0})
     state.best.value = 0.5
     assert not np.array_equal(state.model.weight.numpy(), before)

@@ -1,0 +1,46 @@
+"""Callbacks in several processes: what one of them does ends the run in all, and nobody waits for the others."""
+
+import json
+
+import pytest
+
+from tests.distributed.jobs import PART
+
+pytestmark = pytest.mark.slow
+
+CALLBACKS = """
+import ppcls
+from ppcls.utils import distributed
+
+@ppcls.CALLBACKS.register
+class FailsOnOneRank:
+    def on_step(self, run):
+        if distributed.rank() == 1 and run.state.step == 3:
+            raise ValueError("only here")
+
+@ppcls.CALLBACKS.register
+class StopsOnOneRank:
+    def on_epoch(self, run):
+        if distributed.rank() == 1:
+            run.stop("rank 1 has seen enough")
+"""
+
+
+def test_what_one_process_does_ends_all(recipe, job, tmp_path):
+    parts = tmp_path / "parts.py"
+    parts.write_text(CALLBACKS)
+    changes = (PART, "Global.epochs=2", f"Global.imports=[{parts}]")
+    started = job("train", recipe, *changes, "Callbacks=[{FailsOnOneRank: {}}]")
+    _, said = started.finish(code=2)
+    for rank in range(2):
+        assert "callback FailsOnOneRank.on_step: ValueError: only here" in started.log(rank)
+    assert "The run is saved, in epoch 1 after batch 3/8; continue with" in said
+    assert "lost the others" not in said
+    assert json.loads((tmp_path / "out" / "latest.pdstates").read_text())["step"] == 3
+
+    out, said = job(
+        "train", recipe, *changes, "Callbacks=[{StopsOnOneRank: {}}]", "Global.checkpoints=auto", "Global.log_ranks=0,1"
+    ).finish()
+    assert json.loads(out[out.rindex("{") :])["epoch"] == 1
+    assert "rank 1 has seen enough" in said
+    assert "another process asked training to end" in said
