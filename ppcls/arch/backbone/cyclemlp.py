@@ -170,7 +170,7 @@ class CycleMixer(nn.Layer):
         self.drop = nn.Dropout(attn_drop_rate)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        """Return proj(a_h * h + a_w * w + a_c * c), where the a of a channel sum to 1."""
+        """Return proj(a_h * h + a_w * w + a_c * c), where the three weights of a channel sum to 1."""
         h, w, c = self.fc_h(x), self.fc_w(x), self.fc_c(x)
         a = self.reweight((h + w + c).mean([1, 2]))  # [B, dim * 3], a channel's three values side by side
         a = F.softmax(a.reshape([-1, 1, 1, x.shape[-1], 3]))

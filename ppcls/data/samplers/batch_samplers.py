@@ -86,8 +86,8 @@ class DistributedBatchSampler:
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch, the same for every process."""
-        whole, rest = divmod(self.length, self.batch_size * self.num_replicas)
-        return whole + bool(rest and not self.drop_last)
+        complete, remainder = divmod(self.length, self.batch_size * self.num_replicas)
+        return complete + bool(remainder and not self.drop_last)
 
     def draws(self, first: int, last: int) -> int:
         """Return the number of draws of all processes in the batches from ``first`` up to, not including, ``last``."""

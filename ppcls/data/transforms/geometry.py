@@ -124,8 +124,8 @@ class CropImage:
         check_hwc(image)
         width, height = size_pair("size", self.size)
         _require_at_least(image, width, height)
-        rest = (image.shape[0] - height, image.shape[1] - width)
-        top, left = (round(side / 2) if self.backend == "pil" else side // 2 for side in rest)
+        margins = (image.shape[0] - height, image.shape[1] - width)
+        top, left = (round(side / 2) if self.backend == "pil" else side // 2 for side in margins)
         return image[top : top + height, left : left + width]
 
 

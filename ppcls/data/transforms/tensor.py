@@ -11,10 +11,8 @@ from ppcls.data.transforms.arguments import check_hwc, per_channel
 from ppcls.data.transforms.registry import TRANSFORMS
 from ppcls.errors import ConfigError, DataError
 from ppcls.registry.checks import require_choice, require_number
+from ppcls.utils import imagenet
 from ppcls.utils.opencv import cv2
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @TRANSFORMS.register
@@ -61,8 +59,8 @@ class NormalizeImage:
         scale = 1 / 255 if self.scale is None else require_number("scale", self.scale)
         return (
             scale,
-            per_channel("mean", IMAGENET_MEAN if self.mean is None else self.mean),
-            per_channel("std", IMAGENET_STD if self.std is None else self.std),
+            per_channel("mean", imagenet.MEAN if self.mean is None else self.mean),
+            per_channel("std", imagenet.STD if self.std is None else self.std),
         )
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
