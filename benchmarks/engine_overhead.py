@@ -43,7 +43,8 @@ def bare(run, batches) -> list:
     seconds = []
     for batch in batches:
         started = time.perf_counter()
-        loss = run.criterion(model(paddle.to_tensor(batch.images)), paddle.to_tensor(batch.labels))["loss"]
+        parts = run.criterion.per_sample(model(paddle.to_tensor(batch.images)), paddle.to_tensor(batch.labels))
+        loss = sum(losses.sum() / weights.sum() for losses, weights in parts.values())
         loss.backward()
         optimizer.step()
         optimizer.clear_grad()

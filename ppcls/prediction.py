@@ -13,8 +13,8 @@ from ppcls.errors import ConfigError
 from ppcls.inference import description
 from ppcls.inference.backends.devices import Device
 from ppcls.inference.inputs import Image
-from ppcls.inference.pipeline import require_count
 from ppcls.inference.predictor import BasePredictor, Predictor
+from ppcls.registry.checks import require_int
 from ppcls.utils import environment
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
@@ -64,7 +64,7 @@ def load_predictor(
     """
     for name, count in (("batch_size", batch_size), ("topk", topk)):
         if count is not None:
-            require_count(name, count)
+            require_int(name, count, 1)
     resolved = user_path(path)
     recipe_options: Dict[str, Any] = {"config": config, "changes": changes or None, "stage": stage, "model": model}
     if description.is_export(resolved):

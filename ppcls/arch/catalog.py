@@ -9,13 +9,13 @@ from ppcls.arch.registry import list_models, spec
 
 
 def catalog(pattern: str = "*") -> List[Dict[str, Any]]:
-    """Return what is known of each variant whose name matches a shell-style ``pattern``; "public_weights" among it."""
+    """Return the specs of the variants whose names match a shell-style ``pattern``, with "public_weights" in each."""
     specs = [spec(name) for name in list_models(pattern)]
-    return [{**asdict(facts), "public_weights": facts.url is not None} for facts in specs]
+    return [{**asdict(model_spec), "public_weights": model_spec.url is not None} for model_spec in specs]
 
 
 def catalog_text(rows: List[Dict[str, Any]]) -> str:
-    """Return the table for people."""
+    """Return the catalog as a text table."""
     lines = [f"{'name':<18} {'family':<10} {'parameters':>12} {'MACs':>9} {'input':>6} {'top-1':>6}  weights"]
     for row in rows:
         top1 = f"{row['top1']:.2f}" if row["top1"] is not None else "-"

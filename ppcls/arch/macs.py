@@ -13,8 +13,8 @@ _CONVOLUTIONS = ("conv2d", "depthwise_conv2d")
 Shape = Sequence[int]
 
 
-class _Traced(nn.Layer):
-    """Tracing changes a layer's ``forward``: this one's, not the model's."""
+class _ForwardWrapper(nn.Layer):
+    """Wraps a model for tracing, which replaces the ``forward`` of the layer that is traced."""
 
     def __init__(self, model: nn.Layer) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ def count_macs(model: nn.Layer, image_shape: Tuple[int, int, int]) -> Dict[str, 
     model.eval()
     try:
         spec = [paddle.static.InputSpec([1, *image_shape], "float32")]
-        traced: Any = paddle.jit.to_static(_Traced(model), input_spec=spec, full_graph=True)
+        traced: Any = paddle.jit.to_static(_ForwardWrapper(model), input_spec=spec, full_graph=True)
         program = traced.forward.concrete_program.main_program
     finally:
         if training:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional, Tuple
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from ppcls.utils import imagenet
+
 CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
 CIFAR10_STD = (0.2470, 0.2435, 0.2616)
 
@@ -41,8 +41,8 @@ class ModelSpec:
     image_size: int
     crop_pct: float
     paper: str
-    mean: Tuple[float, float, float] = IMAGENET_MEAN
-    std: Tuple[float, float, float] = IMAGENET_STD
+    mean: Tuple[float, float, float] = imagenet.MEAN
+    std: Tuple[float, float, float] = imagenet.STD
     interpolation: str = "bicubic"
     url: Optional[str] = None
     sha256: Optional[str] = None

@@ -12,9 +12,15 @@ from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ppcls.data.transforms.arguments import check_choice, integer, number, probability
 from ppcls.errors import ConfigError
 from ppcls.registry import Registry, suggest
+from ppcls.registry.checks import (
+    require_choice,
+    require_int,
+    require_non_negative,
+    require_positive,
+    require_probability,
+)
 
 BATCH_TRANSFORMS = Registry("batch transform", trial_arguments=lambda: {"classes": None}, injectable=("class_num",))
 _INJECTED = ("classes",)
@@ -35,10 +41,10 @@ class BatchTransform:
     """
 
     def __init__(self, class_num: Optional[int], classes: Optional[int], off_epoch: int = 0) -> None:
-        if class_num is not None and integer("class_num", class_num, 1) != (classes or class_num):
+        if class_num is not None and require_int("class_num", class_num, 1) != (classes or class_num):
             raise ConfigError(f"class_num: is {class_num}, but Arch.class_num is {classes}; leave it out here")
         self.classes = classes if classes is not None else class_num
-        self.off_epoch = integer("off_epoch", off_epoch, 0)
+        self.off_epoch = require_int("off_epoch", off_epoch, 0)
 
     def __call__(self, images: np.ndarray, targets: np.ndarray, epoch: int, rng: np.random.Generator) -> None:
         """Mix images [B, C, H, W] float32 and targets [B, K] float32 in place."""
@@ -85,19 +91,18 @@ class MixupCutmixOperator(BatchTransform):
         classes: Optional[int],
     ) -> None:
         super().__init__(class_num, classes, off_epoch)
-        for name, alpha in (("mixup_alpha", mixup_alpha), ("cutmix_alpha", cutmix_alpha)):
-            if number(name, alpha) < 0:
-                raise ConfigError(f"{name}: must be at least 0, not {alpha!r}")
+        mixup_alpha = require_non_negative("mixup_alpha", mixup_alpha)
+        cutmix_alpha = require_non_negative("cutmix_alpha", cutmix_alpha)
         if cutmix_minmax is not None:
             if len(cutmix_minmax) != 2 or not 0 <= cutmix_minmax[0] <= cutmix_minmax[1] <= 1:
                 raise ConfigError(f"cutmix_minmax: must be [low, high] from 0 to 1, not {list(cutmix_minmax)!r}")
             cutmix_alpha = cutmix_alpha or 1.0  # turns cutmix on; the box is drawn from cutmix_minmax
         if not mixup_alpha and not cutmix_alpha:
             raise ConfigError("mixup_alpha: is 0, and so is cutmix_alpha: there is nothing to mix")
-        check_choice("mode", mode, _MODES)
-        self.prob = probability("prob", prob)
-        self.switch_prob = probability("switch_prob", switch_prob)
-        self.mixup_alpha, self.cutmix_alpha = float(mixup_alpha), float(cutmix_alpha)
+        require_choice("mode", mode, _MODES)
+        self.prob = require_probability("prob", prob)
+        self.switch_prob = require_probability("switch_prob", switch_prob)
+        self.mixup_alpha, self.cutmix_alpha = mixup_alpha, cutmix_alpha
         self.cutmix_minmax = cutmix_minmax
         self.mode = mode
         self.correct_lam = correct_lam
@@ -150,7 +155,7 @@ class MixupOperator(BatchTransform):
         self, class_num: Optional[int] = None, alpha: float = 1.0, off_epoch: int = 0, *, classes: Optional[int]
     ) -> None:
         super().__init__(class_num, classes, off_epoch)
-        self.alpha = _positive("alpha", alpha)
+        self.alpha = require_positive("alpha", alpha)
 
     def mix(self, images: np.ndarray, targets: np.ndarray, rng: np.random.Generator) -> None:
         """Mix a batch of at least two images in place."""
@@ -175,7 +180,7 @@ class CutmixOperator(BatchTransform):
         self, class_num: Optional[int] = None, alpha: float = 0.2, off_epoch: int = 0, *, classes: Optional[int]
     ) -> None:
         super().__init__(class_num, classes, off_epoch)
-        self.alpha = _positive("alpha", alpha)
+        self.alpha = require_positive("alpha", alpha)
 
     def mix(self, images: np.ndarray, targets: np.ndarray, rng: np.random.Generator) -> None:
         """Mix a batch of at least two images in place."""
@@ -242,12 +247,6 @@ def _area_outside(height: int, width: int, box: Box) -> float:
     return 1.0 - (bottom - top) * (right - left) / (height * width)
 
 
-def _positive(name: str, value: float) -> float:
-    if not number(name, value) > 0:
-        raise ConfigError(f"{name}: must be positive, not {value!r}")
-    return float(value)
-
-
 @BATCH_TRANSFORMS.register(injected=_INJECTED)
 class OpSampler(BatchTransform):
     """Applies one of several batch transforms, each with probability ``prob``, or none if these add up to less than 1.
@@ -272,17 +271,17 @@ class OpSampler(BatchTransform):
     ) -> None:
         super().__init__(class_num, classes)
         named = {"MixupOperator": MixupOperator, "CutmixOperator": CutmixOperator}
-        given = {name: arguments for name, arguments in named.items() if arguments is not _NOT_GIVEN}
-        if not given:
+        operators = {name: arguments for name, arguments in named.items() if arguments is not _NOT_GIVEN}
+        if not operators:
             raise ConfigError("MixupOperator: give it, or CutmixOperator, with its prob")
-        self.probabilities = [_probability_of(name, arguments) for name, arguments in given.items()]
+        self.probabilities = [_probability_of(name, arguments) for name, arguments in operators.items()]
         if sum(self.probabilities) > 1 + 1e-9:
             raise ConfigError(
-                f"{list(given)[-1]}: the probabilities add up to {sum(self.probabilities):g}, more than 1"
+                f"{list(operators)[-1]}: the probabilities add up to {sum(self.probabilities):g}, more than 1"
             )
         self.ops = [
             BATCH_TRANSFORMS.build(name, {key: arguments[key] for key in arguments if key != "prob"}, classes=classes)
-            for name, arguments in given.items()
+            for name, arguments in operators.items()
         ]
 
     def __call__(self, images: np.ndarray, targets: np.ndarray, epoch: int, rng: np.random.Generator) -> None:
@@ -305,7 +304,7 @@ def _probability_of(name: str, arguments: Mapping[str, Any]) -> float:
     if "prob" not in arguments:
         raise ConfigError(f"{name}: prob is missing: give the probability with which it is applied")
     try:
-        return probability("prob", arguments["prob"])
+        return require_probability("prob", arguments["prob"])
     except ConfigError as error:
         raise ConfigError(f"{name}: {error}") from None
 

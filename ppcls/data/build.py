@@ -33,8 +33,9 @@ def build_dataset(section: Mapping[str, Any], train: bool) -> Dataset:
     if "name" not in section:
         raise ConfigError("dataset.name: missing")
     arguments = {key: value for key, value in section.items() if key not in _NOT_DATASET_ARGUMENTS}
-    dataset = DATASETS.build(section["name"], arguments, train=train)
-    return dataset if isinstance(dataset, Dataset) else ItemDataset(dataset, section["name"])
+    name = section["name"]
+    dataset = DATASETS.build(name, arguments, train=train)
+    return dataset if isinstance(dataset, Dataset) else ItemDataset(dataset, name, DATASETS[name].source)
 
 
 def check_validation_split(train: Mapping[str, Any], evaluation: Mapping[str, Any]) -> None:

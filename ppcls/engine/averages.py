@@ -53,7 +53,7 @@ class EpochAverages:
     def values(self) -> Dict[str, float]:
         """Return metrics and losses by name; a collective, the first time after a batch."""
         if self._values is None:
-            self._global_metrics.load_state(self._metrics.state_of_all())
+            self._global_metrics.load_state(self._metrics.global_state())
             losses = {name: value / self._samples for name, value in self._losses.items()}
             self._values = {**self._global_metrics.result(), **losses}
         return dict(self._values)
@@ -62,5 +62,5 @@ class EpochAverages:
         """Return what a checkpoint inside an epoch holds, {} before its first batch; a collective."""
         if not self._samples:
             return {}
-        metrics = self._metrics.state_of_all()
+        metrics = self._metrics.global_state()
         return {"losses": dict(self._losses), "samples": self._samples, "metrics": metrics}

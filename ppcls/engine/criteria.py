@@ -43,4 +43,4 @@ def build_loss(config: Config, mode: str, train_labels: Optional[np.ndarray] = N
     try:
         return losses.build_loss(getattr(config.Loss, mode), config.Arch.class_num, train_labels)
     except ConfigError as error:
-        raise ConfigError(f"Loss.{mode}: {error}") from None
+        raise ConfigError(f"Loss.{mode}: {error}") from error.__cause__

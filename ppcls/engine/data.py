@@ -36,7 +36,7 @@ def build_loader(config: Config, name: str, dataset: Optional[Dataset] = None) -
             dataset=dataset if section["dataset"]["name"] == SUPPLIED_DATASET else None,
         )
     except (ConfigError, DataError) as error:  # both sides have the same keys
-        raise type(error)(f"{_origin(config, name, str(error))}DataLoader.{name}: {error}") from None
+        raise type(error)(f"{_origin(config, name, str(error))}DataLoader.{name}: {error}") from error.__cause__
 
 
 def _origin(config: Config, name: str, message: str) -> str:

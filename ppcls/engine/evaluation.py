@@ -71,4 +71,4 @@ def evaluate_model(
     finally:
         if was_training:
             model.train()
-    return {**losses.means(), **metrics.result_of_all()}
+    return {**losses.means(), **metrics.global_result()}

@@ -7,6 +7,7 @@ from typing import Dict, List, Sequence
 
 import paddle
 
+from ppcls.arch.layers import is_batch_norm_statistic
 from ppcls.errors import ConfigError
 from ppcls.registry import suggest
 
@@ -50,7 +51,7 @@ def count(model: paddle.nn.Layer) -> Dict[str, int]:
 
 
 def _statistics(model: paddle.nn.Layer) -> List[str]:
-    return [name for name, _ in model.named_parameters() if name.rsplit(".", 1)[-1] in ("_mean", "_variance")]
+    return [name for name, _ in model.named_parameters() if is_batch_norm_statistic(name)]
 
 
 def _is_frozen(name: str, patterns: Sequence[str]) -> bool:

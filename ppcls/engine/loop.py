@@ -47,7 +47,7 @@ def train(config: Config, signals: Optional[SignalHandler] = None, supplied: Opt
                 _train_epoch(run)
                 _finish_epoch(run)
         except DataError as error:
-            raise distributed.mark_on_all_ranks(DataError(f"{error}{saving.save_for_repair(run)}")) from None
+            raise distributed.mark_on_all_ranks(DataError(f"{error}{saving.save_for_repair(run)}")) from error.__cause__
         return _finish(run)
 
 
@@ -169,7 +169,7 @@ def _evaluate(run: Run) -> None:
     state.history += [record(kind, state.step, run.epoch_number, values) for kind, values in results.items()]
     values = list(results.values())[-1]
     state.best.update(values[state.best.metric], run.epoch_number)
-    state.schedule.observe(state.step, values[run.eval_metrics.names[0]], values["loss"])
+    state.schedule.on_evaluation(state.step, values[run.eval_metrics.names[0]], values["loss"])
     run.callbacks.on_eval(run)
 
 

@@ -7,9 +7,7 @@ from typing import Callable, ContextManager, Iterator, List, Type
 
 from ppcls.config.schema import Config
 from ppcls.errors import MachineError, PpclsError, TrainingError
-
-# What Paddle says when an allocation fails, on a GPU and on a CPU.
-_SIGNS = ("ResourceExhausted", "Out of memory", "out of memory", "bad_alloc", "Fail to alloc memory")
+from ppcls.utils.memory import is_out_of_memory
 
 
 def explain_training_memory(config: Config) -> ContextManager[None]:
@@ -47,7 +45,7 @@ def _explain(kind: Type[PpclsError], message: Callable[[], str]) -> Iterator[Non
     try:
         yield
     except (MemoryError, RuntimeError, OSError) as error:
-        if not isinstance(error, MemoryError) and not any(sign in str(error) for sign in _SIGNS):
+        if not is_out_of_memory(error):
             raise
         raise kind(message()) from error
 

@@ -77,7 +77,7 @@ def _prefix_errors(stage: str) -> Iterator[None]:
         yield
     except (ConfigError, DataError, MachineError) as error:
         named = type(error)(f"stage {stage}: {error}")
-        raise (distributed.mark_on_all_ranks(named) if error.on_all_ranks else named) from None
+        raise (distributed.mark_on_all_ranks(named) if error.on_all_ranks else named) from error.__cause__
 
 
 def _result_text(result: Dict[str, Any]) -> str:

@@ -26,7 +26,7 @@ def with_image_size(config: Config, size: Tuple[int, int]) -> Config:
     ops = [_resized_op(op, before, size) for op in transform_ops(config)]
     infer = config.Infer.model_copy(update={"transforms": ops})
     update: Dict[str, Any] = {"Infer": infer}
-    if "image_size" in [parameter.name for parameter in BACKBONES[config.Arch.name].parameters()]:
+    if BACKBONES[config.Arch.name].takes("image_size"):
         update["Arch"] = type(config.Arch)(**{**config.Arch.model_dump(), "image_size": list(size)})
     pairs = [name_and_arguments(op) for op in ops]
     changed = [f"{name} {dict(arguments)}" for name, arguments in pairs if _SIZES & set(arguments)]

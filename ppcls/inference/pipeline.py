@@ -8,22 +8,15 @@ from typing import Any, Callable, Dict, Generator, Iterable, Iterator, List, Opt
 
 import numpy as np
 
-from ppcls.errors import ConfigError, DataError, WeightsError
+from ppcls.errors import DataError, WeightsError
 from ppcls.inference.decoding import preprocess_ahead
 from ppcls.inference.postprocess import Topk
 from ppcls.inference.source import Source
+from ppcls.registry.checks import require_int
 from ppcls.utils import environment
 
 Output = Tuple[str, Union[np.ndarray, DataError]]
 Answer = Dict[str, Any]  # class_ids, scores, file_name, label_names; or file_name and error
-
-
-def require_count(name: str, value: Any, least: int = 1, most: Optional[int] = None) -> None:
-    """Raise a ConfigError unless ``value`` is a whole number of at least ``least`` and at most ``most``."""
-    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not whole or value < least or (most is not None and value > most):
-        bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
-        raise ConfigError(f"{name} must be a whole number {bounds}, not {value!r}")
 
 
 @dataclass(frozen=True)
@@ -47,9 +40,9 @@ class Pipeline:
     input_shape: Optional[Tuple[int, ...]] = None
 
     def __post_init__(self) -> None:
-        require_count("batch_size", self.batch_size)
+        require_int("batch_size", self.batch_size, 1)
         if self.decode_workers is not None:
-            require_count("decode_workers", self.decode_workers, 0)
+            require_int("decode_workers", self.decode_workers, 0)
 
     def prepare(self, source: Source, stopped: Callable[[], bool] = lambda: False) -> np.ndarray:
         """Return a preprocessed image. May be called by several threads at the same time.

@@ -13,9 +13,10 @@ from ppcls.errors import ConfigError, DataError
 from ppcls.inference import description, inputs
 from ppcls.inference.backends import open_backend
 from ppcls.inference.backends.devices import Device
-from ppcls.inference.pipeline import Answer, Pipeline, require_count
+from ppcls.inference.pipeline import Answer, Pipeline
 from ppcls.inference.postprocess import Topk
 from ppcls.registry import import_components
+from ppcls.registry.checks import require_int
 from ppcls.registry.provenance import require_imported
 from ppcls.utils.environment import MAX_THREADS
 from ppcls.utils.logging import get_logger
@@ -151,10 +152,10 @@ class Predictor(BasePredictor):
         for target in imports:
             import_components(target)
         if threads is not None:
-            require_count("threads", threads, most=MAX_THREADS)
+            require_int("threads", threads, 1, MAX_THREADS)
         if topk is not None:
-            require_count("topk", topk)
-        require_count("batch_size", batch_size)
+            require_int("topk", topk, 1)
+        require_int("batch_size", batch_size, 1)
         self._arguments = (path, backend, threads, batch_size, topk, decode_workers, device, tuple(imports))
         self.description = description.read(user_path(path))
         self._backend = open_backend(self.description, backend, threads, Device.parse(device))

@@ -8,22 +8,24 @@ import paddle
 from paddle import nn
 
 from ppcls.errors import ConfigError
+from ppcls.registry import Source
+from ppcls.registry.failures import located_errors
 
 # A sum of sample weights is at least this: samples without weight have no loss, rather than 0 / 0.
 MIN_WEIGHT = 1e-30
 
 
 class Loss(nn.Layer):
-    """The mean of ``sample_losses`` over samples; with ``sample_weights``, their sum over the sum of the weights.
+    """The mean of ``sample_losses``; with ``sample_weights``, the sum of the losses over the sum of the weights.
 
     Attributes:
-        weight: what the loss is multiplied by in the sum of all losses.
+        weight: factor of this loss in the sum of all losses.
     """
 
     weight: float = 1.0
 
     def sample_losses(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
-        """Return each sample's part, float32 [B], of logits [B, K] and labels [B] or [B, K].
+        """Return each sample's loss, float32 [B], for logits [B, K] and labels [B] or [B, K].
 
         Raises:
             ValueError: the labels have another shape or type.
@@ -40,40 +42,51 @@ class Loss(nn.Layer):
         return losses.mean() if weights is None else losses.sum() / paddle.clip(weights.sum(), min=MIN_WEIGHT)
 
 
-class PlainLoss(Loss):
-    """A loss of the user's: anything that returns one number, or one per image, of (logits, targets).
+class LossAdapter(Loss):
+    """Adapts a user's loss: a callable of (logits, targets) that returns one number, or one per image.
 
     One number is taken as the mean over the images of the batch. Only a loss that returns one number per image is exact
     where batches are divided between processes or accumulated.
 
     Args:
         name: what the recipe calls it, for messages.
-        loss: has ``forward(logits, targets)``, or is called.
+        loss: a callable, or an object with ``forward(logits, targets)``; a ``Loss`` keeps its ``sample_weights``.
+        source: where its code comes from.
 
     Raises:
         ConfigError: it cannot be called.
     """
 
-    def __init__(self, name: str, loss: Any) -> None:
+    def __init__(self, name: str, loss: Any, source: Optional[Source]) -> None:
         super().__init__()
         self._name = name
+        self._source = source
         self._loss = loss  # a layer's parameters and buffers become this layer's
-        self._call = loss if callable(loss) else getattr(loss, "forward", None)
+        function = loss.sample_losses if isinstance(loss, Loss) else loss
+        self._call: Any = function if callable(function) else getattr(loss, "forward", None)
         if self._call is None:
             raise ConfigError(f"{name}: a loss needs the method forward(logits, targets)")
         self.weight = float(getattr(loss, "weight", 1.0))
 
     def sample_losses(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
-        """Return each sample's part, float32 [B]; the mean of the batch for each where the loss returns only that.
+        """Return each sample's loss, float32 [B]; the mean of the batch for each if the loss returns only that.
 
         Raises:
-            ConfigError: it returns something else.
+            ConfigError: the loss fails, or returns something else.
         """
-        assert self._call is not None
-        value, batch = self._call(logits, labels), logits.shape[0]
+        with located_errors(self._name, self._source):
+            value = self._call(logits, labels)
+        batch = logits.shape[0]
         if isinstance(value, paddle.Tensor) and int(value.size) == 1 and value.ndim <= 1:
             return value.astype("float32").reshape([1]).expand([batch])
         if not isinstance(value, paddle.Tensor) or list(value.shape) != [batch]:
             what = f"a tensor of shape {list(value.shape)}" if isinstance(value, paddle.Tensor) else repr(value)
             raise ConfigError(f"{self._name}: a loss returns one number, or one per image ([{batch}]), not {what}")
         return value.astype("float32")
+
+    def sample_weights(self, logits: paddle.Tensor, labels: paddle.Tensor) -> Optional[paddle.Tensor]:
+        """Return the weight of each sample, float32 [B]; None where all count 1."""
+        if not isinstance(self._loss, Loss):
+            return None
+        with located_errors(self._name, self._source):
+            return self._loss.sample_weights(logits, labels)

@@ -13,32 +13,31 @@ from ppcls.loss.base import Loss
 from ppcls.loss.registry import LOSSES
 from ppcls.loss.targets import (
     balanced_weights,
-    check_hard,
-    require_fraction,
+    check_label_shape,
     require_per_class,
-    require_weight,
     smoothed,
     soft_targets,
 )
+from ppcls.registry.checks import require_fraction, require_non_negative
 
 
 @LOSSES.register(injected=("class_num", "train_labels"))
 class CELoss(Loss):
     """Mean cross-entropy of softmax(logits), with label smoothing if ``epsilon`` is given.
 
-    Smoothing replaces the target q by (1 - epsilon) q + epsilon / K, with K classes
-    (https://arxiv.org/abs/1512.00567, section 7), whether q is one class or a mixture of several.
+    With K classes, smoothing replaces the target q by (1 - epsilon) q + epsilon / K, also where q is a mixture of
+    classes (https://arxiv.org/abs/1512.00567, section 7).
 
     Args:
         epsilon: label smoothing, 0 <= epsilon < 1; None is 0.
-        weight: what the loss is multiplied by in the sum of all losses.
-        class_weights: one number a class: each class's part of the (smoothed) target counts so much, and the mean is
-            taken over these weights. "balanced": N / (K N_c), from how often each class is in the training data.
-        class_num: how many classes the model has, to check ``class_weights``; None does not check it.
-        train_labels: of the training data, integer [N], for "balanced".
+        weight: factor of this loss in the sum of all losses.
+        class_weights: one weight per class; the loss is the weighted mean. With smoothing, each class's part of the
+            target gets that class's weight. "balanced" computes N / (K N_c) from the training data.
+        class_num: number of classes of the model, to check ``class_weights``; None skips the check.
+        train_labels: labels of the training data, integer [N], for "balanced".
 
     Raises:
-        ConfigError: a value out of its range, or "balanced" without training data.
+        ConfigError: a value is out of range, or "balanced" without training data.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class CELoss(Loss):
     ) -> None:
         super().__init__()
         self.epsilon = require_fraction("epsilon", epsilon or 0.0)
-        self.weight = require_weight(weight)
+        self.weight = require_non_negative("weight", weight)
         self.class_weights = None if class_weights is None else _class_weights(class_weights, class_num, train_labels)
 
     def sample_losses(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
@@ -72,18 +71,18 @@ class CELoss(Loss):
         if paddle.is_floating_point(labels):
             nll = -(soft_targets(logits, labels) * log_p).sum(-1)
         else:
-            check_hard(logits, labels)
+            check_label_shape(logits, labels)
             nll = F.nll_loss(log_p, labels.astype("int64"), reduction="none")
         if self.epsilon:
             nll = (1 - self.epsilon) * nll - self.epsilon * log_p.mean(-1)
         return nll
 
     def sample_weights(self, logits: paddle.Tensor, labels: paddle.Tensor) -> Optional[paddle.Tensor]:
-        """Return the weights of each sample's classes, float32 [B]; None without ``class_weights``."""
+        """Return the weight of each sample, float32 [B]; None without ``class_weights``."""
         return None if self.class_weights is None else self._weighted(logits, labels, self.class_weights).sum(-1)
 
     def _weighted(self, logits: paddle.Tensor, labels: paddle.Tensor, class_weights: Sequence[float]) -> paddle.Tensor:
-        """Return the smoothed targets times the classes' weights, [B, K]."""
+        """Return the smoothed targets times the class weights, [B, K]."""
         weights = paddle.to_tensor(list(class_weights), dtype="float32")
         if weights.shape[0] != logits.shape[-1]:
             raise ConfigError(f"class_weights: {weights.shape[0]} numbers for {logits.shape[-1]} classes")
@@ -96,23 +95,23 @@ def _class_weights(
     if not isinstance(values, str):
         return require_per_class("class_weights", values, class_num)
     if values != "balanced":
-        raise ConfigError(f"class_weights: expected 'balanced' or one number a class, got {values!r}")
+        raise ConfigError(f"class_weights: must be 'balanced' or one number per class, not {values!r}")
     if train_labels is None:
-        raise ConfigError("class_weights: 'balanced' follows from the training data: use it in Loss.Train only")
+        raise ConfigError("class_weights: 'balanced' is computed from the training data: use it in Loss.Train only")
     return balanced_weights(train_labels, class_num)
 
 
 @LOSSES.register
 class SoftTargetCrossEntropy(CELoss):
-    """Cross-entropy of softmax(logits) with mixed targets, [B, K]; hard labels are taken as they are.
+    """Cross-entropy of softmax(logits) with mixed targets [B, K], or with hard labels.
 
-    The same as CELoss, which takes both, under the name that timm's and PaddleClas's users know.
+    The same as CELoss, under the name that users of timm and PaddleClas know.
 
     Args:
-        weight: what the loss is multiplied by in the sum of all losses.
+        weight: factor of this loss in the sum of all losses.
 
     Raises:
-        ConfigError: a value out of its range.
+        ConfigError: a value is out of range.
     """
 
     def __init__(self, weight: float = 1.0) -> None:

@@ -9,15 +9,15 @@ import paddle
 from paddle import nn
 
 from ppcls.errors import ConfigError
-from ppcls.loss.base import Loss, PlainLoss
+from ppcls.loss.base import Loss, LossAdapter
 from ppcls.loss.registry import LOSSES
 
 
 class CombinedLoss(nn.Layer):
-    """The weighted sum of losses.
+    """The losses whose weighted sum is minimised.
 
     Args:
-        losses: each with its name.
+        losses: (name, loss) pairs.
     """
 
     def __init__(self, losses: Sequence[Tuple[str, Loss]]) -> None:
@@ -25,24 +25,19 @@ class CombinedLoss(nn.Layer):
         self.names = [name for name, _ in losses]
         self.losses = nn.LayerList([loss for _, loss in losses])
 
-    def forward(self, logits: paddle.Tensor, labels: paddle.Tensor) -> Dict[str, paddle.Tensor]:
-        """Return each weighted loss under its name and their sum as ``loss``, all scalars of shape []."""
-        values = {name: loss(logits, labels) * loss.weight for name, loss in zip(self.names, self.losses)}
-        total = sum(values.values())
-        return {**values, "loss": total}
-
     def per_sample(
         self, logits: paddle.Tensor, labels: paddle.Tensor
     ) -> Dict[str, Tuple[paddle.Tensor, paddle.Tensor]]:
-        """Return (weighted losses, sample weights) of the samples under each loss's name, all float32 [B].
+        """Return (losses times the loss's weight, sample weights) by the loss's name, all float32 [B].
 
-        A loss over any samples, of several batches or processes, is the sum of their losses over that of their weights.
+        The loss over any set of samples, such as several batches or processes, is the sum of their losses over the sum
+        of their weights.
         """
-        found = {}
+        parts = {}
         for name, loss in zip(self.names, self.losses):
             losses, weights = loss.sample_losses(logits, labels) * loss.weight, loss.sample_weights(logits, labels)
-            found[name] = (losses, paddle.ones_like(losses) if weights is None else weights)
-        return found
+            parts[name] = (losses, paddle.ones_like(losses) if weights is None else weights)
+        return parts
 
 
 def build_loss(
@@ -54,11 +49,11 @@ def build_loss(
 
     Args:
         components: single-key maps from a loss's name to its arguments.
-        class_num: how many classes the model has; None does not check what depends on it.
-        train_labels: of the training data, integer [N], for what follows from them; None in evaluation.
+        class_num: number of classes of the model; None skips the checks that need it.
+        train_labels: labels of the training data, integer [N], for losses that depend on them; None in evaluation.
 
     Raises:
-        ConfigError: no loss, one loss twice, an unknown one or one with wrong arguments.
+        ConfigError: there is no loss, a loss is listed twice or unknown, or its arguments are wrong.
     """
     if not components:
         raise ConfigError(
@@ -67,10 +62,11 @@ def build_loss(
     losses: Dict[str, Loss] = {}
     for index, component in enumerate(components):
         if len(component) != 1:
-            raise ConfigError(f"[{index}]: expected one loss and its arguments, got {sorted(component) or 'nothing'}")
+            raise ConfigError(f"[{index}]: must be one loss and its arguments, not {sorted(component) or 'nothing'}")
         ((name, args),) = component.items()
         if name in losses:
-            raise ConfigError(f"[{index}]: {name} stands here twice")
+            raise ConfigError(f"[{index}]: {name} is listed twice")
         loss = LOSSES.build(name, args, class_num=class_num, train_labels=train_labels)
-        losses[name] = loss if isinstance(loss, Loss) else PlainLoss(name, loss)
+        source = LOSSES[name].source
+        losses[name] = loss if source is None else LossAdapter(name, loss, source)
     return CombinedLoss(list(losses.items()))

@@ -1,8 +1,7 @@
-"""What losses share: their arguments, and targets as distributions."""
+"""Shared by the losses: weights per class, and targets as distributions."""
 
 from __future__ import annotations
 
-import math
 from typing import List, Optional, Sequence
 
 import numpy as np
@@ -10,40 +9,19 @@ import paddle
 from paddle.nn import functional as F
 
 from ppcls.errors import ConfigError
-
-
-def require_fraction(name: str, value: float) -> float:
-    """Return ``value``.
-
-    Raises:
-        ConfigError: it is not at least 0 and below 1.
-    """
-    if not 0 <= value < 1:
-        raise ConfigError(f"{name}: expected a number of at least 0 and below 1, got {value}")
-    return float(value)
-
-
-def require_weight(value: float, name: str = "weight") -> float:
-    """Return ``value``.
-
-    Raises:
-        ConfigError: it is negative or not finite.
-    """
-    if not (value >= 0 and math.isfinite(value)):
-        raise ConfigError(f"{name}: expected a number of at least 0, got {value}")
-    return float(value)
+from ppcls.registry.checks import require_non_negative
 
 
 def require_per_class(name: str, values: Sequence[float], class_num: Optional[int]) -> List[float]:
-    """Return one number a class.
+    """Return one number per class.
 
     Args:
-        class_num: how many classes the model has; None does not check it.
+        class_num: number of classes of the model; None skips the check.
 
     Raises:
-        ConfigError: some are negative or not finite, all are 0, or they are not as many as the classes.
+        ConfigError: a number is negative or not finite, all are 0, or there is not one per class.
     """
-    numbers = [require_weight(value, name) for value in values]
+    numbers = [require_non_negative(name, value) for value in values]
     if not sum(numbers) > 0:
         raise ConfigError(f"{name}: all are 0")
     if class_num is not None and len(numbers) != class_num:
@@ -52,10 +30,10 @@ def require_per_class(name: str, values: Sequence[float], class_num: Optional[in
 
 
 def balanced_weights(labels: np.ndarray, class_num: Optional[int]) -> List[float]:
-    """Return weights by which every class has the same part in a data set's loss: N / (K N_c), 0 where N_c is 0.
+    """Return weights that give every class the same share of a data set's loss: N / (K N_c), or 0 where N_c is 0.
 
     Args:
-        labels: of the data set's samples, integer [N].
+        labels: of the samples in the data set, integer [N].
         class_num: K; None counts the labels from 0 to the highest.
     """
     counts = np.bincount(labels, minlength=class_num or 0)
@@ -63,8 +41,8 @@ def balanced_weights(labels: np.ndarray, class_num: Optional[int]) -> List[float
     return [float(weight) for weight in np.where(counts, len(labels) / (len(counts) * present), 0.0)]
 
 
-def check_hard(logits: paddle.Tensor, labels: paddle.Tensor) -> None:
-    """Check that there is a label for each row of logits [B, K].
+def check_label_shape(logits: paddle.Tensor, labels: paddle.Tensor) -> None:
+    """Check that there is one label per row of logits [B, K].
 
     Raises:
         ValueError: the labels have another shape.
@@ -80,7 +58,7 @@ def soft_targets(logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
         ValueError: the labels have another shape.
     """
     if not paddle.is_floating_point(labels):
-        check_hard(logits, labels)
+        check_label_shape(logits, labels)
         return F.one_hot(labels.astype("int64"), logits.shape[-1]).astype("float32")
     if list(labels.shape) != list(logits.shape):
         raise ValueError(f"soft labels of shape {list(labels.shape)} for logits of {list(logits.shape)}")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, Sequence
+from typing import Any, Callable, ContextManager, Dict, Mapping, Optional, Sequence
 
 import paddle
 
 from ppcls.errors import ConfigError
+from ppcls.registry import Source
+from ppcls.registry.failures import located_errors
 
 
 class Metric:
@@ -41,27 +43,27 @@ class Metric:
         raise NotImplementedError
 
     def state(self) -> Dict[str, Any]:
-        """Return what was accumulated, as JSON holds it."""
+        """Return what was accumulated, as JSON values."""
         raise NotImplementedError
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Continue from what ``state`` returned.
 
         Raises:
-            CheckpointError: it is of another metric.
+            CheckpointError: it belongs to another metric.
         """
         raise NotImplementedError
 
     def merge(self, states: Sequence[Mapping[str, Any]]) -> Dict[str, Any]:
-        """Return the state over all processes, of the states of each, by rank.
+        """Return the state over all processes from the state of each, by rank.
 
-        By default every number is added up. Override it where the state is no sum.
+        By default, numbers are added. Override it if the state is not a sum.
         """
         return sum_states(states)
 
 
 def sum_states(states: Sequence[Any]) -> Any:
-    """Return the element-wise sum of nested mappings, lists and numbers of one structure."""
+    """Return the element-wise sum of mappings, lists and numbers, which all have the same structure."""
     first = states[0]
     if isinstance(first, Mapping):
         return {key: sum_states([state[key] for state in states]) for key in first}
@@ -70,17 +72,22 @@ def sum_states(states: Sequence[Any]) -> Any:
     return sum(states)
 
 
-class PlainMetric(Metric):
-    """A metric of the user's that has ``update`` and ``result`` only, and perhaps ``reset``, ``state`` and so on.
+class MetricAdapter(Metric):
+    """Adapts a user's metric; only ``update`` and ``result`` are required.
 
     Args:
-        name: what the recipe calls it; the name of its result where that is a single number.
-        create: makes a fresh one.
+        name: what the recipe calls it; also the name of its result if that is a single number.
+        create: makes a new one.
+        source: where its code comes from.
+
+    Raises:
+        ConfigError: it lacks ``update`` or ``result``.
     """
 
-    def __init__(self, name: str, create: Any) -> None:
+    def __init__(self, name: str, create: Callable[[], Any], source: Optional[Source]) -> None:
         self._name = name
         self._create = create
+        self._source = source
         self._metric = create()
         for method in ("update", "result"):
             if not callable(getattr(self._metric, method, None)):
@@ -92,25 +99,37 @@ class PlainMetric(Metric):
         return list(getattr(self._metric, "names", [self._name]))
 
     def check(self, class_num: int) -> None:
-        """Ask the metric itself, where it has such a method."""
+        """Call the metric's own ``check``, if it has one."""
         if hasattr(self._metric, "check"):
-            self._metric.check(class_num)
+            with located_errors("check", self._source):  # the caller adds the name
+                self._metric.check(class_num)
 
     def reset(self) -> None:
-        """Forget all samples; a metric without ``reset`` is made anew."""
+        """Forget all samples; a metric without ``reset`` is replaced by a new one."""
         if hasattr(self._metric, "reset"):
-            self._metric.reset()
+            with self._located("reset"):
+                self._metric.reset()
         else:
             self._metric = self._create()
 
     def update(self, logits: paddle.Tensor, targets: paddle.Tensor) -> None:
-        """Accumulate a batch."""
-        self._metric.update(logits, targets)
+        """Accumulate a batch.
+
+        Raises:
+            ConfigError: the metric fails.
+        """
+        with self._located("update"):
+            self._metric.update(logits, targets)
 
     def result(self) -> Dict[str, float]:
-        """Return the numbers by name; a single number under the metric's name."""
-        value = self._metric.result()
-        return dict(value) if isinstance(value, Mapping) else {self._name: float(value)}
+        """Return the numbers by name; a single number under the metric's name.
+
+        Raises:
+            ConfigError: the metric fails, or returns no number.
+        """
+        with self._located("result"):
+            value = self._metric.result()
+            return dict(value) if isinstance(value, Mapping) else {self._name: float(value)}
 
     def state(self) -> Dict[str, Any]:
         """Return the metric's own state.
@@ -119,16 +138,22 @@ class PlainMetric(Metric):
             ConfigError: it has none, and a checkpoint or another process needs it.
         """
         self._require("state")
-        return dict(self._metric.state())
+        with self._located("state"):
+            return dict(self._metric.state())
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Continue from what ``state`` returned."""
         self._require("load_state")
-        self._metric.load_state(state)
+        with self._located("load_state"):
+            self._metric.load_state(state)
 
     def merge(self, states: Sequence[Mapping[str, Any]]) -> Dict[str, Any]:
-        """Return the state over all processes; added up unless the metric has a ``merge`` of its own."""
-        return dict(self._metric.merge(states)) if hasattr(self._metric, "merge") else sum_states(states)
+        """Return the state over all processes: the sum, unless the metric has a ``merge`` of its own."""
+        with self._located("merge"):
+            return dict(self._metric.merge(states)) if hasattr(self._metric, "merge") else sum_states(states)
+
+    def _located(self, method: str) -> ContextManager[None]:
+        return located_errors(f"{self._name}.{method}", self._source)
 
     def _require(self, method: str) -> None:
         if not hasattr(self._metric, method):

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 import paddle
 
 from ppcls.errors import CheckpointError, ConfigError
-from ppcls.metric.base import Metric, PlainMetric
+from ppcls.metric.base import Metric, MetricAdapter
 from ppcls.metric.registry import METRICS
 from ppcls.utils import distributed
 
@@ -17,7 +17,7 @@ class CombinedMetric:
     """Metrics that see the same batches.
 
     Args:
-        metrics: by the name that the recipe gives them.
+        metrics: by their names in the recipe.
     """
 
     def __init__(self, metrics: Mapping[str, Metric]) -> None:
@@ -43,7 +43,7 @@ class CombinedMetric:
             try:
                 metric.check(class_num)
             except ConfigError as error:
-                raise ConfigError(f"{name}: {error}") from None
+                raise ConfigError(f"{name}: {error}") from error.__cause__
 
     def update(self, logits: paddle.Tensor, targets: paddle.Tensor) -> None:
         """Accumulate a batch: logits [B, K], integer labels [B]; nothing is fetched from the device."""
@@ -55,29 +55,29 @@ class CombinedMetric:
         return {name: value for metric in self.metrics.values() for name, value in metric.result().items()}
 
     def state(self) -> Dict[str, Dict[str, Any]]:
-        """Return the state of each metric, as JSON holds it."""
+        """Return the state of each metric, as JSON values."""
         return {name: metric.state() for name, metric in self.metrics.items()}
 
     def load_state(self, state: Mapping[str, Mapping[str, Any]]) -> None:
         """Continue from what ``state`` returned.
 
         Raises:
-            CheckpointError: it is of other metrics.
+            CheckpointError: it belongs to other metrics.
         """
         if set(state) != set(self.metrics):
             raise CheckpointError(f"the saved metrics are {sorted(state)}, the recipe's are {sorted(self.metrics)}")
         for name, metric in self.metrics.items():
             metric.load_state(state[name])
 
-    def state_of_all(self) -> Dict[str, Dict[str, Any]]:
+    def global_state(self) -> Dict[str, Dict[str, Any]]:
         """Return the state over the samples of all processes; a collective."""
         states = distributed.all_gather(self.state())
         return {name: metric.merge([state[name] for state in states]) for name, metric in self.metrics.items()}
 
-    def result_of_all(self) -> Dict[str, float]:
+    def global_result(self) -> Dict[str, float]:
         """Return all results over the samples of all processes, in each of them; a collective."""
         if distributed.world_size() > 1:
-            self.load_state(self.state_of_all())
+            self.load_state(self.global_state())
         return self.result()
 
 
@@ -88,16 +88,16 @@ def build_metrics(components: Sequence[Mapping[str, Optional[Mapping[str, Any]]]
         components: single-key maps from a metric's name to its arguments; may be empty.
 
     Raises:
-        ConfigError: one metric twice, an unknown one or one with wrong arguments.
+        ConfigError: a metric is listed twice or unknown, or its arguments are wrong.
     """
     metrics: Dict[str, Metric] = {}
     for index, component in enumerate(components):
         if len(component) != 1:
-            raise ConfigError(f"[{index}]: expected one metric and its arguments, got {sorted(component) or 'nothing'}")
+            raise ConfigError(f"[{index}]: must be one metric and its arguments, not {sorted(component) or 'nothing'}")
         ((name, args),) = component.items()
         if name in metrics:
-            raise ConfigError(f"[{index}]: {name} stands here twice")
+            raise ConfigError(f"[{index}]: {name} is listed twice")
         create = functools.partial(METRICS.build, name, args)
-        metric = create()
-        metrics[name] = metric if isinstance(metric, Metric) else PlainMetric(name, create)
+        source = METRICS[name].source
+        metrics[name] = create() if source is None else MetricAdapter(name, create, source)
     return CombinedMetric(metrics)

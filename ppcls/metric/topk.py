@@ -29,7 +29,7 @@ class TopkAcc(Metric):
     def __init__(self, topk: Union[int, Sequence[int]] = (1, 5)) -> None:
         ks = [topk] if isinstance(topk, int) else list(topk)
         if not ks or any(isinstance(k, bool) or not isinstance(k, int) or k < 1 for k in ks) or len(set(ks)) < len(ks):
-            raise ConfigError(f"topk: expected different positive integers, got {topk!r}")
+            raise ConfigError(f"topk: must be different positive integers, not {topk!r}")
         self.topk = ks
         self.reset()
 
@@ -57,12 +57,12 @@ class TopkAcc(Metric):
         """Count a batch.
 
         Args:
-            logits: [B, K] floating-point; any scores of which the highest wins.
+            logits: [B, K] floating-point; or any scores, the highest first.
             targets: labels, integer [B], from 0 to K - 1.
 
         Raises:
             ConfigError: some k exceeds K.
-            ValueError: other shapes or types, or (on a CPU, where looking costs nothing) labels out of range.
+            ValueError: wrong shapes or types, or labels out of range (checked on a CPU only, where it costs nothing).
         """
         logits, labels = _tensor(logits), _tensor(targets)
         if logits.ndim != 2 or list(labels.shape) != list(logits.shape[:1]) or paddle.is_floating_point(labels):
@@ -101,7 +101,7 @@ class TopkAcc(Metric):
         """Continue from counts that ``state`` returned.
 
         Raises:
-            CheckpointError: the counts are of another ``topk``.
+            CheckpointError: the counts belong to another ``topk``.
         """
         if set(state) != {"count", *self.names}:
             raise CheckpointError(f"TopkAcc: the saved counts are {sorted(state)}, expected {['count', *self.names]}")

@@ -12,11 +12,11 @@ from ppcls.errors import ConfigError
 from ppcls.optimizer.decay import (
     apply_layer_decay,
     build_regularizer,
-    require_coefficient,
     set_regularizer,
     split_by_decay,
     trainable_parameters,
 )
+from ppcls.registry.checks import require_factor, require_non_negative
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ class OptimizerArguments:
         if self.clip_norm is not None and self.clip_value is not None:
             raise ConfigError("clip_value: cannot be combined with clip_norm; set one of them to null")
         for name, bound in (("clip_norm", self.clip_norm), ("clip_value", self.clip_value)):
-            if bound is not None and not require_coefficient(name, bound) > 0:
-                raise ConfigError(f"{name}: expected a positive number, got {bound}; leave it out for no clipping")
-        if self.layer_decay is not None and not 0 < self.layer_decay <= 1:
-            raise ConfigError(f"layer_decay: expected a number above 0 and at most 1, got {self.layer_decay}")
+            if bound is not None and not require_non_negative(name, bound):
+                raise ConfigError(f"{name}: must be a positive number, not {bound!r}; leave it out for no clipping")
+        if self.layer_decay is not None:
+            require_factor("layer_decay", self.layer_decay)
 
     @property
     def decayed(self) -> List[str]:
@@ -112,7 +112,7 @@ class DecoupledArguments(OptimizerArguments):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_coefficient("weight_decay", self.weight_decay)
+        require_non_negative("weight_decay", self.weight_decay)
 
     def decayed_variables(self) -> List[str]:
         """Return Paddle's own names of the parameters with weight decay."""

@@ -16,8 +16,9 @@ from paddle import nn
 from ppcls.errors import ConfigError
 from ppcls.optimizer.algorithms import LionOptimizer, NAdamOptimizer
 from ppcls.optimizer.arguments import CoupledArguments, DecoupledArguments
-from ppcls.optimizer.decay import require_coefficient, trainable_parameters
+from ppcls.optimizer.decay import trainable_parameters
 from ppcls.registry import Registry
+from ppcls.registry.checks import require_factor, require_fraction, require_non_negative
 
 
 class _TrialModel(nn.Linear):
@@ -64,12 +65,6 @@ def build_optimizer(args: Mapping[str, Any], model: nn.Layer, *, learning_rate: 
     return OPTIMIZERS.build(name, args, model=model, learning_rate=learning_rate, parameters=parameters)
 
 
-def _require_fractions(**values: float) -> None:
-    for name, value in values.items():
-        if not 0 <= value < 1:
-            raise ConfigError(f"{name}: expected a number of at least 0 and below 1, got {value}")
-
-
 @_register_coupled(name="SGD")
 def sgd(common: CoupledArguments) -> paddle.optimizer.SGD:
     """Return plain gradient descent. Weight decay is an L2 penalty, or the ``regularizer`` that is given."""
@@ -81,7 +76,7 @@ def momentum_sgd(
     common: CoupledArguments, momentum: float = 0.9, use_nesterov: bool = False
 ) -> paddle.optimizer.Momentum:
     """Return gradient descent with momentum. Weight decay is an L2 penalty, or the ``regularizer`` that is given."""
-    _require_fractions(momentum=momentum)
+    require_fraction("momentum", momentum)
     return paddle.optimizer.Momentum(
         momentum=momentum,
         use_nesterov=use_nesterov,
@@ -99,17 +94,17 @@ def rmsprop(
     Weight decay is an L2 penalty, or the ``regularizer`` that is given. Source: slides of lecture 6,
     http://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf.
     """
-    _require_fractions(rho=rho, momentum=momentum)
+    require_fraction("rho", rho)
+    require_fraction("momentum", momentum)
     optimizer = paddle.optimizer.RMSProp(
         rho=rho,
-        epsilon=require_coefficient("epsilon", epsilon),
+        epsilon=require_non_negative("epsilon", epsilon),
         momentum=momentum,
         centered=centered,
         **common.prepare(),
     )
-    optimizer._multi_precision = (
-        common.multi_precision
-    )  # RMSProp has no argument for it; Paddle's AMP sets it like this
+    # RMSProp has no argument for it; Paddle's AMP sets it like this.
+    optimizer._multi_precision = common.multi_precision
     return optimizer
 
 
@@ -118,11 +113,12 @@ def adam(
     common: CoupledArguments, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
 ) -> paddle.optimizer.Adam:
     """Return Adam (https://arxiv.org/abs/1412.6980). Weight decay is an L2 penalty, or the given ``regularizer``."""
-    _require_fractions(beta1=beta1, beta2=beta2)
+    require_fraction("beta1", beta1)
+    require_fraction("beta2", beta2)
     return paddle.optimizer.Adam(
         beta1=beta1,
         beta2=beta2,
-        epsilon=require_coefficient("epsilon", epsilon),
+        epsilon=require_non_negative("epsilon", epsilon),
         multi_precision=common.multi_precision,
         **common.prepare(),
     )
@@ -137,9 +133,10 @@ def nadam(
     momentum_decay: float = 0.004,
 ) -> NAdamOptimizer:
     """Return Adam with Nesterov momentum. Weight decay is an L2 penalty, or the ``regularizer`` that is given."""
-    _require_fractions(beta1=beta1, beta2=beta2)
-    require_coefficient("epsilon", epsilon)
-    require_coefficient("momentum_decay", momentum_decay)
+    require_fraction("beta1", beta1)
+    require_fraction("beta2", beta2)
+    require_non_negative("epsilon", epsilon)
+    require_non_negative("momentum_decay", momentum_decay)
     return NAdamOptimizer(beta1, beta2, epsilon, momentum_decay, common.multi_precision, common.prepare())
 
 
@@ -148,11 +145,12 @@ def adamw(
     common: DecoupledArguments, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
 ) -> paddle.optimizer.AdamW:
     """Return Adam with decoupled weight decay, w <- w (1 - lr weight_decay). https://arxiv.org/abs/1711.05101."""
-    _require_fractions(beta1=beta1, beta2=beta2)
+    require_fraction("beta1", beta1)
+    require_fraction("beta2", beta2)
     return paddle.optimizer.AdamW(
         beta1=beta1,
         beta2=beta2,
-        epsilon=require_coefficient("epsilon", epsilon),
+        epsilon=require_non_negative("epsilon", epsilon),
         weight_decay=float(common.weight_decay),
         apply_decay_param_fun=frozenset(common.decayed_variables()).__contains__,
         multi_precision=common.multi_precision,
@@ -182,9 +180,7 @@ def adamw_with_layer_decay(
     if layerwise_decay is not None:
         if common.layer_decay is not None:
             raise ConfigError("layerwise_decay: layer_decay means the same; give one of them")
-        if not 0 < layerwise_decay <= 1:
-            raise ConfigError(f"layerwise_decay: expected a number above 0 and at most 1, got {layerwise_decay}")
-        common = replace(common, layer_decay=layerwise_decay)
+        common = replace(common, layer_decay=require_factor("layerwise_decay", layerwise_decay))
     if filter_bias_and_bn:
         common = replace(common, one_dim_param_no_weight_decay=True)
     return adamw(common, beta1, beta2, epsilon)
@@ -207,12 +203,13 @@ def lamb(
         epsilon: added to the square root.
         always_adapt: scale the step of parameters without weight decay, too; otherwise theirs is Adam's.
     """
-    _require_fractions(beta1=beta1, beta2=beta2)
+    require_fraction("beta1", beta1)
+    require_fraction("beta2", beta2)
     decayed = frozenset(common.decayed_variables())
     return paddle.optimizer.Lamb(
         beta1=beta1,
         beta2=beta2,
-        epsilon=require_coefficient("epsilon", epsilon),
+        epsilon=require_non_negative("epsilon", epsilon),
         lamb_weight_decay=float(common.weight_decay),
         exclude_from_weight_decay_fn=lambda parameter: parameter.name not in decayed,
         always_adapt=always_adapt,
@@ -224,7 +221,8 @@ def lamb(
 @_register_decoupled(name="Lion", defaults={"weight_decay": 0.0})
 def lion(common: DecoupledArguments, beta1: float = 0.9, beta2: float = 0.99) -> LionOptimizer:
     """Return Lion (https://arxiv.org/abs/2302.06675). It needs about a tenth of AdamW's learning rate."""
-    _require_fractions(beta1=beta1, beta2=beta2)
+    require_fraction("beta1", beta1)
+    require_fraction("beta2", beta2)
     return LionOptimizer(
         beta1,
         beta2,

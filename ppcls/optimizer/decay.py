@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
@@ -11,6 +10,7 @@ from paddle import nn
 
 from ppcls.errors import ConfigError
 from ppcls.registry import suggest
+from ppcls.registry.checks import require_non_negative
 
 _REGULARIZERS = {"L1": paddle.regularizer.L1Decay, "L2": paddle.regularizer.L2Decay}
 
@@ -101,16 +101,16 @@ def build_regularizer(weight_decay: Optional[float], regularizer: Optional[Mappi
         ConfigError: both are given, or a name, key or coefficient is wrong.
     """
     if regularizer is None:
-        return _REGULARIZERS["L2"](require_coefficient("weight_decay", weight_decay)) if weight_decay else None
+        return _REGULARIZERS["L2"](require_non_negative("weight_decay", weight_decay)) if weight_decay else None
     if weight_decay is not None:
         raise ConfigError("weight_decay and regularizer mean the same; give one of them")
-    given = dict(regularizer)
-    name, coeff = given.pop("name", None), given.pop("coeff", None)
-    for key in given:
+    other = dict(regularizer)
+    name, coeff = other.pop("name", None), other.pop("coeff", None)
+    for key in other:
         raise ConfigError(f"regularizer: unknown key {key!r}{suggest(key, ['name', 'coeff'])}")
     if name not in _REGULARIZERS:
         raise ConfigError(f"regularizer: unknown name {name!r}{suggest(name, _REGULARIZERS)}")
-    return _REGULARIZERS[name](require_coefficient("regularizer.coeff", coeff))
+    return _REGULARIZERS[name](require_non_negative("regularizer.coeff", coeff))
 
 
 def set_regularizer(model: nn.Layer, regularizer: Optional[Any], decayed: List[str]) -> None:
@@ -133,14 +133,3 @@ def decay_settings(model: nn.Layer) -> DecaySettings:
         not_decayed=[name for name, attribute in attributes.items() if not attribute.get("decays")],
         lr_factors=(min(factors), max(factors)),
     )
-
-
-def require_coefficient(name: str, value: Optional[float]) -> float:
-    """Return ``value`` as a float.
-
-    Raises:
-        ConfigError: it is not a finite number of at least 0.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
-        raise ConfigError(f"{name}: expected a number of at least 0, got {value!r}")
-    return float(value)

@@ -6,7 +6,8 @@ import math
 from typing import Any, Dict, Mapping, Optional
 
 from ppcls.errors import ConfigError
-from ppcls.optimizer.schedule_base import Schedule, Timing, register, require_choice, require_non_negative
+from ppcls.optimizer.schedule_base import Schedule, Timing, register
+from ppcls.registry.checks import require_choice, require_fraction, require_int, require_non_negative
 from ppcls.utils.logging import get_logger
 
 
@@ -49,18 +50,18 @@ class ReduceOnPlateau(Schedule):
     ) -> None:
         super().__init__(learning_rate, timing)
         require_choice("monitor", monitor, ("metric", "loss"))
-        require_choice("mode", mode, (None, "min", "max"))
+        if mode is not None:
+            require_choice("mode", mode, ("min", "max"))
         require_choice("threshold_mode", threshold_mode, ("rel", "abs"))
-        require_non_negative(threshold=threshold, min_lr=min_lr, epsilon=epsilon, patience=patience, cooldown=cooldown)
-        if not 0 <= factor < 1:
-            raise ConfigError(f"factor: expected a number of at least 0 and below 1, got {factor}")
         if timing.cooldown_epoch:
             raise ConfigError("cooldown_epoch: ReduceOnPlateau has no fixed end; leave it out")
         self.monitor = monitor
         self.higher_is_better = (mode or {"metric": "max", "loss": "min"}[monitor]) == "max"
-        self.factor, self.patience, self.cooldown = factor, patience, cooldown
-        self.threshold, self.relative = threshold, threshold_mode == "rel"
-        self.min_lr, self.epsilon = min_lr, epsilon
+        self.factor = require_fraction("factor", factor)
+        self.patience = require_int("patience", patience, 0)
+        self.cooldown = require_int("cooldown", cooldown, 0)
+        self.threshold, self.relative = require_non_negative("threshold", threshold), threshold_mode == "rel"
+        self.min_lr, self.epsilon = require_non_negative("min_lr", min_lr), require_non_negative("epsilon", epsilon)
         self.best: Optional[float] = None
         self.reductions = self.bad_evaluations = self.cooldown_left = 0
 
@@ -71,7 +72,7 @@ class ReduceOnPlateau(Schedule):
     def _lr_after(self, reductions: int) -> float:
         return max(self.learning_rate * self.factor**reductions, min(self.min_lr, self.learning_rate))
 
-    def observe(self, step: int, metric: float, loss: float) -> None:
+    def on_evaluation(self, step: int, metric: float, loss: float) -> None:
         """Reduce the learning rate if the evaluations have stopped improving."""
         if step < self.timing.warmup_epoch * self.timing.steps_per_epoch:
             return

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from typing import Any, Mapping, Sequence
+from typing import Any, Dict, Mapping, Optional, Sequence
 
 from ppcls.errors import ConfigError
-from ppcls.optimizer import cycles, plateau  # noqa: F401  they register their schedules
+from ppcls.optimizer import cyclic, plateau  # noqa: F401  they register their schedules
 from ppcls.optimizer.schedule_base import (
     SCHEDULES,
     Schedule,
     Timing,
     register,
     require_milestones,
-    require_non_negative,
 )
+from ppcls.registry import Source
+from ppcls.registry.checks import require_non_negative, require_positive
+from ppcls.registry.failures import located_errors
 
 # Arguments that are scaled with the batch size. As in DeiT, the first and last learning rates of a schedule are not.
 PEAKS = ("learning_rate", "max_learning_rate", "base_learning_rate", "values")
@@ -41,8 +43,7 @@ class Cosine(Schedule):
 
     def __init__(self, learning_rate: float, timing: Timing, eta_min: float = 0.0) -> None:
         super().__init__(learning_rate, timing)
-        require_non_negative(eta_min=eta_min)
-        self.eta_min = float(eta_min)
+        self.eta_min = require_non_negative("eta_min", eta_min)
 
     def main_lr(self, time: float) -> float:
         """Return eta_min + (learning_rate - eta_min) (1 + cos(pi progress)) / 2."""
@@ -55,11 +56,8 @@ class Linear(Schedule):
 
     def __init__(self, learning_rate: float, timing: Timing, end_lr: float = 0.0, power: float = 1.0) -> None:
         super().__init__(learning_rate, timing)
-        require_non_negative(end_lr=end_lr)
-        if not (math.isfinite(power) and power > 0):
-            raise ConfigError(f"power: expected a positive number, got {power}")
-        self.end_lr = float(end_lr)
-        self.power = float(power)
+        self.end_lr = require_non_negative("end_lr", end_lr)
+        self.power = require_positive("power", power)
 
     def main_lr(self, time: float) -> float:
         """Return end_lr + (learning_rate - end_lr) (1 - progress)^power."""
@@ -77,11 +75,8 @@ class Step(Schedule):
 
     def __init__(self, learning_rate: float, timing: Timing, step_size: float, gamma: float = 0.1) -> None:
         super().__init__(learning_rate, timing)
-        require_non_negative(gamma=gamma)
-        if not step_size > 0:
-            raise ConfigError(f"step_size: expected a positive number of epochs, got {step_size}")
-        self.step_size = step_size * self.units_per_epoch
-        self.gamma = float(gamma)
+        self.step_size = require_positive("step_size", step_size) * self.units_per_epoch
+        self.gamma = require_non_negative("gamma", gamma)
 
     def main_lr(self, time: float) -> float:
         """Return learning_rate gamma^n after n complete steps of ``step_size``."""
@@ -94,10 +89,9 @@ class MultiStepDecay(Schedule):
 
     def __init__(self, learning_rate: float, timing: Timing, milestones: Sequence[float], gamma: float = 0.1) -> None:
         super().__init__(learning_rate, timing)
-        require_non_negative(gamma=gamma)
         require_milestones("milestones", milestones)
         self.milestones = [epoch * self.units_per_epoch for epoch in milestones]
-        self.gamma = float(gamma)
+        self.gamma = require_non_negative("gamma", gamma)
 
     def main_lr(self, time: float) -> float:
         """Return learning_rate gamma^n after n milestones."""
@@ -114,39 +108,70 @@ class Piecewise(Schedule):
             raise ConfigError(
                 f"values: {len(decay_epochs)} decay_epochs need {len(decay_epochs) + 1} values, got {len(values)}"
             )
-        for value in values:
-            require_non_negative(values=value)
-        super().__init__(values[0], timing)
+        self.values = [require_non_negative("values", value) for value in values]
+        super().__init__(self.values[0], timing)
         self.boundaries = [epoch * self.units_per_epoch for epoch in decay_epochs]
-        self.values = [float(value) for value in values]
 
     def main_lr(self, time: float) -> float:
         """Return the value of the interval that contains ``time``."""
         return self.values[bisect_right(self.boundaries, time)]
 
 
-class PlainSchedule(Schedule):
-    """A schedule of the user's: anything that has ``lr_at(step)``.
+class ScheduleAdapter(Schedule):
+    """Adapts a user's schedule; only ``lr_at(step)`` is required.
+
+    ``on_evaluation``, ``state`` and ``load_state`` are called if the schedule has them; see ``Schedule``.
 
     Args:
-        schedule: the object.
+        name: what the recipe calls it, for messages.
+        schedule: the user's object.
         timing: of the run.
+        source: where its code comes from.
+
+    Raises:
+        ConfigError: it has only one of ``state`` and ``load_state``, or ``lr_at(0)`` fails.
     """
 
-    def __init__(self, schedule: Any, timing: Timing) -> None:
-        self._lr_at = schedule.lr_at
-        super().__init__(self.lr_at(0), timing)
+    def __init__(self, name: str, schedule: Any, timing: Timing, source: Optional[Source]) -> None:
+        self._name = name
+        self._schedule = schedule
+        self._source = source
+        if hasattr(schedule, "state") != hasattr(schedule, "load_state"):
+            raise ConfigError(f"{name}: a schedule that has one of state() and load_state(state) needs the other too")
+        super().__init__(self.lr_at(0), schedule.timing if isinstance(schedule, Schedule) else timing)
+        self.follows_evaluations = getattr(schedule, "follows_evaluations", hasattr(schedule, "on_evaluation"))
 
     def lr_at(self, step: int) -> float:
-        """Return the rate of the update that follows ``step`` updates.
+        """Return the learning rate for the update after ``step`` updates.
 
         Raises:
-            ConfigError: it is no number of at least 0.
+            ConfigError: it fails, or does not return a number of at least 0.
         """
-        rate = self._lr_at(step)
-        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not math.isfinite(rate) or rate < 0:
-            raise ConfigError(f"lr_at({step}): must return a number of at least 0, not {rate!r}")
-        return float(rate)
+        with located_errors(f"{self._name}.lr_at({step})", self._source):
+            rate = self._schedule.lr_at(step)
+        try:
+            return require_non_negative(f"lr_at({step})", rate)
+        except ConfigError as error:
+            raise ConfigError(f"{self._name}: {error}") from None
+
+    def on_evaluation(self, step: int, metric: float, loss: float) -> None:
+        """Pass the result of an evaluation on, if the schedule takes it."""
+        if hasattr(self._schedule, "on_evaluation"):
+            with located_errors(f"{self._name}.on_evaluation", self._source):
+                self._schedule.on_evaluation(step, metric, loss)
+
+    def state(self) -> Dict[str, Any]:
+        """Return the schedule's own state; empty if it has none."""
+        if not hasattr(self._schedule, "state"):
+            return {}
+        with located_errors(f"{self._name}.state", self._source):
+            return dict(self._schedule.state())
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from a state that ``state`` returned."""
+        if hasattr(self._schedule, "load_state"):
+            with located_errors(f"{self._name}.load_state", self._source):
+                self._schedule.load_state(state)
 
 
 def build_schedule(args: Mapping[str, Any], *, epochs: int, steps_per_epoch: int) -> Schedule:
@@ -162,5 +187,8 @@ def build_schedule(args: Mapping[str, Any], *, epochs: int, steps_per_epoch: int
     name = args.pop("name", None)
     if name is None:
         raise ConfigError(f"lr: name is missing (allowed: {', '.join(SCHEDULES.names())})")
-    schedule = SCHEDULES.build(name, args, epochs=epochs, steps_per_epoch=steps_per_epoch)
-    return schedule if isinstance(schedule, Schedule) else PlainSchedule(schedule, Timing(epochs, steps_per_epoch))
+    schedule: Schedule = SCHEDULES.build(name, args, epochs=epochs, steps_per_epoch=steps_per_epoch)
+    source = SCHEDULES[name].source
+    if source is None:
+        return schedule
+    return ScheduleAdapter(name, schedule, Timing(epochs, steps_per_epoch), source)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Dict, Mapping, Sequence
 
 from ppcls.errors import ConfigError
 from ppcls.registry import Registry
+from ppcls.registry.checks import require_non_negative
 
 SCHEDULES = Registry(
     "learning-rate schedule",
@@ -46,20 +46,19 @@ class Timing:
     cooldown_epoch: float = 0
 
     def __post_init__(self) -> None:
-        require_non_negative(
-            warmup_start_lr=self.warmup_start_lr, warmup_epoch=self.warmup_epoch, cooldown_epoch=self.cooldown_epoch
-        )
+        for name in ("warmup_start_lr", "warmup_epoch", "cooldown_epoch"):
+            require_non_negative(name, getattr(self, name))
         if self.epochs < 1 or self.steps_per_epoch < 1:
             raise ConfigError(f"nothing to schedule: {self.epochs} epochs of {self.steps_per_epoch} updates")
         if self.warmup_epoch > self.epochs:
             raise ConfigError(
-                f"warmup_epoch: expected 0 to {self.epochs}, the number of epochs, got {self.warmup_epoch}; "
+                f"warmup_epoch: must be at most {self.epochs}, the number of epochs, not {self.warmup_epoch}; "
                 "shorten the warm-up or train longer"
             )
         if self.cooldown_epoch > self.epochs - self.warmup_epoch:
             raise ConfigError(
-                f"cooldown_epoch: expected 0 to {self.epochs - self.warmup_epoch:g}, the epochs after the warm-up, got "
-                f"{self.cooldown_epoch}; the cooldown is a part of Global.epochs"
+                f"cooldown_epoch: must be at most {self.epochs - self.warmup_epoch:g}, the epochs after the warm-up, "
+                f"not {self.cooldown_epoch}; the cooldown is a part of Global.epochs"
             )
 
     @property
@@ -86,14 +85,13 @@ class Schedule:
         ConfigError: a value is out of range.
 
     Attributes:
-        follows_evaluations: whether ``observe`` changes the learning rate.
+        follows_evaluations: whether ``on_evaluation`` changes the learning rate.
     """
 
     follows_evaluations = False
 
     def __init__(self, learning_rate: float, timing: Timing) -> None:
-        require_non_negative(learning_rate=learning_rate)
-        self.learning_rate = float(learning_rate)
+        self.learning_rate = require_non_negative("learning_rate", learning_rate)
         self.timing = timing
         self.units_per_epoch = timing.units_per_epoch
         self.warmup = timing.to_units(timing.warmup_epoch)
@@ -122,8 +120,8 @@ class Schedule:
         """Return the fraction of the main schedule that has passed, 0 to 1."""
         return time / self.length if self.length else 0.0
 
-    def observe(self, step: int, metric: float, loss: float) -> None:
-        """Take the result of an evaluation into account, in schedules that follow evaluations.
+    def on_evaluation(self, step: int, metric: float, loss: float) -> None:
+        """Take the result of an evaluation into account; does nothing unless the schedule follows evaluations.
 
         Args:
             step: updates done so far.
@@ -139,17 +137,6 @@ class Schedule:
         """Continue from a state that ``state`` returned."""
 
 
-def require_non_negative(**values: float) -> None:
-    """Check that numbers are finite and at least 0.
-
-    Raises:
-        ConfigError: one is not; the message begins with its name.
-    """
-    for name, value in values.items():
-        if not (math.isfinite(value) and value >= 0):
-            raise ConfigError(f"{name}: expected a number of at least 0, got {value}")
-
-
 def require_milestones(name: str, milestones: Sequence[float]) -> None:
     """Check that milestones are positive and increasing.
 
@@ -157,15 +144,4 @@ def require_milestones(name: str, milestones: Sequence[float]) -> None:
         ConfigError: they are not.
     """
     if list(milestones) != sorted(set(milestones)) or any(epoch <= 0 for epoch in milestones):
-        raise ConfigError(f"{name}: expected increasing positive epochs, got {list(milestones)}")
-
-
-def require_choice(name: str, value: object, choices: Sequence[object]) -> None:
-    """Check that ``value`` is one of ``choices``.
-
-    Raises:
-        ConfigError: it is not.
-    """
-    if value not in choices:
-        expected = " or ".join(repr(choice) for choice in choices if choice is not None)
-        raise ConfigError(f"{name}: expected {expected}, got {value!r}")
+        raise ConfigError(f"{name}: must be increasing positive epochs, not {list(milestones)}")

@@ -6,8 +6,8 @@ environment.import_paddle()  # also for those who import this package directly
 
 from ppcls.weights.factory import create_model
 from ppcls.weights.loading import LoadReport, load_weights
-from ppcls.weights.naming import Naming
+from ppcls.weights.name_scheme import NameScheme
 from ppcls.weights.paddle_reader import restricted_load
 from ppcls.weights.reader import read_weights
 
-__all__ = ["LoadReport", "Naming", "create_model", "load_weights", "read_weights", "restricted_load"]
+__all__ = ["LoadReport", "NameScheme", "create_model", "load_weights", "read_weights", "restricted_load"]

@@ -13,9 +13,9 @@ from ppcls.errors import WeightsError
 from ppcls.utils.paths import user_path
 from ppcls.weights.detection import detect_architecture
 from ppcls.weights.factory import create_model
-from ppcls.weights.loading import Fit, best_fit, projections, require_fit
-from ppcls.weights.names import namings_of
-from ppcls.weights.naming import Naming
+from ppcls.weights.loading import WeightMatch, best_match, linear_weight_names, require_match
+from ppcls.weights.name_scheme import NameScheme
+from ppcls.weights.names import name_schemes_of
 from ppcls.weights.reader import find_file, read_weights
 from ppcls.weights.writer import format_of, write_weights
 
@@ -39,52 +39,52 @@ def convert_weights(
         source: any file that ``read_weights`` takes.
         to: "torch", "safetensors" or "pdparams"; by default what the target's suffix says.
         model: the architecture's name; by default it is detected, which works for the registered variants.
-        naming: whose names and layout the target has: "official" (the reference implementation's; the default for
-            "torch"), "timm", or "ppcls" (ours; the default for the other formats).
+        naming: names and layout of the target: "official" for those of the reference implementation (the default for
+            "torch"), "timm", or "ppcls" (the default for the other formats).
         arguments: of the architecture's constructor, where ``model`` is a family.
 
     Returns:
-        What was done: source, target, format, naming, tensors (their number), left_out.
+        A summary with the keys source, target, format, naming, tensors (their number) and left_out.
 
     Raises:
-        WeightsError: a file cannot be read or written, or the weights are not all of one architecture's.
+        WeightsError: a file cannot be read or written, or the weights do not fit the architecture.
         ConfigError: no such architecture or argument.
     """
     file, target = find_file(source), user_path(target)
     to = to or format_of(target)
     arrays = read_weights(file)
     net = _build_model(file, arrays, model, dict(arguments or {}))
-    fit = best_fit(net, arrays)
-    require_fit(net, str(file), fit, arrays)
-    target_naming = _find_naming(net, naming or ("official" if to == "torch" else "ppcls"))
-    extra = {name: arrays[name] for name in fit.dropped} if target_naming == fit.naming else {}
-    written = rename_tensors(net, fit, target_naming)
+    match = best_match(net, arrays)
+    require_match(net, str(file), match, arrays)
+    target_naming = _find_name_scheme(net, naming or ("official" if to == "torch" else "ppcls"))
+    extra = {name: arrays[name] for name in match.dropped} if target_naming == match.naming else {}
+    written = rename_tensors(net, match, target_naming)
     written.update((name, array) for name, array in extra.items())
     write_weights(written, target, to)
     return {
         "source": str(file),
         "target": str(target),
         "format": to,
-        "naming": {"from": fit.source, "to": target_naming.source},
+        "naming": {"from": match.source, "to": target_naming.source},
         "tensors": len(written),
-        "left_out": [name for name in fit.dropped if name not in extra],
+        "left_out": [name for name in match.dropped if name not in extra],
     }
 
 
-def rename_tensors(net: nn.Layer, fit: Fit, naming: Naming) -> Dict[str, np.ndarray]:
-    """Return weights under another naming and in its layout, in the model's order.
+def rename_tensors(net: nn.Layer, match: WeightMatch, naming: NameScheme) -> Dict[str, np.ndarray]:
+    """Return weights under the names and in the layout of another scheme, in the model's order.
 
-    What PyTorch's state dicts hold besides, and strict loads ask for, is added (``Backbone.torch_buffers``).
+    The buffers that strict loads of PyTorch expect are added (``Backbone.torch_buffers``).
     """
     names = naming.restore(list(net.state_dict()))
-    transposed = projections(net) if naming.torch else set()
-    found: Dict[str, np.ndarray] = {}
-    for ours, theirs in names.items():
-        found[theirs] = fit.arrays[ours].T if ours in transposed else fit.arrays[ours]
+    transposed = linear_weight_names(net) if naming.torch else set()
+    tensors: Dict[str, np.ndarray] = {}
+    for name, target_name in names.items():
+        tensors[target_name] = match.arrays[name].T if name in transposed else match.arrays[name]
         if naming.torch:
-            layer = theirs.rpartition(".")[0]
-            found.update((f"{layer}.{leaf}", array) for leaf, array in net.torch_buffers(ours).items())
-    return found
+            layer = target_name.rpartition(".")[0]
+            tensors.update((f"{layer}.{leaf}", array) for leaf, array in net.torch_buffers(name).items())
+    return tensors
 
 
 def _build_model(
@@ -92,42 +92,41 @@ def _build_model(
 ) -> nn.Layer:
     detected = detect_architecture(arrays)
     if name is None and (detected is None or detected.variant is None):
-        what = f"looks like {detected}, a size" if detected else "has names"
+        what = f"looks like {detected}, in a size" if detected else "has tensor names"
         raise WeightsError(f"{file}: {what} that no registered architecture has; name it with --model, and --argument")
     if detected is not None:
         arguments.setdefault("class_num", detected.class_num)
     return create_model(name or str(detected and detected.variant), **arguments)
 
 
-def _find_naming(net: nn.Layer, name: str) -> Naming:
+def _find_name_scheme(net: nn.Layer, name: str) -> NameScheme:
     if name not in NAMINGS:
-        raise WeightsError(f"naming: expected one of {', '.join(NAMINGS)}, got {name!r}")
+        raise WeightsError(f"naming: must be one of {', '.join(NAMINGS)}, not {name!r}")
     if name == "official":
-        candidates: List[Naming] = [naming for naming in namings_of(net) if naming.torch]
+        candidates: List[NameScheme] = [scheme for scheme in name_schemes_of(net) if scheme.torch]
     elif name == "timm":
-        candidates = [naming for naming in namings_of(net) if naming.source == "timm"]
+        candidates = [scheme for scheme in name_schemes_of(net) if scheme.source == "timm"]
     else:
-        candidates = [naming for naming in namings_of(net) if not naming.torch]
+        candidates = [scheme for scheme in name_schemes_of(net) if not scheme.torch]
     if not candidates:
-        raise WeightsError(
-            f"{type(net).__name__} has no {name} names; it has {', '.join(n.source for n in namings_of(net))}"
-        )
+        available = ", ".join(scheme.source for scheme in name_schemes_of(net))
+        raise WeightsError(f"{type(net).__name__} has no {name} names; it has {available}")
     return candidates[0]
 
 
 def parse_arguments(pairs: List[str]) -> Dict[str, Any]:
-    """Return constructor arguments from KEY=VALUE texts; a value is JSON, or else a text.
+    """Return constructor arguments from KEY=VALUE texts; a value that is not JSON is text.
 
     Raises:
-        WeightsError: a text has no "=".
+        WeightsError: a pair has no "=".
     """
-    found: Dict[str, Any] = {}
+    arguments: Dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
-            raise WeightsError(f"--argument {pair}: expected KEY=VALUE, such as dim=64")
+            raise WeightsError(f"--argument {pair}: must be KEY=VALUE, such as dim=64")
         try:
-            found[key] = json.loads(value)
+            arguments[key] = json.loads(value)
         except ValueError:
-            found[key] = value
-    return found
+            arguments[key] = value
+    return arguments

@@ -8,11 +8,9 @@ from typing import Dict, Mapping, Optional
 import numpy as np
 
 from ppcls.arch import list_models, spec
-from ppcls.weights.names import NAMINGS
-from ppcls.weights.naming import Naming
-
-# Parameters for Paddle, but no weights that training changes by gradients.
-_STATISTICS = ("._mean", "._variance")
+from ppcls.arch.layers import is_batch_norm_statistic
+from ppcls.weights.name_scheme import NameScheme
+from ppcls.weights.names import NAME_SCHEMES
 
 
 @dataclass(frozen=True)
@@ -20,15 +18,15 @@ class Detection:
     """The architecture that a file's tensors belong to.
 
     Attributes:
-        family: whose naming knows the names of all tensors.
+        family: name of the family, one of whose name schemes covers all tensors.
         variant: the family's variant of exactly this size; None if there is none.
-        naming: whose names they are.
-        class_num: classes of their classifier, 0 if there is none.
+        naming: that name scheme.
+        class_num: classes of the classifier, 0 if there is none.
     """
 
     family: str
     variant: Optional[str]
-    naming: Naming
+    naming: NameScheme
     class_num: int
 
     def __str__(self) -> str:
@@ -36,31 +34,32 @@ class Detection:
 
 
 def detect_architecture(arrays: Mapping[str, np.ndarray]) -> Optional[Detection]:
-    """Return the architecture that tensors belong to; None if no family knows all their names."""
-    first = None
-    for family, namings in NAMINGS.items():
+    """Return the architecture that tensors belong to; None if no family has all of their names."""
+    first_family = None
+    for family, namings in NAME_SCHEMES.items():
         for naming in namings:
             if naming.coverage(list(arrays)) < 1.0:
                 continue
             detected = _detect_variant(family.__name__, naming, arrays)
             if detected.variant is not None:
                 return detected
-            first = first or detected
-    return first
+            first_family = first_family or detected
+    return first_family
 
 
-def _detect_variant(family: str, naming: Naming, arrays: Mapping[str, np.ndarray]) -> Detection:
+def _detect_variant(family: str, naming: NameScheme, arrays: Mapping[str, np.ndarray]) -> Detection:
     sizes: Dict[str, int] = {}
     for name, array in arrays.items():
-        ours = naming.rename(name)
-        if ours is not None and not naming.drops(name) and not ours.endswith(_STATISTICS):
-            sizes[ours] = array.size
+        model_name = naming.rename(name)
+        if model_name is not None and not naming.drops(name) and not is_batch_norm_statistic(model_name):
+            sizes[model_name] = array.size
     class_num = sizes.get("head.bias", 0)
     # A fine-tuned model differs from its variant in the head alone: compare without that.
     per_class = sum(sizes.get(name, 0) for name in ("head.weight", "head.bias")) // class_num if class_num else 0
     params = sum(sizes.values()) - per_class * class_num
     for variant in list_models():
-        facts = spec(variant)
-        if class_num and facts.family == family and facts.params - per_class * facts.class_num == params:
+        model_spec = spec(variant)
+        backbone_params = model_spec.params - per_class * model_spec.class_num
+        if class_num and model_spec.family == family and backbone_params == params:
             return Detection(family, variant, naming, class_num)
     return Detection(family, None, naming, class_num)

@@ -1,7 +1,7 @@
-"""Files over HTTP: resumed after a break, checked, and in their place whole or not at all.
+"""Downloads over HTTP that can be resumed and are checked; a file is at its final path only when it is complete.
 
-While a download runs, ``NAME.part`` holds what has come, ``NAME.part.json`` says which version of which file that is,
-and ``NAME.lock`` keeps other processes waiting.
+While a download runs, ``NAME.part`` holds the bytes so far, ``NAME.part.json`` records which version of which file they
+belong to, and ``NAME.lock`` makes other processes wait.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from ppcls.utils.locks import locked
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import add_suffix
 
-# So much more of a file is progress, after which the count of failures starts anew.
+# After this many more bytes, failures are counted from the start again.
 _PROGRESS = 1 << 20
-# Answers after which asking again can help.
+# Status codes after which another attempt can help.
 _RETRYABLE = (408, 425, 429, 500, 502, 503, 504)
 
 
 class _PermanentError(Exception):
-    """The transfer failed in a way that another attempt will not mend."""
+    """The transfer failed, and another attempt would fail too."""
 
 
 class _TemporaryError(Exception):
-    """The transfer failed in a way that another attempt may mend."""
+    """The transfer failed, and another attempt may succeed."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class RetryPolicy:
 
     Attributes:
         timeout: seconds without a byte after which a connection counts as broken.
-        attempts: without progress, after which the download is given up.
+        attempts: number of attempts without progress before giving up.
         pause: seconds before the second attempt; doubled each time, up to 16 times.
         lock: seconds to wait for another process that downloads the same file.
     """
@@ -55,7 +55,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True)
 class _Version:
-    """Which file a part belongs to; ``tag`` is a strong ETag or a date, without which nothing can be resumed."""
+    """Which file a part belongs to; ``tag`` is a strong ETag or a date, without which it cannot be resumed."""
 
     url: str
     tag: Optional[str] = None
@@ -71,10 +71,10 @@ def download(url: str, target: Path, sha256: Optional[str] = None, policy: Optio
     """Fetch a file unless it is at ``target`` already; return ``target``.
 
     Args:
-        sha256: of the file, or its beginning.
+        sha256: of the file, or the beginning of it.
 
     Raises:
-        WeightsError: another scheme than http and https, a failure that does not pass, or a file of another checksum.
+        WeightsError: the scheme is not http or https, the download fails, or the checksum differs.
         MachineError: another process has been fetching the same file for too long.
     """
     policy = policy or RetryPolicy()
@@ -96,7 +96,7 @@ def download(url: str, target: Path, sha256: Optional[str] = None, policy: Optio
 
 
 def download_lock(target: Path, policy: RetryPolicy) -> ContextManager[None]:
-    """Keep other processes from making ``target``, and wait for one that does.
+    """Lock ``target`` against other processes; wait while another one holds the lock.
 
     Raises:
         MachineError: another process still holds the lock after ``policy.lock`` seconds.
@@ -109,8 +109,8 @@ def check_sha256(path: Path, expected: Optional[str]) -> Optional[str]:
     """Return a file's SHA-256 if it does not start with ``expected``; None if it does or nothing is expected."""
     if expected is None:
         return None
-    found = digests.sha256(path)
-    return None if found.startswith(expected.lower()) else found
+    digest = digests.sha256(path)
+    return None if digest.startswith(expected.lower()) else digest
 
 
 def _fetch(url: str, target: Path, sha256: Optional[str], policy: RetryPolicy) -> None:
@@ -119,13 +119,13 @@ def _fetch(url: str, target: Path, sha256: Optional[str], policy: RetryPolicy) -
     while True:
         try:
             resumed = _attempt(url, part, notes, policy.timeout)
-            found = check_sha256(part, sha256)
-            if found is None:
+            wrong_digest = check_sha256(part, sha256)
+            if wrong_digest is None:
                 break
             part.unlink()
             wrong += 1
             if wrong > 1 or not resumed:  # what was resumed may have begun as another file
-                raise _PermanentError(f"its sha256 is {found} instead of {sha256}...; it was deleted")
+                raise _PermanentError(f"its sha256 is {wrong_digest} instead of {sha256}...; it was deleted")
         except (_TemporaryError, http.TransferError) as error:
             failures = 1 if _size(part) >= best + _PROGRESS else failures + 1
             best = max(best, _size(part))
@@ -142,10 +142,11 @@ def _size(path: Path) -> int:
 
 
 def _attempt(url: str, part: Path, notes: Path, timeout: float) -> bool:
-    """Fetch the rest of ``part``, or all of it; return whether it was the rest.
+    """Download to ``part``, resuming if possible; return whether it resumed.
 
     Raises:
-        _TemporaryError, TransferError: the connection, or the server's answer, ends before the file does.
+        _TemporaryError, TransferError: the transfer ended early, and another attempt may succeed.
+        _PermanentError: the server refuses, or sends something else.
     """
     known, have = _known(notes, url), _size(part)
     headers = {"Accept-Encoding": "identity"}
@@ -164,10 +165,10 @@ def _attempt(url: str, part: Path, notes: Path, timeout: float) -> bool:
 
 
 def _receive(response: http.Response, url: str, part: Path, notes: Path, have: int, known: _Version) -> bool:
-    """Append an answer to ``part``, or begin that anew; return whether it was appended."""
+    """Write a response to ``part``: append it to what is there, or replace that; return whether it was appended."""
     resumed = response.status == 206
     if resumed and not _continues(response, have, known):
-        notes.unlink(missing_ok=True)  # the next attempt asks for all of it
+        notes.unlink(missing_ok=True)  # the next attempt asks for the whole file
         raise _TemporaryError("the server sends another part than was asked for")
     if response.headers.get_content_type() == "text/html":  # the login page of a hotel's network, or of a file host
         raise _PermanentError("the server sends a web page instead of weights")
@@ -188,7 +189,7 @@ def _write(response: http.Response, file: BinaryIO, name: str) -> None:
 
 
 def _known(notes: Path, url: str) -> _Version:
-    """Return what the part is, as noted when it was begun."""
+    """Return the recorded version of the part."""
     with contextlib.suppress(OSError, ValueError, TypeError):
         version = _Version(**json.loads(notes.read_text(encoding="utf-8")))
         if version.url == url:
@@ -197,7 +198,7 @@ def _known(notes: Path, url: str) -> _Version:
 
 
 def _continues(response: http.Response, have: int, known: _Version) -> bool:
-    """Return whether the server's part begins where ours ends, and is of a file as long as ours."""
+    """Return whether the response begins where the part ends, and belongs to a file of the recorded size."""
     match = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("Content-Range", ""))
     if match is None or int(match[1]) != have:
         return False
@@ -205,6 +206,6 @@ def _continues(response: http.Response, have: int, known: _Version) -> bool:
 
 
 def _tag(response: http.Response) -> Optional[str]:
-    """Return what tells this version of the file from others; a weak ETag does not tell bytes."""
+    """Return a strong ETag or else the date of the file; a weak ETag does not identify its bytes."""
     etag: Optional[str] = response.headers.get("ETag")
     return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")

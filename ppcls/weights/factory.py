@@ -12,7 +12,7 @@ from ppcls.errors import ConfigError, WeightsError
 from ppcls.utils.paths import user_path
 from ppcls.weights.download import is_url
 from ppcls.weights.loading import load_weights
-from ppcls.weights.published import public_weights, weights_at
+from ppcls.weights.published import download_weights, public_weights
 
 
 def create_model(
@@ -31,8 +31,8 @@ def create_model(
         class_num: outputs of the classifier; 0 gives the pooled features instead.
         pretrained: path or URL of a weight file (see ``load_weights`` for what it may hold); True for the published
             weights, which are downloaded once into ``$PPCLS_HOME`` (``~/.cache/ppcls``).
-        drop_mismatched_head: keep the fresh classifier if the weights' one has another number of classes.
-        pretrained_image_size: see ``load_weights``'s ``image_size``; known for the published weights.
+        drop_mismatched_head: keep the fresh classifier if that of the weights has another number of classes.
+        pretrained_image_size: ``image_size`` of ``load_weights``; known for the published weights.
         features_only: return a ``FeatureExtractor``, whose output is the list of feature maps [B, C, H', W'] that its
             ``feature_info`` describes. It has no classifier, and that of ``pretrained`` is left out.
         arguments: of the family's constructor.
@@ -62,7 +62,7 @@ def create_model(
 
 
 def _check_recompute(name: str, arguments: Mapping[str, Any]) -> None:
-    """Say what gradient checkpointing needs, where the architecture does not take the argument."""
+    """Refuse ``recompute`` for an architecture that does not take it."""
     if arguments.get("recompute") and not BACKBONES[name].takes("recompute"):
         raise ConfigError(
             f"recompute: {name} does not take it; derive the class from ppcls.arch.Backbone, which has gradient "
@@ -71,12 +71,15 @@ def _check_recompute(name: str, arguments: Mapping[str, Any]) -> None:
 
 
 def trained_image_size(name: str, pretrained: Union[bool, str, Path, None]) -> Optional[int]:
-    """Return the image size that the weights of ``create_model``'s ``pretrained`` were made for, if it is known."""
+    """Return the image size of the weights that ``pretrained`` of ``create_model`` means; None if it is not known."""
     return spec(name).image_size if pretrained is True else None
 
 
 def local_weights(name: str, pretrained: Union[bool, str, Path, None]) -> Optional[Path]:
-    """Return the path of what ``create_model``'s ``pretrained`` means, downloaded if need be; None if it means none.
+    """Return the path of the weights that ``pretrained`` of ``create_model`` means, downloaded if need be.
+
+    Returns:
+        The path; None if ``pretrained`` is None or False.
 
     Raises:
         ConfigError: it is neither a path nor a truth value.
@@ -89,7 +92,7 @@ def local_weights(name: str, pretrained: Union[bool, str, Path, None]) -> Option
     if pretrained is None or pretrained is False:
         return None
     if not isinstance(pretrained, (str, Path)):
-        raise ConfigError(f"pretrained: expected a path, got {pretrained!r}")
+        raise ConfigError(f"pretrained: must be a path, not {pretrained!r}")
     if isinstance(pretrained, str) and is_url(pretrained):
-        return weights_at(pretrained)
+        return download_weights(pretrained)
     return user_path(pretrained)

@@ -1,4 +1,4 @@
-"""What goes wrong with a pickled weight file, said in one way for all formats."""
+"""Errors of pickled weight files, in the same words for all formats."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from ppcls.arch import require_method
 from ppcls.errors import WeightsError
 from ppcls.utils.text import printable
 from ppcls.weights.detection import detect_architecture
-from ppcls.weights.names import namings_of
-from ppcls.weights.naming import Naming
+from ppcls.weights.name_scheme import NameScheme
+from ppcls.weights.names import name_schemes_of
 from ppcls.weights.reader import read_weights
 
 _MAX_LISTED = 10
@@ -27,10 +27,10 @@ class LoadReport:
 
     Attributes:
         naming: whose tensor names the source used ("ppcls", "timm", ...).
-        loaded: our names of the tensors that were set.
-        dropped: the source's names of the tensors that were left out.
-        fresh: our names of the tensors that keep their initialisation.
-        resized: our names of the tensors that came from another image size or number of channels.
+        loaded: names in the model of the tensors that were set.
+        dropped: names in the source of the tensors that were left out.
+        fresh: names in the model of the tensors that keep their initialisation.
+        resized: names in the model of the tensors that came from another image size or number of channels.
     """
 
     naming: str
@@ -51,26 +51,26 @@ class LoadReport:
 
 
 @dataclass
-class Fit:
+class WeightMatch:
     """How a source's tensors fit a model's."""
 
-    naming: Naming
-    arrays: Dict[str, np.ndarray]  # our name, our layout
+    naming: NameScheme
+    arrays: Dict[str, np.ndarray]  # by name in the model, in the model's layout
     dropped: List[str]
     unexpected: List[str]
     missing: List[str]
-    misshaped: Dict[str, str]  # our name, what is wrong
-    transposed: bool = False  # the source's projections were [out, in]
-    ambiguous: List[str] = field(default_factory=list)  # our names of projections that may be [in, out] or [out, in]
+    misshaped: Dict[str, str]  # name in the model: what is wrong
+    transposed: bool = False  # the source's linear weights were [out, in]
+    ambiguous: List[str] = field(default_factory=list)  # linear weights in the model that may be [in, out] or [out, in]
 
     @property
     def source(self) -> str:
-        """Whose names the source uses, and in whose layout where that is not the same."""
+        """Whose names the source uses, and its layout where that differs."""
         return self.naming.source + (", Paddle's layout," if self.naming.torch and not self.transposed else "")
 
     def problems(self) -> List[str]:
-        """Return what is wrong, a line for each kind of problem."""
-        found = []
+        """Return what is wrong, one line per kind of problem."""
+        problems = []
         for kind, lines in (
             ("missing", self.missing),
             ("unexpected", self.unexpected),
@@ -78,8 +78,8 @@ class Fit:
             ("square, and nothing tells whether they are [in, out] or [out, in]", self.ambiguous),
         ):
             if lines:
-                found.append(f"  {len(lines)} {kind}: {_list_names(lines)}")
-        return found
+                problems.append(f"  {len(lines)} {kind}: {_list_names(lines)}")
+        return problems
 
 
 def load_weights(
@@ -98,16 +98,15 @@ def load_weights(
         drop_mismatched_head: keep the classifier's initialisation if the source's has another number of classes, or
             if it has none.
         adapt: let the model make weights of another image size or number of channels fit (``Backbone.adapt``).
-        image_size: that the weights were made for, one number or [height, width] in pixels; only gMLP's depend on it.
-            By default as many patches as the model's mean the same image size, others a square one, or else one of the
-            model's proportions.
+        image_size: image size of the weights in pixels, one number or [height, width] (gMLP only). Inferred by default:
+            the model's own size if the number of patches is the same, else a square, else the model's proportions.
 
     Raises:
         WeightsError: the file cannot be read, or anything is missing, unexpected or of another shape.
         ConfigError: ``image_size`` makes no sense, or ``model`` cannot resize weights.
     """
     if not isinstance(weights, (str, Path, Mapping)):
-        raise WeightsError(f"weights: expected a path, or arrays by name, got {type(weights).__name__}")
+        raise WeightsError(f"weights: must be a path, or arrays by name, not {type(weights).__name__}")
     if isinstance(weights, (str, Path)):
         origin, arrays = str(weights), read_weights(weights)
     else:
@@ -115,98 +114,108 @@ def load_weights(
     if image_size is not None:
         require_method(model, "adapt", "image_size")
     target = model.state_dict()
-    fit = best_fit(model, arrays)
-    resized = _adapt(model, target, fit, image_size) if adapt else []
+    match = best_match(model, arrays)
+    resized = _adapt(model, target, match, image_size) if adapt else []
     fresh: List[str] = []
     if drop_mismatched_head:
-        fresh = _drop_head(fit)
-    require_fit(model, origin, fit, arrays)
+        fresh = _drop_head(match)
+    require_match(model, origin, match, arrays)
     with paddle.no_grad():
-        for name, array in fit.arrays.items():
+        for name, array in match.arrays.items():
             target[name].set_value(paddle.to_tensor(array).astype(target[name].dtype))
-    return LoadReport(fit.source, tuple(fit.arrays), tuple(fit.dropped), tuple(fresh), tuple(resized))
+    return LoadReport(match.source, tuple(match.arrays), tuple(match.dropped), tuple(fresh), tuple(resized))
 
 
-def best_fit(model: nn.Layer, arrays: Mapping[str, np.ndarray]) -> Fit:
-    """Return how ``arrays`` fit ``model`` under the naming that leaves the fewest problems."""
+def best_match(model: nn.Layer, arrays: Mapping[str, np.ndarray]) -> WeightMatch:
+    """Return how ``arrays`` fit ``model`` under the name scheme that leaves the fewest problems."""
     target = model.state_dict()
     return min(
-        (_fit(model, target, arrays, naming) for naming in namings_of(model)),
-        key=lambda fit: len(fit.missing) + len(fit.unexpected) + len(fit.misshaped) + len(fit.ambiguous),
+        (_match(model, target, arrays, naming) for naming in name_schemes_of(model)),
+        key=lambda match: len(match.missing) + len(match.unexpected) + len(match.misshaped) + len(match.ambiguous),
     )
 
 
-def require_fit(model: nn.Layer, origin: str, fit: Fit, arrays: Mapping[str, np.ndarray]) -> None:
-    """Raise WeightsError with everything that does not fit, if anything does not."""
-    problems = fit.problems()
+def require_match(model: nn.Layer, origin: str, match: WeightMatch, arrays: Mapping[str, np.ndarray]) -> None:
+    """Raise WeightsError, listing everything that does not fit, unless all of it does."""
+    problems = match.problems()
     if problems:
-        raise WeightsError("\n".join([_headline(model, origin, fit, arrays), *problems, *_advice(model, fit, arrays)]))
+        raise WeightsError(
+            "\n".join([_headline(model, origin, match, arrays), *problems, *_advice(model, match, arrays)])
+        )
 
 
-def projections(model: nn.Layer) -> Set[str]:
-    """Return our names of the weights that PyTorch keeps transposed."""
+def linear_weight_names(model: nn.Layer) -> Set[str]:
+    """Return the names of the linear layers' weights, which PyTorch keeps transposed."""
     return {f"{name}.weight" for name, layer in model.named_sublayers() if isinstance(layer, nn.Linear)}
 
 
-def _fit(model: nn.Layer, target: Mapping[str, paddle.Tensor], arrays: Mapping[str, np.ndarray], naming: Naming) -> Fit:
-    fit = Fit(naming, {}, [], [], [], {})
+def _match(
+    model: nn.Layer, target: Mapping[str, paddle.Tensor], arrays: Mapping[str, np.ndarray], naming: NameScheme
+) -> WeightMatch:
+    match = WeightMatch(naming, {}, [], [], [], {})
     for name, array in arrays.items():
-        ours = naming.rename(name)
+        model_name = naming.rename(name)
         if naming.drops(name):
-            fit.dropped.append(name)
-        elif ours is None or ours not in target or ours in fit.arrays:
-            fit.unexpected.append(name)
+            match.dropped.append(name)
+        elif model_name is None or model_name not in target or model_name in match.arrays:
+            match.unexpected.append(name)
         else:
-            fit.arrays[ours] = array
+            match.arrays[model_name] = array
     if naming.torch:
-        _transpose_projections(fit, projections(model), target, arrays)
-    for ours, tensor in target.items():
-        if ours not in fit.arrays:
-            fit.missing.append(ours)
-        elif fit.arrays[ours].dtype.kind != "f":
-            fit.misshaped[ours] = f"holds {fit.arrays[ours].dtype}, not floating-point numbers"
-        elif list(fit.arrays[ours].shape) != list(tensor.shape):
-            fit.misshaped[ours] = f"{list(fit.arrays[ours].shape)} instead of {list(tensor.shape)}"
-    return fit
+        _transpose_linear_weights(match, linear_weight_names(model), target, arrays)
+    for name, tensor in target.items():
+        if name not in match.arrays:
+            match.missing.append(name)
+            continue
+        array = match.arrays[name]
+        if array.dtype.kind != "f":
+            match.misshaped[name] = f"holds {array.dtype}, not floating-point numbers"
+        elif list(array.shape) != list(tensor.shape):
+            match.misshaped[name] = f"{list(array.shape)} instead of {list(tensor.shape)}"
+    return match
 
 
-def _transpose_projections(
-    fit: Fit, names: Set[str], target: Mapping[str, paddle.Tensor], source: Mapping[str, np.ndarray]
+def _transpose_linear_weights(
+    match: WeightMatch, names: Set[str], target: Mapping[str, paddle.Tensor], source: Mapping[str, np.ndarray]
 ) -> None:
-    """Bring projections from PyTorch's [out, in] to [in, out]; Paddle ports of PyTorch models have them so already.
+    """Transpose linear weights from PyTorch's [out, in] to [in, out], where the file has PyTorch's layout.
 
-    Which of the two a file uses is told by its projections that are not square, else by its batch norms' names.
+    Paddle ports of PyTorch models use PyTorch's names with Paddle's layout. The weights that are not square tell which
+    layout a file has; if there are none, the names of its batch norms do.
     """
-    given = {name: fit.arrays[name] for name in names if name in fit.arrays and fit.arrays[name].ndim == 2}
-    not_square = [name for name, array in given.items() if array.shape[0] != array.shape[1]]
-    as_torch = sum(list(given[name].shape[::-1]) == list(target[name].shape) for name in not_square)
-    as_paddle = sum(list(given[name].shape) == list(target[name].shape) for name in not_square)
+    weights = {name: match.arrays[name] for name in names if name in match.arrays and match.arrays[name].ndim == 2}
+    not_square = [name for name, array in weights.items() if array.shape[0] != array.shape[1]]
+    as_torch = sum(list(weights[name].shape[::-1]) == list(target[name].shape) for name in not_square)
+    as_paddle = sum(list(weights[name].shape) == list(target[name].shape) for name in not_square)
     if as_torch == as_paddle:
         as_torch = sum(name.endswith((".running_mean", ".running_var")) for name in source)
         as_paddle = sum(name.endswith(("._mean", "._variance")) for name in source)
-    if as_torch == as_paddle and given:
-        fit.ambiguous = sorted(given)
+    if as_torch == as_paddle and weights:
+        match.ambiguous = sorted(weights)
         return
-    fit.transposed = as_torch >= as_paddle
-    if fit.transposed:
-        fit.arrays.update((name, array.T) for name, array in given.items())
+    match.transposed = as_torch >= as_paddle
+    if match.transposed:
+        match.arrays.update((name, array.T) for name, array in weights.items())
 
 
 def _adapt(
-    model: nn.Layer, target: Mapping[str, paddle.Tensor], fit: Fit, image_size: Union[int, Sequence[int], None]
+    model: nn.Layer,
+    target: Mapping[str, paddle.Tensor],
+    match: WeightMatch,
+    image_size: Union[int, Sequence[int], None],
 ) -> List[str]:
-    """Let the model make tensors of ``fit`` fit, and return the names of those that it changed."""
+    """Let the model adapt tensors of ``match``, and return the names of those that it changed."""
     resized: List[str] = []
     if not hasattr(model, "adapt"):  # any layer can be loaded
         return resized
-    for name, array in fit.arrays.items():
+    for name, array in match.arrays.items():
         if array.dtype.kind != "f":
             continue
-        given = array.astype(np.float32) if array.dtype == np.float16 else array
-        found = model.adapt(name, given, image_size)
-        if found is not given and list(found.shape) == list(target[name].shape):
-            fit.arrays[name] = found
-            fit.misshaped.pop(name, None)
+        array = array.astype(np.float32) if array.dtype == np.float16 else array
+        adapted = model.adapt(name, array, image_size)
+        if adapted is not array and list(adapted.shape) == list(target[name].shape):
+            match.arrays[name] = adapted
+            match.misshaped.pop(name, None)
             resized.append(name)
     return resized
 
@@ -215,45 +224,46 @@ def _in_head(name: str) -> bool:
     return name.split(".", 1)[0] == "head"
 
 
-def _drop_head(fit: Fit) -> List[str]:
-    """Take a head that does not fit out of ``fit`` and return the names that stay fresh."""
-    ours = [name for name in fit.unexpected if _in_head(fit.naming.rename(name) or "")]
-    fit.unexpected = [name for name in fit.unexpected if name not in ours]
-    fit.dropped.extend(ours)
-    wrong = [name for name in (*fit.misshaped, *fit.missing) if _in_head(name)]
+def _drop_head(match: WeightMatch) -> List[str]:
+    """Take a head that does not fit out of ``match``; return the names that keep their initialisation."""
+    unexpected = [name for name in match.unexpected if _in_head(match.naming.rename(name) or "")]
+    match.unexpected = [name for name in match.unexpected if name not in unexpected]
+    match.dropped.extend(unexpected)
+    wrong = [name for name in (*match.misshaped, *match.missing) if _in_head(name)]
     if not wrong:
         return []
     # A weight without its bias is no classifier: the whole head goes.
-    given = [name for name in fit.arrays if _in_head(name)]
-    for name in given:
-        del fit.arrays[name]
-        fit.misshaped.pop(name, None)
-    fit.dropped.extend(given)
-    fresh = sorted({*given, *wrong})
-    fit.missing = [name for name in fit.missing if name not in fresh]
+    head = [name for name in match.arrays if _in_head(name)]
+    for name in head:
+        del match.arrays[name]
+        match.misshaped.pop(name, None)
+    match.dropped.extend(head)
+    fresh = sorted({*head, *wrong})
+    match.missing = [name for name in match.missing if name not in fresh]
     return fresh
 
 
-def _headline(model: nn.Layer, origin: str, fit: Fit, arrays: Mapping[str, np.ndarray]) -> str:
+def _headline(model: nn.Layer, origin: str, match: WeightMatch, arrays: Mapping[str, np.ndarray]) -> str:
     text = f"{origin}: does not fit {type(model).__name__}, nothing was loaded"
     detected = detect_architecture(arrays)
     return f"{text}; it looks like {detected}:" if detected else f"{text}:"
 
 
-def _advice(model: nn.Layer, fit: Fit, arrays: Mapping[str, np.ndarray]) -> List[str]:
+def _advice(model: nn.Layer, match: WeightMatch, arrays: Mapping[str, np.ndarray]) -> List[str]:
     wrong = [
-        *fit.ambiguous,
-        *fit.missing,
-        *fit.misshaped,
-        *(fit.naming.rename(name) or name for name in fit.unexpected),
+        *match.ambiguous,
+        *match.missing,
+        *match.misshaped,
+        *(match.naming.rename(name) or name for name in match.unexpected),
     ]
     if not all(_in_head(name) for name in wrong):
         return []
-    biases = [array for name, array in arrays.items() if fit.naming.rename(name) == "head.bias"]
-    found = f"{biases[0].size} classes" if biases else "no classifier"
+    biases = [array for name, array in arrays.items() if match.naming.rename(name) == "head.bias"]
+    classifier = f"{biases[0].size} classes" if biases else "no classifier"
     return [
-        f"Only the head differs: the weights have {found}, the model has class_num {getattr(model, 'class_num', '?')}. "
-        "To fine-tune, load with drop_mismatched_head=True, which keeps the freshly initialised head"
+        f"Only the head differs: the weights have {classifier}, the model has class_num "
+        f"{getattr(model, 'class_num', '?')}. To fine-tune, load with drop_mismatched_head=True, which keeps the "
+        "freshly initialised head"
     ]
 
 

@@ -45,21 +45,21 @@ def _with_arrays(value: Any, known: Optional[Dict[int, Any]] = None) -> Any:
     known = {} if known is None else known
     if id(value) in known:
         return known[id(value)]
-    found = value
+    result = value
     if isinstance(value, dict):
-        found = {key: _with_arrays(item, known) for key, item in value.items()}
+        result = {key: _with_arrays(item, known) for key, item in value.items()}
     elif isinstance(value, list):
-        found = [_with_arrays(item, known) for item in value]
+        result = [_with_arrays(item, known) for item in value]
     elif isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str) and _is_array(value[1]):
-        found = value[1].value  # a tensor: (name, array)
+        result = value[1].value  # a tensor: (name, array)
     elif isinstance(value, tuple):
-        found = tuple(_with_arrays(item, known) for item in value)
+        result = tuple(_with_arrays(item, known) for item in value)
     elif _is_array(value):
-        found = value.value
+        result = value.value
     elif value is not None and not isinstance(value, (bool, int, float, complex, str, bytes, np.generic)):
         raise pickle.UnpicklingError(f"a {type(value).__name__} among the weights")
-    known[id(value)] = found
-    return found
+    known[id(value)] = result
+    return result
 
 
 def _is_array(value: Any) -> bool:

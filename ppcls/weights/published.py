@@ -25,7 +25,7 @@ _SOURCE = "source"
 
 
 def public_weights(spec: ModelSpec, policy: Optional[RetryPolicy] = None) -> Path:
-    """Return the path of a variant's published weights, which are downloaded if they are not in the cache.
+    """Return the path of a variant's published weights, downloaded unless they are in the cache.
 
     Raises:
         WeightsError: none are published, or they cannot be fetched; the message says where to put the file by hand.
@@ -34,18 +34,20 @@ def public_weights(spec: ModelSpec, policy: Optional[RetryPolicy] = None) -> Pat
         raise WeightsError(
             f"{spec.name}: no published weights are known; give pretrained the path of a local file instead of true"
         )
-    return _converted(spec.url, cache_folder() / "weights" / _basename(spec.url), spec.sha256, policy or RetryPolicy())
+    return _cached_safetensors(
+        spec.url, cache_folder() / "weights" / _basename(spec.url), spec.sha256, policy or RetryPolicy()
+    )
 
 
-def weights_at(url: str, policy: Optional[RetryPolicy] = None) -> Path:
-    """Return the path of the weights at ``url``, which are downloaded if they are not in the cache.
+def download_weights(url: str, policy: Optional[RetryPolicy] = None) -> Path:
+    """Return the path of the weights at ``url``, downloaded unless they are in the cache.
 
     Raises:
-        WeightsError: they cannot be fetched, or are no weights.
+        WeightsError: they cannot be fetched, or the file holds no weights.
     """
-    # Files of different places often have the same name.
+    # Files from different places often have the same name.
     name = f"{hashlib.sha256(url.encode()).hexdigest()[:8]}-{_basename(url)}"
-    return _converted(url, cache_folder() / "weights" / name, None, policy or RetryPolicy())
+    return _cached_safetensors(url, cache_folder() / "weights" / name, None, policy or RetryPolicy())
 
 
 def _basename(url: str) -> str:
@@ -53,7 +55,8 @@ def _basename(url: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name)[-100:] or "weights"
 
 
-def _converted(url: str, file: Path, sha256: Optional[str], policy: RetryPolicy) -> Path:
+def _cached_safetensors(url: str, file: Path, sha256: Optional[str], policy: RetryPolicy) -> Path:
+    """Download ``url`` to ``file`` and convert that; return the path of the copy as safetensors."""
     download(url, file, sha256, policy)
     converted = file.with_name(file.name + ".safetensors")
     stamp = _source_version(file)
@@ -67,13 +70,15 @@ def _converted(url: str, file: Path, sha256: Optional[str], policy: RetryPolicy)
 
 
 def _convert(url: str, file: Path, sha256: Optional[str], converted: Path, stamp: str) -> None:
-    found = check_sha256(file, sha256)  # it may have been put there by hand
-    if found is not None:
-        raise WeightsError(f"{file}: its sha256 is {found} instead of {sha256}...; delete it, or get {url} again")
+    wrong_digest = check_sha256(file, sha256)  # it may have been put there by hand
+    if wrong_digest is not None:
+        raise WeightsError(
+            f"{file}: its sha256 is {wrong_digest} instead of {sha256}...; delete it, or get {url} again"
+        )
     try:
         arrays = read_weights(file)
     except WeightsError as error:
-        raise WeightsError(f"{error}\nIt was fetched from {url} ; delete it to fetch it again") from None
+        raise WeightsError(f"{error}\nIt was fetched from {url}: delete it to fetch it again") from None
     with atomic.replacing(converted) as temporary:
         save_file({name: array.copy(order="C") for name, array in arrays.items()}, str(temporary), {_SOURCE: stamp})
 
@@ -84,7 +89,7 @@ def _source_version(file: Path) -> str:
 
 
 def _read_source(converted: Path) -> Optional[str]:
-    """Return of which file this is a copy; None if that is not known or it does not exist."""
+    """Return the source version recorded in the copy; None if there is no copy, or it has no record."""
     if not converted.is_file():
         return None
     try:

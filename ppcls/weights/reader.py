@@ -56,8 +56,8 @@ def find_file(path: PathLike) -> Path:
             return candidate
     if path.is_dir():
         inside = sorted(file for suffix in _SUFFIXES for file in path.glob(f"*{suffix}"))
-        found = f"; it holds {', '.join(str(file) for file in inside[:_MAX_LISTED])}" if inside else ""
-        raise WeightsError(f"{path}: a folder; name a weight file{found}")
+        contents = f"; it holds {', '.join(str(file) for file in inside[:_MAX_LISTED])}" if inside else ""
+        raise WeightsError(f"{path}: a folder; name a weight file{contents}")
     raise WeightsError(f"no weight file at {path}; tried {', '.join(str(candidate) for candidate in tried)}")
 
 
@@ -117,7 +117,7 @@ def _unwrap(content: Any, path: Path) -> Dict[Any, Any]:
     while id(content) not in seen:  # a dict can hold itself
         seen.add(id(content))
         inner = (content.get(name) for name in _WRAPPERS)
-        content = next((found for found in inner if isinstance(found, dict) and found), content)
+        content = next((value for value in inner if isinstance(value, dict) and value), content)
     for name in _WRAPPERS:
         if isinstance(content.get(name), Placeholder):
             return _unwrap(content[name], path)

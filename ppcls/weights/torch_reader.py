@@ -87,15 +87,15 @@ class TorchFile:
             entries = {entry.filename: entry for entry in archive.infolist()}
         if len(entries) != len(archive.infolist()):
             raise pickle.UnpicklingError("two entries of the same name")
-        found = [name for name in entries if name.count("/") == 1 and name.endswith("/data.pkl")]
-        if len(found) != 1:
+        descriptions = [name for name in entries if name.count("/") == 1 and name.endswith("/data.pkl")]
+        if len(descriptions) != 1:
             raise pickle.UnpicklingError("a zip archive without PyTorch's data.pkl")
-        root = found[0][: -len("data.pkl")]
+        root = descriptions[0][: -len("data.pkl")]
         if f"{root}constants.pkl" in entries:
             raise WeightsError(f"{self.path}: a TorchScript program; save the model's state_dict() instead")
         if f"{root}byteorder" in entries and self._read_entry(entries[f"{root}byteorder"]).strip() != b"little":
             raise WeightsError(f"{self.path}: written on a big-endian machine, which is not supported")
-        self.content, self._storages = load_description(BytesIO(self._read_entry(entries[found[0]])))
+        self.content, self._storages = load_description(BytesIO(self._read_entry(entries[descriptions[0]])))
         for key in self._storages:
             entry = entries.get(f"{root}data/{key}")
             if entry is None:
@@ -149,12 +149,12 @@ class TorchFile:
         users: Dict[str, List[str]] = {}
         for name, tensor in tensors.items():
             users.setdefault(tensor.storage.key, []).append(name)
-        found: Dict[str, np.ndarray] = {}
+        arrays: Dict[str, np.ndarray] = {}
         for key, names in users.items():
             flat = self._read_storage(self._storages[key])
             for name in names:
-                found[name] = _view(flat, tensors[name], alone=len(names) == 1)
-        return {name: found[name] for name in tensors}
+                arrays[name] = _view(flat, tensors[name], alone=len(names) == 1)
+        return {name: arrays[name] for name in tensors}
 
     def _read_storage(self, storage: Storage) -> np.ndarray:
         """Return all bytes of a storage."""

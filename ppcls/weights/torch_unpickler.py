@@ -148,22 +148,22 @@ _UNSUPPORTED = {
 }
 
 
-def _rebuild_tensor(storage: Storage, offset: int, size: Any, stride: Any, *rest: Any) -> Any:
-    """Stand in for ``_rebuild_tensor`` and ``_rebuild_tensor_v2``; rest: needs a gradient, hooks, metadata."""
+def _rebuild_tensor(storage: Storage, offset: int, size: Any, stride: Any, *options: Any) -> Any:
+    """Stand in for ``_rebuild_tensor`` and ``_rebuild_tensor_v2``; options: requires_grad, hooks, metadata."""
     if not isinstance(storage, Storage):
         raise pickle.UnpicklingError("a tensor without a storage")
-    return _require_plain(TensorInfo(storage, storage.dtype, offset, size, stride), rest[2:])
+    return _require_plain(TensorInfo(storage, storage.dtype, offset, size, stride), options[2:])
 
 
 def _rebuild_typed_tensor(
-    storage: Storage, offset: int, size: Any, stride: Any, _: Any, __: Any, dtype: Any, *rest: Any
+    storage: Storage, offset: int, size: Any, stride: Any, _: Any, __: Any, dtype: Any, *metadata: Any
 ) -> Any:
-    """Stand in for ``_rebuild_tensor_v3``; rest: metadata."""
+    """Stand in for ``_rebuild_tensor_v3``."""
     if isinstance(dtype, UnsupportedTensor):
         return dtype
     if not isinstance(storage, Storage) or not isinstance(dtype, NumberType):
         raise pickle.UnpicklingError("a tensor without a storage or a type")
-    return _require_plain(TensorInfo(storage, dtype, offset, size, stride), rest)
+    return _require_plain(TensorInfo(storage, dtype, offset, size, stride), metadata)
 
 
 def _require_plain(tensor: TensorInfo, metadata: Tuple[Any, ...]) -> Any:

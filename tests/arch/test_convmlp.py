@@ -78,13 +78,13 @@ def test_depths():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"blocks": [1]}, r"expected one entry per stage in each, got \[1, 2, 2\]"),
-        ({"blocks": [], "dims": [], "mlp_ratios": []}, "expected one entry per stage"),
-        ({"blocks": [1, 0]}, "blocks: expected a positive integer, got 0"),
-        ({"dims": [8, -1]}, "dims: expected a positive integer, got -1"),
-        ({"mlp_ratios": [1, 0.01]}, "mlp_ratios: expected a positive integer, got 0"),
-        ({"channels": 1}, "channels // 2: expected a positive integer, got 0"),
-        ({"conv_blocks": 0}, "conv_blocks: expected a positive integer"),
+        ({"blocks": [1]}, r"must have one entry per stage each, not \[1, 2, 2\]"),
+        ({"blocks": [], "dims": [], "mlp_ratios": []}, "must have one entry per stage"),
+        ({"blocks": [1, 0]}, "blocks: must be a whole number of at least 1, not 0"),
+        ({"dims": [8, -1]}, "dims: must be a whole number of at least 1, not -1"),
+        ({"mlp_ratios": [1, 0.01]}, "mlp_ratios: must leave a hidden width of at least 1"),
+        ({"channels": 1}, "channels: must be a whole number of at least 2, not 1"),
+        ({"conv_blocks": 0}, "conv_blocks: must be a whole number of at least 1"),
     ],
 )
 def test_arguments(arguments, message):

@@ -90,5 +90,5 @@ def test_initialisation():
 
 @pytest.mark.parametrize("kernel_size", [(3, 3), (3,), (0, 1), (1, 3, 1)])
 def test_kernel_sizes(kernel_size):
-    with pytest.raises(ConfigError, match=r"expected \[1, k\] or \[k, 1\]"):
+    with pytest.raises(ConfigError, match=r"must be \[1, k\] or \[k, 1\]"):
         CycleFC(8, 8, kernel_size)

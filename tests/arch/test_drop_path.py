@@ -82,12 +82,12 @@ def test_a_checkpointed_block_drops_the_same_samples_again(name, arguments):
 @pytest.mark.parametrize(("name", "arguments"), [("ConvMLP", CONVMLP), ("gMLP", GMLP)])
 def test_wrong_values(name, arguments):
     for rate, message in (
-        (1, "expected a number from 0 to below 1"),
-        (-0.1, "expected a number from 0 to below 1"),
+        (1, "must be a number of at least 0 and below 1"),
+        (-0.1, "must be a number of at least 0 and below 1"),
         ("0.1", "must be a number, not '0.1'"),
         (True, "must be a number, not True"),
     ):
         with pytest.raises(ConfigError, match=f"drop_path_rate: {message}"):
             create_model(name, **arguments, drop_path_rate=rate)
-    with pytest.raises(ConfigError, match=r"drop_path_schedule: expected '.*' or '.*', got 'cosine'"):
+    with pytest.raises(ConfigError, match=r"drop_path_schedule: must be one of '.*', '.*', not 'cosine'"):
         create_model(name, **arguments, drop_path_schedule="cosine")

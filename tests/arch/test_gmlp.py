@@ -65,7 +65,7 @@ def test_dropout_is_where_timm_has_it():
     assert not np.array_equal(model(x).numpy(), model(x).numpy())
     model.eval()
     np.testing.assert_array_equal(model(x).numpy(), model(x).numpy())
-    with pytest.raises(ConfigError, match="proj_drop_rate: expected a number"):
+    with pytest.raises(ConfigError, match="proj_drop_rate: must be a number"):
         tiny(proj_drop_rate=2)
 
 
@@ -90,13 +90,13 @@ def test_another_input_size_is_refused():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"image_size": [16]}, r"expected one number or \[height, width\]"),
+        ({"image_size": [16]}, r"must be one number or \[height, width\]"),
         ({"image_size": "16"}, "image_size: must be a whole number or a list, not '16'"),
-        ({"image_size": [16, 0]}, "image_size: expected a positive integer, got 0"),
+        ({"image_size": [16, 0]}, "image_size: must be a whole number of at least 1, not 0"),
         ({"image_size": [16, 3]}, "image_size: .* smaller than a patch of 4 px"),
-        ({"dim": 0}, "dim: expected a positive integer"),
-        ({"mlp_ratio": 0.125}, "mlp_ratio: expected an even"),
-        ({"patch_size": 0}, "patch_size: expected a positive integer"),
+        ({"dim": 0}, "dim: must be a whole number of at least 1"),
+        ({"mlp_ratio": 0.125}, "mlp_ratio: must"),
+        ({"patch_size": 0}, "patch_size: must be a whole number of at least 1"),
     ],
 )
 def test_arguments(arguments, message):
@@ -237,7 +237,7 @@ def test_weights_of_images_of_other_proportions(source, target):
     else:
         with pytest.raises(WeightsError, match="6 mis-shaped"):
             load_weights(wrong, state)
-    with pytest.raises(ConfigError, match="image_size: expected one number"):
+    with pytest.raises(ConfigError, match="image_size: must be one number"):
         load_weights(wrong, state, image_size=[1, 2, 3])
 
 

@@ -8,7 +8,7 @@ from paddle import nn
 from ppcls.arch import BACKBONES, list_models, spec
 from ppcls.errors import ConfigError, WeightsError
 from ppcls.weights import create_model, load_weights
-from ppcls.weights.names import namings_of
+from ppcls.weights.names import name_schemes_of
 
 # The cheapest variant of each family, for what costs a backward pass.
 SMALLEST = sorted({spec(n).family: n for n in sorted(list_models(), key=lambda n: -spec(n).macs)}.values())
@@ -85,8 +85,8 @@ def test_names(built):
     _, model, *_ = built
     names = list(model.state_dict())
     assert model.no_weight_decay() <= set(names)
-    assert namings_of(model)[0].source == "ppcls"
-    assert all(namings_of(model)[0].rename(name) == name for name in names)
+    assert name_schemes_of(model)[0].source == "ppcls"
+    assert all(name_schemes_of(model)[0].rename(name) == name for name in names)
 
 
 def test_unknown_argument(built):
@@ -214,11 +214,11 @@ def test_spec_errors():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"dim": 0}, "dim: expected a positive integer"),
+        ({"dim": 0}, "dim: must be a whole number of at least 1"),
         ({"depth": 2.5}, "depth: must be a whole number"),
-        ({"kernel_size": 4}, "kernel_size: expected an odd number"),
+        ({"kernel_size": 4}, "kernel_size: must be odd"),
         ({"act": "gelo"}, "did you mean 'gelu'"),
-        ({"in_channels": -3}, "in_channels: expected a positive integer"),
+        ({"in_channels": -3}, "in_channels: must be a whole number of at least 1"),
     ],
 )
 def test_convmixer_arguments(arguments, message):
@@ -270,7 +270,7 @@ def test_pretrained(tmp_path, monkeypatch):
         create_model("ConvMixer_256_8", dim=8, depth=1, pretrained="/nowhere/w")
     with pytest.raises(WeightsError, match="a folder; name a weight file"):
         create_model("ConvMixer_256_8", dim=8, depth=1, pretrained="")
-    with pytest.raises(WeightsError, match="expected a path, or arrays by name, got NoneType"):
+    with pytest.raises(WeightsError, match="must be a path, or arrays by name, not NoneType"):
         load_weights(create_model("ConvMixer_256_8", dim=8, depth=1), None)
-    with pytest.raises(ConfigError, match="expected a path"):
+    with pytest.raises(ConfigError, match="must be a path"):
         create_model("ConvMixer_256_8", dim=8, depth=1, pretrained=3)

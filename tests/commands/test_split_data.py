@@ -44,7 +44,7 @@ def test_split_by_class_reproducibly_with_copies_on_one_side(photos, run):
 
 
 def test_split_refuses(photos, run):
-    assert "expected a fraction between 0 and 1" in run("split-data", photos, "--val", "2", code=2).stderr
+    assert "--val: must be between 0 and 1" in run("split-data", photos, "--val", "2", code=2).stderr
     assert "no such folder" in run("split-data", photos / "nothing", code=2).stderr
     run("split-data", photos)
     assert "there already; choose another --out, or --replace" in run("split-data", photos, code=2).stderr

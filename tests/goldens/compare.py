@@ -12,7 +12,7 @@ import paddle
 
 from ppcls.arch import Backbone
 from ppcls.weights import LoadReport, create_model, load_weights
-from ppcls.weights.names import namings_of
+from ppcls.weights.names import name_schemes_of
 from tests.goldens import fill
 
 FOLDER = Path(__file__).parent
@@ -49,7 +49,7 @@ def training_differences(entry: str, model: Backbone, report: LoadReport) -> Dic
     loss = paddle.nn.functional.cross_entropy(model(paddle.to_tensor(fill.image())), paddle.to_tensor(fill.labels()))
     loss.backward()
     found = {"loss": abs(float(loss) - expected["loss"]) / expected["loss"]}
-    naming = next(naming for naming in namings_of(model) if naming.source == report.naming)
+    naming = next(naming for naming in name_schemes_of(model) if naming.source == report.naming)
     parameters = dict(model.named_parameters())
     for name, norm in expected["grad_norm"].items():
         ours = str(naming.rename(name))

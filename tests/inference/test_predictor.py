@@ -117,11 +117,11 @@ def test_the_folder_of_a_run_is_no_export_but_says_where_that_is(models, run, tm
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 0}, "batch_size must be a whole number of at least 1, not 0"),
-        ({"topk": 0}, "topk must be"),
+        ({"batch_size": 0}, "batch_size: must be a whole number of at least 1, not 0"),
+        ({"topk": 0}, "topk: must be"),
         ({"threads": 1.5}, "threads must be"),
-        ({"threads": 99999}, "threads must be a whole number from 1 to 1024, not 99999"),
-        ({"decode_workers": -1}, "decode_workers must be a whole number of at least 0"),
+        ({"threads": 99999}, "threads: must be a whole number from 1 to 1024, not 99999"),
+        ({"decode_workers": -1}, "decode_workers: must be a whole number of at least 0"),
     ],
 )
 def test_numbers_that_make_no_sense_are_refused(models, options, message):

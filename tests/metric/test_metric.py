@@ -9,7 +9,7 @@ import pytest
 
 from ppcls.errors import CheckpointError, ConfigError
 from ppcls.metric import CombinedMetric, TopkAcc, build_metrics
-from ppcls.metric.base import PlainMetric, sum_states
+from ppcls.metric.base import MetricAdapter, sum_states
 
 
 def by_sorting(logits, labels, k):
@@ -103,7 +103,7 @@ def test_wrong_batches(logits, labels, message):
 
 @pytest.mark.parametrize("topk", [[], [0], [1, 1], [-1], [1.5], [True]])
 def test_wrong_topk(topk):
-    with pytest.raises(ConfigError, match="topk: expected different positive integers"):
+    with pytest.raises(ConfigError, match="topk: must be different positive integers"):
         TopkAcc(topk=topk)
 
 
@@ -113,7 +113,7 @@ def test_wrong_topk(topk):
         ([{"TopkAc": {}}], "did you mean 'TopkAcc'"),
         ([{"TopkAcc": {"k": 1}}], "unknown argument 'k'"),
         ([{"TopkAcc": {}}, {"TopkAcc": {}}], "twice"),
-        ([{}], "expected one metric"),
+        ([{}], "must be one metric"),
     ],
 )
 def test_wrong_recipes(components, message):
@@ -152,7 +152,7 @@ class Share:
 
 
 def test_a_metric_of_two_methods_is_enough():
-    metric = CombinedMetric({"Share": PlainMetric("Share", Share)})
+    metric = CombinedMetric({"Share": MetricAdapter("Share", Share, None)})
     for _ in range(2):
         metric.reset()  # it has none: it is made anew
         metric.update(paddle.to_tensor([[1.0, 0.0], [1.0, 0.0]]), paddle.to_tensor([0, 1]))
@@ -161,4 +161,4 @@ def test_a_metric_of_two_methods_is_enough():
     with pytest.raises(ConfigError, match=r"Share: a metric in Metric.Train.* needs the methods state\(\)"):
         metric.state()
     with pytest.raises(ConfigError, match=r"needs the methods update\(logits, targets\) and result"):
-        PlainMetric("Empty", object)
+        MetricAdapter("Empty", object, None)

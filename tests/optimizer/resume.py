@@ -11,7 +11,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # the order of additions must not depend on
 import numpy as np
 import paddle
 
-from ppcls.loss import build_loss
+from ppcls.loss import CELoss
 from ppcls.optimizer import build_optimizer, load_optimizer_state, optimizer_state
 from ppcls.weights import create_model, load_weights, restricted_load
 
@@ -43,13 +43,13 @@ def make(name, seed, frozen=False):
 
 
 def train(model, optimizer, first, last):
-    loss = build_loss([{"CELoss": {"epsilon": 0.1}}])
+    loss = CELoss(epsilon=0.1)
     model.train()
     for step in range(first, last):
         rng = np.random.RandomState(step)
         x = paddle.to_tensor(rng.randn(4, 3, 8, 8).astype("float32"))
         optimizer.set_lr(0.05 / (1 + step))
-        loss(model(x), paddle.to_tensor(rng.randint(0, 5, 4)))["loss"].backward()
+        loss(model(x), paddle.to_tensor(rng.randint(0, 5, 4))).backward()
         optimizer.step()
         optimizer.clear_grad()
 

@@ -107,11 +107,11 @@ def test_against_paddle(name, warmup):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"learning_rate": -1.0}, "learning_rate: expected a number of at least 0, got -1.0"),
+        ({"learning_rate": -1.0}, "learning_rate: must be a number of at least 0, not -1.0"),
         ({"learning_rate": float("nan")}, "learning_rate: must be a finite number"),
-        ({"warmup_epoch": 11}, "warmup_epoch: expected 0 to 10, the number of epochs, got 11"),
-        ({"warmup_epoch": -1}, "warmup_epoch: expected"),
-        ({"warmup_start_lr": -0.1}, "warmup_start_lr: expected"),
+        ({"warmup_epoch": 11}, "warmup_epoch: must be at most 10, the number of epochs, not 11"),
+        ({"warmup_epoch": -1}, "warmup_epoch: must be"),
+        ({"warmup_start_lr": -0.1}, "warmup_start_lr: must be"),
         ({"warm_up_epoch": 1}, "did you mean 'warmup_epoch'"),
         ({"epochs": 5}, "unknown argument 'epochs'"),
     ],
@@ -131,9 +131,9 @@ def test_wrong_arguments(name, arguments, message):
         ({"name": "Cosine", "learning_rate": 1.0, "eta_min": -1.0}, "eta_min"),
         ({"name": "Linear", "learning_rate": 1.0, "power": 0}, "power"),
         ({"name": "Step", "learning_rate": 1.0, "step_size": 0}, "step_size"),
-        ({"name": "MultiStepDecay", "learning_rate": 1.0, "milestones": [3, 2]}, "milestones: expected increasing"),
+        ({"name": "MultiStepDecay", "learning_rate": 1.0, "milestones": [3, 2]}, "milestones: must be increasing"),
         ({"name": "Piecewise", "decay_epochs": [1, 2], "values": [1.0, 0.1]}, "2 decay_epochs need 3 values, got 2"),
-        ({"name": "Piecewise", "decay_epochs": [1], "values": [1.0, -0.1]}, "values: expected"),
+        ({"name": "Piecewise", "decay_epochs": [1], "values": [1.0, -0.1]}, "values: must be"),
     ],
 )
 def test_wrong_recipes(args, message):

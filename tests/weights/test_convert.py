@@ -118,7 +118,7 @@ def test_what_cannot_be_converted(tmp_path, trained):
         convert_weights(trained, tmp_path / "x.pth", model="ConvMixer", arguments={**TINY, "depth": 1})
     with pytest.raises(WeightsError, match="the suffix does not tell the format"):
         convert(trained, tmp_path / "x.weights")
-    with pytest.raises(WeightsError, match="expected one of official, timm, ppcls"):
+    with pytest.raises(WeightsError, match="naming: must be one of official, timm, ppcls"):
         convert(trained, tmp_path / "x.pth", naming="mine")
     (tmp_path / "file").write_text("")
     with pytest.raises(WeightsError, match="cannot be written"):

@@ -18,8 +18,8 @@ from ppcls.errors import MachineError, WeightsError
 from ppcls.weights import create_model, read_weights
 from ppcls.weights.download import RetryPolicy, download, is_url
 from ppcls.weights.factory import local_weights
-from ppcls.weights.names import namings_of
-from ppcls.weights.published import public_weights, weights_at
+from ppcls.weights.names import name_schemes_of
+from ppcls.weights.published import download_weights, public_weights
 from tests.weights.torch_files import Weights
 
 QUICK = RetryPolicy(timeout=0.4, attempts=3, pause=0.01, lock=5)
@@ -262,7 +262,7 @@ def test_unwritable_folder(tmp_path):
 def published(server, tmp_path):
     """Return a variant's facts with weights on the server, and the model that they are of."""
     model = create_model("ConvMixer_256_8", class_num=10)
-    naming = next(naming for naming in namings_of(model) if naming.source == "timm")
+    naming = next(naming for naming in name_schemes_of(model) if naming.source == "timm")
     names, weights, state = naming.restore(list(model.state_dict())), Weights(), {}
     for ours, tensor in model.state_dict().items():
         state[names[ours]] = tensor.numpy().T if ours == "head.weight" else tensor.numpy()
@@ -308,7 +308,7 @@ def test_urls_everywhere(server, home, published, recipe, run):
 
 def test_what_is_fetched_must_be_weights(server, home):
     with pytest.raises(WeightsError, match=r"not a known format[^$]*It was fetched from http://127.* delete it"):
-        weights_at(server.url, QUICK)
+        download_weights(server.url, QUICK)
 
 
 def test_without_a_network(home, published):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ppcls.weights import create_model, read_weights
-from ppcls.weights.names import namings_of
+from ppcls.weights.names import name_schemes_of
 
 MAGIC = 0x1950A86A20F9469CFC6C
 STORAGES = {"<f8": "Double", "<f4": "Float", "<f2": "Half", "<u2": "BFloat16", "<i8": "Long", "|u1": "Byte"}
@@ -131,7 +131,7 @@ def tiny(**arguments):
 
 def timm_state(model):
     """Return a model's weights by timm's names."""
-    naming = next(naming for naming in namings_of(model) if naming.source == "timm")
+    naming = next(naming for naming in name_schemes_of(model) if naming.source == "timm")
     state = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     names = naming.restore(list(state))
     return {names[name]: array.T if name == "head.weight" else array for name, array in state.items()}

@@ -1,1 +1,1 @@
-"""One file a family."""
+"""The families, one file per family."""

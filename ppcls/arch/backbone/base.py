@@ -1,4 +1,4 @@
-"""What every backbone can do."""
+"""The base class of all backbones."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ppcls.arch.layers import checkpointed, linear
 from ppcls.arch.model_spec import ModelSpec
 from ppcls.arch.resizing import adapt_in_channels
 from ppcls.errors import ConfigError
+from ppcls.registry.checks import require_int
 
 ImageSize = Union[int, Sequence[int], None]
 
@@ -38,7 +39,7 @@ class Backbone(nn.Layer):
     """Base of all families: a trunk that ends in a map, and a classifier called ``head`` on its pooled features.
 
     A family implements ``features`` and lists its ``depths``; it overrides ``forward_features`` and ``forward_head``
-    where they differ. Its constructor ends with ``reset_classifier(class_num)``, so that parameters stand in the order
+    if it needs to. Its constructor ends with ``reset_classifier(class_num)``, so that the parameters are in the order
     of the computation.
 
     Args:
@@ -50,8 +51,8 @@ class Backbone(nn.Layer):
     Attributes:
         feature_info: channels and stride of each map that ``features`` returns.
         first_conv: name of the weight that takes the image's channels.
-        depths: (pattern of a layer's whole name, its depth) for ``depth_of``, the head aside; the first match counts.
-        spec: facts about the variant that this is; None for a network of the user's own sizes.
+        depths: (pattern of a layer's whole name, its depth) for ``depth_of``, without the head; the first match counts.
+        spec: facts about the variant; None for a network with other sizes.
     """
 
     feature_info: List[FeatureInfo]
@@ -62,7 +63,7 @@ class Backbone(nn.Layer):
 
     def __init__(self, num_features: int, in_channels: int, patch_size: int, recompute: bool) -> None:
         super().__init__()
-        require_positive(in_channels=in_channels, patch_size=patch_size)
+        require_sizes(in_channels=in_channels, patch_size=patch_size)
         self.num_features = num_features
         self.in_channels = in_channels
         self.patch_size = patch_size
@@ -92,7 +93,7 @@ class Backbone(nn.Layer):
         Raises:
             ConfigError: the image is smaller than a patch or has another number of channels.
         """
-        raise ConfigError(f"{type(self).__name__} does not implement features, which gives its maps")
+        raise ConfigError(f"{type(self).__name__} does not implement features, which returns its maps")
 
     def reset_classifier(self, class_num: int) -> None:
         """Replace the classifier by a freshly initialised one; 0 removes it.
@@ -100,9 +101,7 @@ class Backbone(nn.Layer):
         Raises:
             ConfigError: ``class_num`` is not an integer of 0 or more.
         """
-        if isinstance(class_num, bool) or not isinstance(class_num, int) or class_num < 0:
-            raise ConfigError(f"class_num: expected an integer of 0 or more, got {class_num!r}")
-        self.class_num = class_num
+        self.class_num = require_int("class_num", class_num, 0)
         self.head = self.new_head(class_num) if class_num else None
 
     def new_head(self, class_num: int) -> nn.Linear:
@@ -112,7 +111,7 @@ class Backbone(nn.Layer):
     def depth_of(self, name: str) -> int:
         """Return how deep the layer or parameter called ``name`` is, for layer-wise learning-rate decay.
 
-        The stem has 0, the blocks have 1 and up as ``depths`` says, and the head has the largest number.
+        The stem has depth 0, the blocks have 1 and up as ``depths`` says, and the head has the largest depth.
 
         Raises:
             ValueError: there is no such layer in this architecture.
@@ -127,47 +126,47 @@ class Backbone(nn.Layer):
         raise ValueError(f"{type(self).__name__} has no parameter {name!r}")
 
     def _count_depths(self) -> Dict[str, int]:
-        """Return the depths of the layers that ``depths`` and the head are; parameters are below them."""
+        """Return the depth of each layer that ``depths`` lists, and of the head."""
         if not self.depths:
             raise ConfigError(f"{type(self).__name__} does not say how deep its layers are: set its attribute depths")
-        found: Dict[str, int] = {}
+        depth_by_layer: Dict[str, int] = {}
         after_blocks: List[str] = []
         blocks = 0
         for name, _ in self.named_sublayers():
             depth = next((depth for pattern, depth in self.depths if re.fullmatch(pattern, name)), None)
             if depth is Depth.STEM:
-                found[name] = 0
+                depth_by_layer[name] = 0
             elif depth is Depth.BLOCK:
                 blocks += 1
-                found[name] = blocks
+                depth_by_layer[name] = blocks
             elif depth is Depth.NEXT_BLOCK:
-                found[name] = blocks + 1
+                depth_by_layer[name] = blocks + 1
             elif depth is Depth.LAST_BLOCK:
                 after_blocks.append(name)
-        found.update(dict.fromkeys(after_blocks, blocks), head=blocks + 1)  # also for a model without a head
-        return found
+        depth_by_layer.update(dict.fromkeys(after_blocks, blocks), head=blocks + 1)  # also for a model without a head
+        return depth_by_layer
 
     def no_weight_decay(self) -> Set[str]:
         """Return the names of parameters that the paper does not decay, whatever the recipe says."""
         return set()
 
     def adapt(self, name: str, array: np.ndarray, image_size: ImageSize = None) -> np.ndarray:
-        """Return the weight called ``name`` as it is, or made to fit this model if it does not and there is a way.
+        """Return the weight called ``name``, adapted to this model where that is needed and possible.
 
-        ``load_weights`` asks for each weight, and refuses it if its shape still differs. Here, the first convolution is
-        adapted to another number of image channels.
+        ``load_weights`` calls this for each weight, and refuses the weight if its shape still differs. Here, the first
+        convolution is adapted to another number of image channels.
 
         Args:
-            image_size: that the weight was made for, one number or [height, width] in pixels, if that is known.
+            image_size: image size of the weight in pixels, one number or [height, width], if it is known.
         """
         if name == self.first_conv and array.ndim == 4 and 0 < array.shape[1] != self.in_channels:
             return adapt_in_channels(array, self.in_channels)
         return array
 
     def torch_buffers(self, name: str) -> Dict[str, np.ndarray]:
-        """Return the constants that PyTorch's state dicts hold beside the weight called ``name``, by their last word.
+        """Return the buffers beside the weight called ``name`` that strict loads of PyTorch expect, by their last name.
 
-        Strict loads ask for them. Here, the number of batches that each batch norm has seen, which nobody uses.
+        Here, the number of batches that each batch norm has seen, which is not used.
         """
         return {"num_batches_tracked": np.zeros((), np.int64)} if name.endswith("._variance") else {}
 
@@ -176,7 +175,7 @@ class Backbone(nn.Layer):
         return checkpointed(block, x) if self.recompute and self.training else block(x)
 
     def check_input(self, x: paddle.Tensor) -> None:
-        """Refuse images that the stem would crash on or turn into an empty map.
+        """Refuse images of the wrong shape, or smaller than a patch.
 
         Raises:
             ConfigError: not [B, in_channels, H >= patch_size, W >= patch_size].
@@ -190,29 +189,38 @@ class Backbone(nn.Layer):
             raise ConfigError(f"an image of {shape[2]}x{shape[3]} px is smaller than a patch of {self.patch_size} px")
 
 
-def require_positive(**sizes: int) -> None:
+def require_sizes(**sizes: int) -> None:
     """Raise ConfigError for a size that is not a positive integer."""
     for name, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise ConfigError(f"{name}: expected a positive integer, got {size!r}")
+        require_int(name, size, 1)
+
+
+def hidden_width(name: str, dim: int, ratio: float) -> int:
+    """Return the hidden width dim * ratio of an MLP, rounded down.
+
+    Raises:
+        ConfigError: it is 0 or less; the message begins with ``name``.
+    """
+    if int(dim * ratio) < 1:
+        raise ConfigError(f"{name}: must leave a hidden width of at least 1 of {dim}, not {ratio!r}")
+    return int(dim * ratio)
 
 
 def require_stages(**lists: Sequence[Any]) -> None:
     """Raise ConfigError unless each list has an entry for every stage, of which there is at least one."""
     lengths = [len(values) for values in lists.values()]
     if not lengths[0] or len(set(lengths)) > 1:
-        raise ConfigError(f"{', '.join(lists)}: expected one entry per stage in each, got {lengths}")
+        raise ConfigError(f"{', '.join(lists)}: must have one entry per stage each, not {lengths}")
 
 
 def require_odd(name: str, size: int) -> None:
     """Raise ConfigError unless a kernel's size is positive and odd, so that the map keeps its size."""
-    require_positive(**{name: size})
-    if size % 2 == 0:
-        raise ConfigError(f"{name}: expected an odd number, which keeps the map's size, got {size}")
+    if require_int(name, size, 1) % 2 == 0:
+        raise ConfigError(f"{name}: must be odd, which keeps the map's size, not {size}")
 
 
 def require_method(model: nn.Layer, method: str, needed_by: str) -> None:
-    """Refuse a layer that lacks what ``Backbone`` has: registered architectures may be any layer.
+    """Refuse a layer that lacks a method of ``Backbone``; registered architectures may be any layer.
 
     Args:
         method: name of a method or attribute of ``Backbone``.

@@ -11,7 +11,7 @@ from typing import List
 import paddle
 from paddle import nn
 
-from ppcls.arch.backbone.base import require_odd, require_positive
+from ppcls.arch.backbone.base import require_odd, require_sizes
 from ppcls.arch.backbone.isotropic import IsotropicBackbone
 from ppcls.arch.layers import activation, batch_norm2d, conv2d
 from ppcls.arch.model_spec import CIFAR10_MEAN, CIFAR10_STD, ModelSpec
@@ -50,7 +50,7 @@ class ConvMixer(IsotropicBackbone):
         in_channels: int = 3,
         recompute: bool = False,
     ) -> None:
-        require_positive(dim=dim, depth=depth, patch_size=patch_size)
+        require_sizes(dim=dim, depth=depth, patch_size=patch_size)
         require_odd("kernel_size", kernel_size)
         super().__init__(dim, depth, in_channels, patch_size, recompute)
         self.stem = ConvActNorm(conv2d(in_channels, dim, patch_size, stride=patch_size), dim, act)

@@ -13,14 +13,16 @@ import paddle
 from paddle import nn
 from paddle.nn.initializer import Normal
 
-from ppcls.arch.backbone.base import Backbone, Depth, FeatureInfo, require_positive, require_stages
-from ppcls.arch.layers import MLP, DropPath, batch_norm2d, conv2d, normal_linear, staged_drop_path_rates
+from ppcls.arch.backbone.base import Depth, FeatureInfo, hidden_width, require_sizes, require_stages
+from ppcls.arch.backbone.pyramid import PyramidBackbone
+from ppcls.arch.layers import MLP, DropPath, batch_norm2d, conv2d, staged_drop_path_rates
 from ppcls.arch.layers.layout import to_nchw, to_nhwc
 from ppcls.arch.model_spec import ModelSpec
 from ppcls.arch.registry import register_family
+from ppcls.registry.checks import require_int
 
 
-class ConvMLP(Backbone):
+class ConvMLP(PyramidBackbone):
     """ConvMLP (section 3).
 
     Initialised as the authors' code: projections from N(0, 0.02), convolutions by He's normal of their fan-out.
@@ -42,13 +44,7 @@ class ConvMLP(Backbone):
     """
 
     first_conv = "tokenizer.0.conv.weight"
-    depths = (
-        ("tokenizer", Depth.STEM),
-        (r"conv_blocks\.\d+", Depth.BLOCK),
-        (r"stages\.\d+\.downsample", Depth.NEXT_BLOCK),
-        (r"stages\.\d+\.blocks\.\d+", Depth.BLOCK),
-        ("norm", Depth.LAST_BLOCK),
-    )
+    depths = (("tokenizer", Depth.STEM), (r"conv_blocks\.\d+", Depth.BLOCK), *PyramidBackbone.depths)
 
     def __init__(
         self,
@@ -64,10 +60,11 @@ class ConvMLP(Backbone):
         recompute: bool = False,
     ) -> None:
         require_stages(blocks=blocks, dims=dims, mlp_ratios=mlp_ratios)
-        hidden = [int(dim * ratio) for dim, ratio in zip(dims, mlp_ratios)]
-        require_positive(**{"channels // 2": channels // 2, "conv_blocks": conv_blocks})
-        for depth, dim, width in zip(blocks, dims, hidden):
-            require_positive(blocks=depth, dims=dim, mlp_ratios=width)
+        require_int("channels", channels, 2)  # the tokenizer begins with half of them
+        require_sizes(conv_blocks=conv_blocks)
+        for depth, dim in zip(blocks, dims):
+            require_sizes(blocks=depth, dims=dim)
+        hidden = [hidden_width("mlp_ratios", dim, ratio) for dim, ratio in zip(dims, mlp_ratios)]
         super().__init__(dims[-1], in_channels, 4, recompute)
         self.tokenizer = nn.Sequential(
             ConvNormAct(in_channels, channels // 2, 3, stride=2),
@@ -81,10 +78,6 @@ class ConvMLP(Backbone):
         self.norm = nn.LayerNorm(dims[-1])
         self.feature_info = [FeatureInfo(width, 4 << index) for index, width in enumerate([channels, *dims])]
         self.reset_classifier(class_num)
-
-    def new_head(self, class_num: int) -> nn.Linear:
-        """Return a freshly initialised classifier, [B, dims[-1]] -> [B, class_num]."""
-        return normal_linear(self.num_features, class_num)
 
     def features(self, x: paddle.Tensor) -> List[paddle.Tensor]:
         """Return the maps of the convolution stage and of each later stage, the last one normalised.
@@ -179,20 +172,17 @@ def _conv(
 _spec = functools.partial(
     ModelSpec, family="ConvMLP", image_size=224, crop_pct=0.9, paper="https://arxiv.org/abs/2109.04454"
 )
-_WEIGHTS = "https://shi-labs.com/projects/convmlp/checkpoints"
-VARIANTS = (
+_WEIGHTS = "https://shi-labs.com/projects/convmlp/checkpoints/convmlp_{}_imagenet.pth"
+VARIANTS = tuple(
     (
-        _spec("ConvMLP_S", params=9_022_920, macs=2_385_327_104, top1=76.8, url=f"{_WEIGHTS}/convmlp_s_imagenet.pth"),
-        {"blocks": [2, 4, 2], "dims": [128, 256, 512], "mlp_ratios": [2, 2, 2], "channels": 64, "conv_blocks": 2},
-    ),
-    (
-        _spec("ConvMLP_M", params=17_410_504, macs=3_928_765_952, top1=79.0, url=f"{_WEIGHTS}/convmlp_m_imagenet.pth"),
-        {"blocks": [3, 6, 3], "dims": [128, 256, 512], "mlp_ratios": [3, 3, 3], "channels": 64, "conv_blocks": 3},
-    ),
-    (
-        _spec("ConvMLP_L", params=42_728_440, macs=9_869_797_632, top1=80.2, url=f"{_WEIGHTS}/convmlp_l_imagenet.pth"),
-        {"blocks": [4, 8, 3], "dims": [192, 384, 768], "mlp_ratios": [3, 3, 3], "channels": 96, "conv_blocks": 3},
-    ),
+        _spec(f"ConvMLP_{size}", params=params, macs=macs, top1=top1, url=_WEIGHTS.format(size.lower())),
+        {"blocks": blocks, "dims": dims, "mlp_ratios": ratios, "channels": dims[0] // 2, "conv_blocks": conv_blocks},
+    )
+    for size, params, macs, top1, blocks, dims, ratios, conv_blocks in (
+        ("S", 9_022_920, 2_385_327_104, 76.8, [2, 4, 2], [128, 256, 512], [2, 2, 2], 2),
+        ("M", 17_410_504, 3_928_765_952, 79.0, [3, 6, 3], [128, 256, 512], [3, 3, 3], 3),
+        ("L", 42_728_440, 9_869_797_632, 80.2, [4, 8, 3], [192, 384, 768], [3, 3, 3], 3),
+    )
 )
 
 register_family(ConvMLP, VARIANTS)

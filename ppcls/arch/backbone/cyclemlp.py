@@ -17,15 +17,16 @@ import paddle.nn.functional as F
 from paddle import nn
 from paddle.nn.initializer import Constant, Normal
 
-from ppcls.arch.backbone.base import Backbone, Depth, FeatureInfo, require_odd, require_positive, require_stages
-from ppcls.arch.layers import MLP, CycleFC, DropPath, checked_rate, conv2d, drop_path_rates, normal_linear
+from ppcls.arch.backbone.base import Depth, FeatureInfo, hidden_width, require_odd, require_stages
+from ppcls.arch.backbone.pyramid import PyramidBackbone
+from ppcls.arch.layers import MLP, CycleFC, DropPath, conv2d, drop_path_rates, normal_linear
 from ppcls.arch.layers.layout import to_nchw, to_nhwc
 from ppcls.arch.model_spec import ModelSpec
 from ppcls.arch.registry import register_family
-from ppcls.errors import ConfigError
+from ppcls.registry.checks import require_fraction, require_int, require_positive
 
 
-class CycleMLP(Backbone):
+class CycleMLP(PyramidBackbone):
     """CycleMLP with one width, number of blocks and MLP ratio for each stage (table 1 and appendix A of the paper).
 
     Initialised as the authors' code: projections from N(0, 0.02), convolutions as PyTorch's.
@@ -50,12 +51,7 @@ class CycleMLP(Backbone):
     """
 
     first_conv = "stem.weight"
-    depths = (
-        ("stem", Depth.STEM),
-        (r"stages\.\d+\.downsample", Depth.NEXT_BLOCK),
-        (r"stages\.\d+\.blocks\.\d+", Depth.BLOCK),
-        ("norm", Depth.LAST_BLOCK),
-    )
+    depths = (("stem", Depth.STEM), *PyramidBackbone.depths)
 
     def __init__(
         self,
@@ -72,12 +68,14 @@ class CycleMLP(Backbone):
         in_channels: int = 3,
         recompute: bool = False,
     ) -> None:
-        _check_sizes(layers, embed_dims, mlp_ratios)
+        require_stages(layers=layers, embed_dims=embed_dims, mlp_ratios=mlp_ratios)
+        for depth, dim in zip(layers, embed_dims):
+            require_int("layers", depth, 1)
+            require_int("embed_dims", dim, 4)  # the reweighting MLP has a quarter of the width
         require_odd("kernel_size", kernel_size)
-        checked_rate("drop_rate", drop_rate)
-        checked_rate("attn_drop_rate", attn_drop_rate)
-        if skip_lam <= 0:
-            raise ConfigError(f"skip_lam: expected a positive number, got {skip_lam!r}")
+        require_fraction("drop_rate", drop_rate)
+        require_fraction("attn_drop_rate", attn_drop_rate)
+        require_positive("skip_lam", skip_lam)
         super().__init__(embed_dims[-1], in_channels, 4, recompute)
         self.stem = conv2d(in_channels, embed_dims[0], 7, stride=4, padding=2)
         drop_paths = iter(drop_path_rates(drop_path_rate, sum(layers)))
@@ -87,15 +85,12 @@ class CycleMLP(Backbone):
             blocks = []
             for _ in range(depth):
                 mixer = CycleMixer(dim, kernel_size, qkv_bias, attn_drop_rate)
-                blocks.append(Block(mixer, MLP(dim, int(dim * ratio), dim, drop_rate), dim, next(drop_paths), skip_lam))
+                mlp = MLP(dim, hidden_width("mlp_ratios", dim, ratio), dim, drop_rate)
+                blocks.append(Block(mixer, mlp, dim, next(drop_paths), skip_lam))
             self.stages.append(Stage(downsample, blocks))
         self.norm = nn.LayerNorm(embed_dims[-1])
         self.feature_info = [FeatureInfo(dim, 4 * 2**index) for index, dim in enumerate(embed_dims)]
         self.reset_classifier(class_num)
-
-    def new_head(self, class_num: int) -> nn.Linear:
-        """Return a freshly initialised classifier, [B, embed_dims[-1]] -> [B, class_num]."""
-        return normal_linear(self.num_features, class_num)
 
     def forward_features(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return the last map after its norm, [B, in, H, W] -> [B, C, H', W'], H' about H / 32; see ``Backbone``."""
@@ -104,8 +99,8 @@ class CycleMLP(Backbone):
     def features(self, x: paddle.Tensor) -> List[paddle.Tensor]:
         """Return each stage's map, normalised over channels; see ``Backbone``.
 
-        The authors' dense networks put a norm of its own on each map. Classification weights have only the last;
-        the others are normalised without scale and shift, which is how training such norms begins.
+        The authors' dense networks have one norm per map, classification weights only the last one. The other maps are
+        normalised without scale and shift, which is how such norms begin.
         """
         *earlier, last = self._maps(x)
         return [*(to_nchw(F.layer_norm(m, m.shape[-1:])) for m in earlier), to_nchw(self.norm(last))]
@@ -122,7 +117,7 @@ class CycleMLP(Backbone):
         return maps
 
     def torch_buffers(self, name: str) -> Dict[str, np.ndarray]:
-        """Return where the authors' cycle FCs sample, which their state dicts hold; see ``Backbone``."""
+        """Return the sampling offsets of the authors' cycle FCs, which their state dicts contain; see ``Backbone``."""
         match = re.fullmatch(r"stages\.(\d+)\.blocks\.(\d+)\.mixer\.(fc_[hw])\.bias", name)
         if match is None:
             return super().torch_buffers(name)
@@ -140,7 +135,7 @@ class Stage(nn.Layer):
 
 
 class Block(nn.Layer):
-    """Mixes positions, then channels, each normalised before and with a residual around; keeps [B, H, W, dim]."""
+    """Mixes positions, then channels, each with a norm before it and a residual around it; keeps [B, H, W, dim]."""
 
     def __init__(self, mixer: CycleMixer, mlp: MLP, dim: int, drop_path_rate: float, skip_lam: float) -> None:
         super().__init__()
@@ -175,23 +170,13 @@ class CycleMixer(nn.Layer):
         self.drop = nn.Dropout(attn_drop_rate)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        """Return proj(a_h * h + a_w * w + a_c * c), where the a of a channel sum to 1."""
+        """Return proj(a_h * h + a_w * w + a_c * c), where the three weights of a channel sum to 1."""
         h, w, c = self.fc_h(x), self.fc_w(x), self.fc_c(x)
         a = self.reweight((h + w + c).mean([1, 2]))  # [B, dim * 3], a channel's three values side by side
         a = F.softmax(a.reshape([-1, 1, 1, x.shape[-1], 3]))
         # Expanded first, because Paddle's CPU kernels multiply equal shapes several times faster than they broadcast.
-        a_h, a_w, a_c = (one.expand_as(x) for one in paddle.unbind(a, -1))  # each [B, 1, 1, dim]
+        a_h, a_w, a_c = (weight.expand_as(x) for weight in paddle.unbind(a, -1))  # each [B, 1, 1, dim]
         return self.drop(self.proj(h * a_h + w * a_w + c * a_c))
-
-
-def _check_sizes(layers: Sequence[int], embed_dims: Sequence[int], mlp_ratios: Sequence[float]) -> None:
-    require_stages(layers=layers, embed_dims=embed_dims, mlp_ratios=mlp_ratios)
-    for depth, dim, ratio in zip(layers, embed_dims, mlp_ratios):
-        require_positive(layers=depth, embed_dims=dim)
-        if dim < 4:  # the reweighting MLP has a quarter of the width
-            raise ConfigError(f"embed_dims: expected at least 4, got {dim}")
-        if int(dim * ratio) < 1:
-            raise ConfigError(f"mlp_ratios: expected numbers that leave a hidden width, got {ratio!r}")
 
 
 _spec = functools.partial(

@@ -7,38 +7,33 @@ from __future__ import annotations
 
 import functools
 import math
-import re
-from typing import List, Sequence, Tuple, Union
+from typing import List, Union
 
-import numpy as np
 import paddle
 from paddle import nn
 from paddle.nn.initializer import Constant, Normal, XavierUniform
 
-from ppcls.arch.backbone.base import Backbone, ImageSize, require_positive
-from ppcls.arch.backbone.isotropic import IsotropicBackbone
-from ppcls.arch.layers import DropPath, TruncatedNormal, checked_rate, conv2d, drop_path_rates, linear
+from ppcls.arch.backbone.base import hidden_width, require_sizes
+from ppcls.arch.backbone.fixed_size import FixedSizeBackbone
+from ppcls.arch.layers import DropPath, TruncatedNormal, conv2d, drop_path_rates, linear
 from ppcls.arch.model_spec import ModelSpec
 from ppcls.arch.registry import register_family
-from ppcls.arch.resizing import likely_grid, resize_spatial_bias, resize_spatial_weight
 from ppcls.errors import ConfigError
+from ppcls.registry.checks import require_fraction
 
 
-class gMLP(IsotropicBackbone):  # noqa: N801 (the paper's name)
+class gMLP(FixedSizeBackbone):  # noqa: N801 (the paper's name)
     """gMLP for images (sections 2 and 3).
 
-    Initialised as timm's: Xavier for projections, LeCun for the patch embedding, zeros for the classifier.
-
-    The spatial projections are made for one image size. Weights for another number of tokens are resized when they
-    are loaded, on the assumption that they come from a square image, or else from one of this model's proportions;
-    weights for as many tokens are taken as they are. Where that is wrong, give ``load_weights`` their ``image_size``.
+    Initialised as timm's: Xavier for projections, LeCun for the patch embedding, zeros for the classifier. The spatial
+    projections are made for one image size; weights of another size are resized when they are loaded.
 
     Args:
         dim: d_model, the width of the patch embeddings.
         depth: L, the number of blocks.
         mlp_ratio: d_ffn / d_model.
         patch_size: in pixels.
-        image_size: of the input in pixels, one number or [height, width]; the rest of a patch is left out.
+        image_size: of the input in pixels, one number or [height, width].
         drop_rate: dropout before the classifier.
         proj_drop_rate: dropout after the channel projections.
         drop_path_rate: stochastic depth of the last block; the first has none.
@@ -52,6 +47,7 @@ class gMLP(IsotropicBackbone):  # noqa: N801 (the paper's name)
     """
 
     first_conv = "stem.weight"
+    spatial_layers = r"blocks\.\d+\.sgu\.spatial_proj"
 
     def __init__(
         self,
@@ -68,14 +64,12 @@ class gMLP(IsotropicBackbone):  # noqa: N801 (the paper's name)
         in_channels: int = 3,
         recompute: bool = False,
     ) -> None:
-        ffn_dim = int(dim * mlp_ratio)
-        require_positive(dim=dim, depth=depth, mlp_ratio=ffn_dim)
+        require_sizes(dim=dim, depth=depth)
+        ffn_dim = hidden_width("mlp_ratio", dim, mlp_ratio)
         if ffn_dim % 2:
-            raise ConfigError(f"mlp_ratio: expected an even dim * mlp_ratio, which the gating halves, got {ffn_dim}")
-        super().__init__(dim, depth, in_channels, patch_size, recompute)
-        self.image_size = _height_and_width(image_size, patch_size)
-        self.grid = self._grid_of(self.image_size)
-        tokens, drop = self.grid[0] * self.grid[1], checked_rate("proj_drop_rate", proj_drop_rate)
+            raise ConfigError(f"mlp_ratio: must make dim * mlp_ratio even, which the gating halves, not {ffn_dim}")
+        super().__init__(dim, depth, in_channels, patch_size, image_size, recompute)
+        tokens, drop = self.grid[0] * self.grid[1], require_fraction("proj_drop_rate", proj_drop_rate)
         lecun_normal = TruncatedNormal(std=1 / math.sqrt(in_channels * patch_size**2))
         self.stem = conv2d(
             in_channels, dim, patch_size, stride=patch_size, weight_init=lecun_normal, bias_init=Constant(0.0)
@@ -83,7 +77,7 @@ class gMLP(IsotropicBackbone):  # noqa: N801 (the paper's name)
         rates = drop_path_rates(drop_path_rate, depth, drop_path_schedule)
         self.blocks = nn.LayerList([Block(dim, ffn_dim, tokens, drop, rate) for rate in rates])
         self.norm = nn.LayerNorm(dim, epsilon=1e-6)
-        self.dropout = nn.Dropout(checked_rate("drop_rate", drop_rate))
+        self.dropout = nn.Dropout(require_fraction("drop_rate", drop_rate))
         self.reset_classifier(class_num)
 
     def new_head(self, class_num: int) -> nn.Linear:
@@ -105,42 +99,6 @@ class gMLP(IsotropicBackbone):  # noqa: N801 (the paper's name)
         x = self.stem(x).flatten(2).transpose([0, 2, 1])  # [B, n, dim]
         *earlier, last = self.run_blocks(x)
         return [tokens.transpose([0, 2, 1]).reshape([0, 0, *self.grid]) for tokens in (*earlier, self.norm(last))]
-
-    def check_input(self, x: paddle.Tensor) -> None:
-        """Refuse images that the spatial projections were not made for.
-
-        Raises:
-            ConfigError: not [B, in_channels, H, W] with the patches of ``image_size``.
-        """
-        Backbone.check_input(self, x)  # paddle 2 cannot export super()
-        if not paddle.in_dynamic_mode():
-            return
-        height, width = x.shape[2:]
-        if self._grid_of((height, width)) != self.grid:
-            raise ConfigError(
-                f"image_size is {list(self.image_size)}, got an image of {height}x{width} px: build the model with "
-                f"image_size [{height}, {width}]; weights of another size are resized when they are loaded"
-            )
-
-    def adapt(self, name: str, array: np.ndarray, image_size: ImageSize = None) -> np.ndarray:
-        """Return weights of another number of image channels or of another image size, made to fit."""
-        match = re.fullmatch(r"blocks\.\d+\.sgu\.spatial_proj\.(weight|bias)", name)
-        if match is None:
-            return super().adapt(name, array, image_size)
-        tokens, axes = len(array), 2 if match[1] == "weight" else 1
-        if image_size is not None:
-            source = self._grid_of(_height_and_width(image_size, self.patch_size))
-        elif tokens == self.grid[0] * self.grid[1]:
-            source = self.grid
-        else:
-            source = likely_grid(tokens, self.grid) or self.grid
-        if source == self.grid or array.shape != (source[0] * source[1],) * axes:
-            return array
-        resize = resize_spatial_weight if match[1] == "weight" else resize_spatial_bias
-        return resize(array, source, self.grid)
-
-    def _grid_of(self, size: Tuple[int, int]) -> Tuple[int, int]:
-        return size[0] // self.patch_size, size[1] // self.patch_size
 
 
 class Block(nn.Layer):
@@ -190,17 +148,6 @@ class SpatialProjection(nn.Linear):
     def forward(self, z: paddle.Tensor) -> paddle.Tensor:
         """Return W z + b; the weight is [tokens in, tokens out], as of every projection."""
         return paddle.matmul(self.weight, z, transpose_x=True) + self.bias.unsqueeze(-1)
-
-
-def _height_and_width(image_size: Union[int, Sequence[int]], patch_size: int) -> Tuple[int, int]:
-    sizes = [image_size, image_size] if isinstance(image_size, int) else list(image_size)
-    if len(sizes) != 2:
-        raise ConfigError(f"image_size: expected one number or [height, width], got {image_size!r}")
-    for size in sizes:
-        require_positive(image_size=size)
-        if size < patch_size:
-            raise ConfigError(f"image_size: {image_size} px is smaller than a patch of {patch_size} px")
-    return sizes[0], sizes[1]
 
 
 _HALF = (0.5, 0.5, 0.5)

@@ -1,9 +1,9 @@
 """Layers that the families share."""
 
-from ppcls.arch.layers.basic import activation, batch_norm2d, conv2d, linear
+from ppcls.arch.layers.basic import activation, batch_norm2d, conv2d, is_batch_norm_statistic, linear
 from ppcls.arch.layers.checkpointing import checkpointed
 from ppcls.arch.layers.cycle_fc import CycleFC
-from ppcls.arch.layers.drop_path import DropPath, checked_rate, drop_path_rates, staged_drop_path_rates
+from ppcls.arch.layers.drop_path import DropPath, drop_path_rates, staged_drop_path_rates
 from ppcls.arch.layers.initialization import TruncatedNormal
 from ppcls.arch.layers.mlp import MLP, normal_linear
 
@@ -14,10 +14,10 @@ __all__ = [
     "TruncatedNormal",
     "activation",
     "batch_norm2d",
-    "checked_rate",
     "checkpointed",
     "conv2d",
     "drop_path_rates",
+    "is_batch_norm_statistic",
     "linear",
     "normal_linear",
     "staged_drop_path_rates",

@@ -76,6 +76,11 @@ def batch_norm2d(channels: int) -> nn.BatchNorm2D:
     return nn.BatchNorm2D(channels, momentum=0.9, epsilon=1e-5)
 
 
+def is_batch_norm_statistic(name: str) -> bool:
+    """Return whether a parameter is a running mean or variance, which Paddle counts as parameters."""
+    return name.rpartition(".")[2] in ("_mean", "_variance")
+
+
 def default_init(fan_in: int) -> Initializer:
     """Return PyTorch's initialiser for the weights and biases of a layer with ``fan_in`` inputs per output."""
     bound = 1 / math.sqrt(fan_in)

@@ -57,7 +57,7 @@ class CycleFC(nn.Conv2D):
         bias_init: Optional[Initializer] = None,
     ) -> None:
         if len(kernel_size) != 2 or min(kernel_size) != 1:
-            raise ConfigError(f"kernel_size: expected [1, k] or [k, 1], got {kernel_size!r}")
+            raise ConfigError(f"kernel_size: must be [1, k] or [k, 1], not {kernel_size!r}")
         super().__init__(
             in_channels,
             out_channels,
@@ -77,9 +77,9 @@ class CycleFC(nn.Conv2D):
     def offsets(self) -> np.ndarray:
         """Return where the authors' deformable convolution samples, [1, 2 * in_channels, 1, 1]: y, x by channel."""
         channels, reach = self.weight.shape[1], self.cycle_size // 2
-        found = np.zeros((channels, 2), np.float32)
-        found[:, self.cycle_axis - 1] = (np.arange(channels) + reach) % self.cycle_size - reach
-        return found.reshape(1, -1, 1, 1)
+        offsets = np.zeros((channels, 2), np.float32)
+        offsets[:, self.cycle_axis - 1] = (np.arange(channels) + reach) % self.cycle_size - reach
+        return offsets.reshape(1, -1, 1, 1)
 
     def extra_repr(self) -> str:
         """Return what differs from a plain 1x1 convolution, for printing."""

@@ -7,16 +7,16 @@ from typing import List, Sequence
 import paddle
 from paddle import nn
 
-from ppcls.errors import ConfigError
+from ppcls.registry.checks import require_choice, require_fraction
 
 
 class DropPath(nn.Layer):
     """Drops a residual branch for some samples of a training batch, and scales it for the others.
 
-    The expectation is the branch itself; in evaluation it is passed on as it is.
+    The expected value is the branch itself, which evaluation leaves as it is.
 
     Args:
-        rate: how likely a sample loses the branch.
+        rate: probability that a sample loses the branch.
 
     Raises:
         ConfigError: ``rate`` is not within 0 <= rate < 1.
@@ -24,15 +24,15 @@ class DropPath(nn.Layer):
 
     def __init__(self, rate: float) -> None:
         super().__init__()
-        self.rate = checked_rate("drop_path_rate", rate)
+        self.rate = require_fraction("drop_path_rate", rate)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return the branch [B, ...], or zeros where it is dropped."""
         if not self.rate or not self.training:
             return x
         keep = 1.0 - self.rate
-        kept = paddle.rand([x.shape[0]] + [1] * (x.ndim - 1)) < keep
-        return x * (kept.astype(x.dtype) / keep)
+        mask = paddle.rand([x.shape[0]] + [1] * (x.ndim - 1)) < keep
+        return x * (mask.astype(x.dtype) / keep)
 
     def extra_repr(self) -> str:
         """Return the rate, for printing."""
@@ -48,9 +48,8 @@ def drop_path_rates(rate: float, depth: int, schedule: str = "linear") -> List[f
     Raises:
         ConfigError: another schedule, or ``rate`` is not within 0 <= rate < 1.
     """
-    if schedule not in ("linear", "constant"):
-        raise ConfigError(f"drop_path_schedule: expected 'linear' or 'constant', got {schedule!r}")
-    checked_rate("drop_path_rate", rate)
+    require_choice("drop_path_schedule", schedule, ("linear", "constant"))
+    require_fraction("drop_path_rate", rate)
     return [rate if schedule == "constant" else rate * index / max(depth - 1, 1) for index in range(depth)]
 
 
@@ -63,20 +62,8 @@ def staged_drop_path_rates(rate: float, depths: Sequence[int], schedule: str) ->
     Raises:
         ConfigError: another schedule, or ``rate`` is not within 0 <= rate < 1.
     """
+    require_choice("drop_path_schedule", schedule, ("stage", "linear"))
     if schedule == "stage":
         return [drop_path_rates(rate, depth) for depth in depths]
-    if schedule != "linear":
-        raise ConfigError(f"drop_path_schedule: expected 'stage' or 'linear', got {schedule!r}")
     rates = iter(drop_path_rates(rate, sum(depths)))
     return [[next(rates) for _ in range(depth)] for depth in depths]
-
-
-def checked_rate(name: str, rate: float) -> float:
-    """Return ``rate``.
-
-    Raises:
-        ConfigError: it is no number within 0 <= rate < 1.
-    """
-    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
-        raise ConfigError(f"{name}: expected a number from 0 to below 1, got {rate!r}")
-    return float(rate)

@@ -59,11 +59,11 @@ class ImageFolder(FileDataset):
         paths: List[str] = []
         counts = []
         for name in names:
-            found = sorted(_find_images(root, root / name))
-            if val_fraction is not None and found:
-                found = _select_split(root / name, found, val_fraction, split_seed, train)
-            paths += found
-            counts.append(len(found))
+            files = sorted(_find_images(root, root / name))
+            if val_fraction is not None and files:
+                files = _select_split(root / name, files, val_fraction, split_seed, train)
+            paths += files
+            counts.append(len(files))
         empty = [name for name, count in zip(names, counts) if not count]
         if empty:
             raise DataError(

@@ -1,9 +1,10 @@
-"""Data sets of the user's own: anything that has a length and gives (image, label) by index."""
+"""Users' data sets: any object that has a length and gives (image, label) by index."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Union
 
@@ -12,32 +13,36 @@ import numpy as np
 from ppcls.data.datasets.base import DATASETS, Dataset, read_regular_file
 from ppcls.data.transforms.conversion import is_pillow, rgb_from_array, rgb_from_pillow
 from ppcls.errors import ConfigError, DataError, PpclsError
+from ppcls.registry import Source
+from ppcls.registry.failures import located_errors
+from ppcls.registry.sources import describe_failure
 from ppcls.utils.paths import user_path
 
-# What recipes call data that Python code gave.
+# The name in recipes of a data set that was passed in Python.
 SUPPLIED_DATASET = "SuppliedDataset"
 
 
 class ItemDataset(Dataset):
-    """Makes a data set of an object with ``__len__`` and ``__getitem__(index) -> (image, label)``.
+    """Adapts a user's data set: an object with ``__len__`` and ``__getitem__(index) -> (image, label)``.
 
     An image is a uint8 array (RGB [H, W, 3], RGBA or grayscale), a Pillow image, the bytes of an image file, or the
     path of one. A label is a class id or, if the object has ``class_names``, a class name. The object may also have
-    ``on_error``, which means what that of ``Dataset`` does.
+    ``on_error``; see ``Dataset``.
 
-    The labels are read once, at the beginning, and the images with them. If the object has ``labels`` (one class id or
-    name per sample), they are taken from there and no item is read before training.
+    All items are read once at the beginning for their labels. If the object has ``labels`` (one class id or name per
+    sample), these are used instead, and no item is read before training.
 
     Args:
         items: the object.
-        name: what messages call it.
+        name: for messages.
+        source: where its code comes from; by default the module of its class.
 
     Raises:
-        ConfigError: it lacks a method, or has names or labels that make no sense.
-        DataError: it is empty, or an item is no (image, label).
+        ConfigError: it lacks a method, or its names or labels are invalid.
+        DataError: it is empty, fails, or an item is not (image, label).
     """
 
-    def __init__(self, items: Any, name: str) -> None:
+    def __init__(self, items: Any, name: str, source: Optional[Source] = None) -> None:
         lacking = [method for method in ("__len__", "__getitem__") if not hasattr(items, method)]
         if lacking or isinstance(items, (str, bytes, type)):
             raise ConfigError(
@@ -46,45 +51,47 @@ class ItemDataset(Dataset):
             )
         self._items = items
         self._name = name
+        self._source = source or _source_of(items)
         self._content = b""  # digest of what identifies the images
         names = _class_names(items, name)
         self._ids: Dict[str, int] = {} if names is None else {text: index for index, text in enumerate(names)}
-        # Whether all images are arrays of one shape, which can be read many at once.
+        # Whether all images are arrays of one shape, so that many can be read at once.
         self._stackable = False
         super().__init__(self._read_labels(), names, getattr(items, "on_error", "error"))
 
     def _read_labels(self) -> np.ndarray:
-        try:
+        with located_errors(f"{self._name}: its len() fails", self._source, DataError):
             count = len(self._items)
-        except Exception as error:
-            raise DataError(f"{self._name}: its len() fails: {type(error).__name__}: {error}") from error
         if not count:
             raise DataError(f"{self._name}: is empty")
-        given = getattr(self._items, "labels", None)
-        if given is None:
+        attribute = getattr(self._items, "labels", None)
+        if attribute is None:
             return self._read_items(count)
-        labels = list(given) if hasattr(given, "__iter__") and not callable(given) else []
+        labels = list(attribute) if hasattr(attribute, "__iter__") and not callable(attribute) else []
         if len(labels) != count:
             raise ConfigError(f"{self._name}: its attribute labels must have one label for each of its {count} samples")
         return np.array([self._class_id(index, label) for index, label in enumerate(labels)], np.int64)
 
     def _read_items(self, count: int) -> np.ndarray:
-        """Return the labels, and note what identifies the images."""
+        """Return the labels, and record a digest of the images."""
         labels, shapes, content = np.empty(count, np.int64), set(), hashlib.sha256()
         for index in range(count):
-            image, label = self._item(index)
+            try:
+                image, label = self._item(index)
+                content.update(self._identity_of(image))
+            except DataError as error:
+                raise DataError(f"{self.describe(index)}: {error}") from error.__cause__
             labels[index] = self._class_id(index, label)
             shapes.add(image.shape if isinstance(image, np.ndarray) and image.ndim == 3 else None)
-            content.update(self._identity_of(index, image))
         self._content = content.digest()
         self._stackable = len(shapes) == 1 and None not in shapes
         return labels
 
-    def _identity_of(self, index: int, image: Any) -> bytes:
-        """Return what tells an image from others: the name of a file, or else the content."""
+    def _identity_of(self, image: Any) -> bytes:
+        """Return what identifies an image: the name of its file, or else its content."""
         if isinstance(image, (str, os.PathLike)):
             return Path(image).name.encode("utf-8", "surrogateescape") + b"\0"
-        content = self._converted(index, image)
+        content = self._to_rgb_or_bytes(image)
         return hashlib.sha256(content if isinstance(content, bytes) else content.tobytes()).digest()
 
     def _item(self, index: int) -> Any:
@@ -93,10 +100,11 @@ class ItemDataset(Dataset):
         except PpclsError:
             raise
         except Exception as error:
-            raise DataError(f"{self.describe(index)}: {type(error).__name__}: {error}") from error
+            text = f"{type(error).__name__}: {error}" if self._source is None else describe_failure(error, self._source)
+            raise DataError(text) from error
         if not isinstance(item, (tuple, list)) or len(item) != 2:
             what = f"{len(item)} values" if isinstance(item, (tuple, list)) else _type_of(item)
-            raise DataError(f"{self.describe(index)}: must be (image, label), not {what}")
+            raise DataError(f"must be (image, label), not {what}")
         return item
 
     def _class_id(self, index: int, label: Any) -> int:
@@ -112,20 +120,17 @@ class ItemDataset(Dataset):
             )
         return int(array.reshape(()))
 
-    def _converted(self, index: int, image: Any) -> Union[bytes, np.ndarray]:
-        """Return an image that is no path as bytes or RGB."""
+    def _to_rgb_or_bytes(self, image: Any) -> Union[bytes, np.ndarray]:
+        """Return an image that is not a path as RGB, or as the bytes of its file."""
         if isinstance(image, np.ndarray):
-            try:
-                return rgb_from_array(image)
-            except DataError as error:
-                raise DataError(f"{self.describe(index)}: {error}") from None
+            return rgb_from_array(image)
         if is_pillow(image):
             return rgb_from_pillow(image)
         if isinstance(image, (bytes, bytearray, memoryview)):
             return bytes(image)
         raise DataError(
-            f"{self.describe(index)}: an image is a uint8 array [H, W, 3] in RGB, a Pillow image, the path of a file "
-            f"or its bytes, not {_type_of(image)}"
+            f"an image is a uint8 array [H, W, 3] in RGB, a Pillow image, the path of a file or its bytes, not "
+            f"{_type_of(image)}"
         )
 
     def read(self, index: int) -> Union[bytes, np.ndarray]:
@@ -136,7 +141,7 @@ class ItemDataset(Dataset):
         """
         image = self._item(index)[0]
         if not isinstance(image, (str, os.PathLike)):
-            return self._converted(index, image)
+            return self._to_rgb_or_bytes(image)
         try:
             return read_regular_file(user_path(image))
         except OSError as error:
@@ -146,7 +151,7 @@ class ItemDataset(Dataset):
         """Return the pixels of several samples, [N, H, W, 3] uint8 RGB, where all are arrays of one shape."""
         if not self._stackable:
             return None
-        images = [self._converted(index, self._item(index)[0]) for index in indices.tolist()]
+        images = [self._to_rgb_or_bytes(self._item(index)[0]) for index in indices.tolist()]
         return np.stack(images) if len({np.shape(image) for image in images}) == 1 else None
 
     def describe(self, index: int) -> str:
@@ -159,13 +164,20 @@ class ItemDataset(Dataset):
 
 
 def _class_names(items: Any, name: str) -> Optional[List[str]]:
-    given = getattr(items, "class_names", None)
-    if given is None:
+    attribute = getattr(items, "class_names", None)
+    if attribute is None:
         return None
-    names = list(given)
+    names = list(attribute)
     if not names or not all(isinstance(item, str) for item in names) or len(set(names)) < len(names):
         raise ConfigError(f"{name}: class_names must be different texts, by class id, not {names!r:.80}")
     return names
+
+
+def _source_of(items: Any) -> Optional[Source]:
+    """Return the module of an object's class as the source of its code; None if it has no file."""
+    module = type(items).__module__
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return None if file is None else Source(module, Path(file).resolve())
 
 
 def _type_of(value: Any) -> str:
@@ -174,10 +186,10 @@ def _type_of(value: Any) -> str:
 
 @DATASETS.register(listed=False)
 class SuppliedDataset:
-    """Stands in recipes for a data set that Python code gave to ``ppcls.train``; nothing can be read from it.
+    """Stands in recipes for a data set that was passed to ``ppcls.train``; nothing can be read from it.
 
     Raises:
-        DataError: always: the data are not here.
+        DataError: always, because the data are not stored.
     """
 
     def __init__(self) -> None:

@@ -76,12 +76,12 @@ def summarize_errors(report: Mapping[str, Any]) -> str:
     """Return the first errors of each kind in a report, for the terminal; "" if there are none."""
     lines = []
     for name in ERRORS:
-        found = report["problems"].get(name, [])
-        if found:
-            lines.append(f"{len(found):,} {TITLES[name]}:")
-            lines += [f"  {_shorten(text)}" for text in found[:_MAX_PROBLEMS]]
-        if len(found) > _MAX_PROBLEMS:
-            lines.append(f"  and {len(found) - _MAX_PROBLEMS:,} more")
+        problems = report["problems"].get(name, [])
+        if problems:
+            lines.append(f"{len(problems):,} {TITLES[name]}:")
+            lines += [f"  {_shorten(text)}" for text in problems[:_MAX_PROBLEMS]]
+        if len(problems) > _MAX_PROBLEMS:
+            lines.append(f"  and {len(problems) - _MAX_PROBLEMS:,} more")
     return "\n".join(lines)
 
 

@@ -79,11 +79,11 @@ class _NearDuplicateSearch:
 
     def candidates(self, first: int) -> np.ndarray:
         """Return the images after ``first`` with a similar hash and mean colour, in order."""
-        found = []
+        matches = []
         for values, order, starts in zip(self._bands, self._orders, self._starts):
             same = order[starts[values[first]] : starts[values[first] + 1]]
-            found.append(same[np.searchsorted(same, first, side="right") :])
-        later = np.unique(np.concatenate(found))
+            matches.append(same[np.searchsorted(same, first, side="right") :])
+        later = np.unique(np.concatenate(matches))
         later = later[np.abs(self._colours[later] - self._colours[first]).max(1, initial=0) <= _MAX_COLOUR_DIFFERENCE]
         changed = (self._bits[later] ^ self._bits[first]).view(np.uint8).reshape(-1, 8)
         return later[_POPCOUNT[changed].sum(1) <= _MAX_DIFFERENT_BITS]

@@ -14,6 +14,7 @@ from ppcls.data.datasets.names import format_class_names, is_valid_unicode
 from ppcls.data.inspection.scanning import Finding, scan_images
 from ppcls.data.inspection.similarity import near_duplicate_groups
 from ppcls.errors import ConfigError, DataError
+from ppcls.utils import atomic
 
 FILES = ("train_list.txt", "val_list.txt", "labels.txt")
 
@@ -53,10 +54,11 @@ def split_folder(
 
     Raises:
         ConfigError: the fraction is out of range, or existing lists would be replaced.
-        DataError: existing is no such folder, or a class has too few images.
+        DataError: there is no such folder, a class has too few images, or a path cannot be written to a list.
+        MachineError: a list cannot be written.
     """
     if not 0 < fraction < 1:
-        raise ConfigError(f"--val: expected a fraction between 0 and 1, got {fraction}")
+        raise ConfigError(f"--val: must be between 0 and 1, not {fraction}")
     existing = [str(target / name) for name in FILES if (target / name).exists()]
     if existing and not replace:
         raise ConfigError(f"{', '.join(existing)}: there already; choose another --out, or --replace")
@@ -71,7 +73,7 @@ def split_folder(
     texts = [train_list, val_list, format_class_names(names)]
     target.mkdir(parents=True, exist_ok=True)
     for file, text in zip(FILES, texts):
-        (target / file).write_text(text, encoding="utf-8")
+        atomic.write_text(target / file, text)
     return {
         "classes": len(names),
         "train": len(split.train),

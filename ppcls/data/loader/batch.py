@@ -15,9 +15,7 @@ from ppcls.utils.opencv import cv2
 Skipped = Tuple[Tuple[int, str], ...]
 Allocate = Callable[[Tuple[int, ...]], np.ndarray]
 _CHUNK = 64  # images transformed in one call: more are not faster and take more memory
-_MAX_VECTORIZED_SIZE = (
-    3 * 64 * 64
-)  # elements per image; a chunk of larger ones does not fit into the processor's caches
+_MAX_VECTORIZED_SIZE = 3 * 64 * 64  # elements per image; a chunk of larger ones does not fit into the CPU's caches
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class Batch:
 
 
 def sample_rng(seed: int, epoch: int, draw: int) -> np.random.Generator:
-    """Return the random sample_rng for one draw of one epoch; it does not depend on the process or on other draws."""
+    """Return the random generator of one draw in one epoch; it does not depend on the process or on other draws."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, epoch, draw))))
 
 
@@ -73,7 +71,7 @@ class SampleLoader:
             image = self._transforms(self.dataset.read(index), sample_rng(self._seed, epoch, draw))
             _check_result(image)
         except DataError as error:
-            raise DataError(f"{self.dataset.describe(index)}: {error}") from None
+            raise DataError(f"{self.dataset.describe(index)}: {error}") from error.__cause__
         return image
 
     def load_sample(self, epoch: int, draw: int, skipped: List[Tuple[int, str]]) -> Tuple[int, np.ndarray]:

@@ -154,9 +154,10 @@ class WorkerPool:
         for reply in replies:
             if reply.part is None:
                 self._release_slot(batch)
-                if reply.traceback is not None:
-                    raise RuntimeError(f"in a data worker:\n{reply.traceback}")
-                raise DataError(reply.error)
+                failure = RuntimeError(f"in a data worker:\n{reply.traceback}")
+                if reply.error is None:
+                    raise failure
+                raise reply.error from failure
             parts.append(reply.part)
             try:
                 self._samples.check_shape(

@@ -14,7 +14,7 @@ import numpy as np
 from ppcls.data.loader.batch import Batch, SampleLoader
 from ppcls.data.loader.memory import SharedBuffer, SharedCounter
 from ppcls.data.samplers import DistributedBatchSampler
-from ppcls.errors import DataError
+from ppcls.errors import PpclsError
 
 _PARENT_CHECK_SECONDS = 2.0
 
@@ -47,14 +47,14 @@ class Reply:
         part: the samples; without images if these are in the shared buffer. None after an error.
         in_shared_buffer: whether the images are in the shared buffer.
         shape: [n, C, H, W] of the images.
-        error: message of a DataError.
-        traceback: traceback of any other exception.
+        error: an error that the user can mend, such as a broken image or a transform that fails.
+        traceback: of that error, or of any other exception.
     """
 
     part: Optional[Batch] = None
     in_shared_buffer: bool = False
     shape: Tuple[int, ...] = ()
-    error: Optional[str] = None
+    error: Optional[PpclsError] = None
     traceback: Optional[str] = None
 
 
@@ -107,8 +107,8 @@ class Worker:
             return self._load_part(task)
         except _CancelledError:
             return Reply()
-        except DataError as error:
-            return Reply(error=str(error))
+        except PpclsError as error:
+            return Reply(error=error, traceback=traceback.format_exc())
         except Exception:  # noqa: BLE001  the main process raises it
             return Reply(traceback=traceback.format_exc())
 

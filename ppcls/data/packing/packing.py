@@ -238,8 +238,8 @@ def _write_class_names(folder: Path, class_names: Optional[List[str]], earlier: 
         ConfigError: the folder has other class names.
     """
     path = folder / names.CLASS_NAMES_FILE
-    ours = not path.exists() or _digest(path.read_bytes()) == earlier
-    replaceable = ours and not any(folder.glob("*.tar"))
+    unchanged = not path.exists() or _digest(path.read_bytes()) == earlier
+    replaceable = unchanged and not any(folder.glob("*.tar"))
     if class_names is None:
         if path.exists() and not replaceable:
             raise ConfigError(
@@ -251,7 +251,7 @@ def _write_class_names(folder: Path, class_names: Optional[List[str]], earlier: 
     if path.exists() and not replaceable and names.read_class_names(path) != class_names:
         raise ConfigError(f"--out: {path}: has other class names; choose another folder for shards of other classes")
     write_text(path, names.format_class_names(class_names))
-    return _digest(path.read_bytes()) if ours else None
+    return _digest(path.read_bytes()) if unchanged else None
 
 
 def _digest(content: bytes) -> str:

@@ -141,12 +141,12 @@ def _verify(path: Path, target: Path, expected: Dict[str, Tuple[str, int]]) -> s
         samples = scan_shard(path)
     except DataError as error:
         raise MachineError(f"{target}: cannot be read back: {error}; the disk or the memory is faulty") from None
-    found = {}
+    contents = {}
     with path.open("rb") as file:
         for sample in samples:
             file.seek(sample.offset)
-            found[sample.name] = (hashlib.sha256(file.read(sample.size)).hexdigest(), sample.label)
-    if found != expected:
+            contents[sample.name] = (hashlib.sha256(file.read(sample.size)).hexdigest(), sample.label)
+    if contents != expected:
         raise MachineError(f"{target}: what is read back is not what was written; the disk or the memory is faulty")
     return shard_index.format_index(samples, path.stat().st_size)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, List
+from typing import List
 
 import numpy as np
 
 from ppcls.errors import ConfigError, DataError
 from ppcls.registry import Registry
+from ppcls.registry.checks import require_int
 
 SAMPLERS = Registry(
     "sampler",
@@ -65,7 +66,7 @@ class DistributedBatchSampler:
         num_replicas: int = 1,
         rank: int = 0,
     ) -> None:
-        self.batch_size = positive("batch_size", batch_size)
+        self.batch_size = require_int("batch_size", batch_size, 1)
         self.shuffle = shuffle
         self.drop_last = drop_last
         self.length = length
@@ -85,8 +86,8 @@ class DistributedBatchSampler:
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch, the same for every process."""
-        whole, rest = divmod(self.length, self.batch_size * self.num_replicas)
-        return whole + bool(rest and not self.drop_last)
+        complete, remainder = divmod(self.length, self.batch_size * self.num_replicas)
+        return complete + bool(remainder and not self.drop_last)
 
     def draws(self, first: int, last: int) -> int:
         """Return the number of draws of all processes in the batches from ``first`` up to, not including, ``last``."""
@@ -157,7 +158,7 @@ class RASampler(DistributedBatchSampler):
     ) -> None:
         if not shuffle:
             raise ConfigError("shuffle: false would train on the same first samples in every epoch; set it to true")
-        self.num_repeats = positive("num_repeats", num_repeats)
+        self.num_repeats = require_int("num_repeats", num_repeats, 1)
         super().__init__(batch_size, shuffle, drop_last, length=length, seed=seed, num_replicas=num_replicas, rank=rank)
 
     def _order(self, epoch: int) -> np.ndarray:
@@ -225,14 +226,3 @@ class ClassBalancedSampler(DistributedBatchSampler):
         rounds = -(-count // len(members))
         order = [rng.permutation(members) + number * self.length for number in range(rounds)]
         return np.concatenate([np.empty(0, np.int64), *order])[:count]
-
-
-def positive(name: str, value: Any) -> int:
-    """Return an argument's value as a positive integer.
-
-    Raises:
-        ConfigError: it is not a whole number of at least 1.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 1 or int(value) != value:
-        raise ConfigError(f"{name}: must be a whole number of at least 1, not {value!r}")
-    return int(value)

@@ -6,8 +6,9 @@ from typing import Optional
 
 import numpy as np
 
-from ppcls.data.samplers.batch_samplers import INJECTED, SAMPLERS, DistributedBatchSampler, positive
+from ppcls.data.samplers.batch_samplers import INJECTED, SAMPLERS, DistributedBatchSampler
 from ppcls.errors import ConfigError
+from ppcls.registry.checks import require_int
 
 
 @SAMPLERS.register(injected=(*INJECTED, "boundaries"))
@@ -50,8 +51,8 @@ class ShardBatchSampler(DistributedBatchSampler):
         rank: int = 0,
         boundaries: Optional[np.ndarray],
     ) -> None:
-        self.buffer_size = positive("buffer_size", buffer_size)
-        self.streams = positive("streams", streams)
+        self.buffer_size = require_int("buffer_size", buffer_size, 1)
+        self.streams = require_int("streams", streams, 1)
         if boundaries is None:
             raise ConfigError(
                 "the data set is not in shards; use DistributedBatchSampler, or write shards with `ppcls pack-data` "

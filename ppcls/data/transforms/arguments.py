@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from ppcls.data.transforms import warp
 from ppcls.errors import ConfigError, DataError
+from ppcls.registry.checks import require_choice, require_int, require_number
 
 MAX_PIXELS = 178_956_970  # of an image, which takes half a gigabyte; Pillow's limit against decompression bombs
-
-
-def integer(name: str, value: Any, minimum: int) -> int:
-    """Return ``value`` as an int. Floats without a fraction, such as 1e2, are accepted.
-
-    Raises:
-        ConfigError: it is not a whole number, or it is below ``minimum``.
-    """
-    whole = isinstance(value, (int, float)) and not isinstance(value, bool) and float(value).is_integer()
-    if not whole or value < minimum:
-        raise ConfigError(f"{name}: must be a whole number of at least {minimum}, not {value!r}")
-    return int(value)
 
 
 def size_pair(name: str, value: Union[int, Sequence[int]]) -> Tuple[int, int]:
@@ -37,8 +25,8 @@ def size_pair(name: str, value: Union[int, Sequence[int]]) -> Tuple[int, int]:
     if isinstance(value, (list, tuple)):
         if len(value) != 2:
             raise ConfigError(f"{name}: must be a side or [width, height], not {value!r}")
-        return integer(name, value[0], 1), integer(name, value[1], 1)
-    side = integer(name, value, 1)
+        return require_int(name, value[0], 1), require_int(name, value[1], 1)
+    side = require_int(name, value, 1)
     return side, side
 
 
@@ -52,42 +40,10 @@ def limits(name: str, value: Optional[Sequence[float]], default: Tuple[float, fl
         return default
     if isinstance(value, str) or not isinstance(value, (list, tuple)) or len(value) != 2:
         raise ConfigError(f"{name}: must be [low, high], not {value!r}")
-    low, high = (number(name, item) for item in value)
+    low, high = (require_number(name, item) for item in value)
     if not 0 < low <= high:
         raise ConfigError(f"{name}: must be [low, high] with 0 < low <= high, not {value!r}")
     return low, high
-
-
-def number(name: str, value: Any) -> float:
-    """Return ``value`` as a float.
-
-    Raises:
-        ConfigError: it is not a finite number.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ConfigError(f"{name}: must be a number, not {value!r}")
-    return float(value)
-
-
-def probability(name: str, value: Any) -> float:
-    """Return a probability as a float.
-
-    Raises:
-        ConfigError: it is not between 0 and 1.
-    """
-    if not 0 <= number(name, value) <= 1:
-        raise ConfigError(f"{name}: must be between 0 and 1, not {value!r}")
-    return float(value)
-
-
-def check_choice(name: str, value: Any, allowed: Sequence[Any]) -> None:
-    """Check that ``value`` is one of ``allowed``.
-
-    Raises:
-        ConfigError: it is not.
-    """
-    if isinstance(value, bool) or value not in allowed:
-        raise ConfigError(f"{name}: must be one of {', '.join(map(repr, allowed))}, not {value!r}")
 
 
 def check_backend(value: str) -> None:
@@ -96,7 +52,7 @@ def check_backend(value: str) -> None:
     Raises:
         ConfigError: it is unknown, or it is Pillow and Pillow is not installed.
     """
-    check_choice("backend", value, warp.BACKENDS)
+    require_choice("backend", value, warp.BACKENDS)
     if value == "pil":
         warp.pillow()
 
@@ -108,7 +64,7 @@ def check_interpolation(value: Optional[str]) -> None:
         ConfigError: the name is unknown.
     """
     if value is not None:
-        check_choice("interpolation", value, (*warp.FLAGS, "random"))
+        require_choice("interpolation", value, (*warp.FLAGS, "random"))
 
 
 def check_affine_interpolation(value: str) -> None:
@@ -117,7 +73,7 @@ def check_affine_interpolation(value: str) -> None:
     Raises:
         ConfigError: the name is unknown.
     """
-    check_choice("interpolation", value, (*warp.AFFINE, "random"))
+    require_choice("interpolation", value, (*warp.AFFINE, "random"))
 
 
 def per_channel(name: str, values: Any) -> List[float]:
@@ -128,7 +84,7 @@ def per_channel(name: str, values: Any) -> List[float]:
     """
     if not isinstance(values, (list, tuple)) or len(values) != 3:
         raise ConfigError(f"{name}: must be three numbers, one per channel, not {values!r}")
-    return [number(name, value) for value in values]
+    return [require_number(name, value) for value in values]
 
 
 def resize(
@@ -154,7 +110,7 @@ def fill_color(fill: Union[int, Sequence[int]]) -> Tuple[int, int, int]:
     Raises:
         ConfigError: it is neither, or not from 0 to 255.
     """
-    values = [number("fill", value) for value in (fill if isinstance(fill, (list, tuple)) else [fill])]
+    values = [require_number("fill", value) for value in (fill if isinstance(fill, (list, tuple)) else [fill])]
     if len(values) not in (1, 3) or not all(0 <= value <= 255 for value in values):
         raise ConfigError(f"fill: must be from 0 to 255, one number or three, not {fill!r}")
     return int(values[0]), int(values[len(values) // 2]), int(values[-1])

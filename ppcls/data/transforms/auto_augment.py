@@ -8,14 +8,7 @@ from typing import Any, Callable, Dict, Sequence, Union
 import numpy as np
 
 from ppcls.data.transforms import policies
-from ppcls.data.transforms.arguments import (
-    check_affine_interpolation,
-    check_backend,
-    check_hwc,
-    fill_color,
-    integer,
-    number,
-)
+from ppcls.data.transforms.arguments import check_affine_interpolation, check_backend, check_hwc, fill_color
 from ppcls.data.transforms.magnitudes import MaxTranslation
 from ppcls.data.transforms.operations import OPERATIONS, random_sign
 from ppcls.data.transforms.policy_ops import AutoAugmentPolicy, SubPolicyOp
@@ -23,6 +16,7 @@ from ppcls.data.transforms.registry import TRANSFORMS
 from ppcls.data.transforms.warp import AffineSampler
 from ppcls.errors import ConfigError
 from ppcls.registry import suggest
+from ppcls.registry.checks import require_int, require_number, require_positive
 
 _GREY = (128, 128, 128)
 _TRANSLATION = 150 / 331  # largest translation in AutoAugment's table 6: 150 pixels of 331
@@ -165,10 +159,9 @@ class RandAugment(_GeometryArguments):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        integer("num_layers", self.num_layers, 1)
-        if not number("max_level", self.max_level) > 0:
-            raise ConfigError(f"max_level: must be positive, not {self.max_level!r}")
-        if not 0 <= number("magnitude", self.magnitude) <= self.max_level:
+        require_int("num_layers", self.num_layers, 1)
+        require_positive("max_level", self.max_level)
+        if not 0 <= require_number("magnitude", self.magnitude) <= self.max_level:
             raise ConfigError(f"magnitude: must be from 0 to max_level, {self.max_level!r}, not {self.magnitude!r}")
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
@@ -198,7 +191,7 @@ class TrivialAugment(_GeometryArguments):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        integer("num_magnitude_bins", self.num_magnitude_bins, 2)
+        require_int("num_magnitude_bins", self.num_magnitude_bins, 2)
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
         """Return the augmented image [H, W, 3] uint8."""

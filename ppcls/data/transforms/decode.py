@@ -10,9 +10,10 @@ from typing import Any, Union
 import numpy as np
 
 from ppcls.data.transforms import formats, warp
-from ppcls.data.transforms.arguments import MAX_PIXELS, check_backend, check_hwc, integer
+from ppcls.data.transforms.arguments import MAX_PIXELS, check_backend, check_hwc
 from ppcls.data.transforms.registry import TRANSFORMS
 from ppcls.errors import DataError
+from ppcls.registry.checks import require_int
 from ppcls.utils.opencv import cv2
 
 
@@ -41,7 +42,7 @@ class DecodeImage:
 
     def __post_init__(self) -> None:
         check_backend(self.backend)
-        integer("max_pixels", self.max_pixels, 1)
+        require_int("max_pixels", self.max_pixels, 1)
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
         """Return the decoded image [H, W, 3] uint8, see ``decode_image``."""

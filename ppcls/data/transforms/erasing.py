@@ -8,10 +8,11 @@ from typing import Any, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ppcls.data.transforms.arguments import check_choice, check_hwc, integer, number, per_channel, probability
+from ppcls.data.transforms.arguments import check_hwc, per_channel
 from ppcls.data.transforms.registry import TRANSFORMS
 from ppcls.data.transforms.warp import AffineSampler
 from ppcls.errors import ConfigError, DataError
+from ppcls.registry.checks import require_choice, require_factor, require_int, require_number, require_probability
 
 
 @TRANSFORMS.register
@@ -47,17 +48,16 @@ class RandomErasing:
     max_count: Optional[int] = None
 
     def __post_init__(self) -> None:
-        probability("EPSILON", self.EPSILON)
-        if not 0 <= number("sl", self.sl) <= number("sh", self.sh) <= 1:
+        require_probability("EPSILON", self.EPSILON)
+        if not 0 <= require_number("sl", self.sl) <= require_number("sh", self.sh) <= 1:
             raise ConfigError(f"sl: must be at least 0 and at most sh, which is at most 1, not {self.sl} and {self.sh}")
-        if not 0 < number("r1", self.r1) <= 1:
-            raise ConfigError(f"r1: must be above 0 and at most 1, not {self.r1!r}")
+        require_factor("r1", self.r1)
         per_channel("mean", self.mean)
-        integer("attempt", self.attempt, 1)
-        check_choice("mode", self.mode, ("const", "rand", "pixel"))
-        fewest = integer("min_count", self.min_count, 1)
+        require_int("attempt", self.attempt, 1)
+        require_choice("mode", self.mode, ("const", "rand", "pixel"))
+        fewest = require_int("min_count", self.min_count, 1)
         if self.max_count is not None:
-            integer("max_count", self.max_count, fewest)
+            require_int("max_count", self.max_count, fewest)
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
         """Return the image [3, H, W] or [H, W, 3] float32. It may be changed in place."""
@@ -113,8 +113,8 @@ class Cutout:
     length: int = 112
 
     def __post_init__(self) -> None:
-        integer("n_holes", self.n_holes, 1)
-        integer("length", self.length, 1)
+        require_int("n_holes", self.n_holes, 1)
+        require_int("length", self.length, 1)
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
         """Return the image [H, W, 3] with holes."""
@@ -154,13 +154,13 @@ class GridMask:
     prob: float = 1.0
 
     def __post_init__(self) -> None:
-        if integer("d1", self.d1, 2) >= integer("d2", self.d2, 2):
+        if require_int("d1", self.d1, 2) >= require_int("d2", self.d2, 2):
             raise ConfigError(f"d1: must be below d2, not {self.d1} and {self.d2}")
-        integer("rotate", self.rotate, 1)
-        if not 0 < number("ratio", self.ratio) < 1:
+        require_int("rotate", self.rotate, 1)
+        if not 0 < require_number("ratio", self.ratio) < 1:
             raise ConfigError(f"ratio: must be between 0 and 1, not {self.ratio!r}")
-        check_choice("mode", self.mode, (0, 1))
-        probability("prob", self.prob)
+        require_choice("mode", self.mode, (0, 1))
+        require_probability("prob", self.prob)
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
         """Return the image [H, W, 3] with or without the grid."""

@@ -7,8 +7,9 @@ from typing import Any, Sequence, Tuple
 
 import numpy as np
 
-from ppcls.data.transforms.arguments import check_choice, check_hwc, probability
+from ppcls.data.transforms.arguments import check_hwc
 from ppcls.data.transforms.registry import TRANSFORMS
+from ppcls.registry.checks import require_choice, require_probability
 from ppcls.utils.opencv import cv2
 
 _AXES = {1: (2,), 0: (1,), -1: (1, 2)}  # of a batch [B, H, W, 3], for each of OpenCV's flip codes
@@ -31,8 +32,8 @@ class RandFlipImage:
     prob: float = 0.5
 
     def __post_init__(self) -> None:
-        check_choice("flip_code", self.flip_code, (-1, 0, 1))
-        probability("prob", self.prob)
+        require_choice("flip_code", self.flip_code, (-1, 0, 1))
+        require_probability("prob", self.prob)
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
         """Return the image [H, W, 3], flipped or not."""
@@ -59,7 +60,7 @@ class RandomHorizontalFlip:
     prob: float = 0.5
 
     def __post_init__(self) -> None:
-        probability("prob", self.prob)
+        require_probability("prob", self.prob)
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
         """Return the image [H, W, 3], flipped or not."""

@@ -133,12 +133,12 @@ def _jpeg_segments(data: bytes) -> Iterator[Tuple[int, int]]:
     """Yield (marker, position of its length) of a JPEG's segments; markers without content are left out."""
     position, in_scan = 2, False
     for _ in range(_JPEG_SEGMENTS):
-        found = (_JPEG_AFTER_SCAN.search if in_scan else _JPEG_MARKER.match)(data, position)
-        if found is None:
+        match = (_JPEG_AFTER_SCAN.search if in_scan else _JPEG_MARKER.match)(data, position)
+        if match is None:
             if in_scan or position >= len(data) or set(data[position:]) == {0xFF}:
                 raise IndexError  # truncated
             raise DataError(f"the JPEG is damaged: no marker at byte {position}")
-        position = found.end()
+        position = match.end()
         marker = data[position - 1]
         if marker == 0xD9:
             return

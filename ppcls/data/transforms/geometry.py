@@ -10,11 +10,9 @@ import numpy as np
 
 from ppcls.data.transforms.arguments import (
     check_backend,
-    check_choice,
     check_hwc,
     check_interpolation,
     fill_color,
-    integer,
     limits,
     resize,
     size_pair,
@@ -22,6 +20,7 @@ from ppcls.data.transforms.arguments import (
 from ppcls.data.transforms.registry import TRANSFORMS
 from ppcls.data.transforms.warp import BACKENDS
 from ppcls.errors import ConfigError, DataError
+from ppcls.registry.checks import require_choice, require_int
 from ppcls.utils.opencv import cv2
 
 _ATTEMPTS = 10  # as in torchvision's RandomResizedCrop
@@ -62,7 +61,7 @@ class ResizeImage:
         if self.size is not None:
             size_pair("size", self.size)
         else:
-            integer("resize_short", self.resize_short, 1)
+            require_int("resize_short", self.resize_short, 1)
         check_interpolation(self.interpolation)
         check_backend(self.backend)
         if not self.return_numpy:
@@ -113,7 +112,7 @@ class CropImage:
 
     def __post_init__(self) -> None:
         size_pair("size", self.size)
-        check_choice("backend", self.backend, BACKENDS)
+        require_choice("backend", self.backend, BACKENDS)
 
     @property
     def output_size(self) -> Tuple[int, int]:
@@ -125,8 +124,8 @@ class CropImage:
         check_hwc(image)
         width, height = size_pair("size", self.size)
         _require_at_least(image, width, height)
-        rest = (image.shape[0] - height, image.shape[1] - width)
-        top, left = (round(side / 2) if self.backend == "pil" else side // 2 for side in rest)
+        margins = (image.shape[0] - height, image.shape[1] - width)
+        top, left = (round(side / 2) if self.backend == "pil" else side // 2 for side in margins)
         return image[top : top + height, left : left + width]
 
 
@@ -226,7 +225,7 @@ class RandCropImageV2:
 
     def __post_init__(self) -> None:
         size_pair("size", self.size)
-        integer("padding", self.padding, 0)
+        require_int("padding", self.padding, 0)
         fill_color(self.fill)
 
     @property
@@ -291,7 +290,7 @@ class Pad:
     def __post_init__(self) -> None:
         self._sides()
         fill_color(self.fill)
-        check_choice("padding_mode", self.padding_mode, tuple(_BORDERS))
+        require_choice("padding_mode", self.padding_mode, tuple(_BORDERS))
         check_backend(self.backend)
 
     @property
@@ -301,8 +300,8 @@ class Pad:
 
     def _sides(self) -> Sequence[int]:
         if not isinstance(self.padding, (list, tuple)):
-            return [integer("padding", self.padding, 0)] * 4
-        sides = [integer("padding", side, 0) for side in self.padding]
+            return [require_int("padding", self.padding, 0)] * 4
+        sides = [require_int("padding", side, 0) for side in self.padding]
         if len(sides) not in (2, 4):
             raise ConfigError(
                 f"padding: must be a number, [horizontal, vertical] or [left, top, right, bottom], not {self.padding!r}"

@@ -8,17 +8,11 @@ from typing import Any, Callable, Dict, Sequence, Tuple, Union
 import numpy as np
 
 from ppcls.data.transforms import pixels, warp
-from ppcls.data.transforms.arguments import (
-    check_affine_interpolation,
-    check_backend,
-    check_hwc,
-    fill_color,
-    number,
-    probability,
-)
+from ppcls.data.transforms.arguments import check_affine_interpolation, check_backend, check_hwc, fill_color
 from ppcls.data.transforms.registry import TRANSFORMS
 from ppcls.data.transforms.warp import AffineSampler
 from ppcls.errors import ConfigError
+from ppcls.registry.checks import require_number, require_probability
 
 Range = Union[float, Sequence[float]]
 
@@ -49,7 +43,7 @@ class ColorJitter:
 
     def __post_init__(self) -> None:
         self._ranges()
-        probability("prob", self.prob)
+        require_probability("prob", self.prob)
         check_backend(self.backend)
 
     def _ranges(self) -> Dict[str, Tuple[float, float]]:
@@ -85,9 +79,9 @@ def _range(name: str, value: Range, centre: float, lowest: float, highest: float
     if isinstance(value, (list, tuple)):
         if len(value) != 2:
             raise ConfigError(f"{name}: must be a number or [low, high], not {value!r}")
-        low, high = (number(name, item) for item in value)
+        low, high = (require_number(name, item) for item in value)
     else:
-        spread = number(name, value)
+        spread = require_number(name, value)
         if spread < 0:
             raise ConfigError(f"{name}: must be at least 0, not {value!r}")
         low, high = centre - spread, centre + spread
@@ -112,7 +106,7 @@ class RandomGrayscale:
     p: float = 0.1
 
     def __post_init__(self) -> None:
-        probability("p", self.p)
+        require_probability("p", self.p)
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
         """Return the image [H, W, 3] uint8, in grayscale or not."""
@@ -143,7 +137,7 @@ class RandomRotation:
     backend: str = "cv2"
 
     def __post_init__(self) -> None:
-        probability("prob", self.prob)
+        require_probability("prob", self.prob)
         _range("degrees", self.degrees, 0.0, float("-inf"), float("inf"))
         check_affine_interpolation(self.interpolation)
         fill_color(self.fill)

@@ -7,13 +7,12 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ppcls.data.transforms.arguments import check_choice, check_hwc, number, per_channel
+from ppcls.data.transforms.arguments import check_hwc, per_channel
 from ppcls.data.transforms.registry import TRANSFORMS
 from ppcls.errors import ConfigError, DataError
+from ppcls.registry.checks import require_choice, require_number
+from ppcls.utils import imagenet
 from ppcls.utils.opencv import cv2
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @TRANSFORMS.register
@@ -42,7 +41,7 @@ class NormalizeImage:
     _table: np.ndarray = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        check_choice("order", self.order, ("chw", "hwc", ""))
+        require_choice("order", self.order, ("chw", "hwc", ""))
         if self.output_fp16:
             raise ConfigError("output_fp16: not available: batches are float32, and mixed precision casts them")
         if self.channel_num != 3:
@@ -57,11 +56,11 @@ class NormalizeImage:
 
     def constants(self) -> Tuple[float, List[float], List[float]]:
         """Return scale, mean and std, with the defaults filled in."""
-        scale = 1 / 255 if self.scale is None else number("scale", self.scale)
+        scale = 1 / 255 if self.scale is None else require_number("scale", self.scale)
         return (
             scale,
-            per_channel("mean", IMAGENET_MEAN if self.mean is None else self.mean),
-            per_channel("std", IMAGENET_STD if self.std is None else self.std),
+            per_channel("mean", imagenet.MEAN if self.mean is None else self.mean),
+            per_channel("std", imagenet.STD if self.std is None else self.std),
         )
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:

@@ -14,21 +14,15 @@ from typing import Any, Dict, Mapping, Sequence, Union
 import numpy as np
 
 from ppcls.data.transforms import policies
-from ppcls.data.transforms.arguments import (
-    check_affine_interpolation,
-    check_backend,
-    check_hwc,
-    per_channel,
-    probability,
-    size_pair,
-)
+from ppcls.data.transforms.arguments import check_affine_interpolation, check_backend, check_hwc, per_channel, size_pair
 from ppcls.data.transforms.magnitudes import MAX_LEVEL, MaxTranslation
 from ppcls.data.transforms.policy_ops import AugMixPolicy, AutoAugmentPolicy, Policy, RandAugmentPolicy, SubPolicyOp
 from ppcls.data.transforms.registry import TRANSFORMS
-from ppcls.data.transforms.tensor import IMAGENET_MEAN
 from ppcls.data.transforms.warp import AffineSampler, mean_color
 from ppcls.errors import ConfigError
 from ppcls.registry import suggest
+from ppcls.registry.checks import require_probability
+from ppcls.utils import imagenet
 
 _OPERATIONS = (
     *("AutoContrast", "Equalize", "Invert", "Rotate", "Posterize", "Solarize", "SolarizeAdd", "Color", "Contrast"),
@@ -109,14 +103,14 @@ class TimmAutoAugment:
     config_str: str = "rand-m9-mstd0.5-inc1"
     interpolation: str = "bicubic"
     img_size: Union[int, Sequence[int]] = 224
-    mean: Sequence[float] = IMAGENET_MEAN
+    mean: Sequence[float] = imagenet.MEAN
     backend: str = "cv2"
     _policy: Policy = field(init=False, repr=False, compare=False)
     _sampler: AffineSampler = field(init=False, repr=False, compare=False)
     _max_translation: MaxTranslation = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        probability("prob", self.prob)
+        require_probability("prob", self.prob)
         check_affine_interpolation(self.interpolation)
         check_backend(self.backend)
         mean = per_channel("mean", self.mean)
@@ -189,23 +183,23 @@ def _level_std(values: Mapping[str, float]) -> float:
 
 def _parse_rand(kind: str, words: Sequence[str]) -> Policy:
     sets = [word[1:] for word in words if word.startswith("t")]
-    given = _parse_values(
+    values = _parse_values(
         [word for word in words if not word.startswith("t")],
         {"m": MAX_LEVEL, "n": 2.0, "p": 0.5, "mstd": 0.0, "mmax": MAX_LEVEL, "inc": 0.0, "w": -1.0},
     )
-    limit = _require_range(given, "mmax", 1, 100)
-    if given["m"] > limit:
-        raise ConfigError(f"m: must be at most {limit:g}, not {given['m']:g}; mmax sets another limit")
-    level, probability = _require_range(given, "m", 0, limit), _require_range(given, "p", 0, 1)
+    limit = _require_range(values, "mmax", 1, 100)
+    if values["m"] > limit:
+        raise ConfigError(f"m: must be at most {limit:g}, not {values['m']:g}; mmax sets another limit")
+    level, probability = _require_range(values, "m", 0, limit), _require_range(values, "p", 0, 1)
     weights = _choose_operations(
         sets,
-        increasing=bool(_require_range(given, "inc", 0, 1, whole=True)),
-        weighted=_require_range(given, "w", -1, 0, whole=True) == 0,
+        increasing=bool(_require_range(values, "inc", 0, 1, whole=True)),
+        weighted=_require_range(values, "w", -1, 0, whole=True) == 0,
     )
     uniform = len(set(weights.values())) == 1
-    count = int(_require_range(given, "n", 1, len(weights), whole=True))
+    count = int(_require_range(values, "n", 1, len(weights), whole=True))
     normalized = None if uniform else [weight / sum(weights.values()) for weight in weights.values()]
-    ops = [SubPolicyOp(name, probability, level, _level_std(given), limit) for name in weights]
+    ops = [SubPolicyOp(name, probability, level, _level_std(values), limit) for name in weights]
     return RandAugmentPolicy(ops, count, normalized)
 
 
@@ -228,12 +222,12 @@ def _parse_auto(kind: str, words: Sequence[str]) -> Policy:
 
 
 def _parse_augmix(kind: str, words: Sequence[str]) -> Policy:
-    given = _parse_values(words, {"m": 3.0, "w": 3.0, "d": -1.0, "a": 1.0, "b": 0.0, "mstd": math.inf})
-    level, level_std = _require_range(given, "m", 0, MAX_LEVEL), _level_std(given)
+    values = _parse_values(words, {"m": 3.0, "w": 3.0, "d": -1.0, "a": 1.0, "b": 0.0, "mstd": math.inf})
+    level, level_std = _require_range(values, "m", 0, MAX_LEVEL), _level_std(values)
     return AugMixPolicy(
         [SubPolicyOp(name, 1.0, level, level_std) for name in _AUGMIX_OPERATIONS],
-        width=int(_require_range(given, "w", 1, 100, whole=True)),
-        depth=int(_require_range(given, "d", -1, 100, whole=True)),
-        alpha=_require_range(given, "a", 1e-3, 1e3),
-        blended=bool(_require_range(given, "b", 0, 1, whole=True)),
+        width=int(_require_range(values, "w", 1, 100, whole=True)),
+        depth=int(_require_range(values, "d", -1, 100, whole=True)),
+        alpha=_require_range(values, "a", 1e-3, 1e3),
+        blended=bool(_require_range(values, "b", 0, 1, whole=True)),
     )

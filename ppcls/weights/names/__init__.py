@@ -1,4 +1,4 @@
-"""How weight files name the tensors of each family, one module a family."""
+"""How weight files name the tensors of each family; one module per family."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from ppcls.arch.backbone.convmixer import ConvMixer
 from ppcls.arch.backbone.convmlp import ConvMLP
 from ppcls.arch.backbone.cyclemlp import CycleMLP
 from ppcls.arch.backbone.gmlp import gMLP
+from ppcls.weights.name_scheme import NameScheme
 from ppcls.weights.names import convmixer, convmlp, cyclemlp, gmlp
-from ppcls.weights.naming import Naming
 
 # The family's own names come first.
-NAMINGS: Dict[type, Tuple[Naming, ...]] = {
-    ConvMLP: convmlp.NAMINGS,
-    ConvMixer: convmixer.NAMINGS,
-    CycleMLP: cyclemlp.NAMINGS,
-    gMLP: gmlp.NAMINGS,
+NAME_SCHEMES: Dict[type, Tuple[NameScheme, ...]] = {
+    ConvMLP: convmlp.NAME_SCHEMES,
+    ConvMixer: convmixer.NAME_SCHEMES,
+    CycleMLP: cyclemlp.NAME_SCHEMES,
+    gMLP: gmlp.NAME_SCHEMES,
 }
-_OWN_NAMES = Naming("ppcls", rules=[(r".*", None)])
+_OWN_NAMES = NameScheme("ppcls", rules=[(r".*", None)])
 
 
-def namings_of(model: nn.Layer) -> Tuple[Naming, ...]:
-    """Return how weight files name a model's tensors; any layer is known by its own names at least."""
-    return next((NAMINGS[kind] for kind in type(model).__mro__ if kind in NAMINGS), (_OWN_NAMES,))
+def name_schemes_of(model: nn.Layer) -> Tuple[NameScheme, ...]:
+    """Return the name schemes of a model's weight files; for a layer of no family, its own names alone."""
+    return next((NAME_SCHEMES[kind] for kind in type(model).__mro__ if kind in NAME_SCHEMES), (_OWN_NAMES,))

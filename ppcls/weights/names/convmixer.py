@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Sequence
 
-from ppcls.weights.naming import Naming
+from ppcls.weights.name_scheme import NameScheme
 
 
 def _depth(names: Sequence[str]) -> int:
@@ -12,8 +12,8 @@ def _depth(names: Sequence[str]) -> int:
     return len({name.split(".")[1] for name in names if name.startswith("blocks.")})
 
 
-NAMINGS = (
-    Naming(
+NAME_SCHEMES = (
+    NameScheme(
         "ppcls",
         rules=[
             (r"stem\.(conv|norm)\.\w+", None),
@@ -22,7 +22,7 @@ NAMINGS = (
         ],
     ),
     # An nn.Sequential, so that names are positions: 0-2 stem, then the blocks, pooling, flattening and the head.
-    Naming(
+    NameScheme(
         "locuslab/convmixer",
         torch=True,
         rules=[
@@ -42,7 +42,7 @@ NAMINGS = (
             (r"head\.(\w+)", lambda m, names: f"{_depth(names) + 5}.{m[1]}"),
         ],
     ),
-    Naming(
+    NameScheme(
         "timm",
         torch=True,
         rules=[

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Callable
 
-from ppcls.weights.naming import Naming
+from ppcls.weights.name_scheme import NameScheme
 
 
 # The authors number the layers of a Sequential: convolution, batch norm, ReLU, convolution, ...
@@ -24,8 +24,8 @@ def _position(match: re.Match) -> str:
 
 _BLOCK = r"stages\.\d+\.blocks\.\d+\.(norm1|norm2|connect|connect_norm|channel_mlp[12]\.fc[12])\.\w+"
 
-NAMINGS = (
-    Naming(
+NAME_SCHEMES = (
+    NameScheme(
         "ppcls",
         rules=[
             (r"tokenizer\.\d+\.(conv|norm)\.\w+", None),
@@ -35,13 +35,13 @@ NAMINGS = (
             (r"(norm|head)\.\w+", None),
         ],
     ),
-    Naming(
+    NameScheme(
         "SHI-Labs/Convolutional-MLPs",
         torch=True,
         rules=[
             (r"tokenizer\.block\.([013467])\.(\w+)", _numbered("tokenizer")),
             (r"conv_stages\.conv_blocks\.(\d+)\.([013467])\.(\w+)", _numbered("conv_blocks")),
-            # Our stages begin with the downsampling, theirs end with it.
+            # Our stages begin with the downsampling, the authors' end with it.
             (r"conv_stages\.downsample\.(\w+)", r"stages.0.downsample.\1"),
             (
                 r"stages\.(\d+)\.downsample_mlp\.downsample\.(\w+)",

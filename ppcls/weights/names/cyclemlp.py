@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import List, Match, Tuple
 
-from ppcls.weights.naming import Naming, Replacement, Restoration
+from ppcls.weights.name_scheme import NameScheme, Replacement, Restoration
 
-# Within a block, the authors' words and ours.
+# Parts of names within a block: the authors', ours.
 _RENAMED_PARTS = (("attn.", "mixer."), ("mlp_c", "fc_c"), ("sfc_h", "fc_h"), ("sfc_w", "fc_w"))
 
 
 def _block(match: Match) -> str:
     stage, block, suffix = int(match[1]) // 2, match[2], match[3]
-    for theirs, ours in _RENAMED_PARTS:
-        suffix = suffix.replace(theirs, ours)
+    for original, renamed in _RENAMED_PARTS:
+        suffix = suffix.replace(original, renamed)
     return f"stages.{stage}.blocks.{block}.{suffix}"
 
 
 def _original_suffix(suffix: str) -> str:
-    for theirs, ours in _RENAMED_PARTS:
-        suffix = suffix.replace(ours, theirs)
+    for original, renamed in _RENAMED_PARTS:
+        suffix = suffix.replace(renamed, original)
     return suffix
 
 
@@ -37,8 +37,8 @@ _INVERSE: List[Tuple[str, Restoration]] = [
 # Where a deformable convolution would sample: constants that follow from the kernel size.
 _OFFSETS = r"network\.\d+\.\d+\.attn\.sfc_[hw]\.offset|.*\bnum_batches_tracked"
 
-NAMINGS = (
-    Naming(
+NAME_SCHEMES = (
+    NameScheme(
         "ppcls",
         rules=[
             (r"(stem|norm|head)\.\w+", None),
@@ -46,5 +46,5 @@ NAMINGS = (
             (r"stages\.\d+\.blocks\.\d+\.(norm[12]|mixer\.(fc_[chw]|proj|reweight\.fc[12])|mlp\.fc[12])\.\w+", None),
         ],
     ),
-    Naming("ShoufaChen/CycleMLP", torch=True, rules=_RULES, dropped=_OFFSETS, inverse=_INVERSE),
+    NameScheme("ShoufaChen/CycleMLP", torch=True, rules=_RULES, dropped=_OFFSETS, inverse=_INVERSE),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import List, Tuple
 
-from ppcls.weights.naming import Naming, Replacement
+from ppcls.weights.name_scheme import NameScheme, Replacement
 
 
 def _timm_rules(stem: str, blocks: str) -> List[Tuple[str, Replacement]]:
@@ -17,17 +17,19 @@ def _timm_rules(stem: str, blocks: str) -> List[Tuple[str, Replacement]]:
         r"mlp_channels\.fc2": "proj_out",
     }
     rules: List[Tuple[str, Replacement]] = [(rf"{stem}\.(\w+)", r"stem.\1"), (r"(norm|head)\.\w+", None)]
-    return rules + [(rf"{blocks}\.(\d+)\.{name}\.(\w+)", rf"blocks.\1.{ours}.\2") for name, ours in inside.items()]
+    return rules + [
+        (rf"{blocks}\.(\d+)\.{name}\.(\w+)", rf"blocks.\1.{renamed}.\2") for name, renamed in inside.items()
+    ]
 
 
-NAMINGS = (
-    Naming(
+NAME_SCHEMES = (
+    NameScheme(
         "ppcls",
         rules=[
             (r"(stem|norm|head)\.\w+", None),
             (r"blocks\.\d+\.(norm|proj_in|proj_out|sgu\.norm|sgu\.spatial_proj)\.\w+", None),
         ],
     ),
-    Naming("timm", torch=True, rules=_timm_rules(r"stem\.proj", "blocks")),
-    Naming("PaddleViT", rules=_timm_rules(r"patch_embed\.patch_embed", "mixer_layers")),
+    NameScheme("timm", torch=True, rules=_timm_rules(r"stem\.proj", "blocks")),
+    NameScheme("PaddleViT", rules=_timm_rules(r"patch_embed\.patch_embed", "mixer_layers")),
 )

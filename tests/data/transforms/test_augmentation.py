@@ -200,7 +200,7 @@ def test_mistakes_in_a_configuration(config, message):
         ("AutoAugment", {"interpolation": None}, "interpolation: must be text"),
         ("RandomRotation", {"degrees": -5}, "degrees: must be at least 0"),
         ("RandomErasing", {"mean": 0}, "mean: must be a list"),
-        ("RandomErasing", {"r1": 0}, "r1: must be above 0"),
+        ("RandomErasing", {"r1": 0}, "r1: must be a number above 0"),
         ("RandomErasing", {"sl": 0.5, "sh": 0.2}, "sl: must be at least 0 and at most sh"),
         ("GridMask", {"ratio": 1}, "ratio: must be between 0 and 1"),
     ],

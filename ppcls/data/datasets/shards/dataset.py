@@ -86,11 +86,11 @@ class ShardDataset(Dataset):
         if not header.isreg() or not name_matches(header.name.lower(), name.lower()):
             raise self._index_mismatch(shard, f"{header.name} is there, not the label {name}")
         try:
-            found = parse_label(data[: header.size])
+            label = parse_label(data[: header.size])
         except DataError as error:
             raise self._index_mismatch(shard, str(error)) from None
-        if found != self.labels[index]:
-            raise self._index_mismatch(shard, f"the label is {found}, not {self.labels[index]}")
+        if label != self.labels[index]:
+            raise self._index_mismatch(shard, f"the label is {label}, not {self.labels[index]}")
 
     def _index_mismatch(self, shard: int, problem: str) -> DataError:
         path = shard_index.index_path(self._files.path(shard))

@@ -136,10 +136,10 @@ def _check_end_of_archive(path: Path, file: BinaryIO, end: int) -> None:
     if file.read(BLOCK) != bytes(BLOCK):
         raise _damaged_error(path, f"no member and no end mark at byte {end}")
     while True:
-        rest = file.read(1 << 20)
-        if not rest:
+        block = file.read(1 << 20)
+        if not block:
             return
-        if rest.strip(b"\0"):
+        if block.strip(b"\0"):
             raise DataError(f"{path}: data after the end mark at byte {end}; shards joined with cat are not tar files")
 
 
@@ -160,10 +160,10 @@ def _pair_samples(path: Path, file: BinaryIO, members: List[tarfile.TarInfo]) ->
         kind = "image" if suffix in IMAGE_SUFFIXES else "label" if suffix == LABEL_SUFFIX else ""
         if not kind:
             continue
-        found = images if kind == "image" else labels
-        if key in found:
-            problems.append(f"{path}:{key}: two {kind}s, {found[key].name} and {member.name}")
-        found.setdefault(key, member)
+        of_kind = images if kind == "image" else labels
+        if key in of_kind:
+            problems.append(f"{path}:{key}: two {kind}s, {of_kind[key].name} and {member.name}")
+        of_kind.setdefault(key, member)
     problems += [f"{path}:{key}: an image without {LABEL_SUFFIX}" for key in images if key not in labels]
     problems += [f"{path}:{key}: a label without an image" for key in labels if key not in images]
     samples = []

@@ -7,14 +7,14 @@ import pytest
 
 from ppcls.arch import BACKBONES, list_models, spec
 from ppcls.errors import WeightsError
-from ppcls.weights import Naming, create_model, load_weights
-from ppcls.weights.names import NAMINGS, namings_of
+from ppcls.weights import NameScheme, create_model, load_weights
+from ppcls.weights.names import NAME_SCHEMES, name_schemes_of
 from tests.goldens import compare
 
 REFERENCE = compare.reference()
 # The cheapest variant of each family: the names do not depend on the widths.
 SMALLEST = sorted({spec(n).family: n for n in sorted(list_models(), key=lambda n: -spec(n).params)}.values())
-CASES = [(name, naming) for name in SMALLEST for naming in NAMINGS[BACKBONES[spec(name).family].target]]
+CASES = [(name, naming) for name in SMALLEST for naming in NAME_SCHEMES[BACKBONES[spec(name).family].target]]
 
 
 def arrays_of(model):
@@ -35,14 +35,14 @@ def test_every_naming_has_an_inverse(name, naming):
 def test_the_reference_names_are_restored(entry):
     state = list(REFERENCE[entry]["state"])
     backbone = BACKBONES[spec(entry.split("@")[0]).family].target
-    naming = next(n for n in NAMINGS[backbone] if n.torch and n.coverage(state) == 1)
+    naming = next(n for n in NAME_SCHEMES[backbone] if n.torch and n.coverage(state) == 1)
     weights = [name for name in state if not naming.drops(name)]
     restored = naming.restore([naming.rename(name) for name in weights])
     assert list(restored.values()) == weights
 
 
 def test_rules_have_inverses():
-    naming = Naming(
+    naming = NameScheme(
         "x",
         torch=True,
         rules=[
@@ -74,7 +74,7 @@ def tiny(**arguments):
 def test_transposed_projections(source, class_num, buffers, layout):
     """Ports to Paddle keep PyTorch's names and transpose the projections."""
     model, other = tiny(class_num=class_num), tiny(class_num=class_num)
-    naming = next(naming for naming in namings_of(model) if naming.source == source)
+    naming = next(naming for naming in name_schemes_of(model) if naming.source == source)
     weights = arrays_of(model)
     names = naming.restore(list(weights))
     if layout == "torch":
@@ -92,7 +92,7 @@ def test_transposed_projections(source, class_num, buffers, layout):
 
 def test_an_undecidable_layout_is_an_error():
     model = tiny(class_num=8)
-    naming = next(naming for naming in namings_of(model) if naming.source == "timm")
+    naming = next(naming for naming in name_schemes_of(model) if naming.source == "timm")
     names = naming.restore(list(model.state_dict()))
     state = {names[ours]: array for ours, array in arrays_of(model).items()}
     state = {name: array for name, array in state.items() if "running" not in name}

@@ -1,4 +1,4 @@
-"""How a weight file's tensor names become ours."""
+"""How the tensor names of a weight file are translated to those of our models, and back."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ Restoration = Union[str, Callable[[Match, Sequence[str]], str], None]
 
 # PyTorch's buffers of a batch norm under Paddle's names.
 _BUFFERS = {"running_mean": "_mean", "running_var": "_variance"}
-_TORCH_BUFFERS = {ours: theirs for theirs, ours in _BUFFERS.items()}
+_TORCH_BUFFERS = {paddle_name: torch_name for torch_name, paddle_name in _BUFFERS.items()}
 
 
 @dataclass(frozen=True)
-class Naming:
-    """One way to name a family's tensors.
+class NameScheme:
+    """One way to name the tensors of a family.
 
     Attributes:
-        source: whose naming it is, for messages.
-        rules: (pattern of a whole name, our name), the first match counts; None keeps the name.
-        torch: PyTorch's layout: projections are [out, in] and batch norms have ``running_mean`` and ``running_var``.
+        source: whose names they are, for messages.
+        rules: (pattern of the whole name, name in our model); the first match counts, and None keeps the name.
+        torch: whether the layout is PyTorch's: linear weights are [out, in], and batch norms have ``running_mean`` and
+            ``running_var``.
         dropped: pattern of names that hold no weights.
-        inverse: (pattern of our whole name, the source's name before ``running_mean`` is put in for ``_mean``), for the
-            rules that have no inverse of their own: those with a function, and those that lose something.
+        inverse: (pattern of the whole name in our model, name in the source), with ``_mean`` for ``running_mean``. For
+            the rules that cannot be inverted automatically: those with a function, and those that lose information.
     """
 
     source: str
@@ -38,11 +39,11 @@ class Naming:
     inverse: Sequence[Tuple[str, Restoration]] = ()
 
     def drops(self, name: str) -> bool:
-        """Return whether the tensor called ``name`` is knowingly left out."""
+        """Return whether the tensor called ``name`` is left out on purpose."""
         return re.fullmatch(self.dropped, name) is not None
 
     def rename(self, name: str) -> Optional[str]:
-        """Return our name for ``name``; None if this naming does not know it."""
+        """Return the name in our model for ``name``; None if no rule matches."""
         if self.torch:
             head, dot, leaf = name.rpartition(".")
             name = head + dot + _BUFFERS.get(leaf, leaf)
@@ -56,15 +57,15 @@ class Naming:
         return None
 
     def restore(self, names: Sequence[str]) -> Dict[str, str]:
-        """Return the source's name for each of ``names``, which are all of a model's in our naming.
+        """Return the source's name for each of ``names``, which are all tensors of a model.
 
         Raises:
-            WeightsError: this naming has no name for one of them.
+            WeightsError: the source has no name for one of them.
         """
-        found = {name: self._original_name(name, names) for name in names}
-        if len(set(found.values())) != len(found):
+        originals = {name: self._original_name(name, names) for name in names}
+        if len(set(originals.values())) != len(originals):
             raise WeightsError(f"{self.source}: gives several tensors the same name")
-        return found
+        return originals
 
     def _original_name(self, name: str, names: Sequence[str]) -> str:
         rules: List[Tuple[str, Restoration]] = [*self.inverse]
@@ -73,14 +74,14 @@ class Naming:
             match = re.fullmatch(pattern, name)
             if match is None:
                 continue
-            theirs = name
+            original = name
             if restoration is not None:
-                theirs = restoration(match, names) if callable(restoration) else match.expand(restoration)
+                original = restoration(match, names) if callable(restoration) else match.expand(restoration)
             if self.torch:
-                head, dot, leaf = theirs.rpartition(".")
-                theirs = head + dot + _TORCH_BUFFERS.get(leaf, leaf)
-            if self.rename(theirs) == name:
-                return theirs
+                head, dot, leaf = original.rpartition(".")
+                original = head + dot + _TORCH_BUFFERS.get(leaf, leaf)
+            if self.rename(original) == name:
+                return original
         raise WeightsError(f"{self.source}: has no name for {name}")
 
     def coverage(self, names: Sequence[str]) -> float:

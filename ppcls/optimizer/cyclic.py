@@ -7,7 +7,8 @@ from bisect import bisect_right
 from typing import Optional, Sequence
 
 from ppcls.errors import ConfigError
-from ppcls.optimizer.schedule_base import Schedule, Timing, register, require_choice, require_non_negative
+from ppcls.optimizer.schedule_base import Schedule, Timing, register
+from ppcls.registry.checks import require_choice, require_factor, require_non_negative, require_positive
 
 
 @register()
@@ -18,16 +19,15 @@ class PiecewiseLinear(Schedule):
     """
 
     def __init__(self, learning_rate: float, points: Sequence[Sequence[float]], timing: Timing) -> None:
-        require_non_negative(learning_rate=learning_rate)
+        require_non_negative("learning_rate", learning_rate)
         if len(points) < 2 or any(len(point) != 2 for point in points):
             raise ConfigError(
-                f"points: expected at least two [fraction of the run, fraction of the rate], got {list(points)}"
+                f"points: must be at least two [fraction of the run, fraction of the rate], not {list(points)}"
             )
-        times, factors = [float(point[0]) for point in points], [float(point[1]) for point in points]
+        times = [float(point[0]) for point in points]
+        factors = [require_non_negative("points", point[1]) for point in points]
         if times[0] != 0 or times[-1] != 1 or times != sorted(set(times)):
-            raise ConfigError(f"points: expected increasing fractions of the run from 0 to 1, got {times}")
-        for factor in factors:
-            require_non_negative(points=factor)
+            raise ConfigError(f"points: must be increasing fractions of the run from 0 to 1, not {times}")
         super().__init__(learning_rate * factors[0], timing)
         self.times, self.rates = times, [learning_rate * factor for factor in factors]
 
@@ -52,9 +52,9 @@ class Triangular(PiecewiseLinear):
     ) -> None:
         if not 0 < peak_at < low_at < 1:
             raise ConfigError(
-                f"peak_at: expected fractions of the run with 0 < peak_at < low_at < 1, got {peak_at} and {low_at}"
+                f"peak_at: must be above 0 and below low_at, which is below 1, not {peak_at} and {low_at}"
             )
-        require_non_negative(low=low)
+        require_non_negative("low", low)
         super().__init__(learning_rate, [[0, 0], [peak_at, 1], [low_at, low], [1, 0]], timing)
 
 
@@ -87,19 +87,17 @@ class OneCycleLR(Schedule):
         anneal_strategy: str = "cos",
         three_phase: bool = False,
     ) -> None:
-        given = [rate for rate in (max_learning_rate, learning_rate) if rate is not None]
-        if len(given) != 1:
+        if (max_learning_rate is None) == (learning_rate is None):
             raise ConfigError("max_learning_rate: give either it or learning_rate, which means the same")
-        require_non_negative(max_learning_rate=given[0], end_learning_rate=end_learning_rate)
-        if not (math.isfinite(divide_factor) and divide_factor > 0):
-            raise ConfigError(f"divide_factor: expected a positive number, got {divide_factor}")
-        highest = 0.5 if three_phase else 1.0
-        if not 0 < phase_pct <= highest:
-            raise ConfigError(
-                f"phase_pct: expected a fraction of the run above 0 and at most {highest}, got {phase_pct}"
-            )
+        peak = require_non_negative(
+            "max_learning_rate", learning_rate if max_learning_rate is None else max_learning_rate
+        )
+        first = peak / require_positive("divide_factor", divide_factor)
+        last = require_non_negative("end_learning_rate", end_learning_rate)
+        longest = 0.5 if three_phase else 1.0
+        if not 0 < phase_pct <= longest:
+            raise ConfigError(f"phase_pct: must be a fraction above 0 and at most {longest}, not {phase_pct}")
         require_choice("anneal_strategy", anneal_strategy, ("cos", "linear"))
-        peak, first, last = float(given[0]), given[0] / divide_factor, float(end_learning_rate)
         super().__init__(first, timing)
         self.linear = anneal_strategy == "linear"
         # Paddle's cycle ends with the last update (number length - 1), not after it.
@@ -147,23 +145,18 @@ class Cyclic(Schedule):
         mode: str = "triangular",
         exp_gamma: float = 1.0,
     ) -> None:
-        require_non_negative(base_learning_rate=base_learning_rate, max_learning_rate=max_learning_rate)
-        if max_learning_rate < base_learning_rate:
+        require_non_negative("base_learning_rate", base_learning_rate)
+        if require_non_negative("max_learning_rate", max_learning_rate) < base_learning_rate:
             raise ConfigError(
-                f"max_learning_rate: expected at least {base_learning_rate}, the base_learning_rate, got "
+                f"max_learning_rate: must be at least {base_learning_rate}, the base_learning_rate, not "
                 f"{max_learning_rate}"
             )
-        for name, size in (("step_size_up", step_size_up), ("step_size_down", step_size_down)):
-            if size is not None and not (math.isfinite(size) and size > 0):
-                raise ConfigError(f"{name}: expected a positive number of updates, got {size}")
         require_choice("mode", mode, ("triangular", "triangular2", "exp_range"))
-        if not 0 < exp_gamma <= 1:
-            raise ConfigError(f"exp_gamma: expected a number above 0 and at most 1, got {exp_gamma}")
         super().__init__(base_learning_rate, timing)
         self.amplitude = float(max_learning_rate) - self.learning_rate
-        self.up = float(step_size_up)
-        self.down = self.up if step_size_down is None else float(step_size_down)
-        self.mode, self.gamma = mode, float(exp_gamma)
+        self.up = require_positive("step_size_up", step_size_up)
+        self.down = self.up if step_size_down is None else require_positive("step_size_down", step_size_down)
+        self.mode, self.gamma = mode, require_factor("exp_gamma", exp_gamma)
 
     def main_lr(self, time: float) -> float:
         """Return the learning rate at ``time`` within its cycle."""

@@ -1,0 +1,35 @@
+"""Errors inside other people's components while they run."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Iterator, Optional, Type
+
+from ppcls.errors import ConfigError, PpclsError
+from ppcls.registry.sources import Source, describe_failure
+from ppcls.utils.memory import is_out_of_memory
+
+
+@contextlib.contextmanager
+def located_errors(component: str, source: Optional[Source], kind: Type[PpclsError] = ConfigError) -> Iterator[None]:
+    """Raise errors of other people's code as ours, with the component, the file and the line.
+
+    The original error is the cause. An error that means that memory ran out passes through: the engine explains it.
+
+    Args:
+        component: its name, and the method where that helps: "MyLoss", "MySchedule.lr_at".
+        source: where it comes from; None if it is not known.
+        kind: what to raise.
+
+    Raises:
+        PpclsError: of the type ``kind``.
+    """
+    try:
+        yield
+    except PpclsError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        text = f"{type(error).__name__}: {error}" if source is None else describe_failure(error, source)
+        raise kind(f"{component}: {text}") from error
