@@ -54,6 +54,21 @@ def _run(arguments: Optional[Sequence[str]]) -> int:
         where = f"{error.filename}: " if error.filename else ""
         print(f"{_rank_prefix()}error: {where}{error.strerror or error} (--debug shows where)", file=sys.stderr)
         return 2
+    except Exception as error:
+        text = None if debug else _imported_failure(error)
+        if text is None:
+            raise
+        print(f"{_rank_prefix()}error: {text} (--debug shows the traceback)", file=sys.stderr)
+        return 2
+
+
+def _imported_failure(error: Exception) -> Optional[str]:
+    """Return where an error was raised in a file of the user's that was imported; None for any other error."""
+    if "ppcls.registry" not in sys.modules:
+        return None
+    from ppcls.registry.failures import describe_if_imported
+
+    return describe_if_imported(error)
 
 
 def _rank_prefix() -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import traceback
 from typing import Iterator, Optional, Type
 
 from ppcls.errors import ConfigError, PpclsError
+from ppcls.registry import sources
 from ppcls.registry.sources import Source, describe_failure
 from ppcls.utils.memory import is_out_of_memory
 
@@ -33,3 +35,15 @@ def located_errors(component: str, source: Optional[Source], kind: Type[PpclsErr
             raise
         text = f"{type(error).__name__}: {error}" if source is None else describe_failure(error, source)
         raise kind(f"{component}: {text}") from error
+
+
+def describe_if_imported(error: BaseException) -> Optional[str]:
+    """Return "file:line: what went wrong" for an error that passed through an imported file; None for any other.
+
+    It is for what runs outside of the components that ``located_errors`` guards, such as a model's ``forward``.
+    """
+    paths = {str(source.path) for source in sources.known.values()}
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if frame.filename in paths:
+            return f"{frame.filename}:{frame.lineno}: {type(error).__name__}: {error}"
+    return None
