@@ -118,8 +118,8 @@ class _Recipe:
         for index, record in enumerate(values["Global"]["imported"]):
             config._origins.update({("Global", "imported", index, key): "recorded" for key in record})
         for path, (value, origin) in self.sizes.derived.items():
-            places = [(*path, index) for index in range(len(value))] if isinstance(value, list) else [path]
-            config._origins.update(dict.fromkeys(places, origin))
+            paths = [(*path, index) for index in range(len(value))] if isinstance(value, list) else [path]
+            config._origins.update(dict.fromkeys(paths, origin))
         return config
 
 

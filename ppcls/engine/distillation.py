@@ -48,8 +48,8 @@ class Distillation:
         self, logits: paddle.Tensor, labels: paddle.Tensor
     ) -> Dict[str, Tuple[paddle.Tensor, paddle.Tensor]]:
         """Return (weighted losses, sample weights) under each loss's name, as ``CombinedLoss.per_sample`` does."""
-        own = self._criterion.per_sample(logits, labels)
-        found = {name: ((1 - self._alpha) * losses, weights) for name, (losses, weights) in own.items()}
+        by_name = self._criterion.per_sample(logits, labels)
+        found = {name: ((1 - self._alpha) * losses, weights) for name, (losses, weights) in by_name.items()}
         distances = self._alpha * self._distances(logits.astype("float32"))
         return {**found, NAME: (distances, paddle.ones_like(distances))}
 

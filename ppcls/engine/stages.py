@@ -46,26 +46,26 @@ def train(config: Config, stage: Optional[str] = None, supplied: Optional[Suppli
     """
     if stage is None and not config.Stages:
         return loop.train(config, supplied=supplied)
-    chosen = {stage: config.stage(stage)} if stage is not None else dict(config.stages)
+    recipes = {stage: config.stage(stage)} if stage is not None else dict(config.stages)
     _check_weight_options(config, stage)
-    pending = [name for name, recipe in chosen.items() if finished_result(recipe) is None]
+    pending = [name for name, recipe in recipes.items() if finished_result(recipe) is None]
     for name in pending:
         with _prefix_errors(name):
-            checks.require_trainable(chosen[name])
+            checks.require_trainable(recipes[name])
         _check_start(config, name, pending)
     for name in pending[1:]:
         with _prefix_errors(name):
-            setup.dry_run(chosen[name], supplied)
+            setup.dry_run(recipes[name], supplied)
     results: Dict[str, TrainResult] = {}
     # Connects the processes, which may have to agree before the first training.
-    device.setup_device(next(iter(chosen.values())))
+    device.setup_device(next(iter(recipes.values())))
     with SignalHandler() as signals:
-        for number, (name, recipe) in enumerate(chosen.items(), start=1):
-            title = f"stage {name}" + (f" ({number} of {len(chosen)})" if len(chosen) > 1 else "")
+        for number, (name, recipe) in enumerate(recipes.items(), start=1):
+            title = f"stage {name}" + (f" ({number} of {len(recipes)})" if len(recipes) > 1 else "")
             results[name] = _train_stage(recipe, title, signals, supplied)
-            if number < len(chosen):
+            if number < len(recipes):
                 _stop_if_asked(signals, name)
-    for name, recipe in chosen.items():
+    for name, recipe in recipes.items():
         get_logger().info("stage %s: %s; in %s", name, _result_text(results[name].best), recipe.Global.output_dir)
     return dataclasses.replace(list(results.values())[-1], stages=results)
 

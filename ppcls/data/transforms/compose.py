@@ -86,12 +86,12 @@ class UserTransform:
         self._function = function
         self._source = source
         parameters = inspect.signature(function).parameters.values()
-        places = [item for item in parameters if item.kind in (item.POSITIONAL_ONLY, item.POSITIONAL_OR_KEYWORD)]
+        positional = [item for item in parameters if item.kind in (item.POSITIONAL_ONLY, item.POSITIONAL_OR_KEYWORD)]
         several = any(item.kind is item.VAR_POSITIONAL for item in parameters)
-        needed = sum(item.default is item.empty for item in places)
-        if needed > 2 or not (places or several):
+        needed = sum(item.default is item.empty for item in positional)
+        if needed > 2 or not (positional or several):
             raise ConfigError(f"of {source}: a transform is called with (image, rng) or (image), and this one is not")
-        self._takes_rng = several or len(places) >= 2
+        self._takes_rng = several or len(positional) >= 2
 
     def __call__(self, image: Any, rng: np.random.Generator) -> Any:
         """Return the transformed image.

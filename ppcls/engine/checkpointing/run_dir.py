@@ -121,8 +121,10 @@ def best_checkpoint(folder: Path, stage: Optional[str] = None) -> Path:
         CheckpointError: there is none.
         ConfigError: there is no such stage.
     """
-    chosen = _stage_folder(folder, stage)
-    prefix = next((chosen / name for name in ("best_model", "latest") if checkpoint.exists(chosen / name)), None)
+    run_folder = _stage_folder(folder, stage)
+    prefix = next(
+        (run_folder / name for name in ("best_model", "latest") if checkpoint.exists(run_folder / name)), None
+    )
     if prefix is None:
         raise CheckpointError(f"{folder}: no such folder" if not folder.is_dir() else _no_run(folder))
     return prefix
