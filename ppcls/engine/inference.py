@@ -35,7 +35,7 @@ def infer(config: Config) -> List[Answer]:
     together, so ``Infer.save_dir`` must be the same folder for all.
 
     Returns:
-        One dict an image: class_ids, scores, file_name, label_names; file_name and error for one that cannot be read.
+        One dict per image: class_ids, scores, file_name and label_names; file_name and error if it cannot be read.
         Of several processes the first returns all, the others none.
 
     Raises:
