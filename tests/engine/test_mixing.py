@@ -75,7 +75,7 @@ def test_losses_train_on_mixed_and_are_evaluated_on_plain_labels(mixing, run, lo
         ),
         (
             ["DataLoader.Train.dataset.batch_transform_ops.0.OpSampler.CutmixOperator.prob=half"],
-            "OpSampler.CutmixOperator.prob: must be a number, not 'half'",
+            "OpSampler.CutmixOperator.prob: must be a number from 0 to 1, not 'half'",
         ),
         (
             ["DataLoader.Train.dataset.batch_transform_ops.0.OpSampler.CutmixOperator=null"],
