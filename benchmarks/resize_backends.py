@@ -31,17 +31,17 @@ def main() -> int:
     changes = [*options.changes, f"Global.pretrained_model={options.weights}"]
     config = ppcls.load_config(options.recipe, changes)
     ops = config.DataLoader.Eval.dataset.transform_ops if config.DataLoader.Eval is not None else []
-    places = [place for place, op in enumerate(ops) if "ResizeImage" in op]
-    if len(places) != 1:
-        parser.error(f"{options.recipe}: DataLoader.Eval has {len(places)} ResizeImage in its transform_ops, not one")
-    own: Dict[str, Any] = ops[places[0]]["ResizeImage"]
+    indices = [index for index, op in enumerate(ops) if "ResizeImage" in op]
+    if len(indices) != 1:
+        parser.error(f"{options.recipe}: DataLoader.Eval has {len(indices)} ResizeImage in its transform_ops, not one")
+    recipe_resize: Dict[str, Any] = ops[indices[0]]["ResizeImage"]
     for backend, interpolation in ROWS:
-        key = f"DataLoader.Eval.dataset.transform_ops.{places[0]}.ResizeImage"
+        key = f"DataLoader.Eval.dataset.transform_ops.{indices[0]}.ResizeImage"
         row = [f"{key}.backend={backend}", f"{key}.interpolation={interpolation}"]
         values = ppcls.evaluate(ppcls.load_config(options.recipe, [*changes, *row]))
-        as_recipe = (own.get("backend") or "cv2", own.get("interpolation") or "bilinear") == (backend, interpolation)
+        used = (recipe_resize.get("backend") or "cv2", recipe_resize.get("interpolation") or "bilinear")
         result = {"backend": backend, "interpolation": interpolation, "top1": values["top1"], "loss": values["loss"]}
-        print(json.dumps({**result, "recipe": as_recipe}), flush=True)
+        print(json.dumps({**result, "recipe": used == (backend, interpolation)}), flush=True)
     return 0
 
 

@@ -48,7 +48,7 @@ def main() -> int:
             "shards, any order": (shards, "DistributedBatchSampler"),
             "shards": (shards, "ShardBatchSampler"),
         }
-        places = [
+        read_files = [
             *(Path(files.describe(index)) for index in range(len(files))),
             *Path(packed["folder"]).glob("*.tar"),
         ]
@@ -58,7 +58,7 @@ def main() -> int:
             for cache, what, way in turns:
                 dataset, sampler = ways[way]
                 if cache == "cold":
-                    evict(places)
+                    evict(read_files)
                 speeds[cache, what, way].append(epoch(dataset, sampler, number, what == "decoded"))
     result = {"images": len(files), "shards": packed["shards"], "mb": round(packed["bytes"] / 1e6)}
     medians = {", ".join(turn): round(statistics.median(values)) for turn, values in speeds.items()}
@@ -88,9 +88,9 @@ def evict(paths) -> None:
 
 
 def epoch(dataset, name: str, number: int, decode: bool) -> float:
-    """Return the images a second of an epoch."""
-    provided = {"length": len(dataset), "seed": 0, "num_replicas": 1, "rank": 0, "boundaries": dataset.boundaries}
-    batches = SAMPLERS.build(name, {"batch_size": 32, "shuffle": True}, **provided).batches(number)
+    """Return the images per second of an epoch."""
+    injected = {"length": len(dataset), "seed": 0, "num_replicas": 1, "rank": 0, "boundaries": dataset.boundaries}
+    batches = SAMPLERS.build(name, {"batch_size": 32, "shuffle": True}, **injected).batches(number)
     started = time.perf_counter()
     for index in np.concatenate(batches):
         data = dataset.read(int(index))

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Training on several machines by Slurm: one launcher a machine, which starts a process for each of its GPUs.
+# Training on several machines by Slurm: one launcher per machine, which starts a process for each of its GPUs.
 #
 #   sbatch deploy/slurm.sh configs/ImageNet/gMLP/gMLP_S16.yaml -o Global.output_dir=/shared/output/gmlp
 #

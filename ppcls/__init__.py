@@ -3,8 +3,9 @@
 Importing this package imports nothing heavy; each public name is loaded when it is first used.
 """
 
-import importlib
 from typing import TYPE_CHECKING, Any
+
+from ppcls.utils.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from ppcls.api import TrainResult as TrainResult
@@ -72,18 +73,14 @@ _MODULES = {
     "SCHEDULES": "ppcls.optimizer",
 }
 __all__ = [*sorted(_MODULES), "__version__"]
+_load, __dir__ = lazy_exports(__name__, _MODULES)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module 'ppcls' has no attribute {name!r}")
-    from ppcls.utils import environment
+    if name in _MODULES:
+        from ppcls.utils import environment
 
-    environment.prepare()  # before the first import of numpy and paddle
-    if name not in _LIGHT:
-        environment.import_paddle()
-    return getattr(importlib.import_module(_MODULES[name]), name)
-
-
-def __dir__() -> Any:
-    return __all__
+        environment.prepare()  # before the first import of numpy and paddle
+        if name not in _LIGHT:
+            environment.import_paddle()
+    return _load(name)

@@ -40,7 +40,7 @@ def _run(arguments: Optional[Sequence[str]]) -> int:
     except PpclsError as error:
         if debug:
             raise
-        print(_who() + (f"error: {error}" if error.exit_code == 2 else str(error)), file=sys.stderr)
+        print(_rank_prefix() + (f"error: {error}" if error.exit_code == 2 else str(error)), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
@@ -52,28 +52,43 @@ def _run(arguments: Optional[Sequence[str]]) -> int:
         if debug:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        print(f"{_who()}error: {where}{error.strerror or error} (--debug shows where)", file=sys.stderr)
+        print(f"{_rank_prefix()}error: {where}{error.strerror or error} (--debug shows where)", file=sys.stderr)
+        return 2
+    except Exception as error:
+        text = None if debug else _imported_failure(error)
+        if text is None:
+            raise
+        print(f"{_rank_prefix()}error: {text} (--debug shows the traceback)", file=sys.stderr)
         return 2
 
 
-def _who() -> str:
-    """Return "rank 1: " where there are several processes."""
+def _imported_failure(error: Exception) -> Optional[str]:
+    """Return where an error was raised in a file of the user's that was imported; None for any other error."""
+    if "ppcls.registry" not in sys.modules:
+        return None
+    from ppcls.registry.failures import describe_if_imported
+
+    return describe_if_imported(error)
+
+
+def _rank_prefix() -> str:
+    """Return "rank 1: ", or an empty string for a single process."""
     return f"rank {distributed.rank()}: " if distributed.world_size() > 1 else ""
 
 
 def _parse(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
     parser, commands = _parser()
-    options, rest = parser.parse_known_args(arguments)
-    if rest:  # said by the command, with its own usage
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:  # reported by the command, with its own usage
         command = commands[options.command]
-        command.error(f"unrecognized arguments: {' '.join(rest)}{_hint(rest[0], command)}")
+        command.error(f"unrecognized arguments: {' '.join(unknown)}{_hint(unknown[0], command)}")
     return options
 
 
 def _hint(argument: str, command: argparse.ArgumentParser) -> str:
-    """Return what may have been meant by an argument that a command does not know."""
+    """Return a suggestion for an argument that a command does not know."""
     if "=" in argument and not argument.startswith("-"):
-        return f" (changes of the recipe come behind -o: -o {argument})"
+        return f" (changes of the recipe follow -o: -o {argument})"
     return _similar(argument.partition("=")[0], command._option_string_actions)
 
 
@@ -83,10 +98,10 @@ def _similar(word: str, known: Iterable[str]) -> str:
 
 
 class _Parser(argparse.ArgumentParser):
-    """The parser of all commands: it groups them in its help, and knows what a misspelt one could be."""
+    """The parser of all commands. Its help groups them, and its errors suggest commands with similar names."""
 
     def format_help(self) -> str:
-        """Return the help, with the commands by task."""
+        """Return the help, with the commands grouped by task."""
         width = max(map(len, COMMANDS))
         lines = [self.format_usage(), f"{self.description}\n"]
         for title, commands in GROUPS.items():
@@ -99,12 +114,12 @@ class _Parser(argparse.ArgumentParser):
     def _check_value(self, action: argparse.Action, value: object) -> None:
         if action.choices is not None and value not in action.choices and isinstance(action.choices, dict):
             known = ", ".join(action.choices)
-            self.error(f"unknown command {value!r}{_similar(str(value), action.choices)}; there are {known}")
+            self.error(f"unknown command {value!r}{_similar(str(value), action.choices)}; commands: {known}")
         super()._check_value(action, value)
 
 
 def _parser() -> Tuple[argparse.ArgumentParser, Dict[str, argparse.ArgumentParser]]:
-    """Return the parser of everything, and that of each command."""
+    """Return the main parser, and the parser of each command."""
     parser = _Parser(prog="ppcls", description="Vision MLPs on PaddlePaddle.")
     parser.add_argument("--version", action="version", version=f"ppcls {__import__('ppcls').__version__}")
     commands = parser.add_subparsers(

@@ -1,8 +1,12 @@
-"""The errors a user can cause, one type a kind.
+"""The errors a user can cause, one type per kind.
 
 Messages say what is wrong, where, and what to do. The command line prints them without a traceback and exits
 with ``exit_code``.
 """
+
+from __future__ import annotations
+
+from typing import Optional
 
 
 class PpclsError(Exception):
@@ -14,7 +18,17 @@ class PpclsError(Exception):
 
 
 class ConfigError(PpclsError, ValueError):
-    """A recipe, an override or a component's argument is wrong."""
+    """A recipe, an override or a component's argument is wrong.
+
+    Attributes:
+        message: what is wrong.
+        origin: "file:line" or the override that is wrong; the error's text begins with it. None where it is not known.
+    """
+
+    def __init__(self, message: str, origin: Optional[str] = None) -> None:
+        super().__init__(message if origin is None else f"{origin}: {message}")
+        self.message = message
+        self.origin = origin
 
 
 class DataError(PpclsError):

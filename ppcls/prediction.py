@@ -1,4 +1,4 @@
-"""Predictors of whatever holds a trained model: a run, a checkpoint, an export or an ONNX file.
+"""Load predictors from a run, a checkpoint, an export or an ONNX file.
 
 Importing this module imports no Paddle, and neither does loading an ONNX file.
 """
@@ -43,21 +43,21 @@ def load_predictor(
     threads: Optional[int] = None,
     model: Optional[nn.Layer] = None,
 ) -> BasePredictor:
-    """Return what predicts images with a trained model: an object with the methods of ``ppcls.Predictor``.
+    """Load a trained model as a predictor, with the methods of ``ppcls.Predictor``.
 
     Args:
-        path: the folder of a run (its best weights are taken), a checkpoint (PREFIX or PREFIX.pdparams), the folder of
-            an exported model, or an .onnx file.
-        config: the recipe of weights that come without one, or another than they come with.
-        changes: of the recipe, ``["Infer.PostProcess.topk=3"]`` or ``{"Infer.PostProcess.topk": 3}``.
-        stage: of a run with stages; None takes the last one that has been trained.
-        batch_size: images that go through the model together; None takes the recipe's, of an export 32.
+        path: the folder of a run (with its best weights), a checkpoint (PREFIX or PREFIX.pdparams), the folder of an
+            exported model, or an .onnx file.
+        config: the recipe, for weights that come without one, or to use another one.
+        changes: changes of the recipe, ``["Infer.PostProcess.topk=3"]`` or ``{"Infer.PostProcess.topk": 3}``.
+        stage: the stage of a run with stages; None takes the last one that has been trained.
+        batch_size: images that go through the model together; None takes the recipe's, or 32 for an export.
         topk: classes in an answer, or all where there are fewer; None takes the recipe's.
         device: "cpu", "gpu" or, for exports, "gpu:1"; "auto" for a GPU where one can be used, else the CPU; None for
-            what the run's recipe says.
-        backend: what runs an export, "paddle" or "onnx"; "auto" takes what the export and this machine have.
-        threads: CPU threads of an export; None takes those chosen at start-up (OMP_NUM_THREADS).
-        model: gets the weights of a run whose model was given in Python, and computes.
+            the device in the recipe.
+        backend: the runtime of an export, "paddle" or "onnx"; "auto" takes what the export and this machine have.
+        threads: CPU threads of an export; None for OMP_NUM_THREADS, by default all cores.
+        model: the model to load the weights into, for a run whose model was given in Python.
 
     Raises:
         ConfigError, CheckpointError, DataError, WeightsError, MachineError: as their messages say.
@@ -65,10 +65,10 @@ def load_predictor(
     for name, count in (("batch_size", batch_size), ("topk", topk)):
         if count is not None:
             require_int(name, count, 1)
-    place = user_path(path)
-    given: Dict[str, Any] = {"config": config, "changes": changes or None, "stage": stage, "model": model}
-    if description.is_export(place):
-        refuse_for_export(path, given)
+    resolved = user_path(path)
+    recipe_options: Dict[str, Any] = {"config": config, "changes": changes or None, "stage": stage, "model": model}
+    if description.is_export(resolved):
+        refuse_for_export(path, recipe_options)
         return _load_export(path, backend, threads, batch_size, topk, device)
     if backend != "auto":
         raise ConfigError(f"backend {backend}: {path} is no exported model, and runs in Paddle; export it first")
@@ -77,19 +77,21 @@ def load_predictor(
     environment.import_paddle()
     from ppcls.engine.predictor import CheckpointPredictor
 
-    return CheckpointPredictor(_recipe(place, config, _settings(changes, device, path), stage), batch_size, topk, model)
+    return CheckpointPredictor(
+        _recipe(resolved, config, _settings(changes, device, path), stage), batch_size, topk, model
+    )
 
 
-def refuse_for_export(path: Union[str, os.PathLike[str]], given: Mapping[str, Any]) -> None:
-    """Refuse what makes no sense for an exported model.
+def refuse_for_export(path: Union[str, os.PathLike[str]], options: Mapping[str, Any]) -> None:
+    """Refuse options that make no sense for an exported model.
 
     Args:
-        given: values by what the user calls them, None where there is none.
+        options: values by the names that the user knows, None for options that are not used.
 
     Raises:
-        ConfigError: one of them is given.
+        ConfigError: an option is used.
     """
-    for name, value in given.items():
+    for name, value in options.items():
         if value is not None:
             raise ConfigError(f"{name}: {path} is an exported model, which has its recipe in it; leave {name} out")
 
@@ -110,7 +112,7 @@ def _load_export(
 
 
 def _settings(changes: Changes, device: Optional[str], path: Any) -> List[Any]:
-    """Return changes of a checkpoint's recipe, with that of the device.
+    """Return the changes of a checkpoint's recipe, with the device among them.
 
     Raises:
         ConfigError: there is no such device, or it is given twice.
@@ -120,30 +122,30 @@ def _settings(changes: Changes, device: Optional[str], path: Any) -> List[Any]:
     settings = as_list(changes)
     if device is None:
         return settings
-    wanted = Device.parse(device)
-    if wanted.index:
+    parsed = Device.parse(device)
+    if parsed.index:
         raise ConfigError(
             f"device {device}: {path} is no exported model, and runs on the first GPU that CUDA_VISIBLE_DEVICES leaves"
             f": set that, and take the device gpu"
         )
     keys = [change.partition("=")[0].strip() if isinstance(change, str) else change[0] for change in settings]
     if "Global.device" not in keys:
-        return [*settings, ("Global.device", wanted.kind)]
-    if wanted.kind != "auto":
+        return [*settings, ("Global.device", parsed.kind)]
+    if parsed.kind != "auto":
         raise ConfigError(f"device {device}: a change of Global.device says the same thing; leave one of them out")
     return settings
 
 
 def _recipe(path: Path, config: Optional[Recipe], changes: List[Any], stage: Optional[str]) -> Config:
-    """Return the recipe by which the weights at ``path`` are used."""
+    """Return the recipe for the weights at ``path``."""
     from ppcls.engine import load_config, stages
     from ppcls.engine.checkpointing import run_dir
 
     if config is None:
         return run_dir.load_recipe_of_checkpoint(run_dir.find_checkpoint(path, stage), changes)
     weights = run_dir.best_checkpoint(path, stage) if path.is_dir() else path
-    of_weights: List[Any] = [("Global.pretrained_model", str(weights)), ("Global.checkpoints", None)]
-    return stages.evaluation_recipe(load_config(config, [*changes, *of_weights]), stage)
+    weight_settings: List[Any] = [("Global.pretrained_model", str(weights)), ("Global.checkpoints", None)]
+    return stages.evaluation_recipe(load_config(config, [*changes, *weight_settings]), stage)
 
 
 def embed(
@@ -157,13 +159,13 @@ def embed(
     device: Optional[str] = "auto",
     model: Optional[nn.Layer] = None,
 ) -> np.ndarray:
-    """Return the features of images, [N, num_features] float32: what the classifier of a trained model gets.
+    """Return the features of images, [N, num_features] float32: the input of a trained model's classifier.
 
-    Of an image that cannot be read, the row is NaN, and the log says why.
+    The row of an image that cannot be read is NaN, and the log says why.
 
     Args:
-        run: the folder of a run, or a checkpoint, as for ``load_predictor``; or what ``load_predictor`` returned.
-        images: what ``predict`` takes; one row per image, in order.
+        run: the folder of a run or a checkpoint, as for ``load_predictor``, or a predictor.
+        images: as for ``predict``; one row per image, in order.
         config, changes, stage, batch_size, device, model: as for ``load_predictor``.
 
     Raises:
@@ -171,8 +173,14 @@ def embed(
         CheckpointError, DataError, WeightsError, MachineError: as their messages say.
     """
     if isinstance(run, BasePredictor):
-        refuse = {"config": config, "changes": changes, "stage": stage, "batch_size": batch_size, "model": model}
-        for name, value in refuse.items():
+        loading_options = {
+            "config": config,
+            "changes": changes,
+            "stage": stage,
+            "batch_size": batch_size,
+            "model": model,
+        }
+        for name, value in loading_options.items():
             if value not in (None, ()):
                 raise ConfigError(f"{name}: the predictor is loaded already; give {name} to ppcls.load_predictor")
         return run.embed(images)

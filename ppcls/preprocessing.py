@@ -1,31 +1,29 @@
-"""The preprocessing that a variant's spec names, from an image to the array that the model takes."""
+"""The preprocessing of a variant, by its spec."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, List, Mapping, Optional, Tuple, Union
+from typing import List, Optional, Tuple, Union
 
 import numpy as np
 from paddle import nn
 
 from ppcls.arch import FeatureExtractor, ModelSpec, spec
-from ppcls.data.transforms import Compose, build_transforms
+from ppcls.data.transforms import Compose, TransformOp, build_transforms
 from ppcls.errors import ConfigError
 from ppcls.inference.inputs import Image, expand_one
-
-Op = Mapping[str, Optional[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
 class ImageTransform:
-    """Makes an image ready for a model.
+    """Preprocesses an image for a model.
 
     Attributes:
         transform_ops: the transforms and their arguments, as recipes list them.
     """
 
-    transform_ops: Tuple[Op, ...]
+    transform_ops: Tuple[TransformOp, ...]
     _compose: Compose = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -37,11 +35,10 @@ class ImageTransform:
         Args:
             image: what ``Predictor.predict`` takes as one image: a path, a URL, encoded bytes, a file opened in binary
                 mode, an array (RGB [H, W, 3], RGBA or grayscale, uint8), or a Pillow image.
-            rng: where random transforms draw from. By default they draw anew at each call; give a generator to repeat
-                the draws.
+            rng: the generator of random transforms; None draws anew at each call.
 
         Raises:
-            DataError: the image cannot be read, or ``image`` means several images.
+            DataError: the image cannot be read, or there are several.
         """
         pixels = expand_one(image, "image").read()
         return self._compose(pixels, np.random.default_rng() if rng is None else rng)
@@ -51,41 +48,44 @@ def create_transform(source: Union[str, ModelSpec, nn.Layer], train: bool = Fals
     """Return the preprocessing of a variant.
 
     For evaluation: decode, resize the short side to ``image_size / crop_pct``, crop the centre, normalize.
-    For training: decode, cut out a random part and resize it, flip at random, normalize. Recipes augment further.
+    For training: decode, random resized crop, random flip, normalize. Recipes augment further.
 
     Args:
-        source: a variant's name, its spec, or a model that ``create_model`` built as a variant. A model that was built
-            for another ``image_size`` gets images of that size.
-        train: whether for training.
+        source: a variant's name, its spec, or a model from ``create_model``. A model that was built for another
+            ``image_size`` gets images of that size.
+        train: whether the images are for training.
 
     Raises:
-        ConfigError: no such variant, or a model of which no spec is known.
+        ConfigError: there is no such variant, or the model has no spec.
     """
-    facts, size = _spec_of(source)
-    return ImageTransform(tuple(transform_ops(facts, size, train)))
+    model_spec, size = _spec_of(source)
+    return ImageTransform(tuple(transform_ops(model_spec, size, train)))
 
 
-def transform_ops(facts: ModelSpec, size: Optional[Tuple[int, int]] = None, train: bool = False) -> List[Op]:
+def transform_ops(
+    model_spec: ModelSpec, size: Optional[Tuple[int, int]] = None, train: bool = False
+) -> List[TransformOp]:
     """Return the transforms and their arguments, as recipes list them.
 
     Args:
-        size: height and width of the result in pixels; by default those of the spec.
-        train: whether for training.
+        size: height and width of the result in pixels; None takes those of the spec.
+        train: whether the images are for training.
     """
-    height, width = size or (facts.image_size, facts.image_size)
-    target = width if width == height else [width, height]  # transforms have [width, height]
-    resampling = {"interpolation": facts.interpolation, "backend": "pil"}
+    height, width = size or (model_spec.image_size, model_spec.image_size)
+    target = width if width == height else [width, height]  # transforms take [width, height]
+    resampling = {"interpolation": model_spec.interpolation, "backend": "pil"}
     if train:
-        pixels: List[Op] = [{"RandCropImage": {"size": target, **resampling}}, {"RandFlipImage": {"flip_code": 1}}]
+        crop: TransformOp = {"RandCropImage": {"size": target, **resampling}}
+        pixels = [crop, {"RandFlipImage": {"flip_code": 1}}]
     else:
-        resize_short = math.floor(max(height, width) / facts.crop_pct)  # rounded down as in timm
+        resize_short = math.floor(max(height, width) / model_spec.crop_pct)  # rounded down as in timm
         pixels = [{"ResizeImage": {"resize_short": resize_short, **resampling}}, {"CropImage": {"size": target}}]
-    normalize = {"scale": 1 / 255, "mean": list(facts.mean), "std": list(facts.std), "order": ""}
+    normalize = {"scale": 1 / 255, "mean": list(model_spec.mean), "std": list(model_spec.std), "order": ""}
     return [{"DecodeImage": None}, *pixels, {"NormalizeImage": normalize}, {"ToCHWImage": None}]
 
 
 def _spec_of(source: Union[str, ModelSpec, nn.Layer]) -> Tuple[ModelSpec, Optional[Tuple[int, int]]]:
-    """Return the spec, and the height and width that a model was built for where that matters to it."""
+    """Return the spec, and the height and width that a model was built for if it depends on them."""
     if isinstance(source, str):
         return spec(source), None
     if isinstance(source, ModelSpec):
@@ -93,10 +93,10 @@ def _spec_of(source: Union[str, ModelSpec, nn.Layer]) -> Tuple[ModelSpec, Option
     if not isinstance(source, nn.Layer):
         raise ConfigError(f"expected a variant's name, its spec or a model, got {type(source).__name__}")
     model = source.backbone if isinstance(source, FeatureExtractor) else source
-    facts = getattr(model, "spec", None)
-    if not isinstance(facts, ModelSpec):
+    model_spec = getattr(model, "spec", None)
+    if not isinstance(model_spec, ModelSpec):
         raise ConfigError(
             f"{type(model).__name__}: no spec is known of this model; give the name of a variant, such as the one that "
             "its weights come from, or a ppcls.arch.ModelSpec"
         )
-    return facts, getattr(model, "image_size", None)
+    return model_spec, getattr(model, "image_size", None)

@@ -47,7 +47,7 @@ def test_the_tools_run_from_any_folder_without_installation(recipe, tmp_path):
         (["train"], "-c"),
         (["trian"], "unknown command 'trian' (did you mean train?)"),
         (["export", "output/x", "--onx"], "ppcls export: error: unrecognized arguments: --onx (did you mean --onnx?)"),
-        (["train", "-c", "x.yaml", "Global.epochs=3"], "(changes of the recipe come behind -o: -o Global.epochs=3)"),
+        (["train", "-c", "x.yaml", "Global.epochs=3"], "(changes of the recipe follow -o: -o Global.epochs=3)"),
         (["config"], "give -c RECIPE"),
         (["train", "-c", "nothing.yaml"], "no such recipe"),
         (["train", "-c", "."], "no such recipe"),

@@ -1,4 +1,4 @@
-// Classifies image files: classify MODEL.onnx IMAGE...   One line of JSON an image, with its classes or an error.
+// Classifies image files: classify MODEL.onnx IMAGE...   One line of JSON per image, with its classes or an error.
 
 #include <exception>
 #include <iostream>

@@ -18,7 +18,7 @@ class Model {
  public:
   explicit Model(const std::string& path);
 
-  // The best classes of an image (RGB, a byte a channel), the best one first.
+  // The best classes of an image (RGB, one byte per channel), the best one first.
   std::vector<Class> classify(const cv::Mat& image) const;
 
  private:

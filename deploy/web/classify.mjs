@@ -1,4 +1,4 @@
-// Classifies image files in Node: node classify.mjs MODEL.onnx IMAGE...   One line of JSON an image, with its classes or an error.
+// Classifies image files in Node: node classify.mjs MODEL.onnx IMAGE...   One line of JSON per image, with its classes or an error.
 
 import { readFile } from "node:fs/promises";
 import * as ort from "onnxruntime-node";

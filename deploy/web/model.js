@@ -67,7 +67,7 @@ export class Classifier {
 
   /**
    * Returns the best classes of one image, the best one first: [{classId, score, name}].
-   * `image` is {width, height, data}, RGB, a byte a channel.
+   * `image` is {width, height, data}, RGB, one byte per channel.
    */
   async classify(image, topk = this.topk) {
     const { width, height, data } = preprocess(image, this.ops);

@@ -1,5 +1,5 @@
 // Resizing and cropping as ppcls does it in training and evaluation. Normalization is inside a self-contained model.
-// An image is {width, height, data}, RGB, a byte a channel.
+// An image is {width, height, data}, RGB, one byte per channel.
 
 const INSIDE_THE_MODEL = ["NormalizeImage", "ToCHWImage"];
 

@@ -11,7 +11,7 @@ from ppcls.errors import ConfigError
 from ppcls.registry import Registry, suggest
 
 BACKBONES = Registry(
-    "architecture", requires=("class_num",), interface=("forward", "state_dict"), base="paddle.nn.Layer"
+    "architecture", required_arguments=("class_num",), interface=("forward", "state_dict"), base="paddle.nn.Layer"
 )
 
 _SPECS: Dict[str, ModelSpec] = {}

@@ -14,7 +14,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", default="data_report", metavar="FOLDER", help="for report.html and report.json (default: data_report)"
     )
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
 
 
 def _run(options: argparse.Namespace) -> int:

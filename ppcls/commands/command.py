@@ -1,4 +1,4 @@
-"""What a command is made of, and what commands share. Importing a command's module must not import Paddle or numpy."""
+"""The class of commands, and what they share. Importing a command's module must not import Paddle or numpy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Command:
         name: as typed.
         help: one line.
         add_options: adds its options to a parser; ``--debug`` is added for all.
-        run: does it; returns the process's exit code.
+        run: runs the command; returns the process's exit code.
     """
 
     name: str
@@ -48,12 +48,12 @@ def add_import_option(parser: argparse.ArgumentParser) -> None:
 
 
 def import_components(options: argparse.Namespace) -> None:
-    """Import what ``--import`` names; once Paddle is imported, if it will be: it has to come first.
+    """Import what ``--import`` names. If Paddle will be imported, it has to be imported before.
 
     Raises:
         ConfigError: something cannot be imported.
     """
-    from ppcls.registry.sources import import_from
+    from ppcls.registry.importing import import_from
 
     for target in options.imports:
         import_from(target, f"--import {target}", Path())
@@ -78,7 +78,7 @@ def changes(options: argparse.Namespace) -> List[str]:
 
 
 def load_for_weights(options: argparse.Namespace) -> Any:
-    """Return the recipe by which weights are evaluated, used and exported: that of a stage, if there are any.
+    """Return the recipe with which weights are evaluated, used and exported: that of a stage, if there are any.
 
     Raises:
         ConfigError: every mistake in it, or there is no such stage.
@@ -90,14 +90,14 @@ def load_for_weights(options: argparse.Namespace) -> Any:
 
 
 def import_paddle() -> None:
-    """Import Paddle, first of all heavy imports: it chooses threads."""
+    """Import Paddle, before all other heavy imports, as the number of threads is chosen then."""
     from ppcls.utils import environment
 
     environment.import_paddle()
 
 
 def print_result(value: Any) -> None:
-    """Print a result as JSON, once, however many processes there are."""
+    """Print a result as JSON, once if there are several processes."""
     from ppcls.utils import distributed
 
     if distributed.is_main():
@@ -105,7 +105,7 @@ def print_result(value: Any) -> None:
 
 
 def to_json(value: Any) -> str:
-    """Return ``value`` as JSON to print; of a list one item a line."""
+    """Return ``value`` as JSON to print; a list has one item per line."""
     if isinstance(value, list):
         return "[" + ",\n ".join(json.dumps(item, ensure_ascii=False) for item in value) + "]"
     return json.dumps(value, indent=1, ensure_ascii=False)
@@ -115,7 +115,7 @@ def to_json(value: Any) -> str:
 def exit_on_sigterm() -> Iterator[None]:
     """Let SIGTERM end the command as Ctrl-C does, so that no half-written file is left behind.
 
-    To be entered when the model is loaded: Paddle sets a handler of its own when it is imported.
+    Enter it after the model is loaded: Paddle sets a handler of its own when it is imported.
     """
 
     def end(number: int, _: Optional[FrameType]) -> None:

@@ -26,9 +26,9 @@ def _run(options: argparse.Namespace) -> int:
     import_components(options)
     from ppcls.weights.convert import convert_weights, parse_arguments
 
-    chosen = {key: getattr(options, key) for key in ("to", "model", "naming")}
+    values = {key: getattr(options, key) for key in ("to", "model", "naming")}
     arguments = parse_arguments(options.argument)
-    print(to_json(convert_weights(options.source, options.target, arguments=arguments, **chosen)))
+    print(to_json(convert_weights(options.source, options.target, arguments=arguments, **values)))
     return 0
 
 

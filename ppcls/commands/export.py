@@ -38,7 +38,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     models.add_argument("--int8", action="store_true", help="another one, quantized; its accuracy is measured")
     models.add_argument("--calibration", metavar="FOLDER", help="images for --int8 (default: the training set)")
     models.add_argument("--calibration-images", type=int, metavar="N", help="how many (default: 128)")
-    models.add_argument("--max-drop", type=float, help="by how much --int8 may sink the top-1 accuracy (default: 0.01)")
+    models.add_argument("--max-drop", type=float, help="how far --int8 may lower the top-1 accuracy (default: 0.01)")
     parser.add_argument(
         "--image-size", type=int, nargs="+", metavar="PX", help="export for images of another size: PX, or HEIGHT WIDTH"
     )
@@ -55,23 +55,23 @@ def _run(options: argparse.Namespace) -> int:
     from ppcls.exporting.options import Options
 
     names = ("onnx", "opset", "self_contained", "fp16", "bf16", "int8", "calibration", "calibration_images", "max_drop")
-    chosen = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    _refuse_idle(chosen)
+    values = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    _refuse_unused_options(values)
     with exit_on_sigterm():
-        print(to_json(export(config, Options(**chosen, image_size=(size[0], size[-1]) if size else None))))
+        print(to_json(export(config, Options(**values, image_size=(size[0], size[-1]) if size else None))))
     return 0
 
 
-def _refuse_idle(chosen: Mapping[str, Any]) -> None:
-    """Raise a ConfigError for an option of models that are not asked for."""
-    onnx = any(chosen[name] for name in ("onnx", "self_contained", "fp16", "int8"))
-    for name, used, by in (
+def _refuse_unused_options(values: Mapping[str, Any]) -> None:
+    """Raise a ConfigError for an option of a model that is not written."""
+    onnx = any(values[name] for name in ("onnx", "self_contained", "fp16", "int8"))
+    for name, used, needed in (
         ("opset", onnx, "--onnx"),
-        ("calibration_images", chosen["int8"], "--int8"),
-        ("max_drop", chosen["int8"], "--int8"),
+        ("calibration_images", values["int8"], "--int8"),
+        ("max_drop", values["int8"], "--int8"),
     ):
-        if name in chosen and not used:
-            raise ConfigError(f"--{name.replace('_', '-')}: does nothing without {by}")
+        if name in values and not used:
+            raise ConfigError(f"--{name.replace('_', '-')}: does nothing without {needed}")
 
 
 def _recipe_of_run(options: argparse.Namespace) -> Any:
@@ -83,7 +83,7 @@ def _recipe_of_run(options: argparse.Namespace) -> Any:
     path = user_path(options.run)
     if path.suffix.lower() == ".onnx" or (path / description.FILE).is_file():
         raise ConfigError(
-            f"{options.run} is an exported model; give the run's folder or the checkpoint that it was made of"
+            f"{options.run} is an exported model; give the run's folder or the checkpoint that it was made from"
         )
     return run_dir.load_recipe(path, changes(options), options.stage)
 

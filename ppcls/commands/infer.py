@@ -21,10 +21,12 @@ from ppcls.commands.command import (
     print_result,
 )
 from ppcls.errors import ConfigError
+from ppcls.utils import distributed, environment
+from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
 
-# What belongs to `MODEL IMAGES...`: a recipe says these things by its keys.
-_OF_MODEL = {
+# Options of `MODEL IMAGES...`, and their defaults; with -c, keys of the recipe say these things.
+_MODEL_ONLY_OPTIONS = {
     "out": None,
     "features": None,
     "format": "list",
@@ -70,20 +72,17 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    # File names may be no text at all; in JSON the escape means just what such a name is in Python.
+    # File names may be no valid text; in JSON the escapes mean what such a name is in Python.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     if options.model is None:
         return _by_recipe(options)
-    from ppcls.utils import environment
-
     if options.threads and options.threads > environment.MAX_THREADS:
         raise ConfigError(f"--threads {options.threads}: at most {environment.MAX_THREADS}")
     if options.threads:
         os.environ[environment.THREADS] = str(options.threads)
     environment.prepare()  # before numpy is imported
     from ppcls.inference import inputs, results
-    from ppcls.utils.logging import get_logger
 
     _check_model_and_images(options)
     if options.features is not None:
@@ -111,18 +110,17 @@ def _run(options: argparse.Namespace) -> int:
 def _write_features(options: argparse.Namespace) -> int:
     """Write ``--features``."""
     from ppcls.inference import feature_files, inputs
-    from ppcls.utils.logging import get_logger
 
     for name in ("out", "topk"):
         if getattr(options, name) is not None:
-            raise ConfigError(f"--{name}: is about answers, and --features writes features instead; leave one out")
+            raise ConfigError(f"--{name}: is about answers, and --features writes features; leave one of them out")
     if options.format != "list":
-        raise ConfigError("--format: is about answers, and --features writes features instead; leave one out")
+        raise ConfigError("--format: is about answers, and --features writes features; leave one of them out")
     feature_files.check(options.features)
     sources = inputs.collect(options.images)
     broken = 0
     features = _predictor(options).features(sources)
-    with exit_on_sigterm(), feature_files.writing(options.features, len(sources)) as file:
+    with exit_on_sigterm(), feature_files.open_writer(options.features, len(sources)) as file:
         for name, values in _with_bar(features, len(sources)):
             if isinstance(values, Exception):
                 broken += 1
@@ -133,9 +131,8 @@ def _write_features(options: argparse.Namespace) -> int:
 
 
 def _check_model_and_images(options: argparse.Namespace) -> None:
-    """Raise a ConfigError where the arguments are no model and its images."""
+    """Raise a ConfigError if MODEL is no model, or there are no images."""
     from ppcls.data.transforms.formats import IMAGE_SUFFIXES
-    from ppcls.utils import distributed
 
     if distributed.world_size() > 1:
         raise ConfigError("MODEL IMAGES runs in one process; for several: -c RECIPE -o Infer.infer_imgs=FOLDER")
@@ -149,7 +146,7 @@ def _with_bar(results: Generator[Any, None, None], total: int, bar: bool = True)
     """Yield the results, with a progress bar where standard error is a terminal.
 
     Args:
-        bar: False where the results are printed on it, too: the bar would be drawn over them.
+        bar: False where the results are printed there, too: the bar would be drawn over them.
     """
     from tqdm import tqdm
 
@@ -159,9 +156,9 @@ def _with_bar(results: Generator[Any, None, None], total: int, bar: bool = True)
 
 
 def _by_recipe(options: argparse.Namespace) -> int:
-    given = [f"--{name.replace('_', '-')}" for name, unset in _OF_MODEL.items() if getattr(options, name) != unset]
-    if given or not options.config:
-        what = f"{given[0]} belongs to" if given else "give"
+    used = [name for name, default in _MODEL_ONLY_OPTIONS.items() if getattr(options, name) != default]
+    if used or not options.config:
+        what = f"--{used[0].replace('_', '-')} belongs to" if used else "give"
         hint = " (in front of -o, which takes all that follows it)" if options.override and not options.config else ""
         raise ConfigError(
             f"{what} `ppcls infer MODEL IMAGES...`{hint}; with a recipe: -c RECIPE -o Infer.infer_imgs=..."
@@ -175,7 +172,7 @@ def _by_recipe(options: argparse.Namespace) -> int:
 
 
 def _predictor(options: argparse.Namespace) -> Any:
-    """Return the predictor of an export, or of a checkpoint with the recipe that it carries or that is given."""
+    """Return the predictor of an export, or of a checkpoint, whose recipe may be given."""
     from ppcls.inference import description
     from ppcls.prediction import load_predictor, refuse_for_export
 
@@ -202,11 +199,11 @@ def _predictor(options: argparse.Namespace) -> Any:
 
 @contextlib.contextmanager
 def _output(options: argparse.Namespace) -> Iterator[Any]:
-    """Give a writer to the file of ``--out``, or else to standard output."""
+    """Give a writer to ``--out``, or to standard output."""
     from ppcls.inference import results
 
     if options.out:
-        with results.writing(options.out, options.format) as file:
+        with results.open_writer(options.out, options.format) as file:
             yield file
         return
     file = results.json_writer(sys.stdout, options.format)

@@ -95,15 +95,15 @@ def _paddle() -> Dict[str, Any]:
     except (OSError, subprocess.TimeoutExpired) as error:
         return {"error": f"importing it fails: {error}"}
     if done.returncode:
-        said = done.stderr.strip().splitlines()
+        lines = done.stderr.strip().splitlines()
         ended = f"the process ends with code {done.returncode}"
-        return {"error": f"importing it fails: {said[-1] if said else ended}"}
-    found: Dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+        return {"error": f"importing it fails: {lines[-1] if lines else ended}"}
+    described: Dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return described
 
 
 def _packages() -> Dict[str, Dict[str, Any]]:
-    """Return the version of each package that ppcls uses, None where it is not installed, and the extras it is for."""
+    """Return each package that ppcls uses: its version, None where it is not installed, and the extras that need it."""
     from importlib import metadata
 
     try:
@@ -112,7 +112,7 @@ def _packages() -> Dict[str, Dict[str, Any]]:
         required = []
     extras: Dict[str, List[str]] = {}
     for name, extra in map(_parsed, required):
-        # What developers need only is not listed.
+        # Packages for development only are not listed.
         if extra != _DEVELOPMENT and extra not in extras.setdefault(name, []):
             extras[name].append(extra)
     extras.setdefault("numpy", [_CORE])
@@ -131,7 +131,7 @@ def _parsed(requirement: str) -> Tuple[str, str]:
 def _version(name: str) -> Any:
     from importlib import metadata
 
-    # Packages that take each other's place.
+    # Packages that replace each other.
     for candidate in (name, f"{name}-gpu", name.replace("-headless", "")):
         try:
             return metadata.version(candidate)

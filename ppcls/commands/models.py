@@ -12,7 +12,7 @@ from ppcls.commands.command import Command, add_import_option, import_components
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pattern", nargs="?", default="*", metavar="PATTERN", help="such as 'ConvMixer*'")
-    parser.add_argument("--json", action="store_true", help="everything that is known, as JSON")
+    parser.add_argument("--json", action="store_true", help="print everything that is known, as JSON")
     add_import_option(parser)
 
 
@@ -36,7 +36,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _imported(pattern: str) -> List[Dict[str, Any]]:
-    """Return the architectures that other people's code has registered: their names, and where they come from."""
+    """Return the names and files of the architectures that other people's code has registered."""
     from ppcls.arch import BACKBONES
 
     entries = [BACKBONES[name] for name in BACKBONES.names() if fnmatch.fnmatchcase(name.lower(), pattern.lower())]

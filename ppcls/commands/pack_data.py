@@ -11,16 +11,18 @@ _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="SOURCE", help="holds one folder of images a class; with --list, the images")
+    parser.add_argument("source", metavar="SOURCE", help="has one folder of images per class; with --list, the images")
     parser.add_argument("--out", metavar="FOLDER", required=True, help="where the shards go")
-    parser.add_argument("--list", metavar="FILE", help="lines `path label`, paths relative to SOURCE")
-    parser.add_argument("--delimiter", metavar="TEXT", help="between path and label in the list (default: white space)")
-    parser.add_argument("--prefix", default="train", metavar="NAME", help="of the shards' names (default: train)")
+    parser.add_argument("--list", metavar="FILE", help="file with one `path label` per line, paths relative to SOURCE")
+    parser.add_argument("--delimiter", metavar="TEXT", help="between path and label (default: white space)")
+    parser.add_argument(
+        "--prefix", default="train", metavar="NAME", help="first part of the shards' names (default: train)"
+    )
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--shard-size", type=_size, metavar="SIZE", help="at most, such as 500K, 256M (default) or 1G")
-    size.add_argument("--shard-samples", type=int, metavar="N", help="samples a shard, instead")
+    size.add_argument("--shard-samples", type=int, metavar="N", help="samples per shard, instead")
     order = parser.add_mutually_exclusive_group()
-    order.add_argument("--seed", type=int, default=0, help="of the samples' order (default: 0)")
+    order.add_argument("--seed", type=int, default=0, help="seed of the samples' order (default: 0)")
     order.add_argument("--no-shuffle", action="store_true", help="keep the source's order: class by class, mostly")
     parser.add_argument(
         "--resize-short",
@@ -29,10 +31,10 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="reduce larger images to this shorter side, as JPEG; smaller ones are copied",
     )
     parser.add_argument("--quality", type=int, metavar="N", help="of these JPEGs, 1 to 100 (default: 95)")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
-    parser.add_argument("--skip-broken", action="store_true", help="leave images out that cannot be decoded")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
+    parser.add_argument("--skip-broken", action="store_true", help="leave out images that cannot be decoded")
     parser.add_argument(
-        "--check", action="store_true", help="write nothing; look whether all shards are there and whole"
+        "--check", action="store_true", help="write nothing; check that all shards are there and complete"
     )
 
 

@@ -11,7 +11,7 @@ from ppcls.utils.paths import user_path
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add_recipe_options(parser)
     parser.add_argument(
-        "--steps-per-epoch", type=int, metavar="N", help="updates an epoch; default: counted in the training data"
+        "--steps-per-epoch", type=int, metavar="N", help="updates per epoch (default: counted in the training data)"
     )
     parser.add_argument("--out", default="schedule.png", metavar="FILE", help="the picture (default: schedule.png)")
 

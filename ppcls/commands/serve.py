@@ -10,6 +10,7 @@ from typing import Any, Dict, get_type_hints
 
 from ppcls.commands.command import Command, add_import_option, import_components
 from ppcls.serving import Settings, serve
+from ppcls.utils import environment
 
 _KEY = "PPCLS_API_KEY"
 _HINTS = get_type_hints(Settings)
@@ -28,7 +29,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _kind(option: dataclasses.Field) -> Dict[str, Any]:
-    """Return what argparse has to know about an option's type."""
+    """Return the arguments by which argparse knows an option's type."""
     hint = _HINTS[option.name]
     if hint is bool:
         return {"action": "store_true"}
@@ -51,9 +52,7 @@ def _run(options: argparse.Namespace) -> int:
         values["api_key"] = os.environ.get(_KEY)
     settings = Settings(**values)
     for number in (signal.SIGINT, signal.SIGTERM):  # the first process of a container has no default for SIGTERM
-        signal.signal(number, _end_at_once)  # until the server listens, which has its own
-    from ppcls.utils import environment
-
+        signal.signal(number, _end_at_once)  # until the server listens, with its own handlers
     environment.prepare()
     import_components(options)
     return serve(settings)

@@ -9,10 +9,12 @@ from ppcls.utils.paths import user_path
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", metavar="FOLDER", help="holds one folder of images a class")
-    parser.add_argument("--val", type=float, default=0.2, metavar="SHARE", help="of each class (default: 0.2)")
+    parser.add_argument("folder", metavar="FOLDER", help="holds one folder of images per class")
+    parser.add_argument(
+        "--val", type=float, default=0.2, metavar="SHARE", help="for validation, of each class (default: 0.2)"
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
     parser.add_argument("--out", metavar="FOLDER", help="where the lists go (default: FOLDER)")
     parser.add_argument("--replace", action="store_true", help="replace lists that are there")
 

@@ -3,18 +3,16 @@
 Nothing is imported here, so that ``ppcls.registry`` can be used without pydantic and YAML.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ppcls.utils.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from ppcls.config.loading import load, load_values
     from ppcls.config.schema import Config
 
-_MODULES = {"load": "ppcls.config.loading", "load_values": "ppcls.config.loading", "Config": "ppcls.config.schema"}
 __all__ = ["Config", "load", "load_values"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_MODULES[name]), name)
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {"Config": "ppcls.config.schema", "load": "ppcls.config.loading", "load_values": "ppcls.config.loading"},
+)

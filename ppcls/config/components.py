@@ -49,16 +49,18 @@ SITES: Sequence[Site] = (
 
 @dataclass
 class Checked:
-    """What was found in a recipe.
+    """The components of a recipe, checked.
 
     Attributes:
         problems: what is wrong with its components.
         arguments: of each component in their final types, by where its arguments stand.
+        components: those that were constructed to validate their arguments, by where their arguments stand.
         sources: where the components come from that are not ours.
     """
 
     problems: List[Problem] = field(default_factory=list)
     arguments: Dict[Path, Dict[str, Any]] = field(default_factory=dict)
+    components: Dict[Path, Any] = field(default_factory=dict)
     sources: List[Source] = field(default_factory=list)
 
     def add(
@@ -68,22 +70,22 @@ class Checked:
 
         Args:
             place: where its arguments stand in the recipe.
-            given: these arguments.
+            given: the arguments as they are written.
         """
         entry = registry[name]
         if entry.source is not None and entry.source not in self.sources:
             self.sources.append(entry.source)
         values, mistakes = entry.check({key: plain(value) for key, value in given.items()}, site.section_keys)
         if mistakes:
-            self.problems += [_located(tree, place, mistake) for mistake in mistakes]
+            self.problems += [_problem_at(tree, place, mistake) for mistake in mistakes]
             return
         self.arguments[place] = values
-        if not _can_be_tried(registry, entry):
+        if not _validates_by_construction(registry, entry):
             return
         try:
-            registry.build(name, values, **registry.trial())  # type: ignore[misc]
+            self.components[place] = registry.construct(entry, values, registry.trial_arguments())  # type: ignore[misc]
         except ConfigError as error:
-            self.problems.append(_placed(tree, place, str(error).replace(f"{name}: ", "", 1)))
+            self.problems.append(_locate_from_message(tree, place, str(error)))
 
 
 def check(tree: Node, registries: Mapping[str, Registry]) -> Checked:
@@ -147,27 +149,29 @@ def _several_names(item: Node, path: Path, registry: Registry) -> Problem:
     return Problem((*path, names[-1]), f"an entry is one `name: arguments` map, and this one has {', '.join(names)}")
 
 
-def _located(tree: Node, place: Path, mistake: Mistake) -> Problem:
-    """Return a mistake as a problem at the innermost value that was written."""
+def _problem_at(tree: Node, place: Path, mistake: Mistake) -> Problem:
+    """Return a mistake as a problem of the innermost value that was written."""
     if mistake.kind != "type":
         return Problem((*place, *mistake.path), mistake.message)
     return Problem(descend(tree, (*place, *mistake.path))[1], mistake.message)
 
 
-def _can_be_tried(registry: Registry, entry: Entry) -> bool:
-    """Return whether constructing a component now tells whether it can be constructed.
+def _validates_by_construction(registry: Registry, entry: Entry) -> bool:
+    """Return whether to validate a component by constructing it at load time.
 
-    Not other people's that ask for what only the run knows: they may do more with it than look at it.
+    Components of other people that ask for injected arguments are not constructed: they may do more with the
+    placeholders than look at them.
     """
-    return registry.trial is not None and (entry.source is None or not entry.provided)
+    return registry.trial_arguments is not None and (entry.source is None or not entry.injected)
 
 
-def _placed(tree: Node, path: Path, message: str) -> Problem:
-    """Return the problem at the innermost value below ``path`` that the message begins with ("outer: inner: ...")."""
-    rest = message
+def _locate_from_message(tree: Node, path: Path, message: str) -> Problem:
+    """Return the problem of the value below ``path`` whose keys the message begins with, as in "outer: inner: ..."."""
+    remaining = message
     while True:
-        culprit, _, after = rest.partition(" ")
-        if child(descend(tree, path)[0], culprit.strip(":")) is None:
+        word, _, following = remaining.partition(" ")
+        key = word.strip(":")
+        if child(descend(tree, path)[0], key) is None:
             return Problem(path, message)
-        # The path says the key already, unless the message is a sentence about it.
-        path, message, rest = (*path, culprit.strip(":")), after if culprit.endswith(":") else rest, after
+        # The path names the key, so the message does not, unless it is a sentence about it.
+        path, message, remaining = (*path, key), following if word.endswith(":") else remaining, following

@@ -1,4 +1,4 @@
-"""What the sections of a recipe are made of: values as recipes write them, and two kinds of sections."""
+"""The types of values in a recipe, and two kinds of sections."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
 def _exact_int(value: Any) -> Any:
-    """Take 1e2 as 100; anything with a fraction is left for the type check to refuse."""
+    """Return 100 for 1e2; the type check refuses anything with a fraction."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _as_written(value: Any) -> Any:
-    """Take back a path such as 2024/11 that was read as arithmetic."""
+def _original_text(value: Any) -> Any:
+    """Return the text of a value that was read as arithmetic, such as the path 2024/11."""
     return getattr(value, "text", value)
 
 
 Int = Annotated[int, BeforeValidator(_exact_int)]
-Text = Annotated[str, BeforeValidator(_as_written)]
+Text = Annotated[str, BeforeValidator(_original_text)]
 Positive = Annotated[Int, Field(ge=1)]
 NotNegative = Annotated[Int, Field(ge=0)]
 # A list entry such as `RandFlipImage: {flip_code: 1}`; ppcls.config.components checks the inside.

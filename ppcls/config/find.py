@@ -1,4 +1,4 @@
-"""Where recipes are found: in the user's files first, then in the library shipped with the package."""
+"""Finding recipes: among the user's files first, then in the library shipped with the package."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def library() -> Path:
 def recipes() -> List[str]:
     """Return all shipped recipes, as they can be given after ``-c``; fragments (``_base_``) are not recipes."""
     root = library()
-    found = (path.relative_to(root) for path in root.rglob("*.yaml"))
-    return sorted(path.as_posix() for path in found if not path.parts[0].startswith("_"))
+    files = (path.relative_to(root) for path in root.rglob("*.yaml"))
+    return sorted(path.as_posix() for path in files if not path.parts[0].startswith("_"))
 
 
 def find(name: str) -> Path:
@@ -36,22 +36,22 @@ def find(name: str) -> Path:
         if candidate.is_file():
             return candidate
     shipped = {recipe[: -len(".yaml")]: recipe for recipe in recipes()}  # suffixes would make all names similar
-    wanted = _inside_library(name)
-    wanted = wanted[: -len(".yaml")] if wanted.endswith(".yaml") else wanted
-    near = [shipped[stem] for stem in difflib.get_close_matches(wanted, list(shipped), n=3, cutoff=0.4)]
+    stem = _inside_library(name)
+    stem = stem[: -len(".yaml")] if stem.endswith(".yaml") else stem
+    near = [shipped[similar] for similar in difflib.get_close_matches(stem, list(shipped), n=3, cutoff=0.4)]
     hint = f"; shipped recipes with similar names: {', '.join(near)}" if near else ""
     raise ConfigError(f"-c {name}: no such recipe, neither here nor in the shipped library{hint}")
 
 
 def _candidates(name: str) -> Iterator[Path]:
-    given = Path(os.path.expanduser(name))  # noqa: PTH111 - pathlib raises an error for a user that there is not
-    for base in (given, library() / _inside_library(name)):
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - pathlib raises an error for an unknown user
+    for base in (path, library() / _inside_library(name)):
         for suffix in ("", ".yaml", ".yml"):
             yield base.with_name(base.name + suffix) if base.name else base
 
 
 def _inside_library(name: str) -> str:
-    """Return ``name`` without the folders under which a checkout shows the library."""
+    """Return ``name`` without the folder of the library in a checkout, such as ``ppcls/configs``."""
     parts = [part for part in Path(name).parts if part not in (".", "..")]
     for prefix in (["ppcls", "configs"], ["configs"]):
         if parts[: len(prefix)] == prefix:

@@ -25,7 +25,7 @@ class ImportedSection(Section):
 
 
 class GlobalSection(Section):
-    """What concerns the whole run."""
+    """Settings of the whole run."""
 
     checkpoints: Annotated[
         Optional[Text],
@@ -52,7 +52,8 @@ class GlobalSection(Section):
         Optional[float], Field(ge=0, description="Also save `latest` inside an epoch, this often; null: never.")
     ] = 10.0
     save_every_steps: Annotated[
-        Optional[Positive], Field(description="Also save `latest` inside an epoch, after so many updates; null: never.")
+        Optional[Positive],
+        Field(description="Also save `latest` inside an epoch, after this many updates; null: never."),
     ] = None
     eval_during_train: bool = True
     eval_interval: Annotated[Positive, Field(description="Epochs between evaluations.")] = 1
@@ -81,6 +82,8 @@ class GlobalSection(Section):
     ] = []
     imported: Annotated[
         List[ImportedSection],
-        Field(description="Written by runs: the imports that their components come from. Nothing is imported by it."),
+        Field(
+            description="Written by runs: the files that their components come from. Nothing is imported because of it."
+        ),
     ] = []
     log_ranks: Annotated[Text, Field(description="Comma-separated ranks that print to the console.")] = "0"

@@ -1,4 +1,4 @@
-"""``Global.imports``, which a recipe asks for, and ``Global.imported``, which tells what a run was made with."""
+"""``Global.imports``, which a recipe imports, and ``Global.imported``, which records what a run was made with."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from typing import Any, List, Mapping, Optional
 
 from ppcls.config.tree import Node, descend, plain
 from ppcls.errors import ConfigError
-from ppcls.registry.sources import import_from, is_path, require_imported
+from ppcls.registry.importing import import_from, is_path
+from ppcls.registry.provenance import require_imported
 
 IMPORTS, IMPORTED = ("Global", "imports"), ("Global", "imported")
 
 
 def load_imports(tree: Node, stored_in: Optional[str] = None) -> None:
-    """Import what a recipe asks for, and check that what it was made with is imported.
+    """Import ``Global.imports``; require ``Global.imported``.
 
-    Paths are relative to the file that they are written in, those of ``-o`` to the working directory. What has the
-    wrong type is left to the check of the whole recipe.
+    Paths are relative to the file that they are written in, those of ``-o`` to the working directory. Values of the
+    wrong type are left to the check of the whole recipe.
 
     Args:
-        stored_in: the checkpoint that the recipe was read from, by which nothing is imported.
+        stored_in: the checkpoint that the recipe was read from. Its imports are refused.
 
     Raises:
-        ConfigError: something cannot be imported, or was not.
+        ConfigError: an import fails, or what the recipe was made with is not imported.
     """
     for node in _items(tree, IMPORTS):
         if not isinstance(node.value, str):
@@ -40,14 +41,14 @@ def load_imports(tree: Node, stored_in: Optional[str] = None) -> None:
 
 
 def absolute_imports(tree: Node) -> List[str]:
-    """Return what ``Global.imports`` names, paths made absolute: so they mean the same in another folder."""
-    found = []
+    """Return ``Global.imports`` with absolute paths, which mean the same in another folder."""
+    targets = []
     for node in _items(tree, IMPORTS):
         if is_path(node.value):
-            found.append(str((_folder(node.origin) / Path(node.value).expanduser()).resolve()))
+            targets.append(str((_folder(node.origin) / Path(node.value).expanduser()).resolve()))
         else:
-            found.append(node.value)
-    return found
+            targets.append(node.value)
+    return targets
 
 
 def _items(tree: Node, path: Any) -> List[Node]:
@@ -56,6 +57,6 @@ def _items(tree: Node, path: Any) -> List[Node]:
 
 
 def _folder(origin: str) -> Path:
-    """Return the folder to which a path is relative that is written at ``origin``: of the file, if it is one."""
+    """Return the folder to which a path written at ``origin`` is relative: that of the file, if it is one."""
     file = Path(origin.rpartition(":")[0])
     return file.parent if not origin.startswith("-o ") and file.is_file() else Path()

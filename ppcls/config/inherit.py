@@ -18,9 +18,8 @@ DELETE = "_delete_"
 def read(path: Path) -> Node:
     """Read a recipe and, below it, the files that it names as its base.
 
-    Mappings are merged key by key, anything else is replaced. ``_delete_: true`` in a mapping drops what the bases
-    had there first: for a component with another name, whose arguments do not mix with the base's. A list of keys
-    drops only these.
+    Mappings are merged key by key, anything else is replaced. ``_delete_: true`` in a mapping first drops what the
+    bases have there: for a component with another name, which has other arguments. A list of keys drops only these.
 
     Raises:
         ConfigError: unreadable file, invalid YAML, a base that is missing, or bases in a circle.
@@ -29,7 +28,7 @@ def read(path: Path) -> Node:
 
 
 def resolve(root: Node) -> Node:
-    """Return a recipe that is no file merged with its bases, which are looked for from the working directory.
+    """Return a recipe given as a dict merged with its bases, which are relative to the working directory.
 
     Raises:
         ConfigError: as ``read``.
@@ -73,7 +72,7 @@ def _base_file(folder: Path, name: str, origin: str) -> Path:
 
 
 def merge(base: Node, top: Node) -> Node:
-    """Return ``base`` overlaid by ``top``. A delete mark stays in the result: it concerns earlier bases too."""
+    """Return ``base`` overlaid by ``top``. A delete mark stays in the result, as it concerns earlier bases too."""
     if not isinstance(top.value, dict):
         return top
     below = base.value if isinstance(base.value, dict) else {}
@@ -91,33 +90,33 @@ def _dropped(mark: Optional[Node]) -> Optional[List[str]]:
     """Return the keys that a delete mark drops, None if it drops all.
 
     Raises:
-        ConfigError: the mark is something else.
+        ConfigError: the mark is neither true nor false, nor a list of keys.
     """
     value = False if mark is None else plain(mark)
     if isinstance(value, list) and all(isinstance(key, str) for key in value):
         return value
     if not isinstance(value, bool):
         assert mark is not None
-        raise ConfigError(f"{mark.origin}: {DELETE} is true or false, or a list of keys, not {value!r}")
+        raise ConfigError(f"{DELETE} is true or false, or a list of keys, not {value!r}", mark.origin)
     return None if value else []
 
 
 def _combined_mark(earlier: Optional[Node], mark: Optional[Node]) -> Node:
     """Return the mark that drops what both drop."""
-    found = [node for node in (earlier, mark) if node is not None]
-    lists = [_dropped(node) for node in found]
-    everything = [node for node, keys in zip(found, lists) if keys is None]
+    marks = [node for node in (earlier, mark) if node is not None]
+    lists = [_dropped(node) for node in marks]
+    everything = [node for node, keys in zip(marks, lists) if keys is None]
     if everything:
         return everything[0]
     keys = [key for part in lists for key in part or []]
-    return Node([Node(key, found[-1].origin) for key in keys], found[-1].origin)
+    return Node([Node(key, marks[-1].origin) for key in keys], marks[-1].origin)
 
 
 def without_marks(node: Node) -> Node:
     """Return the tree without its delete marks, once everything is merged."""
     if isinstance(node.value, dict):
-        kept = {key: without_marks(value) for key, value in node.value.items() if key != DELETE}
-        return Node(kept, node.origin)
+        children = {key: without_marks(value) for key, value in node.value.items() if key != DELETE}
+        return Node(children, node.origin)
     return node
 
 

@@ -1,4 +1,4 @@
-"""The JSON schema of recipes, from which editors complete and check while a user types."""
+"""The JSON schema of recipes, with which editors complete and check them."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def _item_schema(registry: Registry, definitions: Dict[str, Any]) -> Dict[str, A
         arguments = _arguments_model(registry[name]).model_json_schema()
         definitions.update(arguments.pop("$defs", {}))
         properties[name] = {"anyOf": [arguments, {"type": "null"}]}
-    one = {"minProperties": 1, "maxProperties": 1} if properties else {}
-    return {"type": "object", "properties": properties, "additionalProperties": False, **one}
+    limits = {"minProperties": 1, "maxProperties": 1} if properties else {}
+    return {"type": "object", "properties": properties, "additionalProperties": False, **limits}
 
 
 def _attach(definitions: Dict[str, Any], site: Site, registry: Registry) -> None:
@@ -65,7 +65,7 @@ def _attach(definitions: Dict[str, Any], site: Site, registry: Registry) -> None
 
 
 def _arguments_model(entry: Entry) -> Type[BaseModel]:
-    """Return a pydantic model of what a recipe may give to a component; it is only asked for its JSON schema."""
+    """Return a pydantic model of a component's arguments, from which the JSON schema is made."""
     fields: Dict[str, Any] = {
         parameter.name: (
             _known_types(parameter.annotation),
@@ -77,7 +77,7 @@ def _arguments_model(entry: Entry) -> Type[BaseModel]:
 
 
 def _known_types(annotation: Any) -> Any:
-    """Return an annotation in which types that ``registry.arguments`` does not check are any."""
+    """Return an annotation with ``Any`` in place of the types that ``registry.arguments`` does not check."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Literal or annotation in (int, float, bool, str, type(None), list, dict):
         return annotation
@@ -94,7 +94,7 @@ def _known_types(annotation: Any) -> Any:
 
 
 def _default(value: Any) -> Any:
-    """Return a default that JSON can hold, else none."""
+    """Return a default that JSON can hold; for others ``...``, which means that there is none."""
     try:
         json.dumps(value)
     except TypeError:
@@ -124,8 +124,8 @@ def _relaxed(node: Any) -> Any:
     if relaxed.get("additionalProperties") is False and "properties" in relaxed:
         relaxed["properties"] = {**relaxed["properties"], "_delete_": {"$ref": "#/$defs/delete_mark"}}
     if relaxed.get("type") in ("number", "integer"):
-        kept = {key: relaxed.pop(key) for key in ("description", "default", "title") if key in relaxed}
-        return {**kept, "anyOf": [relaxed, _ARITHMETIC]}
+        annotations = {key: relaxed.pop(key) for key in ("description", "default", "title") if key in relaxed}
+        return {**annotations, "anyOf": [relaxed, _ARITHMETIC]}
     return relaxed
 
 

@@ -12,7 +12,7 @@ from ppcls.config import components, imports, inherit, overrides, sizes, stages,
 from ppcls.config.components import Checked
 from ppcls.config.find import find
 from ppcls.config.overrides import Changes
-from ppcls.config.problems import Problem, from_validation, located, raise_all
+from ppcls.config.problems import Problem, format_problem, from_validation, raise_all
 from ppcls.config.schema import Config
 from ppcls.config.sizes import Sizes
 from ppcls.config.tree import Node, leaves, plain
@@ -20,10 +20,11 @@ from ppcls.config.values import from_values
 from ppcls.config.written import written_values
 from ppcls.errors import ConfigError
 from ppcls.registry import Registry
+from ppcls.registry.sources import records
 
-# Returns a completed recipe, and what is wrong with it.
+# Adds what a recipe, with its changes, leaves out. Returns the completed recipe and messages about what is missing.
 Completion = Callable[[Node], Tuple[Node, List[str]]]
-_DICT = "dict"  # the origin of what a dict says
+_DICT = "dict"  # the origin of the values of a dict
 
 
 @dataclass
@@ -33,7 +34,7 @@ class _Loader:
     Attributes:
         registries: the components that may be named, by kind.
         stored_in: the checkpoint that the recipe was read from, if it was.
-        complete: adds to the recipe, with its changes, what it leaves out; returns what it cannot add, too.
+        complete: completes the changed recipe; see ``Completion``.
     """
 
     registries: Mapping[str, Registry]
@@ -51,19 +52,19 @@ class _Loader:
             changed, lacking = self.complete(changed)
             messages += lacking
         recipe = self.check(changed)
-        messages += [located(problem, changed) for problem in recipe.problems]
+        messages += [format_problem(problem, changed) for problem in recipe.problems]
         checked = []
         if not any(problem.path[:1] == (stages.STAGES,) for problem in recipe.problems):
             for stage in stages.expand(changed, messages):
-                found = self.check(stage.tree)
-                # What is wrong with the recipe itself is said once.
-                new = [problem for problem in found.problems if located(problem, stage.tree) not in messages]
-                messages += [stage.located(problem) for problem in new]
-                checked.append((stage, found))
+                resolved = self.check(stage.tree)
+                # Mistakes of the recipe itself are reported once.
+                new = [problem for problem in resolved.problems if format_problem(problem, stage.tree) not in messages]
+                messages += [stage.format_problem(problem) for problem in new]
+                checked.append((stage, resolved))
         raise_all(messages, name)
         config = recipe.config()
-        for stage, found in checked:
-            config._stages[stage.name] = found.config()
+        for stage, resolved in checked:
+            config._stages[stage.name] = resolved.config()
         stages.warn_of_unused_overrides(changed, [stage for stage, _ in checked])
         return config
 
@@ -72,7 +73,7 @@ class _Loader:
         imports.load_imports(recipe, self.stored_in)
         result = _Recipe(recipe)
         try:
-            # A section with nothing below its name is one with its defaults.
+            # An empty section has its defaults.
             sections = {key: value for key, value in plain(recipe).items() if value is not None}
             result.schema = Config.model_validate(sections)
         except ValidationError as error:
@@ -88,10 +89,10 @@ class _Loader:
 
 @dataclass
 class _Recipe:
-    """A tree, and what its check has found.
+    """A tree and the results of its check.
 
     Attributes:
-        schema: the recipe by its sections, its components not looked into; None if the sections have mistakes.
+        schema: the recipe's sections, without a check of its components; None if the sections have mistakes.
     """
 
     tree: Node
@@ -108,16 +109,17 @@ class _Recipe:
             section, arguments = _at(values, path[:-1]), _with_lists(arguments)
             section[path[-1]] = {**section[path[-1]], **arguments} if section[path[-1]] else arguments or None
         for path, (value, _) in self.sizes.derived.items():
-            _at(values, path[:-1])[path[-1]] = value
+            parent = _at(values, path[:-2])
+            parent[path[-2]] = {**(parent[path[-2]] or {}), path[-1]: value}
         values["Global"]["imports"] = imports.absolute_imports(self.tree)
-        values["Global"]["imported"] = [source.record() for source in self.checked.sources]
+        values["Global"]["imported"] = records(self.checked.sources)
         config = Config.model_validate(values)
         config._origins.update({path: node.origin for path, node in leaves(self.tree)})
         for index, record in enumerate(values["Global"]["imported"]):
             config._origins.update({("Global", "imported", index, key): "recorded" for key in record})
         for path, (value, origin) in self.sizes.derived.items():
-            places = [(*path, index) for index in range(len(value))] if isinstance(value, list) else [path]
-            config._origins.update(dict.fromkeys(places, origin))
+            paths = [(*path, index) for index in range(len(value))] if isinstance(value, list) else [path]
+            config._origins.update(dict.fromkeys(paths, origin))
         return config
 
 
@@ -148,7 +150,7 @@ def load(
         recipe: a file, the name of a shipped recipe, the recipe itself as nested dicts, or a loaded one.
         changes: ``Key.sub=value`` overrides, or values by dotted key, applied in order.
         registries: the components that may be named, by kind; ``ppcls.load_config`` passes them all.
-        complete: adds to the recipe, with its changes, what it leaves out; returns what it cannot add, too.
+        complete: completes the changed recipe; see ``Completion``.
 
     Raises:
         ConfigError: every mistake at once, each with file and line or the override it came from.
@@ -167,13 +169,13 @@ def load(
 def load_values(
     values: Dict[str, Any], name: str, changes: Changes = (), *, registries: Mapping[str, Registry]
 ) -> Config:
-    """Load what ``Config.plain`` returned and a checkpoint holds.
+    """Load the recipe of a checkpoint, which ``Config.plain`` has returned.
 
     Args:
-        name: the path of the file that it was kept in.
-        changes: as those of ``load``.
+        name: the path of the checkpoint.
+        changes: see ``load``.
 
     Raises:
-        ConfigError: as that of ``load``; also where components were imported then and are not now.
+        ConfigError: see ``load``; also if the recipe was made with components that are not imported here.
     """
     return _Loader(registries, stored_in=name).load(from_values(values, name), name, changes)

@@ -1,4 +1,4 @@
-"""What a plain word in a recipe means: a number, simple arithmetic, a truth value, nothing, or text."""
+"""The value of an unquoted scalar in a recipe: a number, simple arithmetic, true, false, null, or text."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SIGNS: Dict[type, Callable[[Any], Any]] = {ast.USub: operator.neg, ast.UAdd: op
 
 
 class ArithmeticFloat(float):
-    """The value of an arithmetic expression. ``text`` is how it was written, should a text be wanted there."""
+    """The value of an arithmetic expression. ``text`` is how it was written, for arguments that are text."""
 
     text: str
 

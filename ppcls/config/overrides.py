@@ -16,7 +16,7 @@ Changes = Union[Sequence[str], Mapping[str, Any]]  # ["Global.epochs=3"], or {"G
 
 
 def apply(root: Node, changes: Changes) -> Tuple[Node, List[str]]:
-    """Return the tree with every change made, in order, and the messages of those that could not be.
+    """Return the tree with all changes applied in order, and messages about those that failed.
 
     Args:
         changes: ``Key.sub=value`` overrides, or values by dotted key.
@@ -48,7 +48,7 @@ def as_list(changes: Changes) -> List[Any]:
 
 
 def _of_mapping(key: Any, value: Any) -> Tuple[List[str], Node]:
-    """Return what ``{"Key.sub": value}`` sets; in messages it is what ``-o`` would say."""
+    """Return the path and value of ``{"Key.sub": value}``; messages show it as ``-o`` would."""
     origin = f"-o {key}={value}"
     if not isinstance(key, str):
         raise ConfigError(f"{origin}: the key {key!r} must be text, for example 'Global.epochs'")
@@ -66,7 +66,7 @@ def read(text: str) -> Tuple[List[str], Node]:
     """Split ``Key.sub=value`` at its first '=' and give the value its YAML type.
 
     Raises:
-        ConfigError: no '=', an empty key, or a value that starts like a list, mapping or quoted text and is none.
+        ConfigError: no '=', an empty key, or a value that starts like a list, mapping or quoted text but is not one.
     """
     origin = f"-o {text}"
     key, equals, value = text.partition("=")
@@ -98,43 +98,45 @@ def set_at(
     node: Node,
     parts: Sequence[str],
     value: Node,
-    done: Path = (),
+    prefix: Path = (),
     combine: Callable[[Node, Node], Node] = lambda old, new: new,
 ) -> Node:
     """Return ``node`` with the value at ``parts`` below it replaced; nodes are never changed in place.
 
     Args:
-        done: the path of ``node`` itself.
-        combine: makes what is set of what was there and ``value``.
+        prefix: the path of ``node`` itself.
+        combine: returns the new value, given the node that is there and ``value``.
 
     Raises:
         ConfigError: there is no such position in a list, or ``parts`` lead through a scalar.
     """
     if not parts:
         return combine(node, value)
-    part, rest = parts[0], parts[1:]
+    part, remaining = parts[0], parts[1:]
     if isinstance(node.value, list):
-        index = _position(part, node.value, done, value.origin)
+        index = _position(part, node.value, prefix, value.origin)
         items = list(node.value)
-        items[index] = set_at(items[index], rest, value, (*done, index), combine)
+        items[index] = set_at(items[index], remaining, value, (*prefix, index), combine)
         return Node(items, node.origin)
     if isinstance(node.value, dict) or node.value is None:
         children: dict[str, Any] = dict(node.value or {})
-        children[part] = set_at(children.get(part, Node(None, value.origin)), rest, value, (*done, part), combine)
-        # A mapping that only this override made comes from it.
+        children[part] = set_at(
+            children.get(part, Node(None, value.origin)), remaining, value, (*prefix, part), combine
+        )
         return Node(children, node.origin)
-    raise ConfigError(f"{value.origin}: {dotted(done)} is {node.value!r}, it has no {part!r} below it")
+    raise ConfigError(f"{dotted(prefix)} is {node.value!r}, it has no {part!r} below it", value.origin)
 
 
-def _position(part: str, items: List[Node], done: Path, origin: str) -> int:
+def _position(part: str, items: List[Node], prefix: Path, origin: str) -> int:
     """Return the list position meant by ``part``: a number, or the name of a component in the list."""
     if re.fullmatch(r"-?[0-9]{1,9}", part):
         index = int(part)
         if not 0 <= index < len(items):
-            raise ConfigError(f"{origin}: {dotted(done)} has positions 0 to {len(items) - 1}, there is no {part}")
+            raise ConfigError(f"{dotted(prefix)} has positions 0 to {len(items) - 1}, there is no {part}", origin)
         return index
     names = [next(iter(item.value)) for item in items if isinstance(item.value, dict) and len(item.value) == 1]
     raise ConfigError(
-        f"{origin}: {dotted(done)} is a list: give a position from 0 to {len(items) - 1} before {part!r}"
-        + (suggest(part, [f"{index}.{name}" for index, name in enumerate(names)]) if names else "")
+        f"{dotted(prefix)} is a list: give a position from 0 to {len(items) - 1} before {part!r}"
+        + (suggest(part, [f"{index}.{name}" for index, name in enumerate(names)]) if names else ""),
+        origin,
     )

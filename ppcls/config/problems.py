@@ -1,4 +1,4 @@
-"""All the mistakes of a recipe in one message, each with the place where it was written."""
+"""All mistakes of a recipe in one message, each with its file and line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ppcls.config.tree import Node, Path, descend, dotted
 from ppcls.errors import ConfigError
 from ppcls.registry.arguments import shown, suggest
 
-# Pydantic's words for types, in a recipe's words.
+# Pydantic's types of errors, in the words of recipes.
 _MEANING = {
     "int_type": "must be a whole number",
     "int_from_float": "must be a whole number",
@@ -37,8 +37,8 @@ class Problem:
 
 
 def from_validation(error: ValidationError, model: Type[BaseModel], tree: Node) -> List[Problem]:
-    """Translate what pydantic found in a recipe."""
-    found: Dict[Path, List[str]] = {}
+    """Return pydantic's errors as problems of a recipe."""
+    messages: Dict[Path, List[str]] = {}
     for detail in error.errors(include_url=False):
         kind, loc = detail["type"], tuple(detail["loc"])
         if kind == "missing":
@@ -46,13 +46,12 @@ def from_validation(error: ValidationError, model: Type[BaseModel], tree: Node) 
         elif kind == "extra_forbidden":
             path, message = loc, f"unknown key{suggest(loc[-1], _fields(model, loc[:-1]))}"
         else:
-            # Behind the written path pydantic adds which member of a union it tried.
+            # Pydantic appends to the path which member of a union it tried.
             path = descend(tree, loc)[1]
             message = _MEANING.get(kind) or _lower(detail["msg"])
-        found.setdefault(path, [])
-        if message not in found[path]:
-            found[path].append(message)
-    return [Problem(path, _with_value(" or ".join(messages), tree, path)) for path, messages in found.items()]
+        if message not in messages.setdefault(path, []):
+            messages[path].append(message)
+    return [Problem(path, _with_value(" or ".join(texts), tree, path)) for path, texts in messages.items()]
 
 
 def _with_value(message: str, tree: Node, path: Path) -> str:
@@ -88,11 +87,10 @@ def _section(annotation: Any) -> Any:
     return next(filter(None, (_section(argument) for argument in getattr(annotation, "__args__", ()))), None)
 
 
-def located(problem: Problem, tree: Node) -> str:
-    """Return "file:line: Dotted.path: what is wrong"."""
-    node, _ = descend(tree, problem.path)
-    where = node.origin
-    return f"{where}: {dotted(problem.path)}: {problem.message}" if problem.path else f"{where}: {problem.message}"
+def format_problem(problem: Problem, tree: Node, context: str = "") -> str:
+    """Return "file:line: context: Dotted.path: what is wrong"."""
+    parts = [descend(tree, problem.path)[0].origin, context, dotted(problem.path), problem.message]
+    return ": ".join(filter(None, parts))
 
 
 def raise_all(messages: List[str], recipe: str) -> None:

@@ -12,8 +12,8 @@ from ppcls.config.global_section import GlobalSection
 from ppcls.errors import ConfigError
 from ppcls.registry import suggest
 
-DEFAULT = "default"  # what ``where`` says of a value that nobody has set
-AUTO = "auto"  # what Global.checkpoints takes besides a prefix
+DEFAULT = "default"  # the origin of a value that nobody has set
+AUTO = "auto"  # a value of Global.checkpoints
 
 
 def _folder_name(value: str) -> str:
@@ -108,14 +108,16 @@ class PostProcessSection(Section):
 
     name: Literal["Topk"] = "Topk"
     topk: Positive = 5
-    class_id_map_file: Annotated[Optional[Text], Field(description="Lines `id name`, or a name a line.")] = None
+    class_id_map_file: Annotated[
+        Optional[Text], Field(description="A file of lines `id name`, or of one name per line.")
+    ] = None
 
 
 class InferSection(Section):
     """Prediction of images without labels."""
 
     infer_imgs: Annotated[Optional[Text], Field(description="An image, or a folder searched recursively.")] = None
-    infer_list: Annotated[Optional[Text], Field(description="A file that names an image a line.")] = None
+    infer_list: Annotated[Optional[Text], Field(description="A file with one image path per line.")] = None
     batch_size: Positive = 10
     save_dir: Annotated[Optional[Text], Field(description="Where predictions.json goes; null: output_dir.")] = None
     format: Annotated[
@@ -245,19 +247,28 @@ class Config(Section):
     _origins: Dict[Tuple[Any, ...], str] = PrivateAttr(default_factory=dict)
 
     def plain(self) -> Dict[str, Any]:
-        """Return everything, defaults included, as dicts, lists and scalars: what runs, checkpoints and exports keep.
+        """Return everything, defaults included, as dicts, lists and scalars, to be kept in runs and checkpoints.
 
-        ``Global.imports`` is empty in it, so that nothing is imported because a file says so: ``Global.imported`` tells
-        what has to be.
+        ``Global.imports`` is empty in it, so that nothing is imported because a file says so. ``Global.imported``
+        records what has to be imported.
         """
         values = self.model_dump()
         values["Global"]["imports"] = []
         return values
 
+    def with_global(self, **values: Any) -> Config:
+        """Return a copy of the recipe with other values in ``Global``.
+
+        Raises:
+            ValidationError: ``Global`` has no such key, or the value has the wrong type.
+        """
+        section = GlobalSection.model_validate({**self.Global.model_dump(), **values})
+        return self.model_copy(update={"Global": section})
+
     def where(self, *path: Any) -> str:
-        """Return "file:line", "-o ..." or "default" for the value at ``path``; of a section, of its first value."""
-        below = (origin for place, origin in self._origins.items() if place[: len(path)] == path)
-        return self._origins.get(path) or next(below, DEFAULT)
+        """Return "file:line", "-o ..." or "default" for the value at ``path``; for a section, for its first value."""
+        inside = (origin for place, origin in self._origins.items() if place[: len(path)] == path)
+        return self._origins.get(path) or next(inside, DEFAULT)
 
     @property
     def stages(self) -> Mapping[str, Config]:

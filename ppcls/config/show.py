@@ -1,4 +1,4 @@
-"""A loaded recipe as YAML, each value with the place it came from."""
+"""A loaded recipe as YAML, each value with its origin."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _COLUMN = 56  # where the comments start, when the value leaves room
 
 
 def to_yaml(config: Config, origins: bool = True, imports: bool = False) -> str:
-    """Return the whole recipe, defaults included; what is returned is itself a valid recipe.
+    """Return the whole recipe, defaults included, as text that is itself a valid recipe.
 
     Args:
-        origins: whether each value comes with the place that it is from.
-        imports: whether to keep ``Global.imports``, which what a run leaves behind does not.
+        origins: whether a comment gives the origin of each value.
+        imports: whether to keep ``Global.imports``. Files of a run do not.
     """
     values = config.plain()
     if imports:
@@ -34,7 +34,7 @@ def _commented(text: str, origin: Any) -> str:
 
 
 def _lines(value: Any, path: Path, depth: int = 0) -> List[Tuple[str, Path]]:
-    """Return the lines of a mapping or list; those that hold a value come with its path."""
+    """Return the lines of a mapping or list, each with the path of its value, if it has one."""
     lines: List[Tuple[str, Path]] = []
     entries = value.items() if isinstance(value, dict) else enumerate(value)
     for key, item in entries:

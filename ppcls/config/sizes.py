@@ -1,4 +1,4 @@
-"""Image sizes that follow from each other: what the transforms make, ``Global.image_shape`` and ``Arch.image_size``."""
+"""Image sizes that follow from each other: of transforms, ``Global.image_shape`` and ``Arch.image_size``."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from ppcls.registry import Entry, Registry
 
 Size = Tuple[int, int]  # height, width, in pixels
 _SHAPE, _ARCH = ("Global", "image_shape"), ("Arch", "image_size")
+_IMG_SIZE = "img_size"  # of augmentations that depend on the size of their input
 _TRAIN = ("DataLoader", "Train", "dataset", "transform_ops")
 _EVALUATION = (("DataLoader", "Eval", "dataset", "transform_ops"), ("Infer", "transforms"))
 _UNKNOWN: Any = object()
 
 
 @dataclass(frozen=True)
-class _Stated:
-    """A size that a recipe states.
+class _SizeClaim:
+    """A size that follows from one value of a recipe.
 
     Attributes:
-        path: where.
-        origin: the file and line of that, or the override.
+        path: the path of that value.
+        origin: its file and line, or the override.
     """
 
     size: Size
@@ -37,11 +38,11 @@ class _Stated:
 
 @dataclass
 class Sizes:
-    """What was found.
+    """The sizes of a recipe.
 
     Attributes:
         problems: sizes that contradict each other.
-        derived: values that the recipe leaves out, and where they come from, by path.
+        derived: values that the recipe leaves out, and their origins, by path.
     """
 
     problems: List[Problem] = field(default_factory=list)
@@ -51,11 +52,12 @@ class Sizes:
 def check(
     tree: Node, config: Config, checked: Checked, registries: Mapping[str, Registry], stored_in: Optional[str] = None
 ) -> Sizes:
-    """Compare all sizes that a recipe without other mistakes states, and derive those that it leaves out.
+    """Compare all sizes in a recipe without other mistakes, and derive those that it leaves out.
 
     Evaluation, inference, ``Global.image_shape`` and, for architectures that are built for one size,
     ``Arch.image_size`` agree. Only such architectures ask the same of training. Nothing is said where the size of the
-    images depends on the data.
+    images depends on the data. An augmentation's ``img_size`` follows from the transforms before it,
+    unless it is written.
 
     Args:
         stored_in: the checkpoint that the recipe was read from, of which earlier versions did not check the sizes.
@@ -63,70 +65,96 @@ def check(
     found = Sizes()
     architecture = registries["architecture"][config.Arch.name]
     resizable = not architecture.takes("image_size")
-    stated = list(_stated(tree, checked, registries, resizable, stored_in))
-    if stated:
-        reference = stated[0]
-        for other in stated[1:]:
+    claims = list(_claims(tree, checked, registries, resizable, stored_in))
+    if claims:
+        reference = claims[0]
+        for other in claims[1:]:
             if other.size != reference.size and not (other.origin == reference.origin == stored_in):
                 found.problems.append(_contradiction(other, reference))
-        _derive(found, config, reference, stated, architecture)
+        _derive(found, config, reference, claims, architecture)
+    _derive_transforms(found, tree, checked, registries)
     if not resizable:
         _check_training(found, tree, checked, registries, architecture)
     return found
 
 
-def _stated(
+def _claims(
     tree: Node, checked: Checked, registries: Mapping[str, Registry], resizable: bool, stored_in: Optional[str]
-) -> Iterator[_Stated]:
-    """Yield the sizes that a recipe states, the one that decides first."""
+) -> Iterator[_SizeClaim]:
+    """Yield the sizes that have to agree; the first one decides."""
     for path in _EVALUATION:
-        made = _made_by(tree, path, checked, registries)
-        if made is not None:
-            yield made
+        claim = _output_size(tree, path, checked, registries)
+        if claim is not None:
+            yield claim
     shape, reached = descend(tree, _SHAPE)
     if reached == _SHAPE and shape.value is not None:
         value = plain(shape)
         default = Config.model_fields["Global"].default.image_shape
         if not (shape.origin == stored_in and value == default):  # a checkpoint has defaults written out
-            yield _Stated((int(value[1]), int(value[2])), _SHAPE, shape.origin)
+            yield _SizeClaim((int(value[1]), int(value[2])), _SHAPE, shape.origin)
     size = checked.arguments.get(_ARCH[:1], {}).get(_ARCH[1])
     if not resizable and size is not None:
-        yield _Stated(_pair(size), _ARCH, descend(tree, _ARCH)[0].origin)
+        yield _SizeClaim(_pair(size), _ARCH, descend(tree, _ARCH)[0].origin)
 
 
-def _made_by(tree: Node, path: Path, checked: Checked, registries: Mapping[str, Registry]) -> Optional[_Stated]:
+def _output_size(tree: Node, path: Path, checked: Checked, registries: Mapping[str, Registry]) -> Optional[_SizeClaim]:
     """Return the size of the images that a list of transforms makes, None where that depends on the images."""
+    claims = [claim for _, claim in _output_sizes(tree, path, checked, registries)]
+    return claims[-1] if claims else None
+
+
+def _output_sizes(
+    tree: Node, path: Path, checked: Checked, registries: Mapping[str, Registry]
+) -> Iterator[Tuple[Path, Optional[_SizeClaim]]]:
+    """Yield where the arguments of each transform of a list stand, and the size of its output, where that is known."""
+    claim = None
+    for place, origin in _transforms(tree, path):
+        size = getattr(checked.components[place], "output_size", _UNKNOWN)
+        # Ours without the attribute leave the size as it is.
+        if size is not _UNKNOWN or registries["transform"][place[-1]].source is not None:
+            claim = _SizeClaim(size, place, origin) if isinstance(size, tuple) else None
+        yield place, claim
+
+
+def _transforms(tree: Node, path: Path) -> Iterator[Tuple[Path, str]]:
+    """Yield where the arguments of each transform of a list stand, and their origin."""
     operations, reached = descend(tree, path)
-    if reached != path or not isinstance(operations.value, list):
-        return None
-    made = None
-    registry = registries["transform"]
-    for index, item in enumerate(operations.value):
-        name = next(iter(item.value))
-        place = (*path, index, name)
-        transform = registry.build(name, checked.arguments[place])
-        size = getattr(transform, "output_size", _UNKNOWN)
-        if size is _UNKNOWN and registry[name].source is None:
-            continue  # ours leave the size as it is where they say nothing
-        made = _Stated(size, place, item.value[name].origin) if isinstance(size, tuple) else None
-    return made
+    for index, item in enumerate(operations.value if reached == path and operations.value is not None else ()):
+        for name, arguments in item.value.items():
+            yield (*path, index, name), arguments.origin
 
 
-def _contradiction(other: _Stated, reference: _Stated) -> Problem:
+def _contradiction(other: _SizeClaim, reference: _SizeClaim) -> Problem:
     return Problem(
         other.path,
-        f"{_says(other)}, but {reference} {_says(reference)} (height x width); change one of them"
+        f"{_describe(other)}, but {reference} {_describe(reference)} (height x width); change one of them"
         + ("" if len(other.path) > 2 else f", or leave {dotted(other.path)} out"),
     )
 
 
-def _says(stated: _Stated) -> str:
-    verb = "is" if stated.path in (_SHAPE, _ARCH) else "makes images of"
-    return f"{verb} {stated.size[0]} x {stated.size[1]}"
+def _describe(claim: _SizeClaim) -> str:
+    verb = "is" if claim.path in (_SHAPE, _ARCH) else "makes images of"
+    return f"{verb} {claim.size[0]} x {claim.size[1]}"
 
 
-def _derive(found: Sizes, config: Config, reference: _Stated, stated: Sequence[_Stated], architecture: Entry) -> None:
-    paths = [item.path for item in stated]
+def _derive_transforms(found: Sizes, tree: Node, checked: Checked, registries: Mapping[str, Registry]) -> None:
+    """Note the ``img_size`` that transforms of ours leave out, where the transforms before them decide it."""
+    for path in (_TRAIN, *_EVALUATION):
+        before: Optional[_SizeClaim] = None
+        for place, after in _output_sizes(tree, path, checked, registries):
+            entry = registries["transform"][place[-1]]
+            left_out = entry.source is None and entry.takes(_IMG_SIZE) and _IMG_SIZE not in checked.arguments[place]
+            if left_out and before is not None:
+                height, width = before.size
+                value = height if height == width else [width, height]  # as recipes have it
+                found.derived[(*place, _IMG_SIZE)] = (value, f"derived from {dotted(before.path)}")
+            before = after
+
+
+def _derive(
+    found: Sizes, config: Config, reference: _SizeClaim, claims: Sequence[_SizeClaim], architecture: Entry
+) -> None:
+    paths = [claim.path for claim in claims]
     origin = f"derived from {dotted(reference.path)}"
     channels, *before = config.Global.image_shape
     if _SHAPE not in paths and tuple(before) != reference.size:
@@ -140,20 +168,20 @@ def _derive(found: Sizes, config: Config, reference: _Stated, stated: Sequence[_
 def _check_training(
     found: Sizes, tree: Node, checked: Checked, registries: Mapping[str, Registry], architecture: Entry
 ) -> None:
-    """Note where an architecture that is built for one size is trained on images of another."""
-    made = _made_by(tree, _TRAIN, checked, registries)
+    """Note a problem if an architecture that is built for one size is trained on images of another."""
+    claim = _output_size(tree, _TRAIN, checked, registries)
     size = checked.arguments[_ARCH[:1]].get(_ARCH[1])
     origin = descend(tree, _ARCH)[0].origin
     if size is None and _ARCH in found.derived:
         size, origin = found.derived[_ARCH]
-    wanted = _default_size(architecture) if size is None else _pair(size)
-    if made is not None and wanted is not None and made.size != wanted:
+    expected = _default_size(architecture) if size is None else _pair(size)
+    if claim is not None and expected is not None and claim.size != expected:
         where = "the default" if size is None else origin
         found.problems.append(
             Problem(
-                made.path,
-                f"{_says(made)}, but {architecture.name} is built for {wanted[0]} x {wanted[1]} ({dotted(_ARCH)}: "
-                f"{where}) and cannot be trained on another size; change one of them",
+                claim.path,
+                f"{_describe(claim)}, but {architecture.name} is built for {expected[0]} x {expected[1]} "
+                f"({dotted(_ARCH)}: {where}) and cannot be trained on another size; change one of them",
             )
         )
 

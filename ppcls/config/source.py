@@ -1,4 +1,4 @@
-"""YAML text to a tree of values with their file and line."""
+"""YAML text as a tree of values with their file and line."""
 
 from __future__ import annotations
 

@@ -8,14 +8,14 @@ from pathlib import PurePath
 from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from ppcls.config import inherit, overrides
-from ppcls.config.problems import Problem, located
+from ppcls.config.problems import Problem, format_problem
 from ppcls.config.schema import AUTO
 from ppcls.config.tree import Node, Path, child, descend, dotted, leaves, plain
 from ppcls.errors import ConfigError
 
 STAGES = "Stages"
 BEST = "best"
-# What `init` may say of the stage before, and the weights that it means: with EMA, checkpoints hold the average.
+# The values of `init` that mean weights of the stage before. With EMA, checkpoints hold the average.
 WEIGHTS = {BEST: "best_model", "latest": "latest", "ema": "latest"}
 RAW = "latest_raw"
 # Keys that the stage itself decides, and what to write instead.
@@ -31,8 +31,8 @@ class Stage:
     """The resolved recipe of a stage, before it is checked.
 
     Attributes:
-        origin: where the stage is written.
-        override: what it changes.
+        origin: where its override is written, or the stage if it has none.
+        override: its changes.
         tree: the whole recipe.
     """
 
@@ -41,15 +41,16 @@ class Stage:
     override: Dict[str, Node]
     tree: Node
 
-    def located(self, problem: Problem) -> str:
+    def format_problem(self, problem: Problem) -> str:
         """Return "file:line: stage NAME: Dotted.path: what is wrong"."""
-        text = located(problem, self.tree)
-        where = descend(self.tree, problem.path)[0].origin
-        changed_here = set().union(*(_origins(value) for value in self.override.values()))
-        text = text.replace(f"{where}: ", f"{where}: stage {self.name}: ", 1)
-        if where in changed_here:
+        text = format_problem(problem, self.tree, f"stage {self.name}")
+        overridden = set().union(*(_origins(value) for value in self.override.values()))
+        if descend(self.tree, problem.path)[0].origin in overridden:
             return text
-        return f"{text}; that is not from its override ({self.origin}), where `{inherit.DELETE}: true` drops such rests"
+        return (
+            f"{text}; this value is inherited, not set in the stage's override ({self.origin}); drop it there with "
+            f"`{inherit.DELETE}: true`"
+        )
 
 
 def expand(tree: Node, messages: List[str]) -> List[Stage]:
@@ -105,7 +106,7 @@ def _overlaid(base: Node, override: Dict[str, Node], name: str) -> Node:
         try:
             tree = overrides.set_at(tree, parts, value, combine=inherit.merge)
         except ConfigError as error:
-            raise ConfigError(str(error).replace(f"{value.origin}: ", f"{value.origin}: stage {name}: ", 1)) from None
+            raise ConfigError(f"stage {name}: {error.message}", error.origin) from None
     return inherit.without_marks(tree)
 
 
@@ -117,7 +118,7 @@ def _refuse_fixed(base: Node, tree: Node, name: str) -> None:
 
 
 def _start(node: Node, index: int, root: Any, before: Sequence[Stage]) -> Optional[Node]:
-    """Return the weights that a stage starts from, None where the recipe's Global.pretrained_model holds."""
+    """Return the weights that a stage starts from; None for those of the recipe's Global.pretrained_model."""
     written = child(node, "init")
     init = plain(written) if written is not None else None
     if index == 0:
@@ -129,7 +130,7 @@ def _start(node: Node, index: int, root: Any, before: Sequence[Stage]) -> Option
         return None
     init = BEST if init is None else str(init)
     origin = written.origin if written is not None else node.origin
-    if init not in WEIGHTS or not before:  # without an earlier one its own mistake is reported
+    if init not in WEIGHTS or not before:  # nothing is before it if the first stage has a mistake
         return Node(init, origin)
     previous = before[-1]
     evaluates = descend(previous.tree, ("Global", "eval_during_train"))
@@ -159,12 +160,12 @@ def warn_of_unused_overrides(tree: Node, expanded: Sequence[Stage]) -> None:
         if index and not stage.override:
             log.warning("%s: stage %s has no override: it repeats the recipe", stage.origin, stage.name)
         for path, node in leaves(tree):
-            kept, reached = descend(stage.tree, path)
-            replaced = reached == path and path not in (*_FIXED, ("Global",)) and plain(kept) != node.value
+            current, reached = descend(stage.tree, path)
+            replaced = reached == path and path not in (*_FIXED, ("Global",)) and plain(current) != node.value
             if replaced and node.origin.startswith("-o ") and path[0] != STAGES:
                 log.warning(
                     "%s: stage %s has its own value, %r (%s); -o %s.%d.override.%s=... changes that",
-                    *(node.origin, stage.name, plain(kept), kept.origin, STAGES, index, dotted(path)),
+                    *(node.origin, stage.name, plain(current), current.origin, STAGES, index, dotted(path)),
                 )
 
 

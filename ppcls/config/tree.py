@@ -47,10 +47,10 @@ def descend(root: Node, path: Path) -> Tuple[Node, Path]:
     """Follow ``path`` as far as it exists; return the node reached and the path to it."""
     reached: Path = ()
     for part in path:
-        found = child(root, part)
-        if found is None:
+        below = child(root, part)
+        if below is None:
             break
-        root, reached = found, (*reached, part)
+        root, reached = below, (*reached, part)
     return root, reached
 
 

@@ -15,10 +15,10 @@ def from_values(values: Mapping[str, Any], origin: str) -> Node:
     """Return a recipe that is a mapping of sections as a tree.
 
     Args:
-        origin: where the values come from, which each of them is said to be from.
+        origin: reported as the location of every value.
 
     Raises:
-        ConfigError: a key is dotted or no text, or a value is none that a recipe can hold.
+        ConfigError: a key is not text or has a dot, or a value's type is unsupported.
     """
     return _node(values, origin, ())
 
@@ -43,8 +43,8 @@ def _key(key: Any, origin: str, path: Path) -> str:
     where = f"{origin}: {dotted(path)}: " if path else f"{origin}: "
     if not isinstance(key, str):
         raise ConfigError(f"{where}the key {key!r} must be text")
-    if "." in key and path[:1] != ("Stages",):  # where changes are written so
-        section, _, rest = key.partition(".")
-        nested = f"{{{section!r}: {{{rest!r}: ...}}}}"
+    if "." in key and path[:1] != ("Stages",):  # overrides of stages have dotted keys
+        section, _, subkey = key.partition(".")
+        nested = f"{{{section!r}: {{{subkey!r}: ...}}}}"
         raise ConfigError(f"{where}the key {key!r} has a dot in it: write {nested}, or give it in changes")
     return key

@@ -1,4 +1,4 @@
-"""A loaded recipe as the tree of what its author wrote."""
+"""A loaded recipe as its author wrote it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ from ppcls.config.schema import Config
 from ppcls.config.tree import Node, Path
 from ppcls.config.values import from_values
 
-_DERIVED = ("derived from ", "recorded")  # the origins of what loading adds
+_DERIVED = ("derived from ", "recorded")  # origins of values that loading adds
 
 
 def written_values(config: Config) -> Node:
-    """Return what a recipe says without defaults and derived values, each value with its origin.
-
-    It can be changed and loaded again.
-    """
+    """Return a recipe without defaults and derived values, to be changed and loaded again."""
     values = {**config.plain()}
     values["Global"] = {**values["Global"], "imports": list(config.Global.imports)}
     root: Dict[Any, Any] = {}
@@ -32,10 +29,10 @@ def _put(root: Dict[Any, Any], values: Any, path: Path, origin: str) -> None:
     root[path[-1]] = from_values({"value": values[path[-1]]}, origin).value["value"]
 
 
-def _node(found: Union[Node, Dict[Any, Any]]) -> Node:
-    if isinstance(found, Node):
-        return found
-    children = {key: _node(item) for key, item in found.items()}
+def _node(value: Union[Node, Dict[Any, Any]]) -> Node:
+    if isinstance(value, Node):
+        return value
+    children = {key: _node(item) for key, item in value.items()}
     origin = next(iter(children.values())).origin if children else "dict"
     items: List[Node] = list(children.values())
     return Node(items if children and all(isinstance(key, int) for key in children) else children, origin)

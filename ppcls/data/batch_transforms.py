@@ -22,8 +22,8 @@ from ppcls.registry.checks import (
     require_probability,
 )
 
-BATCH_TRANSFORMS = Registry("batch transform", trial=lambda: {"classes": None}, offers=("class_num",))
-_PROVIDED = ("classes",)
+BATCH_TRANSFORMS = Registry("batch transform", trial_arguments=lambda: {"classes": None}, injectable=("class_num",))
+_INJECTED = ("classes",)
 _NOT_GIVEN: Mapping[str, Any] = {}  # not None, which is what a recipe gives for an operator without arguments
 _MODES = ("batch", "pair", "elem")
 
@@ -56,7 +56,7 @@ class BatchTransform:
         raise NotImplementedError
 
 
-@BATCH_TRANSFORMS.register(provided=_PROVIDED)
+@BATCH_TRANSFORMS.register(injected=_INJECTED)
 class MixupCutmixOperator(BatchTransform):
     """Mixup or cutmix, chosen at random as in timm and DeiT. The partners are the batch in reverse order.
 
@@ -138,7 +138,7 @@ class MixupCutmixOperator(BatchTransform):
         return (_area_outside(height, width, box) if self.correct_lam else lam), box
 
 
-@BATCH_TRANSFORMS.register(provided=_PROVIDED)
+@BATCH_TRANSFORMS.register(injected=_INJECTED)
 class MixupOperator(BatchTransform):
     """Mixup of a batch with a random permutation of itself.
 
@@ -163,7 +163,7 @@ class MixupOperator(BatchTransform):
         mix_batch(images, targets, rng.permutation(len(images)), lam, None)
 
 
-@BATCH_TRANSFORMS.register(provided=_PROVIDED)
+@BATCH_TRANSFORMS.register(injected=_INJECTED)
 class CutmixOperator(BatchTransform):
     """Cutmix of a batch with a random permutation of itself. Lambda is the fraction of pixels that are kept.
 
@@ -247,7 +247,7 @@ def _area_outside(height: int, width: int, box: Box) -> float:
     return 1.0 - (bottom - top) * (right - left) / (height * width)
 
 
-@BATCH_TRANSFORMS.register(provided=_PROVIDED)
+@BATCH_TRANSFORMS.register(injected=_INJECTED)
 class OpSampler(BatchTransform):
     """Applies one of several batch transforms, each with probability ``prob``, or none if these add up to less than 1.
 

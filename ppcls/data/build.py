@@ -142,7 +142,7 @@ def _build_sampler(
 ) -> DistributedBatchSampler:
     arguments = dict(section.get("sampler") or {})
     name = arguments.pop("name", "DistributedBatchSampler")
-    provided = {
+    injected = {
         "length": len(dataset),
         "labels": dataset.labels,
         "boundaries": dataset.boundaries,
@@ -150,5 +150,5 @@ def _build_sampler(
         "num_replicas": num_replicas,
         "rank": rank,
     }
-    sampler: DistributedBatchSampler = SAMPLERS.build(name, arguments, **provided)
+    sampler: DistributedBatchSampler = SAMPLERS.build(name, arguments, **injected)
     return sampler

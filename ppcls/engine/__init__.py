@@ -1,9 +1,9 @@
 """What happens when: training, evaluation and inference, as functions of a loaded recipe."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ppcls.utils import environment
+from ppcls.utils.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from ppcls.engine.components import load_config
@@ -12,16 +12,13 @@ if TYPE_CHECKING:
     from ppcls.engine.stages import train
 
 environment.import_paddle()  # with care, and before a module of this package imports it without
-_MODULES = {
-    "evaluate": "evaluation",
-    "infer": "inference",
-    "load_config": "components",
-    "train": "stages",
-}
 __all__ = ["evaluate", "infer", "load_config", "train"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "evaluate": "ppcls.engine.evaluation",
+        "infer": "ppcls.engine.inference",
+        "load_config": "ppcls.engine.components",
+        "train": "ppcls.engine.stages",
+    },
+)

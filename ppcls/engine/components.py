@@ -45,7 +45,7 @@ def load_config(
     Args:
         recipe: a file, the name of a shipped recipe, the recipe itself as nested dicts, or a loaded one.
         changes: ``["Global.epochs=3"]`` as on the command line, or ``{"Global.epochs": 3}``.
-        complete: adds to the recipe, with its changes, what it leaves out; returns what it cannot add, too.
+        complete: completes the changed recipe; see ``ppcls.config.loading.Completion``.
 
     Raises:
         ConfigError: every mistake at once, each with file and line or the change it came from.

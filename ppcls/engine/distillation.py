@@ -48,8 +48,8 @@ class Distillation:
         self, logits: paddle.Tensor, labels: paddle.Tensor
     ) -> Dict[str, Tuple[paddle.Tensor, paddle.Tensor]]:
         """Return (weighted losses, sample weights) under each loss's name, as ``CombinedLoss.per_sample`` does."""
-        own = self._criterion.per_sample(logits, labels)
-        found = {name: ((1 - self._alpha) * losses, weights) for name, (losses, weights) in own.items()}
+        by_name = self._criterion.per_sample(logits, labels)
+        found = {name: ((1 - self._alpha) * losses, weights) for name, (losses, weights) in by_name.items()}
         distances = self._alpha * self._distances(logits.astype("float32"))
         return {**found, NAME: (distances, paddle.ones_like(distances))}
 
@@ -127,12 +127,10 @@ def _teacher_recipe(config: Config, settings: DistillationSection) -> Config:
         if recipe.Stages:
             recipe = recipe.stage(list(recipe.stages)[-1])
         weights = settings.pretrained or f"{recipe.Global.output_dir}/best_model"
-        changes = {"pretrained_model": weights, "checkpoints": None}
-        return recipe.model_copy(update={"Global": recipe.Global.model_copy(update=changes)})
+        return recipe.with_global(pretrained_model=weights, checkpoints=None)
     given = {"class_num": config.Arch.class_num, **settings.teacher.arguments}
     arch = ArchSection(name=settings.teacher.name, pretrained=settings.teacher.pretrained, **given)
-    start = config.Global.model_copy(update={"pretrained_model": None, "checkpoints": None})
-    return config.model_copy(update={"Arch": arch, "Global": start})
+    return config.model_copy(update={"Arch": arch}).with_global(pretrained_model=None, checkpoints=None)
 
 
 def _check_names(class_names: Optional[List[str]], weights: str) -> None:

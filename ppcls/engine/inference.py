@@ -6,15 +6,14 @@ import contextlib
 import json
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Callable, Iterable, Iterator, List, Mapping, Optional, Sequence
+from typing import Callable, Iterable, Iterator, List, Optional, Sequence
 
 import numpy as np
 import paddle
 
 from ppcls.config.schema import Config
-from ppcls.data.transforms import build_transforms
+from ppcls.data.transforms import TransformOp, build_transforms
 from ppcls.engine import device
-from ppcls.engine.checkpointing.run_dir import ensure_writable
 from ppcls.engine.memory import explain_inference_memory
 from ppcls.engine.model import build_model, class_names, fetch_weights, load_required_weights
 from ppcls.engine.progress import progress_bar
@@ -24,6 +23,7 @@ from ppcls.inference.pipeline import Answer, Pipeline
 from ppcls.inference.postprocess import Topk, softmax
 from ppcls.inference.source import Source
 from ppcls.utils import distributed
+from ppcls.utils.folders import ensure_writable
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
 
@@ -48,7 +48,7 @@ def infer(config: Config) -> List[Answer]:
     pipeline = load_pipeline(config)
     target = user_path(config.Infer.save_dir or config.Global.output_dir)
     key = "Infer.save_dir" if config.Infer.save_dir else "Global.output_dir"
-    distributed.run_on_main(lambda: ensure_writable(target, key))
+    distributed.run_on_main(lambda: ensure_writable(target, f"{key}={target}", f"choose another with -o {key}=..."))
     batches = distributed.split_by_rank(sources, config.Infer.batch_size)
     with contextlib.closing(pipeline.answers(chain.from_iterable(batches))) as answers:
         progress = progress_bar(batches, "inference", len(batches))
@@ -127,7 +127,7 @@ def _merge(path: Path, form: str) -> List[Answer]:
 
 
 def _write_whole(path: Path, answers: Sequence[Answer], form: str) -> None:
-    with results.writing(path, form) as file:
+    with results.open_writer(path, form) as file:
         for answer in answers:
             file.add(answer)
     get_logger().info("wrote %s", path)
@@ -137,7 +137,7 @@ def _part_file(path: Path, rank: int) -> Path:
     return path.with_name(f"{path.name}.part{rank}")
 
 
-def transform_ops(config: Config) -> List[Mapping[str, Optional[Mapping[str, Any]]]]:
+def transform_ops(config: Config) -> List[TransformOp]:
     """Return the preprocessing of inference: ``Infer.transforms``, else that of evaluation.
 
     Raises:

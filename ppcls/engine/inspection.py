@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
 
@@ -15,12 +15,12 @@ from ppcls.data.inspection.checking import check_datasets
 from ppcls.data.inspection.contact_sheets import contact_sheet, denormalize
 from ppcls.data.inspection.html_report import render_report
 from ppcls.data.loader import Batch, DataLoader
-from ppcls.data.transforms import TRANSFORMS
-from ppcls.engine.checkpointing.run_dir import ensure_writable
+from ppcls.data.transforms import TRANSFORMS, TransformOp, name_and_arguments
 from ppcls.engine.checks import require_split
 from ppcls.engine.data import build_loader
 from ppcls.errors import ConfigError, DataError, MachineError
 from ppcls.utils import atomic
+from ppcls.utils.folders import ensure_writable
 from ppcls.utils.logging import get_logger
 from ppcls.utils.opencv import cv2
 
@@ -41,7 +41,7 @@ def check_data(config: Config, target: Path, workers: Optional[int] = None) -> D
     datasets = {side: _dataset(config, side) for side in _SIDES if getattr(config.DataLoader, side) is not None}
     if not datasets:
         raise ConfigError("DataLoader: missing; the recipe has no data to check")
-    ensure_writable(target, "--out")
+    ensure_writable(target, f"--out={target}", "choose another folder with --out")
     report, checked = check_datasets(datasets, config.Arch.class_num, _crop_size(config), workers)
     report["counts"] = {name: len(lines) for name, lines in report["problems"].items()}
     atomic.write_text(target / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
@@ -63,14 +63,14 @@ def _crop_size(config: Config) -> int:
     """Return the side below which training has to enlarge or refuse an image."""
     sides = [1]
     for op in _ops(config, "Train"):
-        ((name, arguments),) = op.items()
-        size = (arguments or {}).get("size")
+        name, arguments = name_and_arguments(op)
+        size = arguments.get("size")
         if "Crop" in name and size is not None:
             sides.append(int(min(size) if isinstance(size, (list, tuple)) else size))
     return max(sides)
 
 
-def _ops(config: Config, side: str) -> Sequence[Mapping[str, Any]]:
+def _ops(config: Config, side: str) -> Sequence[TransformOp]:
     section = getattr(config.DataLoader, side)
     return section.dataset.transform_ops if section is not None else []
 
@@ -122,7 +122,7 @@ def _without_workers(config: Config, side: str) -> Any:
 def _pixels(config: Config, side: str, image: np.ndarray) -> np.ndarray:
     """Return a normalized image's pixels, by what the recipe's NormalizeImage says."""
     for op in _ops(config, side):
-        ((name, arguments),) = op.items()
+        name, arguments = name_and_arguments(op)
         if name == "NormalizeImage":
             scale, mean, std = TRANSFORMS.build(name, arguments).constants()
             return denormalize(image, mean, std, scale)

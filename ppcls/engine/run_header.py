@@ -23,7 +23,7 @@ def log_run_header(config: Config, state: TrainState, folder: Path) -> None:
         batch = state.batch_layout["sampler"]["batch_size"]
         log.info("%d processes, batches of %d images together", distributed.world_size(), batch)
     # Without the position: trained again, the recipe starts from the beginning.
-    start = config.model_copy(update={"Global": config.Global.model_copy(update={"checkpoints": None})})
+    start = config.with_global(checkpoints=None)
     if distributed.is_main():
         atomic.write_text(folder / "config.yaml", to_yaml(start))
     if config.Distillation is not None:

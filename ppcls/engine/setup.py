@@ -20,7 +20,7 @@ from ppcls.engine.callbacks.data_checks import ImageSizeCheck, SkippedImages
 from ppcls.engine.callbacks.early_stopping import EarlyStopping
 from ppcls.engine.callbacks.metrics_file import MetricsFile, VisualDL
 from ppcls.engine.callbacks.runner import CallbackRunner
-from ppcls.engine.checkpointing import checkpoint, resume, run_dir
+from ppcls.engine.checkpointing import checkpoint, file_set, resume, run_dir
 from ppcls.engine.checkpointing.saver import Saver
 from ppcls.engine.criteria import build_loss, build_metrics
 from ppcls.engine.data import build_loader, training_class_names
@@ -36,7 +36,8 @@ from ppcls.engine.supplied import Supplied, require_logits
 from ppcls.errors import ConfigError
 from ppcls.optimizer import build_optimizer
 from ppcls.optimizer.schedule import Schedule
-from ppcls.utils import atomic, distributed
+from ppcls.utils import distributed
+from ppcls.utils.folders import ensure_writable
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
 
@@ -109,11 +110,11 @@ def dry_run(config: Config, supplied: Optional[Supplied] = None) -> None:
 
 def _lock_and_select_checkpoint(config: Config, folder: Path, stack: contextlib.ExitStack) -> Optional[Path]:
     """Make and lock the run's folder; return the prefix of the checkpoint to continue from, made whole."""
-    run_dir.ensure_writable(folder)
+    ensure_writable(folder, f"Global.output_dir={folder}", "choose another with -o Global.output_dir=...")
     stack.enter_context(run_dir.lock_run_dir(folder))
     prefix = resume.select_checkpoint(config, folder)
     if prefix is not None:
-        atomic.finish_commit(prefix)
+        file_set.finish_commit(prefix)
     return prefix
 
 

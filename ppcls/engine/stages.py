@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional
 from ppcls.config.schema import AUTO, Config
 from ppcls.config.stages import WEIGHTS
 from ppcls.engine import checks, device, loop, setup
-from ppcls.engine.checkpointing import checkpoint, resume
+from ppcls.engine.checkpointing import checkpoint, file_set, resume
 from ppcls.engine.result import TrainResult
 from ppcls.engine.signals import InterruptedRunError, SignalHandler
 from ppcls.engine.supplied import Supplied, copy_weights
@@ -46,26 +46,26 @@ def train(config: Config, stage: Optional[str] = None, supplied: Optional[Suppli
     """
     if stage is None and not config.Stages:
         return loop.train(config, supplied=supplied)
-    chosen = {stage: config.stage(stage)} if stage is not None else dict(config.stages)
+    recipes = {stage: config.stage(stage)} if stage is not None else dict(config.stages)
     _check_weight_options(config, stage)
-    pending = [name for name, recipe in chosen.items() if finished_result(recipe) is None]
+    pending = [name for name, recipe in recipes.items() if finished_result(recipe) is None]
     for name in pending:
         with _prefix_errors(name):
-            checks.require_trainable(chosen[name])
+            checks.require_trainable(recipes[name])
         _check_start(config, name, pending)
     for name in pending[1:]:
         with _prefix_errors(name):
-            setup.dry_run(chosen[name], supplied)
+            setup.dry_run(recipes[name], supplied)
     results: Dict[str, TrainResult] = {}
     # Connects the processes, which may have to agree before the first training.
-    device.setup_device(next(iter(chosen.values())))
+    device.setup_device(next(iter(recipes.values())))
     with SignalHandler() as signals:
-        for number, (name, recipe) in enumerate(chosen.items(), start=1):
-            title = f"stage {name}" + (f" ({number} of {len(chosen)})" if len(chosen) > 1 else "")
+        for number, (name, recipe) in enumerate(recipes.items(), start=1):
+            title = f"stage {name}" + (f" ({number} of {len(recipes)})" if len(recipes) > 1 else "")
             results[name] = _train_stage(recipe, title, signals, supplied)
-            if number < len(chosen):
+            if number < len(recipes):
                 _stop_if_asked(signals, name)
-    for name, recipe in chosen.items():
+    for name, recipe in recipes.items():
         get_logger().info("stage %s: %s; in %s", name, _result_text(results[name].best), recipe.Global.output_dir)
     return dataclasses.replace(list(results.values())[-1], stages=results)
 
@@ -156,8 +156,7 @@ def evaluation_recipe(config: Config, name: Optional[str]) -> Config:
         best = checkpoint.exists(folder / "best_model") or recipe.Global.eval_during_train
         weights = str(folder / ("best_model" if best else "latest"))
     get_logger().info("stage %s, weights %s", name, weights)
-    changed = recipe.Global.model_copy(update={"pretrained_model": weights, "checkpoints": None})
-    return recipe.model_copy(update={"Global": changed})
+    return recipe.with_global(pretrained_model=weights, checkpoints=None)
 
 
 def _check_weight_options(config: Config, stage: Optional[str]) -> None:
@@ -193,7 +192,7 @@ def _check_start(config: Config, name: str, pending: List[str]) -> None:
             return
     started = checkpoint.newest_first(user_path(recipes[name].Global.output_dir))
     try:
-        atomic.finish_commit(checkpoint.strip_suffix(weights))
+        file_set.finish_commit(checkpoint.strip_suffix(weights))
         find_file(weights)
     except WeightsError:
         if started:

@@ -1,7 +1,8 @@
 """A trained model as files for Paddle Inference and ONNX Runtime, with everything needed to use them."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ppcls.utils.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from ppcls.exporting.comparison import TOLERANCES
@@ -9,11 +10,13 @@ if TYPE_CHECKING:
     from ppcls.exporting.exporter import export
     from ppcls.exporting.options import Options
 
-_MODULES = {"TOLERANCES": "comparison", "Options": "options", "evaluate_export": "evaluation", "export": "exporter"}
 __all__ = ["TOLERANCES", "Options", "evaluate_export", "export"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "TOLERANCES": "ppcls.exporting.comparison",
+        "Options": "ppcls.exporting.options",
+        "evaluate_export": "ppcls.exporting.evaluation",
+        "export": "ppcls.exporting.exporter",
+    },
+)

@@ -1,14 +1,15 @@
-"""Exported models against the checkpoint, on the same images."""
+"""Compare exported models with the checkpoint, on the same images."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Sequence
 
 import numpy as np
 import paddle
 
+from ppcls.data.transforms import TransformOp
 from ppcls.engine.inference import make_predict_fn
 from ppcls.errors import DataError, ExportError
 from ppcls.exporting.images import Sample
@@ -16,60 +17,62 @@ from ppcls.inference import description
 from ppcls.inference.backends import open_backend
 from ppcls.inference.backends.devices import CPU
 
-# Largest allowed difference of a probability. That of int8 is not bounded: its accuracy is.
+# Largest allowed difference of a probability. For int8 the accuracy is bounded instead.
 TOLERANCES: Dict[str, float] = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1, "int8": 1.0}
-# Largest allowed error of the logits, as a share of how much they differ from class to class. Where all probabilities
-# are small (many classes, little training), even those of another model would be within the tolerances above.
+# Largest allowed error of the logits, relative to their spread over the classes. Where all probabilities are small
+# (many classes, little training), even another model would be within the tolerances above.
 LOGIT_TOLERANCES: Dict[str, float] = {"float32": 1e-2, "float16": 1e-1, "bfloat16": 3e-1, "int8": float("inf")}
-_LEAST = 1e-6  # a probability; smaller ones are as good as 0
-_LEAST_SPREAD = 1e-2  # of logits: a model that was hardly trained answers the same for all classes, but for roundings
-_NOTHING = "nothing was exported"
+_MIN_PROBABILITY = 1e-6  # smaller ones count as this
+_MIN_SPREAD = 1e-2  # of logits: a model that was hardly trained answers nearly the same for all classes
+_NOTHING_EXPORTED = "nothing was exported"
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What the checkpoint answers.
+    """The checkpoint's answers for some images.
 
     Attributes:
-        probabilities: [B, K].
+        sample: the images.
         ops: the preprocessing.
+        probabilities: the answers, [B, K].
     """
 
     sample: Sample
-    ops: Sequence[Mapping[str, Optional[Mapping[str, Any]]]]
+    ops: Sequence[TransformOp]
     probabilities: np.ndarray
 
     @classmethod
-    def of(cls, model: paddle.nn.Layer, sample: Sample, ops: List[Mapping[str, Any]]) -> Expected:
-        """Ask the trained model.
+    def of(cls, model: paddle.nn.Layer, sample: Sample, ops: Sequence[TransformOp]) -> Expected:
+        """Run the trained model.
 
         Raises:
             ExportError: an answer is not finite.
         """
         probabilities = make_predict_fn(model)(sample.tensors)
         if not np.isfinite(probabilities).all():
-            raise ExportError("the model's own answers are not finite: its weights are damaged; " + _NOTHING)
+            raise ExportError("the model's own answers are not finite: its weights are damaged; " + _NOTHING_EXPORTED)
         return cls(sample, ops, probabilities)
 
 
 def compare(expected: Expected, path: Path, backend: str) -> Dict[str, Any]:
-    """Compare an exported model's answers with those of the checkpoint, for one image and for all together.
+    """Compare an exported model's answers with those of the checkpoint: for one image, then for all in one batch.
 
     Args:
-        path: of the export's folder, or of one of its ONNX files.
+        path: the export's folder, or one of its ONNX files.
 
     Returns:
-        {"max_difference" of a probability, "logit_error" as a share of their spread, "top1_agreement" from 0 to 1}.
+        {"max_difference" of a probability, "logit_error" relative to their spread, "top1_agreement" from 0 to 1}.
 
     Raises:
-        ExportError: one of the first two is above that of ``TOLERANCES`` or ``LOGIT_TOLERANCES``, or an answer is not
-            finite.
+        ExportError: a difference is above ``TOLERANCES`` or ``LOGIT_TOLERANCES``, or an answer is not finite.
     """
     described = description.read(path)
     try:
         model = open_backend(described, backend, device=CPU)
     except DataError as error:
-        raise ExportError(f"the exported model cannot be opened (is the disk full?); {_NOTHING}: {error}") from None
+        raise ExportError(
+            f"the exported model cannot be opened (is the disk full?); {_NOTHING_EXPORTED}: {error}"
+        ) from None
     pixels = described.input == description.PIXELS
     images = expected.sample.pixels(expected.ops) if pixels else expected.sample.tensors
     difference = logits = 0.0
@@ -77,10 +80,10 @@ def compare(expected: Expected, path: Path, backend: str) -> Dict[str, Any]:
         try:
             answers = model.run(images[:count])
         except DataError as error:
-            raise ExportError(f"the exported model does not run; {_NOTHING}: {error}") from None
-        wanted = expected.probabilities[:count]
-        difference = max(difference, float(np.abs(answers - wanted).max()))
-        logits = max(logits, logit_error(answers, wanted))
+            raise ExportError(f"the exported model does not run; {_NOTHING_EXPORTED}: {error}") from None
+        reference = expected.probabilities[:count]
+        difference = max(difference, float(np.abs(answers - reference).max()))
+        logits = max(logits, logit_error(answers, reference))
     name = path.name if path.is_file() else backend
     _require(name, "a probability", difference, TOLERANCES[described.precision])
     _require(name, "its logits, as a share of their spread,", logits, LOGIT_TOLERANCES[described.precision])
@@ -89,18 +92,22 @@ def compare(expected: Expected, path: Path, backend: str) -> Dict[str, Any]:
 
 
 def logit_error(answers: np.ndarray, expected: np.ndarray) -> float:
-    """Return how far logits are from the expected ones, as a share of how much these differ from class to class.
+    """Return the error of the logits, relative to the spread of the expected ones over the classes.
 
-    Both are root mean squares over all classes and images, of logits whose mean over the classes is 0: probabilities
-    tell no more.
+    Both are root mean squares over all classes and images. Probabilities tell the logits up to a constant, so the mean
+    over the classes is taken off first.
 
     Args:
         answers: probabilities [B, K].
-        expected: the same.
+        expected: probabilities [B, K].
     """
-    found, wanted = (np.log(np.maximum(probabilities, _LEAST)) for probabilities in (answers, expected))
-    found, wanted = (values - values.mean(axis=1, keepdims=True) for values in (found, wanted))
-    return _rms(found - wanted) / max(_rms(wanted), _LEAST_SPREAD)
+    logits, reference = (_centered_logits(probabilities) for probabilities in (answers, expected))
+    return _rms(logits - reference) / max(_rms(reference), _MIN_SPREAD)
+
+
+def _centered_logits(probabilities: np.ndarray) -> np.ndarray:
+    logits = np.log(np.maximum(probabilities, _MIN_PROBABILITY))
+    return logits - logits.mean(axis=1, keepdims=True)
 
 
 def _rms(values: np.ndarray) -> float:
@@ -108,9 +115,9 @@ def _rms(values: np.ndarray) -> float:
 
 
 def _require(name: str, what: str, difference: float, tolerance: float) -> None:
-    """Raise an ExportError for too large a difference."""
+    """Raise an ExportError if a difference is too large."""
     if not difference <= tolerance:  # NaN, too
         raise ExportError(
             f"the exported model ({name}) differs from the trained one: {what} by {difference:.3g} "
-            f"(allowed: {tolerance:g}); {_NOTHING}"
+            f"(allowed: {tolerance:g}); {_NOTHING_EXPORTED}"
         )

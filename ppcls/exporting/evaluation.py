@@ -1,16 +1,17 @@
-"""Evaluation of exported models: the losses and metrics of the checkpoint, from the probabilities that they answer."""
+"""Evaluate exported models with the losses and metrics of the recipe."""
 
 from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, List, Tuple, Union
 
 import numpy as np
 import paddle
 
 from ppcls import metric
 from ppcls.config.schema import Config
+from ppcls.data.transforms import TransformOp, name_and_arguments
 from ppcls.engine import device
 from ppcls.engine.checks import require_split
 from ppcls.engine.criteria import build_loss, build_metrics
@@ -27,21 +28,20 @@ from ppcls.utils import distributed, gpus
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
 
-Op = Mapping[str, Optional[Mapping[str, Any]]]
 _SMALLEST = float(np.finfo(np.float32).tiny)
-# Pixels as the loader has them, float32 channels first, with the values that they had.
-_AS_TENSOR: List[Op] = [
+# Pixels as float32 with the channels first, as the loader gives them; the values stay.
+_AS_TENSOR: List[TransformOp] = [
     {"NormalizeImage": {"scale": 1.0, "mean": [0.0] * 3, "std": [1.0] * 3, "order": ""}},
     {"ToCHWImage": None},
 ]
 
 
 class _Logits(paddle.nn.Layer):
-    """An exported model as losses and metrics take it.
+    """Adapts a model's probabilities to losses that take logits.
 
-    They are made for logits. The logarithms of probabilities are logits: of any logits z they differ by the constant
-    log(sum(exp(z))), which softmax and the order of the classes ignore. What softmax rounded to 0 counts as the
-    smallest normal number, so a loss is at most 87.3 a sample.
+    The logarithms of probabilities are logits: they differ from the model's logits z by the constant log(sum(exp(z))),
+    which changes neither the softmax nor the order of the classes. A probability that was rounded to 0 counts as the
+    smallest normal number, so the loss of an image is at most 87.3.
     """
 
     def __init__(self, described: Description, backend: Backend) -> None:
@@ -61,8 +61,8 @@ class _Logits(paddle.nn.Layer):
 def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto") -> Dict[str, float]:
     """Evaluate an exported model on ``DataLoader.Eval``; return losses and metrics by name, in every process.
 
-    The data set, its batches, losses and metrics are the recipe's; the preprocessing is the export's, and where that
-    differs from the recipe's, a warning says so.
+    The data set, its batches, losses and metrics are the recipe's. The preprocessing is the export's; a warning says
+    where it differs from the recipe's.
 
     Args:
         config: its ``Global.device`` is where the model computes.
@@ -92,14 +92,13 @@ def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto
 
 
 def _start(config: Config) -> None:
-    """Connect the processes. On a GPU that Paddle cannot use, ONNX Runtime may compute, and Paddle stays on the CPU."""
-    alone = config.Global.device == "gpu" and gpus.problem() is not None
-    cpu = config.model_copy(update={"Global": config.Global.model_copy(update={"device": "cpu"})})
-    device.setup_device(cpu if alone else config)
+    """Connect the processes. Where Paddle cannot use the GPU, ONNX Runtime may: Paddle stays on the CPU then."""
+    without_paddle = config.Global.device == "gpu" and gpus.problem() is not None
+    device.setup_device(config.with_global(device="cpu") if without_paddle else config)
 
 
 def accuracy(config: Config, path: Path, backend: str) -> Tuple[float, int]:
-    """Return the top-1 accuracy of an export on ``DataLoader.Eval``, on the CPU, and how many images that has."""
+    """Return the top-1 accuracy of an export on ``DataLoader.Eval``, computed on the CPU, and the number of images."""
     metrics = metric.build_metrics([{"TopkAcc": {"topk": 1}}])
     described = description.read(path)
     model = _Logits(described, open_backend(described, backend, device=CPU))
@@ -118,7 +117,7 @@ def _evaluate_backend(config: Config, model: _Logits, criterion: Any, metrics: A
 
 
 def _device(config: Config) -> Device:
-    """Return where the recipe has an export compute: of several GPUs, on the one of this process.
+    """Return the device of the recipe; where there are several GPUs, this process's.
 
     Raises:
         ConfigError: exports do not run on such a device.
@@ -131,8 +130,8 @@ def _device(config: Config) -> Device:
     return Device(kind, int(index or 0) if name == "gpu" else distributed.local_rank())
 
 
-def _with_transforms(config: Config, ops: List[Op]) -> Config:
-    """Return the recipe with another preprocessing in evaluation."""
+def _with_transforms(config: Config, ops: List[TransformOp]) -> Config:
+    """Return the recipe with other transforms in ``DataLoader.Eval``."""
     section = require_split(config, "Eval")
     dataset = section.dataset.model_copy(update={"transform_ops": ops})
     loader = config.DataLoader.model_copy(update={"Eval": section.model_copy(update={"dataset": dataset})})
@@ -140,16 +139,16 @@ def _with_transforms(config: Config, ops: List[Op]) -> Config:
 
 
 def _check_losses(criterion: Any, class_num: int) -> None:
-    """Refuse losses that a constant added to all logits changes: the probabilities do not tell it.
+    """Refuse losses that change when a constant is added to all logits: probabilities do not tell that constant.
 
     Raises:
         ConfigError: there is one.
     """
     logits = paddle.to_tensor(np.random.default_rng(0).standard_normal((2, class_num)), dtype="float32")
     labels = paddle.zeros([2], dtype="int64")
-    ours, shifted = (criterion.per_sample(one, labels) for one in (logits, logits + 1))
+    losses, shifted = (criterion.per_sample(values, labels) for values in (logits, logits + 1))
     for name in criterion.names:
-        if not np.allclose(ours[name][0].numpy(), shifted[name][0].numpy(), rtol=1e-3):
+        if not np.allclose(losses[name][0].numpy(), shifted[name][0].numpy(), rtol=1e-3):
             raise ConfigError(
                 f"Loss.Eval: {name} depends on logits, of which an export answers softmax's probabilities only; "
                 f"evaluate it with another loss: -o 'Loss.Eval=[{{CELoss: {{}}}}]'"
@@ -157,14 +156,11 @@ def _check_losses(criterion: Any, class_num: int) -> None:
 
 
 def _warn_of_preprocessing(config: Config, described: Description) -> None:
-    ours = transform_ops(config)
-    theirs: List[Op] = list(described.transform_ops)
+    recipe_ops = [name_and_arguments(op) for op in transform_ops(config)]
     if described.input == PIXELS:
-        ours = [op for op in ours if next(iter(op)) not in ("NormalizeImage", "ToCHWImage")]
-    if [{name: dict(given or {}) for name, given in op.items()} for op in ours] != [
-        {name: dict(given or {}) for name, given in op.items()} for op in theirs
-    ]:
+        recipe_ops = [op for op in recipe_ops if op[0] not in ("NormalizeImage", "ToCHWImage")]
+    if recipe_ops != [name_and_arguments(op) for op in described.transform_ops]:
         get_logger().warning(
-            "the export preprocesses images otherwise than the recipe would, and is evaluated as it was exported: %s",
-            theirs,
+            "the export preprocesses images otherwise than the recipe; it is evaluated as it was exported: %s",
+            described.transform_ops,
         )

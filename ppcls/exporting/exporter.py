@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import paddle
 
 import ppcls
 from ppcls.config.schema import Config
-from ppcls.data.transforms import TRANSFORMS
+from ppcls.data.transforms import TRANSFORMS, TransformOp, name_and_arguments
 from ppcls.engine.checks import require_single_run
 from ppcls.engine.device import set_device
 from ppcls.engine.inference import transform_ops
@@ -18,16 +18,18 @@ from ppcls.engine.model import build_model, class_names, fetch_weights, load_req
 from ppcls.errors import ConfigError, ExportError
 from ppcls.exporting import batch_norm, images, int8, onnx_models, target_dir
 from ppcls.exporting.comparison import Expected, compare
-from ppcls.exporting.image_size import resized
+from ppcls.exporting.image_size import with_image_size
 from ppcls.exporting.options import Options
 from ppcls.inference import description
-from ppcls.utils import atomic, distributed
+from ppcls.registry.sources import records
+from ppcls.utils import distributed
+from ppcls.utils.digests import sha256
 from ppcls.utils.logging import get_logger
-from ppcls.utils.paths import user_path
+from ppcls.utils.paths import add_suffix, user_path
 
 
 class _WithSoftmax(paddle.nn.Layer):
-    """The model as deployed: probabilities instead of logits."""
+    """The model with a softmax behind it, as it is deployed."""
 
     def __init__(self, model: paddle.nn.Layer) -> None:
         super().__init__()
@@ -42,14 +44,14 @@ def export(config: Config, options: Optional[Options] = None) -> Dict[str, Any]:
     """Export the recipe's weights to ``Global.save_inference_dir`` and compare the result with them.
 
     Returns:
-        {"folder", "images" compared, "max_difference" of a probability, "batch_norms": {"folded", "kept"}, "models":
-        by file what was compared, and of int8 the accuracy before and after}.
+        {"folder", "images": how many were compared, "max_difference" of a probability, "batch_norms": {"folded",
+        "kept"}, "models": the result of the comparison by file; for int8 with the accuracy before and after}.
 
     Raises:
-        ConfigError: no weights are named: an export of random ones would look like any other.
+        ConfigError: no weights are named.
         WeightsError: they do not fit.
         MachineError: a package is missing.
-        ExportError: an exported model answers differently; nothing is left behind then, and an earlier export stays.
+        ExportError: an exported model answers differently. Nothing is written then, and an earlier export stays.
     """
     options = options or Options()
     require_single_run(config)
@@ -61,7 +63,7 @@ def export(config: Config, options: Optional[Options] = None) -> Dict[str, Any]:
     if config.Global.device not in ("auto", "cpu"):
         get_logger().info("Global.device=%s: an export is computed and compared on the CPU", config.Global.device)
     recipe_shape = list(config.Global.image_shape)
-    config = resized(config, options.image_size) if options.image_size is not None else config
+    config = with_image_size(config, options.image_size) if options.image_size is not None else config
     ops = transform_ops(config)
     onnx_models.check(config, options, ops)
     model = build_model(config)
@@ -86,10 +88,10 @@ def export(config: Config, options: Optional[Options] = None) -> Dict[str, Any]:
 def _write(
     config: Config, options: Options, model: paddle.nn.Layer, folder: Path, values: Dict[str, Any], expected: Expected
 ) -> Dict[str, Dict[str, Any]]:
-    """Write the export; return what was compared by file, Paddle's first.
+    """Write the export; return the result of each file's comparison, Paddle's first.
 
     Args:
-        values: its description, but for what is only known now.
+        values: the description; what is only known now is added.
     """
     _save(model, config, folder)
     values["Model"].update(files=_digests(folder), precision="bfloat16" if options.bf16 else "float32")
@@ -136,32 +138,31 @@ def _save(model: paddle.nn.Layer, config: Config, folder: Path) -> None:
 
 def _digests(folder: Path) -> Dict[str, str]:
     files = [file for file in sorted(folder.iterdir()) if file.suffix not in (".info", ".yml")]
-    return {file.name: atomic.sha256(file) for file in files}
+    return {file.name: sha256(file) for file in files}
 
 
-def _imports(records: List[Dict[str, Any]]) -> Dict[str, Any]:
-    """Return records of imports as a part of a description: nothing where there are none."""
-    return {"imports": sorted(records, key=lambda record: str(record["name"]))} if records else {}
+def _imports(imported: List[Dict[str, Any]]) -> Dict[str, Any]:
+    """Return {"imports": records}, or an empty dict where there are none."""
+    return {"imports": imported} if imported else {}
 
 
-def _description(config: Config, weights: str, ops: List[Mapping[str, Any]], recipe_shape: List[int]) -> Dict[str, Any]:
-    """Return the description of an export, but for its files."""
+def _description(config: Config, weights: str, ops: Sequence[TransformOp], recipe_shape: List[int]) -> Dict[str, Any]:
+    """Return the description of an export, without its files."""
     path = user_path(weights)
-    path = path if path.is_file() else atomic.add_suffix(path, ".pdparams")
+    path = path if path.is_file() else add_suffix(path, ".pdparams")
     shape = list(config.Global.image_shape)
-    sources = {TRANSFORMS[name].source for op in ops for name in op}
     names = class_names(config, weights=weights)
     if names is None:
         get_logger().warning(
-            "no class names, neither with the weights nor in the recipe: the export answers numbers only; give "
+            "no class names, neither with the weights nor in the recipe: the export answers class ids only; give "
             "-o Infer.PostProcess.class_id_map_file=FILE"
         )
     return {
         "Global": {"model_name": config.Arch.name, "image_shape": shape},
         "PreProcess": {
             "transform_ops": [dict(op) for op in ops],
-            # What has to be imported to use the model; the rest is only a record.
-            **_imports([source.record() for source in sources if source is not None]),
+            # What must be imported to use the model; the imports under "Model" are only a record.
+            **_imports(records(TRANSFORMS[name_and_arguments(op)[0]].source for op in ops)),
         },
         "PostProcess": {
             "Topk": {
@@ -172,7 +173,7 @@ def _description(config: Config, weights: str, ops: List[Mapping[str, Any]], rec
         "Model": {
             "architecture": {"name": config.Arch.name, "class_num": config.Arch.class_num, **config.Arch.arguments},
             "weights": weights,
-            "weights_sha256": atomic.sha256(path),
+            "weights_sha256": sha256(path),
             **_imports([item.model_dump() for item in config.Global.imported]),
             **({} if shape == recipe_shape else {"image_shape_of_recipe": recipe_shape}),
             "input": description.TENSOR,

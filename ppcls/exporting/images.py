@@ -3,41 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, List, Sequence, Tuple
 
 import numpy as np
 
 from ppcls.config.schema import Config
 from ppcls.data import build_dataset
-from ppcls.data.transforms import build_transforms
+from ppcls.data.transforms import TransformOp, build_transforms
 from ppcls.data.transforms.tensor import NormalizeImage
 from ppcls.errors import ConfigError, DataError, ExportError
 from ppcls.inference.inputs import Source, collect
 from ppcls.utils.logging import get_logger
 
-Op = Mapping[str, Optional[Mapping[str, Any]]]
 _COUNT = 8
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Some images.
+    """Images to compare on.
 
     Attributes:
-        sources: where they are from.
-        tensors: ready for the model, [B, C, H, W] float32.
+        sources: the images.
+        tensors: the same images ready for the model, [B, C, H, W] float32.
     """
 
     sources: Sequence[Source]
     tensors: np.ndarray
 
-    def pixels(self, ops: Sequence[Op]) -> np.ndarray:
-        """Return what comes before normalization, [B, H, W, 3] uint8."""
+    def pixels(self, ops: Sequence[TransformOp]) -> np.ndarray:
+        """Return the images as they are before normalization, [B, H, W, 3] uint8."""
         transforms = build_transforms(split_normalization(ops)[0])
         return np.stack([transforms(source.read(), np.random.default_rng(0)) for source in self.sources])
 
 
-def split_normalization(ops: Sequence[Op]) -> Tuple[List[Op], NormalizeImage]:
+def split_normalization(ops: Sequence[TransformOp]) -> Tuple[List[TransformOp], NormalizeImage]:
     """Return the transforms up to pixels, and the normalization that follows.
 
     Raises:
@@ -52,8 +51,8 @@ def split_normalization(ops: Sequence[Op]) -> Tuple[List[Op], NormalizeImage]:
     return list(ops[:-2]), NormalizeImage(**(tail["NormalizeImage"] or {}))
 
 
-def sample(config: Config, ops: Sequence[Op]) -> Sample:
-    """Return images of ``Infer.infer_imgs`` or the evaluation set, else noise (said so).
+def sample(config: Config, ops: Sequence[TransformOp]) -> Sample:
+    """Return images of ``Infer.infer_imgs`` or of the evaluation set; without either, noise, with a warning.
 
     Raises:
         ConfigError: they have another size than the exported model will take.
@@ -62,7 +61,7 @@ def sample(config: Config, ops: Sequence[Op]) -> Sample:
     sources = _sources(config)
     if not sources:
         get_logger().warning(
-            "no real images at hand: the export is compared on noise. Better: -o Infer.infer_imgs=FOLDER"
+            "no images found: the export is compared on noise; give images with -o Infer.infer_imgs=FOLDER"
         )
         rng = np.random.default_rng(0)
         height, width = config.Global.image_shape[1:]
@@ -74,13 +73,13 @@ def sample(config: Config, ops: Sequence[Op]) -> Sample:
 def preprocess(
     config: Config,
     sources: Sequence[Source],
-    ops: Sequence[Op],
-    others: str = "compare on others: -o Infer.infer_imgs=...",
+    ops: Sequence[TransformOp],
+    advice: str = "compare on others: -o Infer.infer_imgs=...",
 ) -> np.ndarray:
     """Return the images ready for the model, [B, C, H, W] float32.
 
     Args:
-        others: what to do instead of repairing one that cannot be read.
+        advice: what to do instead of repairing an image that cannot be read.
 
     Raises:
         ConfigError: they have another size than the exported model will take.
@@ -93,7 +92,7 @@ def preprocess(
         try:
             image = transforms(source.read(), rng)
         except DataError as error:
-            raise DataError(f"{source.name}: {error}; repair or remove it, or {others}") from None
+            raise DataError(f"{source.name}: {error}; repair or remove it, or {advice}") from None
         if image.shape != shape:
             raise ConfigError(
                 f"{source.name}: the transforms make an image of {list(image.shape)}, but the exported model takes "
@@ -104,7 +103,7 @@ def preprocess(
 
 
 def _sources(config: Config) -> List[Source]:
-    """Return some images: an export must also work where the data are not."""
+    """Return some images, none where there are none: an export must also work without the data."""
     for find in (_named_images, _evaluation_images):
         try:
             sources = find(config)
@@ -127,6 +126,10 @@ def _evaluation_images(config: Config) -> List[Source]:
 
 
 def of_dataset(dataset: Any, count: int) -> List[Source]:
-    """Return ``count`` samples of a data set, spread over the whole of it."""
-    chosen = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int)
-    return [Source(dataset.describe(int(index)), dataset.read(int(index))) for index in chosen]
+    """Return at most ``count`` samples of a data set, spread evenly over it."""
+    return [Source(dataset.describe(index), dataset.read(index)) for index in spread(len(dataset), count)]
+
+
+def spread(length: int, count: int) -> List[int]:
+    """Return at most ``count`` indices, spread evenly over a sequence."""
+    return [int(index) for index in np.linspace(0, length - 1, min(count, length))]

@@ -18,21 +18,20 @@ from ppcls.utils.logging import get_logger
 
 _BATCH = 8
 _WARNINGS, _ERRORS = 2, 3  # of ONNX Runtime's log levels; the first is its default
-# Products: where the time goes. What else there is stays float32, and so exact.
-_QUANTIZED = ["Conv", "MatMul", "Gemm"]
+# Matrix products take most of the time. Everything else stays in float32, and so exact.
+_QUANTIZED_OPS = ["Conv", "MatMul", "Gemm"]
 
 
 def calibration_sources(config: Config, folder: Optional[str], count: int) -> List[Source]:
-    """Return the images to calibrate on: of a folder, else of the recipe's training set, spread over the whole of it.
+    """Return the images to calibrate on, spread evenly over a folder, else over the recipe's training set.
 
     Raises:
         ConfigError: there is neither.
-        DataError: they are not there.
+        DataError: an image, or the folder, does not exist.
     """
     if folder is not None:
-        found = collect(folder)
-        chosen = np.linspace(0, len(found) - 1, min(count, len(found))).astype(int)
-        sources = [found[int(index)] for index in chosen]
+        available = collect(folder)
+        sources = [available[index] for index in images.spread(len(available), count)]
     elif config.DataLoader.Train is not None:
         dataset = build_dataset(config.DataLoader.Train.dataset.model_dump(), train=True)
         sources = images.of_dataset(dataset, count)
@@ -55,8 +54,8 @@ class _Reader:
         return next(self._feeds, None)
 
 
-def quantized(model: Any, tensors: np.ndarray) -> Any:
-    """Return the model with 8-bit weights (a scale a channel) and activations (ranges seen on ``tensors``).
+def quantize(model: Any, tensors: np.ndarray) -> Any:
+    """Return the model with 8-bit weights (one scale per channel) and activations (ranges seen on ``tensors``).
 
     Args:
         tensors: images ready for the model, [N, C, H, W] float32.
@@ -67,34 +66,36 @@ def quantized(model: Any, tensors: np.ndarray) -> Any:
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     CalibrationDataReader.register(_Reader)
-    kept = logging.getLogger().level
-    logging.getLogger().setLevel(logging.ERROR)  # it recommends what is done here already
+    level = logging.getLogger().level
+    logging.getLogger().setLevel(logging.ERROR)  # it recommends the preparation that is done here
     onnxruntime.set_default_logger_severity(_ERRORS)
     try:
         with tempfile.TemporaryDirectory() as temporary:
-            given, plain, result = (Path(temporary) / f"{name}.onnx" for name in ("given", "plain", "result"))
-            onnx.save(model, str(given))
-            quant_pre_process(str(given), str(plain), skip_symbolic_shape=True)
+            original, prepared, result = (
+                Path(temporary) / f"{name}.onnx" for name in ("original", "prepared", "result")
+            )
+            onnx.save(model, str(original))
+            quant_pre_process(str(original), str(prepared), skip_symbolic_shape=True)
             quantize_static(
-                str(plain),
+                str(prepared),
                 str(result),
                 _Reader(tensors, model.graph.input[0].name),
                 quant_format=QuantFormat.QDQ,
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
-                op_types_to_quantize=_QUANTIZED,
+                op_types_to_quantize=_QUANTIZED_OPS,
             )
-            found = onnx.load(str(result))
+            quantized = onnx.load(str(result))
     finally:
-        logging.getLogger().setLevel(kept)
+        logging.getLogger().setLevel(level)
         onnxruntime.set_default_logger_severity(_WARNINGS)
-    # ONNX Runtime lists every set of operators that it knows.
-    used = {node.domain for node in found.graph.node}
-    imports = [entry for entry in found.opset_import if entry.domain in used]
-    del found.opset_import[:]
-    found.opset_import.extend(imports)
-    return found
+    # ONNX Runtime lists every operator set that it knows.
+    used = {node.domain for node in quantized.graph.node}
+    imports = [entry for entry in quantized.opset_import if entry.domain in used]
+    del quantized.opset_import[:]
+    quantized.opset_import.extend(imports)
+    return quantized
 
 
 def accuracy_change_text(accuracy: Mapping[str, float], images_count: int) -> str:
@@ -103,5 +104,5 @@ def accuracy_change_text(accuracy: Mapping[str, float], images_count: int) -> st
 
 
 def summary(sources: Sequence[Source], folder: Optional[str]) -> Dict[str, Any]:
-    """Return what an export notes about its calibration."""
+    """Return what the description records about the calibration."""
     return {"images": len(sources), "from": folder or "DataLoader.Train"}

@@ -1,9 +1,10 @@
-"""From Paddle inference files to ONNX models, and changes of these."""
+"""Convert Paddle inference files to ONNX, and change ONNX models."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -27,10 +28,10 @@ _NEEDED = ("onnx", "onnxruntime", "paddle2onnx")
 _CONVERT = """
 import sys, inspect, paddle2onnx
 known = inspect.signature(paddle2onnx.export).parameters
-chosen = {"opset_version": int(sys.argv[4]), "auto_upgrade_opset": False, "optimize_tool": "none"}
-paddle2onnx.export(*sys.argv[1:4], **{name: value for name, value in chosen.items() if name in known})
+options = {"opset_version": int(sys.argv[4]), "auto_upgrade_opset": False, "optimize_tool": "none"}
+paddle2onnx.export(*sys.argv[1:4], **{name: value for name, value in options.items() if name in known})
 """
-_MOST = 2**31  # bytes that fit into a message of protocol buffers
+_MAX_PROTOBUF_BYTES = 2**31
 
 
 def require(int8: bool) -> None:
@@ -43,9 +44,7 @@ def require(int8: bool) -> None:
             if package == "paddle2onnx" and sys.version_info >= (3, 12):
                 how = "pip install --no-deps paddle2onnx==2.1.0, on Python 3.12 or earlier (docs/export.md)"
             raise MachineError(f"ONNX needs {package}, which is not installed: {how}") from None
-    from importlib.metadata import version
-
-    converter = version("paddle2onnx")
+    converter = importlib.metadata.version("paddle2onnx")
     if paddle.__version__.startswith("2.") and not converter.startswith("1."):
         raise MachineError(
             f"paddle2onnx {converter} converts what PaddlePaddle 3 writes, and this is {paddle.__version__}: "
@@ -54,10 +53,10 @@ def require(int8: bool) -> None:
 
 
 def convert(model: Path, parameters: Path, target: Path, opset: int) -> Any:
-    """Return the ONNX model of Paddle inference files, its batch axis free, checked by ``onnx``.
+    """Convert Paddle inference files to an ONNX model with a free batch axis, checked by ``onnx``.
 
     Args:
-        target: a file to write to on the way.
+        target: a file for the converter's result; removed afterwards.
 
     Raises:
         ExportError: the converter cannot, or what it wrote is not a valid model.
@@ -68,13 +67,13 @@ def convert(model: Path, parameters: Path, target: Path, opset: int) -> Any:
     arguments = [sys.executable, "-c", _CONVERT, str(model), str(parameters), str(target), str(opset)]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     if done.returncode or not target.is_file():
-        said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        for number in target_dir.NO_ROOM:
-            if said and os.strerror(number) in said[-1]:
+        output = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        for number in target_dir.DISK_FULL_ERRNOS:
+            if output and os.strerror(number) in output[-1]:
                 raise OSError(number, os.strerror(number))
         raise ExportError(
             f"paddle2onnx could not convert the model to opset {opset} (exit code {done.returncode}); it says:\n  "
-            + "\n  ".join(said[-5:])
+            + "\n  ".join(output[-5:])
         )
     try:
         graph = onnx.load(str(target))
@@ -85,7 +84,7 @@ def convert(model: Path, parameters: Path, target: Path, opset: int) -> Any:
     if written != opset:
         raise ExportError(f"paddle2onnx wrote opset {written} instead of {opset}; choose --opset {written}")
     _repair_expansions(graph.graph)
-    _tidy(graph)
+    _canonicalize(graph)
     _check(graph)
     return graph
 
@@ -100,7 +99,7 @@ def _check(model: Any) -> None:
 
 
 def _repair_expansions(graph: Any) -> None:
-    """Let the sizes that an expansion is to keep be 1, as ONNX has it; paddle2onnx writes Paddle's -1 (CycleMLP's)."""
+    """Replace Paddle's -1 in Expand shapes by ONNX's 1 (CycleMLP has some)."""
     from onnx import numpy_helper
 
     constants = {constant.name: constant for constant in graph.initializer}
@@ -114,8 +113,8 @@ def _repair_expansions(graph: Any) -> None:
             graph.initializer.append(numpy_helper.from_array(np.maximum(shape, 1), node.input[1]))
 
 
-def _tidy(model: Any) -> None:
-    """Give the input, the output and the batch axis names that say what they are; drop what nothing uses."""
+def _canonicalize(model: Any) -> None:
+    """Name the input, the output and the batch axis; drop unused nodes and constants."""
     graph = model.graph
     names = {graph.input[0].name: _INPUT, graph.output[0].name: _OUTPUT}
     for node in graph.node:
@@ -129,13 +128,13 @@ def _tidy(model: Any) -> None:
     needed = [constant for constant in graph.initializer if constant.name in used]
     del graph.initializer[:]
     graph.initializer.extend(needed)
-    del graph.value_info[:]  # they name the batch axis otherwise; whoever wants them infers them
+    del graph.value_info[:]  # they have another name for the batch axis; shape inference makes them anew
 
 
 def _drop_unused_nodes(graph: Any) -> Set[str]:
-    """Drop nodes whose outputs nothing takes (paddle2onnx leaves constants behind); return the names that are taken."""
+    """Drop nodes whose outputs are unused (paddle2onnx leaves constants behind); return the names that are used."""
     used, needed = {value.name for value in graph.output}, []
-    for node in reversed(graph.node):  # sorted: who takes an output stands behind who makes it
+    for node in reversed(graph.node):  # sorted: consumers stand behind producers
         if used.intersection(node.output):
             used.update(node.input)
             needed.append(node)
@@ -145,17 +144,17 @@ def _drop_unused_nodes(graph: Any) -> Set[str]:
 
 
 def _copy(model: Any) -> Any:
-    found = type(model)()
-    found.CopyFrom(model)
-    return found
+    copied = type(model)()
+    copied.CopyFrom(model)
+    return copied
 
 
-def with_pixels(model: Any, normalization: NormalizeImage) -> Any:
+def add_preprocessing(model: Any, normalization: NormalizeImage) -> Any:
     """Return a model that takes pixels [B, H, W, 3] uint8 RGB, and normalizes and transposes them itself."""
     from onnx import TensorProto, helper, numpy_helper
 
-    found = _copy(model)
-    graph = found.graph
+    extended = _copy(model)
+    graph = extended.graph
     _, channels, height, width = (dim.dim_value for dim in graph.input[0].type.tensor_type.shape.dim)
     scale, mean, std = normalization.constants()
     factor = np.array([scale / s for s in std], np.float32)
@@ -166,36 +165,36 @@ def with_pixels(model: Any, normalization: NormalizeImage) -> Any:
         helper.make_node("Sub", ["pixels_scaled", "pixels_offset"], ["pixels_normalized"]),
         helper.make_node("Transpose", ["pixels_normalized"], [_INPUT], perm=[0, 3, 1, 2]),
     ]
-    rest = list(graph.node)
+    model_nodes = list(graph.node)
     del graph.node[:], graph.input[:]
-    graph.node.extend([*nodes, *rest])
+    graph.node.extend([*nodes, *model_nodes])
     graph.initializer.extend(
         [numpy_helper.from_array(factor, "pixels_factor"), numpy_helper.from_array(offset, "pixels_offset")]
     )
     shape = [_BATCH, height, width, channels]
     graph.input.append(helper.make_tensor_value_info(_PIXELS, TensorProto.UINT8, shape))
-    _check(found)
-    return found
+    _check(extended)
+    return extended
 
 
-def in_float16(model: Any) -> Any:
+def to_float16(model: Any) -> Any:
     """Return the model with weights and arithmetic in float16; input and output stay float32."""
     from onnxruntime.transformers.float16 import convert_float_to_float16
     from onnxruntime.transformers.onnx_model import OnnxModel
 
-    found = convert_float_to_float16(_copy(model), keep_io_types=True)
-    OnnxModel(found).topological_sort()  # the casts of the input stand at the end
-    _check(found)
-    return found
+    converted = convert_float_to_float16(_copy(model), keep_io_types=True)
+    OnnxModel(converted).topological_sort()  # the converter appends the casts of the input
+    _check(converted)
+    return converted
 
 
 def write(model: Any, path: Path, description: Mapping[str, Any]) -> None:
-    """Write a model with its description and a digest of the whole file in its metadata.
+    """Write a model; its metadata hold its description and a digest of the whole file.
 
     Raises:
         ExportError: it is too large for one file.
     """
-    if model.ByteSize() >= _MOST:
+    if model.ByteSize() >= _MAX_PROTOBUF_BYTES:
         raise ExportError(f"{path.name}: {model.ByteSize() / 1e9:.1f} GB are more than an ONNX file can hold")
     del model.metadata_props[:]
     entries: List[Tuple[str, str]] = [

@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import Any, Dict, Mapping, Sequence
 
 from ppcls.config.schema import Config
+from ppcls.data.transforms import TransformOp
 from ppcls.errors import ConfigError, ExportError
 from ppcls.exporting import evaluation, images, int8, onnx
 from ppcls.exporting.comparison import Expected, compare
 from ppcls.exporting.options import Options
 from ppcls.inference import description
 
-_OTHERS = "calibrate on others: --calibration FOLDER"
+_CALIBRATION_ADVICE = "calibrate on others: --calibration FOLDER"
 _SUFFIXES = {"float32": "", "float16": "_fp16", "int8": "_int8"}
 
 
-def check(config: Config, options: Options, ops: Sequence[images.Op]) -> None:
-    """Refuse what would fail only after the conversion.
+def check(config: Config, options: Options, ops: Sequence[TransformOp]) -> None:
+    """Check before the conversion what would fail after it.
 
     Args:
         ops: the preprocessing.
@@ -38,7 +39,7 @@ def check(config: Config, options: Options, ops: Sequence[images.Op]) -> None:
 def add(
     config: Config, options: Options, folder: Path, values: Mapping[str, Any], expected: Expected
 ) -> Dict[str, Dict[str, Any]]:
-    """Write the ONNX models that are asked for into the folder of Paddle's; return what was compared, by file.
+    """Write the ONNX models of ``options`` beside Paddle's files; return the result of each file's comparison.
 
     Args:
         values: the description of Paddle's files.
@@ -52,10 +53,10 @@ def add(
     plain = onnx.convert(folder / model, folder / parameters, folder / "converted.onnx", options.opset)
     models = {"float32": plain}
     if options.fp16:
-        models["float16"] = onnx.in_float16(plain)
+        models["float16"] = onnx.to_float16(plain)
     if options.int8:
         sources = int8.calibration_sources(config, options.calibration, options.calibration_images)
-        models["int8"] = int8.quantized(plain, images.preprocess(config, sources, expected.ops, _OTHERS))
+        models["int8"] = int8.quantize(plain, images.preprocess(config, sources, expected.ops, _CALIBRATION_ADVICE))
     results: Dict[str, Dict[str, Any]] = {}
     for precision, graph in models.items():
         path = folder / f"{description.STEM}{_SUFFIXES[precision]}.onnx"
@@ -63,11 +64,11 @@ def add(
         results[path.name] = compare(expected, path, "onnx")
         if options.self_contained:
             pixels = path.with_name(f"{path.stem}_self_contained.onnx")
-            before, normalization = images.split_normalization(expected.ops)
-            own = _description(values, precision, options.opset)
-            own["PreProcess"] = {"transform_ops": before}
-            own["Model"]["input"] = description.PIXELS
-            onnx.write(onnx.with_pixels(graph, normalization), pixels, own)
+            ops, normalization = images.split_normalization(expected.ops)
+            pixel_description = _description(values, precision, options.opset)
+            pixel_description["PreProcess"] = {"transform_ops": ops}
+            pixel_description["Model"]["input"] = description.PIXELS
+            onnx.write(onnx.add_preprocessing(graph, normalization), pixels, pixel_description)
             results[pixels.name] = compare(expected, pixels, "onnx")
     if options.int8:
         calibration = int8.summary(sources, options.calibration)
@@ -83,22 +84,22 @@ def _description(values: Mapping[str, Any], precision: str, opset: int) -> Dict[
 
 
 def _accuracies(config: Config, folder: Path, names: Sequence[str], max_drop: float) -> Dict[str, Dict[str, Any]]:
-    """Return the top-1 accuracy before and after quantization on ``DataLoader.Eval``, by file.
+    """Return the top-1 accuracy on ``DataLoader.Eval`` before and after quantization, by file.
 
     Raises:
-        ExportError: one sank by more than is allowed.
+        ExportError: it fell by more than ``max_drop``.
     """
     before, count = evaluation.accuracy(config, folder / description.ONNX, "onnx")
-    found = {}
+    accuracies = {}
     for name in names:
         after, _ = evaluation.accuracy(config, folder / name, "onnx")
         accuracy = {"before": before, "after": after}
         if before - after > max_drop:
             raise ExportError(
-                f"{name}: {int8.accuracy_change_text(accuracy, count)}: sinks by more than --max-drop {max_drop:g}. "
+                f"{name}: {int8.accuracy_change_text(accuracy, count)}: falls by more than --max-drop {max_drop:g}. "
                 "Nothing was exported, neither int8 nor the other files of this command; an earlier export still "
                 "stands. Calibrate on more images, or on images of the kind that the model will see; allow more with "
                 "--max-drop; or leave --int8 out"
             )
-        found[name] = {"top1": accuracy, "top1_images": count}
-    return found
+        accuracies[name] = {"top1": accuracy, "top1_images": count}
+    return accuracies

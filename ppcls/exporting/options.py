@@ -1,4 +1,4 @@
-"""What an export is asked for beside the recipe."""
+"""The options of an export beside the recipe."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ OPSETS = range(13, 22)  # paddle2onnx 2.1.0 aborts the process at 22, and cannot
 
 @dataclass(frozen=True)
 class Options:
-    """What is written beside Paddle's files, and how these compute.
+    """What to write beside Paddle's files, and how Paddle computes.
 
     Attributes:
         bf16: let Paddle Inference compute in bfloat16.
         onnx: also write an ONNX model; so do self_contained, fp16 and int8.
         opset: version of ONNX's operators.
-        self_contained: for each ONNX model another one that takes pixels and normalizes them itself.
-        fp16: another ONNX model that computes in float16.
-        int8: another ONNX model, quantized with images of ``calibration``.
+        self_contained: for each ONNX model also one that takes pixels and normalizes them itself.
+        fp16: also an ONNX model that computes in float16.
+        int8: also an ONNX model that is quantized with images of ``calibration``.
         calibration: a folder of images; None takes the recipe's training set.
         calibration_images: how many of them.
-        max_drop: by how much the top-1 accuracy may sink by quantization, from 0 to 1.
-        image_size: [height, width] to export for; None is the recipe's.
+        max_drop: by how much the top-1 accuracy may fall by quantization, from 0 to 1.
+        image_size: [height, width] to export for; None takes the recipe's.
 
     Raises:
         ConfigError: a value makes no sense.

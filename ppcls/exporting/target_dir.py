@@ -1,4 +1,4 @@
-"""Where an export goes: written beside its place, put there in one step, an earlier one kept until then."""
+"""The export folder: written to a temporary sibling, then swapped in."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ from pathlib import Path
 from typing import Iterator, Optional
 
 from ppcls.config.schema import Config
-from ppcls.engine.checkpointing.run_dir import ensure_writable
 from ppcls.errors import DataError, ExportError
 from ppcls.inference import description
+from ppcls.utils.folders import ensure_writable
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
 
 _OLD = "old"
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def prepare_target(config: Config) -> Path:
-    """Return ``Global.save_inference_dir``, into whose parent can be written.
+    """Return ``Global.save_inference_dir``; its parent is made, and writable.
 
     Raises:
         ExportError: it is a folder or file that is not an export.
         MachineError: nothing can be written there.
     """
     target = user_path(config.Global.save_inference_dir).resolve()
-    ensure_writable(target.parent, "Global.save_inference_dir", config.Global.save_inference_dir)
+    name = f"Global.save_inference_dir={config.Global.save_inference_dir}"
+    ensure_writable(target.parent, name, "choose another with -o Global.save_inference_dir=...")
     _clean_up(target)
     if target.exists() and not _is_empty(target) and not (target / description.FILE).is_file():
         raise ExportError(
@@ -46,34 +47,34 @@ def _is_empty(target: Path) -> bool:
 
 @contextlib.contextmanager
 def temporary_export_dir(target: Path) -> Iterator[Path]:
-    """Give a folder to be made, on the file system of ``target``; what is left of it is removed.
+    """Give the path of a new folder on the file system of ``target``; what is left of it is removed.
 
     Raises:
-        ExportError: there is no room for it.
+        ExportError: the disk is full.
     """
     try:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{_prefix(target)}{os.getpid()}.") as temporary:
             yield Path(temporary) / "export"
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        if error.errno not in DISK_FULL_ERRNOS:
             raise
         raise ExportError(f"{target}: cannot be written: {error.strerror}; nothing was exported") from None
 
 
 def replace(folder: Path, target: Path, weights: str) -> None:
-    """Put the new export in the place of an earlier one; that of another run's weights is said.
+    """Put a new export in the place of ``target``; other files in that folder stay there.
 
-    What else is in the target's folder stays in it.
+    A warning names an earlier export that was made of another run's weights.
     """
     if _is_empty(target):
         target.rmdir()
     if not target.exists():
         folder.replace(target)
         return
-    before = _weights_of(target)
-    if before is not None and Path(before).parent != Path(weights).parent:
+    replaced = _weights_of(target)
+    if replaced is not None and Path(replaced).parent != Path(weights).parent:
         get_logger().warning(
-            "%s held the export of %s, which is replaced; -o Global.save_inference_dir=... keeps both", target, before
+            "%s held the export of %s, which is replaced; -o Global.save_inference_dir=... keeps both", target, replaced
         )
     for path in target.iterdir():
         if not path.name.startswith(description.STEM):
@@ -100,7 +101,7 @@ def _prefix(target: Path) -> str:
 
 
 def _clean_up(target: Path) -> None:
-    """Remove what exports by processes of this machine left that were killed; the export that one took away returns."""
+    """Remove what killed export processes of this machine left; restore an earlier export that one had moved away."""
     for leftover in target.parent.glob(f"{glob.escape(_prefix(target))}*"):
         pid = leftover.name[len(_prefix(target)) :].partition(".")[0]
         if not pid.isdigit() or _is_running(int(pid)):
@@ -121,7 +122,7 @@ def _is_running(pid: int) -> bool:
 
 
 def _weights_of(target: Path) -> Optional[str]:
-    """Return which weights an earlier export was made from, None where that is not known."""
+    """Return the weights that an earlier export was made of, None where that is not known."""
     try:
         weights = description.read(target).values["Model"].get("weights")
     except DataError:  # damaged

@@ -1,15 +1,12 @@
 """Runs an exported model: no training code, no ``paddle.nn``."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ppcls.utils.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from ppcls.inference.predictor import Predictor
 
 __all__ = ["Predictor"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module("ppcls.inference.predictor"), name)
+__getattr__, __dir__ = lazy_exports(__name__, {"Predictor": "ppcls.inference.predictor"})

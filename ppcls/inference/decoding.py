@@ -1,4 +1,4 @@
-"""Images made ready by threads while the model is busy with those before them."""
+"""Preprocess images in threads while the model runs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any, Callable, Deque, Iterable, Iterator, List, Optional, Tup
 from ppcls.errors import DataError
 from ppcls.inference.source import Source
 
-_STOP_SECONDS = 1.0  # a thread that waits for a server is not waited for longer than this
+_STOP_SECONDS = 1.0  # how long to wait for a thread that waits for a server
 Prepare = Callable[[Source, Callable[[], bool]], Any]
 
 
 class _Task:
-    """One image, and what became of it: ``done`` is set when ``result`` or ``error`` is."""
+    """One image and its result; ``done`` is set when ``result`` or ``error`` is."""
 
     __slots__ = ("done", "error", "result", "source")
 
@@ -38,23 +38,25 @@ class _Task:
     def answer(self) -> Tuple[str, Any]:
         self.done.wait()
         if self.error is not None:
-            raise RuntimeError(f"{self.source.name}: making the image ready failed") from self.error
+            raise RuntimeError(f"{self.source.name}: preprocessing failed") from self.error
         return self.source.name, self.result
 
 
-def prepared(sources: Iterable[Source], prepare: Prepare, workers: int, ahead: int) -> Iterator[Tuple[str, Any]]:
-    """Yield the name of each source and what ``prepare`` returned, in order; of a DataError, the error itself.
+def preprocess_ahead(
+    sources: Iterable[Source], prepare: Prepare, workers: int, ahead: int
+) -> Iterator[Tuple[str, Any]]:
+    """Yield the name and the result of each source, in order; a DataError of ``prepare`` is yielded as the result.
 
-    OpenCV lets other threads run while it decodes and resizes, and so do ONNX Runtime and Paddle's operators. Paddle
-    Inference does not, but on NPUs: beside it a thread gets no further than the operation that it is in.
+    OpenCV releases the GIL while it decodes and resizes, and so do ONNX Runtime and Paddle's operators. Paddle
+    Inference does not: beside it a thread gets no further than its present operation.
 
     Args:
-        prepare: takes a source, and a function that tells whether its result is not wanted any more.
-        workers: threads; 0 does the work when it is asked for.
-        ahead: images that are taken from ``sources`` before they are asked for: that much memory is in use.
+        prepare: takes a source, and a function that returns True when the result is no longer needed.
+        workers: threads; 0 does the work in the caller's thread.
+        ahead: how many images are read ahead, and so held in memory.
 
     Raises:
-        RuntimeError: ``prepare`` failed with something else, which is its cause; the message names the source.
+        RuntimeError: ``prepare`` raised another exception, which is the cause; the message names the source.
     """
     if not workers:
         for source in sources:
@@ -74,7 +76,7 @@ def prepared(sources: Iterable[Source], prepare: Prepare, workers: int, ahead: i
 
 @contextlib.contextmanager
 def _threads(count: int, prepare: Prepare) -> Iterator[Callable[[Source], _Task]]:
-    """Run threads; what they have not begun when the block ends is dropped."""
+    """Run threads; tasks that have not begun when the block ends are dropped."""
     tasks: queue.SimpleQueue[Optional[_Task]] = queue.SimpleQueue()
     stop = threading.Event()
 
@@ -87,7 +89,7 @@ def _threads(count: int, prepare: Prepare) -> Iterator[Callable[[Source], _Task]
         tasks.put(task)
         return task
 
-    # Daemons, so that a server which does not answer cannot keep the process from ending.
+    # Daemons: a server that does not answer must not keep the process from ending.
     threads: List[threading.Thread] = [
         threading.Thread(target=work, name=f"ppcls-decode-{number}", daemon=True) for number in range(count)
     ]

@@ -1,11 +1,11 @@
-"""``inference.yml``: what an exported model needs to know about itself. ONNX files carry the same within themselves."""
+"""``inference.yml``, the description of an exported model. ONNX files carry the same in their metadata."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Tuple
 
 import yaml
 
@@ -13,10 +13,13 @@ from ppcls.errors import DataError
 from ppcls.inference import onnx_file
 from ppcls.utils.digests import sha256
 
-STEM = "inference"  # how the names of all files of an export begin
+if TYPE_CHECKING:  # it needs OpenCV
+    from ppcls.data.transforms import TransformOp
+
+STEM = "inference"  # of the names of all files of an export
 FILE = f"{STEM}.yml"
-ONNX = f"{STEM}.onnx"  # of the ONNX files in an export's folder, the one that takes what Paddle's takes
-_OF_RUN = f"inference/{FILE}"  # where `ppcls export RUN` writes it, below that
+ONNX = f"{STEM}.onnx"  # the ONNX file with the same input as Paddle's model
+_EXPORT_OF_RUN = f"inference/{FILE}"  # in a run's folder, written by `ppcls export RUN`
 TENSOR, PIXELS = "float32 NCHW", "uint8 NHWC"
 OUTPUT = "probabilities"
 PRECISIONS = ("float32", "float16", "bfloat16", "int8")
@@ -28,20 +31,20 @@ class Description:
     """How to feed an exported model and read its answers.
 
     Attributes:
-        folder: where the model's files are.
+        folder: that of the model's files.
         image_shape: of the images, (C, H, W), whatever the layout of the input.
         transform_ops: preprocessing, as in a recipe.
         files: digests by name.
         input: ``TENSOR``, or ``PIXELS`` for a model that normalizes them itself.
-        imports: what registers transforms of the user's own among them, by name, path and digest.
-        precision: "float32", "float16" or "int8"; of a folder that of Paddle's model, "float32" or "bfloat16".
-        values: all that the export wrote.
+        imports: the files or modules that register the user's own transforms: name, path and digest.
+        precision: "float32", "float16" or "int8"; for a folder that of Paddle's model, "float32" or "bfloat16".
+        values: the whole content.
     """
 
     folder: Path
     name: str
     image_shape: Tuple[int, ...]
-    transform_ops: List[Mapping[str, Any]]
+    transform_ops: List[TransformOp]
     topk: int
     class_names: Optional[List[str]]
     files: Mapping[str, str]
@@ -57,7 +60,7 @@ class Description:
 
     @property
     def class_num(self) -> int:
-        """How many classes the model knows."""
+        """The number of classes."""
         return int(self.values["Model"]["architecture"]["class_num"])
 
     @property
@@ -84,9 +87,9 @@ def _is_onnx(name: str) -> bool:
 
 
 def is_export(path: Path) -> bool:
-    """Return whether a path is meant as an exported model, be it whole or not.
+    """Return whether a path looks like an export, complete or not.
 
-    ``inference.json`` alone says nothing: it may be somebody's results in the folder of a run.
+    ``inference.json`` alone does not count: it may hold results, in the folder of a run.
     """
     return _is_onnx(path.name) or any((path / name).is_file() for name in (FILE, ONNX, f"{STEM}.pdiparams"))
 
@@ -108,8 +111,10 @@ def read(path: Path) -> Description:
 
 
 def _hint(folder: Path) -> str:
-    """Return what to do where the folder is that of a run, perhaps in stages; else nothing."""
-    exports = [str(file.parent) for pattern in (_OF_RUN, f"*/{_OF_RUN}") for file in sorted(folder.glob(pattern))]
+    """Return advice for the folder of a run, perhaps with stages; else an empty string."""
+    exports = [
+        str(file.parent) for pattern in (_EXPORT_OF_RUN, f"*/{_EXPORT_OF_RUN}") for file in sorted(folder.glob(pattern))
+    ]
     if exports:
         return f"; did you mean {' or '.join(exports)}?"
     is_run = any(next(folder.glob(pattern), None) for pattern in ("*.pdstates", "*/*.pdstates"))
@@ -117,7 +122,7 @@ def _hint(folder: Path) -> str:
 
 
 def _read_file(path: Path) -> Description:
-    """Read the description in an ONNX file, else the one that lies beside it and names it."""
+    """Read the description in an ONNX file, else the one beside it that lists the file."""
     if not _is_onnx(path.name):
         raise DataError(f"{path}: not an exported model; give the folder that has {FILE} in it, or an .onnx file")
     content = onnx_file.read_metadata(path).get(onnx_file.DESCRIPTION)
@@ -125,10 +130,10 @@ def _read_file(path: Path) -> Description:
     if content is None and beside.is_file():
         described = read(path.parent)
         if path.name in described.files:
-            return _only(described, path.name)
+            return _of_one_file(described, path.name)
     if content is None:
         raise DataError(
-            f"{path}: no description in its metadata ({onnx_file.DESCRIPTION!r}) and no {FILE} beside it that names "
+            f"{path}: no description in its metadata ({onnx_file.DESCRIPTION!r}) and no {FILE} beside it that lists "
             f"it: preprocessing and classes are unknown. Export with `ppcls export --onnx`, which writes them"
         )
     try:
@@ -139,8 +144,8 @@ def _read_file(path: Path) -> Description:
     return _checked(path.parent, values, path)
 
 
-def _only(described: Description, name: str) -> Description:
-    """Return the description of one file of those in a folder."""
+def _of_one_file(described: Description, name: str) -> Description:
+    """Return the description of a single file of an export."""
     model = {**described.values["Model"], "files": {name: described.files[name]}}
     return _checked(described.folder, {**described.values, "Model": model}, described.folder / FILE)
 
@@ -157,10 +162,10 @@ def _damaged(file: Path, error: Exception) -> DataError:
 
 
 def _checked(folder: Path, values: Any, file: Path) -> Description:
-    """Return the description, with every value of the type that its users rely on.
+    """Return the description, its values checked.
 
     Raises:
-        DataError: it is not what ``write`` wrote.
+        DataError: a value is missing, or not what ``write`` writes.
     """
     try:
         postprocess, model = values["PostProcess"]["Topk"], values["Model"]
@@ -202,7 +207,7 @@ def _checked(folder: Path, values: Any, file: Path) -> Description:
 
 
 def _checked_imports(records: Any) -> List[Mapping[str, Any]]:
-    """Return records of imports; raise a ValueError for anything else."""
+    """Return the records of imports; raise a ValueError for anything else."""
     if not isinstance(records, list) or not all(isinstance(item, dict) and "name" in item for item in records):
         raise ValueError(f"imports: a list of {{name, path, sha256}} expected, not {records!r}"[:200])
     return records
@@ -213,10 +218,10 @@ def _is_count(value: Any) -> bool:
 
 
 def _check_names(names: Any, classes: int) -> None:
-    """Raise a ValueError unless these are class names, one a class, or there are none."""
+    """Raise a ValueError unless there is one name per class, or no names."""
     if names is None:
         return
-    # Numbers: by hand, classes are easily called 0, 1, 2. But yes and no without quotation marks are no names in YAML.
+    # Classes may be called 0, 1, 2, which YAML reads as numbers. Unquoted yes and no are truth values, and no names.
     if not isinstance(names, list) or any(type(name) not in (str, int, float) for name in names):
         raise ValueError(f"label_list: a list of names expected, not {names!r}"[:200])
     if len(names) != classes:
@@ -225,9 +230,9 @@ def _check_names(names: Any, classes: int) -> None:
 
 def _check_files(files: Mapping[str, str]) -> None:
     """Raise a ValueError unless these are a model of Paddle's, of ONNX, or both."""
-    rest = [name for name in files if not _is_onnx(name)]
-    pair = not rest or sorted(name.endswith(".pdiparams") for name in rest) == [False, True]
-    if not files or not pair:
+    paddle_files = [name for name in files if not _is_onnx(name)]
+    is_pair = sorted(name.endswith(".pdiparams") for name in paddle_files) == [False, True]
+    if not files or (paddle_files and not is_pair):
         raise ValueError(f"files: a model and its .pdiparams, or .onnx files expected, not {sorted(files)}")
 
 

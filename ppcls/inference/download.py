@@ -1,4 +1,4 @@
-"""Images by URL, within limits of size and time."""
+"""Download images, within limits of size and time."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from typing import Callable
 from ppcls.errors import DataError
 from ppcls.utils import http
 
-_KEPT = "%/:?#[]@!$&'()*+,;=~"  # what has a meaning in a URL, or is quoted already
+_SAFE = "%/:?#[]@!$&'()*+,;=~"  # has a meaning in a URL, or is quoted already
 _HEADERS = {"Accept": "image/*,*/*;q=0.5"}
-
-
 POLICY = http.Policy(idle_timeout=15.0, total_timeout=60.0, max_bytes=100 * 2**20)
 
 
-def is_url(text: str) -> bool:
-    """Return whether this is a URL that can be downloaded."""
+def is_http_url(text: str) -> bool:
+    """Return whether a text is a URL that can be downloaded."""
     return text.lower().startswith(tuple(f"{scheme}://" for scheme in http.SCHEMES))
 
 
@@ -24,10 +22,10 @@ def fetch(url: str, policy: http.Policy = POLICY, stopped: Callable[[], bool] = 
     """Return what is at a URL.
 
     Args:
-        stopped: asked between two blocks whether the answer is still wanted.
+        stopped: asked between two blocks whether to give up.
 
     Raises:
-        DataError: it cannot be had, is too large, takes too long, or leads to something else than HTTP.
+        DataError: the download fails, is too large or takes too long, or the URL leads to another scheme than HTTP.
     """
 
     def check_stopped(_: int) -> None:
@@ -35,7 +33,7 @@ def fetch(url: str, policy: http.Policy = POLICY, stopped: Callable[[], bool] = 
             raise DataError("the download was stopped")
 
     try:
-        return http.fetch(urllib.parse.quote(url, safe=_KEPT), policy, _HEADERS, check_stopped)
+        return http.fetch(urllib.parse.quote(url, safe=_SAFE), policy, _HEADERS, check_stopped)
     except http.TooLargeError as error:
         raise DataError(f"cannot be downloaded: {error}; download it yourself if it is genuine") from None
     except http.HttpError as error:

@@ -23,18 +23,18 @@ class Writer(Protocol):
     """Takes the features of images one by one."""
 
     def add(self, name: str, features: Features) -> None:
-        """Write the row of one image: features [num_features] float32, or what is wrong with the image."""
+        """Write the row of one image: features [num_features] float32, or the image's error."""
 
 
 def check(path: Path) -> None:
-    """Check where features are to go, before any work.
+    """Check the file for features, before any work.
 
     Raises:
         ConfigError: the suffix is unknown.
         MachineError: the folder does not exist or cannot be written in, or a package is not installed.
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise ConfigError(f"{path}: the suffix says the format, and must be one of {', '.join(SUFFIXES)}")
+        raise ConfigError(f"{path}: the suffix gives the format; it must be one of {', '.join(SUFFIXES)}")
     results.check_folder(path)
     if path.suffix.lower() == ".parquet":
         results.import_pyarrow()
@@ -46,15 +46,15 @@ def names_file(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def writing(path: Path, count: int) -> Iterator[Writer]:
-    """Give a writer; the file is in its place when the block ends without an error, and not before.
+def open_writer(path: Path, count: int) -> Iterator[Writer]:
+    """Give a writer; the file appears when the block ends without an error, and not before.
 
     A .npy file is an array [N, num_features] float32. The row of an image that cannot be read is NaN. The file that
     ``names_file`` returns has the names. A .parquet file has the columns file_name, error and features; the features of
     an image that cannot be read are null.
 
     Args:
-        count: how many rows there will be.
+        count: the number of rows.
 
     Raises:
         ConfigError, MachineError: see ``check``; or it cannot be written.
@@ -76,7 +76,7 @@ def writing(path: Path, count: int) -> Iterator[Writer]:
 
 
 class _NamedWriter:
-    """A writer whose errors name the file; those of whoever uses it stay what they are."""
+    """A writer whose errors name the file."""
 
     def __init__(self, writer: Writer, path: Path) -> None:
         self._writer, self._path = writer, path
@@ -121,15 +121,17 @@ class _Parquet:
         self._rows: List[Dict[str, Any]] = []
 
     def add(self, name: str, features: Features) -> None:
-        good = isinstance(features, np.ndarray)
-        if self._writer is None and good:
+        is_readable = isinstance(features, np.ndarray)
+        if self._writer is None and is_readable:
             text = self._arrow.string()
             # The length of all lists is known with the first one.
             vector = self._arrow.list_(self._arrow.float32(), len(features))  # type: ignore[arg-type]
             self._schema = self._arrow.schema([("file_name", text), ("error", text), ("features", vector)])
             self._writer = self._parquet.ParquetWriter(str(self._path), self._schema)
-        error = None if good else results.to_utf8(str(features))
-        self._rows.append({"file_name": results.to_utf8(name), "error": error, "features": features if good else None})
+        error = None if is_readable else results.to_utf8(str(features))
+        self._rows.append(
+            {"file_name": results.to_utf8(name), "error": error, "features": features if is_readable else None}
+        )
         if self._writer is not None and len(self._rows) >= _ROWS:
             self._flush()
 

@@ -1,4 +1,4 @@
-"""Which images to predict: files, folders, patterns, addresses, lists, bytes and arrays."""
+"""The images to predict: files, folders, patterns, URLs, lists, bytes and arrays."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ import numpy as np
 from ppcls.data.transforms.conversion import is_pillow
 from ppcls.data.transforms.formats import IMAGE_SUFFIXES
 from ppcls.errors import DataError
-from ppcls.inference.download import is_url
+from ppcls.inference.download import is_http_url
 from ppcls.inference.source import Source, Url
 from ppcls.utils.paths import user_path
 from ppcls.utils.text import read_lines
 
-_TRIED = 20  # lines of a list with which folders are tried
-_TAKEN = (
+_PROBED_LINES = 20  # of a list, to choose the folder of its paths
+_ACCEPTED = (
     "a path, a pattern, a URL, encoded bytes, a file opened in binary mode, an array [H, W, 3] uint8 in RGB, or a "
     "Pillow image"
 )
-# What stands for one image or a folder of them: see ``expand``. Files and Pillow images are known by what they can do.
+# One image, or a folder or pattern of images: see ``expand``. Files and Pillow images are recognized by their methods.
 Image = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, np.ndarray, io.IOBase, Source, Any]
 
 
 def collect(images: Union[Image, Sequence[Image]]) -> List[Source]:
-    """Return the sources meant by an image (see ``expand``), or by a list of them.
+    """Return the sources of an image (see ``expand``), or of a list of images.
 
     Raises:
-        DataError: a path does not exist, or nothing is left to predict.
+        DataError: a path does not exist, or there are no images.
     """
     if isinstance(images, Iterator) and not hasattr(images, "read"):
-        raise DataError("an iterator gives its images one by one: stream() takes it; or make a list of it")
+        raise DataError("an iterator gives its images one by one: give it to stream(), or make a list of it")
     several = images if isinstance(images, (list, tuple)) and not isinstance(images, Source) else [images]
     sources = [source for number, image in enumerate(several, 1) for source in expand(image, f"image {number}")]
     if not sources:
@@ -43,30 +43,30 @@ def collect(images: Union[Image, Sequence[Image]]) -> List[Source]:
 
 
 def collect_lazily(images: Iterable[Image]) -> Iterator[Source]:
-    """Yield the sources one by one; what means no image becomes a source whose reading raises the error.
+    """Yield the sources one by one; an invalid input becomes a source that raises when read.
 
-    What a source holds is its own: the same array may be filled again, or the same Pillow image moved to its next
-    frame, before it is read.
+    Sources hold copies: the caller may fill the same array again, or move the same Pillow image to its next frame.
     """
     for number, image in enumerate(images, 1):
         name = f"image {number}"
         try:
             for source in expand(image, name):
-                yield source.detached()
+                yield source.copied()
         except DataError as error:
             yield Source(os.fspath(image) if isinstance(image, (str, os.PathLike)) else name, error)
 
 
 def expand(image: Image, name: str) -> Iterator[Source]:
-    """Yield the sources that one value means: those below a folder, those that match a pattern, or the image itself.
+    """Yield the sources of one value: the image itself, those below a folder, or those that match a pattern.
 
-    A file that is called like a pattern is that file. Of a pattern all files count, whatever their suffix, in order.
+    A pattern gives all files that match, whatever their suffix, in order. If a file has the pattern as its name, it
+    gives that file only.
 
     Args:
-        name: what an image without a name of its own is called in the results.
+        name: what an image without a name is called in the results.
 
     Raises:
-        DataError: there is no such file, a folder has no images, or it is something else.
+        DataError: there is no such file, a folder has no images, or the value is no image.
     """
     if isinstance(image, Source):
         yield image
@@ -75,28 +75,30 @@ def expand(image: Image, name: str) -> Iterator[Source]:
     elif isinstance(image, (bytes, bytearray, memoryview, np.ndarray)) or is_pillow(image):
         yield Source(name, image)
     elif callable(getattr(image, "read", None)):
-        content, own = image.read(), getattr(image, "name", None)
+        content, file_name = image.read(), getattr(image, "name", None)
         if not isinstance(content, bytes):
-            raise DataError(f"{own or name}: the file gives {type(content).__name__}; open it in binary mode ('rb')")
-        yield Source(own if isinstance(own, str) else name, content)
+            raise DataError(
+                f"{file_name or name}: the file gives {type(content).__name__}; open it in binary mode ('rb')"
+            )
+        yield Source(file_name if isinstance(file_name, str) else name, content)
     else:
-        raise DataError(f"an image is {_TAKEN}, not {type(image).__name__}")
+        raise DataError(f"an image is {_ACCEPTED}, not {type(image).__name__}")
 
 
 def expand_one(image: Image, name: str) -> Source:
-    """Return the only source that one value means, see ``expand``.
+    """Return the only source of one value, see ``expand``.
 
     Raises:
-        DataError: as ``expand``, or it means several images.
+        DataError: as ``expand``; or there are several images.
     """
-    found = list(expand(image, name))
-    if len(found) != 1:
-        raise DataError(f"{image!r} means {len(found)} images, and one is wanted")
-    return found[0]
+    sources = list(expand(image, name))
+    if len(sources) != 1:
+        raise DataError(f"{image!r} means {len(sources)} images; give one")
+    return sources[0]
 
 
 def _named(text: str) -> Iterator[Source]:
-    if is_url(text):
+    if is_http_url(text):
         yield Source(text, Url(text))
         return
     if not text:
@@ -113,8 +115,8 @@ def _named(text: str) -> Iterator[Source]:
     elif glob.has_magic(text):
         yield from (Source(str(file), file) for file in match(str(path)))
     else:
-        other = text.partition("://")
-        hint = f"; of URLs only http:// and https:// are read, not {other[0]}://" if other[1] else ""
+        scheme, separator, _ = text.partition("://")
+        hint = f"; of URLs only http:// and https:// are read, not {scheme}://" if separator else ""
         raise DataError(f"{path}: no such image or folder{hint}")
 
 
@@ -124,10 +126,10 @@ def match(pattern: str) -> List[Path]:
     Raises:
         DataError: there are none.
     """
-    found = sorted({Path(path) for path in glob.iglob(pattern, recursive=True)})  # noqa: PTH207 - Path.glob takes no absolute ones
-    files = [path for path in found if not path.is_dir()]
+    matches = sorted({Path(path) for path in glob.iglob(pattern, recursive=True)})  # noqa: PTH207 - Path.glob takes no absolute ones
+    files = [path for path in matches if not path.is_dir()]
     if not files:
-        only = f"only folders match, such as {found[0]}: give these" if found else "no file matches this pattern"
+        only = f"only folders match, such as {matches[0]}: give these" if matches else "no file matches this pattern"
         raise DataError(f"{pattern}: {only}")
     return files
 
@@ -138,17 +140,17 @@ def list_images(folder: Path) -> List[Path]:
     Raises:
         DataError: there are none.
     """
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir())
-    if not found:
+    images = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir())
+    if not images:
         raise DataError(f"{folder}: no images in this folder or below it ({' '.join(IMAGE_SUFFIXES)})")
-    return found
+    return images
 
 
 def read_list(file: Path, roots: Sequence[Path]) -> List[Source]:
-    """Return the images that a file names, one path a line.
+    """Return the images that a file names, one path per line.
 
-    A label behind the path, as in training lists, is allowed and not used. The paths are relative to that
-    of ``roots`` which has the most of the first ones.
+    A label behind the path, as in training lists, is allowed and not used. The paths are relative to whichever root has
+    most of the first paths.
 
     Raises:
         DataError: the file cannot be read or names nothing.
@@ -156,11 +158,11 @@ def read_list(file: Path, roots: Sequence[Path]) -> List[Source]:
     lines = [line.strip() for _, line in read_lines(file) if line.strip()]
     if not lines:
         raise DataError(f"{file}: names no images")
-    found = [sum((root / _path_of(line, root)).exists() for line in lines[:_TRIED]) for root in roots]
-    if not any(found):
+    hits = [sum((root / _path_of(line, root)).exists() for line in lines[:_PROBED_LINES]) for root in roots]
+    if not any(hits):
         tried = ", ".join(dict.fromkeys(str(root.absolute()) for root in roots))
         raise DataError(f"{file}: {lines[0]!r} and those after it are in none of {tried}; set Infer.infer_imgs")
-    root = roots[found.index(max(found))]
+    root = roots[hits.index(max(hits))]
     paths = [root / _path_of(line, root) for line in lines]
     return [Source(str(path), path) for path in paths]
 

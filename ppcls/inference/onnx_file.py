@@ -1,4 +1,4 @@
-"""What an ONNX file says about itself, read without any ONNX library.
+"""Read the metadata of an ONNX file without any ONNX library.
 
 The format is that of protocol buffers (https://protobuf.dev/programming-guides/encoding/), the fields are those of
 ``ModelProto`` (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
@@ -21,7 +21,7 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 def read_metadata(path: Path) -> Dict[str, str]:
-    """Return the metadata of an ONNX file; of one that an export wrote, the content is compared with its digest.
+    """Return the metadata of an ONNX file; the digest of one that an export wrote is checked.
 
     Raises:
         DataError: it cannot be read, is no ONNX file, or is damaged.
@@ -41,7 +41,7 @@ def read_metadata(path: Path) -> Dict[str, str]:
 
 
 def blanked_digest(data: bytes, recorded: str) -> str:
-    """Return the digest of a file's content, in which the ``recorded`` one counts as ``BLANK``."""
+    """Return the digest of a file's content with the ``recorded`` digest replaced by ``BLANK``."""
     start = data.rfind(recorded.encode())
     digest = hashlib.sha256()
     for part in (memoryview(data)[:start], BLANK.encode(), memoryview(data)[start + len(recorded) :]):
@@ -50,15 +50,15 @@ def blanked_digest(data: bytes, recorded: str) -> str:
 
 
 def _metadata(data: bytes) -> Dict[str, str]:
-    found, has_graph = {}, False
+    metadata, has_graph = {}, False
     for number, value in _fields(memoryview(data)):
         has_graph = has_graph or number == _GRAPH
         if number == _METADATA and isinstance(value, memoryview):
             entry = {key: bytes(text).decode() for key, text in _fields(value) if isinstance(text, memoryview)}
-            found[entry.get(_KEY, "")] = entry.get(_VALUE, "")
+            metadata[entry.get(_KEY, "")] = entry.get(_VALUE, "")
     if not has_graph:
         raise ValueError("it has no graph")
-    return found
+    return metadata
 
 
 def _fields(data: memoryview) -> Iterator[Tuple[int, Union[int, memoryview]]]:

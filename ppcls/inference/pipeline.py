@@ -9,14 +9,14 @@ from typing import Any, Callable, Dict, Generator, Iterable, Iterator, List, Opt
 import numpy as np
 
 from ppcls.errors import DataError, WeightsError
-from ppcls.inference.decoding import prepared
+from ppcls.inference.decoding import preprocess_ahead
 from ppcls.inference.postprocess import Topk
 from ppcls.inference.source import Source
 from ppcls.registry.checks import require_int
 from ppcls.utils import environment
 
 Output = Tuple[str, Union[np.ndarray, DataError]]
-Answer = Dict[str, Any]  # class_ids, scores, file_name, label_names; of an image that cannot be used file_name, error
+Answer = Dict[str, Any]  # class_ids, scores, file_name, label_names; or file_name and error
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Pipeline:
 
     Attributes:
         transforms: from encoded bytes or an array to what the model takes.
-        run: from a batch [B, ...] of that to probabilities [B, K]; only called in the thread that asks for answers.
+        run: from a batch [B, ...] of that to probabilities [B, K]; only called in the caller's thread.
         postprocess: from the probabilities of an image to its answer.
         batch_size: images that go through the model together.
-        decode_workers: threads that make images ready ahead of the model; 0 for none, None for one a core.
-        input_shape: what an image must be like for the model; None takes any.
+        decode_workers: threads that preprocess images while the model runs; 0 for none, None for one per core.
+        input_shape: the shape of a preprocessed image; None takes any.
     """
 
     transforms: Callable[[Any, np.random.Generator], np.ndarray]
@@ -45,15 +45,15 @@ class Pipeline:
             require_int("decode_workers", self.decode_workers, 0)
 
     def prepare(self, source: Source, stopped: Callable[[], bool] = lambda: False) -> np.ndarray:
-        """Return an image ready for the model. May be called by several threads at the same time.
+        """Return a preprocessed image. May be called by several threads at the same time.
 
         Args:
-            stopped: asked during a download whether the image is still wanted.
+            stopped: asked during a download whether to give up.
 
         Raises:
             DataError: the image cannot be used.
         """
-        # Inference draws nothing at random; a recipe that does is at least repeatable.
+        # Inference should draw nothing at random; with a recipe that does, results repeat at least.
         image = self.transforms(source.read(stopped), np.random.default_rng(0))
         if self.input_shape is not None and image.shape != tuple(self.input_shape):
             raise DataError(
@@ -63,7 +63,7 @@ class Pipeline:
         return image
 
     def answers(self, sources: Iterable[Source]) -> Generator[Answer, None, None]:
-        """Yield one answer an image, in order, as their batches are done; see ``outputs``.
+        """Yield one answer per image, in order; see ``outputs``.
 
         Raises:
             WeightsError: the model's probabilities are not finite.
@@ -82,25 +82,25 @@ class Pipeline:
                 }
 
     def outputs(self, sources: Iterable[Source]) -> Generator[Output, None, None]:
-        """Yield each image's name, and the model's output for it or the error that it has.
+        """Yield each image's name with the model's output, or with the image's error.
 
-        Memory stays bounded however many sources there are: images of two batches are made ready ahead.
+        Memory is bounded: images are preprocessed at most two batches ahead.
 
         Raises:
             WeightsError: the model's outputs are not finite.
         """
         workers = environment.threads() if self.decode_workers is None else self.decode_workers
         pending: List[Tuple[str, Any]] = []
-        for pair in prepared(sources, self.prepare, workers, ahead=2 * self.batch_size):
+        for pair in preprocess_ahead(sources, self.prepare, workers, ahead=2 * self.batch_size):
             pending.append(pair)
             if len(pending) == self.batch_size:
-                yield from self._of_batch(pending)
+                yield from self._predict_batch(pending)
                 pending = []
         if pending:
-            yield from self._of_batch(pending)
+            yield from self._predict_batch(pending)
 
-    def _of_batch(self, pending: Sequence[Tuple[str, Any]]) -> Iterator[Output]:
-        # Images of several sizes may meet in a batch when nothing in the recipe crops them: each size runs by itself.
+    def _predict_batch(self, pending: Sequence[Tuple[str, Any]]) -> Iterator[Output]:
+        # Without a crop in the recipe, a batch may have images of several sizes: each size runs by itself.
         shapes: Dict[Tuple[int, ...], List[int]] = {}
         for index, (_, image) in enumerate(pending):
             if not isinstance(image, DataError):

@@ -27,7 +27,7 @@ class Topk:
     class_names: Optional[Sequence[str]] = None
 
     def __call__(self, scores: np.ndarray) -> Dict[str, List[Any]]:
-        """Return {class_ids, scores, label_names} of scores [K], best first; of equal ones the lower id first."""
+        """Return {class_ids, scores, label_names} of scores [K], best first; of equal scores the lower id first."""
         best = np.argsort(-scores, kind="stable")[: self.topk]
         names = [self.class_names[i] for i in best] if self.class_names else []
         return {

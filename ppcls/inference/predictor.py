@@ -15,15 +15,16 @@ from ppcls.inference.backends import open_backend
 from ppcls.inference.backends.devices import Device
 from ppcls.inference.pipeline import Answer, Pipeline
 from ppcls.inference.postprocess import Topk
+from ppcls.registry import import_components
 from ppcls.registry.checks import require_int
-from ppcls.registry.sources import import_components, require_imported
+from ppcls.registry.provenance import require_imported
 from ppcls.utils.environment import MAX_THREADS
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
 
 
 class BasePredictor:
-    """What answers for images, whatever runs the model.
+    """Classifies images, whatever runs the model.
 
     Attributes:
         pipeline: from images to answers.
@@ -43,8 +44,8 @@ class BasePredictor:
                 mode, an array (RGB [H, W, 3], RGBA or grayscale, uint8), a Pillow image, or a list of these.
 
         Returns:
-            One dict an image, in order: class_ids, scores, file_name, label_names; file_name and error for an image
-            that cannot be read.
+            One dict per image, in order: class_ids, scores, file_name, label_names. For an image that cannot be read:
+            file_name and error.
 
         Raises:
             DataError: a path does not exist; nothing was predicted.
@@ -52,33 +53,33 @@ class BasePredictor:
         return list(self.stream(inputs.collect(images)))
 
     def stream(self, sources: Iterable[inputs.Image]) -> Generator[Answer, None, None]:
-        """Yield the answers one by one, as their batches are done; for more images than fit into memory.
+        """Yield the answers one by one; for more images than fit into memory.
 
         Args:
-            sources: any iterable, also a generator, of what ``predict`` takes. It is read ahead by two batches; an
-                array or a Pillow image is copied when it is taken, and may be filled anew after that. What does not
-                exist is an answer with an error here, since it is met only on the way.
+            sources: any iterable, also a generator, of what ``predict`` takes. It is read ahead by two batches. Arrays
+                and Pillow images are copied, so the caller may change them afterwards. A path that does not exist gives
+                an answer with an error.
         """
         return self.pipeline.answers(inputs.collect_lazily(sources))
 
     def prepare(self, source: inputs.Image) -> np.ndarray:
-        """Return one image as the model takes it, without the batch axis; for those who make batches themselves.
+        """Return one preprocessed image, without the batch axis; to make batches yourself.
 
         May be called by several threads at the same time.
 
         Raises:
-            DataError: it cannot be used, or means several images.
+            DataError: the image cannot be used, or there are several.
         """
         return self.pipeline.prepare(inputs.expand_one(source, "image"))
 
     def run(self, batch: np.ndarray) -> np.ndarray:
-        """Return probabilities [B, K] of a batch of prepared images; not to be called by several threads at once."""
+        """Return probabilities [B, K] of a batch of preprocessed images; in one thread at a time."""
         return self.pipeline.run(batch)
 
     def embed(self, images: Union[inputs.Image, Sequence[inputs.Image]]) -> np.ndarray:
         """Return the features of images, [N, num_features] float32, one row per image.
 
-        Of an image that cannot be read, the row is NaN, and the log says why.
+        The row of an image that cannot be read is NaN, and the log says why.
 
         Args:
             images: what ``predict`` takes.
@@ -92,7 +93,7 @@ class BasePredictor:
     def features(
         self, sources: Iterable[inputs.Image]
     ) -> Generator[Tuple[str, Union[np.ndarray, DataError]], None, None]:
-        """Yield the name and the features [num_features] float32 of each image, or the error that it has.
+        """Yield each image's name with its features [num_features] float32, or with its error.
 
         Args:
             sources: what ``stream`` takes.
@@ -104,7 +105,7 @@ class BasePredictor:
         return replace(self.pipeline, run=run).outputs(inputs.collect_lazily(sources))
 
     def feature_run(self) -> Callable[[np.ndarray], np.ndarray]:
-        """Return a function from a batch of prepared images to features [B, num_features] float32.
+        """Return a function from a batch of preprocessed images to features [B, num_features] float32.
 
         Raises:
             ConfigError: the model gives no features.
@@ -116,7 +117,7 @@ class Predictor(BasePredictor):
     """Runs an exported model, with the preprocessing that was exported with it.
 
     Attributes:
-        description: what the export says about itself.
+        description: the export's description.
         backend: the runtime, "paddle" or "onnx".
         device: where the model computes, "cpu", "gpu:0" or another GPU.
         pipeline: from images to answers.
@@ -124,16 +125,16 @@ class Predictor(BasePredictor):
     Args:
         path: the exported model: its folder, or an ONNX file.
         backend: "paddle", "onnx", or "auto" for what the export and this machine have.
-        threads: CPU threads for the model; None takes those chosen at start-up (OMP_NUM_THREADS).
+        threads: CPU threads of the model; None for OMP_NUM_THREADS, by default all cores.
         batch_size: images that go through the model together.
         topk: classes in an answer, or all where there are fewer; None takes what was exported.
-        decode_workers: threads that make images ready while the model runs; 0 for none, None for one a core.
-        device: "cpu", "gpu" or, of several, "gpu:1"; "auto" for a GPU where the backend can use one, else the CPU.
+        decode_workers: threads that preprocess images while the model runs; 0 for none, None for one per core.
+        device: "cpu", "gpu", one of several as "gpu:1", or "auto" for a GPU where the backend can use one.
         imports: files or modules that register transforms of your own, see ``ppcls.import_components``.
 
     Raises:
-        DataError: there is no export, or a damaged one, or it has nothing for this backend.
-        ConfigError: a number makes no sense, there is no such device, or the export's transforms are not imported.
+        DataError: there is no export, it is damaged, or it has no model for this backend.
+        ConfigError: an argument is invalid, or the export's own transforms are not imported.
         MachineError: the backend is not installed, or cannot use the device.
     """
 
@@ -169,7 +170,7 @@ class Predictor(BasePredictor):
         )
 
     def __reduce__(self) -> Tuple[Any, ...]:
-        """Let a pickled predictor open its export again where it is unpickled, as in another process."""
+        """Pickle the arguments: the export is opened again where the predictor is unpickled."""
         path, *others = self._arguments
         return type(self), (str(user_path(path).resolve()), *others)
 
@@ -182,18 +183,18 @@ class Predictor(BasePredictor):
             raise DataError(f"{where}: {error}; export the model again") from None
 
     def feature_run(self) -> Callable[[np.ndarray], np.ndarray]:
-        """Refuse: an export ends with the probabilities."""
+        """Raise a ConfigError: an export gives probabilities only."""
         raise ConfigError(
             f"{self.description.path}: an exported model gives probabilities only; for features, give the run's folder "
-            f"or the checkpoint that it was made of"
+            f"or the checkpoint that it was made from"
         )
 
 
 def feature_array(features: Iterable[Tuple[str, Union[np.ndarray, DataError]]]) -> np.ndarray:
-    """Return what ``BasePredictor.features`` yields as an array [N, num_features] float32; errors are rows of NaN.
+    """Collect what ``BasePredictor.features`` yields in an array [N, num_features] float32; errors give rows of NaN.
 
     Raises:
-        DataError: there are only errors.
+        DataError: no image can be read.
     """
     rows: List[Optional[np.ndarray]] = []
     errors = []
@@ -202,7 +203,7 @@ def feature_array(features: Iterable[Tuple[str, Union[np.ndarray, DataError]]]) 
             errors.append(f"{name}: {values}")
             get_logger().error(errors[-1])
         rows.append(None if isinstance(values, DataError) else values)
-    good = next((row for row in rows if row is not None), None)
-    if good is None:
+    first = next((row for row in rows if row is not None), None)
+    if first is None:
         raise DataError(f"none of the {len(rows)} images can be read; the first: {errors[0]}")
-    return np.stack([np.full_like(good, np.nan) if row is None else row for row in rows])
+    return np.stack([np.full_like(first, np.nan) if row is None else row for row in rows])

@@ -1,4 +1,4 @@
-"""Answers as a file: JSON, CSV or Parquet, written as they come and put in its place when it is whole."""
+"""Write answers as JSON, CSV or Parquet: one by one, to a file that appears when it is complete."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ppcls.utils.paths import user_path
 
 LIST, MAP = "list", "map"
 SUFFIXES = (".json", ".csv", ".parquet")
-_FORMULA = tuple("=+-@＝＋－＠\t\r\n")  # a cell that begins like this is computed
-_ROWS = 4096  # of a Parquet file, in memory before they are written
+_FORMULA = tuple("=+-@＝＋－＠\t\r\n")  # spreadsheets compute a cell that begins like this
+_ROWS = 4096  # of a Parquet file, written together
 Answer = Mapping[str, Any]
 
 
@@ -28,23 +28,23 @@ class Writer(Protocol):
         """Write one answer."""
 
     def finish(self) -> None:
-        """Write what is left, and what ends the file."""
+        """Write the end of the file."""
 
 
 def check(path: Optional[Path], form: str) -> None:
-    """Check where results are to go, before any work.
+    """Check the file for results, before any work.
 
     Args:
         path: the file; None for standard output.
         form: ``LIST``, or ``MAP`` for {path: class id} in JSON.
 
     Raises:
-        ConfigError: its suffix is unknown, or not one of JSON where a map is wanted.
-        MachineError: its folder does not exist or cannot be written in, or it needs a package that is not installed.
+        ConfigError: its suffix is unknown, or not .json for a map.
+        MachineError: its folder does not exist or cannot be written in, or a package is not installed.
     """
     suffix = ".json" if path is None else path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise ConfigError(f"{path}: the suffix says the format, and must be one of {', '.join(SUFFIXES)}")
+        raise ConfigError(f"{path}: the suffix gives the format; it must be one of {', '.join(SUFFIXES)}")
     if form == MAP and suffix != ".json":
         raise ConfigError(f"{path}: a map of paths to class ids is written as .json, not {suffix}")
     if path is not None:
@@ -67,8 +67,8 @@ def check_folder(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def writing(path: Path, form: str = LIST) -> Iterator[Writer]:
-    """Give a writer; the file is in its place, in one step, when the block ends without an error, and not before.
+def open_writer(path: Path, form: str = LIST) -> Iterator[Writer]:
+    """Give a writer; the file appears when the block ends without an error, and not before.
 
     Raises:
         ConfigError, MachineError: see ``check``; or it cannot be written.
@@ -76,25 +76,25 @@ def writing(path: Path, form: str = LIST) -> Iterator[Writer]:
     check(path, form)
     target = user_path(path).resolve()  # of a link, what it points to is replaced
     with atomic.temporary_beside(target) as temporary:
-        opened = contextlib.ExitStack()
+        stack = contextlib.ExitStack()
         try:
             with file_errors(path):
                 if target.is_dir():
                     raise MachineError(f"{path}: cannot be written: it is a folder")
-                writer = _NamedWriter(opened.enter_context(_open(temporary, target.suffix.lower(), form)), path)
+                writer = _NamedWriter(stack.enter_context(_open(temporary, target.suffix.lower(), form)), path)
             yield writer
             writer.finish()
             with file_errors(path):
-                opened.close()
+                stack.close()
                 atomic.move_into_place(temporary, target)
         finally:
-            with contextlib.suppress(OSError):  # after an error, which is what the user has to know
-                opened.close()
+            with contextlib.suppress(OSError):  # the first error is what the user has to know
+                stack.close()
 
 
 @contextlib.contextmanager
 def file_errors(path: Path) -> Iterator[None]:
-    """Turn errors of the file system into such as the user understands."""
+    """Translate errors of the file system to MachineError."""
     try:
         yield
     except OSError as error:
@@ -104,7 +104,7 @@ def file_errors(path: Path) -> Iterator[None]:
 
 
 class _NamedWriter:
-    """A writer whose errors name the file; those of whoever uses it stay what they are."""
+    """A writer whose errors name the file."""
 
     def __init__(self, writer: Writer, path: Path) -> None:
         self._writer, self._path = writer, path
@@ -124,15 +124,15 @@ def _open(path: Path, suffix: str, form: str) -> Iterator[Writer]:
         with contextlib.closing(_Parquet(path)) as writer:
             yield writer
         return
-    # Spreadsheets take UTF-8 without this mark for the encoding of the country.
+    # Without a byte-order mark, spreadsheets take UTF-8 for a local encoding.
     encoding = "utf-8-sig" if suffix == ".csv" else "utf-8"
-    # File names may be no text at all. In JSON the escape means just what such a name is in Python.
+    # File names may be no valid text. In JSON the escapes mean what such a name is in Python.
     with path.open("w", encoding=encoding, errors="backslashreplace", newline="") as file:
         yield _Csv(file) if suffix == ".csv" else json_writer(file, form)
 
 
 def json_writer(file: TextIO, form: str = LIST) -> Writer:
-    """Return a writer of JSON: a list of the answers, or a map of file names to the best class's id, a line each."""
+    """Return a writer of JSON: a list of answers, or a map of file names to class ids; one line per image."""
     return _JsonMap(file) if form == MAP else _JsonList(file)
 
 
@@ -160,7 +160,7 @@ class _JsonMap:
         self._names: set[str] = set()
 
     def add(self, answer: Answer) -> None:
-        if answer["file_name"] in self._names:  # named twice by the user, and answered alike
+        if answer["file_name"] in self._names:  # named twice by the user; the answers are equal
             return
         self._file.write(
             ("," if self._names else "{") + "\n " + json.dumps(map_entry(answer), ensure_ascii=False)[1:-1]
@@ -171,18 +171,18 @@ class _JsonMap:
         self._file.write(("\n" if self._names else "{") + "}\n")
 
 
-def _flat(answer: Answer, place: int) -> List[Any]:
-    """Return [class id, label, score] of the class at a place; None for what there is not."""
-    return [(answer.get(key) or [None] * (place + 1))[place] for key in ("class_ids", "label_names", "scores")]
+def _flat(answer: Answer, rank: int) -> List[Any]:
+    """Return [class id, label, score] of the class at a rank, from 0; None for what is missing."""
+    return [(answer.get(key) or [None] * (rank + 1))[rank] for key in ("class_ids", "label_names", "scores")]
 
 
 class _Csv:
-    """A row an image: the best class in the columns class_id, label and score, the next ones in class_id_2, ..."""
+    """One row per image: the best class in the columns class_id, label and score, the next ones in class_id_2, ..."""
 
     def __init__(self, file: TextIO) -> None:
         self._rows = csv.writer(file)
         self._classes: Optional[int] = None
-        self._waiting: List[Answer] = []  # how many columns there are is known with the first image that has classes
+        self._waiting: List[Answer] = []  # until the first image with classes tells the number of columns
 
     def add(self, answer: Answer) -> None:
         if self._classes is None:
@@ -198,24 +198,24 @@ class _Csv:
 
     def _begin(self, classes: int) -> None:
         self._classes = classes
-        ends = ["", *(f"_{place + 1}" for place in range(1, classes))]
+        ends = ["", *(f"_{rank + 1}" for rank in range(1, classes))]
         self._rows.writerow(["file_name", "error", *(n + end for end in ends for n in ("class_id", "label", "score"))])
         for answer in self._waiting:
             self._write(answer)
         self._waiting = []
 
     def _write(self, answer: Answer) -> None:
-        values = [value for place in range(self._classes or 0) for value in _flat(answer, place)]
+        values = [value for rank in range(self._classes or 0) for value in _flat(answer, rank)]
         self._rows.writerow([_no_formula(value) for value in (answer["file_name"], answer.get("error"), *values)])
 
 
 def _no_formula(value: Any) -> Any:
-    """Return a cell that no spreadsheet computes: files and classes may be named by anybody."""
+    """Return a cell that spreadsheets do not compute: names of files and classes may come from anybody."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 class _Parquet:
-    """A row an image: the best class in class_id, label and score, all in the lists class_ids, labels and scores."""
+    """One row per image: the best class in class_id, label and score; all in the lists class_ids, labels and scores."""
 
     def __init__(self, path: Path) -> None:
         arrow, parquet = import_pyarrow()
@@ -248,7 +248,7 @@ class _Parquet:
 
 
 def to_utf8(value: Optional[str]) -> Optional[str]:
-    """Return text that UTF-8 can hold: file names may be no text at all."""
+    """Return text that UTF-8 can hold: file names may be no valid text."""
     return None if value is None else value.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

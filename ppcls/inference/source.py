@@ -1,4 +1,4 @@
-"""One image to predict, from wherever it is to bytes or pixels."""
+"""One image to predict, and how to read it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ppcls.data.transforms.conversion import is_pillow, rgb_from_array, rgb_from
 from ppcls.errors import DataError
 from ppcls.inference.download import fetch
 
-MAX_BYTES = 2**30  # of a file; an image of the largest size that is decoded fits, whatever its format
+MAX_BYTES = 2**30  # of a file; the largest image that is decoded fits in any format
 
 
 class Url(str):
@@ -25,9 +25,9 @@ class Source(NamedTuple):
     """One image to predict.
 
     Attributes:
-        name: what it is called in the results.
+        name: the image's name in the results.
         data: a file, an address, encoded bytes, an array (uint8: RGB [H, W, 3], RGBA [H, W, 4], grayscale [H, W] or
-            [H, W, 1], or [N] encoded bytes), a Pillow image; or the error that there is instead of an image.
+            [H, W, 1], or [N] encoded bytes), a Pillow image; or an error, which ``read`` raises.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Source(NamedTuple):
         """Return the encoded image, or its pixels: RGB [H, W, 3] uint8.
 
         Args:
-            stopped: asked during a download whether the image is still wanted.
+            stopped: asked during a download whether to give up.
 
         Raises:
             DataError: it cannot be read, or is no image.
@@ -53,8 +53,8 @@ class Source(NamedTuple):
             return rgb_from_array(data)
         return rgb_from_pillow(data) if is_pillow(data) else bytes(data)
 
-    def detached(self) -> Source:
-        """Return the source with nothing in it that whoever made it can change; a Pillow image is read for that."""
+    def copied(self) -> Source:
+        """Return a copy that the caller cannot change; a Pillow image is read for that."""
         if is_pillow(self.data):
             try:
                 return Source(self.name, rgb_from_pillow(self.data))
@@ -69,7 +69,7 @@ def _read_file(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             large = os.fstat(file.fileno()).st_size > MAX_BYTES
-            content = b"" if large else file.read(MAX_BYTES + 1)  # of a device the size is not known
+            content = b"" if large else file.read(MAX_BYTES + 1)  # the size of a device is not known
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}") from None
     if large or len(content) > MAX_BYTES:

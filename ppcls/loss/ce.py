@@ -21,7 +21,7 @@ from ppcls.loss.targets import (
 from ppcls.registry.checks import require_fraction, require_non_negative
 
 
-@LOSSES.register(provided=("class_num", "train_labels"))
+@LOSSES.register(injected=("class_num", "train_labels"))
 class CELoss(Loss):
     """Mean cross-entropy of softmax(logits), with label smoothing if ``epsilon`` is given.
 

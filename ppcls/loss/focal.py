@@ -16,7 +16,7 @@ from ppcls.registry.checks import require_non_negative
 _SMALLEST = 1e-12  # below what float32 can leave of 1 - p, unless it is 0
 
 
-@LOSSES.register(provided=("class_num",))
+@LOSSES.register(injected=("class_num",))
 class FocalLoss(Loss):
     """Cross-entropy times (1 - p)^gamma, so that easy samples count less.
 

@@ -6,7 +6,7 @@ from ppcls.registry import Registry
 
 LOSSES = Registry(
     "loss",
-    trial=lambda: {"train_labels": np.zeros(1, np.int64)},
-    planned=("MultiLabelLoss",),
-    offers=("class_num", "train_labels"),
+    trial_arguments=lambda: {"train_labels": np.zeros(1, np.int64)},
+    unavailable_names=("MultiLabelLoss",),
+    injectable=("class_num", "train_labels"),
 )

@@ -2,4 +2,4 @@
 
 from ppcls.registry import Registry
 
-METRICS = Registry("metric", trial=dict)
+METRICS = Registry("metric", trial_arguments=dict)

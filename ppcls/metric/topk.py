@@ -76,9 +76,9 @@ class TopkAcc(Metric):
         if labels.place.is_cpu_place():
             _check_range(labels.numpy(), logits.shape[1])
         labels = labels.astype("int64").unsqueeze(1)  # [B, 1]
-        own = paddle.take_along_axis(logits, labels, axis=1)
+        label_logits = paddle.take_along_axis(logits, labels, axis=1)
         earlier = paddle.arange(logits.shape[1]).unsqueeze(0) < labels  # [B, K]
-        ranks_higher = paddle.logical_or(logits > own, paddle.logical_and(logits == own, earlier))
+        ranks_higher = paddle.logical_or(logits > label_logits, paddle.logical_and(logits == label_logits, earlier))
         rank = ranks_higher.astype("int64").sum(axis=1, keepdim=True)  # [B, 1]
         # Comparisons with NaN are false, so that it would outrank nobody.
         rank = paddle.where(paddle.isnan(logits).any(axis=1, keepdim=True), paddle.full_like(rank, 2**62), rank)

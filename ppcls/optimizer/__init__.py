@@ -3,27 +3,33 @@
 Names are imported on first use, so that a schedule can be plotted without Paddle.
 """
 
-from importlib import import_module
-from typing import Any, List
+from typing import TYPE_CHECKING
 
-_MODULES = {
-    "OPTIMIZERS": "build",
-    "SCHEDULES": "schedule",
-    "Schedule": "schedule",
-    "build_optimizer": "build",
-    "build_schedule": "schedule",
-    "load_optimizer_state": "state",
-    "optimizer_state": "state",
-}
+from ppcls.utils.lazy import lazy_exports
 
-__all__ = sorted(_MODULES)
+if TYPE_CHECKING:
+    from ppcls.optimizer.build import OPTIMIZERS, build_optimizer
+    from ppcls.optimizer.schedule import SCHEDULES, Schedule, build_schedule
+    from ppcls.optimizer.state import load_optimizer_state, optimizer_state
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-
-
-def __dir__() -> List[str]:
-    return sorted(_MODULES)
+__all__ = [
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "Schedule",
+    "build_optimizer",
+    "build_schedule",
+    "load_optimizer_state",
+    "optimizer_state",
+]
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "OPTIMIZERS": "ppcls.optimizer.build",
+        "SCHEDULES": "ppcls.optimizer.schedule",
+        "Schedule": "ppcls.optimizer.schedule",
+        "build_optimizer": "ppcls.optimizer.build",
+        "build_schedule": "ppcls.optimizer.schedule",
+        "load_optimizer_state": "ppcls.optimizer.state",
+        "optimizer_state": "ppcls.optimizer.state",
+    },
+)

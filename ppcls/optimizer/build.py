@@ -31,16 +31,16 @@ class _TrialModel(nn.Linear):
 
 OPTIMIZERS = Registry(
     "optimizer",
-    trial=lambda: {"model": _TrialModel(1, 1), "learning_rate": 0.1},
-    offers=("model", "learning_rate", "parameters"),
+    trial_arguments=lambda: {"model": _TrialModel(1, 1), "learning_rate": 0.1},
+    injectable=("model", "learning_rate", "parameters"),
     interface=("step", "clear_grad", "set_lr", "state_dict", "set_state_dict"),
     base="paddle.optimizer.Optimizer",
 )
 _register_coupled = partial(
-    OPTIMIZERS.register, provided=("model", "learning_rate"), bundles={"common": CoupledArguments}
+    OPTIMIZERS.register, injected=("model", "learning_rate"), argument_groups={"common": CoupledArguments}
 )
 _register_decoupled = partial(
-    OPTIMIZERS.register, provided=("model", "learning_rate"), bundles={"common": DecoupledArguments}
+    OPTIMIZERS.register, injected=("model", "learning_rate"), argument_groups={"common": DecoupledArguments}
 )
 
 

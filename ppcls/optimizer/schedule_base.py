@@ -12,8 +12,8 @@ from ppcls.registry.checks import require_non_negative
 
 SCHEDULES = Registry(
     "learning-rate schedule",
-    trial=lambda: {"epochs": 10**9, "steps_per_epoch": 1},
-    offers=("epochs", "steps_per_epoch"),
+    trial_arguments=lambda: {"epochs": 10**9, "steps_per_epoch": 1},
+    injectable=("epochs", "steps_per_epoch"),
     interface=("lr_at",),
     base="ppcls.optimizer.schedule_base.Schedule",
 )
@@ -71,7 +71,7 @@ class Timing:
         return float(epochs) if self.by_epoch else round(epochs * self.steps_per_epoch)
 
 
-register = partial(SCHEDULES.register, provided=("epochs", "steps_per_epoch"), bundles={"timing": Timing})
+register = partial(SCHEDULES.register, injected=("epochs", "steps_per_epoch"), argument_groups={"timing": Timing})
 
 
 class Schedule:

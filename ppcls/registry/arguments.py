@@ -1,4 +1,4 @@
-"""The arguments of a constructor: which there are, and whether given ones have the right names and types.
+"""The arguments of a constructor, and the check of their names and types.
 
 This is the only place that checks them, for recipes, for exported models and for Python code alike.
 """
@@ -33,7 +33,7 @@ class Mistake:
     """One thing that is wrong with the arguments of a component.
 
     Attributes:
-        path: of the value in the arguments, such as ("size", 0).
+        path: the path of the value in the arguments, such as ("size", 0).
         message: what is wrong with it.
     """
 
@@ -55,7 +55,7 @@ class _TypeMismatchError(Exception):
 
     Attributes:
         expected: in a recipe's words, such as "a whole number".
-        path: of the wrong value within the given one.
+        path: the path of the wrong value within the argument.
         value: the wrong value.
     """
 
@@ -73,21 +73,21 @@ def parameters_of(function: Callable[..., Any], lenient: bool = False) -> List[P
         lenient: an argument whose annotation cannot be resolved takes any value.
 
     Raises:
-        TypeError: it takes arguments without naming them (``*args``, ``**kwargs``), or does not tell its arguments.
+        TypeError: it takes arguments without naming them (``*args``, ``**kwargs``), or its arguments are not known.
     """
     try:
         signature = inspect.signature(function)
     except ValueError:
-        raise TypeError("it does not tell its arguments; write a class or function around it") from None
-    found = []
+        raise TypeError("its arguments are not known; write a class or function around it") from None
+    parameters = []
     hints = _hints(function, lenient)
     for parameter in signature.parameters.values():
         if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
             raise TypeError(f"it takes {parameter}; name all arguments, so that misspelt ones are found")
         required = parameter.default is parameter.empty
         default = None if required else parameter.default
-        found.append(Parameter(parameter.name, hints.get(parameter.name, Any), default, required))
-    return found
+        parameters.append(Parameter(parameter.name, hints.get(parameter.name, Any), default, required))
+    return parameters
 
 
 def _hints(function: Callable[..., Any], lenient: bool) -> Mapping[str, Any]:
@@ -105,54 +105,54 @@ def _hints(function: Callable[..., Any], lenient: bool) -> Mapping[str, Any]:
 
 
 def check(
-    parameters: Sequence[Parameter], given: Mapping[str, Any], other_keys: Sequence[str] = ()
+    parameters: Sequence[Parameter], arguments: Mapping[str, Any], other_keys: Sequence[str] = ()
 ) -> Tuple[Dict[str, Any], List[Mistake]]:
-    """Return given arguments in the types that their annotations ask for, and everything that is wrong with them.
+    """Return arguments in the types of their annotations, and all mistakes in them.
 
-    A whole number is taken for a float, 1e2 for an integer, and a list for any sequence. Arguments without an
+    A float may be written as a whole number, an integer as 1e2, and any sequence as a list. Arguments without an
     annotation take any value.
 
     Args:
-        other_keys: what may stand beside the arguments where they are written; named in messages.
+        other_keys: keys that a recipe allows beside the arguments; messages name them.
     """
     known = {parameter.name: parameter for parameter in parameters}
     values: Dict[str, Any] = {}
     mistakes = []
-    for name, value in given.items():
+    for name, value in arguments.items():
         if name not in known:
             hint = suggest(name, [*other_keys, *known])
             mistakes.append(Mistake("unknown", (name,), f"unknown argument{hint}"))
             continue
         try:
-            values[name] = _converted(known[name].annotation, value)
+            values[name] = _convert(known[name].annotation, value)
         except _TypeMismatchError as error:
-            mistakes.append(Mistake("type", (name, *error.path), _explained(error)))
-    missing = [name for name, parameter in known.items() if parameter.required and name not in given]
+            mistakes.append(Mistake("type", (name, *error.path), _type_message(error)))
+    missing = [name for name, parameter in known.items() if parameter.required and name not in arguments]
     return values, [*mistakes, *(Mistake("missing", (name,), "missing") for name in missing)]
 
 
-def _explained(error: _TypeMismatchError) -> str:
+def _type_message(error: _TypeMismatchError) -> str:
     hint = "; quote it to make it text" if "text" in error.expected and isinstance(error.value, (int, float)) else ""
     return f"must be {error.expected}, not {shown(error.value)}{hint}"
 
 
 def shown(value: Any) -> str:
-    """Return a value in a message's words; containers by what they are."""
+    """Return a value as messages show it: containers by their kind, arithmetic as it was written."""
     if value is None:
         return "null"
     if isinstance(value, Mapping):
         return "a mapping"
     if isinstance(value, (list, tuple)):
         return "a list"
-    text = getattr(value, "text", value)  # arithmetic as it was written
+    text = getattr(value, "text", value)
     return f"{text if isinstance(text, str) and not isinstance(value, str) else repr(text):.60}"
 
 
-def _converted(annotation: Any, value: Any) -> Any:
-    """Return ``value`` as ``annotation`` wants it.
+def _convert(annotation: Any, value: Any) -> Any:
+    """Return ``value`` in the type of ``annotation``.
 
     Raises:
-        _TypeMismatchError: it is something else.
+        _TypeMismatchError: it has another type.
     """
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in _UNIONS:
@@ -176,11 +176,11 @@ def _member(members: Sequence[Any], value: Any) -> Any:
     fitting, failures = [], []
     for member in members:
         try:
-            fitting.append(_converted(member, value))
+            fitting.append(_convert(member, value))
         except _TypeMismatchError as error:
             failures.append(error)
     if fitting:
-        return next((found for found in fitting if type(found) is type(value)), fitting[0])
+        return next((candidate for candidate in fitting if type(candidate) is type(value)), fitting[0])
     inside = [error for error in failures if error.path]
     if inside:  # the right kind of container, with something wrong in it
         raise inside[0]
@@ -193,8 +193,8 @@ def _member(members: Sequence[Any], value: Any) -> Any:
 def _mapping(arguments: Sequence[Any], value: Any) -> Any:
     if not isinstance(value, Mapping):
         raise _TypeMismatchError("a mapping", value)
-    item = arguments[1] if len(arguments) == 2 else Any
-    return {key: _item(item, found, key) for key, found in value.items()}
+    annotation = arguments[1] if len(arguments) == 2 else Any
+    return {key: _item(annotation, item, key) for key, item in value.items()}
 
 
 def _sequence(container: type, arguments: Sequence[Any], value: Any) -> Any:
@@ -205,17 +205,17 @@ def _sequence(container: type, arguments: Sequence[Any], value: Any) -> Any:
     if container is tuple and arguments and arguments[-1] is not Ellipsis:
         if len(arguments) != len(value):
             raise _TypeMismatchError(f"a list of {len(arguments)}", value)
-        kinds = list(arguments)
+        annotations = list(arguments)
     else:
-        kinds = [arguments[0] if arguments else Any] * len(value)
-    items = [_item(kind, found, index) for index, (kind, found) in enumerate(zip(kinds, value))]
+        annotations = [arguments[0] if arguments else Any] * len(value)
+    items = [_item(annotation, item, index) for index, (annotation, item) in enumerate(zip(annotations, value))]
     as_tuple = container is tuple or (isinstance(value, tuple) and container is not list)
     return tuple(items) if as_tuple else items
 
 
 def _item(annotation: Any, value: Any, key: Any) -> Any:
     try:
-        return _converted(annotation, value)
+        return _convert(annotation, value)
     except _TypeMismatchError as error:
         raise _TypeMismatchError(error.expected, error.value, (key, *error.path)) from None
 
@@ -264,7 +264,7 @@ _SCALARS: Mapping[Any, Callable[[Any], Any]] = {
 
 
 def suggest(word: object, allowed: Iterable[str]) -> str:
-    """Return "; did you mean 'x'? (allowed: a, b, c)", or " (allowed: a, b, c)", for the end of an error message."""
+    """Return the end of an error message: "; did you mean 'x'? (allowed: a, b, c)", or " (allowed: a, b, c)"."""
     allowed = list(allowed)
     near = difflib.get_close_matches(str(word), allowed, n=1, cutoff=0.6)
     if not near:  # difflib minds case, users do not

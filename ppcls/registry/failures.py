@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import traceback
 from pathlib import Path
 from typing import Any, Iterator, Optional, Type
 
 from ppcls.errors import ConfigError, PpclsError
+from ppcls.registry import sources
 from ppcls.registry.sources import Source, describe_failure
 from ppcls.utils.memory import is_out_of_memory
 
@@ -44,3 +46,15 @@ def source_of(component: Any) -> Optional[Source]:
     if file is None or module.partition(".")[0] == "ppcls":
         return None
     return Source(module, Path(file).resolve())
+
+
+def describe_if_imported(error: BaseException) -> Optional[str]:
+    """Return "file:line: what went wrong" for an error that passed through an imported file; None for any other.
+
+    It is for what runs outside of the components that ``located_errors`` guards, such as a model's ``forward``.
+    """
+    paths = {str(source.path) for source in sources.known.values()}
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if frame.filename in paths:
+            return f"{frame.filename}:{frame.lineno}: {type(error).__name__}: {error}"
+    return None

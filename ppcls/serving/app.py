@@ -26,7 +26,7 @@ from ppcls.serving.service import Service
 from ppcls.utils.logging import get_logger
 
 _PAGE = Path(__file__).with_name("page")
-# All that is ever read from disk for a request, and it is read at the start.
+# Read at the start: no request reads from disk.
 _FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/docs": ("docs.html", "text/html; charset=utf-8"),
@@ -97,7 +97,7 @@ def _add_status_routes(app: FastAPI, service: Service, keyed: List[Any]) -> None
         "/health",
         summary="Whether the process works",
         response_model=schemas.Status,
-        responses=openapi.error(503, "start it anew"),
+        responses=openapi.error(503, "restart it"),
     )
     async def health() -> Response:
         return _status("ok", service.liveness_problem())
@@ -165,25 +165,25 @@ def _add_model_routes(app: FastAPI, service: Service, dependencies: List[Any]) -
         responses=openapi.PREDICT_ERRORS,
     )
     async def predict(request: Request, options: Annotated[query.PredictOptions, Query()]) -> Response:
-        return await _answer(request, service, lambda found: service.predict(found, options.topk))
+        return await _answer(request, service, lambda images: service.predict(images, options.topk))
 
     @app.post(
         "/saliency",
-        summary="Heat map of an image: by how much the score of a class falls where a part is covered",
+        summary="Heat map of an image: how far the score of a class falls where a part is covered",
         dependencies=dependencies,
         openapi_extra=openapi.BODY,
         response_model=schemas.HeatMap,
         responses=openapi.HEAT_MAP_ERRORS,
     )
     async def heat_map(request: Request, options: Annotated[query.SaliencyOptions, Query()]) -> Response:
-        return await _answer(request, service, lambda found: service.heat_map(found, options.class_id, options.grid))
+        return await _answer(request, service, lambda images: service.heat_map(images, options.class_id, options.grid))
 
 
 async def _answer(request: Request, service: Service, work: Callable[[Any], Awaitable[Dict[str, Any]]]) -> Response:
-    """Read the images of a request, and answer it with what the work gives for them."""
+    """Answer a request with the result of ``work`` for its images."""
     settings = service.settings
     content_type = request.headers.get("content-type", "")
-    uploads.media_type_of(content_type)  # before the body is read in vain
+    uploads.media_type_of(content_type)  # before the body is read for nothing
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
         stack.enter_context(service.open_requests.acquired())
@@ -194,8 +194,7 @@ async def _answer(request: Request, service: Service, work: Callable[[Any], Awai
             read = time.monotonic()
 
             async def parse_and_work() -> Dict[str, Any]:
-                found = await service.parse(body, content_type)
-                return await work(found)
+                return await work(await service.parse(body, content_type))
 
             answer = await _until_disconnected(request, parse_and_work(), settings.timeout)
     now = time.monotonic()

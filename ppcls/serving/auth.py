@@ -16,7 +16,7 @@ from ppcls.utils.logging import get_logger
 _MISSING = "this server needs an API key: header X-API-Key, or Authorization: Bearer"
 _WRONG = "the API key is wrong: it is not the one that this server was started with"
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
-_LOG_SECONDS = 10.0  # between lines: whoever guesses keys must not fill the disk
+_LOG_SECONDS = 10.0  # between lines: guessing keys must not fill the disk
 
 
 class _FailureLog:
@@ -38,7 +38,7 @@ class _FailureLog:
 
 
 def dependencies(key: Optional[str]) -> List[Any]:
-    """Return the dependencies of routes that need the key; the schemes beside the check only describe it."""
+    """Return the dependencies of routes that need the key: the check, and its description for OpenAPI."""
     if key is None:
         return []
     schemes = (
@@ -54,13 +54,13 @@ def _key_check(key: str) -> Callable[[Request], Awaitable[None]]:
     failures = _FailureLog()
 
     async def check(request: Request) -> None:
-        given = request.headers.get("x-api-key", "")
+        sent = request.headers.get("x-api-key", "")
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if not given and scheme.lower() == "bearer":
-            given = token.strip()
-        # Headers come decoded from Latin-1; compared are the bytes that were sent, in constant time.
-        if not hmac.compare_digest(given.encode("latin-1"), expected):
+        if not sent and scheme.lower() == "bearer":
+            sent = token.strip()
+        # Headers come decoded from Latin-1. The bytes that were sent are compared, in constant time.
+        if not hmac.compare_digest(sent.encode("latin-1"), expected):
             failures.record(request)
-            raise RequestError(401, _WRONG if given else _MISSING, _CHALLENGE)
+            raise RequestError(401, _WRONG if sent else _MISSING, _CHALLENGE)
 
     return check

@@ -1,4 +1,4 @@
-"""Images of many requests, put together into batches for the one thread that runs the model."""
+"""Batch the images of many requests for the one thread that runs the model."""
 
 from __future__ import annotations
 
@@ -19,15 +19,21 @@ T = TypeVar("T")
 
 
 class ModelError(Exception):
-    """The model failed, or gave what is no answer."""
+    """The model failed, or its answer is invalid."""
 
 
 class Scored(NamedTuple):
-    """The model's answer for one image: probabilities [K], seconds in the queue, seconds of the batch."""
+    """The model's answer for one image.
+
+    Attributes:
+        scores: probabilities [K].
+        queue_seconds: how long the image waited.
+        model_seconds: how long its batch took.
+    """
 
     scores: np.ndarray
-    waited: float
-    ran: float
+    queue_seconds: float
+    model_seconds: float
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ class ModelThread:
         """Return what the function returns.
 
         Raises:
-            ModelError: whatever it raised, which is the cause.
+            ModelError: it raised an exception, which is the cause.
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
@@ -79,7 +85,7 @@ class ModelThread:
             self._since = time.monotonic()
             try:
                 result = function(argument)
-            except BaseException as caught:  # noqa: BLE001 - whatever it is, it belongs to who called
+            except BaseException as caught:  # noqa: BLE001 - raised again where it was called
                 # Not the exception itself: a future does not take StopIteration, and SystemExit would end the server.
                 error = caught if isinstance(caught, ModelError) else _to_model_error(caught)
             self._since = None
@@ -107,12 +113,12 @@ class Batcher:
 
     Attributes:
         preparing: images that are being prepared.
-        failures: batches that the model failed on, or had no finite score for, since its last answer.
+        failures: batches in a row without any finite score.
 
     Args:
         run: from a batch [B, C, H, W] to probabilities [B, K]; called by one thread.
         max_batch: images that go through the model together.
-        max_wait: seconds.
+        max_wait: seconds that a batch waits for images that are being prepared.
         observe: called with each batch's size and seconds.
     """
 
@@ -166,7 +172,7 @@ class Batcher:
             self._changed.set()
 
     async def stop(self) -> None:
-        """End; what still waits gets a ModelError."""
+        """Stop; images that still wait get a ModelError."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         self.thread.stop()
@@ -201,7 +207,7 @@ class Batcher:
                 return
 
     def _next_batch(self) -> List[_QueuedImage]:
-        """Remove the next batch from the queue: the oldest image, and those of its shape behind it."""
+        """Remove the next batch from the queue: the oldest image, and later ones of the same shape."""
         waiting = self._queue or self._background_queue
         batch: List[_QueuedImage] = []
         others: List[_QueuedImage] = []
@@ -217,7 +223,7 @@ class Batcher:
     async def _run(self, batch: List[_QueuedImage]) -> None:
         try:
             await self._answer(batch)
-        except Exception as error:  # noqa: BLE001 - those who asked are told; the next batch may work
+        except Exception as error:  # noqa: BLE001 - the callers get the error; the next batch may work
             self.failures += 1
             get_logger().error("a batch of %d failed", len(batch), exc_info=error)
             _fail(batch, error if isinstance(error, ModelError) else _to_model_error(error))
@@ -227,13 +233,13 @@ class Batcher:
         scores = await self.thread.call(self._scores, [item.image for item in batch])
         finite = np.isfinite(scores).all(axis=1)
         self.failures = 0 if finite.any() else self.failures + 1
-        ran = time.monotonic() - started
-        self._observe(len(batch), ran)
+        seconds = time.monotonic() - started
+        self._observe(len(batch), seconds)
         for item, row, good in zip(batch, scores, finite):
             if not good:
                 _fail([item], ModelError("the model's scores are not finite"))
             elif not item.answer.done():
-                item.answer.set_result(Scored(row, started - item.submitted_at, ran))
+                item.answer.set_result(Scored(row, started - item.submitted_at, seconds))
 
     def _scores(self, images: List[np.ndarray]) -> np.ndarray:
         """Return probabilities [B, K]; in the model's thread."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Optional
 
-CLIENT_CLOSED_REQUEST = 499  # the status under which requests are counted whose client left, as nginx does
+CLIENT_CLOSED_REQUEST = 499  # nginx's status, in the metrics, of requests whose client left
 
 
 class RequestError(Exception):
@@ -36,10 +36,10 @@ class ClientDisconnectedError(Exception):
 
 
 def overloaded(message: str) -> RequestError:
-    """Return the answer to a request for which there is no room now."""
+    """Return the error for a request that there is no room for now."""
     return RequestError(429, f"{message}; try again later", {"Retry-After": "1"})
 
 
 def too_many_images(limit: int) -> RequestError:
-    """Return the answer to a request with more images than one may have."""
+    """Return the error for a request with too many images."""
     return RequestError(422, f"more than {limit} image{'s'[: limit > 1]} in one request; send several requests")

@@ -1,7 +1,7 @@
-"""Where in a picture the model looks: occlusion sensitivity.
+"""Heat maps of where in a picture the model looks, by occlusion sensitivity.
 
-The model is a black box here, without gradients. One patch after the other is covered, and the class's probability is
-compared with that of the whole picture (Zeiler and Fergus 2014, section 4.2, https://arxiv.org/abs/1311.2901).
+No gradients are needed. One patch after the other is covered, and the class's probability is compared with that of the
+whole picture (Zeiler and Fergus 2014, section 4.2, https://arxiv.org/abs/1311.2901).
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Tuple
 import numpy as np
 
 
-def occluded(image: np.ndarray, grid: int, cell: int, channels_last: bool = False) -> np.ndarray:
+def occlude(image: np.ndarray, grid: int, cell: int, channels_last: bool = False) -> np.ndarray:
     """Return the image with a cell of a grid, and half of its neighbours, covered by the image's mean colour.
 
     Args:
         image: as the model takes it, [C, H, W], or with ``channels_last`` [H, W, C].
-        grid: cells a side.
+        grid: cells per side.
         cell: 0 to grid * grid - 1, row by row.
     """
     covered = image.copy()

@@ -1,7 +1,7 @@
-"""Connections below the application: heads that come too slowly or are malformed, answers that nobody reads.
+"""Timeouts of connections, and JSON for the errors below the application.
 
-uvicorn waits for ever for a request's head, and for a client to read its answer; and it refuses in plain text what is
-no HTTP.
+uvicorn waits for ever for a request's head, and for a client to read its answer. It answers malformed requests in plain
+text.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class _TimeoutProtocol(H11Protocol):
     """uvicorn's protocol with timeouts, and JSON for its own errors; ``protocol_class`` sets the attributes.
 
     Attributes:
-        seconds: for a request's head to arrive, and for an answer to be read.
-        count: told the status of each error that is answered here.
+        seconds: in which a request's head must arrive, and in which an answer must be read.
+        count: called with the status of each error that is answered here.
     """
 
     seconds = 0.0
@@ -75,8 +75,7 @@ class _TimeoutProtocol(H11Protocol):
 
     def _on_head_timeout(self) -> None:
         self._head_timer = None
-        # An answer may have been completed since the timer was set; then the connection is idle, which has a timeout
-        # of its own.
+        # An answer may have been completed since the timer was set; then the keep-alive timeout applies.
         if self.conn.their_state is h11.IDLE and self.timeout_keep_alive_task is None:
             self._send_error(408, f"the request's head did not arrive within {self.seconds:g} s")
 
@@ -100,9 +99,8 @@ class _TimeoutProtocol(H11Protocol):
 
 
 def protocol_class(seconds: float, count: Callable[[int], None]) -> Type[H11Protocol]:
-    """Return a protocol for uvicorn in which a request's head must arrive within ``seconds``.
+    """Return a protocol class for uvicorn in which heads must arrive, and answers be read, within ``seconds``.
 
-    An answer that the client does not read for as long ends the connection too. ``count`` is told the status of each
-    error that is answered here.
+    ``count`` is called with the status of each error that is answered here.
     """
     return type("Protocol", (_TimeoutProtocol,), {"seconds": seconds, "count": staticmethod(count)})

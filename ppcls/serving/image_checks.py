@@ -1,11 +1,11 @@
-"""Checks of uploaded images: only formats that tell their size before they are decoded."""
+"""Checks of uploaded images before they are decoded."""
 
 from __future__ import annotations
 
 from ppcls.data.transforms import formats
 from ppcls.errors import DataError
 
-# Preprocessing scales the short side: of a very thin picture the long side would fill the memory.
+# Preprocessing scales the short side: the long side of a very thin picture would fill the memory.
 MAX_ASPECT_RATIO = 100
 _KINDS = ("JPEG", "PNG", "GIF", "BMP", "WebP", "TIFF")
 
@@ -14,7 +14,7 @@ def check(data: bytes, max_pixels: int) -> None:
     """Check an uploaded file by its header.
 
     Raises:
-        DataError: not one of the formats taken, damaged, of too many pixels or too thin.
+        DataError: of another format, damaged, with too many pixels, or too thin.
     """
     kind, width, height = formats.read_header(data)
     if kind not in _KINDS:

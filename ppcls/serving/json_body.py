@@ -1,7 +1,7 @@
-"""A request's JSON, read by the only grammar it may have: ``{"images": [item, ...]}``.
+"""A reader for the only JSON that a request may have: ``{"images": [item, ...]}``.
 
-``json.loads`` and pydantic build whatever a body describes before it can be checked: of 31 MB of empty objects pydantic
-makes 1500 MB in 4 seconds, in which all else stands still. Here nothing but the strings of the images allowed is built.
+``json.loads`` and pydantic build everything that a body describes before it can be checked: from 31 MB of empty objects
+pydantic makes 1500 MB, and blocks the event loop for 4 seconds. Here only the strings of the allowed images are built.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Dict, List, Optional, Union
 from ppcls.serving.errors import RequestError, too_many_images
 
 _KEYS = ("data", "url", "name")
-_TEXT = 16384  # bytes of a name, URL or key
+_MAX_STRING_BYTES = 16384  # of a name, URL or key
 _BLANKS = re.compile(rb"[ \t\r\n]*")
-# How some encoders write the characters of base64, and the ends of its lines.
+# Escapes that some encoders use in base64 and its line ends.
 _ESCAPES = [(rb"\/", b"/"), (rb"\n", b""), (rb"\r", b"")] + [
     (rb"\u00" + digits, bytes.fromhex(digits.decode())) for digits in (b"2b", b"2B", b"2f", b"2F", b"3d", b"3D")
 ]
@@ -38,7 +38,7 @@ class Item:
     data: Optional[bytes]
 
     def decoded(self) -> bytes:
-        """Return the bytes that ``data`` means.
+        """Return the bytes that ``data`` encodes.
 
         Raises:
             ValueError: it is not base64.
@@ -57,7 +57,7 @@ def parse(body: bytes, max_images: int) -> List[Item]:
     """Return the items of a body.
 
     Raises:
-        RequestError: 400 not JSON, or of another shape, 422 too many images, keys twice, texts that cannot be used.
+        RequestError: 400 not JSON, or of another shape; 422 too many images, repeated keys, or unusable strings.
     """
     reader = _Reader(body)
     if not reader.accept(b"{") or reader.at(b"}") or reader.text() != "images":
@@ -112,15 +112,15 @@ class _Reader:
         self._position = len(codecs.BOM_UTF8) if body.startswith(codecs.BOM_UTF8) else 0
 
     def at(self, mark: bytes) -> bool:
-        """Return whether this mark is the next that is no blank."""
+        """Skip blanks; return whether this mark is next."""
         self._position = _BLANKS.match(self._body, self._position).end()  # type: ignore[union-attr]
         return self._body.startswith(mark, self._position)
 
     def accept(self, mark: bytes) -> bool:
-        """Pass a mark if it is the next; return whether it was."""
-        found = self.at(mark)
-        self._position += len(mark) * found
-        return found
+        """Pass a mark if it is next; return whether it was."""
+        is_next = self.at(mark)
+        self._position += len(mark) * is_next
+        return is_next
 
     def expect(self, mark: bytes) -> None:
         """Pass a mark.
@@ -167,8 +167,8 @@ class _Reader:
         begin = self._position
         end = self._body.find(b'"', begin)
         while end >= 0 and _is_escaped(self._body, begin, end):
-            if end - begin > _TEXT:  # no base64 either: that has no quotation marks
-                raise RequestError(422, f"a text of more than {_TEXT} bytes at byte {begin}")
+            if end - begin > _MAX_STRING_BYTES:  # nor is it base64, which has no quotation marks
+                raise RequestError(422, f"a text of more than {_MAX_STRING_BYTES} bytes at byte {begin}")
             end = self._body.find(b'"', end + 1)
         if end < 0:
             raise self.malformed("a string does not end")
@@ -179,11 +179,11 @@ class _Reader:
         """Return the next string.
 
         Raises:
-            RequestError: 400, there is none, or a malformed one; 422, it is too long or not of Unicode's characters.
+            RequestError: 400, there is none, or it is malformed; 422, it is too long, or no valid Unicode.
         """
         raw = self.raw()
-        if len(raw) > _TEXT:
-            raise RequestError(422, f"a name or URL of {len(raw)} bytes; at most {_TEXT}")
+        if len(raw) > _MAX_STRING_BYTES:
+            raise RequestError(422, f"a name or URL of {len(raw)} bytes; at most {_MAX_STRING_BYTES}")
         try:
             text = str(json.loads(b'"%s"' % raw))
         except ValueError as error:
@@ -199,11 +199,11 @@ class _Reader:
         return RequestError(400, f"the body is not JSON: {problem} (at byte {self._position})")
 
 
-def _is_escaped(body: bytes, begin: int, place: int) -> bool:
-    """Return whether an odd number of backslashes stands before a place."""
+def _is_escaped(body: bytes, begin: int, position: int) -> bool:
+    """Return whether an odd number of backslashes stands before a position."""
     backslashes = 0
-    while place - backslashes > begin and body[place - backslashes - 1] == 0x5C:
+    while position - backslashes > begin and body[position - backslashes - 1] == 0x5C:
         backslashes += 1
-        if backslashes > _TEXT:
-            raise RequestError(422, f"more than {_TEXT} backslashes before byte {place}")
+        if backslashes > _MAX_STRING_BYTES:
+            raise RequestError(422, f"more than {_MAX_STRING_BYTES} backslashes before byte {position}")
     return backslashes % 2 == 1

@@ -1,4 +1,4 @@
-"""Limits of what may be in the server at a time. What does not fit is refused at once, before it costs anything."""
+"""Limits of what the server holds at a time. What does not fit is refused at once, before it costs anything."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ppcls.serving.errors import ClientDisconnectedError, overloaded
 
 
 class Limiter:
-    """Counts how much of one resource is in use; safe in any thread.
+    """Counts the use of one resource. Thread-safe.
 
     Args:
-        limit: how much of it may be in use.
+        limit: how much may be in use.
         resource: its name in messages.
     """
 
@@ -24,35 +24,35 @@ class Limiter:
         self._lock = threading.Lock()
 
     def acquire(self, amount: int) -> None:
-        """Use some, until ``release``.
+        """Reserve an amount until ``release``.
 
         Raises:
-            RequestError: 429, there is not so much left.
+            RequestError: 429, there is not enough left.
         """
         with self._lock:
             self.check(amount)
             self.used += amount
 
     def check(self, amount: int = 1) -> None:
-        """Check that there is some left, and use nothing.
+        """Check that an amount is left, without reserving it.
 
         Raises:
-            RequestError: 429, there is not so much left.
+            RequestError: 429, there is not enough left.
         """
         if self.used + amount > self.limit:
             raise overloaded(f"the server is full ({self.used} of {self.limit} {self._resource})")
 
     def release(self, amount: int) -> None:
-        """Use some no longer."""
+        """Give a reserved amount back."""
         with self._lock:
             self.used -= amount
 
     @contextlib.contextmanager
     def acquired(self, amount: int = 1) -> Iterator[None]:
-        """Use some during a block.
+        """Reserve an amount during a block.
 
         Raises:
-            RequestError: 429, there is not so much left.
+            RequestError: 429, there is not enough left.
         """
         self.acquire(amount)
         try:
@@ -71,18 +71,18 @@ class Limiter:
 
 
 class Reservation:
-    """What one request uses of a limiter, growing bit by bit; safe in any thread."""
+    """The growing reservation of one request. Thread-safe."""
 
     def __init__(self, limiter: Limiter) -> None:
         self._limiter, self._amount, self._released = limiter, 0, False
         self._lock = threading.Lock()
 
     def grow(self, amount: int) -> None:
-        """Use some more.
+        """Reserve some more.
 
         Raises:
-            RequestError: 429, there is not so much left.
-            ClientDisconnectedError: the reservation was released: nobody waits for what would be stored.
+            RequestError: 429, there is not enough left.
+            ClientDisconnectedError: the reservation was released: nobody waits for the data.
         """
         with self._lock:
             if self._released:
@@ -91,7 +91,7 @@ class Reservation:
             self._amount += amount
 
     def release(self) -> None:
-        """Use nothing any longer, and refuse to grow again."""
+        """Give everything back, and refuse to grow again."""
         with self._lock:
             self._released = True
             self._limiter.release(self._amount)

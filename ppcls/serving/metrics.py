@@ -1,4 +1,4 @@
-"""What Prometheus can read at ``/metrics``."""
+"""The metrics at ``/metrics``, for Prometheus."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Metrics:
     """All of the server's metrics, in a registry of their own.
 
     Args:
-        queue: how many images wait for the model.
-        in_flight: how many requests are in the server.
-        buffered: bytes of the bodies and fetched images in memory.
+        queue: returns how many images wait for the model.
+        in_flight: returns how many requests are in the server.
+        buffered: returns the bytes of bodies and fetched images in memory.
     """
 
     def __init__(self, queue: Callable[[], float], in_flight: Callable[[], float], buffered: Callable[[], float]):
-        disable_created_metrics()  # a gauge beside each counter with when it began, of no use here
+        disable_created_metrics()  # the start time of each counter, of no use here
         self._registry = registry = CollectorRegistry()
         self._requests = Counter(
             "ppcls_requests", "Requests; 499: the client left", ["path", "code"], registry=registry
@@ -53,13 +53,13 @@ class Metrics:
             Gauge(name, text, registry=registry).set_function(value)
         ProcessCollector(registry=registry)
 
-    def request(self, path: str, code: int, seconds: float) -> None:
-        """Count a request that has ended."""
+    def observe_request(self, path: str, code: int, seconds: float) -> None:
+        """Record a request that has ended."""
         self._requests.labels(path, str(code)).inc()
         self._seconds.labels(path).observe(seconds)
 
-    def batch(self, size: int, seconds: float) -> None:
-        """Count a batch that has run."""
+    def observe_batch(self, size: int, seconds: float) -> None:
+        """Record a batch that has run."""
         self._batch.observe(size)
         self._model.observe(seconds)
 

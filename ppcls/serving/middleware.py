@@ -1,4 +1,4 @@
-"""What every request passes on its way in and out: security headers, metrics, and the end of connections."""
+"""Around every request: security headers, metrics, and the end of connections."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from ppcls.serving.errors import CLIENT_CLOSED_REQUEST
 from ppcls.serving.service import Service
 from ppcls.utils.logging import get_logger
 
-_LINGERING_TIMEOUT = 1.0  # seconds in which the rest of a refused body is read and dropped
+_LINGERING_TIMEOUT = 1.0  # seconds in which the remaining body of a refused request is read and dropped
 _HEADERS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
 _CLOSE = (b"connection", b"close")
-_PROBES = ("/health", "/ready", "/metrics")  # answered on any connection: a crowd must not look like a broken server
+_PROBES = ("/health", "/ready", "/metrics")  # answered on any connection: a full server must not look like a broken one
 Message = Dict[str, Any]
 
 
 class ServerMiddleware:
     """An ASGI application around another.
 
-    A client that is answered before it has sent all of its body would often see a reset connection instead of the
-    answer. So the rest is read for a while, then the connection is closed.
+    A client that is answered before it has sent its whole body would often see a reset connection instead of the
+    answer. So the remaining body is read for a while, then the connection is closed.
 
     Args:
         app: the application inside.
-        service: whose metrics count, and which says whether the server is draining.
-        paths: that are counted by name; others may be anything that somebody made up.
+        service: has the metrics, and tells whether the server is draining.
+        paths: counted by name in the metrics; all others are counted together.
     """
 
     def __init__(self, app: Callable, service: Service, paths: List[str]) -> None:
@@ -42,7 +42,7 @@ class ServerMiddleware:
         started = time.monotonic()
         try:
             await self._answer(scope, request)
-        except asyncio.CancelledError:  # --shutdown-timeout is over, and the server ends
+        except asyncio.CancelledError:  # --shutdown-timeout is over
             if not request.status:
                 await request.send_unavailable("the server is shutting down and had no more time for this request")
         except Exception as error:
@@ -52,7 +52,7 @@ class ServerMiddleware:
         finally:
             path = scope["path"] if scope["path"] in self._paths else "other"
             status = request.status or CLIENT_CLOSED_REQUEST
-            self._service.metrics.request(path, status, time.monotonic() - started)
+            self._service.metrics.observe_request(path, status, time.monotonic() - started)
 
     async def _answer(self, scope: Dict[str, Any], request: _RequestCycle) -> None:
         limit, connections = self._service.max_connections, len(self._service.connections)
@@ -71,7 +71,7 @@ class _RequestCycle:
         names = {name for name, _ in headers}
         self._body_pending = bool({b"content-length", b"transfer-encoding"} & names)
         self._body_requested = False
-        # Such a client sends its body only when it is asked to.
+        # Such a client sends its body only when it is asked for it.
         self._expects_continue = any(name == b"expect" and value.lower() == b"100-continue" for name, value in headers)
         self.status = 0
 

@@ -1,4 +1,4 @@
-"""The model that is served: preprocessing, the run, and the answer."""
+"""The model that is served: preprocessing, inference, answer."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Model:
     """An exported model, opened.
 
     Attributes:
-        backend, device: what runs it, and where, as ``Predictor`` says.
-        channels_last: whether it takes images [H, W, C], and not [C, H, W].
+        backend, device: those of the ``Predictor``.
+        channels_last: whether the model takes images [H, W, C] instead of [C, H, W].
 
     Raises:
-        DataError: there is no export, or a damaged one, or it has nothing for the backend.
+        DataError: there is no export, it is damaged, or it has no model for the backend.
         MachineError: the backend is not installed, or cannot use the device.
     """
 
@@ -50,23 +50,23 @@ class Model:
             self.run(np.zeros((size, *self.description.input_shape), kind))
 
     def run(self, batch: np.ndarray) -> np.ndarray:
-        """Return probabilities [B, K] of a batch of prepared images; one thread at a time."""
+        """Return probabilities [B, K] of a batch of preprocessed images; in one thread at a time."""
         return self._predictor.run(batch)
 
     def prepare(self, data: bytes) -> np.ndarray:
-        """Return an encoded image as the model takes it; any thread.
+        """Return an encoded image, preprocessed; in any thread.
 
         Raises:
-            DataError: it cannot be used.
+            DataError: the image cannot be used.
         """
         image_checks.check(data, self._max_pixels)
         return self._predictor.prepare(data)
 
-    def view(self, data: bytes) -> Optional[np.ndarray]:
-        """Return what the model sees of an encoded image, [H, W, 3] uint8 RGB; None where that is no such picture.
+    def preview(self, data: bytes) -> Optional[np.ndarray]:
+        """Return an encoded image as the model sees it, [H, W, 3] uint8 RGB; None where that is no picture.
 
         Raises:
-            DataError: it cannot be used.
+            DataError: the image cannot be used.
         """
         image_checks.check(data, self._max_pixels)
         seen = self._until_normalized(data, np.random.default_rng(0))

@@ -1,4 +1,4 @@
-"""What the OpenAPI description says that FastAPI cannot read from the code: bodies, which are read here, and errors."""
+"""The parts of the OpenAPI description that FastAPI cannot read from the code: bodies and errors."""
 
 from __future__ import annotations
 

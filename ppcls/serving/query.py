@@ -1,4 +1,4 @@
-"""Options in a request's address."""
+"""The query parameters of requests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from ppcls.serving.errors import RequestError
 
-_SHOWN = 80  # characters of what a request has, in messages
+_SHOWN = 80  # characters of a name or value, in messages
 
 
 class PredictOptions(BaseModel):
@@ -26,26 +26,26 @@ class SaliencyOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     class_id: Optional[int] = Field(None, ge=0, description="default: the best class")
-    grid: int = Field(7, ge=3, le=14, description="cells a side; the cost is its square")
+    grid: int = Field(7, ge=3, le=14, description="cells per side; the cost grows with its square")
 
 
 OPTIONS: Dict[str, Type[BaseModel]] = {"/predict": PredictOptions, "/saliency": SaliencyOptions}
 
 
 async def check_repeated(request: Request) -> None:
-    """Refuse options that are given more than once; of those, FastAPI would take the last.
+    """Refuse options that are given more than once; FastAPI would take the last.
 
     Raises:
-        RequestError: 422, there is one.
+        RequestError: 422, an option is given more than once.
     """
     for key in request.query_params:
-        given = len(request.query_params.getlist(key))
-        if given > 1:
-            raise RequestError(422, f"{key[:_SHOWN]}: given {given} times")
+        count = len(request.query_params.getlist(key))
+        if count > 1:
+            raise RequestError(422, f"{key[:_SHOWN]}: given {count} times")
 
 
 def describe_error(error: Dict[str, Any], path: str) -> str:
-    """Return what is wrong with an option, from what pydantic says of it."""
+    """Return what is wrong with an option, from pydantic's error."""
     name, value, bounds = str(error["loc"][-1])[:_SHOWN], str(error["input"])[:_SHOWN], error.get("ctx", {})
     if error["type"] == "extra_forbidden":
         return f"{name}: unknown option; {path} takes {', '.join(OPTIONS[path].model_fields)}"

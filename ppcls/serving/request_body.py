@@ -17,7 +17,7 @@ async def read_body(request: Request, limit: int, seconds: float, memory: Limite
     """Give the body; ``memory`` counts its bytes until the block ends.
 
     Args:
-        limit: bytes of the body.
+        limit: of the body, in bytes.
         seconds: in which it must arrive.
 
     Raises:

@@ -1,4 +1,4 @@
-"""From settings to a server that runs, and to its end."""
+"""Run the server, from its settings to its shutdown."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ppcls.serving.settings import Settings
 from ppcls.utils.logging import get_logger
 
 _BACKLOG = 2048
-_RESERVED_FILES = 128  # that the process has open beside connections
+_RESERVED_FILES = 128  # open files beside the connections
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -43,14 +43,14 @@ def run(settings: Settings) -> int:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Return a bound socket; connections are refused until it is listened to."""
+    """Return a bound socket; connections are refused until the server listens."""
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
         raise MachineError(f"--host {host}: no such address of this machine ({error})") from None
-    family, kind, protocol_number, _, address = found[0]
-    # With the protocol's number: asyncio switches Nagle's algorithm off only where it is TCP by name, and with it every
-    # answer would take 40 ms.
+    family, kind, protocol_number, _, address = addresses[0]
+    # With the protocol's number: asyncio switches Nagle's algorithm off only for sockets that name TCP, and with the
+    # algorithm every answer takes 40 ms.
     listener = socket.socket(family, kind, protocol_number)
     try:
         if sys.platform != "win32":  # there it would share a port that is in use
@@ -58,8 +58,8 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.bind(address)
     except OSError as error:
         listener.close()
-        wrong = "--host" if error.errno == errno.EADDRNOTAVAIL else "--port"
-        raise MachineError(f"{host}:{port} cannot be listened on: {error.strerror}; choose another {wrong}") from None
+        option = "--host" if error.errno == errno.EADDRNOTAVAIL else "--port"
+        raise MachineError(f"{host}:{port} cannot be listened on: {error.strerror}; choose another {option}") from None
     return listener
 
 
@@ -70,7 +70,9 @@ async def _serve(settings: Settings, model: Model, listener: socket.socket) -> i
     service.max_connections = _raise_file_limit(settings.max_connections)
     config = uvicorn.Config(
         build_app(service),
-        http=protocol_class(settings.read_timeout, lambda status: service.metrics.request("other", status, 0.0)),
+        http=protocol_class(
+            settings.read_timeout, lambda status: service.metrics.observe_request("other", status, 0.0)
+        ),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -89,14 +91,14 @@ async def _serve(settings: Settings, model: Model, listener: socket.socket) -> i
     return 1 if server.abandoned else 0
 
 
-def _raise_file_limit(wanted: int) -> int:
-    """Return how many connections the process may have; its limit of open files is raised as far as allowed."""
+def _raise_file_limit(connections: int) -> int:
+    """Raise the limit of open files as far as allowed; return how many connections the process may have."""
     if sys.platform == "win32":
-        return wanted
+        return connections
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = wanted + _RESERVED_FILES
+    needed = connections + _RESERVED_FILES
     if soft != resource.RLIM_INFINITY and soft < needed:
         soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -104,11 +106,11 @@ def _raise_file_limit(wanted: int) -> int:
             get_logger().warning(
                 "at most %d connections: the system allows %d open files", soft - _RESERVED_FILES, soft
             )
-    return wanted if soft == resource.RLIM_INFINITY else min(wanted, max(1, soft - _RESERVED_FILES))
+    return connections if soft == resource.RLIM_INFINITY else min(connections, max(1, soft - _RESERVED_FILES))
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens, and ends without losing what it accepted."""
+    """Prints its address, and ends without losing accepted requests."""
 
     def __init__(self, config: uvicorn.Config, service: Service, listener: socket.socket) -> None:
         super().__init__(config)

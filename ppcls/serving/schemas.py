@@ -1,4 +1,4 @@
-"""The answers' JSON. FastAPI describes the API by these models; tests hold the answers to them."""
+"""The JSON of the answers. FastAPI describes the API by these models; tests check the answers against them."""
 
 from __future__ import annotations
 
@@ -55,16 +55,16 @@ class Prediction(BaseModel):
 
 
 class HeatMap(BaseModel):
-    """By how much the score of a class falls where a part of the image is covered."""
+    """How far the score of a class falls where a part of the image is covered."""
 
     file_name: str
     class_id: int
     label_name: Optional[str]
     score: float
     heat: List[List[float]] = Field(
-        description="by how much the score falls when this cell of the picture is covered, row by row"
+        description="how far the score falls when a cell of the picture is covered, row by row"
     )
-    image: Optional[str] = Field(description="what the model sees, as a data URL (PNG)")
+    image: Optional[str] = Field(description="the image as the model sees it, as a data URL (PNG)")
     model: str
     milliseconds: Dict[str, float]
 

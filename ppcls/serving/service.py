@@ -1,4 +1,4 @@
-"""What the server does for a request, without HTTP: decode, batch, answer."""
+"""The work of the server for a request, without HTTP: decode, batch, answer."""
 
 from __future__ import annotations
 
@@ -25,35 +25,35 @@ _FETCHES = 4  # at a time
 _MAX_HEAT_MAPS = 4  # in the server at a time; one is computed at a time
 _MAX_QUEUED_CELLS = 16  # covered images of an explanation that wait for the model at a time
 _SMALL_BODY = 65536  # bytes
-_LIVENESS_FACTOR = 3  # times --timeout without progress: it will not come back by itself
-_MAX_FAILURES = 5  # in a row, after which only a new start helps
+_LIVENESS_FACTOR = 3  # times --timeout without progress, after which only a restart helps
+_MAX_FAILURES = 5  # in a row, after which only a restart helps
 T = TypeVar("T")
 
 
 class _Classified(NamedTuple):
     scored: Scored
-    decoded_in: float
+    decode_seconds: float
 
 
 class Service:
     """The model with its threads, queues and limits. Made within a running event loop.
 
     Attributes:
-        connections: those that are open; whoever speaks HTTP puts the collection here.
-        max_connections: how many of them there may be.
+        connections: the open connections; the HTTP server puts its collection here.
+        max_connections: how many there may be.
     """
 
     def __init__(self, model: Model, settings: Settings) -> None:
         self.model, self.settings = model, settings
         self.connections: Collection[Any] = ()
         self.max_connections = settings.max_connections
-        self.open_requests = Limiter(settings.max_connections, "open requests")  # those whose bodies arrive among them
+        self.open_requests = Limiter(settings.max_connections, "open requests")  # bodies may still arrive
         self.requests = Limiter(settings.queue, "requests")
         self.images = Limiter(settings.queue, "images")
         self.memory = Limiter(settings.max_buffer, "bytes of bodies")
         self.draining = False
         self.metrics = Metrics(lambda: self.batcher.waiting, lambda: self.open_requests.used, lambda: self.memory.used)
-        self.batcher = Batcher(model.run, settings.max_batch, settings.max_wait, self.metrics.batch)
+        self.batcher = Batcher(model.run, settings.max_batch, settings.max_wait, self.metrics.observe_batch)
         self._decoders = Workers(settings.decode_threads, "decode")
         self._fetchers = Workers(_FETCHES, "fetch")
         self._heat_maps = Limiter(_MAX_HEAT_MAPS, "heat maps")
@@ -68,13 +68,13 @@ class Service:
         return self._failure_problem() or self._stall_problem(self.settings.timeout)
 
     def liveness_problem(self) -> Optional[str]:
-        """Return why the process should be started anew, None when it should not."""
+        """Return why the process should be restarted, None when it should not."""
         if not self.batcher.alive:
             return "the model is not running"
         return self._failure_problem() or self._stall_problem(_LIVENESS_FACTOR * self.settings.timeout)
 
     def _failure_problem(self) -> Optional[str]:
-        """Return what to say of a model that only fails, as on a GPU that is lost: no input is to blame for that."""
+        """Return what to say of a model that fails on every input, as on a lost GPU; None for a model that works."""
         failures = self.batcher.failures
         return f"the model failed {failures} times in a row" if failures >= _MAX_FAILURES else None
 
@@ -126,7 +126,7 @@ class Service:
         return answer
 
     async def _classify(self, upload: Upload) -> Any:
-        """Return what the model says of an image, or the DataError that says why it cannot be used."""
+        """Return the model's answer for an image, or the DataError of one that cannot be used."""
         started = time.monotonic()
         try:
             with self.memory.reservation() as reservation:
@@ -136,14 +136,14 @@ class Service:
                 del data  # it is not counted any more
         except DataError as error:
             return error
-        decoded_in = time.monotonic() - started
-        return _Classified(await self.batcher.submit(image), decoded_in)
+        decode_seconds = time.monotonic() - started
+        return _Classified(await self.batcher.submit(image), decode_seconds)
 
     async def _content(self, upload: Upload, reservation: Reservation) -> bytes:
-        """Return an image's bytes, fetched if need be; ``reservation`` counts what is fetched.
+        """Return an image's bytes, fetched if they are at a URL; ``reservation`` counts what is fetched.
 
         Raises:
-            DataError: there are none.
+            DataError: the image cannot be had.
             RequestError: 429, there is no room for them.
         """
         if upload.error is not None:
@@ -193,7 +193,7 @@ class Service:
 
         async def score(cell: int) -> float:
             async with room:
-                covered = await self._decoders.run(heat_maps.occluded, image, grid, cell, self.model.channels_last)
+                covered = await self._decoders.run(heat_maps.occlude, image, grid, cell, self.model.channels_last)
                 return float((await self.batcher.submit(covered, background=True)).scores[class_id])
 
         covered_scores = await _gather([score(cell) for cell in range(grid * grid)])
@@ -210,8 +210,8 @@ class Service:
         }
 
     def _picture(self, data: bytes) -> Optional[str]:
-        """Return what the model sees of an image as a data URL, None where that is no picture."""
-        seen = self.model.view(data)
+        """Return the image as the model sees it, as a data URL; None where that is no picture."""
+        seen = self.model.preview(data)
         if seen is None:
             return None
         _, encoded = cv2.imencode(".png", cv2.cvtColor(seen, cv2.COLOR_RGB2BGR))
@@ -229,10 +229,10 @@ async def _gather(work: List[Awaitable[T]]) -> List[T]:
 
 
 def _milliseconds(done: List[_Classified]) -> Dict[str, float]:
-    """Return the longest time that any image took for each part of the way."""
+    """Return the longest time of any image for each step."""
     parts = {
-        "decode": [item.decoded_in for item in done],
-        "wait": [item.scored.waited for item in done],
-        "model": [item.scored.ran for item in done],
+        "decode": [item.decode_seconds for item in done],
+        "wait": [item.scored.queue_seconds for item in done],
+        "model": [item.scored.model_seconds for item in done],
     }
     return {name: round(1000 * max(seconds, default=0.0), 2) for name, seconds in parts.items()}

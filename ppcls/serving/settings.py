@@ -1,4 +1,4 @@
-"""What can be set about the server. The command line's options are made from these fields."""
+"""The server's settings. The command line's options are made from these fields."""
 
 from __future__ import annotations
 

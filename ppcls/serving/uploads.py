@@ -1,4 +1,4 @@
-"""From a request's body to encoded images."""
+"""The encoded images of a request's body."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ppcls.serving import json_body, multipart
 from ppcls.serving.errors import RequestError
 
 MEDIA_TYPES = "multipart/form-data, application/json, image/* or application/octet-stream"
-_NAME = 255  # characters of a file's name that are repeated in the answer
+_MAX_NAME = 255  # characters of a file's name in the answer
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Upload:
     Attributes:
         name: repeated in the answer, and used for nothing else.
         data: the encoded image, unless there is a URL.
-        error: why it cannot be used, where that is known.
+        error: why it cannot be used, if that is known already.
     """
 
     name: str
@@ -32,7 +32,7 @@ def media_type_of(content_type: str) -> str:
     """Return the type that a Content-Type names, without its parameters.
 
     Raises:
-        RequestError: 400 a form without a boundary, 415 none of ``MEDIA_TYPES``.
+        RequestError: 400, a form without a boundary; 415, none of ``MEDIA_TYPES``.
     """
     kind = content_type.split(";")[0].strip().lower()
     if kind == "multipart/form-data":
@@ -46,12 +46,12 @@ def parse(body: bytes, content_type: str, max_images: int) -> List[Upload]:
     """Return the images of a body.
 
     Raises:
-        RequestError: 400 malformed, 415 of another type, 422 no images, too many, or texts that cannot be used.
+        RequestError: 400 malformed; 415 of another type; 422 no images, too many, or unusable strings.
     """
     kind = media_type_of(content_type)
     if kind == "multipart/form-data":
-        found = multipart.parse(body, multipart.boundary_of(content_type), max_images)
-        uploads = [Upload(_short(name) or f"image {number}", data) for number, (name, data) in enumerate(found, 1)]
+        files = multipart.parse(body, multipart.boundary_of(content_type), max_images)
+        uploads = [Upload(_short(name) or f"image {number}", data) for number, (name, data) in enumerate(files, 1)]
     elif kind == "application/json":
         uploads = [_from_item(item, number) for number, item in enumerate(json_body.parse(body, max_images), 1)]
     else:
@@ -62,7 +62,7 @@ def parse(body: bytes, content_type: str, max_images: int) -> List[Upload]:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= _NAME else name[: _NAME - 1] + "…"
+    return name if len(name) <= _MAX_NAME else name[: _MAX_NAME - 1] + "…"
 
 
 def _from_item(item: json_body.Item, number: int) -> Upload:

@@ -1,4 +1,4 @@
-"""Images from addresses that requests name: public ones only, and within limits."""
+"""Fetch images from URLs in requests: from public addresses only, and within limits."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ def fetch(
     """Return what is at a URL.
 
     Args:
-        limit: bytes.
-        seconds: for everything together, but for the resolver's own time.
+        limit: in bytes.
+        seconds: for everything but the resolver.
         is_allowed: which IP addresses may be connected to.
-        on_block: called with the bytes of each part before it is stored; ends the fetch by raising.
+        on_block: called with the size of each block before it is stored; ends the fetch by raising.
 
     Raises:
         DataError: not allowed, not there, too large or too slow.

@@ -1,4 +1,4 @@
-"""Threads for what would stop the event loop: decoding and fetching."""
+"""Threads for what would block the event loop: decoding and fetching."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class Workers:
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """Return what the function returns, called in a thread, or raise what it raises."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._watched, function, arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._run_timed, function, arguments)
 
     def stop(self) -> None:
         """Take no more calls."""
         self._executor.shutdown(wait=False)
 
-    def _watched(self, function: Callable[..., T], arguments: Any) -> T:
+    def _run_timed(self, function: Callable[..., T], arguments: Any) -> T:
         thread = threading.get_ident()
         with self._lock:
             self._since[thread] = time.monotonic()

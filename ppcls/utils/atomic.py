@@ -1,35 +1,14 @@
-"""Files that are replaced in one step: whatever happens, either the old content or the new one can be read.
-
-``replacing`` does this for one file, ``write_set`` for files that belong together: all old ones or all new ones.
-
-A set is ``PREFIX.pdparams``, ``PREFIX.pdopt`` and ``PREFIX.pdstates``. New files are written beside the old ones and
-forced to disk; then one rename creates ``PREFIX.commit``, from which moment the new set counts; then each file takes
-its final name. A reader or writer that finds ``PREFIX.commit`` finishes the renames first.
-"""
+"""Files that are replaced in one step: whatever happens, either the old content or the new one can be read."""
 
 from __future__ import annotations
 
 import contextlib
-import glob
-import hashlib
-import json
 import os
 import secrets
 from pathlib import Path
-from typing import Any, Callable, Iterator, Mapping
+from typing import Iterator
 
-from ppcls.errors import CheckpointError, MachineError
-from ppcls.utils.digests import sha256
-
-STATES = ".pdstates"
-COMMIT = ".commit"
-DIGEST = "digest"
-TOKEN = "token"
-
-
-def add_suffix(prefix: Path, suffix: str) -> Path:
-    """Return ``PREFIX + suffix`` (``with_suffix`` would cut a prefix at its last dot)."""
-    return prefix.with_name(prefix.name + suffix)
+from ppcls.errors import MachineError
 
 
 @contextlib.contextmanager
@@ -51,7 +30,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def temporary_beside(path: Path) -> Iterator[Path]:
     """Give the path of a temporary file in the folder of ``path``; it is removed after the block.
 
-    No other process or thread gets the same path, on other machines neither.
+    No other process or thread gets the same path, not even on other machines.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -71,99 +50,8 @@ def move_into_place(temporary: Path, path: Path) -> None:
     temporary.replace(path)
 
 
-def write_set(prefix: Path, writers: Mapping[str, Callable[[Path], Any]], states: Mapping[str, Any]) -> None:
-    """Replace the set at ``prefix``. One process at a time may write a set; others may read it meanwhile.
-
-    Args:
-        writers: for each suffix, a function that writes the file at the path it is given.
-        states: what the JSON file of the set holds; the digests of the other files are added as "files", and its own.
-
-    Raises:
-        OSError: nothing was replaced.
-    """
-    finish_commit(prefix)
-    _remove_unfinished(prefix)
-    # Each set has temporary names of its own: a reader that finishes one cannot touch what is written meanwhile.
-    token = secrets.token_hex(4)
-    mark = _temporary(prefix, COMMIT, token)
-    try:
-        digests = {suffix: _write(_temporary(prefix, suffix, token), write) for suffix, write in writers.items()}
-        content = json.loads(json.dumps({**states, "files": digests, TOKEN: token}))
-        mark.write_text(json.dumps({**content, DIGEST: states_digest(content)}, indent=1), encoding="utf-8")
-        fsync(mark)
-    except OSError:
-        _remove_unfinished(prefix)  # it may fill the disk
-        raise
-    mark.replace(add_suffix(prefix, COMMIT))
-    fsync(prefix.parent)
-    finish_commit(prefix)
-
-
-def _temporary(prefix: Path, suffix: str, token: str) -> Path:
-    return add_suffix(prefix, f"{suffix}.{token}.tmp")
-
-
-def _remove_unfinished(prefix: Path) -> None:
-    """Remove what a writer that died left behind."""
-    for path in prefix.parent.glob(f"{glob.escape(prefix.name)}.*.tmp"):
-        path.unlink(missing_ok=True)
-    for path in prefix.parent.glob(f"{glob.escape(prefix.name)}_raw.*.tmp"):
-        path.unlink(missing_ok=True)
-
-
-def _write(path: Path, write: Callable[[Path], Any]) -> str:
-    """Write one file to disk and return its digest."""
-    write(path)
-    fsync(path)
-    return sha256(path)
-
-
-def finish_commit(prefix: Path) -> None:
-    """Finish a replacement that was interrupted after its commit; without one, do nothing.
-
-    Raises:
-        CheckpointError: the commit itself is damaged.
-    """
-    mark = add_suffix(prefix, COMMIT)
-    if not mark.is_file():
-        return
-    try:
-        content = json.loads(mark.read_text(encoding="utf-8"))
-        suffixes, token = list(content["files"]), content[TOKEN]
-    except FileNotFoundError:  # another process that reads the set has just finished it
-        return
-    except (ValueError, KeyError, TypeError):
-        raise CheckpointError(f"{mark}: damaged; delete it, and resume from another checkpoint") from None
-    for suffix in suffixes:
-        temporary = _temporary(prefix, suffix, token)
-        with contextlib.suppress(FileNotFoundError):  # moved before the interruption, or by another process now
-            temporary.replace(add_suffix(prefix, suffix))
-            temporary.unlink()  # it stays where both are links to one file
-    fsync(prefix.parent)
-    with contextlib.suppress(FileNotFoundError):
-        mark.replace(add_suffix(prefix, STATES))
-    fsync(prefix.parent)
-
-
-def hard_link(source: Path, target: Path) -> None:
-    """Make ``target`` the same file as ``source``; a copy where the file system has no links.
-
-    Files of a set are never written in place, so sharing one between sets is safe.
-    """
-    try:
-        os.link(source, target)
-    except OSError:
-        target.write_bytes(source.read_bytes())
-
-
-def states_digest(states: Mapping[str, Any]) -> str:
-    """Return the digest of what the JSON file of a set says, but for the digest."""
-    content = {key: value for key, value in states.items() if key != DIGEST}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
 def write_text(path: Path, text: str) -> None:
-    """Replace one text file in a single step.
+    """Replace a text file in one step.
 
     Raises:
         MachineError: it could not be written.
@@ -176,7 +64,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def fsync(path: Path) -> None:
-    """Return when a file or folder is on the disk, and survives a power cut."""
+    """Force a file or folder to disk, where it survives a power cut."""
     if path.is_dir() and os.name == "nt":  # Windows cannot open folders
         return
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)

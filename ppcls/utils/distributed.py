@@ -3,10 +3,9 @@
 Every function that says so is a collective: all processes call it, in the same order. With one process all of them
 return at once, so callers need no cases.
 
-Processes stay in step, batch by batch, because a wait of gloo (the CPU's collectives) ends with an error after 30 s:
-whatever one process does alone for longer is done while the others call short collectives (``wait_until``,
-``run_on_main``). An error of one process becomes an error of all (``errors_on_all_ranks``), so that nobody waits for
-one that is gone.
+Processes stay in step, batch by batch: a wait of gloo (the CPU's collectives) ends with an error after 30 s. While one
+process does something longer alone, the others call short collectives (``wait_until``, ``run_on_main``). An error of
+one process becomes an error of all (``errors_on_all_ranks``), so that nobody waits for a process that is gone.
 """
 
 from __future__ import annotations
@@ -23,11 +22,12 @@ from ppcls.errors import DataError, MachineError, PpclsError
 
 T = TypeVar("T")
 _POLL_SECONDS = 0.1
-# The launcher looks every second or two which process has ended, names the first that it finds, and ends the others. A
-# process that only notices the death of another gives it this long, so that it does not name the wrong one; and one
-# that failed gives it to the first process, which may be about to say the same, and whose exit code becomes the job's.
-_NAMING_SECONDS = 5.0
-_BUCKET_BYTES = 32 << 20  # what is added up at a time: few calls, and little memory beside the gradients
+# The launcher looks every second or two for a process that has ended, names the first that it finds, and ends the
+# others. A process that only notices the death of another one waits this long, so that the launcher names the right
+# one. A process that failed gives this time to the first process, which may be about to fail likewise, and whose exit
+# code becomes the job's.
+_EXIT_GRACE_SECONDS = 5.0
+_BUCKET_BYTES = 32 << 20  # reduced in one call: few calls, and little memory beside the gradients
 _ready: List[bool] = []
 
 
@@ -60,7 +60,7 @@ def init(device: str) -> None:
     """Connect the processes, once; a collective.
 
     Args:
-        device: that Paddle was set to, such as "cpu" or "gpu:1"; it decides between gloo and the device's own library.
+        device: the device that Paddle uses, such as "cpu" or "gpu:1"; it decides between gloo and nccl.
 
     Raises:
         MachineError: they cannot be connected.
@@ -77,15 +77,15 @@ def init(device: str) -> None:
 
 
 def finalize(failed: bool) -> None:
-    """Let this process's exit code be the one that is reported, when all is said and it is about to end.
+    """Make the launcher report this process's exit code; called right before the process ends.
 
-    The launcher would end it by SIGTERM as soon as another has ended, and report -15 for it.
+    The launcher would otherwise end it by SIGTERM as soon as another one has ended, and report -15.
     """
     if world_size() == 1:
         return
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if failed and not is_main():
-        time.sleep(_NAMING_SECONDS)
+        time.sleep(_EXIT_GRACE_SECONDS)
 
 
 def all_reduce_array(values: Any) -> Any:
@@ -97,11 +97,10 @@ def sync_errors(error: Optional[BaseException], *flags: int) -> List[int]:
     """Return the highest of each flag over all processes; a collective.
 
     Args:
-        error: what went wrong in this process, None if nothing did.
+        error: the error of this process, None if there is none.
 
     Raises:
-        PpclsError: something went wrong in a process; it is raised in all, of one type, and marked
-            (``is_on_all_ranks``).
+        PpclsError: a process has an error. All processes raise it, as the same type, marked (``is_on_all_ranks``).
     """
     if world_size() == 1:
         if error is not None:
@@ -133,7 +132,10 @@ def is_on_all_ranks(error: Optional[BaseException]) -> bool:
 
 @contextlib.contextmanager
 def errors_on_all_ranks() -> Iterator[None]:
-    """Make an error that a user can cause, in a block without collectives, one of all processes; a collective."""
+    """Raise an error of one process, from a block without collectives, in all processes; a collective.
+
+    Errors that a user can cause are shared; others stay with their process.
+    """
     error: Optional[BaseException] = None
     try:
         yield
@@ -143,7 +145,7 @@ def errors_on_all_ranks() -> Iterator[None]:
 
 
 def synchronized(items: Iterable[T]) -> Iterator[T]:
-    """Iterate when every process has its next item; all have as many. Each item is a collective."""
+    """Iterate in step: each item is a collective. All processes have equally many items."""
     if world_size() == 1:
         yield from items
         return
@@ -158,9 +160,9 @@ def synchronized(items: Iterable[T]) -> Iterator[T]:
 
 
 def split_by_rank(items: Sequence[T], size: int) -> List[Sequence[T]]:
-    """Return this process's part of ``items``, which is next to that of the process before, in batches.
+    """Return this process's contiguous part of ``items``, in batches.
 
-    All processes have as many batches; the last may be empty.
+    All processes have equally many batches; the last ones may be empty.
     """
     count = world_size()
     first, last = (len(items) * number // count for number in (rank(), rank() + 1))
@@ -181,10 +183,10 @@ def all_gather(value: Any) -> List[Any]:
 
 
 def require_equal_on_ranks(what: str, value: Any) -> None:
-    """Check that all processes see the same; a collective.
+    """Check that a value is the same in all processes; a collective.
 
     Raises:
-        DataError: they do not.
+        DataError: it is not.
     """
     values = all_gather(value)
     if any(other != value for other in values):
@@ -197,7 +199,7 @@ def require_equal_on_ranks(what: str, value: Any) -> None:
 def wait_until(done: Callable[[], bool]) -> None:
     """Return when ``done`` is true in every process, however long that takes; a collective.
 
-    With one process it returns at once: what is waited for is waited for again where its result is taken.
+    With one process it returns at once: the caller waits anyway when it takes the result.
     """
     while world_size() > 1 and sync_errors(None, int(not done()))[0]:
         time.sleep(_POLL_SECONDS)
@@ -209,7 +211,7 @@ def run_on_main(function: Callable[[], T]) -> T:
     The function runs in a thread while the processes poll, so it must not use Paddle's tensors; its value is small.
 
     Raises:
-        PpclsError: the function did, see ``sync_errors``.
+        PpclsError: the function raised it, see ``sync_errors``.
     """
     if world_size() == 1:
         return function()
@@ -239,7 +241,7 @@ def all_reduce_tensors(tensors: Sequence[Any]) -> None:
 
 
 def _buckets(tensors: Sequence[Any]) -> Iterator[List[Any]]:
-    """Yield runs of tensors of one type whose size is bounded."""
+    """Yield lists of consecutive tensors of one type, of a bounded size."""
     bucket: List[Any] = []
     size = 0
     for tensor in tensors:
@@ -275,12 +277,12 @@ def _all_reduce(values: Any, operation: str) -> Any:
 
 @contextlib.contextmanager
 def _errors_with_rank() -> Iterator[None]:
-    """Raise a MachineError for a collective that failed."""
+    """Translate the error of a failed collective to MachineError."""
     try:
         yield
     except (RuntimeError, OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[-1].strip()
-        time.sleep(_NAMING_SECONDS)
+        time.sleep(_EXIT_GRACE_SECONDS)
         raise MachineError(
             f"process {rank()} of {world_size()} lost the others ({reason}): one of them died, hangs or failed; what "
             f"it said is in its log (workerlog.N of the launcher's --log_dir)"

@@ -1,4 +1,4 @@
-"""CPU threads and the matrix library's code path, chosen before anything heavy is imported."""
+"""Choose CPU threads and the matrix library's code path before anything heavy is imported."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from typing import Dict, Iterator, List, Optional
 from ppcls.utils import distributed
 
 THREADS = "OMP_NUM_THREADS"
-MAX_THREADS = 1024  # a runtime starts as many as it is told, and a typing error would stop the machine
+MAX_THREADS = 1024  # a runtime starts as many as it is told: a typing error would stop the machine
 MKL_PATH = "MKL_DEBUG_CPU_TYPE"
 _TOO_LATE = "paddle was imported before ppcls: not chosen here"
-# As Linux calls them. The last ones compute with bfloat16.
+# As Linux names them. The last two compute with bfloat16.
 _INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "amx_int8", "amx_tile", "avx512_bf16", "amx_bf16")
 _prepared: List[bool] = []
 _chosen: Dict[str, str] = {}
 
 
 def prepare() -> None:
-    """Set the thread count and, on AMD processors, MKL's code path, where the user has not set them; once.
+    """Set the thread count and, on AMD processors, MKL's code path, unless the user has set them; once.
 
-    Paddle reads both when it is imported, and uses one thread unless told otherwise. On AMD processors the bundled
-    MKL falls back to a slow path although the faster instructions are there; measured 2.5 to 4.3 times on matmul.
+    Paddle reads both when it is imported; without the first it uses one thread. On AMD processors the bundled MKL takes
+    a slow path although the faster instructions are there: matmul is 2.5 to 4.3 times slower.
     """
     if _prepared:
         return
@@ -38,7 +38,7 @@ def prepare() -> None:
     for key, value in {THREADS: str(threads()), MKL_PATH: _mkl_path()}.items():
         if value is None:
             continue
-        if "paddle" in sys.modules:  # which read them, and sets one thread for everybody
+        if "paddle" in sys.modules:  # it has read them already, and set one thread
             _chosen[key] = _TOO_LATE
         elif key not in os.environ or (key == THREADS and _set_by_launcher()):
             os.environ[key] = _chosen[key] = value
@@ -46,26 +46,26 @@ def prepare() -> None:
 
 
 def import_paddle() -> None:
-    """Import paddle without the warnings that our own settings cause; anything else it says is shown."""
+    """Import paddle; hide the warnings that our settings cause."""
     if "paddle" in sys.modules:
         return
     prepare()
-    # Paddle 2.6 exports its zlib: OpenCV, loaded after it, calls that one and crashes on PNG files.
+    # Before Paddle: version 2.6 exports its zlib, which OpenCV would call, and crash on PNG files.
     importlib.import_module("ppcls.utils.opencv")
-    said = io.StringIO()
-    with warnings.catch_warnings(), contextlib.redirect_stderr(said), _own_sigterm():
+    output = io.StringIO()
+    with warnings.catch_warnings(), contextlib.redirect_stderr(output), _preserve_sigterm():
         warnings.filterwarnings("ignore", message="No ccache found")
         importlib.import_module("paddle")
-    # Said once by every batch norm that trains, and of no use to anybody.
+    # Every batch norm that trains prints this once; it is of no use.
     warnings.filterwarnings("ignore", message="When training, we now always track global mean and variance")
-    for line in said.getvalue().splitlines():
+    for line in output.getvalue().splitlines():
         if not line.startswith(("WARNING: OMP_NUM_THREADS set to", "PLEASE USE OMP_NUM_THREADS WISELY")):
             print(line, file=sys.stderr)
 
 
 @contextlib.contextmanager
-def _own_sigterm() -> Iterator[None]:
-    """Keep what SIGTERM was told to do: Paddle sets a handler of its own, of which Python does not know."""
+def _preserve_sigterm() -> Iterator[None]:
+    """Keep the handler of SIGTERM: Paddle sets its own, without Python's knowledge."""
     handler = signal.getsignal(signal.SIGTERM)
     yield
     if callable(handler) and threading.current_thread() is threading.main_thread():
@@ -73,7 +73,7 @@ def _own_sigterm() -> Iterator[None]:
 
 
 def describe() -> str:
-    """Return one line for the log."""
+    """Return a line for the log: the thread count and MKL's code path, and who chose them."""
     parts = []
     for key, name in ((THREADS, "CPU threads"), (MKL_PATH, "MKL code path")):
         value = os.environ.get(key)
@@ -93,23 +93,23 @@ def cores() -> int:
 
 
 def threads() -> int:
-    """Return how many of them are this process's share, of the training processes on this machine."""
+    """Return this process's share of the cores, of all training processes on this machine."""
     return max(1, cores() // distributed.local_size())
 
 
 def _set_by_launcher() -> bool:
-    """Return whether the thread count is not the user's, but that of paddle.distributed.launch.
+    """Return whether ``paddle.distributed.launch`` set the thread count, and not the user.
 
-    The launcher imports Paddle, which sets 1 for all of its processes. The environment that it was itself started with
-    does not show that.
+    The launcher imports Paddle, which sets 1 for all of its processes. The environment that the launcher itself was
+    started with shows what the user set.
     """
     if not os.environ.get("PADDLE_LOCAL_SIZE") or os.environ.get(THREADS) != "1":
         return False
     try:
-        before = Path(f"/proc/{os.getppid()}/environ").read_bytes().split(b"\0")
+        launcher_environment = Path(f"/proc/{os.getppid()}/environ").read_bytes().split(b"\0")
     except OSError:
         return False
-    return not any(entry.startswith(f"{THREADS}=".encode()) for entry in before)
+    return not any(entry.startswith(f"{THREADS}=".encode()) for entry in launcher_environment)
 
 
 def _container_cores() -> Optional[float]:
@@ -136,19 +136,19 @@ def has_bfloat16() -> bool:
 
 
 def processor_name() -> str:
-    """Return the processor's model, as far as the system says it."""
+    """Return the name of the processor's model, as far as it is known."""
     lines = [line.partition(":")[2].strip() for line in _processor().splitlines() if line.startswith("model name")]
     return lines[0] if lines else platform.processor() or platform.machine()
 
 
 def processor_instructions() -> List[str]:
-    """Return which of the instruction sets that matter here the processor has, none where that is not known."""
+    """Return the processor's instruction sets that matter for speed; none where they are not known."""
     flags = _flags(_processor())
     return [name for name in _INSTRUCTIONS if name in flags]
 
 
 def _processor() -> str:
-    """Return what the system says about the processor, nothing where it does not."""
+    """Return the content of ``/proc/cpuinfo``, an empty string where there is none."""
     try:
         return Path("/proc/cpuinfo").read_text()
     except OSError:

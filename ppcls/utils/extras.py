@@ -20,9 +20,9 @@ def missing_extra(extra: str, package: str, purpose: str, reason: Optional[Impor
 
     Args:
         extra: as ``pyproject.toml`` names it.
-        package: that cannot be imported.
+        package: the one that cannot be imported.
         purpose: what needs it, the beginning of the message.
-        reason: why it cannot be imported, where that may be another reason than that it is not installed.
+        reason: the error of the import, where the package may be installed and broken.
     """
     problem = f"{package}, which is not installed" if reason is None else f"{package} ({reason})"
     return MachineError(f"{purpose} needs {problem}: {install_command(extra)}")

@@ -10,15 +10,17 @@ import paddle
 def problem(index: int = 0) -> Optional[str]:
     """Return why Paddle cannot use a GPU, None where it can.
 
-    To be asked first: a Paddle for GPUs ends the process when it is set to a GPU that is not there.
+    To be called before the device is set: Paddle ends the process when it is set to a GPU that is not there.
 
     Args:
-        index: of the GPU, from 0.
+        index: the GPU's number from 0.
     """
     if not paddle.device.is_compiled_with_cuda():
         return f"this PaddlePaddle {paddle.__version__} is built for CPUs; paddlepaddle-gpu is the other one"
     count = paddle.device.cuda.device_count()
     if index < count:
         return None
-    found = f"only the GPUs 0 to {count - 1}" if count > 1 else "only GPU 0" if count else "no GPU"
-    return f"PaddlePaddle {paddle.__version__} finds {found} (see nvidia-smi, and CUDA_VISIBLE_DEVICES if it is set)"
+    available = f"only the GPUs 0 to {count - 1}" if count > 1 else "only GPU 0" if count else "no GPU"
+    return (
+        f"PaddlePaddle {paddle.__version__} finds {available} (see nvidia-smi, and CUDA_VISIBLE_DEVICES if it is set)"
+    )

@@ -15,25 +15,26 @@ from ppcls.utils.logging import get_logger
 
 _POLL = 0.05  # seconds between two attempts
 _LOCKED_BYTE = 1 << 30  # on Windows; beyond the text, which others could not read otherwise
-# The paths that threads of this process have locked, by the process and the thread's attempt: the system's locks are
+# The paths that threads of this process have locked, with the process and the thread's attempt. The system's locks are
 # of whole processes, and are lost when any thread closes the file. A forked process has its parent's entries.
 _held: Dict[str, Tuple[int, object]] = {}
 
 
-class _TakenError(Exception):
-    """Somebody else has the lock; the text says who."""
+class _LockedError(Exception):
+    """Another process or thread has the lock; the text names it."""
 
 
 @contextlib.contextmanager
 def locked(path: Path, where: str, doing: str, advice: str, wait: float = 0.0) -> Iterator[None]:
-    """Keep other processes and threads out by a lock file; the system releases it when this process ends, however.
+    """Keep other processes and threads out by a lock file.
 
-    Where the file system has no locks, a warning says so.
+    The system releases the lock when this process ends, however it ends. Where the file system has no locks, a warning
+    says so.
 
     Args:
         path: the lock file, in a folder that exists; removed afterwards.
         where: what is locked, the beginning of the messages.
-        doing: what the other process is doing ("is training in this folder").
+        doing: what another holder does ("is training in this folder").
         advice: what to do about it.
         wait: seconds to wait for another process.
 
@@ -46,7 +47,7 @@ def locked(path: Path, where: str, doing: str, advice: str, wait: float = 0.0) -
         try:
             lock = _try_lock(path)
             break
-        except _TakenError as holder:
+        except _LockedError as holder:
             if time.monotonic() >= deadline:
                 still = f" (after {wait:g} s of waiting)" if wait else ""
                 raise MachineError(f"{where}: {holder} {doing}{still}; {advice}") from None
@@ -64,7 +65,7 @@ def _try_lock(path: Path) -> contextlib.ExitStack:
     """Lock a file; return what releases it.
 
     Raises:
-        _TakenError: another process or thread has it.
+        _LockedError: another process or thread has it.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(_locked_in_this_process(path))
@@ -93,8 +94,8 @@ def _locked_in_this_process(path: Path) -> Iterator[None]:
     other = _held.setdefault(key, entry)
     if other is not entry:
         if other[0] == os.getpid():
-            raise _TakenError(_this_process())
-        _held[key] = entry  # a parent's, before this process was forked; its lock is in the system
+            raise _LockedError(_this_process())
+        _held[key] = entry  # the parent's, from before the fork; the system knows its lock
     try:
         yield
     finally:
@@ -102,15 +103,15 @@ def _locked_in_this_process(path: Path) -> Iterator[None]:
 
 
 def _lock_file(file: IO[str]) -> bool:
-    """Lock a file and write into it who has it; return False where the file system has no locks.
+    """Lock a file and write into it which process has it; return False where the file system has no locks.
 
     Raises:
-        _TakenError: another process has it.
+        _LockedError: another process has it.
     """
     error = _lock_by_system(file)
     if error in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
         file.seek(0)
-        raise _TakenError(file.read().strip() or "another process")
+        raise _LockedError(file.read().strip() or "another process")
     if error is not None:
         return False
     file.truncate(0)

@@ -22,7 +22,7 @@ class _Console(logging.Handler):
 
 
 class _File(logging.FileHandler):
-    """Says once that it cannot write, instead of a traceback for every line."""
+    """Reports once that it cannot write, without a traceback for every line."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the base class's name
         error = sys.exc_info()[1]
@@ -39,9 +39,8 @@ def get_logger() -> logging.Logger:
 def setup(file: Optional[Path] = None, console: bool = True) -> None:
     """Send the package's log lines to the console and, appended, to ``file``.
 
-    Of several processes each line has its rank; errors go to the console even without ``console``.
-
-    Calling it again replaces what an earlier call set up.
+    With several processes, each line has its rank, and errors go to the console even without ``console``. A further
+    call replaces what an earlier one set up.
     """
     logger = get_logger()
     for handler in list(logger.handlers):

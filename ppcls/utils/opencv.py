@@ -1,4 +1,4 @@
-"""OpenCV, set up for use by many worker processes."""
+"""OpenCV, set up for many worker processes."""
 
 import os
 
@@ -11,7 +11,7 @@ import cv2
 # Parallelism is by processes: OpenCV's threads would compete with them, and its pool does not survive a fork.
 cv2.setNumThreads(0)
 if "OPENCV_LOG_LEVEL" not in os.environ and hasattr(cv2.utils, "logging"):  # old releases have no such switch
-    # An image that cannot be read becomes an error of ours, which names the file.
+    # An image that cannot be read gives an error that names the file, without OpenCV's own lines.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 __all__ = ["cv2"]

@@ -10,10 +10,10 @@ from ppcls.errors import ConfigError, DataError
 
 
 def user_path(path: Union[str, os.PathLike[str]]) -> Path:
-    """Return a path with ``~`` and ``~name`` at its beginning made the user's home folder.
+    """Return a path with ``~`` or ``~name`` at its beginning expanded to the home folder.
 
     Raises:
-        ConfigError: it is no path at all.
+        ConfigError: it is no path.
         DataError: there is no such user.
     """
     if not isinstance(path, (str, os.PathLike)):
@@ -25,6 +25,11 @@ def user_path(path: Union[str, os.PathLike[str]]) -> Path:
         raise DataError(
             f"{path}: no home folder known for {first}; if that is a folder's name, give its whole path"
         ) from None
+
+
+def add_suffix(prefix: Path, suffix: str) -> Path:
+    """Return ``PREFIX + suffix`` (``with_suffix`` would cut a prefix at its last dot)."""
+    return prefix.with_name(prefix.name + suffix)
 
 
 def cache_folder() -> Path:

@@ -28,7 +28,7 @@ def read_lines(path: Path) -> List[Tuple[int, str]]:
 
 
 def printable(text: Any) -> str:
-    """Return a name out of a file for a message: short, and without characters that would steer a terminal."""
+    """Return a name from a file for a message: short, and without control characters."""
     if not isinstance(text, str):
         return type(text).__name__
     text = text if len(text) <= 100 else f"{text[:100]}..."

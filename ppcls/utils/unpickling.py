@@ -2,8 +2,7 @@
 
 Python's unpickler imports and calls whatever a file names. Here every name is looked up in an allow-list that the
 caller gives, and each allowed name has a stand-in: not even NumPy's own functions are called, which crash on damaged
-input.
-Before a pickle is read, its opcodes are checked for those that would fill memory or never end.
+input. Before a pickle is read, its opcodes are checked for those that would fill memory or never end.
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ DAMAGED = (
     ValueError,
 )
 
-# No file of weights or images has so many objects, each counted as often as it is referred to. A few hundred bytes can
-# mean more than fits into any memory: a tuple of twice the same tuple, and so on. Hashing or printing that never ends.
+# Objects, each counted as often as it is referred to: no file of weights or images has so many. A few hundred bytes can
+# stand for more than fits into memory, as a tuple of twice the same tuple, and so on; hashing or printing never ends.
 _MAX_OBJECTS = 10_000_000
 _MARK = 0
 

@@ -20,6 +20,7 @@ from ppcls.errors import WeightsError
 from ppcls.utils import atomic, digests, http
 from ppcls.utils.locks import locked
 from ppcls.utils.logging import get_logger
+from ppcls.utils.paths import add_suffix
 
 # After this many more bytes, failures are counted from the start again.
 _PROGRESS = 1 << 20
@@ -101,7 +102,7 @@ def download_lock(target: Path, policy: RetryPolicy) -> ContextManager[None]:
         MachineError: another process still holds the lock after ``policy.lock`` seconds.
     """
     advice = f"wait for it or stop it, or put the file there yourself: {target}"
-    return locked(atomic.add_suffix(target, ".lock"), str(target), "is fetching this file", advice, policy.lock)
+    return locked(add_suffix(target, ".lock"), str(target), "is fetching this file", advice, policy.lock)
 
 
 def check_sha256(path: Path, expected: Optional[str]) -> Optional[str]:
@@ -113,7 +114,7 @@ def check_sha256(path: Path, expected: Optional[str]) -> Optional[str]:
 
 
 def _fetch(url: str, target: Path, sha256: Optional[str], policy: RetryPolicy) -> None:
-    part, notes = atomic.add_suffix(target, ".part"), atomic.add_suffix(target, ".part.json")
+    part, notes = add_suffix(target, ".part"), add_suffix(target, ".part.json")
     failures, best, wrong = 0, _size(part), 0
     while True:
         try:
@@ -154,7 +155,7 @@ def _attempt(url: str, part: Path, notes: Path, timeout: float) -> bool:
             return True
         headers.update({"Range": f"bytes={have}-", "If-Range": known.tag})
     try:
-        with http.get(url, http.Policy(idle_timeout=timeout, from_https_to_http=False), headers) as response:
+        with http.get(url, http.Policy(idle_timeout=timeout, allow_https_downgrade=False), headers) as response:
             return _receive(response, url, part, notes, have, known)
     except http.StatusError as error:
         if error.status == 416:  # a part longer than the file: it is of no use

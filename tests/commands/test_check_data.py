@@ -22,6 +22,14 @@ def test_a_clean_data_set_passes(photos, run):
     assert "nothing wrong was found" in (photos.parent / "report" / "report.html").read_text()
 
 
+def test_a_report_that_cannot_be_written_is_refused_before_the_images_are_read(photos, run):
+    run("split-data", photos)
+    path = recipe_of(photos, Train=photos / "train_list.txt", Eval=photos / "val_list.txt")
+    done = run("check-data", "-c", path, "--out", "/dev/null/x", code=2)
+    expected = "error: --out=/dev/null/x: cannot be written to: Not a directory; choose another folder with --out\n"
+    assert done.stderr.endswith(expected)
+
+
 def test_everything_wrong_is_found(photos, run):
     run("split-data", photos)
     train, val = photos / "train_list.txt", photos / "val_list.txt"

@@ -52,11 +52,11 @@ def test_the_export_answers_as_the_checkpoint(trained, arguments, exported, digi
 def test_the_export_describes_itself(trained, exported):
     import yaml
 
-    from ppcls.utils import atomic
+    from ppcls.utils.digests import sha256
 
     values = yaml.safe_load((exported[0] / "inference.yml").read_text())
     assert values["Model"]["architecture"]["depth"] == 2
-    assert values["Model"]["weights_sha256"] == atomic.sha256(trained / "out" / "best_model.pdparams")
+    assert values["Model"]["weights_sha256"] == sha256(trained / "out" / "best_model.pdparams")
     assert values["PostProcess"]["Topk"]["label_list"][3] == "digit-3"
     assert [next(iter(op)) for op in values["PreProcess"]["transform_ops"]] == [
         "DecodeImage",
@@ -165,21 +165,21 @@ def test_an_export_through_a_link_replaces_what_it_points_to(arguments, exported
 def test_the_folder_of_a_run_is_all_that_an_export_needs(trained, run, tmp_path):
     import yaml
 
-    from ppcls.utils import atomic
+    from ppcls.utils.digests import sha256
 
     moved = tmp_path / "moved"
     shutil.copytree(trained / "out", moved)
     report = json.loads(run("export", moved).stdout)
     assert report["folder"] == str(moved / "inference")
     values = yaml.safe_load((moved / "inference" / "inference.yml").read_text())
-    assert values["Model"]["weights_sha256"] == atomic.sha256(trained / "out" / "best_model.pdparams")
+    assert values["Model"]["weights_sha256"] == sha256(trained / "out" / "best_model.pdparams")
     assert values["PostProcess"]["Topk"]["label_list"] == [f"digit-{i}" for i in range(10)]
     for suffix in (".pdparams", ".pdstates", ".pdopt"):
         (moved / f"best_model{suffix}").unlink()
     done = run("export", moved, "-o", f"Global.save_inference_dir={tmp_path}/elsewhere", "Infer.PostProcess.topk=3")
     assert f"exported {moved}/latest to {tmp_path}/elsewhere" in done.stderr
     values = yaml.safe_load((tmp_path / "elsewhere" / "inference.yml").read_text())
-    assert values["Model"]["weights_sha256"] == atomic.sha256(trained / "out" / "latest.pdparams")
+    assert values["Model"]["weights_sha256"] == sha256(trained / "out" / "latest.pdparams")
     assert values["PostProcess"]["Topk"]["topk"] == 3
     assert (
         "Infer.PostProcess.topc: unknown key" in run("export", moved, "-o", "Infer.PostProcess.topc=3", code=2).stderr

@@ -293,7 +293,7 @@ def test_features_are_written_beside_their_names(models, images, run, tmp_path):
 @pytest.mark.parametrize(
     ("model", "arguments", "message"),
     [
-        ("out", ["--features", "x.csv"], "x.csv: the suffix says the format, and must be one of .npy, .parquet"),
+        ("out", ["--features", "x.csv"], "x.csv: the suffix gives the format; it must be one of .npy, .parquet"),
         ("out", ["--features", "no/x.npy"], "there is no folder no; make it first"),
         ("out", ["--features", "x.npy", "--out", "y.json"], "--out: is about answers"),
         ("out", ["--features", "x.npy", "--topk", "3"], "--topk: is about answers"),

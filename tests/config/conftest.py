@@ -60,10 +60,10 @@ class TopkAcc:
         pass
 
 
-def registry(kind, *classes, provided=(), trial=None, planned=()):
-    made = Registry(kind, trial, planned)
+def registry(kind, *classes, injected=(), trial_arguments=None, unavailable_names=()):
+    made = Registry(kind, trial_arguments, unavailable_names)
     for cls in classes:
-        made.register(cls, provided=provided)
+        made.register(cls, injected=injected)
     return made
 
 
@@ -71,12 +71,12 @@ def registry(kind, *classes, provided=(), trial=None, planned=()):
 def registries():
     return {
         "architecture": registry("architecture", Net),
-        "transform": registry("transform", CropImage, trial=dict, planned=["RandomErasing"]),
+        "transform": registry("transform", CropImage, trial_arguments=dict, unavailable_names=["RandomErasing"]),
         "batch_transform": registry("batch transform"),
-        "dataset": registry("dataset", Files, provided=["seed"]),
-        "sampler": registry("sampler", Batches, provided=["length"]),
-        "optimizer": registry("optimizer", AdamW, SGD, provided=["parameters"]),
-        "schedule": registry("learning-rate schedule", Cosine, provided=["epochs"]),
+        "dataset": registry("dataset", Files, injected=["seed"]),
+        "sampler": registry("sampler", Batches, injected=["length"]),
+        "optimizer": registry("optimizer", AdamW, SGD, injected=["parameters"]),
+        "schedule": registry("learning-rate schedule", Cosine, injected=["epochs"]),
         "loss": registry("loss", CELoss),
         "metric": registry("metric", TopkAcc),
         "callback": registry("callback"),

@@ -69,7 +69,10 @@ def test_a_config_cannot_be_changed(recipe, registries):
         ("Global.epochs=" + "9" * 5000, ["must be a whole number"]),
         (
             "DataLoader.Train.dataset.transform_ops.0={RandomErasing: {}}",
-            ["transform 'RandomErasing' is not available in this version", "CropImage"],
+            [
+                "transform 'RandomErasing' is not available in this version (allowed: CropImage); add your own with "
+                "--import FILE"
+            ],
         ),
         ("EMA.decay=1.5", ["EMA.decay: must be less than 1, not 1.5"]),
     ],
@@ -219,3 +222,21 @@ def test_values_are_tried_when_the_shipped_components_are_used(tmp_path):
     assert message.startswith("6 mistakes")
     for change in changes:
         assert f"-o {change}: {change.split('=')[0]}: " in message
+
+
+def test_transforms_are_constructed_once(recipe, registries):
+    constructed = []
+    registries["transform"].register(lambda size=8: constructed.append(size), name="Counted")
+    changes = {"DataLoader.Train.dataset.transform_ops": [{"Counted": {"size": 3}}, {"Counted": None}]}
+    config.load(recipe, changes, registries=registries)
+    assert constructed == [3, 8]
+
+
+def test_other_values_in_global(recipe, registries):
+    loaded = config.load(recipe, registries=registries)
+    changed = loaded.with_global(seed=7, checkpoints=None)
+    assert (changed.Global.seed, loaded.Global.seed) == (7, 0)
+    assert changed.Global.epochs == 5
+    assert changed.where("Global", "epochs") == loaded.where("Global", "epochs")
+    with pytest.raises(ValueError, match="sead"):
+        loaded.with_global(sead=7)

@@ -160,7 +160,7 @@ def test_what_is_left_of_the_recipe_says_how_to_drop_it(staged, registries):
     staged.write_text(staged.read_text().replace("_delete_: true, name: SGD", "name: SGD"))
     text = errors(staged, registries)
     assert f"{staged}:13: stage third: Optimizer.weight_decay: unknown argument" in text
-    assert f"that is not from its override ({staged}:{FIRST + 12}), where `_delete_: true` drops such rests" in text
+    assert f"not set in the stage's override ({staged}:{FIRST + 12}); drop it there with `_delete_: true`" in text
 
 
 def test_mistakes_of_the_recipe_are_said_once_and_those_of_all_stages_together(staged, registries):

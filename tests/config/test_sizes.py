@@ -122,3 +122,28 @@ def test_checkpoints_of_versions_that_did_not_compare_sizes_still_load():
     assert config.load_values(values, **load).Global.image_shape == [3, 32, 32]
     with pytest.raises(ConfigError, match="-o Global"):
         config.load_values(values, changes=["Global.image_shape=[3, 96, 96]"], **load)
+
+
+AUGMENT = {"TimmAutoAugment": {"config_str": "rand-m9"}}
+
+
+@pytest.mark.parametrize(
+    ("train", "size", "origin"),
+    [
+        ([crop(64), AUGMENT], 64, "derived from DataLoader.Train.dataset.transform_ops.0.CropImage"),
+        ([crop([96, 64]), {"TimmAutoAugment": None}], [96, 64], "derived from"),  # [width, height], as in recipes
+        ([crop(64), {"TimmAutoAugment": {"img_size": 32}}], 32, "dict"),
+        ([crop(64), SHORT, AUGMENT], None, "default"),
+        ([AUGMENT, crop(64)], None, "default"),
+    ],
+)
+def test_augmentation_is_for_the_size_that_the_transforms_before_it_make(train, size, origin):
+    loaded = ppcls.load_config(recipe([crop(64)], train=train))
+    path = ("DataLoader", "Train", "dataset", "transform_ops")
+    index = next(i for i, op in enumerate(train) if "TimmAutoAugment" in op)
+    arguments = loaded.DataLoader.Train.dataset.transform_ops[index]["TimmAutoAugment"]
+    assert arguments.get("img_size") == size
+    first = (0,) if isinstance(size, list) else ()
+    assert loaded.where(*path, index, "TimmAutoAugment", "img_size", *first).startswith(origin)
+    assert ppcls.load_config(yaml.safe_load(to_yaml(loaded))).plain() == loaded.plain()
+    assert ppcls.load_config(loaded).plain() == loaded.plain()

@@ -289,8 +289,8 @@ def test_processes_share_the_batches_of_one(name, length):
     labels = np.arange(length) % 3
 
     def draws(batch_size, num_replicas=1, rank=0):
-        provided = {"length": length, "seed": 5, "num_replicas": num_replicas, "rank": rank, "labels": labels}
-        return SAMPLERS.build(name, {"batch_size": batch_size, "shuffle": True}, **provided).batches(7)
+        injected = {"length": length, "seed": 5, "num_replicas": num_replicas, "rank": rank, "labels": labels}
+        return SAMPLERS.build(name, {"batch_size": batch_size, "shuffle": True}, **injected).batches(7)
 
     alone = draws(8)
     assert sum(map(len, alone)) == length
@@ -303,12 +303,12 @@ def test_processes_share_the_batches_of_one(name, length):
 
 @pytest.mark.parametrize("name", ["RASampler", "ClassBalancedSampler"])
 def test_samplers_that_draw_refuse_a_fixed_order(name):
-    provided = {"length": 9, "seed": 0, "num_replicas": 1, "rank": 0, "labels": np.zeros(9, np.int64)}
+    injected = {"length": 9, "seed": 0, "num_replicas": 1, "rank": 0, "labels": np.zeros(9, np.int64)}
     with pytest.raises(ConfigError, match=f"{name}: shuffle: false"):
-        SAMPLERS.build(name, {"batch_size": 2, "shuffle": False}, **provided)
+        SAMPLERS.build(name, {"batch_size": 2, "shuffle": False}, **injected)
     if name == "RASampler":
         with pytest.raises(ConfigError, match="num_repeats: must be a whole number of at least 1, not 0"):
-            SAMPLERS.build(name, {"batch_size": 2, "num_repeats": 0}, **provided)
+            SAMPLERS.build(name, {"batch_size": 2, "num_repeats": 0}, **injected)
 
 
 def test_a_batch_has_random_numbers_of_its_own(digits):

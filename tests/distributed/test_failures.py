@@ -158,13 +158,13 @@ def test_the_exit_code_is_that_of_the_error_when_the_first_process_is_late(recip
 
 _SLOW = """
 import sys, time
-from ppcls.utils import atomic
-write = atomic.write_set
+from ppcls.engine.checkpointing import file_set
+write = file_set.write
 def slowly(prefix, *arguments):
     if prefix.name == "latest":
         time.sleep(33)  # longer than gloo waits for anything
     write(prefix, *arguments)
-atomic.write_set = slowly
+file_set.write = slowly
 from ppcls.cli import main
 sys.exit(main(["train", *sys.argv[1:]]))
 """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ppcls.utils import atomic
+from ppcls.utils.digests import sha256
 from tests.helpers.damage import READ, REFUSED, damages
 
 
@@ -66,7 +66,7 @@ def test_a_run_that_broken_data_ended_goes_on_after_the_repair(recipe, run, copy
     resume = re.search(r"-o (Global\.checkpoints=\S+)", done.stderr).group(1)
     victim.write_bytes(good)
     run("train", "-c", recipe, "-o", *changes, resume)
-    assert atomic.sha256(recipe.parent / "out/latest.pdparams") == atomic.sha256(recipe.parent / "calm/latest.pdparams")
+    assert sha256(recipe.parent / "out/latest.pdparams") == sha256(recipe.parent / "calm/latest.pdparams")
 
 
 def test_skipped_images_are_replaced_counted_and_listed(recipe, run, copy):
@@ -125,7 +125,7 @@ def test_workers_and_none_train_the_same_weights(recipe, run):
         out = recipe.parent / f"out{workers}"
         run("train", "-c", recipe, "-o", *changes, f"Global.output_dir={out}")
         states = json.loads((out / "latest.pdstates").read_text())
-        weights.append((atomic.sha256(out / "latest.pdparams"), states["history"]))
+        weights.append((sha256(out / "latest.pdparams"), states["history"]))
     assert weights[0] == weights[1] == weights[2]
 
 

@@ -6,7 +6,7 @@ import signal
 import pytest
 import yaml
 
-from tests.helpers.runs import digests, finish, records, resuming, start, train, wait_for_save
+from tests.helpers.runs import digests, finish, records, resume_from_latest, start, train, wait_for_save
 
 # As PaddleClas's recipes have it.
 OP_SAMPLER = """
@@ -46,7 +46,7 @@ def test_stopped_inside_an_epoch_and_resumed_equals_uninterrupted(mixing):
     assert finish(process)[0] == 130
     states = json.loads((out / "latest.pdstates").read_text())
     assert states["batch"] > 0  # in the middle of an epoch
-    train(mixing, *changes, "DataLoader.Train.loader.num_workers=2", *resuming(out))
+    train(mixing, *changes, "DataLoader.Train.loader.num_workers=2", *resume_from_latest(out))
     assert digests(out) == digests(whole)
     assert records(out) == records(whole)
 

@@ -42,7 +42,7 @@ def test_a_loss_of_accuracy_is_refused_and_the_earlier_export_stays(digits, tmp_
     own.write_text("".join(f"val/{name} {label}\n" for name, label in zip(names, labels)))
     sure = ppcls.load_config(tmp_path / "recipe.yaml", [f"DataLoader.Eval.dataset.cls_label_path={own}"])
     with pytest.raises(
-        ExportError, match=r"top1 1\.0000 -> 0\.\d+ on 40 images: sinks by more than --max-drop 0\.05\."
+        ExportError, match=r"top1 1\.0000 -> 0\.\d+ on 40 images: falls by more than --max-drop 0\.05\."
     ) as refused:
         ppcls.export(sure, Options(int8=True, calibration=str(wrong), calibration_images=4, max_drop=0.05))
     for said in ("nor the other files of this command", "an earlier export still stands", "allow more with --max-drop"):

@@ -239,10 +239,10 @@ def forgotten_imports():
     """Take back what is imported and registered meanwhile, so that it can be imported anew."""
     from ppcls.registry import sources
 
-    before, path = set(sources._sources), list(sys.path)
+    before, path = set(sources.known), list(sys.path)
     try:
         yield
     finally:
-        for key in set(sources._sources) - before:
-            sources._sources.pop(key).undo()
+        for source in [source for key, source in sources.known.items() if key not in before]:
+            sources.forget(source)
         sys.path[:] = path

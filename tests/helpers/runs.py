@@ -7,7 +7,7 @@ import resource
 import signal
 import time
 
-from ppcls.utils import atomic
+from ppcls.utils.digests import sha256
 from tests.helpers.command_line import run_ppcls, start_process
 
 # Long enough to be interrupted in the middle; `latest` is also written between epochs, at every update.
@@ -36,7 +36,7 @@ def finish(process):
 
 def digests(folder):
     """Return the digests of a run's weights and optimizer."""
-    return {name: atomic.sha256(folder / name) for name in ("latest.pdparams", "latest.pdopt", "best_model.pdparams")}
+    return {name: sha256(folder / name) for name in ("latest.pdparams", "latest.pdopt", "best_model.pdparams")}
 
 
 def records(folder):
@@ -52,7 +52,7 @@ def saves(out):
         return 0
 
 
-def resuming(out):
+def resume_from_latest(out):
     """Return the change of the recipe that continues the run in ``out``, nothing where it saved nothing yet."""
     saved = (out / "latest.pdstates").exists() or (out / "latest.commit").exists()
     return [f"Global.checkpoints={out}/latest"] if saved else []

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from ppcls.errors import DataError
-from ppcls.inference.download import fetch, is_url
+from ppcls.inference.download import fetch, is_http_url
 from ppcls.utils.http import Policy
 
 PICTURE = bytes(range(256)) * 300
@@ -141,6 +141,6 @@ def test_addresses_without_a_server_say_so():
 
 
 def test_only_http_counts_as_an_address():
-    assert is_url("HTTPS://example.org/a.jpg")
-    assert not is_url("ftp://example.org/a.jpg")
-    assert not is_url("photos/http/a.jpg")
+    assert is_http_url("HTTPS://example.org/a.jpg")
+    assert not is_http_url("ftp://example.org/a.jpg")
+    assert not is_http_url("photos/http/a.jpg")

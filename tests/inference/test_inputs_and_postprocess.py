@@ -116,7 +116,7 @@ def test_pillow_images_are_what_their_files_are(tmp_path):
 
 
 def test_an_iterator_is_for_streams():
-    with pytest.raises(DataError, match=r"stream\(\) takes it; or make a list of it"):
+    with pytest.raises(DataError, match=r"give it to stream\(\), or make a list of it"):
         inputs.collect(path for path in ["a.jpg"])
 
 

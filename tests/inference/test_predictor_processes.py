@@ -35,9 +35,9 @@ def test_plain_runtimes_say_nothing_while_they_load_a_model(models, digits):
 def test_what_paddle_says_while_it_loads_a_model_goes_to_standard_error_but_for_one_line():
     code = """
 import ctypes
-from ppcls.inference.backends.paddle import _standard_output_kept_clean
+from ppcls.inference.backends.paddle import _stdout_to_stderr
 libc = ctypes.CDLL(None)
-with _standard_output_kept_clean():
+with _stdout_to_stderr():
     for line in (b"ReduceMeanCheckIfOneDNNSupport", b"a real error", b"ReduceMeanCheckIfOneDNNSupport failed"):
         libc.puts(line)
 print("a result")

@@ -18,7 +18,7 @@ ALL = [BROKEN, GOOD, UNNAMED]
 
 
 def write(path, answers, form=results.LIST):
-    with results.writing(path, form) as file:
+    with results.open_writer(path, form) as file:
         for answer in answers:
             file.add(answer)
     return path
@@ -83,7 +83,7 @@ def test_no_cell_of_a_csv_file_is_a_formula(tmp_path):
 
 
 def test_errors_of_the_block_are_not_those_of_the_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match="nowhere"), results.writing(tmp_path / "x.json") as file:
+    with pytest.raises(FileNotFoundError, match="nowhere"), results.open_writer(tmp_path / "x.json") as file:
         file.add(GOOD)
         (tmp_path / "nowhere").read_bytes()
     assert not list(tmp_path.iterdir())
@@ -113,7 +113,7 @@ def test_an_older_file_stays_whole_until_the_new_one_is(tmp_path, suffix):
         pytest.importorskip("pyarrow")
     path = tmp_path / f"x{suffix}"
     path.write_text("older")
-    with pytest.raises(KeyboardInterrupt), results.writing(path) as file:
+    with pytest.raises(KeyboardInterrupt), results.open_writer(path) as file:
         file.add(GOOD)
         assert path.read_text() == "older"
         raise KeyboardInterrupt
@@ -155,7 +155,7 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 answer = {"class_ids": [2], "scores": [0.7], "file_name": "a.jpg", "label_names": []}
 try:
-    with results.writing(Path(sys.argv[1])) as file:
+    with results.open_writer(Path(sys.argv[1])) as file:
         for _ in range(20_000):
             file.add(answer)
 except MachineError as error:

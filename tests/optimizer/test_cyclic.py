@@ -7,7 +7,7 @@ import pytest
 from paddle.optimizer import lr as paddle_lr
 
 from ppcls.errors import ConfigError
-from ppcls.utils import atomic
+from ppcls.utils.digests import sha256
 from tests.helpers.runs import records
 from tests.optimizer.schedules import build
 
@@ -186,6 +186,6 @@ def test_a_resumed_run_remembers_its_evaluations(recipe, run):
     run("train", "-c", recipe, "-o", *changes, f"Global.output_dir={rest}", f"Global.checkpoints={whole}/epoch_2")
     assert {record["epoch"]: record["lr"] for record in records(rest) if record["kind"] == "train"}[4] == 0.005
     for name in ("latest.pdparams", "latest.pdopt"):
-        assert atomic.sha256(rest / name) == atomic.sha256(whole / name)
+        assert sha256(rest / name) == sha256(whole / name)
     done = run("train", "-c", recipe, "-o", *changes, "Global.eval_during_train=false", code=2)
     assert "ReduceOnPlateau follows evaluations" in done.stderr

@@ -10,6 +10,8 @@ import pytest
 
 import ppcls
 from ppcls.errors import ConfigError
+from ppcls.utils.digests import sha256
+from tests.helpers.command_line import forgotten_imports
 from tests.helpers.recipes import ROOT
 
 
@@ -72,11 +74,118 @@ def test_a_file_imports_its_neighbours_and_modules_are_found_in_the_working_dire
     monkeypatch.chdir(tmp_path)
     ppcls.import_components("parts.py")
     ppcls.import_components("module_of_mine")
-    assert ppcls.LOSSES["FromNeighbour"].source.name == "parts.py"
+    assert ppcls.LOSSES["FromNeighbour"].source.name == "neighbour_of_mine.py"
+    assert ppcls.LOSSES["FromNeighbour"].source.importer.name == "parts.py"
     assert ppcls.LOSSES["FromModule"].source.path == tmp_path / "module_of_mine.py"
     with pytest.raises(ConfigError, match="no module nothing_here is installed"):
         ppcls.import_components("nothing_here")
     ppcls.import_components("./module_of_mine.py")  # the same file under another name
+
+
+BACKBONE = """
+import paddle, ppcls
+
+@ppcls.BACKBONES.register
+class NetX(paddle.nn.Layer):
+    def __init__(self, class_num):
+        super().__init__()
+
+def helper():
+    return 3
+"""
+LOSS = """
+import ppcls
+from backbone_of_mine import helper
+
+@ppcls.LOSSES.register
+class LossX:
+    factor = helper()
+"""
+
+
+@pytest.fixture
+def two_files(tmp_path, monkeypatch):
+    """Return a folder in which one file with components imports another."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "backbone_of_mine.py").write_text(BACKBONE)
+    (tmp_path / "loss_of_mine.py").write_text(LOSS)
+    return tmp_path
+
+
+@pytest.mark.parametrize("names", [("backbone", "loss"), ("loss", "backbone"), ("loss",)])
+def test_files_that_import_each_other_are_each_run_once(two_files, names, recipe):
+    files = [f"{two_files}/{name}_of_mine.py" for name in names]
+    changes = {
+        "Global.imports": files,
+        "Arch": {"name": "NetX", "class_num": 10},
+        "Loss.Train": [{"LossX": None}],
+    }
+    config = ppcls.load_config(recipe, changes)
+    assert ppcls.LOSSES["LossX"].target.factor == 3
+    recorded = {item.name: item.sha256 for item in config.Global.imported}
+    assert recorded == {f"{name}_of_mine.py": sha256(two_files / f"{name}_of_mine.py") for name in ("backbone", "loss")}
+    # The backbone can be had by importing the loss alone, which therefore stands first.
+    if names == ("loss",):
+        assert next(iter(recorded)) == "loss_of_mine.py"
+
+
+def test_a_change_of_the_file_that_defines_a_component_is_warned_of(two_files, recipe, log):
+    changes = {"Arch": {"name": "NetX", "class_num": 10}}
+    with forgotten_imports():
+        ppcls.import_components(two_files / "loss_of_mine.py")
+        values = ppcls.load_config(recipe, changes).plain()
+    (two_files / "backbone_of_mine.py").write_text(BACKBONE + "# changed")
+    with pytest.raises(ConfigError, match=r"was made with loss_of_mine\.py: add --import .*/loss_of_mine\.py"):
+        ppcls.load_config(values)
+    ppcls.import_components(two_files / "loss_of_mine.py")
+    ppcls.load_config(values)
+    assert "was made with another version of backbone_of_mine.py" in log()
+    assert "another version of loss_of_mine.py" not in log()
+
+
+def test_a_failed_import_takes_back_what_it_has_imported(two_files):
+    (two_files / "loss_of_mine.py").write_text(LOSS + "1 / 0")
+    with pytest.raises(ConfigError, match=r"loss_of_mine\.py:8: ZeroDivisionError"):
+        ppcls.import_components(two_files / "loss_of_mine.py")
+    assert "NetX" not in ppcls.BACKBONES
+    (two_files / "loss_of_mine.py").write_text(LOSS)
+    ppcls.import_components(two_files / "loss_of_mine.py")
+    assert "NetX" in ppcls.BACKBONES
+    assert "LossX" in ppcls.LOSSES
+
+
+def test_a_program_that_its_own_files_import_registers_once(tmp_path):
+    (tmp_path / "program.py").write_text(
+        "import ppcls\n@ppcls.TRANSFORMS.register\nclass Mine:\n    def __call__(self, image): return image\n"
+        "if __name__ == '__main__':\n    import other\n    print('Other' in ppcls.TRANSFORMS)\n"
+    )
+    (tmp_path / "other.py").write_text(
+        "import ppcls\nfrom program import Mine\nppcls.TRANSFORMS.register(Mine, name='Other')\n"
+    )
+    command = [sys.executable, "program.py"]
+    environment = {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=True)
+    assert done.stdout == "True\n"
+
+
+def test_an_import_that_registers_nothing_is_warned_of(tmp_path, log):
+    (tmp_path / "empty.py").write_text("x = 1\n")
+    ppcls.import_components(tmp_path / "empty.py")
+    assert "empty.py'): registers no component; is it the right file or module?" in log()
+
+
+def test_a_folder_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder_of_mine").mkdir()
+    (tmp_path / "folder_of_mine" / "parts.py").write_text("import ppcls\n@ppcls.LOSSES.register\nclass Mine: pass\n")
+    message = (
+        r"folder_of_mine is a folder without __init__\.py; give a file in it \(folder_of_mine/FILE\.py\) or a module"
+    )
+    with pytest.raises(ConfigError, match=message):
+        ppcls.import_components("folder_of_mine")
+    ppcls.import_components("folder_of_mine.parts")
+    assert "Mine" in ppcls.LOSSES
 
 
 def test_importing_components_does_not_import_paddle(tmp_path):
@@ -148,3 +257,20 @@ def test_help_loads_neither_components_nor_what_finds_them():
     assert "Train and evaluate:\n  train " in done.stdout
     for module in ("importlib.metadata", "ppcls.registry", "ppcls.config.loading", "numpy", "paddle", "asyncio"):
         assert f"'{module}'" not in done.stdout
+
+
+def test_another_process_reads_objects_of_files_that_import_each_other(two_files):
+    write = "import pickle, ppcls\nfor name in ('backbone', 'loss'): ppcls.import_components(name + '_of_mine.py')\n"
+    write += "classes = [ppcls.LOSSES['LossX'].target, ppcls.BACKBONES['NetX'].target]\n"
+    read = "import subprocess, sys\nprogram = 'import pickle, sys, ppcls.registry; "
+    read += "print([c.__name__ for c in pickle.load(sys.stdin.buffer)])'\n"
+    read += "subprocess.run([sys.executable, '-c', program], input=pickle.dumps(classes), check=True)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", write + read],
+        capture_output=True,
+        text=True,
+        cwd=two_files,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+    )
+    assert done.stdout == "['LossX', 'NetX']\n", done.stderr

@@ -212,3 +212,29 @@ def test_a_transform(parts, tmp_path, workers):
     with pytest.raises(ConfigError, match=rf"BadTransform: {parts}:89: .*Error") as caught:
         ppcls.train(config)
     assert caught.value.__cause__ is not None
+
+
+FAILING_MODEL = """
+import paddle
+import ppcls
+
+@ppcls.BACKBONES.register
+class Failing(paddle.nn.Layer):
+    def __init__(self, class_num: int):
+        super().__init__()
+        self.head = paddle.nn.Linear(3, class_num)
+
+    def forward(self, x):
+        return self.head(x.missing)
+"""
+
+
+def test_a_model_that_fails_is_located_on_the_command_line(recipe, run, tmp_path):
+    (tmp_path / "failing.py").write_text(FAILING_MODEL)
+    changes = ("Arch={name: Failing, class_num: 10}", "Global.epochs=1")
+    done = run("train", "-c", recipe, "--import", "failing.py", "-o", *changes, code=2)
+    assert f"error: {tmp_path}/failing.py:12: AttributeError: " in done.stderr
+    assert "(--debug shows the traceback)" in done.stderr
+    assert "Traceback" not in done.stderr
+    done = run("train", "-c", recipe, "--import", "failing.py", "--debug", "-o", *changes, code=1)
+    assert "Traceback" in done.stderr

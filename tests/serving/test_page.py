@@ -192,7 +192,7 @@ def luminance(colour):
 def test_the_page_guards_the_cells_that_ppcls_guards(browser, tmp_path):
     names = [f"{chr(code)}1.png" for code in range(1, 0x10000) if not 0xD800 <= code < 0xE000]
     scored = {"class_ids": [0], "label_names": ["a"], "scores": [1.0]}
-    with results.writing(tmp_path / "x.csv") as file:
+    with results.open_writer(tmp_path / "x.csv") as file:
         for name in names:
             file.add({"file_name": name, **scored})
     by_page = browser.execute_async_script(

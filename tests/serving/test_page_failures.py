@@ -82,7 +82,7 @@ class Proxy:
             self._server.server_close()
 
 
-def refusal(status, wait=None, content=b'{"error": "not now"}'):
+def error_answer(status, wait=None, content=b'{"error": "not now"}'):
     return status, {} if wait is None else {"Retry-After": str(wait)}, content
 
 
@@ -186,10 +186,10 @@ def test_a_server_that_starts_anew(opened, start, photos):
     ("fault", "message", "waits"),
     [
         ((DROP, {}, b""), "the server cannot be reached", [1, 2, 4, 8, 16]),
-        (refusal(503, 3), "not now", [3, 3, 4, 8, 16]),
-        (refusal(429, 1), "not now", [1, 2, 4, 8, 16]),
-        (refusal(502, content=b"<html>"), "the server answered 502", [1, 2, 4, 8, 16]),
-        (refusal(503, 3600), "not now", []),
+        (error_answer(503, 3), "not now", [3, 3, 4, 8, 16]),
+        (error_answer(429, 1), "not now", [1, 2, 4, 8, 16]),
+        (error_answer(502, content=b"<html>"), "the server answered 502", [1, 2, 4, 8, 16]),
+        (error_answer(503, 3600), "not now", []),
     ],
 )
 def test_what_failed_for_a_passing_reason_is_tried_again(opened, fast, proxy, photos, fault, message, waits):
@@ -216,7 +216,7 @@ def test_what_failed_for_a_passing_reason_is_tried_again(opened, fast, proxy, ph
 
 def test_a_date_in_retry_after(fast, proxy, photos):
     show(fast, proxy.url)
-    proxy.faults["/predict"] = [refusal(503, "Wed, 21 Oct 2015 07:28:00 GMT")]
+    proxy.faults["/predict"] = [error_answer(503, "Wed, 21 Oct 2015 07:28:00 GMT")]
     choose(fast, photos[:1])
     until(fast, lambda: text(fast, "#status").startswith("1 of 1 done; a.png: digit-"))
     assert fast.execute_script("return window.waits") == [1000]
@@ -225,7 +225,7 @@ def test_a_date_in_retry_after(fast, proxy, photos):
 def test_what_does_not_pass_is_not_tried_again(opened, proxy, photos):
     driver = opened[0]
     show(driver, proxy.url)
-    proxy.faults["/predict"] = [refusal(500)]
+    proxy.faults["/predict"] = [error_answer(500)]
     choose(driver, photos[:1])
     until(driver, lambda: text(driver, "#status") == "1 of 1 done, 1 failed; a.png: not now")
     assert proxy.seen.count("/predict") == 1
@@ -235,7 +235,7 @@ def test_what_does_not_pass_is_not_tried_again(opened, proxy, photos):
 def test_photos_that_were_cleared_are_not_waited_for(opened, proxy, photos):
     driver = opened[0]
     show(driver, proxy.url)
-    proxy.faults["/predict"] = [refusal(503, 50)] * 3  # all that are sent at a time
+    proxy.faults["/predict"] = [error_answer(503, 50)] * 3  # all that are sent at a time
     choose(driver, photos)
     until(driver, lambda: len([note for note in all_of(driver, ".note") if "again in 50 s" in note.text]) == 3)
     driver.find_element(By.ID, "clear").click()

@@ -165,9 +165,9 @@ def test_redirects_lead_out_of_tls_only_where_the_policy_says_so(secure, site):
     url = f"{secure.url}/to?{site.url}/a"
     assert http.fetch(url, http.Policy()) == CONTENT
     with pytest.raises(http.ForbiddenError, match=r"^redirected to 'http://localhost:.*': not encrypted, where"):
-        http.fetch(url, http.Policy(from_https_to_http=False))
+        http.fetch(url, http.Policy(allow_https_downgrade=False))
     assert len(site.requests) == 1
-    assert http.fetch(f"{site.url}/to?{secure.url}/a", http.Policy(from_https_to_http=False)) == CONTENT
+    assert http.fetch(f"{site.url}/to?{secure.url}/a", http.Policy(allow_https_downgrade=False)) == CONTENT
 
 
 def test_names_are_resolved_once(site, monkeypatch):

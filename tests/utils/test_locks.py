@@ -21,7 +21,7 @@ def lock(path, wait=0.0):
     return locked(path, "output/digits", "is training in this folder", "choose another", wait)
 
 
-def hold(path, locked_event, release):
+def hold_lock(path, locked_event, release):
     with lock(path):
         locked_event.set()
         release.wait(20)
@@ -31,7 +31,7 @@ def hold(path, locked_event, release):
 def holder(tmp_path):
     """Return a running process that has the lock, and the event that makes it let go."""
     events = FORK.Event(), FORK.Event()
-    process = FORK.Process(target=hold, args=(tmp_path / ".lock", *events))
+    process = FORK.Process(target=hold_lock, args=(tmp_path / ".lock", *events))
     process.start()
     assert events[0].wait(10)
     yield process, events[1]

@@ -127,7 +127,7 @@ class _Cifar(Dataset):
         return f"{self._files[file]}[{index - start}]"
 
 
-@DATASETS.register(provided=["train"])
+@DATASETS.register(injected=["train"])
 class Cifar10(_Cifar):
     """CIFAR-10: ten classes of 32 x 32 pixel images, in the official binary or Python files.
 
@@ -152,7 +152,7 @@ class Cifar10(_Cifar):
     )
 
 
-@DATASETS.register(provided=["train"])
+@DATASETS.register(injected=["train"])
 class Cifar100(_Cifar):
     """CIFAR-100: 100 fine classes of 32 x 32 pixel images, in the official binary or Python files.
 

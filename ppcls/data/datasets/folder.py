@@ -18,7 +18,7 @@ from ppcls.errors import ConfigError, DataError
 _HASH_RANGE = 2**64
 
 
-@DATASETS.register(provided=["train"])
+@DATASETS.register(injected=["train"])
 class ImageFolder(FileDataset):
     """Images in ``image_root/<class name>/**/<image>``. Classes are numbered in the alphabetical order of the folders.
 

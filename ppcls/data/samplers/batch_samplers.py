@@ -12,7 +12,7 @@ from ppcls.registry.checks import require_int
 
 SAMPLERS = Registry(
     "sampler",
-    trial=lambda: {
+    trial_arguments=lambda: {
         "length": 2**62,
         "seed": 0,
         "num_replicas": 1,
@@ -20,16 +20,16 @@ SAMPLERS = Registry(
         "labels": np.zeros(1, np.int64),
         "boundaries": np.array([0, 2**62]),
     },
-    planned=("DistributedRandomIdentitySampler",),
-    offers=("length", "seed", "num_replicas", "rank", "labels", "boundaries"),
+    unavailable_names=("DistributedRandomIdentitySampler",),
+    injectable=("length", "seed", "num_replicas", "rank", "labels", "boundaries"),
     interface=("batches", "batch_size", "num_replicas", "rank", "drop_last", "train_only", "__len__"),
     base="ppcls.data.samplers.DistributedBatchSampler",
 )
-PROVIDED = ("length", "seed", "num_replicas", "rank")
+INJECTED = ("length", "seed", "num_replicas", "rank")
 
 
-@SAMPLERS.register(name="BatchSampler", provided=PROVIDED)
-@SAMPLERS.register(provided=PROVIDED)
+@SAMPLERS.register(name="BatchSampler", injected=INJECTED)
+@SAMPLERS.register(injected=INJECTED)
 class DistributedBatchSampler:
     """Divides the samples into global batches, and each global batch among the processes.
 
@@ -120,7 +120,7 @@ class DistributedBatchSampler:
         return np.random.Generator(np.random.PCG64(np.random.SeedSequence((self.seed, epoch))))
 
 
-@SAMPLERS.register(provided=PROVIDED)
+@SAMPLERS.register(injected=INJECTED)
 class RASampler(DistributedBatchSampler):
     """Repeated augmentation: each epoch uses a part of the samples, several times (https://arxiv.org/abs/1901.09335).
 
@@ -170,7 +170,7 @@ class RASampler(DistributedBatchSampler):
         return batch[self.rank :: self.num_replicas]
 
 
-@SAMPLERS.register(provided=(*PROVIDED, "labels"))
+@SAMPLERS.register(injected=(*INJECTED, "labels"))
 class ClassBalancedSampler(DistributedBatchSampler):
     """Draws every class equally often. Samples of small classes are repeated; samples of large classes take turns.
 

@@ -6,12 +6,12 @@ from typing import Optional
 
 import numpy as np
 
-from ppcls.data.samplers.batch_samplers import PROVIDED, SAMPLERS, DistributedBatchSampler
+from ppcls.data.samplers.batch_samplers import INJECTED, SAMPLERS, DistributedBatchSampler
 from ppcls.errors import ConfigError
 from ppcls.registry.checks import require_int
 
 
-@SAMPLERS.register(provided=(*PROVIDED, "boundaries"))
+@SAMPLERS.register(injected=(*INJECTED, "boundaries"))
 class ShardBatchSampler(DistributedBatchSampler):
     """For data sets in shards: reads several streams sequentially and shuffles each of them within a buffer.
 

@@ -7,10 +7,12 @@ Training, evaluation, inference and the predictor of exported models all run thi
 from ppcls.data.transforms import auto_augment, decode, erasing, flips, geometry, jitter, tensor, timm_auto_augment
 from ppcls.data.transforms.compose import Compose, build_transforms
 from ppcls.data.transforms.registry import TRANSFORMS
+from ppcls.data.transforms.transform_op import TransformOp, name_and_arguments
 
 __all__ = [
     "TRANSFORMS",
     "Compose",
+    "TransformOp",
     "auto_augment",
     "build_transforms",
     "decode",
@@ -18,6 +20,7 @@ __all__ = [
     "flips",
     "geometry",
     "jitter",
+    "name_and_arguments",
     "tensor",
     "timm_auto_augment",
 ]

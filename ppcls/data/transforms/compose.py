@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import Any, Callable, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Mapping, Sequence, Tuple
 
 import numpy as np
 
 from ppcls.data.transforms.registry import TRANSFORMS
+from ppcls.data.transforms.transform_op import TransformOp
 from ppcls.errors import ConfigError, DataError
 from ppcls.registry import Source
 from ppcls.registry.sources import describe_failure
@@ -85,12 +86,12 @@ class UserTransform:
         self._function = function
         self._source = source
         parameters = inspect.signature(function).parameters.values()
-        places = [item for item in parameters if item.kind in (item.POSITIONAL_ONLY, item.POSITIONAL_OR_KEYWORD)]
+        positional = [item for item in parameters if item.kind in (item.POSITIONAL_ONLY, item.POSITIONAL_OR_KEYWORD)]
         several = any(item.kind is item.VAR_POSITIONAL for item in parameters)
-        needed = sum(item.default is item.empty for item in places)
-        if needed > 2 or not (places or several):
+        needed = sum(item.default is item.empty for item in positional)
+        if needed > 2 or not (positional or several):
             raise ConfigError(f"of {source}: a transform is called with (image, rng) or (image), and this one is not")
-        self._takes_rng = several or len(places) >= 2
+        self._takes_rng = several or len(positional) >= 2
 
     def __call__(self, image: Any, rng: np.random.Generator) -> Any:
         """Return the transformed image.
@@ -111,7 +112,7 @@ class UserTransform:
         return result
 
 
-def build_transforms(ops: Sequence[Mapping[str, Optional[Mapping[str, Any]]]]) -> Compose:
+def build_transforms(ops: Sequence[TransformOp]) -> Compose:
     """Build the transforms that a recipe lists.
 
     Args:

@@ -2,4 +2,4 @@
 
 from ppcls.registry import Registry
 
-TRANSFORMS = Registry("transform", trial=dict, interface=("__call__",), base="a class that defines it")
+TRANSFORMS = Registry("transform", trial_arguments=dict, interface=("__call__",), base="a class that defines it")

@@ -2,4 +2,4 @@
 
 from ppcls.registry import Registry
 
-CALLBACKS = Registry("callback", trial=dict)
+CALLBACKS = Registry("callback", trial_arguments=dict)

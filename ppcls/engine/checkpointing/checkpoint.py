@@ -18,15 +18,17 @@ import paddle
 import ppcls
 from ppcls.config.schema import AUTO, Config
 from ppcls.engine.amp import full_precision
+from ppcls.engine.checkpointing import file_set
 from ppcls.engine.state import Best, TrainState
 from ppcls.errors import CheckpointError, WeightsError
 from ppcls.optimizer.state import load_optimizer_state, optimizer_state
-from ppcls.utils import atomic, distributed
+from ppcls.utils import distributed
+from ppcls.utils.digests import sha256
 from ppcls.utils.logging import get_logger
-from ppcls.utils.paths import user_path
+from ppcls.utils.paths import add_suffix, user_path
 from ppcls.weights import load_weights, restricted_load
 
-WEIGHTS, OPTIMIZER, STATES = ".pdparams", ".pdopt", atomic.STATES
+WEIGHTS, OPTIMIZER, STATES = ".pdparams", ".pdopt", file_set.STATES
 # With EMA, WEIGHTS are the average, which is what a model is used with, and these are what is trained on.
 RAW = "_raw.pdparams"
 _FORMAT = 1
@@ -99,7 +101,7 @@ def write(snapshot: Snapshot, prefix: Path) -> None:
     """
     writers = {suffix: functools.partial(_dump, arrays) for suffix, arrays in snapshot.files.items()}
     try:
-        atomic.write_set(prefix, writers, snapshot.states)
+        file_set.write(prefix, writers, snapshot.states)
     except OSError as error:
         raise CheckpointError(_write_failed(prefix, error, snapshot.states)) from None
 
@@ -130,18 +132,17 @@ def link_checkpoint(source: Path, target: Path) -> None:
     states = read_states(source)
     files = states.pop("files")
     writers = {
-        suffix: lambda path, suffix=suffix: atomic.hard_link(atomic.add_suffix(source, suffix), path)
-        for suffix in files
+        suffix: lambda path, suffix=suffix: file_set.hard_link(add_suffix(source, suffix), path) for suffix in files
     }
     try:
-        atomic.write_set(target, writers, states)
+        file_set.write(target, writers, states)
     except OSError as error:
         raise CheckpointError(_write_failed(target, error, states)) from None
 
 
 def exists(prefix: Path) -> bool:
     """Return whether there is a checkpoint at ``prefix``."""
-    return any(atomic.add_suffix(prefix, suffix).is_file() for suffix in (STATES, atomic.COMMIT))
+    return any(add_suffix(prefix, suffix).is_file() for suffix in (STATES, file_set.COMMIT))
 
 
 def read_states(prefix: Path) -> Dict[str, Any]:
@@ -150,8 +151,8 @@ def read_states(prefix: Path) -> Dict[str, Any]:
     Raises:
         CheckpointError: there is none, or its file is damaged.
     """
-    atomic.finish_commit(prefix)
-    path = atomic.add_suffix(prefix, STATES)
+    file_set.finish_commit(prefix)
+    path = add_suffix(prefix, STATES)
     if not path.is_file():
         raise CheckpointError(f"checkpoint {prefix}: {path.name} is missing")
     try:
@@ -163,7 +164,7 @@ def read_states(prefix: Path) -> Dict[str, Any]:
         ) from None
     if not isinstance(states, dict) or states.get("format") != _FORMAT or not states.keys() >= _KEYS:
         raise CheckpointError(f"{path}: format {_FORMAT} expected; its weights may still be used as pretrained_model")
-    if atomic.DIGEST in states and states[atomic.DIGEST] != atomic.states_digest(states):
+    if file_set.DIGEST in states and states[file_set.DIGEST] != file_set.states_digest(states):
         raise CheckpointError(f"{path}: damaged; its weights may still be used as Global.pretrained_model={prefix}")
     return states
 
@@ -193,7 +194,7 @@ def resume(state: TrainState, prefix: Path) -> Dict[str, Any]:
     if others:
         get_logger().warning("the training data are others than when %s was saved: %s", prefix, others)
     _load_weights(state, prefix, averaged=RAW in states["files"])
-    load_optimizer_state(state.optimizer, state.model, restricted_load(atomic.add_suffix(prefix, OPTIMIZER)))
+    load_optimizer_state(state.optimizer, state.model, restricted_load(add_suffix(prefix, OPTIMIZER)))
     if states["best"]["metric"] == state.best.metric:
         saved = states["best"]
         state.best = Best(saved["metric"], saved["value"], saved["epoch"], saved["lower"])
@@ -225,7 +226,7 @@ def _describe_change(key: str, before: Any, now: Any) -> str:
 def _load_weights(state: TrainState, prefix: Path, averaged: bool) -> None:
     """Load the weights to train on, and their average where there is one and it is wanted."""
     try:
-        load_weights(state.model, atomic.add_suffix(prefix, RAW if averaged else WEIGHTS), adapt=False)
+        load_weights(state.model, add_suffix(prefix, RAW if averaged else WEIGHTS), adapt=False)
     except WeightsError as error:
         raise WeightsError(
             f"{error}\nA run is continued with the model it began with; to train another one from these weights: "
@@ -235,7 +236,7 @@ def _load_weights(state: TrainState, prefix: Path, averaged: bool) -> None:
         if averaged:
             get_logger().warning("%s has averaged weights, and this recipe has no EMA: they are left behind", prefix)
     elif averaged:
-        state.ema.load_average(restricted_load(atomic.add_suffix(prefix, WEIGHTS)))
+        state.ema.load_average(restricted_load(add_suffix(prefix, WEIGHTS)))
     else:
         get_logger().warning("%s has no averaged weights: EMA begins with the trained ones", prefix)
         state.ema.restart()
@@ -248,10 +249,10 @@ def find_damage(prefix: Path) -> Optional[str]:
     except CheckpointError as error:
         return str(error)
     for suffix, digest in states["files"].items():
-        path = atomic.add_suffix(prefix, suffix)
+        path = add_suffix(prefix, suffix)
         if not path.is_file():
             return f"{path}: missing"
-        if atomic.sha256(path) != digest:
+        if sha256(path) != digest:
             return f"{path}: damaged"
     return None
 
@@ -271,13 +272,13 @@ def check_weights(path: str) -> None:
         if not whole.endswith(suffix):
             continue
         prefix = user_path(whole[: -len(suffix)])
-        atomic.finish_commit(prefix)
+        file_set.finish_commit(prefix)
         try:
             digest = read_states(prefix)["files"].get(suffix)
         except CheckpointError:
             continue  # of another program, or without a readable position, and so without digests
-        file = atomic.add_suffix(prefix, suffix)
-        if digest is not None and file.is_file() and atomic.sha256(file) != digest:
+        file = add_suffix(prefix, suffix)
+        if digest is not None and file.is_file() and sha256(file) != digest:
             raise WeightsError(
                 f"{file}: damaged, or not the weights that {prefix.name}{STATES} was written with; use another "
                 f"checkpoint, or delete {prefix.name}{STATES} if you replaced them"
@@ -289,7 +290,7 @@ def newest_first(folder: Path) -> List[Path]:
     numbered = [folder / f"epoch_{number}" for number in _epochs(folder)]
     latest = folder / "latest"
     known = [prefix for prefix in (latest, *reversed(numbered), folder / "best_model") if exists(prefix)]
-    if not exists(latest) and atomic.add_suffix(latest, OPTIMIZER).is_file():
+    if not exists(latest) and add_suffix(latest, OPTIMIZER).is_file():
         known.append(latest)  # its position is lost, which has to be said
     return sorted(known, key=position_of, reverse=True)  # stable: of equals the first
 
@@ -333,10 +334,10 @@ def remove_old(folder: Path, keep: Optional[int]) -> None:
     numbers = _epochs(folder)
     for number in numbers[: max(0, len(numbers) - keep)]:
         for suffix in (STATES, OPTIMIZER, RAW, WEIGHTS):  # the position first: without it there is no checkpoint
-            atomic.add_suffix(folder / f"epoch_{number}", suffix).unlink(missing_ok=True)
+            add_suffix(folder / f"epoch_{number}", suffix).unlink(missing_ok=True)
 
 
 def _epochs(folder: Path) -> List[int]:
     """Return the numbers of the ``epoch_N`` checkpoints, sorted."""
-    names = (re.fullmatch(rf"epoch_(\d+)({STATES}|{atomic.COMMIT})", path.name) for path in folder.glob("epoch_*"))
+    names = (re.fullmatch(rf"epoch_(\d+)({STATES}|{file_set.COMMIT})", path.name) for path in folder.glob("epoch_*"))
     return sorted({int(match.group(1)) for match in names if match})

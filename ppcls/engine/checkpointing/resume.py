@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ppcls.config.schema import AUTO, DEFAULT, Config
+from ppcls.data.transforms import TRANSFORMS
 from ppcls.engine import distillation
 from ppcls.engine.checkpointing import checkpoint
 from ppcls.engine.checkpointing.run_dir import archive_checkpoints
 from ppcls.engine.model import weights_path
 from ppcls.errors import CheckpointError, ConfigError, WeightsError
-from ppcls.utils import atomic, distributed
+from ppcls.utils import distributed
+from ppcls.utils.digests import sha256
 from ppcls.utils.logging import get_logger
 from ppcls.weights.download import is_url
 from ppcls.weights.reader import find_file
@@ -111,10 +113,8 @@ def changes_since(states: Mapping[str, Any], config: Config) -> Iterator[Change]
 
     A setting that the version of then did not know, and that nobody sets, does what that version did.
     """
-    before = _with_global_batch(_with_import_digests(states["config"]), states.get("processes") or 1)
-    for key, value, now in differences(
-        before, _with_global_batch(_with_import_digests(config.plain()), distributed.world_size())
-    ):
+    before = _comparable(states["config"], states.get("processes") or 1)
+    for key, value, now in differences(before, _comparable(config.plain(), distributed.world_size())):
         if _is_known(before, key) or _where(config, key) != DEFAULT:
             yield key, value, now
 
@@ -127,6 +127,31 @@ def _is_known(config: Mapping[str, Any], key: str) -> bool:
             return False
         found = found[part]
     return True
+
+
+def _comparable(config: Mapping[str, Any], processes: int) -> Dict[str, Any]:
+    """Return a recipe in which what means the same is written alike."""
+    return _with_global_batch(_with_augmentation_sizes(_with_import_digests(config)), processes)
+
+
+def _with_augmentation_sizes(config: Dict[str, Any]) -> Dict[str, Any]:
+    """Return a recipe whose training transforms have an ``img_size``, which earlier versions left to its default."""
+    loaders = config["DataLoader"]
+    if loaders.get("Train") is None:
+        return config
+    dataset = loaders["Train"]["dataset"]
+    ops = [
+        {name: {**_default_size(name), **(arguments or {})} or None for name, arguments in op.items()}
+        for op in dataset.get("transform_ops") or []
+    ]
+    train = {**loaders["Train"], "dataset": {**dataset, "transform_ops": ops}}
+    return {**config, "DataLoader": {**loaders, "Train": train}}
+
+
+def _default_size(name: str) -> Dict[str, Any]:
+    """Return the default ``img_size`` of a transform, nothing for one without."""
+    parameters = TRANSFORMS[name].parameters() if name in TRANSFORMS else []
+    return {parameter.name: parameter.default for parameter in parameters if parameter.name == "img_size"}
 
 
 def _with_import_digests(config: Mapping[str, Any]) -> Dict[str, Any]:
@@ -228,6 +253,6 @@ def fingerprint(weights: Optional[str]) -> Optional[Dict[str, str]]:
     if weights is None:
         return None
     try:
-        return {"weights": weights, "sha256": atomic.sha256(find_file(weights))}
+        return {"weights": weights, "sha256": sha256(find_file(weights))}
     except WeightsError:
         return None

@@ -16,9 +16,10 @@ from ppcls.engine.checkpointing import checkpoint
 from ppcls.engine.components import REGISTRIES
 from ppcls.errors import CheckpointError, ConfigError, MachineError, WeightsError
 from ppcls.inference import description
-from ppcls.utils import atomic
+from ppcls.utils.digests import sha256
 from ppcls.utils.locks import locked
 from ppcls.utils.logging import get_logger
+from ppcls.utils.paths import add_suffix
 
 # What a run writes. Anything else in the folder is not touched.
 _RUN_FILES = re.compile(
@@ -28,27 +29,6 @@ _RUN_FILES = re.compile(
 
 METRICS = "metrics.jsonl"
 EXPORT = "inference"  # where a run's model is exported to, in its folder
-
-
-def ensure_writable(folder: Path, key: str = "Global.output_dir", given: Optional[str] = None) -> None:
-    """Make a folder and prove that files can be written there.
-
-    Args:
-        key: what names it in the recipe.
-        given: its value there, where that is not the folder itself.
-
-    Raises:
-        MachineError: they cannot.
-    """
-    probe = folder / ".writable"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"x")
-        probe.unlink()
-    except OSError as error:
-        raise MachineError(
-            f"{key}={given or folder}: cannot be written to: {error.strerror}; choose another with -o {key}=..."
-        ) from None
 
 
 def lock_run_dir(folder: Path) -> ContextManager[None]:
@@ -141,8 +121,10 @@ def best_checkpoint(folder: Path, stage: Optional[str] = None) -> Path:
         CheckpointError: there is none.
         ConfigError: there is no such stage.
     """
-    chosen = _stage_folder(folder, stage)
-    prefix = next((chosen / name for name in ("best_model", "latest") if checkpoint.exists(chosen / name)), None)
+    run_folder = _stage_folder(folder, stage)
+    prefix = next(
+        (run_folder / name for name in ("best_model", "latest") if checkpoint.exists(run_folder / name)), None
+    )
     if prefix is None:
         raise CheckpointError(f"{folder}: no such folder" if not folder.is_dir() else _no_run(folder))
     return prefix
@@ -160,7 +142,7 @@ def find_checkpoint(path: Path, stage: Optional[str] = None) -> Path:
     if stage is not None:
         raise ConfigError(f"--stage {stage}: {path} is one checkpoint; the folder of a run may have stages")
     prefix = checkpoint.strip_suffix(str(path))
-    if checkpoint.exists(prefix) or atomic.add_suffix(prefix, checkpoint.WEIGHTS).is_file():
+    if checkpoint.exists(prefix) or add_suffix(prefix, checkpoint.WEIGHTS).is_file():
         return prefix
     if path.is_file():
         raise ConfigError(
@@ -182,8 +164,8 @@ def load_recipe_of_checkpoint(
         ConfigError: it carries none; or a mistake in ``changes``.
         CheckpointError, WeightsError: its files are damaged.
     """
-    states = atomic.add_suffix(prefix, checkpoint.STATES)
-    weights = atomic.add_suffix(prefix, checkpoint.WEIGHTS)
+    states = add_suffix(prefix, checkpoint.STATES)
+    weights = add_suffix(prefix, checkpoint.WEIGHTS)
     if not checkpoint.exists(prefix):
         raise ConfigError(
             f"{weights} comes without its recipe ({states.name}): give it with -c RECIPE (config=, in Python)"
@@ -192,7 +174,7 @@ def load_recipe_of_checkpoint(
         digests = checkpoint.read_states(prefix)["files"]
     except CheckpointError as error:
         raise CheckpointError(f"{error}; give the recipe with -c RECIPE") from None
-    if not weights.is_file() or atomic.sha256(weights) != digests.get(checkpoint.WEIGHTS):
+    if not weights.is_file() or sha256(weights) != digests.get(checkpoint.WEIGHTS):
         raise WeightsError(f"{weights}: missing, damaged, or not what was saved with {states.name}")
     return _load(prefix, changes, global_changes or {})
 

@@ -1,4 +1,4 @@
-"""Runtimes that exported models run in."""
+"""The runtimes of exported models."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ppcls.utils.logging import get_logger
 NAMES = ("auto", "paddle", "onnx")
 _PACKAGES = {"paddle": "paddle", "onnx": "onnxruntime"}
 _INSTALL = {"paddle": "pip install paddlepaddle", "onnx": install_command("onnx")}
-_FOR_PROCESSORS = ("bfloat16", "int8")  # precisions that are exported for them
+_CPU_PRECISIONS = ("bfloat16", "int8")  # exported for CPUs
 
 
 class Backend(Protocol):
-    """A model ready to run. Not to be used by several threads at the same time.
+    """A model ready to run, in one thread at a time.
 
     Attributes:
         name: of the runtime, "paddle" or "onnx".
@@ -32,7 +32,7 @@ class Backend(Protocol):
     device: str
 
     def run(self, batch: np.ndarray) -> np.ndarray:
-        """Return probabilities [B, K] of a batch of what the model takes, see ``Description.input``.
+        """Return the probabilities [B, K] of a batch; ``Description.input`` says of what.
 
         Raises:
             DataError: the batch has another shape or type.
@@ -59,23 +59,24 @@ def open_backend(
     if name not in NAMES:
         raise DataError(f"backend {name!r} is not one of {', '.join(NAMES)}")
     reasons: List[str] = []
-    for one in _usable(description, name, device):
+    for candidate in _usable(description, name, device):
         try:
-            backend = _open(one, description, threads, device)
+            backend = _open(candidate, description, threads, device)
         except MachineError as error:
             reasons.append(str(error))
             continue
         if reasons:
-            get_logger().warning("%s; so the backend is %s", "; ".join(reasons), one)
+            get_logger().warning("%s; so the backend is %s", "; ".join(reasons), candidate)
         return backend
     raise MachineError("; ".join(reasons))
 
 
 def _usable(description: Description, name: str, device: Device) -> List[str]:
-    """Return the runtimes, of those that are meant, that are installed and have files, the preferred one first.
+    """Return the runtimes that are asked for, installed and have files, the preferred one first.
 
     Raises:
-        DataError, MachineError: there is none.
+        DataError: the export has no files for the one that is asked for.
+        MachineError: none is installed.
     """
     present = _present(description, device)
     if name not in ("auto", *present):
@@ -83,18 +84,20 @@ def _usable(description: Description, name: str, device: Device) -> List[str]:
             f"{description.path}: has no model for the backend {name}, only for {' and '.join(present)}"
             + ("; export with --onnx" if name == "onnx" else "")
         )
-    meant = present if name == "auto" else [name]
-    usable = [one for one in meant if _installed(_PACKAGES[one])]
+    requested = present if name == "auto" else [name]
+    usable = [backend for backend in requested if _installed(_PACKAGES[backend])]
     if not usable:
-        package = _PACKAGES[meant[0]]
-        raise MachineError(f"the backend {meant[0]} needs {package}, which is not installed: {_INSTALL[meant[0]]}")
+        package = _PACKAGES[requested[0]]
+        raise MachineError(
+            f"the backend {requested[0]} needs {package}, which is not installed: {_INSTALL[requested[0]]}"
+        )
     return usable
 
 
 def _open(name: str, description: Description, threads: Optional[int], device: Device) -> Backend:
     # The precision of a folder is that of Paddle's files; the ONNX model beside them is in float32.
     precision = "float32" if name == "onnx" and description.paddle_files else description.precision
-    if device.kind == "auto" and precision in _FOR_PROCESSORS:
+    if device.kind == "auto" and precision in _CPU_PRECISIONS:
         device = CPU
     if device.kind == "gpu" and precision == "int8":
         get_logger().warning("%s in int8 is made for processors; on a GPU take float16 or float32", description.name)
@@ -114,18 +117,20 @@ def _present(description: Description, device: Device) -> List[str]:
     """Return the runtimes that the export has files for, the preferred one first.
 
     Raises:
-        DataError: of several ONNX files none is the main one.
+        DataError: there are several ONNX files, and none is the main one.
     """
-    present = [description.onnx_file and "onnx", description.paddle_files and "paddle"]
-    found = [name for name in present if name]
-    if not found:
+    runtimes = {"onnx": description.onnx_file, "paddle": description.paddle_files}
+    present = [name for name, files in runtimes.items() if files]
+    if not present:
         raise DataError(f"{description.folder}: several models; give one of {', '.join(sorted(description.files))}")
-    only_paddle = device.kind != "cpu" and _for_gpus("paddlepaddle-gpu") and not _for_gpus("onnxruntime-gpu")
-    return found[::-1] if only_paddle or description.precision == "bfloat16" else found
+    only_paddle = (
+        device.kind != "cpu" and _has_distribution("paddlepaddle-gpu") and not _has_distribution("onnxruntime-gpu")
+    )
+    return present[::-1] if only_paddle or description.precision == "bfloat16" else present
 
 
-def _for_gpus(distribution: str) -> bool:
-    """Return whether the package of a runtime for GPUs is installed; to import it would take seconds."""
+def _has_distribution(distribution: str) -> bool:
+    """Return whether a package is installed, without importing it, which would take seconds."""
     try:
         return bool(importlib.metadata.version(distribution))
     except importlib.metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""What every runtime checks before it runs a model: most abort the process, or answer nonsense, if it is wrong."""
+"""Checks before a runtime runs a model: wrong files or inputs abort the process in some, or give nonsense."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def check_files(description: Description, names: Iterable[str]) -> None:
     """Compare files with the digests taken when they were written.
 
     Raises:
-        DataError: one is missing or is not the one that was exported.
+        DataError: a file is missing, or is not the one that was exported.
     """
     for name in names:
         path = description.folder / name
@@ -27,18 +27,20 @@ def check_files(description: Description, names: Iterable[str]) -> None:
 
 
 def check_input(description: Description, path: Path, shape: Sequence[Any]) -> None:
-    """Compare the input that a model says it has with what its description promises; a size that is no number is free.
+    """Compare the input of a model with the one that its description promises; a size that is no number is free.
 
     Raises:
         DataError: images of the described size do not fit.
     """
-    wanted = list(description.input_shape)
-    given = list(shape[1:])
-    pairs = [(given_size, size) for given_size, size in zip(given, wanted) if isinstance(given_size, int)]
-    if len(given) != len(wanted) or any(one != other for one, other in pairs):
+    expected = list(description.input_shape)
+    actual = list(shape[1:])
+    fits = len(actual) == len(expected) and all(
+        size == expected_size for size, expected_size in zip(actual, expected) if isinstance(size, int)
+    )
+    if not fits:
         raise DataError(
-            f"{path}: takes images of the shape {given}, and its description (image_shape) makes them {wanted}; export "
-            f"the model again"
+            f"{path}: takes images of the shape {actual}, and its description (image_shape) makes them {expected}; "
+            f"export the model again"
         )
 
 

@@ -18,7 +18,7 @@ class Device:
 
     Attributes:
         kind: "cpu", "gpu", or "auto" for a GPU where the runtime can use one, else the CPU.
-        index: of the GPU, from 0, among those that CUDA_VISIBLE_DEVICES leaves.
+        index: the GPU's number from 0, among those that CUDA_VISIBLE_DEVICES leaves.
     """
 
     kind: str
@@ -29,7 +29,7 @@ class Device:
         """Return the device that "auto", "cpu", "gpu" or "gpu:1" names.
 
         Raises:
-            ConfigError: it is another name.
+            ConfigError: it is none of these.
         """
         match = re.fullmatch(r"(auto|cpu|gpu)|gpu:([0-9]{1,4})", str(name))
         if match is None:
@@ -38,7 +38,7 @@ class Device:
 
     @property
     def gpu(self) -> Device:
-        """The GPU that is meant, where there is one."""
+        """The GPU that this device names; for "auto" the one to try."""
         return Device("gpu", self.index)
 
     def __str__(self) -> str:
@@ -48,17 +48,19 @@ class Device:
 AUTO, CPU = Device("auto"), Device("cpu")
 
 
-def opened(device: Device, backend: str, missing: Optional[str], load: Callable[[Device], T]) -> Tuple[T, Device]:
-    """Return a model loaded on a device, and which one that is.
+def load_on_device(
+    device: Device, backend: str, missing: Optional[str], load: Callable[[Device], T]
+) -> Tuple[T, Device]:
+    """Load a model on a device; return it with the device that it is on.
 
     Args:
         backend: name of the runtime, for messages.
-        missing: why this runtime has no such GPU at all, None where it may have it.
-        load: raises a DataError or MachineError if the model cannot be had there.
+        missing: why this runtime cannot use the GPU at all, None where it may.
+        load: loads the model on a device; raises a DataError or MachineError if that fails.
 
     Raises:
-        DataError: the model cannot be run on the CPU either.
-        MachineError: it can, but not on the GPU that is asked for.
+        DataError: the model cannot be loaded on the CPU either.
+        MachineError: it can, but not on the GPU that was asked for.
     """
     if device.kind == "cpu" or (device.kind == "auto" and missing):
         return load(CPU), CPU
@@ -68,7 +70,7 @@ def opened(device: Device, backend: str, missing: Optional[str], load: Callable[
             return load(device.gpu), device.gpu
         except (DataError, MachineError) as error:
             problem = str(error)
-    model = load(CPU)  # raises if it is not the GPU that is to blame, but the model
+    model = load(CPU)  # raises if the model is to blame, and not the GPU
     if device.kind == "gpu":
         raise MachineError(f"device {device}: the backend {backend} cannot use it: {problem}")
     get_logger().warning("computing on the CPU: %s", problem)

@@ -10,25 +10,25 @@ from typing import Any, List, Optional, Tuple, Type
 
 import numpy as np
 
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when it is loaded; who wants telemetry sets it to 0
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when ONNX Runtime is loaded; set it to 0 for telemetry
 
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
 from ppcls.errors import DataError, MachineError
 from ppcls.inference.backends.checks import check_files, check_input, checked_batch, checked_output
-from ppcls.inference.backends.devices import Device, opened
+from ppcls.inference.backends.devices import Device, load_on_device
 from ppcls.inference.description import Description
 from ppcls.utils import environment
 
-# Whatever goes wrong, ONNX Runtime raises one of these.
-REFUSED: Tuple[Type[BaseException], ...] = (
+# Everything that ONNX Runtime raises.
+RUNTIME_ERRORS: Tuple[Type[BaseException], ...] = (
     RuntimeError,
     *(kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)),
 )
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
-_WHERE = re.compile(r"/\S*onnxruntime\S*:\d+ .*?\) (?=[A-Z])")  # in its own source
-_FATAL = 4  # of its log levels: what it says is in the exception
+_SOURCE_LINE = re.compile(r"/\S*onnxruntime\S*:\d+ .*?\) (?=[A-Z])")  # in its own source
+_FATAL = 4  # log level: the exceptions hold the messages
 
 
 class OnnxBackend:
@@ -51,13 +51,13 @@ class OnnxBackend:
         version = f"ONNX Runtime {onnxruntime.__version__}"
         built = _CUDA in onnxruntime.get_available_providers()
         missing = None if built else f"this {version} is built for CPUs; put onnxruntime-gpu in its place"
-        self._session, place = opened(device, self.name, missing, self._load)
-        self.device = str(place)
+        self._session, actual_device = load_on_device(device, self.name, missing, self._load)
+        self.device = str(actual_device)
         self._input = self._session.get_inputs()[0]
         check_input(description, self._path, self._input.shape)
 
     def _load(self, device: Device) -> onnxruntime.InferenceSession:
-        """Return the model, ready to run.
+        """Return the model, ready to run on a device.
 
         Raises:
             DataError: ONNX Runtime cannot run it there.
@@ -67,7 +67,7 @@ class OnnxBackend:
         if device.kind == "gpu":
             with contextlib.redirect_stdout(sys.stderr):  # it prints what it does not find
                 if hasattr(onnxruntime, "preload_dlls"):
-                    onnxruntime.preload_dlls()  # CUDA as pip installs it
+                    onnxruntime.preload_dlls()  # those of CUDA that pip installed
             # Batches have many sizes: a search for the fastest convolution for each of them would last for seconds.
             providers.insert(0, (_CUDA, {"device_id": device.index, "cudnn_conv_algo_search": "HEURISTIC"}))
         options = onnxruntime.SessionOptions()
@@ -76,8 +76,8 @@ class OnnxBackend:
         try:
             # Its fallback prints to standard output and takes the CPU.
             session = onnxruntime.InferenceSession(str(self._path), options, providers=providers, enable_fallback=0)
-        except REFUSED as error:
-            raise DataError(f"{self._path}: {_explained(error)}") from None
+        except RUNTIME_ERRORS as error:
+            raise DataError(f"{self._path}: {_explain(error)}") from None
         if device.kind == "gpu" and _CUDA not in session.get_providers():
             raise MachineError(
                 f"ONNX Runtime {onnxruntime.__version__} finds no GPU, or not its driver, CUDA or cuDNN; its own lines "
@@ -86,18 +86,18 @@ class OnnxBackend:
         return session
 
     def run(self, batch: np.ndarray) -> np.ndarray:
-        """Return probabilities [B, K] for a batch of what the model takes."""
+        """Return the probabilities [B, K] of a batch."""
         batch = checked_batch(self._description, batch)
         try:
             (probabilities,) = self._session.run(None, {self._input.name: batch})
-        except REFUSED as error:
+        except RUNTIME_ERRORS as error:
             raise DataError(f"{self._path}: {' '.join(str(error).split())}") from None
         return checked_output(self._description, probabilities)
 
 
-def _explained(error: BaseException) -> str:
-    """Return what ONNX Runtime says about a model that it refuses, and what to do if the model is too new for it."""
-    reason = _WHERE.sub("", " ".join(str(error).split()))
+def _explain(error: BaseException) -> str:
+    """Return ONNX Runtime's reason for refusing a model, and what to do if the model is too new."""
+    reason = _SOURCE_LINE.sub("", " ".join(str(error).split()))
     text = f"ONNX Runtime {onnxruntime.__version__} cannot run it: {reason}"
     if re.search(r"Opset \d+ is under development|Unsupported model IR version", reason):
         return f"too new for this ONNX Runtime; install a newer one, or export with a lower --opset. {text}"

@@ -14,22 +14,22 @@ import numpy as np
 
 from ppcls.errors import DataError, MachineError
 from ppcls.inference.backends.checks import check_files, checked_batch, checked_output
-from ppcls.inference.backends.devices import Device, opened
+from ppcls.inference.backends.devices import Device, load_on_device
 from ppcls.inference.description import Description
 from ppcls.utils import environment
 
-# What Paddle's C++ errors become in Python: of the model, of memory, of CUDA.
-_REFUSED = (RuntimeError, ValueError, MemoryError, OSError, SystemError, IndexError, TypeError)
-_GPU_MEMORY = 100  # MiB that the pool of a GPU begins with; it grows
-_CHATTER = b"ReduceMeanCheckIfOneDNNSupport"  # a function's name, printed by Paddle 3 for each model with such a mean
+# What Paddle's C++ errors become in Python.
+_RUNTIME_ERRORS = (RuntimeError, ValueError, MemoryError, OSError, SystemError, IndexError, TypeError)
+_GPU_MEMORY = 100  # MiB, the first size of a GPU's memory pool; it grows
+_NOISE = b"ReduceMeanCheckIfOneDNNSupport"  # printed by Paddle 3 for each model that computes a mean
 
 
 class PaddleBackend:
-    """Paddle Inference; a model for bfloat16 computes in float32 where the processor does not have that.
+    """Paddle Inference. A bfloat16 model computes in float32 where the processor has no bfloat16.
 
     Raises:
         DataError: a file of the export is missing or is not the one that was exported, or cannot be read.
-        MachineError: Paddle cannot use the device, or is too old for the model; or that is for processors.
+        MachineError: Paddle cannot use the device, or is too old for the model; or the model is for CPUs only.
     """
 
     name = "paddle"
@@ -49,8 +49,8 @@ class PaddleBackend:
         self._description = description
         self._threads = threads or int(os.environ.get(environment.THREADS, "1"))
         missing = None if device.kind == "cpu" else gpus.problem(device.index)
-        self._predictor, place = opened(device, self.name, missing, self._load)
-        self.device = str(place)
+        self._predictor, actual_device = load_on_device(device, self.name, missing, self._load)
+        self.device = str(actual_device)
         self._has_run = False
         self._input = self._predictor.get_input_handle(self._predictor.get_input_names()[0])
         self._output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
@@ -76,24 +76,24 @@ class PaddleBackend:
         if self._description.precision == "bfloat16":
             config.enable_mkldnn()
             config.enable_mkldnn_bfloat16()
-        with _standard_output_kept_clean(), self._said():
+        with _stdout_to_stderr(), self._translate_errors():
             return inference.create_predictor(config)
 
     @contextlib.contextmanager
-    def _said(self) -> Iterator[None]:
-        """Turn Paddle's errors into such as the user understands."""
+    def _translate_errors(self) -> Iterator[None]:
+        """Translate Paddle's exceptions to DataError."""
         try:
             yield
-        except _REFUSED as error:
+        except _RUNTIME_ERRORS as error:
             lines = [line.strip() for line in str(error).splitlines()]
-            said = [line for line in lines if line and not line.startswith("[Hint")]
-            reason = said[-1] if said else type(error).__name__
+            messages = [line for line in lines if line and not line.startswith("[Hint")]
+            reason = messages[-1] if messages else type(error).__name__
             raise DataError(f"{self._path}: Paddle Inference cannot run it: {reason}") from None
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """Return probabilities [B, K] for a batch [B, C, H, W] float32."""
         batch = checked_batch(self._description, batch)
-        with self._said(), contextlib.nullcontext() if self._has_run else _standard_output_kept_clean():
+        with self._translate_errors(), contextlib.nullcontext() if self._has_run else _stdout_to_stderr():
             self._input.reshape(list(batch.shape))
             self._input.copy_from_cpu(batch)
             self._predictor.run()
@@ -102,7 +102,7 @@ class PaddleBackend:
 
 
 def _check_version(model: Path) -> None:
-    """Refuse what would end the process.
+    """Refuse a model that would end the process.
 
     Raises:
         MachineError: the model is of PaddlePaddle 3, and this is an older one.
@@ -118,29 +118,26 @@ def _check_version(model: Path) -> None:
 
 
 def _scratch() -> IO[bytes]:
-    """Return a file that is nowhere; where the system can, not even on disk, which may be full or read-only."""
+    """Return a temporary file; in memory where the system can, since the disk may be full or read-only."""
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("stdout"), "w+b")
     return tempfile.TemporaryFile()
 
 
 @contextlib.contextmanager
-def _standard_output_kept_clean() -> Iterator[None]:
-    """Send what Paddle's C++ code prints to standard error, as it does while it prepares a model, but for its chatter.
-
-    Standard output is for results.
-    """
+def _stdout_to_stderr() -> Iterator[None]:
+    """Redirect Paddle's C++ stdout to stderr, without known noise. Standard output is for results."""
     sys.stdout.flush()
-    kept = os.dup(1)
-    with _scratch() as said:
-        os.dup2(said.fileno(), 1)
+    stdout = os.dup(1)
+    with _scratch() as output:
+        os.dup2(output.fileno(), 1)
         try:
             yield
         finally:
             if os.name == "posix":
                 ctypes.CDLL(None).fflush(None)  # what is still in C's buffer
-            os.dup2(kept, 1)
-            os.close(kept)
-            said.seek(0)
+            os.dup2(stdout, 1)
+            os.close(stdout)
+            output.seek(0)
             sys.stderr.flush()
-            os.write(2, b"".join(line for line in said if line.strip() != _CHATTER))
+            os.write(2, b"".join(line for line in output if line.strip() != _NOISE))

@@ -32,7 +32,7 @@ class Response:
         status: 200, or 206 for the rest of a file.
         headers: by name, upper or lower case alike.
         start: at which byte of the file the content begins; other than 0 only with 206.
-        size: bytes of the whole file, None if the server does not say it.
+        size: bytes of the whole file, None if the server does not tell.
     """
 
     def __init__(self, raw: http.client.HTTPResponse, max_bytes: Optional[int], timeouts: Timeouts) -> None:
@@ -78,10 +78,10 @@ def fetch(
 
     Args:
         headers: further headers of the request.
-        on_block: called with the number of bytes of each block before it is stored; ends the download by raising.
+        on_block: called with the size of each block before it is stored; ends the download by raising.
 
     Raises:
-        HttpError: it cannot be had.
+        HttpError: the download failed.
     """
     content = bytearray()
     with get(url, policy, headers) as response:
@@ -100,7 +100,7 @@ def get(url: str, policy: Policy, headers: Optional[Mapping[str, str]] = None) -
 
     Raises:
         ForbiddenError: not a URL, or one that the policy does not allow.
-        StatusError: the server answers something else than 200 or 206.
+        StatusError: the server answers with another status than 200 or 206.
         TransferError: there was no connection, or it broke before the answer's head was complete.
     """
     timeouts = Timeouts(policy)
@@ -109,7 +109,7 @@ def get(url: str, policy: Policy, headers: Optional[Mapping[str, str]] = None) -
         with contextlib.ExitStack() as stack:
             with _where(where):
                 parts = check_url(url)
-                if base.scheme == "https" and parts.scheme != "https" and not policy.from_https_to_http:
+                if base.scheme == "https" and parts.scheme != "https" and not policy.allow_https_downgrade:
                     raise ForbiddenError("not encrypted, where the address before was")
                 raw = request(parts, policy, timeouts, headers or {}, stack)
                 target = raw.getheader("Location") if raw.status in _REDIRECTS else None
@@ -125,7 +125,7 @@ def get(url: str, policy: Policy, headers: Optional[Mapping[str, str]] = None) -
 
 @contextlib.contextmanager
 def _where(where: str) -> Iterator[None]:
-    """Begin the text of errors by where a redirect led."""
+    """Begin the messages of errors with where a redirect led."""
     try:
         yield
     except HttpError as error:

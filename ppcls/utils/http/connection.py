@@ -30,7 +30,7 @@ def request(
 ) -> http.client.HTTPResponse:
     """Return the answer to one request; ``stack`` closes its connection."""
     proxy = None if policy.is_allowed is not None else _proxy_for(parts)
-    connection, target, proxy_headers = _connection(parts, proxy, timeouts.of_next_step())
+    connection, target, proxy_headers = _connection(parts, proxy, timeouts.next_timeout())
     stack.callback(connection.close)
     with timeouts.errors():
         if policy.is_allowed is None:
@@ -49,7 +49,7 @@ def request(
 def _connection(
     parts: SplitResult, proxy: Optional[SplitResult], timeout: float
 ) -> Tuple[http.client.HTTPConnection, str, Dict[str, str]]:
-    """Return a connection not yet made, what to ask it for, and the headers that a proxy needs."""
+    """Return a connection that is not open yet, the request's target, and the headers for a proxy."""
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     if proxy is None:
         return _KINDS[parts.scheme](str(parts.hostname), _port(parts), timeout=timeout), path, {}
@@ -73,13 +73,13 @@ def _proxy_for(parts: SplitResult) -> Optional[SplitResult]:
     """Return the proxy that the environment or the system names for an address, None without one.
 
     Raises:
-        ForbiddenError: it is of a kind that is not known.
+        ForbiddenError: its scheme is not known.
     """
-    named = urllib.request.getproxies().get(parts.scheme)
-    if not named or urllib.request.proxy_bypass(parts.netloc):
+    address = urllib.request.getproxies().get(parts.scheme)
+    if not address or urllib.request.proxy_bypass(parts.netloc):
         return None
     try:
-        proxy = urlsplit(named if "://" in named else f"http://{named}")
+        proxy = urlsplit(address if "://" in address else f"http://{address}")
         if proxy.scheme in SCHEMES and proxy.hostname and _port(proxy):
             return proxy
     except ValueError:
@@ -90,12 +90,12 @@ def _proxy_for(parts: SplitResult) -> Optional[SplitResult]:
 def _connected_to_allowed(
     parts: SplitResult, is_allowed: Callable[[str], bool], timeouts: Timeouts, stack: contextlib.ExitStack
 ) -> socket.socket:
-    """Return a connection to an IP address of a host, all of whose addresses are allowed."""
+    """Return a connection to a host, all of whose IP addresses must be allowed."""
     try:
-        found = socket.getaddrinfo(parts.hostname, _port(parts), type=socket.SOCK_STREAM)
+        entries = socket.getaddrinfo(parts.hostname, _port(parts), type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         raise TransferError("there is no such host") from None
-    addresses = [str(entry[4][0]) for entry in found]
+    addresses = [str(entry[4][0]) for entry in entries]
     if not all(map(is_allowed, addresses)):
         raise ForbiddenError("not a public address")
     plain = stack.enter_context(_first_connected(addresses, _port(parts), timeouts))
@@ -108,7 +108,7 @@ def _first_connected(addresses: List[str], port: int, timeouts: Timeouts) -> soc
     while True:
         address = addresses.pop(0)
         try:
-            return socket.create_connection((address, port), timeouts.of_next_step())
+            return socket.create_connection((address, port), timeouts.next_timeout())
         except OSError:
             if not addresses:
                 raise
@@ -116,7 +116,7 @@ def _first_connected(addresses: List[str], port: int, timeouts: Timeouts) -> soc
 
 @contextlib.contextmanager
 def _cut_off_after(seconds: float, connection: socket.socket) -> Iterator[None]:
-    """Cut a connection off when time is up; a socket's own timeout begins anew with every byte."""
+    """Close a connection after a time; a socket's own timeout begins anew with every byte."""
     # A socket of its own, without TLS: the other thread may be reading from the first one.
     handle = socket.fromfd(connection.fileno(), connection.family, connection.type)
 
@@ -124,7 +124,7 @@ def _cut_off_after(seconds: float, connection: socket.socket) -> Iterator[None]:
         with contextlib.suppress(OSError):
             handle.shutdown(socket.SHUT_RDWR)
 
-    timer = threading.Timer(seconds + 0.01, cut)  # surely after the deadline: who reads sees that it is over
+    timer = threading.Timer(seconds + 0.01, cut)  # after the deadline, so that the reader finds it over
     timer.daemon = True
     timer.start()
     try:

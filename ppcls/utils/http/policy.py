@@ -18,14 +18,14 @@ class HttpError(Exception):
 
 
 class ForbiddenError(HttpError):
-    """An address that is no URL, or that the policy does not allow."""
+    """The address is no URL, or the policy does not allow it."""
 
 
 class StatusError(HttpError):
     """The server answered with a status that is no success.
 
     Attributes:
-        status: of HTTP.
+        status: the HTTP status code.
     """
 
     def __init__(self, status: int, text: str) -> None:
@@ -38,7 +38,7 @@ class TransferError(HttpError):
 
 
 class TooLargeError(HttpError):
-    """There is more than the policy allows."""
+    """The content is larger than the policy allows."""
 
 
 @dataclass(frozen=True)
@@ -47,24 +47,24 @@ class Policy:
 
     Attributes:
         idle_timeout: seconds to wait for a connection, or for the next bytes.
-        total_timeout: seconds for everything from the first connection to the last byte, but for the resolver's own
-            time; None for any time.
-        max_bytes: of the content; None for any size.
+        total_timeout: seconds from the first connection to the last byte, without the resolver's time; None for no
+            limit.
+        max_bytes: of the content; None for no limit.
         max_redirects: after which the download fails.
-        from_https_to_http: whether a redirect may lead there.
-        is_allowed: says of an IP address whether it may be connected to; no proxies are used then. None allows all.
+        allow_https_downgrade: whether a redirect may lead from https to http.
+        is_allowed: whether an IP address may be connected to; proxies are not used then. None allows all.
     """
 
     idle_timeout: float = 30.0
     total_timeout: Optional[float] = None
     max_bytes: Optional[int] = None
     max_redirects: int = 10
-    from_https_to_http: bool = True
+    allow_https_downgrade: bool = True
     is_allowed: Optional[Callable[[str], bool]] = None
 
 
 class Timeouts:
-    """The timeouts of a policy, the total one running since this was made."""
+    """The timeouts of a policy; the total one starts when this object is made."""
 
     def __init__(self, policy: Policy) -> None:
         self._idle, self._total = policy.idle_timeout, policy.total_timeout
@@ -81,13 +81,13 @@ class Timeouts:
             raise TransferError(f"not complete after {self._total:g} s")
         return left
 
-    def of_next_step(self) -> float:
-        """Return the seconds to wait for whatever comes next."""
+    def next_timeout(self) -> float:
+        """Return the seconds to wait for the next step."""
         return min(self._idle, self.left())
 
     @contextlib.contextmanager
     def errors(self, where: str = "") -> Iterator[None]:
-        """Turn errors of the network into ``TransferError``; what was cut off at the end of time says so."""
+        """Translate network errors to ``TransferError``; the total timeout has a message of its own."""
         try:
             yield
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -99,10 +99,10 @@ class Timeouts:
 
 
 def check_url(url: str) -> SplitResult:
-    """Return the parts of a URL that can be fetched.
+    """Return the parts of a URL.
 
     Raises:
-        ForbiddenError: it is none.
+        ForbiddenError: it is no URL that can be fetched.
     """
     try:
         parts = urlsplit(url)

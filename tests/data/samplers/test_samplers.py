@@ -9,8 +9,8 @@ from ppcls.errors import ConfigError, DataError
 
 def sampler(batch_size=4, length=22, seed=0, num_replicas=1, rank=0, **arguments):
     arguments = {"batch_size": batch_size, **arguments}
-    provided = {"length": length, "seed": seed, "num_replicas": num_replicas, "rank": rank}
-    return SAMPLERS.build("DistributedBatchSampler", arguments, **provided)
+    injected = {"length": length, "seed": seed, "num_replicas": num_replicas, "rank": rank}
+    return SAMPLERS.build("DistributedBatchSampler", arguments, **injected)
 
 
 def test_recipes_may_give_three_arguments():

@@ -21,8 +21,8 @@ BOUNDARIES = np.array([0, 40, 75, 76, 130, 150])
 
 
 def sampler(batch_size=8, seed=0, num_replicas=1, rank=0, boundaries=BOUNDARIES, **arguments):
-    provided = {"length": 150, "seed": seed, "num_replicas": num_replicas, "rank": rank, "boundaries": boundaries}
-    return SAMPLERS.build("ShardBatchSampler", {"batch_size": batch_size, **arguments}, **provided)
+    injected = {"length": 150, "seed": seed, "num_replicas": num_replicas, "rank": rank, "boundaries": boundaries}
+    return SAMPLERS.build("ShardBatchSampler", {"batch_size": batch_size, **arguments}, **injected)
 
 
 @pytest.mark.parametrize("length, size", [(0, 3), (1, 1), (7, 1), (7, 7), (7, 20), (500, 30)])
@@ -76,8 +76,8 @@ def test_readers_have_streams_of_their_own():
     boundaries = np.arange(0, 161, 10)
     seen = {}
     for rank in range(2):
-        provided = {"length": 160, "seed": 0, "num_replicas": 2, "rank": rank, "boundaries": boundaries}
-        made = SAMPLERS.build("ShardBatchSampler", {"batch_size": 8, "streams": 8, "buffer_size": 3}, **provided)
+        injected = {"length": 160, "seed": 0, "num_replicas": 2, "rank": rank, "boundaries": boundaries}
+        made = SAMPLERS.build("ShardBatchSampler", {"batch_size": 8, "streams": 8, "buffer_size": 3}, **injected)
         for batch in made.batches(4):
             for worker, part in enumerate((batch[:4], batch[4:])):
                 seen.setdefault((rank, worker), []).append(part)

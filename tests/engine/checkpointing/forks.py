@@ -8,9 +8,8 @@ import numpy as np
 from ppcls.data.datasets.base import Dataset
 from ppcls.data.loader import DataLoader
 from ppcls.data.samplers import DistributedBatchSampler
-from ppcls.engine.checkpointing import checkpoint
+from ppcls.engine.checkpointing import checkpoint, file_set
 from ppcls.engine.checkpointing.saver import BackgroundWriter
-from ppcls.utils import atomic
 from ppcls.utils.logging import get_logger
 
 
@@ -31,7 +30,7 @@ def written_forever(folder, stop):
     """Write, digest and log as a checkpoint does, without a pause."""
     arrays = {"w": np.ones(100_000, np.float32)}
     while not stop.is_set():
-        atomic.write_set(folder / "latest", {".pdparams": lambda path: checkpoint._dump(arrays, path)}, {})
+        file_set.write(folder / "latest", {".pdparams": lambda path: checkpoint._dump(arrays, path)}, {})
         get_logger().error("written")
 
 

@@ -8,7 +8,7 @@ import time
 import pytest
 import yaml
 
-from ppcls.utils import atomic
+from ppcls.engine.checkpointing import file_set
 from tests.helpers.recipes import write_recipe
 from tests.helpers.runs import LONG, digests, finish, flip_bit, limit_file_size, records, saves, start, train
 
@@ -80,7 +80,7 @@ def test_a_run_of_a_version_that_did_not_know_a_setting_continues_where_nobody_s
     for path in out.glob("*.pdstates"):
         states = json.loads(path.read_text())
         del states["config"]["Global"]["freeze"], states["config"]["Arch"]["use_sync_bn"]
-        states[atomic.DIGEST] = atomic.states_digest(states)
+        states[file_set.DIGEST] = file_set.states_digest(states)
         path.unlink()  # it shares its content with others
         path.write_text(json.dumps(states))
     done = run("train", "-c", recipe, "-o", *changes, "Global.freeze=[stem]", code=2)

@@ -8,7 +8,11 @@ import time
 
 import pytest
 
+import ppcls
+from ppcls.engine.checkpointing import file_set
+from ppcls.engine.checkpointing.resume import changes_since
 from ppcls.utils import atomic
+from ppcls.utils.digests import sha256
 from tests.helpers.command_line import run_python
 from tests.helpers.recipes import write_recipe
 from tests.helpers.runs import (
@@ -18,7 +22,7 @@ from tests.helpers.runs import (
     flip_bit,
     interrupt_evaluation,
     records,
-    resuming,
+    resume_from_latest,
     start,
     train,
     wait_for_save,
@@ -54,7 +58,7 @@ def test_killed_at_random_moments_and_resumed_equals_uninterrupted(recipe, unint
     out = recipe.parent / "out"
     killed = []
     for _ in range(3):
-        process = start(recipe, *LONG, *resuming(out))
+        process = start(recipe, *LONG, *resume_from_latest(out))
         for _ in range(chance.randint(1, 4)):  # of 20 checkpoints
             wait_for_save(process, out)
         time.sleep(chance.uniform(0, 0.1))
@@ -64,7 +68,7 @@ def test_killed_at_random_moments_and_resumed_equals_uninterrupted(recipe, unint
             break
     assert killed[0] == -signal.SIGKILL
     assert set(killed) <= {-signal.SIGKILL, 0}
-    train(recipe, *LONG, *resuming(out))
+    train(recipe, *LONG, *resume_from_latest(out))
     assert digests(out) == digests(uninterrupted)
     assert records(out) == records(uninterrupted)
 
@@ -100,11 +104,11 @@ def test_the_best_metric_survives_resuming(recipe, run):
     out = recipe.parent / "out"
     states = json.loads((out / "latest.pdstates").read_text())
     states["best"].update(value=1.0, epoch=1)  # nothing later can beat it
-    states["digest"] = atomic.states_digest(states)
+    states["digest"] = file_set.states_digest(states)
     atomic.write_text(out / "latest.pdstates", json.dumps(states))
-    best = atomic.sha256(out / "best_model.pdparams")
+    best = sha256(out / "best_model.pdparams")
     run("train", "-c", recipe, "-o", "Global.epochs=3", f"Global.checkpoints={out}/latest")
-    assert atomic.sha256(out / "best_model.pdparams") == best
+    assert sha256(out / "best_model.pdparams") == best
     assert "[Eval][Epoch 3][best metric: 1.00000]" in (out / "train.log").read_text()
 
 
@@ -146,8 +150,8 @@ train(load_config(sys.argv[1], sys.argv[3:]))
 """
     out = recipe.parent / "out"
     for die_at in (1, 2, 3):
-        run_python(code, recipe, die_at, *LONG, *resuming(out), returncode=9)
-    train(recipe, *LONG, *resuming(out))
+        run_python(code, recipe, die_at, *LONG, *resume_from_latest(out), returncode=9)
+    train(recipe, *LONG, *resume_from_latest(out))
     assert digests(out) == digests(uninterrupted)
     assert {p.name for p in out.glob("epoch_*")} == {p.name for p in uninterrupted.glob("epoch_*")}
 
@@ -190,6 +194,16 @@ def test_interrupted_during_an_evaluation_and_resumed_equals_uninterrupted(recip
         train(recipe, *LONG, code=130)
     states = json.loads((out / "latest.pdstates").read_text())
     assert (states["epoch"], states["batch"]) == (1, 8)  # all batches of the second epoch, which is not over
-    train(recipe, *LONG, "DataLoader.Train.loader.num_workers=1", *resuming(out))
+    train(recipe, *LONG, "DataLoader.Train.loader.num_workers=1", *resume_from_latest(out))
     assert digests(out) == digests(uninterrupted)
     assert records(out) == records(uninterrupted)
+
+
+@pytest.mark.parametrize(("size", "changed"), [(224, []), (64, ["DataLoader.Train.dataset.transform_ops"])])
+def test_an_augmentation_size_that_earlier_versions_left_to_its_default(recipe, size, changed):
+    ops = [{"ResizeImage": {"size": size}}, {"TimmAutoAugment": {"prob": 0.5}}]
+    config = ppcls.load_config(recipe, {"DataLoader.Train.dataset.transform_ops": ops})
+    assert config.DataLoader.Train.dataset.transform_ops[1] == {"TimmAutoAugment": {"prob": 0.5, "img_size": size}}
+    earlier = config.plain()
+    earlier["DataLoader"]["Train"]["dataset"]["transform_ops"] = ops
+    assert [key for key, _, _ in changes_since({"config": earlier}, config)] == changed

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tests.helpers.recipes import MIXED_IMAGES, write_recipe
-from tests.helpers.runs import digests, finish, interrupt_evaluation, records, resuming, start, train
+from tests.helpers.runs import digests, finish, interrupt_evaluation, records, resume_from_latest, start, train
 
 # Everything that could be lost on the way, saved at every update.
 EVERYTHING = (
@@ -44,7 +44,7 @@ def whole(digits, tmp_path_factory):
 def test_interrupted_and_resumed_equals_uninterrupted(recipe, whole, how, monkeypatch):
     out = recipe.parent / "out"
     interrupt(recipe, how, monkeypatch)
-    train(recipe, *EVERYTHING, *resuming(out))
+    train(recipe, *EVERYTHING, *resume_from_latest(out))
     assert digests(out) == digests(whole)
     assert (out / "latest_raw.pdparams").read_bytes() == (whole / "latest_raw.pdparams").read_bytes()
     assert records(out) == records(whole)

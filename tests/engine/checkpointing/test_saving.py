@@ -8,13 +8,12 @@ import paddle
 import pytest
 
 from ppcls.engine.amp import MixedPrecision
-from ppcls.engine.checkpointing import checkpoint
+from ppcls.engine.checkpointing import checkpoint, file_set
 from ppcls.engine.checkpointing.saver import BackgroundWriter, Saver
 from ppcls.engine.components import load_config
 from ppcls.engine.state import Best, TrainState
 from ppcls.errors import CheckpointError
 from ppcls.optimizer import build_schedule
-from ppcls.utils import atomic
 from tests.helpers.command_line import run_python
 
 
@@ -71,14 +70,14 @@ def save_if_due(saver, state):
 def test_a_save_inside_an_epoch_is_put_off_while_one_is_written_and_others_wait(state, recipe, tmp_path, monkeypatch):
     """The first write does not begin before the gate opens."""
     saver = Saver(tmp_path, load_config(recipe, ["Global.save_every_minutes=0", "Global.save_interval=2"]))
-    gate, steps, real = threading.Event(), [], atomic.write_set
+    gate, steps, real = threading.Event(), [], file_set.write
 
     def slow(prefix, writers, states):
         gate.wait()
         steps.append(states["step"])
         real(prefix, writers, states)
 
-    monkeypatch.setattr(atomic, "write_set", slow)
+    monkeypatch.setattr(file_set, "write", slow)
     state.step = 1
     save_if_due(saver, state)
     state.step = 2
@@ -129,8 +128,8 @@ def test_leaving_waits_and_another_error_is_not_hidden(state, recipe, tmp_path, 
 
 
 def test_an_interrupt_that_asks_for_haste_does_not_wait(state, recipe, tmp_path, monkeypatch):
-    gate, real = threading.Event(), atomic.write_set
-    monkeypatch.setattr(atomic, "write_set", lambda *arguments: (gate.wait(), real(*arguments)))
+    gate, real = threading.Event(), file_set.write
+    monkeypatch.setattr(file_set, "write", lambda *arguments: (gate.wait(), real(*arguments)))
     with pytest.raises(KeyboardInterrupt), Saver(tmp_path, load_config(recipe)) as saver:
         saver.save_epoch(state, {})
         raise KeyboardInterrupt
