@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import traceback
-from typing import Iterator, Optional, Type
+from pathlib import Path
+from typing import Any, Iterator, Optional, Type
 
 from ppcls.errors import ConfigError, PpclsError
 from ppcls.registry import sources
@@ -35,6 +37,15 @@ def located_errors(component: str, source: Optional[Source], kind: Type[PpclsErr
             raise
         text = f"{type(error).__name__}: {error}" if source is None else describe_failure(error, source)
         raise kind(f"{component}: {text}") from error
+
+
+def source_of(component: Any) -> Optional[Source]:
+    """Return the module that defines a component's class as its source; None for ours, and if it has no file."""
+    module = type(component).__module__
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if file is None or module.partition(".")[0] == "ppcls":
+        return None
+    return Source(module, Path(file).resolve())
 
 
 def describe_if_imported(error: BaseException) -> Optional[str]:

@@ -119,7 +119,7 @@ def test_the_folder_of_a_run_is_no_export_but_says_where_that_is(models, run, tm
     [
         ({"batch_size": 0}, "batch_size: must be a whole number of at least 1, not 0"),
         ({"topk": 0}, "topk: must be"),
-        ({"threads": 1.5}, "threads must be"),
+        ({"threads": 1.5}, "threads: must be"),
         ({"threads": 99999}, "threads: must be a whole number from 1 to 1024, not 99999"),
         ({"decode_workers": -1}, "decode_workers: must be a whole number of at least 0"),
     ],

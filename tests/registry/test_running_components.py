@@ -15,6 +15,7 @@ from ppcls.optimizer import build_schedule
 PARTS = """
     import numpy as np
     import ppcls
+    from ppcls.data.datasets import Dataset
     from ppcls.loss import Loss
     from ppcls.metric import Metric
     from ppcls.optimizer import Schedule
@@ -84,6 +85,19 @@ PARTS = """
                 raise RuntimeError("gone")
             return np.zeros((8, 8, 3), np.uint8), self.labels[index]
 
+    @ppcls.DATASETS.register
+    class BadDataset(Dataset):
+        def __init__(self):
+            super().__init__(np.array([0, 1, 0, 1]), ["a", "b"], "error")
+
+        def read(self, index):
+            if index == 2:
+                raise RuntimeError("gone")
+            return np.zeros((8, 8, 3), np.uint8)
+
+        def describe(self, index):
+            return f"BadDataset[{index}]"
+
     @ppcls.TRANSFORMS.register
     def BadTransform():
         return lambda image: image / "x"
@@ -102,7 +116,7 @@ def parts(tmp_path):
 LOGITS, LABELS = np.zeros((2, 3), np.float32), np.array([0, 1])
 
 
-@pytest.mark.parametrize(("name", "line"), [("BadLoss", 12), ("BadSubclass", 17)])
+@pytest.mark.parametrize(("name", "line"), [("BadLoss", 13), ("BadSubclass", 18)])
 def test_a_loss(parts, name, line):
     criterion = build_loss([{name: None}])
     with pytest.raises(ConfigError, match=rf"{name}: {parts}:{line}: AttributeError: .*'nothing'") as caught:
@@ -122,17 +136,17 @@ def test_memory_that_runs_out_in_a_loss_is_not_its_mistake(parts):
 
 def test_a_metric(parts):
     metrics = build_metrics([{"BadMetric": None}])
-    with pytest.raises(ConfigError, match=rf"BadMetric\.update: {parts}:22: KeyError: 'top9'") as caught:
+    with pytest.raises(ConfigError, match=rf"BadMetric\.update: {parts}:23: KeyError: 'top9'") as caught:
         metrics.update(paddle.to_tensor(LOGITS), paddle.to_tensor(LABELS))
     assert isinstance(caught.value.__cause__, KeyError)
-    with pytest.raises(ConfigError, match=rf"BadMetric\.result: {parts}:25: ZeroDivisionError"):
+    with pytest.raises(ConfigError, match=rf"BadMetric\.result: {parts}:26: ZeroDivisionError"):
         metrics.result()
 
 
 def test_a_schedule(parts):
     schedule = build_schedule({"name": "BadSchedule", "fails_at": 3}, epochs=2, steps_per_epoch=4)
     assert schedule.lr_at(2) == 0.1
-    with pytest.raises(ConfigError, match=rf"BadSchedule\.lr_at\(3\): {parts}:33: IndexError") as caught:
+    with pytest.raises(ConfigError, match=rf"BadSchedule\.lr_at\(3\): {parts}:34: IndexError") as caught:
         schedule.lr_at(3)
     assert isinstance(caught.value.__cause__, IndexError)
 
@@ -172,9 +186,10 @@ def data_recipe(folder, workers, dataset, ops):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_data_set(parts, tmp_path, workers):
-    config = ppcls.load_config(data_recipe(tmp_path, workers, {"name": "BadData"}, []))
-    with pytest.raises(DataError, match=rf"^BadData\[2\]: {parts}:70: RuntimeError: gone") as caught:
+@pytest.mark.parametrize(("name", "line"), [("BadData", 71), ("BadDataset", 81)])
+def test_a_data_set(parts, tmp_path, workers, name, line):
+    config = ppcls.load_config(data_recipe(tmp_path, workers, {"name": name}, []))
+    with pytest.raises(DataError, match=rf"^{name}\[2\]: {parts}:{line}: RuntimeError: gone") as caught:
         ppcls.train(config)
     cause = caught.value.__cause__
     assert isinstance(cause, RuntimeError)
@@ -194,7 +209,7 @@ def test_a_transform(parts, tmp_path, workers):
             return np.zeros((8, 8, 3), np.uint8), self.labels[index]
 
     config = ppcls.load_config(data_recipe(tmp_path, workers, {"name": "Squares"}, [{"BadTransform": None}]))
-    with pytest.raises(ConfigError, match=rf"BadTransform: {parts}:75: .*Error") as caught:
+    with pytest.raises(ConfigError, match=rf"BadTransform: {parts}:89: .*Error") as caught:
         ppcls.train(config)
     assert caught.value.__cause__ is not None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Union
 
@@ -14,7 +13,7 @@ from ppcls.data.datasets.base import DATASETS, Dataset, read_regular_file
 from ppcls.data.transforms.conversion import is_pillow, rgb_from_array, rgb_from_pillow
 from ppcls.errors import ConfigError, DataError, PpclsError
 from ppcls.registry import Source
-from ppcls.registry.failures import located_errors
+from ppcls.registry.failures import located_errors, source_of
 from ppcls.registry.sources import describe_failure
 from ppcls.utils.paths import user_path
 
@@ -51,7 +50,7 @@ class ItemDataset(Dataset):
             )
         self._items = items
         self._name = name
-        self._source = source or _source_of(items)
+        self._source = source or source_of(items)
         self._content = b""  # digest of what identifies the images
         names = _class_names(items, name)
         self._ids: Dict[str, int] = {} if names is None else {text: index for index, text in enumerate(names)}
@@ -171,13 +170,6 @@ def _class_names(items: Any, name: str) -> Optional[List[str]]:
     if not names or not all(isinstance(item, str) for item in names) or len(set(names)) < len(names):
         raise ConfigError(f"{name}: class_names must be different texts, by class id, not {names!r:.80}")
     return names
-
-
-def _source_of(items: Any) -> Optional[Source]:
-    """Return the module of an object's class as the source of its code; None if it has no file."""
-    module = type(items).__module__
-    file = getattr(sys.modules.get(module), "__file__", None)
-    return None if file is None else Source(module, Path(file).resolve())
 
 
 def _type_of(value: Any) -> str:

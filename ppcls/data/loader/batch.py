@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from ppcls.data.datasets.base import Dataset
 from ppcls.data.transforms.compose import Compose
-from ppcls.errors import DataError
+from ppcls.errors import DataError, PpclsError
+from ppcls.registry.failures import source_of
+from ppcls.registry.sources import describe_failure
 from ppcls.utils.opencv import cv2
 
 Skipped = Tuple[Tuple[int, str], ...]
@@ -58,6 +60,7 @@ class SampleLoader:
         self._transforms = transforms
         self._seed = seed
         self._skip = skip
+        self._source = source_of(dataset)
         self._vectorize: Optional[bool] = None  # whether images are small enough; known after the first one
 
     def load_image(self, epoch: int, draw: int) -> np.ndarray:
@@ -68,11 +71,21 @@ class SampleLoader:
         """
         index = draw % len(self.dataset)
         try:
-            image = self._transforms(self.dataset.read(index), sample_rng(self._seed, epoch, draw))
+            image = self._transforms(self._read(index), sample_rng(self._seed, epoch, draw))
             _check_result(image)
         except DataError as error:
             raise DataError(f"{self.dataset.describe(index)}: {error}") from error.__cause__
         return image
+
+    def _read(self, index: int) -> Union[bytes, np.ndarray]:
+        try:
+            return self.dataset.read(index)
+        except PpclsError:
+            raise
+        except Exception as error:
+            if self._source is None:
+                raise
+            raise DataError(describe_failure(error, self._source)) from error
 
     def load_sample(self, epoch: int, draw: int, skipped: List[Tuple[int, str]]) -> Tuple[int, np.ndarray]:
         """Return (index, image) of a draw, or of the next readable sample if broken ones are skipped.
