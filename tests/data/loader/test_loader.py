@@ -1,20 +1,15 @@
 """Batches: the same whoever makes them, and an error that helps when they cannot be made."""
 
 import gc
-import multiprocessing
 import subprocess
 import sys
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ppcls.data import build_loader
-from ppcls.data.datasets import ImageNetDataset
-from ppcls.data.loader import DataLoader, pool
-from ppcls.data.samplers import DistributedBatchSampler
+from ppcls.data.loader import pool
 from ppcls.data.transforms import build_transforms
 from ppcls.errors import ConfigError, DataError
 from tests.data.sections import OPS, assert_same
@@ -188,26 +183,6 @@ def test_shapes_that_differ_name_both_files(section, workers, shared_memory):
 def test_incomplete_transforms_say_what_to_add(section, ops, message):
     with pytest.raises(DataError, match=rf"image \d\d.png: .*{message}"):
         next(build(section(ops=ops)).epoch(0))
-
-
-@dataclass(frozen=True)
-class Slowly:
-    """The usual transforms, after a moment or an accident."""
-
-    seconds: float = 0.0
-    fail: bool = False
-
-    def __call__(self, image, rng):
-        time.sleep(self.seconds)
-        if self.fail and multiprocessing.parent_process() is not None:
-            raise ZeroDivisionError("a mistake of ours")
-        return build_transforms(OPS)(image, rng)
-
-
-def custom(images, transforms, workers=2):
-    dataset = ImageNetDataset(str(images), str(images / "list.txt"))
-    sampler = DistributedBatchSampler(4, length=len(dataset), seed=0)
-    return DataLoader(dataset, transforms, sampler, seed=0, num_workers=workers, train=True)
 
 
 def test_parts_of_several_processes_make_the_batch_of_one(section):
