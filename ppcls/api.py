@@ -15,9 +15,9 @@ from ppcls.config.schema import Config
 from ppcls.data.datasets import Dataset, ItemDataset
 from ppcls.engine import load_config, stages
 from ppcls.engine import result as engine_result
-from ppcls.engine.callbacks.runner import HOOKS
+from ppcls.engine.callbacks.runner import check_callback
 from ppcls.engine.checkpointing import run_dir
-from ppcls.engine.supplied import Supplied, copy_model
+from ppcls.engine.supplied import Supplied, copy_model, require_layer
 from ppcls.errors import CheckpointError, ConfigError
 from ppcls.inference.predictor import BasePredictor
 from ppcls.prediction import load_predictor
@@ -93,7 +93,7 @@ def train(
         CallbackError: a callback failed; the run was saved.
         InterruptedRunError: a signal stopped the run; it was saved.
     """
-    _check_model(model)
+    require_layer(model)
     supplied = Supplied(
         model=model,
         train_dataset=_dataset(train_dataset, "train_dataset"),
@@ -131,13 +131,6 @@ def _public(result: engine_result.TrainResult, model: Optional[nn.Layer]) -> Tra
     return TrainResult(**values, model=model)
 
 
-def _check_model(model: Any) -> None:
-    if model is None or isinstance(model, nn.Layer):
-        return
-    what = f"the class {model.__name__}: give an instance" if inspect.isclass(model) else type(model).__name__
-    raise ConfigError(f"model: expected a paddle.nn.Layer, not {what}")
-
-
 def _dataset(dataset: Any, name: str) -> Optional[Dataset]:
     return dataset if dataset is None or isinstance(dataset, Dataset) else ItemDataset(dataset, name)
 
@@ -148,6 +141,5 @@ def _callbacks(callbacks: Any) -> Sequence[Any]:
     for index, callback in enumerate(callbacks):
         if inspect.isclass(callback):
             raise ConfigError(f"callbacks[{index}]: {callback.__name__} is a class; give an instance")
-        if not any(callable(getattr(callback, hook, None)) for hook in HOOKS):
-            raise ConfigError(f"callbacks[{index}]: {type(callback).__name__} has none of {', '.join(HOOKS)}")
+        check_callback(f"{type(callback).__name__} (callbacks[{index}])", callback)
     return tuple(callbacks)

@@ -88,7 +88,7 @@ MISTAKES = {
     "no hooks": (
         None,
         {"train_dataset": TRAIN, "callbacks": [Bare()]},
-        r"callbacks\[0\]: Bare has none of on_train_beg",
+        r"callback Bare \(callbacks\[0\]\): has no method that is called",
     ),
     "hooks' class": (
         None,

@@ -85,6 +85,7 @@ def train_step(run: Run, batch: Batch) -> None:
         losses = run.reducer.reduce_losses(run.criterion, logits, targets, len(batch.labels), _group_size(run))
     _require_finite_loss(run, losses.by_name["loss"])
     if losses.local_loss is not None:
+        _require_gradient(losses.local_loss)
         state.amp.backward(losses.local_loss)
     state.batch += 1
     if run.is_update_step:
@@ -128,6 +129,14 @@ def _report_step(run: Run, batch: Batch, logits: Optional[paddle.Tensor], losses
     run.batch = batch
     run.callbacks.on_step(run)
     run.batch = None  # its images would take memory while the next ones are made
+
+
+def _require_gradient(loss: paddle.Tensor) -> None:
+    if loss.stop_gradient:
+        raise TrainingError(
+            "the loss has no gradient, so nothing would be learned: Loss.Train must compute it from the logits, "
+            "without detach() or numpy()"
+        )
 
 
 def _require_finite_loss(run: Run, value: float) -> None:

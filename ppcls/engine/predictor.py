@@ -13,6 +13,7 @@ from ppcls.engine import device
 from ppcls.engine.inference import load_pipeline
 from ppcls.engine.memory import explain_inference_memory
 from ppcls.engine.model import build_model
+from ppcls.engine.supplied import require_layer
 from ppcls.errors import ConfigError
 from ppcls.inference.predictor import BasePredictor
 
@@ -41,6 +42,7 @@ class CheckpointPredictor(BasePredictor):
         topk: Optional[int] = None,
         model: Optional[paddle.nn.Layer] = None,
     ) -> None:
+        require_layer(model)
         device.setup_device(config)
         self.config = config
         self.model = build_model(config) if model is None else model

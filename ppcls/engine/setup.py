@@ -8,6 +8,7 @@ from typing import Any, Iterator, List, Optional, Tuple
 
 import paddle
 
+from ppcls.arch import BACKBONES
 from ppcls.config.schema import AUTO, Config
 from ppcls.data import check_disjoint_shards
 from ppcls.data.loader import DataLoader
@@ -36,6 +37,7 @@ from ppcls.engine.supplied import Supplied, require_logits
 from ppcls.errors import ConfigError
 from ppcls.optimizer import build_optimizer
 from ppcls.optimizer.schedule import Schedule
+from ppcls.registry.provenance import require_imported
 from ppcls.utils import distributed
 from ppcls.utils.folders import ensure_writable
 from ppcls.utils.logging import get_logger
@@ -138,7 +140,10 @@ def _initial_state(
     assert config.Optimizer is not None and config.DataLoader.Train is not None
     if model is None:
         model = build_model(config)
+        is_foreign = BACKBONES[config.Arch.name].source is not None
     else:
+        is_foreign = True
+    if is_foreign:  # ours are tested
         require_logits(model, config)
     try:
         freezing.freeze(model, config.Global.freeze)
@@ -213,7 +218,9 @@ def _resume(config: Config, state: TrainState, saver: Saver, callbacks: Callback
     log_run_header(config, state, saver.folder)
     log = get_logger()
     for change in resume.changes_since(saved, config):
-        log.warning("%s was %r when this run was saved, and is %r now", *change)
+        if change[0] != "Global.imported":
+            log.warning("%s was %r when this run was saved, and is %r now", *change)
+    require_imported(saved["config"]["Global"].get("imported", []), str(prefix))
     log.info("resuming from %s: epoch %d, batch %d, update %d", prefix, state.epoch + 1, state.batch, state.step)
     with distributed.errors_on_all_ranks():
         callbacks.load_state_dict(checkpoint.callback_states(saved))

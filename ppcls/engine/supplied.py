@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from dataclasses import dataclass, replace
 from typing import Any, Optional, Sequence
 
@@ -11,6 +12,7 @@ import paddle
 from ppcls.config.schema import Config
 from ppcls.data.datasets import Dataset
 from ppcls.errors import ConfigError
+from ppcls.registry.failures import describe_if_imported
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,20 @@ def copy_weights(source: paddle.nn.Layer, target: paddle.nn.Layer) -> None:
             tensor.set_value(weights[name].astype(tensor.dtype))
 
 
+def require_layer(model: Any) -> None:
+    """Refuse what is given as a model and is none.
+
+    Raises:
+        ConfigError: it is neither None nor a layer.
+    """
+    if model is None or isinstance(model, paddle.nn.Layer):
+        return
+    what = f"the class {model.__name__}: give an instance" if inspect.isclass(model) else type(model).__name__
+    raise ConfigError(f"model: expected a paddle.nn.Layer, not {what}")
+
+
 def require_logits(model: paddle.nn.Layer, config: Config) -> None:
-    """Try a supplied model on one black image.
+    """Try a model of the user's on one black image.
 
     Raises:
         ConfigError: it does not turn images [B, C, H, W] into logits [B, class_num].
@@ -79,7 +93,7 @@ def require_logits(model: paddle.nn.Layer, config: Config) -> None:
             raise
         raise ConfigError(
             f"model: {type(model).__name__} fails on images of Global.image_shape {list(config.Global.image_shape)}: "
-            f"{type(error).__name__}: {str(error).strip().splitlines()[-1] if str(error).strip() else ''}"
+            f"{describe_if_imported(error) or _first_reason(error)}"
         ) from error
     finally:
         if was_training:
@@ -91,3 +105,10 @@ def require_logits(model: paddle.nn.Layer, config: Config) -> None:
             f"model: {type(model).__name__} must give logits {expected} of one image, not {found}; the number of "
             f"classes is Arch.class_num, {config.Arch.class_num} ({config.where('Arch', 'class_num')})"
         )
+
+
+def _first_reason(error: Exception) -> str:
+    """Return the type of an error and the line that says what is wrong: Paddle surrounds it with others."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = next((line for line in lines if line.startswith("(")), lines[0] if lines else "")
+    return f"{type(error).__name__}: {reason}"

@@ -24,6 +24,7 @@ from ppcls.inference import description
 from ppcls.inference.backends import Backend, open_backend
 from ppcls.inference.backends.devices import CPU, Device
 from ppcls.inference.description import PIXELS, Description
+from ppcls.registry.provenance import require_imported
 from ppcls.utils import distributed, gpus
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
@@ -75,6 +76,7 @@ def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto
     _start(config)
     with distributed.errors_on_all_ranks():
         described = description.read(user_path(path))
+        require_imported(described.imports, str(path))
         if described.class_num != config.Arch.class_num:
             raise ConfigError(
                 f"{path}: has {described.class_num} classes, the recipe {config.Arch.class_num} "

@@ -129,7 +129,13 @@ class MetricAdapter(Metric):
         """
         with self._located("result"):
             value = self._metric.result()
-            return dict(value) if isinstance(value, Mapping) else {self._name: float(value)}
+        named = dict(value) if isinstance(value, Mapping) else {self._name: value}
+        try:
+            return {str(name): float(number) for name, number in named.items()}
+        except (TypeError, ValueError):
+            raise ConfigError(
+                f"{self._name}.result: must return a number or a dict of numbers, not {value!r:.80}"
+            ) from None
 
     def state(self) -> Dict[str, Any]:
         """Return the metric's own state.

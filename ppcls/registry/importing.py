@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
 import importlib.abc
@@ -14,7 +15,7 @@ import sys
 import threading
 import types
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional, Sequence, Union
+from typing import Any, Callable, Dict, Optional, Sequence, Set, Union
 
 from ppcls.errors import ConfigError
 from ppcls.registry import sources
@@ -68,7 +69,7 @@ def _import_file(path: Path, origin: str) -> None:
     if str(path) in sources.known:
         return
     if not path.is_file():
-        kind = "is a folder; name a file, or the module" if path.is_dir() else "no such file"
+        kind = "is a folder; give a .py file, or the name of a module" if path.is_dir() else "no such file"
         raise ConfigError(f"{origin}: {kind} ({path})")
     _append_to_sys_path(path.parent)  # so that a file can import its neighbours
     source = Source(path.name, path, importer=sources.current_import.get())
@@ -94,7 +95,36 @@ def _import_file(path: Path, origin: str) -> None:
 
     _import(run, source, origin)
     source.on_failure(lambda: _remove_modules(names))
+    _require_own_neighbours(path, origin, source)
     os.environ[_FILES] = json.dumps({**_files_by_module(), module.__name__: str(path)})
+
+
+def _require_own_neighbours(path: Path, origin: str, source: Source) -> None:
+    """Refuse a file that was given another module than the one beside it: Python keeps one module per name.
+
+    Raises:
+        ConfigError: it imports a name for which there is a file beside it, and got a file from elsewhere.
+    """
+    for name in _imported_names(path):
+        beside = [file for file in (path.parent / f"{name}.py", path.parent / name / "__init__.py") if file.is_file()]
+        loaded = getattr(sys.modules.get(name), "__file__", None)
+        if beside and loaded is not None and Path(loaded).resolve() != beside[0].resolve():
+            sources.forget(source)
+            raise ConfigError(
+                f"{origin}: {path.name} imports {name!r}, which is {loaded} and not the file beside it; rename "
+                f"{beside[0]}, because Python keeps one module per name"
+            )
+
+
+def _imported_names(path: Path) -> Set[str]:
+    """Return the first part of the name of each module that a file imports anywhere in it."""
+    names: Set[str] = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.partition(".")[0])
+    return names
 
 
 def _loaded_module(path: Path) -> Optional[types.ModuleType]:
@@ -146,16 +176,18 @@ sys.meta_path.append(_FileFinder())
 
 
 def _import_module(name: str, origin: str) -> None:
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise ConfigError(f"{origin}: give a file, whose path ends in .py, or the dotted name of a module")
     _append_to_sys_path(Path.cwd())
     try:
         spec = importlib.util.find_spec(name)  # imports the packages around it
     except (ImportError, ValueError) as error:
-        raise ConfigError(f"{origin}: {error}") from error
+        raise ConfigError(f"{origin}: {error}; to import a file, give its path, which ends in .py") from error
     except Exception as error:  # other people's code
         reason = sources.describe_failure(error, Source(name, Path.cwd() / name))
         raise ConfigError(f"{origin}: cannot be imported: {reason}") from error
     if spec is None:
-        raise ConfigError(f"{origin}: no module {name} is installed; the path of a file ends in .py")
+        raise ConfigError(f"{origin}: there is no module {name}; to import a file, give its path, which ends in .py")
     if spec.origin is None and spec.submodule_search_locations is not None:
         raise ConfigError(
             f"{origin}: {name} is a folder without __init__.py; give a file in it "

@@ -42,6 +42,8 @@ def prepare() -> None:
             _chosen[key] = _TOO_LATE
         elif key not in os.environ or (key == THREADS and _set_by_launcher()):
             os.environ[key] = _chosen[key] = value
+    # Paddle says it whenever it is imported, also by a file of the user's; nothing is compiled here.
+    warnings.filterwarnings("ignore", message="No ccache found")
     os.environ.setdefault("GLOG_minloglevel", "2")  # Paddle's C++ chatter; errors still show
 
 
@@ -53,8 +55,7 @@ def import_paddle() -> None:
     # Before Paddle: version 2.6 exports its zlib, which OpenCV would call, and crash on PNG files.
     importlib.import_module("ppcls.utils.opencv")
     output = io.StringIO()
-    with warnings.catch_warnings(), contextlib.redirect_stderr(output), _preserve_sigterm():
-        warnings.filterwarnings("ignore", message="No ccache found")
+    with contextlib.redirect_stderr(output), _preserve_sigterm():
         importlib.import_module("paddle")
     # Every batch norm that trains prints this once; it is of no use.
     warnings.filterwarnings("ignore", message="When training, we now always track global mean and variance")

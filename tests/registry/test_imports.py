@@ -77,7 +77,7 @@ def test_a_file_imports_its_neighbours_and_modules_are_found_in_the_working_dire
     assert ppcls.LOSSES["FromNeighbour"].source.name == "neighbour_of_mine.py"
     assert ppcls.LOSSES["FromNeighbour"].source.importer.name == "parts.py"
     assert ppcls.LOSSES["FromModule"].source.path == tmp_path / "module_of_mine.py"
-    with pytest.raises(ConfigError, match="no module nothing_here is installed"):
+    with pytest.raises(ConfigError, match="there is no module nothing_here; to import a file, give its path"):
         ppcls.import_components("nothing_here")
     ppcls.import_components("./module_of_mine.py")  # the same file under another name
 
@@ -274,3 +274,27 @@ def test_another_process_reads_objects_of_files_that_import_each_other(two_files
         check=True,
     )
     assert done.stdout == "['LossX', 'NetX']\n", done.stderr
+
+
+def test_a_neighbour_that_is_not_the_files_own_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for folder in ("pa", "pb"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "helper_of_both.py").write_text(f"WHO = {folder!r}\n")
+        (tmp_path / folder / f"parts_{folder}.py").write_text(
+            f"import ppcls\nimport helper_of_both\n@ppcls.LOSSES.register\nclass Loss_{folder}: pass\n"
+        )
+    ppcls.import_components(tmp_path / "pa" / "parts_pa.py")
+    message = (
+        rf"parts_pb.py imports 'helper_of_both', which is {tmp_path}/pa/helper_of_both.py and not the file beside it"
+    )
+    with pytest.raises(ConfigError, match=message):
+        ppcls.import_components(tmp_path / "pb" / "parts_pb.py")
+    assert "Loss_pb" not in ppcls.LOSSES
+    assert "Loss_pa" in ppcls.LOSSES
+
+
+@pytest.mark.parametrize("target", [".", "mine.yaml", "a-b"])
+def test_what_is_neither_a_file_nor_a_module_is_refused(target):
+    with pytest.raises(ConfigError, match=r"give a file, whose path ends in \.py, or|to import a file, give its path"):
+        ppcls.import_components(target)

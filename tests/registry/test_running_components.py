@@ -233,7 +233,32 @@ def test_a_model_that_fails_is_located_on_the_command_line(recipe, run, tmp_path
     (tmp_path / "failing.py").write_text(FAILING_MODEL)
     changes = ("Arch={name: Failing, class_num: 10}", "Global.epochs=1")
     done = run("train", "-c", recipe, "--import", "failing.py", "-o", *changes, code=2)
-    assert f"error: {tmp_path}/failing.py:12: AttributeError: " in done.stderr
+    assert (
+        f"model: Failing fails on images of Global.image_shape [3, 16, 16]: {tmp_path}/failing.py:12: " in done.stderr
+    )
+    assert "Traceback" not in done.stderr
+
+
+SLOWLY_FAILING = """
+import ppcls
+
+@ppcls.OPTIMIZERS.register
+class Failing:
+    def __init__(self, learning_rate: float, parameters):
+        self.parameters = parameters
+
+    def step(self):
+        raise ZeroDivisionError("at the first update")
+
+    clear_grad = set_lr = state_dict = set_state_dict = lambda self, *arguments: None
+"""
+
+
+def test_what_no_adapter_guards_is_located_on_the_command_line(recipe, run, tmp_path):
+    (tmp_path / "failing.py").write_text(SLOWLY_FAILING)
+    changes = ("Optimizer={name: Failing, lr: {name: ConstLR, learning_rate: 0.1}}", "Global.epochs=1")
+    done = run("train", "-c", recipe, "--import", "failing.py", "-o", *changes, code=2)
+    assert f"error: {tmp_path}/failing.py:10: ZeroDivisionError: at the first update" in done.stderr
     assert "(--debug shows the traceback)" in done.stderr
     assert "Traceback" not in done.stderr
     done = run("train", "-c", recipe, "--import", "failing.py", "--debug", "-o", *changes, code=1)

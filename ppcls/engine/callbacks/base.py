@@ -51,4 +51,4 @@ class Callback:
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from what ``state_dict`` returned; called before ``on_train_begin``."""
+        """Continue from what ``state_dict`` returned; called before ``on_train_begin``, unless that was empty."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import json
 import sys
 import traceback
@@ -15,7 +17,9 @@ from ppcls.utils.logging import get_logger
 if TYPE_CHECKING:
     from ppcls.engine.run import Run
 
+_STATE = ("state_dict", "load_state_dict")
 HOOKS = ("on_train_begin", "on_step", "on_epoch", "on_eval", "on_save", "on_train_end")
+_METHODS = (*HOOKS, "close", *_STATE)
 
 
 class CallbackRunner:
@@ -35,7 +39,7 @@ class CallbackRunner:
     def __init__(self, callbacks: Sequence[Any]) -> None:
         self._callbacks = dict(zip(_unique_names(callbacks), callbacks))
         for name, callback in self._callbacks.items():
-            _check_methods(name, callback)
+            check_callback(name, callback)
         self._hooks = {
             hook: [(name, getattr(one, hook)) for name, one in self._callbacks.items() if _has(one, hook)]
             for hook in HOOKS
@@ -96,7 +100,7 @@ class CallbackRunner:
                     continue
                 try:
                     state = callback.state_dict()
-                    json.dumps(state)
+                    _require_json(state)
                 except Exception as error:
                     raise _describe_error(name, "state_dict", error, callback) from error
                 if state:
@@ -123,7 +127,7 @@ class CallbackRunner:
         for name, function in self._hooks[hook]:
             try:
                 function(run)
-            except Exception as error:  # noqa: BLE001  code of anybody's
+            except (Exception, SystemExit) as error:  # noqa: BLE001  code of anybody's
                 described = _describe_error(name, hook, error, self._callbacks[name])
                 get_logger().debug("%s", described, exc_info=error)
                 self._error = self._error or described
@@ -144,20 +148,58 @@ def _unique_names(callbacks: Sequence[Any]) -> List[str]:
     return names
 
 
-def _check_methods(name: str, callback: Any) -> None:
-    """Refuse what would be ignored: an object that is no callback, or a misspelt method.
+def check_callback(name: str, callback: Any) -> None:
+    """Refuse what would be ignored or fail only later.
+
+    Args:
+        name: what to call it in messages.
 
     Raises:
-        ConfigError: it has no method that is called, or one that begins as they do and is not.
+        ConfigError: the object has no method that is called; or one whose name is misspelt, one that does not take the
+            run, or only one of state_dict and load_state_dict.
     """
-    unknown = [method for method in dir(callback) if method.startswith("on_") and method not in HOOKS]
-    if unknown:
-        raise ConfigError(f"callback {name}: {unknown[0]} is never called{suggest(unknown[0], HOOKS)}")
-    if not any(_has(callback, method) for method in (*HOOKS, "state_dict", "close")):
-        raise ConfigError(f"callback {name}: has no method that is called (allowed: {', '.join(HOOKS)})")
+    methods = [method for method in dir(callback) if not method.startswith("_") and _has(callback, method)]
+    for method in methods:
+        if method not in _METHODS and (
+            method.startswith("on_") or difflib.get_close_matches(method, _STATE, cutoff=0.8)
+        ):
+            raise ConfigError(f"callback {name}: {method} is never called{suggest(method, _METHODS)}")
+    if not any(method in _METHODS for method in methods):
+        raise ConfigError(f"callback {name}: has no method that is called (allowed: {', '.join(_METHODS)})")
+    for hook in HOOKS:
+        if hook in methods and not _takes_one_argument(getattr(callback, hook)):
+            raise ConfigError(f"callback {name}: {hook} must take one argument, the run: def {hook}(self, run)")
+    if ("state_dict" in methods) != ("load_state_dict" in methods):
+        missing = "load_state_dict(self, state)" if "state_dict" in methods else "state_dict(self)"
+        raise ConfigError(
+            f"callback {name}: needs {missing}, too: a state is saved by one method and loaded by the other"
+        )
 
 
-def _describe_error(name: str, method: str, error: Exception, callback: Any) -> PpclsError:
+def _takes_one_argument(method: Any) -> bool:
+    try:
+        inspect.signature(method).bind(None)
+    except TypeError:
+        return False
+    except ValueError:  # a method without a signature, such as one of a C extension
+        return True
+    return True
+
+
+def _require_json(state: Any) -> None:
+    """Raise a TypeError for a state that a checkpoint would not give back as it is."""
+    try:
+        same = isinstance(state, dict) and json.loads(json.dumps(state)) == state
+    except (TypeError, ValueError):
+        same = False
+    if not same:
+        raise TypeError(
+            "must return a dict of numbers, texts, lists and dicts with texts as keys, which JSON gives back as they "
+            f"are, not {state!r:.80}"
+        )
+
+
+def _describe_error(name: str, method: str, error: BaseException, callback: Any) -> PpclsError:
     """Return an error of a callback for the user: with its name and, of other people's code, the file and line."""
     if isinstance(error, PpclsError) and type(callback).__module__.partition(".")[0] == "ppcls":
         return error  # our own callbacks say themselves what is wrong
@@ -167,7 +209,7 @@ def _describe_error(name: str, method: str, error: Exception, callback: Any) -> 
     return described
 
 
-def _location(error: Exception, callback: Any) -> str:
+def _location(error: BaseException, callback: Any) -> str:
     """Return "file:line" of the innermost frame in the file of the callback, else of the innermost frame of all."""
     frames = traceback.extract_tb(error.__traceback__)
     file = getattr(sys.modules.get(type(callback).__module__), "__file__", None)

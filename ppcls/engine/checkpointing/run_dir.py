@@ -65,10 +65,11 @@ def archive_previous_run(folder: Path) -> None:
     if not earlier:
         return
     target = _archive(earlier, folder)
-    get_logger().warning(
-        "%s held another run: it is in %s now. To continue it instead: -o Global.checkpoints=%s",
-        *(folder, target, target / "latest"),
+    prefix = target / "latest"
+    advice = (
+        f"To continue it instead: -o Global.checkpoints={prefix}" if checkpoint.exists(prefix) else "It saved nothing"
     )
+    get_logger().warning("%s held another run: it is in %s now. %s", folder, target, advice)
 
 
 def _is_export(path: Path) -> bool:

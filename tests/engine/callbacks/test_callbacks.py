@@ -4,6 +4,7 @@ import json
 import logging
 
 import numpy as np
+import paddle
 import pytest
 import yaml
 
@@ -14,7 +15,8 @@ from ppcls.engine.callbacks.runner import CallbackRunner
 from ppcls.engine.checkpointing import checkpoint
 from ppcls.engine.setup import Supplied, open_run
 from ppcls.engine.signals import InterruptedRunError
-from ppcls.errors import CallbackError, ConfigError, DataError
+from ppcls.errors import CallbackError, ConfigError, DataError, TrainingError
+from ppcls.loss import LOSSES
 
 
 class Recorder(Callback):
@@ -171,13 +173,16 @@ def test_an_error_of_a_known_kind_is_the_callbacks_too(recipe):
     assert (states["epoch"], states["batch"]) == (0, 8)
 
 
-@pytest.mark.parametrize("state", [{"array": np.zeros(3)}, {"set": {1}}])
+@pytest.mark.parametrize("state", [{"array": np.zeros(3)}, {"set": {1}}, {1: 2}, {"pair": (1, 2)}, 5])
 def test_a_state_that_json_does_not_hold_names_the_callback(recipe, state):
     class Odd:
         def state_dict(self):
             return state
 
-    with pytest.raises(CallbackError, match=r"callback Odd\.state_dict: TypeError"):
+        def load_state_dict(self, state):
+            raise AssertionError("nothing was saved")
+
+    with pytest.raises(CallbackError, match=r"callback Odd\.state_dict: TypeError: must return a dict"):
         train(recipe, Odd())
 
 
@@ -283,3 +288,36 @@ def test_the_end_of_an_epoch_is_seen_once_by_a_run_that_stops_in_its_evaluation(
     assert epochs.seen == [1, 2]
     log = (recipe.parent / "out" / "train.log").read_text()
     assert log.count("[Train][Epoch 1/2][Avg]") == 1
+
+
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        ({"on_epoch": lambda self: None}, "on_epoch must take one argument, the run"),
+        ({"on_step": lambda self, run: None, "statedict": lambda self: {}}, "statedict is never called; did you mean"),
+        ({"on_step": lambda self, run: None, "state_dict": lambda self: {}}, "needs load_state_dict"),
+        ({"on_step": lambda self, run: None, "load_state_dict": lambda self, state: None}, "needs state_dict"),
+    ],
+)
+def test_callbacks_that_could_not_work_are_refused_before_training(recipe, methods, message):
+    with pytest.raises(ConfigError, match=rf"callback Wrong: {message}"):
+        train(recipe, type("Wrong", (), methods)())
+    assert not (recipe.parent / "out" / "train.log").exists()
+
+
+def test_a_callback_that_exits_is_an_error_of_the_callback(recipe):
+    with pytest.raises(CallbackError, match=r"(?s)callback Failing\.on_step: SystemExit: 3 .*The run is saved"):
+        train(recipe, Failing("on_step", error=SystemExit(3)))
+
+
+def test_a_loss_without_gradient_is_refused(recipe):
+    @LOSSES.register(name="Detached")
+    class Detached:
+        def forward(self, logits, targets):
+            return paddle.nn.functional.cross_entropy(logits.detach(), targets)
+
+    try:
+        with pytest.raises(TrainingError, match="the loss has no gradient"):
+            train(recipe, changes=["Loss.Train=[{Detached: {}}]"])
+    finally:
+        del LOSSES._entries["Detached"]
