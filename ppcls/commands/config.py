@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from ppcls.commands.command import Command, add_recipe_options, import_components, import_paddle, load_recipe, to_json
+from ppcls.errors import ConfigError
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -16,6 +17,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     if options.list:
+        if options.imports:
+            raise ConfigError("--import: --list names the shipped recipes, which need no components of yours")
         from ppcls.config.find import recipes
 
         print("\n".join(recipes()))

@@ -246,7 +246,7 @@ class Registry:
         missing = [name for name in self.interface if not hasattr(component, name)]
         if missing:
             raise ConfigError(
-                f"of {entry.source}: a {self.kind} needs {', '.join(missing)}, which "
+                f"of {entry.source}: every {self.kind} needs {', '.join(missing)}, which "
                 f"{type(component).__name__} does not have; derive it from {self.base}"
             )
 

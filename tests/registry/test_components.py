@@ -106,7 +106,7 @@ def test_registries_check_what_other_peoples_code_makes():
     registry = Registry("schedule", interface=("lr_at",), base="ppcls.optimizer.Schedule")
     registry.register(lambda: {"no": "schedule"}, name="Wrong")
     with pytest.raises(
-        ConfigError, match=r"Wrong: of .*test_components\.py: a schedule needs lr_at, which dict does not"
+        ConfigError, match=r"Wrong: of .*test_components\.py: every schedule needs lr_at, which dict does not"
     ):
         registry.build("Wrong")
 
