@@ -1,8 +1,14 @@
 """What several tests need: a small real data set, recipes for it, and the command line."""
 
 import os
+import signal
 
 import pytest
+
+# A shell starts what it runs in the background (`make test &`) with Ctrl-C ignored, and every process of a test would
+# inherit that: the tests that press Ctrl-C need it back.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Two test processes share two cores: one thread each. Set before paddle is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
