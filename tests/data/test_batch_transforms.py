@@ -195,7 +195,8 @@ def test_mistakes(op, message):
 
 
 def test_names():
-    assert set(BATCH_TRANSFORMS.names()) == {"CutmixOperator", "MixupCutmixOperator", "MixupOperator", "OpSampler"}
+    names = {"CutmixOperator", "MixupCutmixHybrid", "MixupCutmixOperator", "MixupOperator", "OpSampler"}
+    assert set(BATCH_TRANSFORMS.names()) == names
 
 
 def loader(folder, workers, sampler=None, op=None, **replicas):
