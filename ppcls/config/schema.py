@@ -80,6 +80,16 @@ class Sampler(ComponentSection):
 
     name: Text = "DistributedBatchSampler"
 
+    @property
+    def batch_size_key(self) -> str:
+        """Return the argument that says how many images a process takes per step."""
+        return "batch_size" if "batch_size" in self.arguments else "first_bs"
+
+    @property
+    def batch_size(self) -> int:
+        """Return how many images a process takes per step; of several image sizes, at the first."""
+        return int(self.arguments[self.batch_size_key])
+
 
 class Loader(Section):
     """Worker processes."""

@@ -113,7 +113,8 @@ def _group_size(run: Run) -> Optional[int]:
     if frequency == 1:
         return None
     first = run.state.batch // frequency * frequency
-    return run.train_loader.sampler.draws(first, min(first + frequency, run.num_batches))  # an epoch ends a group
+    last = min(first + frequency, run.num_batches)  # an epoch ends a group
+    return run.train_loader.sampler.draws(first, last, run.state.epoch)
 
 
 def _batch_seed(*numbers: int) -> int:

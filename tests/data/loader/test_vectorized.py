@@ -1,5 +1,7 @@
 """Images in memory transformed many at once: the same, bit for bit, as one by one."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -45,7 +47,7 @@ def test_every_cifar_recipe(cifar, recipe, side):
     section = getattr(load_config(recipe).DataLoader, side).dataset
     with loader(cifar, section.transform_ops, side == "Train", section.name) as batches:
         samples, indices = batches._samples, np.arange(9)
-        vectorized = samples._transforms.batch(
+        vectorized = samples._plan.of_batch(1, 0).batch(
             batches.dataset.read_many(indices), [sample_rng(4, 1, i) for i in indices]
         )
         alone = one_by_one(batches, 1, indices)
@@ -94,7 +96,10 @@ def test_mistakes_are_told_as_one_by_one(cifar, ops, message, workers):
 def test_small_images_are_transformed_together(cifar):
     with loader(cifar, NORMALIZE) as small, loader(cifar, [{"ResizeImage": {"size": 80}}, *NORMALIZE]) as large:
         for batches, vectorized in ((small, True), (large, False)):
-            part = batches._samples._load_vectorized(0, [1, 2, 3], lambda shape: np.empty(shape, np.float32), None)
+            samples = batches._samples
+            transforms = samples._plan.of_batch(0, 0)
+            allocate = functools.partial(np.empty, dtype=np.float32)
+            part = samples._load_vectorized(0, [1, 2, 3], transforms, allocate, None)
             assert (part is not None) == vectorized
 
 
