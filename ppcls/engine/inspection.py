@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence
@@ -93,11 +94,12 @@ def show_data(config: Config, target: Path, count: int, side: str = "Train", epo
     with build_loader(changed, side) as loader:
         names = loader.dataset.class_names
         for batch in _batches(loader, side, count, epoch):
-            images += [_pixels(config, side, image) for image in batch.images[: count - len(images)]]
-            texts += [_label(batch, row, names) for row in range(len(batch.images))][: len(images) - len(texts)]
+            for row, view in itertools.product(range(len(batch.labels)), range(batch.views)):
+                images.append(_pixels(config, side, batch.images[view * len(batch.labels) + row]))
+                texts.append(_label(batch, row, names))
             if len(images) >= count:
                 break
-    sheet = contact_sheet(images, texts)
+    sheet = contact_sheet(images[:count], texts[:count])
     try:
         written = cv2.imwrite(str(target), sheet[:, :, ::-1])
     except cv2.error as error:

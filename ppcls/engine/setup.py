@@ -129,7 +129,8 @@ def _build(
         eval_loader = stack.enter_context(build_loader(config, "Eval", supplied.eval_dataset))
         check_disjoint_shards(train_loader.dataset, eval_loader.dataset)
     checks.require_same_classes(train_loader, eval_loader)
-    criterion = build_loss(config, "Train", train_loader.dataset.labels)
+    checks.require_fixed_images(config, train_loader)
+    criterion = build_loss(config, "Train", train_loader.dataset.labels, train_loader.views)
     schedule = build_lr_schedule(config, -(-len(train_loader) // config.Global.update_freq))
     return train_loader, eval_loader, criterion, _initial_state(config, supplied.model, schedule, train_loader)
 
