@@ -66,7 +66,7 @@ def test_the_training_metric_counts_clean_images(augmix, monkeypatch):
         seen.append((float((clean == batch.labels).sum()), len(batch.labels), losses.num_samples, batch.views))
 
     monkeypatch.setattr(loop, "_report_step", report)
-    train(augmix, "Global.epochs=1")
+    train(augmix, "Global.epochs=1", "Global.print_batch_step=1")
     assert all(count == samples and views == 3 for _, count, samples, views in seen)
     expected = sum(hits for hits, *_ in seen) / 120
     trained = [record for record in records(augmix.parent / "out") if record["kind"] == "train"][-1]
