@@ -16,6 +16,7 @@ from ppcls.registry.arguments import shown
 
 # Sections whose further keys are the arguments of the component that they name, and its kind.
 _COMPONENTS: Mapping[str, str] = {"Arch": "architecture", "Optimizer": "optimizer", "Optimizer.lr": "schedule"}
+_YAML: Mapping[Any, str] = {None: "null", False: "false", True: "true"}
 
 
 @dataclass
@@ -49,7 +50,8 @@ def adapt(tree: Node, registries: Mapping[str, Registry]) -> Adapted:
             continue
         value = plain(node)
         if not any(type(value) is type(off) and value == off for off in switch.off):
-            adapted.problems.append(Problem(_path(key), f"{switch.reason} (not {shown(value)})"))
+            off = _YAML.get(switch.off[0], switch.off[0])
+            adapted.problems.append(Problem(_path(key), f"must be {off}, not {shown(value)}: {switch.reason}"))
         adapted.tree = _without(adapted.tree, _path(key))
     for key, message in UNUSED.items():
         node = _node(tree, key)

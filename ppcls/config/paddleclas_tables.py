@@ -8,6 +8,7 @@ from typing import Any, Dict, Mapping, Tuple
 _RETRIEVAL = "it belongs to retrieval (metric learning), and this toolkit classifies images"
 _SEMI_SUPERVISED = "it belongs to semi-supervised training, which this toolkit does not have"
 _SLIM = "quantization-aware training and pruning (PaddleSlim) are not available; `ppcls export --int8` quantizes"
+_ML_DECODER = "ML-Decoder, a head of PaddleClas's for many labels, is not available; the usual head takes its place"
 _OWN_NETWORKS = "an argument of PaddleClas's own networks"
 
 
@@ -16,7 +17,7 @@ class Switch:
     """A key of PaddleClas for something that this toolkit does not have.
 
     Attributes:
-        off: the values that ask for nothing; with them the key is accepted, and dropped.
+        off: the values that ask for nothing, the usual one first; with them the key is accepted, and dropped.
         reason: why every other value is refused, and what to do instead.
     """
 
@@ -26,18 +27,18 @@ class Switch:
 
 def _schedule_switches() -> Dict[str, Switch]:
     return {
-        "Optimizer.lr.last_epoch": Switch((-1, None), "must be -1; to continue a run, give Global.checkpoints"),
-        "Optimizer.lr.verbose": Switch((False, None), "must be false; each log line has the learning rate"),
-        "Optimizer.lr.cycle": Switch((False, None), "must be false; a cyclic schedule is called Cyclic"),
-        "Optimizer.lr.scale_fn": Switch((None,), "must be null; give mode: triangular, triangular2 or exp_range"),
-        "Optimizer.lr.scale_mode": Switch(("cycle", None), "must be cycle; scale_fn is not available"),
+        "Optimizer.lr.last_epoch": Switch((-1, None), "to continue a run, give Global.checkpoints"),
+        "Optimizer.lr.verbose": Switch((False, None), "each log line has the learning rate"),
+        "Optimizer.lr.cycle": Switch((False, None), "a cyclic schedule is called Cyclic"),
+        "Optimizer.lr.scale_fn": Switch((None,), "give mode: triangular, triangular2 or exp_range"),
+        "Optimizer.lr.scale_mode": Switch(("cycle", None), "scale_fn is not available"),
     }
 
 
 # By the path of the key. A component that takes an argument of this name gets it.
 SWITCHES: Mapping[str, Switch] = {
     "Global.use_dali": Switch(
-        (False, None), "DALI (decoding on NVIDIA GPUs) is not available; set it to false, the loader decodes on the CPU"
+        (False, None), "DALI (decoding on NVIDIA GPUs) is not available; the loader decodes on the CPU"
     ),
     "Global.feature_normalize": Switch((False, None), _RETRIEVAL),
     "Global.feature_binarize": Switch((False, None), _RETRIEVAL),
@@ -47,20 +48,20 @@ SWITCHES: Mapping[str, Switch] = {
         (None,), "an epoch is one pass over the data; it belongs to semi-supervised training and retrieval"
     ),
     "Global.warmup_iter": Switch((None,), _RETRIEVAL),
-    "Global.image_channel": Switch((3, None), "must be 3; a fourth channel of zeros (for tensor cores) is not added"),
-    "Global.infer_imgs": Switch((None,), "belongs into the section Infer: Infer.infer_imgs"),
+    "Global.image_channel": Switch((3, None), "a fourth channel of zeros (for tensor cores) is not added"),
+    "Global.infer_imgs": Switch((None,), "its section is Infer: Infer.infer_imgs"),
     "Arch.use_ssld": Switch((False, None), f"{_OWN_NETWORKS} (weights from SSLD); give Arch.pretrained a path"),
     "Arch.use_fused_attn": Switch((False, None), f"{_OWN_NETWORKS} (GPU kernels of attention)"),
     "Arch.use_fused_linear": Switch((False, None), f"{_OWN_NETWORKS} (GPU kernels of attention)"),
     "Arch.return_embed": Switch((False, None), f"{_OWN_NETWORKS}; features are given by `ppcls infer --features`"),
     "Arch.is_rec": Switch((False, None), _RETRIEVAL),
-    "Arch.use_ml_decoder": Switch((False, None), f"{_OWN_NETWORKS} (ML-Decoder, a head for many labels)"),
-    "Arch.data_format": Switch(("NCHW", None), "must be NCHW; images are [B, C, H, W] throughout"),
-    "Arch.input_image_channel": Switch((3, None), "must be 3; the channels of other images are Arch.in_channels"),
-    "Arch.infer_add_softmax": Switch((True, None), "must be true; exported models answer with probabilities"),
+    "Arch.use_ml_decoder": Switch((False, None), _ML_DECODER),
+    "Arch.data_format": Switch(("NCHW", None), "images are [B, C, H, W] throughout"),
+    "Arch.input_image_channel": Switch((3, None), "it is called Arch.in_channels here"),
+    "Arch.infer_add_softmax": Switch((True, None), "exported models answer with probabilities"),
     **_schedule_switches(),
     "Slim": Switch((None,), _SLIM),
-    "MLDecoder": Switch((None,), f"{_OWN_NETWORKS} (ML-Decoder, a head for many labels)"),
+    "MLDecoder": Switch((None,), _ML_DECODER),
     "IndexProcess": Switch((None,), _RETRIEVAL),
 }
 
@@ -73,8 +74,8 @@ UNUSED: Mapping[str, str] = {
 
 # Files that are no recipes, or recipes of another task: by a key that only they have, one message for the whole file.
 FILES: Mapping[str, str] = {
-    "ARCHITECTURE": "a recipe of PaddleClas 1.x; since 2.0 the sections are Global, Arch, Loss, Optimizer, DataLoader, "
-    "...: begin anew with a recipe of this toolkit",
+    "ARCHITECTURE": "a recipe of PaddleClas 1.x, whose sections have other names; begin with one of ours: "
+    "`ppcls config --list`",
     "base_config_file": "no recipe, but the settings of PaddleClas's strategy search, which runs many trainings; train "
     "with the recipe that base_config_file names",
     "SSL": f"a recipe of PaddleClas's FixMatch: {_SEMI_SUPERVISED}",
@@ -97,18 +98,10 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     "loss": {
         **_names(
             _RETRIEVAL,
-            *(
-                "CenterLoss",
-                "ContrastiveLoss",
-                "ContrastiveLoss_XBM",
-                "EmlLoss",
-                "MSMLoss",
-                "NpairsLoss",
-                "TriHardLoss",
-            ),
-            *("TripletLoss", "TripletLossV2", "TripletAngularMarginLoss", "TripletAngularMarginLoss_XBM", "SupConLoss"),
-            *("PairwiseCosface", "DCHLoss", "DSHSDLoss", "LCDSHLoss", "CELossForMetaBIN", "TripletLossForMetaBIN"),
-            *("InterDomainShuffleLoss", "IntraDomainScatterLoss"),
+            *("CenterLoss", "ContrastiveLoss", "ContrastiveLoss_XBM", "EmlLoss", "MSMLoss", "NpairsLoss"),
+            *("TriHardLoss", "TripletLoss", "TripletLossV2", "TripletAngularMarginLoss"),
+            *("TripletAngularMarginLoss_XBM", "SupConLoss", "PairwiseCosface", "DCHLoss", "DSHSDLoss", "LCDSHLoss"),
+            *("CELossForMetaBIN", "TripletLossForMetaBIN", "InterDomainShuffleLoss", "IntraDomainScatterLoss"),
         ),
         **_names(_SEMI_SUPERVISED, "SoftSupConLoss", "CCSSLCELoss"),
         **_names("it is for GoogLeNet's three heads, and the networks here have one", "GoogLeNetLoss"),
@@ -122,13 +115,9 @@ NAMES: Mapping[str, Mapping[str, str]] = {
         **_names(_RETRIEVAL, "MSMT17", "DukeMTMC", "FiveValidationDataset", "AdaFaceDataset"),
         **_names("its labels are drawn by a transform; write a data set of your own", "CustomLabelDataset"),
     },
-    "sampler": _names(
-        _RETRIEVAL,
-        "PKSampler",
-        "MixSampler",
-        "DomainShuffleBatchSampler",
-        "NaiveIdentityBatchSampler",
-        "DistributedRandomIdentitySampler",
-    ),
+    "sampler": {
+        **_names(_RETRIEVAL, "PKSampler", "MixSampler", "DistributedRandomIdentitySampler"),
+        **_names(_RETRIEVAL, "DomainShuffleBatchSampler", "NaiveIdentityBatchSampler"),
+    },
     "schedule": _names(_SEMI_SUPERVISED, "CosineFixmatch"),
 }

@@ -141,7 +141,7 @@ class Piecewise(Schedule):
             if overridden:
                 self.note = (
                     f"Piecewise: learning_rate overrides decay_epochs and values, as in PaddleClas since 2.5.2: "
-                    f"{_describe_pieces(decay_epochs, values)}; remove one side"
+                    f"{_describe_pieces(decay_epochs, values)} (a tenth every {_PERIOD} epochs); remove one side"
                 )
         self.values = [require_non_negative("values", value) for value in values]
         super().__init__(self.values[0], timing)
@@ -153,8 +153,8 @@ class Piecewise(Schedule):
 
 
 def _describe_pieces(epochs: Sequence[float], values: Sequence[float]) -> str:
-    """Return "0.1, from epoch 30 0.01, ...", of epochs that count from 0."""
-    later = [f"from epoch {epoch:g} {value:g}" for epoch, value in zip(epochs, values[1:])]
+    """Return "0.1, after 30 epochs 0.01, after 60 ..."."""
+    later = [f"after {epoch:g} epochs {value:g}" for epoch, value in zip(epochs, values[1:])]
     return ", ".join([f"{values[0]:g}", *later])
 
 
