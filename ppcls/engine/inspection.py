@@ -122,10 +122,10 @@ def _without_workers(config: Config, side: str) -> Any:
 
 
 def _pixels(config: Config, side: str, image: np.ndarray) -> np.ndarray:
-    """Return a normalized image's pixels, by what the recipe's NormalizeImage says."""
+    """Return a normalized image's pixels, by what the recipe's NormalizeImage or Normalize says."""
     for op in _ops(config, side):
         name, arguments = name_and_arguments(op)
-        if name == "NormalizeImage":
+        if name in ("NormalizeImage", "Normalize"):
             scale, mean, std = TRANSFORMS.build(name, arguments).constants()
             return denormalize(image, mean, std, scale)
     raise ConfigError(f"DataLoader.{side}.dataset.transform_ops: has no NormalizeImage, so pixels cannot be shown")

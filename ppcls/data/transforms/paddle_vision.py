@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Sequence, Union
+from typing import Any, ClassVar, List, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -56,6 +56,11 @@ class Normalize:
     def output_layout(self) -> str:
         """Return the layout of the result, that of the input."""
         return self.data_format.lower()
+
+    def constants(self) -> Tuple[float, List[float], List[float]]:
+        """Return scale, mean and std of the whole normalization, with ToTensor's scale of the pixels."""
+        mean, std = (self._channels(name, value).tolist() for name, value in (("mean", self.mean), ("std", self.std)))
+        return 1 / 255, mean, std
 
     @staticmethod
     def _channels(name: str, value: Union[float, Sequence[float]]) -> np.ndarray:
