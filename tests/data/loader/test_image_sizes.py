@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ppcls.data import build_loader
+from ppcls.data.loader import pool
 from ppcls.errors import ConfigError, DataError
 from tests.data.sections import OPS, assert_same
 
@@ -46,6 +47,12 @@ def test_workers_change_nothing(section, workers, shared_memory):
             assert loader._pool._buffer is not None
             assert loader._pool._buffer.fits(4, (3, 16, 16))
             assert not loader._pool._buffer.fits(17, (3, 16, 16))
+
+
+def test_spawned_workers_change_nothing(section, monkeypatch):
+    monkeypatch.setattr(pool, "can_fork", lambda: False)
+    with progressive(section, 2) as loader:
+        assert_same(list(loader.epoch(5)), list(progressive(section).epoch(5)))
 
 
 def test_each_image_is_cropped_as_at_its_own_size(section):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ppcls.data import build_loader
+from ppcls.data.loader import pool
 from ppcls.data.loader.batch import sample_rng
 from ppcls.data.transforms import build_transforms
 from ppcls.errors import ConfigError
@@ -61,6 +62,13 @@ def test_workers_change_nothing(section, workers, shared_memory):
         assert_same(list(loader.epoch(0)), expected)
         assert_same(list(loader.epoch(0, start=3)), expected[3:])
     assert {batch.views for batch in expected} == {3}
+
+
+def test_spawned_workers_change_nothing(section, monkeypatch):
+    monkeypatch.setattr(pool, "can_fork", lambda: False)
+    ops = [*OPS[:3], {"AugMix": {"splits": 3, "prob": 1}}, *OPS[3:]]
+    with build(section, 2, ops) as loader:
+        assert_same(list(loader.epoch(0)), list(build(section, 0, ops).epoch(0)))
 
 
 @pytest.mark.parametrize("splits", [0, 1])
