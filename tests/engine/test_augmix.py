@@ -100,6 +100,10 @@ def test_show_data_shows_every_view(augmix, run, tmp_path):
             "DataLoader.Train: batch_transform_ops: would mix different images",
         ),
         (
+            ["Distillation={teacher: {name: ConvMixer_256_8, pretrained: teacher.pdparams}}"],
+            "Distillation: a teacher sees one image of each sample, and transform_ops makes 3 (splits)",
+        ),
+        (
             ["DataLoader.Eval.dataset.transform_ops.1={AugMix: {splits: 3}}"],
             "DataLoader.Eval.dataset.transform_ops.1.AugMix: splits is for training",
         ),

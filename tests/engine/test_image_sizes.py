@@ -131,6 +131,7 @@ GMLP = "Arch={name: gMLP, class_num: 10, dim: 16, depth: 2, image_size: 16, patc
         ("progressive", ["Global.train_mode=null"], "have no effect without Global.train_mode: progressive"),
         ("progressive", ["Global.train_mode=fixmatch"], "Global.train_mode: must be"),
         ("progressive", ["Global.epochs=null"], "Global.epochs"),
+        ("multi_scale", ["Global.to_static=true"], "Global.to_static: a static graph takes images of one size"),
         ("multi_scale", ["Global.train_mode=progressive"], "progressive needs RandCropImage.progress_size or RandAug"),
         (
             "progressive",
