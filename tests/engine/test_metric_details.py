@@ -124,8 +124,8 @@ def test_a_plateau_of_a_metric_of_which_lower_is_better(recipe, run):
             "Metric.Eval: reports no number by which the best model could be chosen (ConfusionMatrix)",
         ),
         ("Metric.Train=[{F1: {average: none}}]", "Metric.Train: F1 reports no number, and training logs numbers only"),
-        ("Metric.Eval=[{MultiLabelMAP: {}}]", "Metric.Eval: MultiLabelMAP: MultiLabelMAP is for multi-label data"),
-        ("Metric.Train=[{ATTRMetric: {}}]", "Metric.Train: ATTRMetric: ATTRMetric is for multi-label data"),
+        ("Metric.Eval=[{MultiLabelMAP: {}}]", "Metric.Eval: MultiLabelMAP: is for multi-label data"),
+        ("Metric.Train=[{ATTRMetric: {}}]", "Metric.Train: ATTRMetric: is for multi-label data"),
         (
             "Metric.Eval=[{Recall: {threshold: 0.4}}]",
             "Metric.Eval: Recall: threshold: has no meaning for",
@@ -146,7 +146,7 @@ def test_eval_needs_no_number_and_refuses_the_wrong_labels(trained, run):
     done = run("eval", *weights, "Metric.Eval=[{ConfusionMatrix: }]", cwd=trained)
     assert set(json.loads(done.stdout)) == {"CELoss", "loss", "details"}
     done = run("eval", *weights, "Metric.Eval=[{HammingDistance: }]", cwd=trained, code=2)
-    assert "HammingDistance is for multi-label data, and these have one label per image" in done.stderr
+    assert "HammingDistance: is for multi-label data, and these have one label per image" in done.stderr
 
 
 def test_names_of_a_file_and_none(digits, recipe, run):

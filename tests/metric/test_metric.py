@@ -186,6 +186,9 @@ def test_a_user_s_metric_may_have_details_and_a_direction():
     assert metric.details(["cat", "dog"]) == {"Errors": {"first": "cat", "extra": None}}
     assert metric.details() == {"Errors": {"first": 0, "extra": None}}
     assert CombinedMetric({"Share": MetricAdapter("Share", Share, None)}).details() == {}
+    derived = MetricAdapter("Derived", lambda: type("Derived", (TopkAcc,), {})(), None)
+    with pytest.raises(ConfigError, match=r"is for data with one label .* of your own .* has multi_label = True"):
+        derived.check_labels(multi_label=True)
     for wrong in (np.zeros(3), float("nan"), {1, 2}):
         adapter = MetricAdapter("Errors", lambda value=wrong: type("Wrong", (Errors,), {"extra": value})(), None)
         with pytest.raises(ConfigError, match=r"Errors.details: must return a dict of numbers, texts, None"):
