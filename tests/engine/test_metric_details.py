@@ -82,7 +82,8 @@ def test_training_metrics_and_adan_continue_exactly(recipe, run):
         "Metric.Train=[{Recall: {average: [macro, weighted]}}, {CalibrationError: {}}, {MeanAveragePrecision: {}}]",
         "Global.print_batch_step=1",
         "Optimizer={name: Adan, weight_decay: 0.02, clip_norm: 1.0, layer_decay: 0.75, "
-        "lr_scaling: {base_batch_size: 32}, one_dim_param_no_weight_decay: true, lr: {name: Cosine, learning_rate: 0.02}}",
+        "one_dim_param_no_weight_decay: true, "
+        "lr_scaling: {base_batch_size: 32}, lr: {name: Cosine, learning_rate: 0.02}}",
     ]
     run("train", "-c", recipe, "-o", *changes, "Global.output_dir=whole")
     with pytest.raises(CallbackError, match="stop here"):
