@@ -100,7 +100,7 @@ def test_other_losses_are_means_over_the_views():
         ({"alpha": -1}, "alpha: must be"),
         ({"smoothing": 1}, "smoothing: must be"),
         ({"weight": -1}, "weight: must be"),
-        ({"splits": 3}, "unknown argument 'splits'; did you mean 'num_splits'"),
+        ({"splits": 3}, "unknown argument 'splits'"),
     ],
 )
 def test_mistakes(arguments, message):
