@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from ppcls.config.fields import Component, ComponentSection, NotNegative, Positive, Section, Text
 from ppcls.config.global_section import GlobalSection
+from ppcls.config.sampler_section import Sampler
 from ppcls.errors import ConfigError
 from ppcls.registry import suggest
 
@@ -73,22 +74,6 @@ class Dataset(ComponentSection):
     name: Text
     transform_ops: List[Component] = []
     batch_transform_ops: Optional[List[Component]] = None
-
-
-class Sampler(ComponentSection):
-    """Which samples make a batch; batch_size is per device."""
-
-    name: Text = "DistributedBatchSampler"
-
-    @property
-    def batch_size_key(self) -> str:
-        """Return the argument that says how many images a process takes per step."""
-        return "batch_size" if "batch_size" in self.arguments else "first_bs"
-
-    @property
-    def batch_size(self) -> int:
-        """Return how many images a process takes per step; of several image sizes, at the first."""
-        return int(self.arguments[self.batch_size_key])
 
 
 class Loader(Section):
