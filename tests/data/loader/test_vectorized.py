@@ -109,3 +109,20 @@ def test_images_that_come_to_differ_in_size_are_refused():
     uneven = type(turn)(("Uneven",), (lambda image, rng: image[: int(rng.integers(1, 16))],))
     with pytest.raises(DataError, match="differ in size"):
         uneven.batch(images, [np.random.default_rng(i) for i in range(8)])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_of_several_sizes(cifar, workers):
+    dataset = {
+        "name": "Cifar10",
+        "image_root": str(cifar),
+        "transform_ops": [{"RandCropImage": {"size": 8}}, *NORMALIZE],
+    }
+    sampler = {"name": "MultiScaleSampler", "scales": [16, 72, 8], "first_bs": 40, "divided_factor": 8}
+    section = {"dataset": dataset, "sampler": sampler, "loader": {"num_workers": workers}}
+    with build_loader(section, train=True, seed=4, class_num=100) as batches:
+        for number, batch in enumerate(batches.epoch(1)):
+            transforms = batches.plan.of_batch(1, number)
+            alone = [batches._samples.load_image(1, int(index), transforms) for index in batch.indices]
+            np.testing.assert_array_equal(batch.images, np.stack(alone))
+        assert number == len(batches) - 1
