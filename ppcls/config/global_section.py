@@ -67,6 +67,13 @@ class GlobalSection(Section):
     early_stopping: Optional[EarlyStoppingSection] = None
     epochs: Annotated[Optional[Positive], Field(description="Epochs to train; training needs it.")] = None
     print_batch_step: Annotated[Positive, Field(description="Batches between log lines.")] = 10
+    train_mode: Annotated[
+        Optional[Literal["progressive"]],
+        Field(
+            description="progressive: progress_size and progress_magnitude of transforms change in stages, "
+            "equal parts of all epochs; null: they may not be given."
+        ),
+    ] = None
     use_visualdl: Annotated[bool, Field(description="Write VisualDL curves to output_dir/vdl.")] = False
     image_shape: Annotated[
         List[Positive], Field(min_length=3, max_length=3, description="Input of the exported model: [C, H, W].")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Optional, Union
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from ppcls import metric as metrics
 from ppcls.config.schema import Config
 from ppcls.data.datasets import Dataset
 from ppcls.errors import ConfigError
-from ppcls.loss import CombinedLoss
+from ppcls.loss import CombinedLoss, MultiViewLoss
 from ppcls.metric import CombinedMetric
 
 
@@ -50,16 +50,22 @@ def check_labels(config: Config, mode: str, dataset: Dataset) -> None:
         raise ConfigError(f"{config.where('Metric', mode)}: Metric.{mode}: {error}") from error.__cause__
 
 
-def build_loss(config: Config, mode: str, train_labels: Optional[np.ndarray] = None) -> CombinedLoss:
+def build_loss(
+    config: Config, mode: str, train_labels: Optional[np.ndarray] = None, views: int = 1
+) -> Union[CombinedLoss, MultiViewLoss]:
     """Build the losses of ``Loss.Train`` or ``Loss.Eval``.
 
     Args:
         train_labels: of the training data, [N] int64, for what follows from them.
+        views: number of images that the data loader makes of each one.
 
     Raises:
-        ConfigError: a loss makes no sense for this many classes, or without training data.
+        ConfigError: a loss makes no sense for this many classes or views, or without training data.
     """
     try:
-        return losses.build_loss(getattr(config.Loss, mode), config.Arch.class_num, train_labels)
+        combined = losses.build_loss(getattr(config.Loss, mode), config.Arch.class_num, train_labels)
+        for name, loss in zip(combined.names, combined.losses):
+            losses.require_views(name, loss, views)
     except ConfigError as error:
         raise ConfigError(f"Loss.{mode}: {error}") from error.__cause__
+    return combined if views == 1 else MultiViewLoss(combined, views)

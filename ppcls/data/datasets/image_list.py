@@ -17,6 +17,7 @@ _MAX_CHECKED = 100  # checking all files of ImageNet would take minutes on a net
 _MAX_LABEL = 2**31
 
 
+@DATASETS.register(name="MultiScaleDataset")
 @DATASETS.register
 class ImageNetDataset(FileDataset):
     """Images listed in a text file with one line ``path label`` per image.
