@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 
 from pydantic import ValidationError
 
-from ppcls.config import components, imports, inherit, overrides, sizes, stages, tree
+from ppcls.config import components, distillation, imports, inherit, overrides, sizes, stages, tree
 from ppcls.config.components import Checked
 from ppcls.config.find import find
 from ppcls.config.overrides import Changes
@@ -52,11 +52,12 @@ class _Loader:
             changed, lacking = self.complete(changed)
             messages += lacking
         recipe = self.check(changed)
-        messages += [format_problem(problem, changed) for problem in recipe.problems]
+        messages += [format_problem(problem, recipe.tree) for problem in recipe.problems]
         checked = []
         if not any(problem.path[:1] == (stages.STAGES,) for problem in recipe.problems):
             for stage in stages.expand(changed, messages):
                 resolved = self.check(stage.tree)
+                stage = replace(stage, tree=resolved.tree)
                 # Mistakes of the recipe itself are reported once.
                 new = [problem for problem in resolved.problems if format_problem(problem, stage.tree) not in messages]
                 messages += [stage.format_problem(problem) for problem in new]
@@ -71,7 +72,10 @@ class _Loader:
     def check(self, recipe: Node) -> _Recipe:
         """Check one tree."""
         imports.load_imports(recipe, self.stored_in)
-        result = _Recipe(recipe)
+        recipe, problems = distillation.map_models(recipe)
+        result = _Recipe(recipe, problems)
+        if problems:
+            return result
         try:
             # An empty section has its defaults.
             sections = {key: value for key, value in plain(recipe).items() if value is not None}
@@ -81,6 +85,8 @@ class _Loader:
         result.checked = components.check(recipe, self.registries)
         known = {problem.path for problem in result.problems}
         result.problems += [problem for problem in result.checked.problems if problem.path not in known]
+        if not result.problems and result.schema is not None:
+            result.problems = distillation.check(result.schema, result.checked)
         if not result.problems and result.schema is not None:
             result.sizes = sizes.check(recipe, result.schema, result.checked, self.registries, self.stored_in)
             result.problems += result.sizes.problems
@@ -92,6 +98,7 @@ class _Recipe:
     """A tree and the results of its check.
 
     Attributes:
+        tree: as it was written, but for ``DistillationModel``.
         schema: the recipe's sections, without a check of its components; None if the sections have mistakes.
     """
 

@@ -41,6 +41,6 @@ def build_loss(config: Config, mode: str, train_labels: Optional[np.ndarray] = N
         ConfigError: a loss makes no sense for this many classes, or without training data.
     """
     try:
-        return losses.build_loss(getattr(config.Loss, mode), config.Arch.class_num, train_labels)
+        return losses.build_loss(getattr(config.Loss, mode), config.Arch.class_num, train_labels, config.student)
     except ConfigError as error:
         raise ConfigError(f"Loss.{mode}: {error}") from error.__cause__
