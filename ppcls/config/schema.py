@@ -224,6 +224,8 @@ class DistillationSection(Section):
             raise ValueError("give either teacher or models" if self.models else "needs a teacher, or models")
         if self.models is not None:
             self._check_models(self.models)
+        elif self.student != type(self).model_fields["student"].default:
+            raise ValueError("student is for models, which losses name; with a teacher, remove it")
         if isinstance(self.teacher, TeacherSection) and not (self.teacher.name and self.teacher.pretrained):
             raise ValueError("teacher needs a name, as in Arch, and pretrained, the path of its weights")
         if self.pretrained is not None and not isinstance(self.teacher, str):

@@ -246,7 +246,7 @@ def _describe_other_teacher(config: Config, states: Mapping[str, Any]) -> List[s
         weights = named.get(name)
         now = fingerprint(weights) if weights is not None and not is_url(weights) else None
         if now is not None and before["sha256"] != now["sha256"]:
-            whose = "its teacher" if name == distillation.TEACHER else name
+            whose = "its teacher" if name == distillation.TEACHER else f"its model {name}"
             lines.append(f"{whose} had the weights {before['weights']}, and {weights} holds others now")
     return lines
 

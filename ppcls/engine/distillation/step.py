@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Mapping, Tuple
 import paddle
 
 from ppcls.config.schema import DistillationSection
-from ppcls.loss import STUDENT, CombinedLoss, DistillationKLDivLoss, DistillationLoss, HardDistillationLoss
+from ppcls.loss import CombinedLoss, DistillationKLDivLoss, DistillationLoss, HardDistillationLoss
 
 NAME = "Distillation"  # of the loss that Distillation.teacher adds
 TEACHER = "Teacher"  # what that loss calls the teacher
@@ -63,7 +63,7 @@ def with_teacher(criterion: CombinedLoss, settings: DistillationSection) -> Comb
         criterion: the recipe's losses; their weights are changed.
         settings: the recipe's ``Distillation``, with a teacher.
     """
-    pairs = [[STUDENT, TEACHER]]
+    pairs = [[criterion.student, TEACHER]]
     distance: DistillationLoss = HardDistillationLoss(pairs, weight=settings.alpha)
     if settings.kind == "soft":
         temperature = settings.temperature or _TEMPERATURE
