@@ -35,9 +35,9 @@ def write_distillation(recipe, models=None, **arch):
     return path
 
 
-def write_mutual(recipe):
+def write_mutual(recipe, model=STUDENT):
     """Turn a recipe of the digits into one in which two models learn from each other; return its path."""
-    path = write_distillation(recipe, [{"Teacher": STUDENT}, {"Student": STUDENT}], freeze_params_list=[False, False])
+    path = write_distillation(recipe, [{"Teacher": model}, {"Student": model}], freeze_params_list=[False, False])
     values = yaml.safe_load(path.read_text())
     values["Loss"]["Train"] = [
         {"DistillationGTCELoss": {"weight": 1.0, "model_names": ["Student", "Teacher"]}},
