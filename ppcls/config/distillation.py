@@ -10,22 +10,17 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from ppcls.config.components import Checked
+from ppcls.config.paddleclas import refusal
+from ppcls.config.paddleclas_tables import SWITCHES
 from ppcls.config.problems import Problem
 from ppcls.config.schema import Config
 from ppcls.config.tree import Node, Path, child, plain
-from ppcls.registry import suggest
+from ppcls.registry import Registry, suggest
 from ppcls.registry.arguments import shown
 
 DISTILLATION_MODEL = "DistillationModel"
 _ARCH, _MODELS = ("Arch",), ("Arch", "models")
 _KEYS = ("name", "class_num", "models", "infer_model_name", "freeze_params_list", "pretrained_list", "use_sync_bn")
-_FEATURES = "distillation here compares logits, not feature maps; remove it, and the losses of feature maps"
-_RETRIEVAL = "it belongs to retrieval (metric learning), and this toolkit classifies images"
-_REFUSED_KEYS = {"is_rec": _RETRIEVAL, "infer_output_key": _RETRIEVAL}
-_REFUSED_ARGUMENTS = {"return_patterns": _FEATURES, "return_stages": _FEATURES}
-_REFUSED_NAMES = {"AttentionModel": _FEATURES, "RecModel": _RETRIEVAL}
-# Keys with a value that asks for nothing.
-_WITHOUT_EFFECT = {"infer_add_softmax": True, "use_ssld": False, "is_rec": False, "infer_output_key": None}
 
 
 @dataclass
@@ -37,8 +32,11 @@ class _Model:
     frozen: Node = field(default_factory=lambda: Node(False, ""))
 
 
-def map_models(tree: Node) -> Tuple[Node, List[Problem]]:
+def map_models(tree: Node, architectures: Registry) -> Tuple[Node, List[Problem]]:
     """Return a recipe with ``DistillationModel`` as one with ``Distillation.models``, any other as it is.
+
+    Args:
+        architectures: the registry.
 
     Returns:
         The tree; and what is wrong with the section, in which case the tree is as it was.
@@ -47,7 +45,7 @@ def map_models(tree: Node) -> Tuple[Node, List[Problem]]:
     if arch is None or not isinstance(arch.value, dict) or plain(arch.value.get("name", arch)) != DISTILLATION_MODEL:
         return tree, []
     problems: List[Problem] = list(_check_keys(tree, arch.value))
-    models = _read_models(arch, problems)
+    models = _read_models(arch, architectures, problems)
     _read_list(arch, "freeze_params_list", models, problems, _set_frozen)
     _read_list(arch, "pretrained_list", models, problems, _set_pretrained)
     student = _student(arch, models, problems)
@@ -60,7 +58,7 @@ def map_models(tree: Node) -> Tuple[Node, List[Problem]]:
     if count is not None and class_num is not None and plain(count) != plain(class_num):
         path = (*own.path, "class_num")
         return tree, [Problem(path, f"{plain(count)}, and Arch.class_num is {plain(class_num)}: they must agree")]
-    section: Dict[str, Node] = {key: arch.value[key] for key in ("use_sync_bn",) if key in arch.value}
+    section = {key: arch.value[key] for key in arch.value if key == "use_sync_bn" or _is_switch(key)}
     others = {name: _model_section(model, shared) for name, model in models.items()}
     values = {
         **tree.value,
@@ -76,22 +74,20 @@ def _model_section(model: _Model, shared: Mapping[str, Node]) -> Node:
 
 
 def _check_keys(tree: Node, arch: Mapping[str, Node]) -> Iterator[Problem]:
-    for key, node in arch.items():
-        value = plain(node)
-        if key in _KEYS or (key in _WITHOUT_EFFECT and value == _WITHOUT_EFFECT[key]):
-            continue
-        reason = _REFUSED_KEYS.get(key)
-        if key == "use_ssld":
-            reason = "a model's weights are named by its own key pretrained; remove use_ssld"
-        if key == "infer_add_softmax":
-            reason = "exports answer with probabilities; remove it"
-        yield Problem((*_ARCH, key), reason or f"unknown key of {DISTILLATION_MODEL}{suggest(key, _KEYS)}")
+    for key in arch:
+        if key not in _KEYS and not _is_switch(key):
+            yield Problem((*_ARCH, key), f"unknown key of {DISTILLATION_MODEL}{suggest(key, _KEYS)}")
     section = child(tree, "Distillation")
     if section is not None and section.value is not None:
         yield Problem(("Distillation",), f"says again what Arch.name: {DISTILLATION_MODEL} says; remove one of them")
 
 
-def _read_models(arch: Node, problems: List[Problem]) -> Dict[str, _Model]:
+def _is_switch(key: str) -> bool:
+    """Return whether PaddleClas has the key in every ``Arch``; ``ppcls.config.paddleclas`` says what becomes of it."""
+    return f"Arch.{key}" in SWITCHES
+
+
+def _read_models(arch: Node, architectures: Registry, problems: List[Problem]) -> Dict[str, _Model]:
     models: Dict[str, _Model] = {}
     listed = arch.value.get("models")
     if listed is None or not isinstance(listed.value, list) or len(listed.value) < 2:
@@ -109,17 +105,20 @@ def _read_models(arch: Node, problems: List[Problem]) -> Dict[str, _Model]:
             problems.append(Problem((*path, name), "there is another model of this name"))
         else:
             models[str(name)] = _Model((*path, name), dict(node.value), Node(False, arch.origin))
-            problems += _refused_arguments((*path, name), node.value)
+            problems += _check_arguments(models[str(name)], architectures)
     return models
 
 
-def _refused_arguments(path: Path, values: Mapping[str, Node]) -> Iterator[Problem]:
-    for key, reason in _REFUSED_ARGUMENTS.items():
-        if key in values and plain(values[key]) not in (None, False):
-            yield Problem((*path, key), reason)
-    name = str(plain(values["name"]))
-    if name in _REFUSED_NAMES:
-        yield Problem((*path, "name"), f"{name}: {_REFUSED_NAMES[name]}")
+def _check_arguments(model: _Model, architectures: Registry) -> Iterator[Problem]:
+    """Drop arguments of PaddleClas's networks that ask for nothing; yield those that ask for what there is not."""
+    name = plain(model.values["name"])
+    for key, node in list(model.values.items()):
+        switch = SWITCHES.get(f"Arch.{key}")
+        if switch is not None and not (name in architectures and architectures[name].takes(key)):
+            del model.values[key]
+            message = refusal(switch, plain(node))
+            if message is not None:
+                yield Problem((*model.path, key), message)
 
 
 def _read_list(arch: Node, key: str, models: Mapping[str, _Model], problems: List[Problem], put: Any) -> None:
