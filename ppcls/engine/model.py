@@ -125,7 +125,7 @@ def class_names(config: Config, weights: Optional[str] = None) -> Optional[List[
     if not file:
         return checkpoint.class_names(checkpoint.strip_suffix(weights)) if weights else None
     try:
-        names = read_class_names(user_path(file))
+        names = read_class_names(user_path(file), config.Infer.PostProcess.delimiter)
     except DataError as error:
         raise DataError(
             f"{config.where('Infer', 'PostProcess', 'class_id_map_file')}: {error}; without names: "

@@ -22,7 +22,8 @@ class ModelInfo(BaseModel):
     image_shape: List[int] = Field(description="channels, height, width")
     class_num: int
     class_names: Optional[List[str]]
-    topk: int
+    topk: Optional[int] = Field(description="classes in an answer; null where thresholds choose them")
+    multilabel: bool = Field(description="an image may have any number of classes, and so an answer")
     max_images: int
     max_body: int
     max_pixels: int
@@ -31,12 +32,13 @@ class ModelInfo(BaseModel):
 
 
 class ImageResult(BaseModel):
-    """Classes of an image, the best one first."""
+    """Classes of an image, the best one first; of a multi-label model all above their thresholds, which may be none."""
 
     file_name: str
     class_ids: List[int]
     scores: List[float]
     label_names: List[str] = Field(description="empty if the classes have no names")
+    attributes: Optional[List[str]] = Field(None, description="the answer in words, of attribute models only")
 
 
 class ImageError(BaseModel):
