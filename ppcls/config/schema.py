@@ -142,7 +142,9 @@ class MetricSection(Section):
     Eval: Annotated[
         Optional[List[Component]],
         Field(
-            min_length=1, description="The first one selects best_model unless Global.best_metric does; null: TopkAcc."
+            min_length=1,
+            description="The first one selects best_model unless Global.best_metric does; null: TopkAcc or, with "
+            "Global.use_multilabel, MultiLabelMAP.",
         ),
     ] = None
 

@@ -6,6 +6,7 @@ from typing import Optional
 
 from ppcls import loss as losses
 from ppcls import metric as metrics
+from ppcls.config.fields import Component
 from ppcls.config.schema import Config
 from ppcls.data.datasets import Dataset
 from ppcls.engine.answers import require_losses_for_labels
@@ -22,7 +23,9 @@ def build_metrics(config: Config, mode: str) -> CombinedMetric:
     """
     components = getattr(config.Metric, mode)
     if components is None:
-        components = [{"TopkAcc": {"topk": sorted({1, min(5, config.Arch.class_num)})}}] if mode == "Eval" else []
+        topk: Component = {"TopkAcc": {"topk": sorted({1, min(5, config.Arch.class_num)})}}
+        default: Component = {"MultiLabelMAP": None} if config.Global.use_multilabel else topk
+        components = [default] if mode == "Eval" else []
     combined = metrics.build_metrics(components)
     try:
         combined.check(config.Arch.class_num)

@@ -38,7 +38,12 @@ class ImageResult(BaseModel):
     class_ids: List[int]
     scores: List[float]
     label_names: List[str] = Field(description="empty if the classes have no names")
-    attributes: Optional[List[str]] = Field(None, description="the answer in words, of attribute models only")
+
+
+class AttributeResult(ImageResult):
+    """Classes of an image by a model of attributes."""
+
+    attributes: List[str] = Field(description="the answer in words")
 
 
 class ImageError(BaseModel):
@@ -51,7 +56,7 @@ class ImageError(BaseModel):
 class Prediction(BaseModel):
     """Results in the order of the images."""
 
-    results: List[Union[ImageResult, ImageError]]
+    results: List[Union[AttributeResult, ImageResult, ImageError]]
     model: str
     milliseconds: Dict[str, float]
 

@@ -56,7 +56,7 @@ def test_multilabel_cross_entropy(epsilon, size_sum, weight_ratio):
 
 
 def test_a_weighted_loss_needs_the_ratio_of_the_data():
-    with pytest.raises(ConfigError, match="MultiLabelLoss.weight_ratio: needs the data set's label_ratio: true"):
+    with pytest.raises(ConfigError, match=r"MultiLabelLoss.weight_ratio: needs the data set's label_ratio: true"):
         sample_losses(MultiLabelLoss(weight_ratio=True), LABELS)
     built = build_loss([{"MultiLabelLoss": {"weight_ratio": True, "weight": 2.0}}], 4, LABELS, RATIO)
     losses, weights = built.per_sample(paddle.to_tensor(LOGITS), paddle.to_tensor(LABELS))["MultiLabelLoss"]

@@ -82,9 +82,9 @@ def test_malformed_lines_are_named(images, content, problem):
 def test_wrong_arguments(images):
     with pytest.raises(ConfigError, match="delimiter: must not be empty"):
         image_list(images, GOOD, delimiter="")
-    with pytest.raises(DataError, match="image_root: .*no such folder"):
+    with pytest.raises(DataError, match=r"image_root: .*no such folder"):
         image_list(images, GOOD, image_root=str(images / "none"))
-    with pytest.raises(DataError, match="cls_label_path: .*no such file"):
+    with pytest.raises(DataError, match=r"cls_label_path: .*no such file"):
         image_list(images, GOOD, cls_label_path=str(images / "none.txt"))
     with pytest.raises(ConfigError, match="unknown argument 'relabel'"):
         image_list(images, GOOD, relabel=True)
@@ -98,7 +98,7 @@ def test_another_number_of_classes_than_the_model_has(images):
 def test_a_list_of_several_classes_for_one(images):
     (images / "some_list.txt").write_text(GOOD)
     section = {"name": "ImageNetDataset", "image_root": str(images), "cls_label_path": str(images / "some_list.txt")}
-    with pytest.raises(DataError, match="label '1,0,1' is not a whole number.*use MultiLabelDataset"):
+    with pytest.raises(DataError, match=r"label '1,0,1' is not a whole number.*use MultiLabelDataset"):
         build_dataset(section, train=True)
 
 
