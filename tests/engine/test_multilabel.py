@@ -392,3 +392,33 @@ def test_the_default_post_processing_follows_the_labels():
     for multilabel, name in ((True, "MultiLabelThreshOutput"), (False, "Topk")):
         values = {"Arch": {"name": "ConvMixer_768_32"}, "Global": {"use_multilabel": multilabel}}
         assert load_config(values).postprocess_name == name
+
+
+OWN = """
+from ppcls.inference.postprocess import POSTPROCESSES, SIGMOID, PostProcess
+
+
+@POSTPROCESSES.register
+class CountClasses(PostProcess):
+    activation = SIGMOID
+
+    def __init__(self, least: float = 0.5, class_names=None):
+        self.least, self.class_names = least, class_names
+
+    def __call__(self, scores):
+        ids = [i for i, score in enumerate(scores) if score >= self.least]
+        return {**self._answer(ids, scores), "count": len(ids)}
+"""
+
+
+def test_a_post_processing_of_ones_own(recipe, run, tmp_path, digits):
+    (tmp_path / "own.py").write_text(OWN)
+    change(recipe, Infer__PostProcess={"name": "CountClasses", "least": 0.0})
+    run("train", "-c", recipe, "--import", "own.py", "-o", "Global.epochs=1")
+    run("export", "-c", recipe, "--import", "own.py", "-o", BEST)
+    image = digits / "val" / "000.png"
+    (answer,) = json.loads(run("infer", "inference", image, "--import", "own.py").stdout)
+    assert (answer["count"], answer["class_ids"], answer["label_names"]) == (3, [0, 1, 2], NAMES)
+    stderr = run("infer", "inference", image, code=2).stderr
+    assert "PostProcess: unknown post-processing 'CountClasses'" in stderr
+    assert "--import FILE" in stderr

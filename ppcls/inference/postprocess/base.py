@@ -14,7 +14,7 @@ POSTPROCESSES = Registry(
     "post-processing",
     trial_arguments=lambda: {"class_num": None, "class_names": None},
     injectable=("class_num", "class_names"),
-    interface=("activation", "class_names", "with_topk"),
+    interface=("activation", "class_names", "topk", "is_multilabel", "with_topk"),
     base="ppcls.inference.postprocess.PostProcess",
 )
 INJECTED = ("class_num", "class_names")
