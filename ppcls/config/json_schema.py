@@ -51,7 +51,7 @@ def _attach(definitions: Dict[str, Any], site: Site, registry: Registry) -> None
     """Put a registry's names and arguments where a recipe may use them."""
     owners = {"Optimizer": "OptimizerSection", "Arch": "ArchSection", "teacher": "TeacherSection"}
     owner = {**owners, "models": "ModelSection"}.get(site.path[-1], "")
-    sections = {"lr": "Schedule", "dataset": "Dataset", "sampler": "Sampler"}
+    sections = {"lr": "Schedule", "dataset": "Dataset", "sampler": "Sampler", "PostProcess": "PostProcessSection"}
     if site.section_keys:
         target = definitions[owner or sections[site.path[-1]]]
         also = [DISTILLATION_MODEL] if owner == "ArchSection" else []

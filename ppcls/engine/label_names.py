@@ -81,7 +81,7 @@ def _names_in_file(config: Config) -> Optional[List[str]]:
         get_logger().warning("%s: class_id_map_file: no such file: %s; going on without it", where, given)
         return None
     try:
-        names = read_class_names(file)
+        names = read_class_names(file, config.Infer.PostProcess.delimiter)
     except DataError as error:
         raise DataError(f"{where}: {error}; without names: -o Infer.PostProcess.class_id_map_file=null") from None
     if len(names) == config.Arch.class_num:

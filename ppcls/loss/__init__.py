@@ -1,6 +1,7 @@
 """Losses: what training minimises."""
 
-from ppcls.loss.base import Loss
+from ppcls.loss.asymmetric import AsymmetricLossSingleLabel, MultiLabelAsymmetricLoss
+from ppcls.loss.base import MULTI_LABEL, SINGLE_LABEL, Loss
 from ppcls.loss.bce import BCELoss
 from ppcls.loss.ce import CELoss, SoftTargetCrossEntropy
 from ppcls.loss.combined import CombinedLoss, build_loss
@@ -11,6 +12,7 @@ from ppcls.loss.distillation import (
     DistillationGTCELoss,
     DistillationKLDivLoss,
     DistillationLoss,
+    DistillationMultiLabelLoss,
     HardDistillationLoss,
 )
 from ppcls.loss.focal import FocalLoss
@@ -20,11 +22,15 @@ from ppcls.loss.logit_distillation import (
     DistillationSKDLoss,
     DistillationWSLLoss,
 )
+from ppcls.loss.multilabel import MultiLabelLoss
 from ppcls.loss.registry import LOSSES
 
 __all__ = [
     "LOSSES",
+    "MULTI_LABEL",
+    "SINGLE_LABEL",
     "STUDENT",
+    "AsymmetricLossSingleLabel",
     "BCELoss",
     "CELoss",
     "CombinedLoss",
@@ -35,11 +41,14 @@ __all__ = [
     "DistillationGTCELoss",
     "DistillationKLDivLoss",
     "DistillationLoss",
+    "DistillationMultiLabelLoss",
     "DistillationSKDLoss",
     "DistillationWSLLoss",
     "FocalLoss",
     "HardDistillationLoss",
     "Loss",
+    "MultiLabelAsymmetricLoss",
+    "MultiLabelLoss",
     "SoftTargetCrossEntropy",
     "build_loss",
 ]

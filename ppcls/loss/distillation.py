@@ -6,15 +6,19 @@ exact where batches are divided between processes or accumulated.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Mapping, Optional, Sequence, Tuple
+from typing import ClassVar, FrozenSet, Literal, Mapping, Optional, Sequence, Tuple
 
+import numpy as np
 import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
 from ppcls.errors import ConfigError
+from ppcls.loss.base import MULTI_LABEL, SINGLE_LABEL, Loss
 from ppcls.loss.ce import CELoss
+from ppcls.loss.multilabel import MultiLabelLoss, rarity_weights
 from ppcls.loss.registry import LOSSES
+from ppcls.loss.targets import multilabel_targets
 from ppcls.registry.checks import require_non_negative
 
 STUDENT = "Student"  # what losses call the model that is evaluated, unless the recipe gives it another name
@@ -28,11 +32,13 @@ class DistillationLoss(nn.Layer):
         weight: factor of this loss in the sum of all losses.
         terms: for each term, the models that it compares.
         both_learn: whether every model of a term learns from it; otherwise only the first one does.
+        label_kinds: as of ``Loss``.
     """
 
     weight: float = 1.0
     terms: Sequence[Tuple[str, ...]] = ()
     both_learn: ClassVar[bool] = False
+    label_kinds: FrozenSet[str] = frozenset({SINGLE_LABEL})
 
     def sample_losses(self, logits: Mapping[str, paddle.Tensor], labels: paddle.Tensor) -> paddle.Tensor:
         """Return each image's loss, float32 [B].
@@ -104,8 +110,37 @@ def kl_divergence(teacher: paddle.Tensor, student: paddle.Tensor) -> paddle.Tens
     return (teacher.exp() * (teacher - student)).sum(axis=1)
 
 
+class LabelLoss(DistillationLoss):
+    """A loss of single models and the labels, the same for each; the models' losses are added up.
+
+    Args:
+        loss: the loss.
+        model_names: the models.
+        key: "logits" or None.
+        weight: factor of this loss in the sum of all losses.
+
+    Raises:
+        ConfigError: no model is named, one is named twice, or another output than the logits is asked for.
+    """
+
+    def __init__(self, loss: Loss, model_names: Sequence[str], key: Optional[str], weight: float) -> None:
+        super().__init__()
+        if not model_names or len(set(model_names)) < len(model_names):
+            raise ConfigError(f"model_names: must be different models, such as [Student], not {list(model_names)}")
+        _require_logits(key)
+        self.terms = [(name,) for name in model_names]
+        self.weight = require_non_negative("weight", weight)
+        self.label_kinds = loss.label_kinds
+        self._loss = loss
+
+    def sample_losses(self, logits: Mapping[str, paddle.Tensor], labels: paddle.Tensor) -> paddle.Tensor:
+        """Return each image's loss, float32 [B], for logits [B, K] by the name of the model."""
+        losses = [self._loss.sample_losses(logits[name], labels) for (name,) in self.terms]
+        return sum(losses[1:], losses[0])
+
+
 @LOSSES.register
-class DistillationGTCELoss(DistillationLoss):
+class DistillationGTCELoss(LabelLoss):
     """Cross-entropy of several models with the labels.
 
     Args:
@@ -125,18 +160,39 @@ class DistillationGTCELoss(DistillationLoss):
         key: Optional[str] = None,
         weight: float = 1.0,
     ) -> None:
-        super().__init__()
-        if not model_names or len(set(model_names)) < len(model_names):
-            raise ConfigError(f"model_names: must be different models, such as [Student], not {list(model_names)}")
-        _require_logits(key)
-        self.terms = [(name,) for name in model_names]
-        self.weight = require_non_negative("weight", weight)
-        self._cross_entropy = CELoss(epsilon)
+        super().__init__(CELoss(epsilon), model_names, key, weight)
 
-    def sample_losses(self, logits: Mapping[str, paddle.Tensor], labels: paddle.Tensor) -> paddle.Tensor:
-        """Return each image's loss, float32 [B], for logits [B, K] by the name of the model."""
-        losses = [self._cross_entropy.sample_losses(logits[name], labels) for (name,) in self.terms]
-        return sum(losses[1:], losses[0])
+
+@LOSSES.register(injected=("label_ratio",))
+class DistillationMultiLabelLoss(LabelLoss):
+    """Binary cross-entropy of several models with the labels of images that may have several classes.
+
+    Args:
+        model_names: the models; their losses are added up.
+        epsilon: as in MultiLabelLoss.
+        size_sum: as in MultiLabelLoss.
+        weight_ratio: as in MultiLabelLoss.
+        key: "logits" or None.
+        weight: factor of this loss in the sum of all losses.
+        label_ratio: share of the images that have each class, [K].
+
+    Raises:
+        ConfigError: no model is named, one is named twice, or a value is out of range.
+    """
+
+    def __init__(
+        self,
+        model_names: Sequence[str],
+        epsilon: Optional[float] = None,
+        size_sum: bool = False,
+        weight_ratio: bool = False,
+        key: Optional[str] = None,
+        weight: float = 1.0,
+        *,
+        label_ratio: Optional[np.ndarray] = None,
+    ) -> None:
+        loss = MultiLabelLoss(epsilon, size_sum, weight_ratio, label_ratio=label_ratio)
+        super().__init__(loss, model_names, key, weight)
 
 
 @LOSSES.register
@@ -192,7 +248,7 @@ class DistillationKLDivLoss(PairLoss):
         return self.temperature**2 * kl_divergence(log_p, log_q)
 
 
-@LOSSES.register
+@LOSSES.register(injected=("label_ratio",))
 class DistillationDMLLoss(PairLoss):
     """Half of KL(p || q) + KL(q || p), from which both models learn (https://arxiv.org/abs/1706.00384).
 
@@ -203,8 +259,10 @@ class DistillationDMLLoss(PairLoss):
         model_name_pairs: the two models of each term.
         act: what makes probabilities of logits; None takes the outputs of the models as they are.
         sum_across_class_dim: see above.
+        weight_ratio: weight the classes as MultiLabelLoss does; for images that may have several.
         key: "logits" or None.
         weight: factor of this loss in the sum of all losses.
+        label_ratio: share of the images that have each class, [K].
 
     Raises:
         ConfigError: a value is wrong.
@@ -217,10 +275,16 @@ class DistillationDMLLoss(PairLoss):
         model_name_pairs: Sequence[Sequence[str]],
         act: Optional[Literal["softmax", "sigmoid"]] = "softmax",
         sum_across_class_dim: bool = False,
+        weight_ratio: bool = False,
         key: Optional[str] = None,
         weight: float = 1.0,
+        *,
+        label_ratio: Optional[np.ndarray] = None,
     ) -> None:
         super().__init__(model_name_pairs, key, weight)
+        self.label_kinds = frozenset({MULTI_LABEL} if weight_ratio else {SINGLE_LABEL, MULTI_LABEL})
+        self.weight_ratio = weight_ratio
+        self.label_ratio = label_ratio
         self.act = act
         self.sum_across_class_dim = sum_across_class_dim
 
@@ -228,7 +292,10 @@ class DistillationDMLLoss(PairLoss):
         """Return each image's loss, float32 [B], for float32 logits [B, K] of two models."""
         p, q = self._probabilities(student), self._probabilities(teacher)
         quotient = paddle.log((p + _SMALLEST) / (q + _SMALLEST))
-        losses = ((p - q) * quotient).sum(axis=1) / 2
+        divergences = (p - q) * quotient / 2
+        if self.weight_ratio:
+            divergences = divergences * rarity_weights(multilabel_targets(student, labels), self.label_ratio)
+        losses = divergences.sum(axis=1)
         return losses * student.shape[1] if self.sum_across_class_dim else losses
 
     def _probabilities(self, logits: paddle.Tensor) -> paddle.Tensor:
