@@ -294,7 +294,8 @@ class DistillationDMLLoss(PairLoss):
         quotient = paddle.log((p + _SMALLEST) / (q + _SMALLEST))
         divergences = (p - q) * quotient / 2
         if self.weight_ratio:
-            divergences = divergences * rarity_weights(multilabel_targets(student, labels), self.label_ratio)
+            targets = multilabel_targets(student, labels)
+            divergences = divergences * rarity_weights(type(self).__name__, targets, self.label_ratio)
         losses = divergences.sum(axis=1)
         return losses * student.shape[1] if self.sum_across_class_dim else losses
 

@@ -14,6 +14,7 @@ from ppcls.errors import ConfigError, PpclsError
 from ppcls.optimizer import build_optimizer
 from ppcls.weights import create_model, load_weights, restricted_load
 from tests.helpers.distillation import STUDENT, TEACHER, write_distillation, write_mutual
+from tests.helpers.multilabel import write_multilabel_recipe
 from tests.helpers.recipes import MIXED_IMAGES
 from tests.helpers.runs import digests, records
 
@@ -295,3 +296,38 @@ def test_layer_decay_of_several_models():
     with pytest.raises(ConfigError, match="layer_decay: C: Linear has no depth_of"):
         with_linear = ModelGroup("A", nets["A"], {"C": paddle.nn.Linear(2, 2)})
         build_optimizer({"name": "AdamW", "layer_decay": 0.5}, with_linear, learning_rate=0.1)
+
+
+def test_images_with_several_classes(digits, run, tmp_path):
+    """As PULC's attributes are distilled: a frozen teacher, weights of the classes, post-processing by thresholds."""
+    recipe = write_multilabel_recipe(digits, tmp_path)
+    run("train", "-c", recipe, "-o", "Global.output_dir=teacher", "Global.epochs=1")
+    teacher, student = ({**net, "class_num": 3} for net in (TEACHER, STUDENT))
+    models = [{"Teacher": {**teacher, "pretrained": "teacher/latest"}}, {"Student": student}]
+    path = write_distillation(recipe, models, class_num=3)
+    values = yaml.safe_load(path.read_text())
+    ratio, names = {"weight_ratio": True, "size_sum": True}, [["Student", "Teacher"]]
+    values["Loss"] = {
+        "Train": [
+            {"DistillationMultiLabelLoss": {"weight": 1.0, "model_names": ["Student"], **ratio}},
+            {"DistillationDMLLoss": {"weight": 1.0, "weight_ratio": True, "model_name_pairs": names}},
+        ],
+        "Eval": [{"MultiLabelLoss": {"weight": 1.0, **ratio}}],
+    }
+    values["Metric"] = {"Eval": [{"ATTRMetric": None}]}
+    values["Infer"] = {"PostProcess": {"name": "MultiLabelThreshOutput", "threshold": 0.3}}
+    for split in values["DataLoader"].values():
+        split["dataset"]["label_ratio"] = True
+    path.write_text(yaml.safe_dump(values))
+    run("train", "-c", path)
+    names = [name for name in records(tmp_path / "out")[0] if name.endswith("Loss")]
+    assert names == ["DistillationMultiLabelLoss", "DistillationDMLLoss"]
+    chosen = "Global.pretrained_model=out/best_model"
+    assert '"ma"' in run("eval", "-c", path, "-o", chosen).stdout
+    assert '"scores"' in run("infer", "-c", path, "-o", chosen, f"Infer.infer_imgs={digits}/val/000.png").stdout
+    run("export", "-c", path, "-o", chosen)
+    done = run("train", "-c", path, "-o", "Loss.Train.0={DistillationGTCELoss: {model_names: [Student]}}", code=2)
+    assert "DistillationGTCELoss is for single-label data" in done.stderr
+    one = f"Distillation={{teacher: {{name: ConvMixer, dim: 16, depth: 2, pretrained: {tmp_path}/teacher/latest}}}}"
+    done = run("train", "-c", recipe, "-o", one, code=2)
+    assert "Distillation.teacher: its classes exclude each other" in done.stderr

@@ -188,3 +188,48 @@ def test_mixed_images_have_no_target_class():
         build_loss([{"DistillationDKDLoss": PAIR}]).per_sample(
             own, paddle.to_tensor(MIXED.astype("float32")), {"Teacher": teachers}
         )
+
+
+TAGS = RNG.integers(0, 2, size=(6, 5))
+RATIO = np.array([0.1, 0.5, 0.9, 0.3, 0.7])
+RARITY = TAGS * np.exp(1 - RATIO) + (1 - TAGS) * np.exp(RATIO)
+
+
+def terms(p, q):
+    return (p * np.log(p / q) + q * np.log(q / p)) / 2
+
+
+def binary(logits, targets):
+    p = 1 / (1 + np.exp(-logits))
+    return -(targets * np.log(p) + (1 - targets) * np.log(1 - p))
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "expected"),
+    [
+        (
+            "DistillationMultiLabelLoss",
+            {"model_names": ["Student", "Teacher"]},
+            binary(OWN, TAGS).mean(axis=1) + binary(TEACHERS, TAGS).mean(axis=1),
+        ),
+        (
+            "DistillationMultiLabelLoss",
+            {"model_names": ["Student"], "weight_ratio": True, "size_sum": True, "epsilon": 0.1},
+            (RARITY * binary(OWN, 0.9 * TAGS + 0.02)).sum(axis=1),
+        ),
+        (
+            "DistillationDMLLoss",
+            {**PAIR, "weight_ratio": True},
+            (RARITY * terms(softmax(OWN), softmax(TEACHERS))).sum(axis=1),
+        ),
+    ],
+)
+def test_formulas_with_several_labels(name, arguments, expected):
+    own, teachers = tensors()
+    criterion = build_loss([{name: arguments}], 5, label_ratio=RATIO)
+    losses, _ = criterion.per_sample(own, paddle.to_tensor(TAGS.astype("float32")), {"Teacher": teachers})[name]
+    np.testing.assert_allclose(losses.numpy(), expected, rtol=2e-5)
+    without = build_loss([{name: arguments}], 5)
+    if arguments.get("weight_ratio"):
+        with pytest.raises(ConfigError, match="weight_ratio: needs the data set's label_ratio: true"):
+            without.per_sample(own, paddle.to_tensor(TAGS.astype("float32")), {"Teacher": teachers})

@@ -111,11 +111,6 @@ def build_distillation(
     if config.Distillation is None:
         return None
     if config.Distillation.teacher is not None:
-        if config.Global.use_multilabel:
-            raise ConfigError(
-                f"{config.where('Distillation', 'teacher')}: Distillation.teacher: is for images with one class each; "
-                f"with Global.use_multilabel give Distillation.models, and DistillationDMLLoss in Loss.Train"
-            )
         criterion = with_teacher(criterion, config.Distillation)
     frozen = {model.name: _build_frozen(config, model, class_names) for model in _models(config) if model.frozen}
     return Distillation(criterion, frozen, trained)
