@@ -10,16 +10,17 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from ppcls.config.components import Checked
+from ppcls.config.overrides import set_at
 from ppcls.config.paddleclas import refusal
 from ppcls.config.paddleclas_tables import SWITCHES
 from ppcls.config.problems import Problem
 from ppcls.config.schema import Config
-from ppcls.config.tree import Node, Path, child, plain
+from ppcls.config.tree import Node, Path, child, descend, plain
 from ppcls.registry import Registry, suggest
 from ppcls.registry.arguments import shown
 
 DISTILLATION_MODEL = "DistillationModel"
-_ARCH, _MODELS = ("Arch",), ("Arch", "models")
+_ARCH, _MODELS, _POSTPROCESS = ("Arch",), ("Arch", "models"), ("Infer", "PostProcess")
 _KEYS = ("name", "class_num", "models", "infer_model_name", "freeze_params_list", "pretrained_list", "use_sync_bn")
 
 
@@ -65,7 +66,24 @@ def map_models(tree: Node, architectures: Registry) -> Tuple[Node, List[Problem]
         "Arch": Node({**shared, **section, **own.values}, arch.origin),
         "Distillation": Node({"student": student, "models": Node(others, arch.origin)}, arch.origin),
     }
-    return Node(values, tree.origin), []
+    return _map_postprocess(Node(values, tree.origin), str(student.value))
+
+
+def _map_postprocess(tree: Node, student: str) -> Tuple[Node, List[Problem]]:
+    """Return a recipe with PaddleClas's ``DistillationPostProcess`` as one with the post-processing that it names."""
+    section, path = descend(tree, _POSTPROCESS)
+    if path != _POSTPROCESS or plain(section).get("name") != "DistillationPostProcess":
+        return tree, []
+    given = dict(section.value)
+    problems = []
+    for key, allowed in (("model_name", (student,)), ("key", (None, "logits"))):
+        node = given.pop(key, None)
+        if node is not None and plain(node) not in allowed:
+            message = f"must be {allowed[-1]}, the answers of which are given, not {shown(plain(node))}"
+            problems.append(Problem((*_POSTPROCESS, key), message))
+    name = given.pop("func", Node("Topk", given["name"].origin))
+    section = Node({**given, "name": name}, section.origin)
+    return (tree, problems) if problems else (set_at(tree, _POSTPROCESS, section), [])
 
 
 def _model_section(model: _Model, shared: Mapping[str, Node]) -> Node:

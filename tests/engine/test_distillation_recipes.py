@@ -63,6 +63,19 @@ def test_overrides_reach_into_the_models(recipe):
     assert config.where("Distillation", "models", "Teacher", "frozen").startswith(str(path))
 
 
+def test_postprocessing_of_distillation(recipe):
+    path = write_distillation(recipe)
+    given = "Infer.PostProcess={name: DistillationPostProcess, %s}"
+    section = ppcls.load_config(
+        path, [given % "func: Topk, topk: 2, model_name: Student, key: logits"]
+    ).Infer.PostProcess
+    assert (section.name, section.arguments["topk"]) == ("Topk", 2)
+    assert ppcls.load_config(path, [given % "topk: 3"]).Infer.PostProcess.arguments["topk"] == 3
+    assert "PostProcess.model_name: must be Student" in mistakes(path, given % "model_name: Teacher")
+    assert "PostProcess.key: must be logits" in mistakes(path, given % "key: hidden")
+    assert "PostProcess.name: unknown post-processing 'Topkk'" in mistakes(path, given % "func: Topkk")
+
+
 def mistakes(path, *changes):
     with pytest.raises(ConfigError) as error:
         ppcls.load_config(path, list(changes))
