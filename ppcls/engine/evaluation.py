@@ -12,8 +12,9 @@ from ppcls.data.datasets import Dataset
 from ppcls.data.loader import DataLoader
 from ppcls.engine import criteria, device
 from ppcls.engine.data import build_loader
+from ppcls.engine.label_names import class_names
 from ppcls.engine.memory import explain_evaluation_memory
-from ppcls.engine.model import build_model, class_names, fetch_weights, load_required_weights
+from ppcls.engine.model import build_model, fetch_weights, load_required_weights
 from ppcls.engine.progress import format_values, progress_bar
 from ppcls.engine.reduction import SampleLosses
 from ppcls.errors import DataError
