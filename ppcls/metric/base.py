@@ -51,12 +51,12 @@ class Metric:
         """
         if multi_label and not self.multi_label:
             raise ConfigError(
-                f"{type(self).__name__} is for data with one label per image, and these have several; multi-label "
-                "data have MultiLabelMAP, ATTRMetric, AccuracyScore, HammingDistance, Precision, Recall and F1"
+                "is for data with one label per image, and these have several; for multi-label data there are "
+                "MultiLabelMAP, ATTRMetric, AccuracyScore, HammingDistance, Precision, Recall and F1"
             )
         if not multi_label and not self.single_label:
             raise ConfigError(
-                f"{type(self).__name__} is for multi-label data, and these have one label per image; they have "
+                "is for multi-label data, and these have one label per image, for which there are "
                 "TopkAcc, BalancedAccuracy, MeanAveragePrecision, Precision, Recall and F1"
             )
 
@@ -157,8 +157,12 @@ class MetricAdapter(Metric):
     def check_labels(self, multi_label: bool) -> None:
         """Call the metric's own ``check_labels``, if it has one."""
         if hasattr(self._metric, "check_labels"):
-            with located_errors("check_labels", self._source):  # the caller adds the name
-                self._metric.check_labels(multi_label)
+            try:
+                with located_errors("check_labels", self._source):  # the caller adds the name
+                    self._metric.check_labels(multi_label)
+            except ConfigError as error:
+                attribute = "multi_label" if multi_label else "single_label"
+                raise ConfigError(f"{error}; a metric of your own that takes them has {attribute} = True") from error
 
     def check(self, class_num: int) -> None:
         """Call the metric's own ``check``, if it has one."""

@@ -156,7 +156,7 @@ def test_wrong_arguments(component, message):
 def test_wrong_classes_labels_and_states():
     with pytest.raises(ConfigError, match=r"TprAtFpr: is for 2 classes, .* not for 10"):
         build_metrics([{"TprAtFpr": {}}]).check(10)
-    with pytest.raises(ConfigError, match="MultiLabelMAP is for multi-label data, and these have one label"):
+    with pytest.raises(ConfigError, match="MultiLabelMAP: is for multi-label data, and these have one label"):
         build_metrics([{"MultiLabelMAP": {}}]).check_labels(multi_label=False)
     metric = build_metrics([{"MultiLabelMAP": {}}])
     with pytest.raises(CheckpointError, match=r"MultiLabelMAP: the saved arrays are \['scores'\]"):

@@ -16,7 +16,7 @@ from ppcls.errors import ConfigError, DataError
 from ppcls.registry import Registry
 from ppcls.utils.paths import user_path
 
-DATASETS = Registry("data set", injectable=("train",), unavailable_names=("CustomLabelDataset",))
+DATASETS = Registry("data set", injectable=("train",))
 _MAX_LISTED = 10  # problems that one message lists
 
 
