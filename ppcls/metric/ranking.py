@@ -20,7 +20,7 @@ def _counts_by_threshold(scores: np.ndarray, positive: np.ndarray) -> Tuple[np.n
 
     Equal scores are one threshold, so that the order of the samples does not matter.
     """
-    order = np.argsort(-scores, kind="stable")
+    order = np.argsort(-scores)
     falling, hits = scores[order], np.cumsum(positive[order], dtype=np.int64)
     last = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))  # of each group of equal scores
     return falling[last], last + 1, hits[last]
@@ -86,9 +86,9 @@ class _MeanAveragePrecision(ScoreMetric):
         scores, targets = samples["scores"], samples["targets"]
         values: List[float] = []
         support: List[int] = []
-        for index in range(scores.shape[1]):
+        for index, column in enumerate(np.ascontiguousarray(scores.T)):
             positive = targets[:, index] == 1 if targets.ndim == 2 else targets == index
-            values.append(average_precision(scores[:, index], positive, self._kind))
+            values.append(average_precision(column, positive, self._kind))
             support.append(int(positive.sum()))
         return np.array(values), np.array(support)
 

@@ -11,7 +11,7 @@ import yaml
 import ppcls
 from ppcls.engine.callbacks import Callback
 from ppcls.errors import CallbackError
-from tests.helpers.runs import records
+from tests.helpers.runs import digests, records
 
 DETAILED = (
     "Metric.Eval=[{TopkAcc: {topk: 1}}, {CalibrationError: {bins: 5}}, {F1: {average: [macro, none]}}, "
@@ -76,11 +76,14 @@ class Fail(Callback):
             raise RuntimeError("stop here")
 
 
-def test_training_metrics_continue_exactly(recipe, run):
-    """An interrupted epoch: the sums and scores so far are in the checkpoint."""
+def test_training_metrics_and_adan_continue_exactly(recipe, run):
+    """An interrupted epoch: the sums and scores so far are in the checkpoint, and the previous gradient is."""
     changes = [
         "Metric.Train=[{Recall: {average: [macro, weighted]}}, {CalibrationError: {}}, {MeanAveragePrecision: {}}]",
         "Global.print_batch_step=1",
+        "Optimizer={name: Adan, weight_decay: 0.02, clip_norm: 1.0, layer_decay: 0.75, "
+        "one_dim_param_no_weight_decay: true, "
+        "lr_scaling: {base_batch_size: 32}, lr: {name: Cosine, learning_rate: 0.02}}",
     ]
     run("train", "-c", recipe, "-o", *changes, "Global.output_dir=whole")
     with pytest.raises(CallbackError, match="stop here"):
@@ -89,6 +92,7 @@ def test_training_metrics_continue_exactly(recipe, run):
     run("train", "-c", recipe, "-o", *changes, "Global.checkpoints=out/latest")
     whole, parts = ((recipe.parent / name / "metrics.jsonl").read_text() for name in ("whole", "out"))
     assert parts == whole
+    assert digests(recipe.parent / "whole") == digests(recipe.parent / "out")
     assert {"recall_macro", "recall_weighted", "calibration_error", "mAP"} <= set(json.loads(whole.splitlines()[4]))
 
 
