@@ -126,7 +126,7 @@ def _teacher_recipe(config: Config, settings: DistillationSection) -> Config:
         recipe = load_config(settings.teacher)
         if recipe.Stages:
             recipe = recipe.stage(list(recipe.stages)[-1])
-        weights = settings.pretrained or f"{recipe.Global.output_dir}/best_model"
+        weights = settings.pretrained or f"{recipe.run_dir}/best_model"
         return recipe.with_global(pretrained_model=weights, checkpoints=None)
     given = {"class_num": config.Arch.class_num, **settings.teacher.arguments}
     arch = ArchSection(name=settings.teacher.name, pretrained=settings.teacher.pretrained, **given)
