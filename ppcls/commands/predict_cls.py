@@ -1,0 +1,137 @@
+"""``deploy/python/predict_cls.py``: prediction with an exported model as PaddleClas's script of this name does it."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, List, Mapping, Optional, Sequence
+
+from ppcls.commands.command import Command, changes
+from ppcls.errors import ConfigError, DataError
+from ppcls.utils import environment
+from ppcls.utils.logging import get_logger
+from ppcls.utils.paths import user_path
+
+_TOLERANCE = 1e-3  # of a normalized pixel; 0.00392157 in place of 1/255 is far below
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-c", "--config", metavar="FILE", type=Path, required=True, help="recipe, see deploy/configs")
+    override_help = "change of the recipe, such as Global.infer_imgs=photos"
+    parser.add_argument(
+        "-o", "--override", metavar="KEY=VALUE", action="append", nargs="+", default=[], help=override_help
+    )
+
+
+def _run(options: argparse.Namespace) -> int:
+    environment.prepare()  # before numpy is imported
+    from ppcls.config.deployment import load_deployment
+    from ppcls.inference import Predictor, inputs
+
+    recipe = load_deployment(options.config, changes(options))
+    settings, topk = recipe.Global, recipe.PostProcess.Topk
+    sources = inputs.collect(settings.infer_imgs)
+    predictor = Predictor(
+        settings.inference_model_dir,
+        backend={True: "onnx", False: "paddle", None: "auto"}[settings.use_onnx],
+        threads=settings.cpu_num_threads,
+        batch_size=settings.batch_size,
+        topk=topk.topk,
+        device="gpu" if settings.use_gpu else "cpu",
+    )
+    if recipe.PreProcess is not None:
+        _compare_preprocessing(recipe.PreProcess.transform_ops, predictor)
+    names = _class_names(topk, predictor.description)
+    pipeline = replace(predictor.pipeline, postprocess=replace(predictor.pipeline.postprocess, class_names=names))
+    broken = 0
+    for answer in pipeline.answers(sources):
+        if "error" in answer:
+            broken += 1
+            get_logger().error("%s: %s", answer["file_name"], answer["error"])
+            continue
+        print(_format(answer), flush=True)
+        if recipe.PostProcess.SavePreLabel is not None:
+            _copy(answer, user_path(recipe.PostProcess.SavePreLabel.save_dir))
+    return 2 if broken else 0
+
+
+def _format(answer: Mapping[str, Any]) -> str:
+    """Return an answer as PaddleClas prints it."""
+    scores = ", ".join(f"{score:.2f}" for score in answer["scores"])
+    name = Path(answer["file_name"]).name
+    return f"{name}:\tclass id(s): {answer['class_ids']}, score(s): [{scores}], label_name(s): {answer['label_names']}"
+
+
+def _copy(answer: Mapping[str, Any], folder: Path) -> None:
+    """Copy an image into the subfolder of its class."""
+    image, target = Path(answer["file_name"]), folder / str(answer["class_ids"][0])
+    if not image.is_file():
+        raise ConfigError(f"PostProcess.SavePreLabel: {image} is not a file, and cannot be copied; remove SavePreLabel")
+    target.mkdir(parents=True, exist_ok=True)
+    shutil.copy(image, target)
+
+
+def _compare_preprocessing(ops: Sequence[Mapping[str, Any]], predictor: Any) -> None:
+    """Warn if a recipe's preprocessing makes other images than that of the export, which is used.
+
+    Raises:
+        ConfigError: it has a mistake.
+    """
+    import numpy as np
+
+    from ppcls.data.transforms import build_transforms
+
+    try:
+        transforms = build_transforms([op for op in ops if "DecodeImage" not in op])
+    except ConfigError as error:
+        raise ConfigError(f"PreProcess.transform_ops: {error}") from None
+    image = np.random.default_rng(0).integers(0, 256, (375, 500, 3), np.uint8)
+    theirs, ours = (
+        np.asarray(run(image, np.random.default_rng(0))) for run in (transforms, predictor.pipeline.transforms)
+    )
+    if theirs.shape == ours.shape and np.allclose(theirs, ours, rtol=0, atol=_TOLERANCE):
+        return
+    what = (
+        f"images of {list(theirs.shape)}, not {list(ours.shape)}"
+        if theirs.shape != ours.shape
+        else f"pixels that differ by up to {np.abs(theirs - ours).max():.3g}"
+    )
+    get_logger().warning(
+        "PreProcess is not what %s was exported with: it makes %s. The preprocessing in the export is used; remove "
+        "PreProcess, or export the model with other Infer.transforms",
+        *(predictor.description.path, what),
+    )
+
+
+def _class_names(topk: Any, description: Any) -> Optional[List[str]]:
+    """Return the names in an answer: those of the export, else those of the recipe if there is one for each class."""
+    from ppcls.data.datasets.names import read_class_names
+
+    exported, given, where = description.class_names, topk.label_list, "PostProcess.Topk.label_list"
+    if topk.class_id_map_file is not None:
+        where = f"PostProcess.Topk.class_id_map_file={topk.class_id_map_file}"
+        try:
+            given = read_class_names(user_path(topk.class_id_map_file))
+        except DataError as error:
+            get_logger().warning("%s: %s; answering %s", where, error, _instead(exported))
+            return exported
+    if given is None:
+        return exported
+    if len(given) != description.class_num:
+        get_logger().warning(
+            "%s: %d names for %d classes; answering %s", where, len(given), description.class_num, _instead(exported)
+        )
+    elif exported is not None and given != exported:
+        get_logger().warning("%s: not the names that the model was trained with; answering with those", where)
+    else:
+        return given
+    return exported
+
+
+def _instead(exported: Optional[Sequence[str]]) -> str:
+    return "without names" if exported is None else "with the names in the export"
+
+
+COMMAND = Command("predict_cls", "predict images with an exported model", _add_options, _run)
