@@ -24,9 +24,10 @@ from ppcls.engine.callbacks.runner import CallbackRunner
 from ppcls.engine.checkpointing import checkpoint, file_set, resume, run_dir
 from ppcls.engine.checkpointing.saver import Saver
 from ppcls.engine.criteria import build_loss, build_metrics
-from ppcls.engine.data import build_loader, training_class_names
+from ppcls.engine.data import build_loader
 from ppcls.engine.distillation import build_distillation, teacher_weights
 from ppcls.engine.ema import EMA
+from ppcls.engine.label_names import training_class_names
 from ppcls.engine.lr_schedule import build_lr_schedule
 from ppcls.engine.model import build_model, compile_static, fetch_weights, load_initial_weights
 from ppcls.engine.run import Run

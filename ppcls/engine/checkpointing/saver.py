@@ -180,7 +180,7 @@ class Saver:
             if is_best:
                 checkpoint.link_checkpoint(latest, self.prefix("best_model"))
                 self._written.put(self.prefix("best_model"))
-            if settings.save_interval and epoch % settings.save_interval == 0:
+            if settings.save_interval > 0 and epoch % settings.save_interval == 0:
                 checkpoint.link_checkpoint(latest, self.prefix(f"epoch_{epoch}"))
                 self._written.put(self.prefix(f"epoch_{epoch}"))
                 checkpoint.remove_old(self.folder, settings.keep_checkpoints)
