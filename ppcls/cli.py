@@ -20,11 +20,11 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     Raises:
         SystemExit: the arguments are not understood, or ask for help; or SIGTERM ended the command.
     """
-    return _end_cleanly(lambda: _parse(arguments))
+    return _run_and_finalize(lambda: _parse(arguments))
 
 
 def script(command: Command, arguments: Optional[Sequence[str]] = None) -> int:
-    """Run what a script of its own does, and is no command of ``ppcls``; return as ``main`` does.
+    """Run a command that has a script instead of a name in ``ppcls``; return the exit code as ``main`` does.
 
     Raises:
         SystemExit: as ``main``.
@@ -35,11 +35,11 @@ def script(command: Command, arguments: Optional[Sequence[str]] = None) -> int:
         _add_options(command, parser)
         return command, parser.parse_args(arguments)
 
-    return _end_cleanly(parse)
+    return _run_and_finalize(parse)
 
 
-def _end_cleanly(parse: Callable[[], Tuple[Command, argparse.Namespace]]) -> int:
-    """Run the command that ``parse`` returns with its options; take leave of the other processes."""
+def _run_and_finalize(parse: Callable[[], Tuple[Command, argparse.Namespace]]) -> int:
+    """Run the command that ``parse`` returns with its options, and end the connection to other processes."""
     try:
         code = _run(parse)
     except SystemExit as ended:
