@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 
 import pytest
 
@@ -65,7 +66,10 @@ def test_evaluation_with_images_says_how_to_predict(small, digits, run, tmp_path
     images = ["-o", f"Infer.infer_imgs={digits}/val/000.png"]
     done = run("eval", *options, *images, "-o", *small)
     assert set(json.loads(done.stdout)) == {"CELoss", "loss", "top1", "top5"}
-    assert f"To predict, type: python tools/infer.py -c {recipe} -o Global.pretrained_model=" in done.stderr
+    (command,) = re.findall(r"To predict, type: python tools/infer\.py (.*)", done.stderr)
+    predicted = run("infer", *shlex.split(command))
+    assert [answer["file_name"] for answer in json.loads(predicted.stdout)] == [f"{digits}/val/000.png"]
+    assert (tmp_path / "output" / "CycleMLP_B1" / "predictions.json").exists()
 
 
 def test_a_layout_needs_no_second_folder_for_stages(recipe, run):
