@@ -31,37 +31,41 @@ def _run(options: argparse.Namespace) -> int:
     from ppcls.inference import Predictor, inputs
 
     recipe = load_deployment(options.config, changes(options))
-    settings, topk = recipe.Global, recipe.PostProcess.Topk
+    settings, copies = recipe.Global, recipe.PostProcess.SavePreLabel
     sources = inputs.collect(settings.infer_imgs)
     predictor = Predictor(
         settings.inference_model_dir,
         backend={True: "onnx", False: "paddle", None: "auto"}[settings.use_onnx],
         threads=settings.cpu_num_threads,
         batch_size=settings.batch_size,
-        topk=topk.topk,
         device="gpu" if settings.use_gpu else "cpu",
     )
     if recipe.PreProcess is not None:
         _compare_preprocessing(recipe.PreProcess.transform_ops, predictor)
-    names = _class_names(topk, predictor.description)
-    pipeline = replace(predictor.pipeline, postprocess=replace(predictor.pipeline.postprocess, class_names=names))
+    postprocess = _postprocess(recipe.PostProcess.components, predictor.description)
+    if copies is not None and postprocess.is_multilabel:
+        raise ConfigError("PostProcess.SavePreLabel: an image of this model may have several classes; remove it")
+    pipeline = replace(predictor.pipeline, postprocess=postprocess)
     broken = 0
     for answer in pipeline.answers(sources):
         if "error" in answer:
             broken += 1
             get_logger().error("%s: %s", answer["file_name"], answer["error"])
             continue
-        print(_format(answer), flush=True)
-        if recipe.PostProcess.SavePreLabel is not None:
-            _copy(answer, user_path(recipe.PostProcess.SavePreLabel.save_dir))
+        print(_format(answer, predictor.description.class_num), flush=True)
+        if copies is not None:
+            _copy(answer, user_path(copies.save_dir))
     return 2 if broken else 0
 
 
-def _format(answer: Mapping[str, Any]) -> str:
+def _format(answer: Mapping[str, Any], class_num: int) -> str:
     """Return an answer as PaddleClas prints it."""
+    name, class_ids = Path(answer["file_name"]).name, answer["class_ids"]
+    if "attributes" in answer:
+        output = [int(index in class_ids) for index in range(class_num)]
+        return f"{name}:\t {{'attributes': {answer['attributes']}, 'output': {output}}}"
     scores = ", ".join(f"{score:.2f}" for score in answer["scores"])
-    name = Path(answer["file_name"]).name
-    return f"{name}:\tclass id(s): {answer['class_ids']}, score(s): [{scores}], label_name(s): {answer['label_names']}"
+    return f"{name}:\tclass id(s): {class_ids}, score(s): [{scores}], label_name(s): {answer['label_names']}"
 
 
 def _copy(answer: Mapping[str, Any], folder: Path) -> None:
@@ -105,15 +109,48 @@ def _compare_preprocessing(ops: Sequence[Mapping[str, Any]], predictor: Any) -> 
     )
 
 
-def _class_names(topk: Any, description: Any) -> Optional[List[str]]:
+def _postprocess(components: Mapping[str, Any], description: Any) -> Any:
+    """Return the post-processing of the recipe, with the class names; that of the export if the recipe has none.
+
+    Raises:
+        ConfigError: it is unknown, has a mistake, or is for another kind of model.
+    """
+    from ppcls.inference.postprocess import POSTPROCESSES
+
+    exported = description.postprocess
+    if not components:
+        return exported
+    ((name, arguments),) = components.items()
+    if name not in POSTPROCESSES:
+        raise ConfigError(f"PostProcess: {POSTPROCESSES.unknown(name)}")
+    arguments = dict(arguments or {})
+    file, listed = (arguments.pop(key, None) for key in ("class_id_map_file", "label_list"))
+    names = _class_names(name, file, listed, description)
+    try:
+        built = POSTPROCESSES.build(name, arguments, class_num=description.class_num, class_names=names)
+    except ConfigError as error:
+        raise ConfigError(f"PostProcess: {error}") from None
+    if built.activation != exported.activation:
+        kind = "any number of classes" if exported.is_multilabel else "one class"
+        raise ConfigError(
+            f"PostProcess.{name}: an image has {kind} in {description.path}, which was exported with "
+            f"{type(exported).__name__}; remove {name}"
+        )
+    return built
+
+
+def _class_names(
+    name: str, file: Optional[str], listed: Optional[Sequence[str]], description: Any
+) -> Optional[List[str]]:
     """Return the names in an answer: those of the export, else those of the recipe if there is one for each class."""
     from ppcls.data.datasets.names import read_class_names
 
-    exported, given, where = description.class_names, topk.label_list, "PostProcess.Topk.label_list"
-    if topk.class_id_map_file is not None:
-        where = f"PostProcess.Topk.class_id_map_file={topk.class_id_map_file}"
+    exported, where = description.class_names, f"PostProcess.{name}.label_list"
+    given = None if listed is None else list(map(str, listed))
+    if file is not None:
+        where = f"PostProcess.{name}.class_id_map_file={file}"
         try:
-            given = read_class_names(user_path(topk.class_id_map_file))
+            given = read_class_names(user_path(file))
         except DataError as error:
             get_logger().warning("%s: %s; answering %s", where, error, _instead(exported))
             return exported

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ppcls.config import paddleclas
 from ppcls.config.problems import Problem
+from ppcls.config.schema import DEFAULT_POSTPROCESS
 from ppcls.config.tree import Node, Path, child, descend, plain
 from ppcls.errors import ConfigError
 from ppcls.registry import Entry, Mistake, Registry, Source
@@ -42,6 +43,7 @@ SITES: Sequence[Site] = (
     *(Site(path, "transform") for path in _splits("dataset", "transform_ops")),
     *(Site(path, "batch_transform") for path in _splits("dataset", "batch_transform_ops")),
     Site(("Infer", "transforms"), "transform"),
+    Site(("Infer", "PostProcess"), "postprocess", ("name", "class_id_map_file", "delimiter")),
     *(Site(("Loss", mode), "loss") for mode in ("Train", "Eval")),
     *(Site(("Metric", mode), "metric") for mode in ("Train", "Eval")),
     Site(("Callbacks",), "callback"),
@@ -111,14 +113,24 @@ def _check_section(tree: Node, node: Node, site: Site, registry: Registry, check
     if not isinstance(node.value, dict):
         return
     arguments = {key: value for key, value in node.value.items() if key not in site.section_keys}
-    default = "DistributedBatchSampler" if site.kind == "sampler" else None
-    name = plain(node.value["name"]) if "name" in node.value else default
+    name = plain(node.value["name"]) if "name" in node.value else None
+    name = _default_name(tree, site) if name is None else name
     if not isinstance(name, str):
         return  # the schema reports what is missing or no text
     if name not in registry:
         yield Problem((*site.path, "name"), paddleclas.unknown(site.kind, name, registry))
         return
     checked.add(tree, site.path, arguments, registry, site, name)
+
+
+def _default_name(tree: Node, site: Site) -> Optional[str]:
+    """Return the component of a section that names none; None where it has to."""
+    if site.kind == "sampler":
+        return "DistributedBatchSampler"
+    if site.kind == "postprocess":
+        switch = descend(tree, ("Global", "use_multilabel"))
+        return DEFAULT_POSTPROCESS[len(switch[1]) == 2 and plain(switch[0]) is True]
+    return None
 
 
 def _check_item(

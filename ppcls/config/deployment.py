@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, List, Literal, Optional
+from typing import Annotated, Any, Dict, List, Optional
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from ppcls.config import inherit, overrides
 from ppcls.config.fields import Component, Positive, Section, Text
@@ -69,26 +69,36 @@ class DeploymentPreProcess(Section):
     transform_ops: List[Component]
 
 
-class DeploymentTopk(Section):
-    """The classes of an answer."""
-
-    topk: Positive = 1
-    class_id_map_file: Optional[Text] = None
-    label_list: Optional[List[Text]] = None
-
-
 class SavePreLabelSection(Section):
     """A folder that gets a copy of each image, sorted into subfolders by predicted class id."""
 
     save_dir: Text
 
 
-class DeploymentPostProcess(Section):
-    """How scores become an answer."""
+class DeploymentPostProcess(BaseModel):
+    """How probabilities become an answer: one post-processing, which is named by a further key."""
 
-    main_indicator: Literal["Topk"] = "Topk"
-    Topk: DeploymentTopk = DeploymentTopk()
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True, allow_inf_nan=False)
+
+    main_indicator: Annotated[Optional[Text], Field(description="The name of the post-processing.")] = None
     SavePreLabel: Optional[SavePreLabelSection] = None
+
+    @property
+    def components(self) -> Dict[str, Any]:
+        """Return the arguments of the post-processing by its name; empty if there is none."""
+        return dict(self.__pydantic_extra__ or {})
+
+    @model_validator(mode="after")
+    def _checked(self) -> DeploymentPostProcess:
+        names = list(self.components)
+        if len(names) > 1:
+            raise ValueError(f"one post-processing expected, not {' and '.join(names)}")
+        if self.main_indicator is not None and self.main_indicator not in names:
+            raise ValueError(f"main_indicator names {self.main_indicator}, which is not there ({', '.join(names)})")
+        for name, arguments in self.components.items():
+            if not isinstance(arguments, (dict, type(None))):
+                raise ValueError(f"the arguments of {name} must be a mapping")
+        return self
 
 
 class Deployment(Section):

@@ -91,6 +91,9 @@ class GlobalSection(Section):
     )
     seed: Annotated[NotNegative, Field(lt=2**31)] = 0
     update_freq: Annotated[Positive, Field(description="Batches whose gradients make one update.")] = 1
+    use_multilabel: Annotated[
+        bool, Field(description="An image may have any number of classes; data, losses and answers must be for that.")
+    ] = False
     eval_mode: Literal["classification"] = "classification"
     imports: Annotated[
         List[Text],

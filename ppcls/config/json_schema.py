@@ -49,7 +49,7 @@ def _item_schema(registry: Registry, definitions: Dict[str, Any]) -> Dict[str, A
 def _attach(definitions: Dict[str, Any], site: Site, registry: Registry) -> None:
     """Put a registry's names and arguments where a recipe may use them."""
     owner = {"Optimizer": "OptimizerSection", "Arch": "ArchSection", "teacher": "TeacherSection"}.get(site.path[-1], "")
-    sections = {"lr": "Schedule", "dataset": "Dataset", "sampler": "Sampler"}
+    sections = {"lr": "Schedule", "dataset": "Dataset", "sampler": "Sampler", "PostProcess": "PostProcessSection"}
     if site.section_keys:
         target = definitions[owner or sections[site.path[-1]]]
         target["properties"]["name"] = {"enum": registry.names()}

@@ -15,6 +15,7 @@ from ppcls.registry import suggest
 
 DEFAULT = "default"  # the origin of a value that nobody has set
 AUTO = "auto"  # a value of Global.checkpoints
+DEFAULT_POSTPROCESS = {False: "Topk", True: "MultiLabelThreshOutput"}  # by Global.use_multilabel
 
 
 def _folder_name(value: str) -> str:
@@ -104,13 +105,18 @@ class DataLoaderSection(Section):
     Eval: Optional[Split] = None
 
 
-class PostProcessSection(Section):
-    """How scores become an answer."""
+class PostProcessSection(ComponentSection):
+    """How probabilities become an answer: a registered name and its arguments."""
 
-    name: Literal["Topk"] = "Topk"
-    topk: Positive = 5
+    name: Annotated[
+        Optional[Text],
+        Field(description="null: Topk or, with Global.use_multilabel, MultiLabelThreshOutput."),
+    ] = None
     class_id_map_file: Annotated[
         Optional[Text], Field(description="A file of lines `id name`, or of one name per line.")
+    ] = None
+    delimiter: Annotated[
+        Optional[Text], Field(min_length=1, description="Between id and name in class_id_map_file; null: white space.")
     ] = None
 
 
@@ -137,7 +143,9 @@ class MetricSection(Section):
     Eval: Annotated[
         Optional[List[Component]],
         Field(
-            min_length=1, description="The first one selects best_model unless Global.best_metric does; null: TopkAcc."
+            min_length=1,
+            description="The first one selects best_model unless Global.best_metric does; null: TopkAcc or, with "
+            "Global.use_multilabel, MultiLabelMAP.",
         ),
     ] = None
 
@@ -246,6 +254,11 @@ class Config(Section):
     _stages: Dict[str, Config] = PrivateAttr(default_factory=dict)
     # Where each value was written, by path; set when a recipe is loaded.
     _origins: Dict[Tuple[Any, ...], str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def postprocess_name(self) -> str:
+        """Return which post-processing makes the answers."""
+        return self.Infer.PostProcess.name or DEFAULT_POSTPROCESS[self.Global.use_multilabel]
 
     def plain(self) -> Dict[str, Any]:
         """Return everything, defaults included, as dicts, lists and scalars, to be kept in runs and checkpoints.

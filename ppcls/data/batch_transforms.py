@@ -333,9 +333,16 @@ class BatchCompose:
                 raise ConfigError(f"batch_transform_ops[{index}].{error}") from None
 
     def __call__(self, images: np.ndarray, labels: np.ndarray, epoch: int, rng: np.random.Generator) -> np.ndarray:
-        """Mix images [B, C, H, W] float32 in place; return soft targets [B, K] float32 for labels [B]."""
-        targets = np.zeros((len(labels), self.classes), np.float32)
-        targets[np.arange(len(labels)), labels] = 1
+        """Mix images [B, C, H, W] float32 in place; return soft targets [B, K] float32 for labels [B] or [B, K].
+
+        The targets of several classes per image are mixed like those of one: a mixed image has each class by the share
+        of the images that have it.
+        """
+        if labels.ndim == 2:
+            targets = labels.astype(np.float32)  # a copy
+        else:
+            targets = np.zeros((len(labels), self.classes), np.float32)
+            targets[np.arange(len(labels)), labels] = 1
         for op in self.ops:
             op(images, targets, epoch, rng)
         return targets

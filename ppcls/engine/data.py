@@ -8,6 +8,7 @@ from ppcls.config.schema import Config
 from ppcls.data.build import build_loader as build_from_section
 from ppcls.data.datasets import SUPPLIED_DATASET, Dataset
 from ppcls.data.loader import DataLoader
+from ppcls.engine.answers import require_same_labels
 from ppcls.engine.checks import require_split
 from ppcls.errors import ConfigError, DataError
 from ppcls.utils import distributed
@@ -24,7 +25,7 @@ def build_loader(config: Config, name: str, dataset: Optional[Dataset] = None) -
     """
     section = require_split(config, name).model_dump()
     try:
-        return build_from_section(
+        loader = build_from_section(
             section,
             train=name == "Train",
             seed=config.Global.seed,
@@ -35,6 +36,8 @@ def build_loader(config: Config, name: str, dataset: Optional[Dataset] = None) -
         )
     except (ConfigError, DataError) as error:  # both sides have the same keys
         raise type(error)(f"{_origin(config, name, str(error))}DataLoader.{name}: {error}") from error.__cause__
+    require_same_labels(config, loader.dataset, name)
+    return loader
 
 
 def _origin(config: Config, name: str, message: str) -> str:

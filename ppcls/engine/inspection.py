@@ -135,8 +135,11 @@ def _label(batch: Batch, row: int, names: Optional[Sequence[str]]) -> str:
     def name(label: int) -> str:
         return names[label] if names and label < len(names) else str(label)
 
+    several = batch.labels.ndim == 2
     if batch.targets is None:
-        return name(int(batch.labels[row]))
+        labels = np.flatnonzero(batch.labels[row]).tolist() if several else [int(batch.labels[row])]
+        return "\n".join(map(name, labels)) or "no class"
     shares = batch.targets[row]
-    largest = [int(label) for label in np.argsort(-shares)[:2] if shares[label] > 0]
+    count = np.count_nonzero(shares) if several else 2
+    largest = [int(label) for label in np.argsort(-shares)[:count] if shares[label] > 0]
     return "\n".join(f"{name(label)} {shares[label]:.2f}" for label in largest)

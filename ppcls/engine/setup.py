@@ -14,6 +14,7 @@ from ppcls.data import check_disjoint_shards
 from ppcls.data.loader import DataLoader
 from ppcls.engine import checks, device, freezing
 from ppcls.engine.amp import MixedPrecision, full_precision
+from ppcls.engine.answers import build_postprocess
 from ppcls.engine.averages import EpochAverages
 from ppcls.engine.callbacks import CALLBACKS
 from ppcls.engine.callbacks.console import ConsoleLog
@@ -90,7 +91,7 @@ def open_run(
             criterion=distillation or criterion,
             distillation=distillation,
             averages=EpochAverages(config),
-            eval_criterion=build_loss(config, "Eval"),
+            eval_criterion=build_loss(config, "Eval", eval_loader.dataset if eval_loader is not None else None),
             eval_metrics=build_metrics(config, "Eval"),
             callbacks=callbacks,
             saver=saver,
@@ -132,9 +133,11 @@ def _build(
         check_labels(config, "Eval", eval_loader.dataset)
         check_disjoint_shards(train_loader.dataset, eval_loader.dataset)
     checks.require_same_classes(train_loader, eval_loader)
-    criterion = build_loss(config, "Train", train_loader.dataset.labels)
+    criterion = build_loss(config, "Train", train_loader.dataset)
     schedule = build_lr_schedule(config, -(-len(train_loader) // config.Global.update_freq))
-    return train_loader, eval_loader, criterion, _initial_state(config, supplied.model, schedule, train_loader)
+    state = _initial_state(config, supplied.model, schedule, train_loader)
+    build_postprocess(config, state.class_names)  # what cannot answer is not trained
+    return train_loader, eval_loader, criterion, state
 
 
 def _initial_state(

@@ -44,6 +44,7 @@ def build_loss(
     components: Sequence[Mapping[str, Optional[Mapping[str, Any]]]],
     class_num: Optional[int] = None,
     train_labels: Optional[np.ndarray] = None,
+    label_ratio: Optional[np.ndarray] = None,
 ) -> CombinedLoss:
     """Build the losses of a recipe's ``Loss.Train`` or ``Loss.Eval``.
 
@@ -51,6 +52,7 @@ def build_loss(
         components: single-key maps from a loss's name to its arguments.
         class_num: number of classes of the model; None skips the checks that need it.
         train_labels: labels of the training data, integer [N], for losses that depend on them; None in evaluation.
+        label_ratio: share of the images that have each class, [K], of multi-label data; see ``Dataset.label_ratio``.
 
     Raises:
         ConfigError: there is no loss, a loss is listed twice or unknown, or its arguments are wrong.
@@ -66,7 +68,7 @@ def build_loss(
         ((name, args),) = component.items()
         if name in losses:
             raise ConfigError(f"[{index}]: {name} is listed twice")
-        loss = LOSSES.build(name, args, class_num=class_num, train_labels=train_labels)
+        loss = LOSSES.build(name, args, class_num=class_num, train_labels=train_labels, label_ratio=label_ratio)
         source = LOSSES[name].source
         losses[name] = loss if source is None else LossAdapter(name, loss, source)
     return CombinedLoss(list(losses.items()))

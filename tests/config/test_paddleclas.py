@@ -130,6 +130,6 @@ def test_a_component_that_takes_such_an_argument_gets_it(recipe, registries):
     assert loaded.Optimizer.lr.arguments == {"learning_rate": 1e-3, "verbose": True, "step_each_epoch": 2}
 
 
-@pytest.mark.parametrize("key", ["use_dali", "train_mode", "iter_per_epochs", "use_multi_label"])
+@pytest.mark.parametrize("key", ["use_dali", "train_mode", "iter_per_epochs"])
 def test_a_misleading_suggestion_is_not_made(recipe, registries, key):
     assert "did you mean" not in error(recipe, registries, f"Global.{key}=1")

@@ -139,9 +139,9 @@ def test_a_broken_image_is_said_and_the_others_are_answered(predict, digits, tmp
         ("Global.use_gpu=true", "device gpu:0: the backend"),
         ("Global.use_fp16=true", "Global.use_fp16: true is not available: export the model with --fp16"),
         ("Global.enable_mkldnn=false", "Global.enable_mkldnn: false is not available: Paddle 3 always uses oneDNN"),
-        ("PostProcess.Topk.topk=none", "PostProcess.Topk.topk: must be a whole number"),
-        ("PostProcess.PersonAttribute.threshold=0.5", "PostProcess.PersonAttribute: unknown key"),
-        ("PostProcess.main_indicator=ScoreOutput", "PostProcess.main_indicator: must be 'Topk'"),
+        ("PostProcess.Topk.topk=none", "PostProcess: Topk: topk: must be a whole number"),
+        ("PostProcess.ThreshOutput.threshold=0.5", "one post-processing expected, not Topk and ThreshOutput"),
+        ("PostProcess.main_indicator=ScoreOutput", "main_indicator names ScoreOutput, which is not there (Topk)"),
     ],
 )
 def test_mistakes_end_with_code_2_before_any_work(predict, change, message):

@@ -209,6 +209,8 @@ class ClassBalancedSampler(DistributedBatchSampler):
         if not shuffle:
             raise ConfigError("shuffle: false is not possible, since samples are drawn; set it to true")
         super().__init__(batch_size, shuffle, drop_last, length=length, seed=seed, num_replicas=num_replicas, rank=rank)
+        if labels.ndim != 1:
+            raise ConfigError("ClassBalancedSampler draws by the class of an image, and these images have several each")
         counts = np.unique(labels, return_counts=True)[1]
         self._members = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
 
