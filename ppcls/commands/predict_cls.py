@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any, List, Mapping, Optional, Sequence
 
 from ppcls.commands.command import Command, changes
 from ppcls.errors import ConfigError, DataError
-from ppcls.utils import environment
+from ppcls.utils import environment, imagenet
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
 
+_WORDNET_ID = re.compile(r"n\d{8}")
+_NAME_KEYS = {"class_id_map_file": str, "delimiter": str, "label_list": list}
 _TOLERANCE = 1e-3  # of a normalized pixel; 0.00392157 in place of 1/255 is far below
 
 
@@ -124,8 +127,14 @@ def _postprocess(components: Mapping[str, Any], description: Any) -> Any:
     if name not in POSTPROCESSES:
         raise ConfigError(f"PostProcess: {POSTPROCESSES.unknown(name)}")
     arguments = dict(arguments or {})
-    file, listed = (arguments.pop(key, None) for key in ("class_id_map_file", "label_list"))
-    names = _class_names(name, file, listed, description)
+    for key, kind in _NAME_KEYS.items():
+        if not isinstance(arguments.get(key), (kind, type(None))):
+            what = "a list" if kind is list else "text"
+            raise ConfigError(f"PostProcess.{name}.{key}: must be {what}, not {arguments[key]!r}")
+    file, delimiter, listed = (arguments.pop(key, None) for key in _NAME_KEYS)
+    where = f"PostProcess.{name}." + ("label_list" if file is None else f"class_id_map_file={file}")
+    given = _names_in_file(file, delimiter, where) if file is not None else listed and list(map(str, listed))
+    names = _class_names(given, where, description)
     try:
         built = POSTPROCESSES.build(name, arguments, class_num=description.class_num, class_names=names)
     except ConfigError as error:
@@ -139,36 +148,41 @@ def _postprocess(components: Mapping[str, Any], description: Any) -> Any:
     return built
 
 
-def _class_names(
-    name: str, file: Optional[str], listed: Optional[Sequence[str]], description: Any
-) -> Optional[List[str]]:
-    """Return the names in an answer: those of the export, else those of the recipe if there is one for each class."""
+def _names_in_file(given: str, delimiter: Optional[str], where: str) -> Optional[List[str]]:
+    """Return the names in a file, or None, with a warning; ImageNet's list need not be there."""
     from ppcls.data.datasets.names import read_class_names
 
-    exported, where = description.class_names, f"PostProcess.{name}.label_list"
-    given = None if listed is None else list(map(str, listed))
-    if file is not None:
-        where = f"PostProcess.{name}.class_id_map_file={file}"
-        try:
-            given = read_class_names(user_path(file))
-        except DataError as error:
-            get_logger().warning("%s: %s; answering %s", where, error, _instead(exported))
-            return exported
+    file = user_path(given)
+    if not file.exists() and file.name == imagenet.LABEL_LIST.name:
+        file, delimiter = imagenet.LABEL_LIST, None
+    try:
+        return read_class_names(file, delimiter)
+    except DataError as error:
+        get_logger().warning("%s: %s; going on without it", where, error)
+        return None
+
+
+def _class_names(given: Optional[List[str]], where: str, description: Any) -> Optional[List[str]]:
+    """Return the names in an answer: those of the export, else those given if there is one for each class.
+
+    Exports of models that were trained on ImageNet's folders have their names, ``n01440764``. These are replaced.
+    """
+    from ppcls.data.datasets.names import read_class_names
+
+    exported: Optional[List[str]] = description.class_names
     if given is None:
         return exported
     if len(given) != description.class_num:
         get_logger().warning(
-            "%s: %d names for %d classes; answering %s", where, len(given), description.class_num, _instead(exported)
+            "%s: %d names for %d classes; going on without it", where, len(given), description.class_num
         )
-    elif exported is not None and given != exported:
-        get_logger().warning("%s: not the names that the model was trained with; answering with those", where)
-    else:
+        return exported
+    if exported is None or given == exported:
         return given
+    if all(map(_WORDNET_ID.fullmatch, exported)) and given == read_class_names(imagenet.LABEL_LIST):
+        return given
+    get_logger().warning("%s: not the names that the model was trained with; answering with those", where)
     return exported
-
-
-def _instead(exported: Optional[Sequence[str]]) -> str:
-    return "without names" if exported is None else "with the names in the export"
 
 
 COMMAND = Command("predict_cls", "predict images with an exported model", _add_options, _run)

@@ -75,12 +75,33 @@ def test_names_of_a_file_are_used_where_the_export_has_none(digits, predict, unn
 
     (tmp_path / "short.txt").write_text("0 one\n1 two\n")
     done = predict(*unnamed, f"PostProcess.Topk.class_id_map_file={tmp_path}/short.txt")
-    assert "2 names for 10 classes; answering without names" in done.err
+    assert "2 names for 10 classes; going on without it" in done.err
     assert "label_name(s): []" in done.out
 
     done = predict(*unnamed, "PostProcess.Topk.class_id_map_file=nowhere.txt")
-    assert "nowhere.txt" in done.err
-    assert "answering without names" in done.err
+    assert "class_id_map_file=nowhere.txt: " in done.err
+    assert "going on without it" in done.err
+
+
+def test_a_delimiter_and_the_list_of_imagenet(predict, unnamed, tmp_path):
+    (tmp_path / "names.txt").write_text("".join(f"{number}:digit {number}\n" for number in range(10)))
+    names = f"PostProcess.Topk.class_id_map_file={tmp_path}/names.txt"
+    assert "'digit 3'" in predict(*unnamed, names, "PostProcess.Topk.delimiter=:").out
+    done = predict(*unnamed, "PostProcess.Topk.class_id_map_file=../ppcls/utils/imagenet1k_label_list.txt")
+    assert "1000 names for 10 classes; going on without it" in done.err
+
+
+def test_imagenets_names_replace_those_of_its_folders():
+    """Written without a model of a thousand classes."""
+    from types import SimpleNamespace
+
+    from ppcls.commands.predict_cls import _class_names, _names_in_file
+
+    words = _names_in_file("nowhere/imagenet1k_label_list.txt", None, "here")
+    assert words[0].startswith("tench")
+    ids = [f"n{number:08d}" for number in range(1000)]
+    for exported, expected in ((ids, words), (None, words), (["other"] * 1000, ["other"] * 1000)):
+        assert _class_names(words, "here", SimpleNamespace(class_names=exported, class_num=1000)) == expected
 
 
 def test_names_of_the_export_are_never_replaced(digits, predict):
@@ -90,7 +111,7 @@ def test_names_of_the_export_are_never_replaced(digits, predict):
     assert "'digit-" in done.out
     assert "'a'" not in done.out
     done = predict("PostProcess.Topk.label_list=[a, b]")
-    assert "2 names for 10 classes; answering with the names in the export" in done.err
+    assert "2 names for 10 classes; going on without it" in done.err
     assert "'digit-" in done.out
 
 
@@ -140,6 +161,8 @@ def test_a_broken_image_is_said_and_the_others_are_answered(predict, digits, tmp
         ("Global.use_fp16=true", "Global.use_fp16: true is not available: export the model with --fp16"),
         ("Global.enable_mkldnn=false", "Global.enable_mkldnn: false is not available: Paddle 3 always uses oneDNN"),
         ("PostProcess.Topk.topk=none", "PostProcess: Topk: topk: must be a whole number"),
+        ("PostProcess.Topk.class_id_map_file=[a]", "PostProcess.Topk.class_id_map_file: must be text, not ['a']"),
+        ("PostProcess.Topk.label_list=3", "PostProcess.Topk.label_list: must be a list, not 3"),
         ("PostProcess.ThreshOutput.threshold=0.5", "one post-processing expected, not Topk and ThreshOutput"),
         ("PostProcess.main_indicator=ScoreOutput", "main_indicator names ScoreOutput, which is not there (Topk)"),
     ],
