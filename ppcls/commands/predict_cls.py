@@ -16,7 +16,7 @@ from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
 
 _WORDNET_ID = re.compile(r"n\d{8}")
-_NAME_KEYS = {"class_id_map_file": str, "delimiter": str, "label_list": list}
+_NAME_KEYS: Mapping[str, type] = {"class_id_map_file": str, "delimiter": str, "label_list": list}
 _TOLERANCE = 1e-3  # of a normalized pixel; 0.00392157 in place of 1/255 is far below
 
 
@@ -127,9 +127,9 @@ def _postprocess(components: Mapping[str, Any], description: Any) -> Any:
     if name not in POSTPROCESSES:
         raise ConfigError(f"PostProcess: {POSTPROCESSES.unknown(name)}")
     arguments = dict(arguments or {})
-    for key, kind in _NAME_KEYS.items():
-        if not isinstance(arguments.get(key), (kind, type(None))):
-            what = "a list" if kind is list else "text"
+    for key, expected in _NAME_KEYS.items():
+        if not isinstance(arguments.get(key), (expected, type(None))):
+            what = "a list" if expected is list else "text"
             raise ConfigError(f"PostProcess.{name}.{key}: must be {what}, not {arguments[key]!r}")
     file, delimiter, listed = (arguments.pop(key, None) for key in _NAME_KEYS)
     where = f"PostProcess.{name}." + ("label_list" if file is None else f"class_id_map_file={file}")
