@@ -22,11 +22,13 @@ class Site:
         kind: the key of the registry.
         section_keys: keys that are the section's and not the component's; a site without any is a list of
             ``name: arguments`` maps.
+        by_name: whether the place is a mapping of such sections by names of the user's.
     """
 
     path: Tuple[str, ...]
     kind: str
     section_keys: Tuple[str, ...] = ()
+    by_name: bool = False
 
 
 def _splits(*path: str) -> List[Tuple[str, ...]]:
@@ -36,6 +38,7 @@ def _splits(*path: str) -> List[Tuple[str, ...]]:
 SITES: Sequence[Site] = (
     Site(("Arch",), "architecture", ("name", "pretrained", "use_sync_bn")),
     Site(("Distillation", "teacher"), "architecture", ("name", "pretrained")),
+    Site(("Distillation", "models"), "architecture", ("name", "pretrained", "frozen"), by_name=True),
     Site(("Optimizer",), "optimizer", ("name", "lr", "lr_scaling")),
     Site(("Optimizer", "lr"), "schedule", ("name",)),
     *(Site(path, "dataset", ("name", "transform_ops", "batch_transform_ops")) for path in _splits("dataset")),
@@ -101,7 +104,11 @@ def check(tree: Node, registries: Mapping[str, Registry]) -> Checked:
         if node is None or node.value is None:
             continue
         registry = registries[site.kind]
-        if site.section_keys:
+        if site.by_name:
+            for name, section in node.value.items() if isinstance(node.value, dict) else ():
+                inner = Site((*site.path, name), site.kind, site.section_keys)
+                checked.problems += _check_section(tree, section, inner, registry, checked)
+        elif site.section_keys:
             checked.problems += _check_section(tree, node, site, registry, checked)
         elif isinstance(node.value, list):
             for index, item in enumerate(node.value):

@@ -7,6 +7,7 @@ from typing import Any, Dict, Mapping, Tuple
 
 _RETRIEVAL = "it belongs to retrieval (metric learning), and this toolkit classifies images"
 _SEMI_SUPERVISED = "it belongs to semi-supervised training, which this toolkit does not have"
+_FEATURE_MAPS = "distillation here compares logits, not feature maps; remove it, and the losses of feature maps"
 _SLIM = "quantization-aware training and pruning (PaddleSlim) are not available; `ppcls export --int8` quantizes"
 _ML_DECODER = "ML-Decoder, a head of PaddleClas's for many labels, is not available; the usual head takes its place"
 _OWN_NETWORKS = "an argument of PaddleClas's own networks"
@@ -54,6 +55,9 @@ SWITCHES: Mapping[str, Switch] = {
     "Arch.use_fused_attn": Switch((False, None), f"{_OWN_NETWORKS} (GPU kernels of attention)"),
     "Arch.use_fused_linear": Switch((False, None), f"{_OWN_NETWORKS} (GPU kernels of attention)"),
     "Arch.return_embed": Switch((False, None), f"{_OWN_NETWORKS}; features are given by `ppcls infer --features`"),
+    "Arch.infer_output_key": Switch((None,), _RETRIEVAL),
+    "Arch.return_patterns": Switch((None, False), _FEATURE_MAPS),
+    "Arch.return_stages": Switch((None, False), _FEATURE_MAPS),
     "Arch.is_rec": Switch((False, None), _RETRIEVAL),
     "Arch.use_ml_decoder": Switch((False, None), _ML_DECODER),
     "Arch.data_format": Switch(("NCHW", None), "images are [B, C, H, W] throughout"),
@@ -94,7 +98,7 @@ def _names(reason: str, *names: str) -> Dict[str, str]:
 
 # Names of PaddleClas that are refused, by kind of component, and why.
 NAMES: Mapping[str, Mapping[str, str]] = {
-    "architecture": _names(_RETRIEVAL, "RecModel"),
+    "architecture": {**_names(_RETRIEVAL, "RecModel"), **_names(_FEATURE_MAPS, "AttentionModel")},
     "loss": {
         **_names(
             _RETRIEVAL,
@@ -104,6 +108,7 @@ NAMES: Mapping[str, Mapping[str, str]] = {
             *("CELossForMetaBIN", "TripletLossForMetaBIN", "InterDomainShuffleLoss", "IntraDomainScatterLoss"),
         ),
         **_names(_SEMI_SUPERVISED, "SoftSupConLoss", "CCSSLCELoss"),
+        **_names(_FEATURE_MAPS, "DistillationDistanceLoss", "DistillationRKDLoss", "DistillationPairLoss", "AFDLoss"),
         **_names("it is for GoogLeNet's three heads, and the networks here have one", "GoogLeNetLoss"),
     },
     "metric": {

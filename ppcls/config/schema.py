@@ -26,6 +26,12 @@ def _folder_name(value: str) -> str:
     return value
 
 
+def _model_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Z][A-Za-z0-9_]*", value):
+        raise ValueError(f"names a model: a capital letter, then letters, digits and '_'; not {value!r}")
+    return value
+
+
 class ArchSection(ComponentSection):
     """The model: a registered name and its constructor's arguments."""
 
@@ -186,10 +192,22 @@ class TeacherSection(ComponentSection):
     ] = False
 
 
-class DistillationSection(Section):
-    """Training by a teacher's answers beside the labels. See docs/training.md."""
+class ModelSection(ComponentSection):
+    """A model beside that of Arch: a registered name, its constructor's arguments and its weights."""
 
-    teacher: Annotated[Union[Text, TeacherSection], Field(description="As in Arch; or the recipe it was trained by.")]
+    name: Text
+    pretrained: Annotated[
+        Union[bool, Text, None], Field(description="Path or URL of weights to start from; true: the public ones.")
+    ] = False
+    frozen: Annotated[bool, Field(description="true: a teacher that is not trained; false: it is trained, too.")] = True
+
+
+class DistillationSection(Section):
+    """Training by the answers of other models, beside the labels. See docs/training.md."""
+
+    teacher: Annotated[
+        Union[Text, TeacherSection, None], Field(description="As in Arch; or the recipe it was trained by.")
+    ] = None
     pretrained: Annotated[
         Optional[Text],
         Field(description="Weights of a teacher that is a recipe; null: best_model in its (last stage's) folder."),
@@ -201,9 +219,22 @@ class DistillationSection(Section):
         Optional[float], Field(gt=0, description="Softens the probabilities of kind: soft; null: 3.")
     ] = None
     alpha: Annotated[float, Field(ge=0, le=1, description="Weight of the teacher; the losses have the rest.")] = 0.5
+    models: Annotated[
+        Optional[Dict[Annotated[Text, AfterValidator(_model_name)], ModelSection]],
+        Field(min_length=1, description="Instead of a teacher: other models, which losses of Loss.Train name."),
+    ] = None
+    student: Annotated[
+        Text, AfterValidator(_model_name), Field(description="What these losses call the model of Arch.")
+    ] = "Student"
 
     @model_validator(mode="after")
     def _checked(self) -> DistillationSection:
+        if (self.teacher is None) == (self.models is None):
+            raise ValueError("give either teacher or models" if self.models else "needs a teacher, or models")
+        if self.models is not None:
+            self._check_models(self.models)
+        elif self.student != type(self).model_fields["student"].default:
+            raise ValueError("student is for models, which losses name; with a teacher, remove it")
         if isinstance(self.teacher, TeacherSection) and not (self.teacher.name and self.teacher.pretrained):
             raise ValueError("teacher needs a name, as in Arch, and pretrained, the path of its weights")
         if self.pretrained is not None and not isinstance(self.teacher, str):
@@ -211,6 +242,13 @@ class DistillationSection(Section):
         if self.temperature is not None and self.kind == "hard":
             raise ValueError("temperature does nothing with kind: hard; remove it")
         return self
+
+    def _check_models(self, models: Dict[str, ModelSection]) -> None:
+        if self.student in models:
+            raise ValueError(f"models: {self.student} is the model of Arch; give the other one another name")
+        for key in ("pretrained", "kind", "temperature", "alpha"):
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key} is for a teacher; with models, losses of Loss.Train say what is learned")
 
 
 class StageSection(Section):
@@ -289,6 +327,12 @@ class Config(Section):
         """Return "file:line", "-o ..." or "default" for the value at ``path``; for a section, for its first value."""
         inside = (origin for place, origin in self._origins.items() if place[: len(path)] == path)
         return self._origins.get(path) or next(inside, DEFAULT)
+
+    @property
+    def student(self) -> str:
+        """Return what losses of several models call the model of ``Arch``."""
+        section = self.Distillation
+        return section.student if section is not None else str(DistillationSection.model_fields["student"].default)
 
     @property
     def stages(self) -> Mapping[str, Config]:

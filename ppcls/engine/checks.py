@@ -45,10 +45,10 @@ def require_trainable(config: Config) -> None:
             f"{config.where('Global', 'early_stopping')}: Global.early_stopping: nothing is evaluated with "
             f"Global.eval_during_train: false ({config.where('Global', 'eval_during_train')}); remove one"
         )
-    if config.Distillation is not None and config.Global.use_multilabel:
+    if config.Distillation is not None and config.Distillation.teacher is not None and config.Global.use_multilabel:
         raise ConfigError(
-            f"{config.where('Distillation')}: Distillation: the teacher's classes exclude each other in its loss, and "
-            f"Global.use_multilabel is true; remove one"
+            f"{config.where('Distillation')}: Distillation.teacher: its classes exclude each other in its loss, and "
+            f"Global.use_multilabel is true; give Distillation.models, and DistillationDMLLoss in Loss.Train"
         )
     criteria.build_metrics(config, "Train")
     best_by(config)

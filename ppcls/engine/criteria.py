@@ -66,7 +66,9 @@ def build_loss(config: Config, mode: str, dataset: Optional[Dataset] = None) -> 
     train_labels = dataset.labels if dataset is not None and mode == "Train" else None
     label_ratio = dataset.label_ratio if dataset is not None else None
     try:
-        built = losses.build_loss(getattr(config.Loss, mode), config.Arch.class_num, train_labels, label_ratio)
+        built = losses.build_loss(
+            getattr(config.Loss, mode), config.Arch.class_num, train_labels, label_ratio, config.student
+        )
     except ConfigError as error:
         raise ConfigError(f"Loss.{mode}: {error}") from error.__cause__
     require_losses_for_labels(config, built, mode)

@@ -63,7 +63,7 @@ def _train_epoch(run: Run) -> None:
     """Use the rest of the current epoch's batches."""
     state = run.state
     run.averages.reset(state.epoch_averages)
-    state.model.train()
+    state.trained.train()
     freezing.keep_frozen_in_eval(state.model, run.config.Global.freeze)
     run.throughput.restart()
     batches = run.throughput.timed(distributed.synchronized(run.train_loader.epoch(state.epoch, start=state.batch)))
@@ -89,7 +89,7 @@ def train_step(run: Run, batch: Batch) -> None:
         state.amp.backward(losses.local_loss)
     state.batch += 1
     if run.is_update_step:
-        run.reducer.reduce_gradients(state.model)
+        run.reducer.reduce_gradients(state.trained)
         state.amp.step(state.optimizer)
         state.step += 1
         if state.ema is not None:
@@ -103,7 +103,7 @@ def _forward(run: Run, batch: Batch) -> Optional[paddle.Tensor]:
         return None
     images = paddle.to_tensor(batch.images)
     if run.distillation is not None:
-        run.distillation.run_teacher(images)
+        run.distillation.run_models(images)
     return run.state.model(images)
 
 

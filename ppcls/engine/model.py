@@ -107,7 +107,9 @@ def _load(config: Config, model: paddle.nn.Layer, path: str, drop_mismatched_hea
     """Load weights; an interrupted checkpoint was finished by ``fetch_weights``."""
     try:
         size = trained_image_size(config.Arch.name, given_weights(config))
-        report = load_weights(model, path, drop_mismatched_head=drop_mismatched_head, image_size=size)
+        report = load_weights(
+            model, path, drop_mismatched_head=drop_mismatched_head, image_size=size, submodel=config.student
+        )
     except WeightsError as error:  # the recipe's word for it
         text = str(error).replace("drop_mismatched_head=True", "-o Global.drop_mismatched_head=true")
         raise WeightsError(text) from None

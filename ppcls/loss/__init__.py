@@ -5,7 +5,23 @@ from ppcls.loss.base import MULTI_LABEL, SINGLE_LABEL, Loss
 from ppcls.loss.bce import BCELoss
 from ppcls.loss.ce import CELoss, SoftTargetCrossEntropy
 from ppcls.loss.combined import CombinedLoss, build_loss
+from ppcls.loss.distillation import (
+    STUDENT,
+    DistillationCELoss,
+    DistillationDMLLoss,
+    DistillationGTCELoss,
+    DistillationKLDivLoss,
+    DistillationLoss,
+    DistillationMultiLabelLoss,
+    HardDistillationLoss,
+)
 from ppcls.loss.focal import FocalLoss
+from ppcls.loss.logit_distillation import (
+    DistillationDISTLoss,
+    DistillationDKDLoss,
+    DistillationSKDLoss,
+    DistillationWSLLoss,
+)
 from ppcls.loss.multilabel import MultiLabelLoss
 from ppcls.loss.registry import LOSSES
 
@@ -13,11 +29,23 @@ __all__ = [
     "LOSSES",
     "MULTI_LABEL",
     "SINGLE_LABEL",
+    "STUDENT",
     "AsymmetricLossSingleLabel",
     "BCELoss",
     "CELoss",
     "CombinedLoss",
+    "DistillationCELoss",
+    "DistillationDISTLoss",
+    "DistillationDKDLoss",
+    "DistillationDMLLoss",
+    "DistillationGTCELoss",
+    "DistillationKLDivLoss",
+    "DistillationLoss",
+    "DistillationMultiLabelLoss",
+    "DistillationSKDLoss",
+    "DistillationWSLLoss",
     "FocalLoss",
+    "HardDistillationLoss",
     "Loss",
     "MultiLabelAsymmetricLoss",
     "MultiLabelLoss",

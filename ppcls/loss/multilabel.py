@@ -65,11 +65,21 @@ class MultiLabelLoss(Loss):
             logits.astype("float32"), smoothed(targets, self.epsilon), reduction="none"
         )
         if self.weight_ratio:
-            losses = losses * self._class_weights(targets)
+            losses = losses * rarity_weights("MultiLabelLoss", targets, self.label_ratio)
         return losses.sum(-1) if self.size_sum else losses.mean(-1)
 
-    def _class_weights(self, targets: paddle.Tensor) -> paddle.Tensor:
-        if self.label_ratio is None:
-            raise ConfigError("MultiLabelLoss.weight_ratio: needs the data set's label_ratio: true")
-        ratio = paddle.to_tensor(self.label_ratio, dtype="float32")
-        return targets * paddle.exp(1 - ratio) + (1 - targets) * paddle.exp(ratio)
+
+def rarity_weights(owner: str, targets: paddle.Tensor, label_ratio: Optional[np.ndarray]) -> paddle.Tensor:
+    """Return the weights of ``MultiLabelLoss.weight_ratio`` for targets [B, K].
+
+    Args:
+        owner: the loss that needs them, for messages.
+        label_ratio: see ``MultiLabelLoss``.
+
+    Raises:
+        ConfigError: there is no ``label_ratio``.
+    """
+    if label_ratio is None:
+        raise ConfigError(f"{owner}.weight_ratio: needs the data set's label_ratio: true")
+    ratio = paddle.to_tensor(label_ratio, dtype="float32")
+    return targets * paddle.exp(1 - ratio) + (1 - targets) * paddle.exp(ratio)

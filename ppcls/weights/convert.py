@@ -13,7 +13,7 @@ from ppcls.errors import WeightsError
 from ppcls.utils.paths import user_path
 from ppcls.weights.detection import detect_architecture
 from ppcls.weights.factory import create_model
-from ppcls.weights.loading import WeightMatch, best_match, linear_weight_names, require_match
+from ppcls.weights.loading import WeightMatch, best_match, linear_weight_names, require_match, select_submodel
 from ppcls.weights.name_scheme import NameScheme
 from ppcls.weights.names import name_schemes_of
 from ppcls.weights.reader import find_file, read_weights
@@ -52,7 +52,7 @@ def convert_weights(
     """
     file, target = find_file(source), user_path(target)
     to = to or format_of(target)
-    arrays = read_weights(file)
+    arrays, others = select_submodel(read_weights(file), "Student", {})
     net = _build_model(file, arrays, model, dict(arguments or {}))
     match = best_match(net, arrays)
     require_match(net, str(file), match, arrays)
@@ -67,7 +67,7 @@ def convert_weights(
         "format": to,
         "naming": {"from": match.source, "to": target_naming.source},
         "tensors": len(written),
-        "left_out": [name for name in match.dropped if name not in extra],
+        "left_out": [*(name for name in match.dropped if name not in extra), *others],
     }
 
 

@@ -89,6 +89,7 @@ def load_weights(
     drop_mismatched_head: bool = False,
     adapt: bool = True,
     image_size: Union[int, Sequence[int], None] = None,
+    submodel: str = "Student",
 ) -> LoadReport:
     """Set all weights of ``model``, or none of them.
 
@@ -100,6 +101,7 @@ def load_weights(
         adapt: let the model make weights of another image size or number of channels fit (``Backbone.adapt``).
         image_size: image size of the weights in pixels, one number or [height, width] (gMLP only). Inferred by default:
             the model's own size if the number of patches is the same, else a square, else the model's proportions.
+        submodel: which model to take of a file with several, as distillation writes it; see ``select_submodel``.
 
     Raises:
         WeightsError: the file cannot be read, or anything is missing, unexpected or of another shape.
@@ -108,13 +110,15 @@ def load_weights(
     if not isinstance(weights, (str, Path, Mapping)):
         raise WeightsError(f"weights: must be a path, or arrays by name, not {type(weights).__name__}")
     if isinstance(weights, (str, Path)):
-        origin, arrays = str(weights), read_weights(weights)
+        origin, given = str(weights), read_weights(weights)
     else:
-        origin, arrays = "weights", {name: np.asarray(array) for name, array in weights.items()}
+        origin, given = "weights", {name: np.asarray(array) for name, array in weights.items()}
     if image_size is not None:
         require_method(model, "adapt", "image_size")
     target = model.state_dict()
+    arrays, others = select_submodel(given, submodel, target)
     match = best_match(model, arrays)
+    match.dropped.extend(others)
     resized = _adapt(model, target, match, image_size) if adapt else []
     fresh: List[str] = []
     if drop_mismatched_head:
@@ -124,6 +128,32 @@ def load_weights(
         for name, array in match.arrays.items():
             target[name].set_value(paddle.to_tensor(array).astype(target[name].dtype))
     return LoadReport(match.source, tuple(match.arrays), tuple(match.dropped), tuple(fresh), tuple(resized))
+
+
+def select_submodel(
+    arrays: Mapping[str, np.ndarray], name: str, target: Mapping[str, object]
+) -> Tuple[Mapping[str, np.ndarray], List[str]]:
+    """Return the tensors of one model, where names begin with those of models: ``Student.``, ``Teacher.``.
+
+    PaddleClas's ``DistillationModel`` is saved like this, and so are the models that ppcls trains beside another one.
+
+    Args:
+        arrays: of a file.
+        name: of the model; the only one of a file is taken whatever it is called.
+        target: the tensors to set, by name.
+
+    Returns:
+        The model's tensors without the prefix, and the names of all others. All of ``arrays`` if it is not such a file.
+    """
+    models = {key.partition(".")[0] for key in arrays}
+    known = {key.partition(".")[0] for key in target}
+    if models & known or not all(model[:1].isupper() for model in models) or any("." not in key for key in arrays):
+        return arrays, []
+    if name not in models and len(models) > 1:
+        return arrays, []
+    prefix = f"{name if name in models else next(iter(models))}."
+    own = {key[len(prefix) :]: array for key, array in arrays.items() if key.startswith(prefix)}
+    return own, [key for key in arrays if not key.startswith(prefix)]
 
 
 def best_match(model: nn.Layer, arrays: Mapping[str, np.ndarray]) -> WeightMatch:

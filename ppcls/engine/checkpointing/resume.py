@@ -246,12 +246,27 @@ def _describe_other_weights(config: Config, states: Mapping[str, Any]) -> List[s
 
 def _describe_other_teacher(config: Config, states: Mapping[str, Any]) -> List[str]:
     """Return what to say when the run learned from a teacher with other weights than it has now."""
-    before: Dict[str, str] = states.get("teacher") or {}
-    weights = distillation.teacher_weights(config)
-    now = fingerprint(weights) if weights is not None and not is_url(weights) else None
-    if not before or now is None or before["sha256"] == now["sha256"]:
-        return []
-    return [f"its teacher had the weights {before['weights']}, and {weights} holds others now"]
+    named = distillation.teacher_weights(config)
+    lines = []
+    for name, before in _saved_teachers(states).items():
+        weights = named.get(name)
+        now = fingerprint(weights) if weights is not None and not is_url(weights) else None
+        if now is not None and before["sha256"] != now["sha256"]:
+            whose = "its teacher" if name == distillation.TEACHER else f"its model {name}"
+            lines.append(f"{whose} had the weights {before['weights']}, and {weights} holds others now")
+    return lines
+
+
+def _saved_teachers(states: Mapping[str, Any]) -> Dict[str, Dict[str, str]]:
+    """Return which weights other models had when states were saved, by the model's name."""
+    earlier = states.get("teacher")  # of versions with one teacher
+    return dict(states.get("teachers") or ({distillation.TEACHER: earlier} if earlier else {}))
+
+
+def teacher_fingerprints(config: Config) -> Dict[str, Dict[str, str]]:
+    """Return which weights the other models of a distillation have, by name, as ``fingerprint`` does."""
+    found = {name: fingerprint(weights) for name, weights in distillation.teacher_weights(config).items()}
+    return {name: weights for name, weights in found.items() if weights is not None}
 
 
 def fingerprint(weights: Optional[str]) -> Optional[Dict[str, str]]:
