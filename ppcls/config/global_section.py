@@ -81,6 +81,13 @@ class GlobalSection(Section):
         BeforeValidator(_as_text),
         Field(description="Log lines of training as PaddleClas prints them since 2.4, or up to 2.3."),
     ] = "2.4"
+    train_mode: Annotated[
+        Optional[Literal["progressive"]],
+        Field(
+            description="progressive: progress_size and progress_magnitude of transforms change in stages, "
+            "equal parts of all epochs; null: they may not be given."
+        ),
+    ] = None
     use_visualdl: Annotated[bool, Field(description="Write VisualDL curves to output_dir/vdl.")] = False
     image_shape: Annotated[
         List[Positive], Field(min_length=3, max_length=3, description="Input of the exported model: [C, H, W].")

@@ -125,4 +125,13 @@ NAMES: Mapping[str, Mapping[str, str]] = {
         **_names(_RETRIEVAL, "DomainShuffleBatchSampler", "NaiveIdentityBatchSampler"),
     },
     "schedule": _names(_SEMI_SUPERVISED, "CosineFixmatch"),
+    "transform": {
+        **_names("it draws the label of an image; write a data set of your own", "RandomRot90", "BlurImage"),
+        **_names("only recipes of other tasks have it; use RandCropImageV2", "RandomCrop"),
+        **_names("only recipes of other tasks have it; use ResizeImage", "Resize"),
+        **_names("only recipes of other tasks have it; use CropImage", "CenterCrop"),
+        **_names("only recipes of other tasks have it; use the prob of a transform", "RandomApply", "RawColorJitter"),
+        **_names("only recipes of other tasks have it", "RandomInterpolationAugment", "CropWithPadding"),
+    },
+    "batch_transform": _names("no recipe has it; use MixupOperator or CutmixOperator", "FmixOperator"),
 }

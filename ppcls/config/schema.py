@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from ppcls.config.fields import Component, ComponentSection, NotNegative, Positive, Section, Text
 from ppcls.config.global_section import GlobalSection
+from ppcls.config.sampler_section import Sampler
 from ppcls.errors import ConfigError
 from ppcls.registry import suggest
 
@@ -81,12 +82,6 @@ class Dataset(ComponentSection):
     name: Text
     transform_ops: List[Component] = []
     batch_transform_ops: Optional[List[Component]] = None
-
-
-class Sampler(ComponentSection):
-    """Which samples make a batch; batch_size is per device."""
-
-    name: Text = "DistributedBatchSampler"
 
 
 class Loader(Section):

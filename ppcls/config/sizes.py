@@ -15,6 +15,7 @@ Size = Tuple[int, int]  # height, width, in pixels
 _SHAPE, _ARCH = ("Global", "image_shape"), ("Arch", "image_size")
 _IMG_SIZE = "img_size"  # of augmentations that depend on the size of their input
 _TRAIN = ("DataLoader", "Train", "dataset", "transform_ops")
+_SAMPLER = ("DataLoader", "Train", "sampler")
 _EVALUATION = (("DataLoader", "Eval", "dataset", "transform_ops"), ("Infer", "transforms"))
 _UNKNOWN: Any = object()
 
@@ -73,6 +74,7 @@ def check(
                 found.problems.append(_contradiction(other, reference))
         _derive(found, config, reference, claims, architecture)
     _derive_transforms(found, tree, checked, registries)
+    found.problems += _training_only(tree, checked)
     if not resizable:
         _check_training(found, tree, checked, registries, architecture)
     return found
@@ -124,6 +126,16 @@ def _transforms(tree: Node, path: Path) -> Iterator[Tuple[Path, str]]:
             yield (*path, index, name), arguments.origin
 
 
+def _training_only(tree: Node, checked: Checked) -> Iterator[Problem]:
+    """Yield a problem for each transform of evaluation or inference that changes over training or splits images."""
+    for path in _EVALUATION:
+        for place, _ in _transforms(tree, path):
+            component = checked.components[place]
+            if getattr(component, "stages", 0) or getattr(component, "splits", 1) > 1:
+                key = "splits" if getattr(component, "splits", 1) > 1 else "progress_*"
+                yield Problem(place, f"{key} is for training: use it in DataLoader.Train only")
+
+
 def _contradiction(other: _SizeClaim, reference: _SizeClaim) -> Problem:
     return Problem(
         other.path,
@@ -169,21 +181,39 @@ def _check_training(
     found: Sizes, tree: Node, checked: Checked, registries: Mapping[str, Registry], architecture: Entry
 ) -> None:
     """Note a problem if an architecture that is built for one size is trained on images of another."""
-    claim = _output_size(tree, _TRAIN, checked, registries)
     size = checked.arguments[_ARCH[:1]].get(_ARCH[1])
     origin = descend(tree, _ARCH)[0].origin
     if size is None and _ARCH in found.derived:
         size, origin = found.derived[_ARCH]
     expected = _default_size(architecture) if size is None else _pair(size)
-    if claim is not None and expected is not None and claim.size != expected:
-        where = "the default" if size is None else origin
-        found.problems.append(
-            Problem(
-                claim.path,
-                f"{_describe(claim)}, but {architecture.name} is built for {expected[0]} x {expected[1]} "
-                f"({dotted(_ARCH)}: {where}) and cannot be trained on another size; change one of them",
+    for claim in _training_sizes(tree, checked, registries):
+        if expected is not None and claim.size != expected:
+            where = "the default" if size is None else origin
+            found.problems.append(
+                Problem(
+                    claim.path,
+                    f"{_describe(claim)}, but {architecture.name} is built for {expected[0]} x {expected[1]} "
+                    f"({dotted(_ARCH)}: {where}) and cannot be trained on another size; change one of them",
+                )
             )
-        )
+            return
+
+
+def _training_sizes(tree: Node, checked: Checked, registries: Mapping[str, Registry]) -> Iterator[_SizeClaim]:
+    """Yield the sizes of the images of training; several with a sampler that draws them, or in progressive training."""
+    scales = getattr(checked.components.get(_SAMPLER), "scales", None)
+    if scales is not None:
+        origin = descend(tree, _SAMPLER)[0].origin
+        yield from (_SizeClaim((height, width), (*_SAMPLER, "scales"), origin) for (width, height), _ in scales)
+        return
+    claim = _output_size(tree, _TRAIN, checked, registries)
+    if claim is None:
+        return
+    component = checked.components[claim.path]
+    for stage in range(getattr(component, "stages", 0)):
+        yield _SizeClaim(component.at_stage(stage).output_size, (*claim.path, "progress_size"), claim.origin)
+    if not getattr(component, "stages", 0):
+        yield claim
 
 
 def _default_size(architecture: Entry) -> Optional[Size]:

@@ -90,6 +90,24 @@ def best_by(config: Config) -> Best:
     return Best(metric, lower=metric in (combined.lower_is_better if metric in metrics else losses))
 
 
+def require_fixed_images(config: Config, train_loader: DataLoader) -> None:
+    """Refuse images that change in size or number where that is not possible.
+
+    Raises:
+        ConfigError: a static graph has to take several sizes, or a teacher has to judge several views of an image.
+    """
+    if config.Global.to_static and train_loader.plan.varies:
+        raise ConfigError(
+            f"{config.where('Global', 'to_static')}: Global.to_static: a static graph takes images of one size, and "
+            f"those of training change (MultiScaleSampler, Global.train_mode: progressive); set it to false"
+        )
+    if config.Distillation is not None and train_loader.views > 1:
+        raise ConfigError(
+            f"{config.where('Distillation')}: Distillation: a teacher sees one image of each sample, and "
+            f"transform_ops makes {train_loader.views} (splits); remove one of them"
+        )
+
+
 def require_same_classes(train_loader: DataLoader, eval_loader: Optional[DataLoader]) -> None:
     """Refuse to train on one numbering of the classes and to evaluate on another.
 

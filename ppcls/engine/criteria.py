@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Optional, Union
 
 from ppcls import loss as losses
 from ppcls import metric as metrics
@@ -11,7 +11,7 @@ from ppcls.config.schema import Config
 from ppcls.data.datasets import Dataset
 from ppcls.engine.answers import require_losses_for_labels
 from ppcls.errors import ConfigError
-from ppcls.loss import CombinedLoss
+from ppcls.loss import CombinedLoss, MultiViewLoss
 from ppcls.metric import CombinedMetric
 
 
@@ -52,16 +52,19 @@ def check_labels(config: Config, mode: str, dataset: Dataset) -> None:
         raise ConfigError(f"{config.where('Metric', mode)}: Metric.{mode}: {error}") from error.__cause__
 
 
-def build_loss(config: Config, mode: str, dataset: Optional[Dataset] = None) -> CombinedLoss:
+def build_loss(
+    config: Config, mode: str, dataset: Optional[Dataset] = None, views: int = 1
+) -> Union[CombinedLoss, MultiViewLoss]:
     """Build the losses of ``Loss.Train`` or ``Loss.Eval``.
 
     Args:
         dataset: the data of ``mode``, for what follows from their labels; None for losses of which only the names are
             needed.
+        views: number of images that the data loader makes of each one.
 
     Raises:
-        ConfigError: a loss makes no sense for this many classes, for the recipe's kind of labels, or without training
-            data.
+        ConfigError: a loss makes no sense for this many classes or views, for the recipe's kind of labels, or without
+            training data.
     """
     train_labels = dataset.labels if dataset is not None and mode == "Train" else None
     label_ratio = dataset.label_ratio if dataset is not None else None
@@ -69,7 +72,9 @@ def build_loss(config: Config, mode: str, dataset: Optional[Dataset] = None) -> 
         built = losses.build_loss(
             getattr(config.Loss, mode), config.Arch.class_num, train_labels, label_ratio, config.student
         )
+        for name, loss in zip(built.names, built.losses):
+            losses.require_views(name, loss, views)
     except ConfigError as error:
         raise ConfigError(f"Loss.{mode}: {error}") from error.__cause__
     require_losses_for_labels(config, built, mode)
-    return built
+    return built if views == 1 else MultiViewLoss(built, views)

@@ -98,7 +98,7 @@ def train_step(run: Run, batch: Batch) -> None:
 
 
 def _forward(run: Run, batch: Batch) -> Optional[paddle.Tensor]:
-    """Return the logits [B, K] of a batch; None if this process has no images in it, as at the end of an epoch."""
+    """Return the logits [views * B, K] of a batch; None if this process has none of its images, as in a last batch."""
     if not len(batch.labels):
         return None
     images = paddle.to_tensor(batch.images)
@@ -113,7 +113,8 @@ def _group_size(run: Run) -> Optional[int]:
     if frequency == 1:
         return None
     first = run.state.batch // frequency * frequency
-    return run.train_loader.sampler.draws(first, min(first + frequency, run.num_batches))  # an epoch ends a group
+    last = min(first + frequency, run.num_batches)  # an epoch ends a group
+    return run.train_loader.sampler.draws(first, last, run.state.epoch)
 
 
 def _batch_seed(*numbers: int) -> int:
@@ -124,7 +125,8 @@ def _batch_seed(*numbers: int) -> int:
 
 def _report_step(run: Run, batch: Batch, logits: Optional[paddle.Tensor], losses: Losses) -> None:
     """Take the batch into the averages, and call the callbacks."""
-    run.averages.update(losses, logits, paddle.to_tensor(batch.labels))
+    clean = None if logits is None else logits[: len(batch.labels)]  # without augmented views
+    run.averages.update(losses, clean, paddle.to_tensor(batch.labels))
     run.throughput.add(losses.num_samples)
     run.batch = batch
     run.callbacks.on_step(run)

@@ -134,7 +134,8 @@ def _build(
         check_labels(config, "Eval", eval_loader.dataset)
         check_disjoint_shards(train_loader.dataset, eval_loader.dataset)
     checks.require_same_classes(train_loader, eval_loader)
-    criterion = build_loss(config, "Train", train_loader.dataset)
+    checks.require_fixed_images(config, train_loader)
+    criterion = build_loss(config, "Train", train_loader.dataset, train_loader.views)
     schedule = build_lr_schedule(config, -(-len(train_loader) // config.Global.update_freq))
     state = _initial_state(config, supplied.model, schedule, train_loader)
     build_postprocess(config, state.class_names)  # what cannot answer is not trained

@@ -16,6 +16,7 @@ from ppcls.loss.distillation import (
     HardDistillationLoss,
 )
 from ppcls.loss.focal import FocalLoss
+from ppcls.loss.jsd import JSDCrossEntropy, require_views
 from ppcls.loss.logit_distillation import (
     DistillationDISTLoss,
     DistillationDKDLoss,
@@ -24,6 +25,7 @@ from ppcls.loss.logit_distillation import (
 )
 from ppcls.loss.multilabel import MultiLabelLoss
 from ppcls.loss.registry import LOSSES
+from ppcls.loss.views import MultiViewLoss
 
 __all__ = [
     "LOSSES",
@@ -46,9 +48,12 @@ __all__ = [
     "DistillationWSLLoss",
     "FocalLoss",
     "HardDistillationLoss",
+    "JSDCrossEntropy",
     "Loss",
     "MultiLabelAsymmetricLoss",
     "MultiLabelLoss",
+    "MultiViewLoss",
     "SoftTargetCrossEntropy",
     "build_loss",
+    "require_views",
 ]

@@ -13,7 +13,7 @@ from ppcls.inference.predictor import Predictor
 from ppcls.serving import image_checks
 from ppcls.serving.settings import Settings
 
-_NORMALIZE = "NormalizeImage"
+_TO_FLOAT = {"NormalizeImage", "ToTensor"}
 
 
 class Model:
@@ -43,7 +43,7 @@ class Model:
         self.backend, self.device = self._predictor.backend, self._predictor.device
         self.description = self._predictor.description
         ops = self.description.transform_ops
-        self._until_normalized = build_transforms(list(itertools.takewhile(lambda op: _NORMALIZE not in op, ops)))
+        self._until_normalized = build_transforms(list(itertools.takewhile(lambda op: not _TO_FLOAT & op.keys(), ops)))
         self._max_pixels = settings.max_pixels
         self.name = self.description.name
         self._postprocess = self._predictor.pipeline.postprocess

@@ -82,6 +82,10 @@ def test_switches_that_are_off_are_dropped_silently(recipe, registries, caplog):
             "schedule 'CosineFixmatch' is not available: it belongs to semi-supervised",
         ),
         ("Arch.name=RecModel", "architecture 'RecModel' is not available"),
+        (
+            "DataLoader.Train.dataset.transform_ops.0={RandomRot90: null}",
+            "PaddleClas's transform 'RandomRot90' is not available: it draws the label of an image",
+        ),
     ],
 )
 def test_what_is_on_is_refused_with_the_reason(recipe, registries, change, message):

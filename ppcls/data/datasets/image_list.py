@@ -55,6 +55,7 @@ class ListedImages(FileDataset):
         return f"{self._list}:{self._lines[index]}"
 
 
+@DATASETS.register(name="MultiScaleDataset")
 @DATASETS.register
 class ImageNetDataset(ListedImages):
     """Images listed in a text file with one line ``path label`` per image.

@@ -45,7 +45,10 @@ class NormalizeImage:
         if self.output_fp16:
             raise ConfigError("output_fp16: not available: batches are float32, and mixed precision casts them")
         if self.channel_num != 3:
-            raise ConfigError(f"channel_num: must be 3, not {self.channel_num!r}")
+            raise ConfigError(
+                f"channel_num: must be 3, not {self.channel_num!r}: the models take RGB, and a fourth channel of zeros "
+                f"only made old GPUs faster"
+            )
         scale, mean, std = self.constants()
         if 0 in std:
             raise ConfigError("std: must not contain 0")

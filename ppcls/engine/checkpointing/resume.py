@@ -173,7 +173,8 @@ def _with_global_batch(config: Dict[str, Any], processes: int) -> Dict[str, Any]
     train = loaders.get("Train")
     if processes == 1 or train is None:
         return config
-    sampler = {**train["sampler"], "batch_size": train["sampler"]["batch_size"] * processes}
+    key = "batch_size" if "batch_size" in train["sampler"] else "first_bs"
+    sampler = {**train["sampler"], key: train["sampler"][key] * processes}
     return {**config, "DataLoader": {**loaders, "Train": {**train, "sampler": sampler}}}
 
 
