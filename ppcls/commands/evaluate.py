@@ -5,12 +5,21 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ppcls.commands.command import Command, add_recipe_options, load_for_weights, load_recipe, print_result
+from ppcls.commands.command import (
+    Command,
+    add_recipe_options,
+    add_weight_options,
+    load_for_weights,
+    load_recipe,
+    print_result,
+    weight_options,
+)
 from ppcls.errors import ConfigError
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add_recipe_options(parser)
+    add_weight_options(parser)
     parser.add_argument("--model", metavar="PATH", help="evaluate an exported model: its folder, or an .onnx file")
     parser.add_argument(
         "--backend", choices=("auto", "paddle", "onnx"), help="what runs --model (default: as `ppcls infer` does)"
@@ -26,6 +35,8 @@ def _run(options: argparse.Namespace) -> int:
 
         print_result(evaluate(config))
         return 0
+    for option in weight_options(options):
+        raise ConfigError(f"{option}: with --model {options.model} no weights are used; leave one of the two out")
     config = load_recipe(options)
     if config.Stages or options.stage is not None:
         config = config.stage(options.stage or list(config.stages)[-1])

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from ppcls.commands.command import Command, add_recipe_options, load_recipe, print_result
+from ppcls.commands.command import Command, add_recipe_options, add_weight_options, load_recipe, print_result
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    add_recipe_options(parser)
+    add_weight_options(parser)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -18,6 +23,6 @@ def _run(options: argparse.Namespace) -> int:
 COMMAND = Command(
     "train",
     "train a model, or continue with -o Global.checkpoints=PREFIX (auto: where it left off)",
-    add_recipe_options,
+    _add_options,
     _run,
 )
