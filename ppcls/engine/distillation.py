@@ -130,9 +130,8 @@ def _teacher_recipe(config: Config, settings: DistillationSection) -> Config:
         return recipe.with_global(pretrained_model=weights, checkpoints=None)
     given = {"class_num": config.Arch.class_num, **settings.teacher.arguments}
     arch = ArchSection(name=settings.teacher.name, pretrained=settings.teacher.pretrained, **given)
-    return config.model_copy(update={"Arch": arch}).with_global(
-        pretrained_model=None, checkpoints=None, weights_key=None, weights_image_size=None
-    )
+    student_only = dict.fromkeys(("pretrained_model", "checkpoints", "weights_key", "weights_image_size"))
+    return config.model_copy(update={"Arch": arch}).with_global(**student_only)
 
 
 def _check_names(class_names: Optional[List[str]], weights: str) -> None:

@@ -82,8 +82,8 @@ def _download_advice(config: Config) -> str:
         return ""
     where = config.where("Arch", "pretrained")
     return (
-        f"\nArch.pretrained ({where}) asks for these weights; to begin with random ones: -o Arch.pretrained=false, to use "
-        "a file of yours: -o Arch.pretrained=PATH"
+        f"\nArch.pretrained ({where}) asks for these weights; to begin with random ones: -o Arch.pretrained=false, to "
+        "use a file of yours: -o Arch.pretrained=PATH"
     )
 
 
@@ -119,20 +119,26 @@ def load_required_weights(config: Config, model: paddle.nn.Layer, purpose: str) 
             f"{Path(config.Global.output_dir) / 'best_model'})"
         )
     # Never without its head: one that was not trained would answer nonsense.
-    get_logger().info(_load(config, model, path, drop_mismatched_head=False))
+    get_logger().info(_load(config, model, path, False, *_weight_options(config, path, strict=True)))
     return path
 
 
 def load_initial_weights(config: Config, model: paddle.nn.Layer, path: str) -> str:
     """Load weights to train from; return what to log: what was loaded, and what left out."""
-    return _load(config, model, path, drop_mismatched_head=config.Global.drop_mismatched_head)
+    drop_head = config.Global.drop_mismatched_head
+    return _load(config, model, path, drop_head, *_weight_options(config, path, strict=False))
 
 
-def _load(config: Config, model: paddle.nn.Layer, path: str, drop_mismatched_head: bool) -> str:
+def _load(
+    config: Config,
+    model: paddle.nn.Layer,
+    path: str,
+    drop_mismatched_head: bool,
+    key: Optional[str],
+    image_size: Union[int, List[int], None],
+) -> str:
     """Load weights; an interrupted checkpoint was finished by ``fetch_weights``."""
-    key, size = _weight_options(config, path)
-    if size is None:
-        size = trained_image_size(config.Arch.name, _given_weights(config))
+    size = image_size or trained_image_size(config.Arch.name, _given_weights(config))
     try:
         report = load_weights(model, path, key=key, drop_mismatched_head=drop_mismatched_head, image_size=size)
     except WeightsError as error:  # the recipe's words for it
@@ -143,10 +149,14 @@ def _load(config: Config, model: paddle.nn.Layer, path: str, drop_mismatched_hea
     return f"weights: {path}: {report}"
 
 
-def _weight_options(config: Config, path: str) -> Tuple[Optional[str], Optional[List[int]]]:
+def _weight_options(config: Config, path: str, strict: bool) -> Tuple[Optional[str], Optional[List[int]]]:
     """Return ``Global.weights_key`` and ``Global.weights_image_size``, as far as they are about these weights.
 
     A recipe has them for the weights of others that it starts from. Our own checkpoints need neither.
+
+    Args:
+        strict: whether values of the command line are about these weights in any case. Of a training with stages, they
+            are about those of the first one.
 
     Raises:
         ConfigError: the architecture takes images of any size.
@@ -163,7 +173,7 @@ def _weight_options(config: Config, path: str) -> Tuple[Optional[str], Optional[
     unused = [
         name
         for name, value in given.items()
-        if value is not None and not config.where("Global", name).startswith("-o ")
+        if value is not None and not (strict and config.where("Global", name).startswith("-o "))
     ]
     for name in unused:
         get_logger().info(

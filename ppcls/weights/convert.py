@@ -59,8 +59,8 @@ def convert_weights(
         image_size: of the images that the weights were made for, as for ``load_weights``.
 
     Returns:
-        A summary with the keys source, target, format, naming, tensors (their number) and left_out; image_size, [height,
-        width], for an architecture whose weights depend on it; resized, where they were.
+        A summary with the keys source, target, format, naming, tensors (their number) and left_out; also, of gMLP,
+        image_size, [height, width], and, if they were resized, resized.
 
     Raises:
         WeightsError: a file cannot be read or written, or the weights do not fit the architecture.
@@ -70,7 +70,7 @@ def convert_weights(
     to = to or format_of(target)
     read = read_selection(file, key)
     recorded = recorded_image_size(file)
-    net = _build_model(file, read.arrays, model, _with_image_size(model, arguments, recorded))
+    net = _build_model(file, read.arrays, model, dict(arguments or {}), image_size or recorded)
     fits = fits_model(net)
     if not fits(read.arrays):  # of an architecture that has parts called as common prefixes are
         read = read_selection(file, key, fits)
@@ -100,14 +100,6 @@ def convert_weights(
     }
 
 
-def _with_image_size(
-    name: Optional[str], arguments: Optional[Mapping[str, Any]], recorded: Optional[List[int]]
-) -> Dict[str, Any]:
-    """Return constructor arguments with the image size that a checkpoint of ours records, unless another one is given."""
-    known = recorded is not None and name is not None and name in BACKBONES and BACKBONES[name].takes("image_size")
-    return {**({"image_size": recorded} if known else {}), **(arguments or {})}
-
-
 def rename_tensors(net: nn.Layer, match: WeightMatch, naming: NameScheme) -> Dict[str, np.ndarray]:
     """Return weights under the names and in the layout of another scheme, in the model's order.
 
@@ -125,7 +117,11 @@ def rename_tensors(net: nn.Layer, match: WeightMatch, naming: NameScheme) -> Dic
 
 
 def _build_model(
-    file: Path, arrays: Mapping[str, np.ndarray], name: Optional[str], arguments: Dict[str, Any]
+    file: Path,
+    arrays: Mapping[str, np.ndarray],
+    name: Optional[str],
+    arguments: Dict[str, Any],
+    image_size: Union[int, Sequence[int], None],
 ) -> nn.Layer:
     detected = detect_architecture(arrays)
     if name is None and (detected is None or detected.variant is None):
@@ -133,7 +129,10 @@ def _build_model(
         raise WeightsError(f"{file}: {what} that no registered architecture has; name it with --model, and --argument")
     if detected is not None:
         arguments.setdefault("class_num", detected.class_num)
-    return create_model(name or str(detected and detected.variant), **arguments)
+    name = name or str(detected and detected.variant)
+    if image_size is not None and name in BACKBONES and BACKBONES[name].takes("image_size"):
+        arguments.setdefault("image_size", image_size)
+    return create_model(name, **arguments)
 
 
 def _find_name_scheme(net: nn.Layer, name: str) -> NameScheme:

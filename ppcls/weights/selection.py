@@ -159,7 +159,9 @@ def _pickled_model(place: str, value: Any) -> str:
 
 def _find(content: Dict[Any, Any], key: str, origin: str, search: _Search) -> Tuple[Dict[Any, Any], Tuple[str, ...]]:
     """Return the dict at a key: dict in dict, joined by dots, then a prefix of tensor names."""
-    node, path, parts = content, (), key.split(".")
+    node = content
+    path: Tuple[str, ...] = ()
+    parts = key.split(".")
     while parts:
         lengths = range(len(parts), 0, -1)
         name = next((".".join(parts[:n]) for n in lengths if ".".join(parts[:n]) in node), None)
