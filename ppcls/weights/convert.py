@@ -74,6 +74,7 @@ def convert_weights(
     fits = fits_model(net)
     if not fits(read.arrays):  # of an architecture that has parts called as common prefixes are
         read = read_selection(file, key, fits)
+    read.log()
     arrays = read.arrays
     match = best_match(net, arrays)
     if image_size is not None and image_size_of(net) is None:

@@ -114,7 +114,7 @@ def source_size(
     unclear = known is None and (grid[0] != grid[1]) and grid[0] * grid[1] == patches
     assumption = (
         f"{origin}: nothing tells which image size these weights were made for; taken to be {_text(pixels)} px. If it "
-        "is another one, give it: image_size=[height, width]"
+        "is another one, say so: --weights-image-size HEIGHTxWIDTH (image_size, in Python)"
     )
     note = f"from {_text(pixels)} to {_text(model.image_size)} px" if grid != model.grid else ""
     return SourceSize(known, note, assumption if unclear else "")

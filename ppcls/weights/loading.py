@@ -122,6 +122,7 @@ def load_weights(
     selection: Optional[Selection] = None
     if isinstance(weights, (str, Path)):
         found = read_selection(weights, key, fits_model(model))
+        found.log()
         origin, arrays, selection = str(weights), found.arrays, found.selection
         recorded = recorded_image_size(found.file) if isinstance(model, FixedSizeBackbone) else None
     elif key is not None:

@@ -74,7 +74,9 @@ def read_weights(path: PathLike, key: Optional[str] = None) -> Dict[str, np.ndar
         WeightsError: the file is missing, of another format, damaged, refused, or holds no tensors, or one with NaN or
             infinity.
     """
-    return read_selection(path, key).arrays
+    found = read_selection(path, key)
+    found.log()
+    return found.arrays
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,11 @@ class ReadWeights:
     file: Path
     selection: Selection
     arrays: Dict[str, np.ndarray]
+
+    def log(self) -> None:
+        """Say which weights were taken, where the file leaves a choice."""
+        if str(self.selection):
+            get_logger().warning("%s: %s", self.file, self.selection)
 
 
 def read_selection(path: PathLike, key: Optional[str] = None, fits: Optional[Fits] = None) -> ReadWeights:
@@ -107,8 +114,6 @@ def read_selection(path: PathLike, key: Optional[str] = None, fits: Optional[Fit
         raise WeightsError(f"{file}: holds no tensors")
     arrays = {name: _to_float32(array) for name, array in tensors.items()}
     require_finite(arrays, str(file))
-    if str(selection):
-        get_logger().warning("%s: %s", file, selection)
     return ReadWeights(file, selection, arrays)
 
 
