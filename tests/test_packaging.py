@@ -45,7 +45,8 @@ def test_the_wheel_has_the_package_and_nothing_else(wheel):
     recipes = {f"ppcls/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "configs").rglob("*.yaml")}
     page = {path.relative_to(ROOT).as_posix() for path in (ROOT / "ppcls" / "serving" / "page").iterdir()}
     assert len(recipes) > 40
-    assert {"ppcls/py.typed", "ppcls/configs/schema.json", *sources, *recipes, *page} <= names
+    texts = {"ppcls/py.typed", "ppcls/configs/schema.json", "ppcls/utils/imagenet1k_label_list.txt"}
+    assert {*texts, *sources, *recipes, *page} <= names
     assert {name.split("/")[0] for name in names} == {"ppcls", f"ppcls-{ppcls.__version__}.dist-info"}
     assert metadata["Version"] == ppcls.__version__
     assert set(metadata.get_all("Provides-Extra")) == {"serve", "onnx", "report", "dev"}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import json
+from typing import Any, Dict
 
 from ppcls.commands.command import (
     Command,
@@ -11,7 +12,6 @@ from ppcls.commands.command import (
     add_weight_options,
     load_for_weights,
     load_recipe,
-    print_result,
     weight_options,
 )
 from ppcls.errors import ConfigError
@@ -33,7 +33,7 @@ def _run(options: argparse.Namespace) -> int:
         config = load_for_weights(options)
         from ppcls.engine import evaluate
 
-        print_result(evaluate(config))
+        _print(evaluate(config))
         return 0
     for option in weight_options(options):
         raise ConfigError(f"{option}: with --model {options.model} no weights are used; leave one of the two out")
@@ -43,8 +43,30 @@ def _run(options: argparse.Namespace) -> int:
     _refuse_weights(config, options.model)
     from ppcls.exporting import evaluate_export
 
-    print_result(evaluate_export(config, options.model, options.backend or "auto"))
+    _print(evaluate_export(config, options.model, options.backend or "auto"))
     return 0
+
+
+def _print(result: Dict[str, Any]) -> None:
+    """Print a result as JSON, once if there are several processes."""
+    from ppcls.utils import distributed
+
+    if distributed.is_main():
+        items = (f"{json.dumps(key, ensure_ascii=False)}: {_to_json(value, 1)}" for key, value in result.items())
+        print("{\n " + ",\n ".join(items) + "\n}")
+
+
+def _to_json(value: Any, depth: int) -> str:
+    """Return ``value`` as indented JSON, with each innermost list or dict, such as a row of a matrix, on one line."""
+    nested = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if not any(isinstance(item, (dict, list)) for item in nested):
+        return json.dumps(value, ensure_ascii=False)
+    line = "\n" + " " * (depth + 1)
+    if isinstance(value, list):
+        inner = [_to_json(item, depth + 1) for item in value]
+        return "[" + line + f",{line}".join(inner) + line[:-1] + "]"
+    inner = [f"{json.dumps(key, ensure_ascii=False)}: {_to_json(item, depth + 1)}" for key, item in value.items()]
+    return "{" + line + f",{line}".join(inner) + line[:-1] + "}"
 
 
 def _refuse_weights(config: Any, model: str) -> None:

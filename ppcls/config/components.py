@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
+from ppcls.config import paddleclas
 from ppcls.config.problems import Problem
 from ppcls.config.tree import Node, Path, child, descend, plain
 from ppcls.errors import ConfigError
@@ -115,7 +116,7 @@ def _check_section(tree: Node, node: Node, site: Site, registry: Registry, check
     if not isinstance(name, str):
         return  # the schema reports what is missing or no text
     if name not in registry:
-        yield Problem((*site.path, "name"), registry.unknown(name))
+        yield Problem((*site.path, "name"), paddleclas.unknown(site.kind, name, registry))
         return
     checked.add(tree, site.path, arguments, registry, site, name)
 
@@ -131,7 +132,7 @@ def _check_item(
         return
     name, arguments = next(iter(item.value.items()))
     if name not in registry:
-        yield Problem((*path, name), registry.unknown(name))
+        yield Problem((*path, name), paddleclas.unknown(site.kind, name, registry))
         return
     if arguments.value is not None and not isinstance(arguments.value, dict):
         names = ", ".join(parameter.name for parameter in registry[name].parameters())

@@ -6,7 +6,7 @@ from typing import Annotated, List, Literal, Optional
 
 from pydantic import Field
 
-from ppcls.config.fields import NotNegative, Positive, Section, Text
+from ppcls.config.fields import Int, NotNegative, Positive, Section, Text
 
 
 class EarlyStoppingSection(Section):
@@ -56,7 +56,9 @@ class GlobalSection(Section):
         Literal["auto", "gpu", "cpu", "xpu", "npu", "mlu", "gcu", "iluvatar_gpu", "intel_gpu", "mps", "dcu"],
         Field(description="auto: a GPU where PaddlePaddle can use one, else the CPU."),
     ] = "auto"
-    save_interval: Annotated[NotNegative, Field(description="Epochs between epoch_N checkpoints; 0: none.")] = 1
+    save_interval: Annotated[
+        Int, Field(ge=-1, description="Epochs between epoch_N checkpoints; 0 (or -1, as in PaddleClas): none.")
+    ] = 1
     keep_checkpoints: Annotated[
         Optional[Positive], Field(description="How many of the last epoch_N checkpoints to keep; null: all.")
     ] = 3

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 
 from pydantic import ValidationError
 
-from ppcls.config import components, imports, inherit, overrides, sizes, stages, tree
+from ppcls.config import components, imports, inherit, layout, overrides, paddleclas, sizes, stages, tree
 from ppcls.config.components import Checked
 from ppcls.config.find import find
 from ppcls.config.overrides import Changes
@@ -62,6 +63,10 @@ class _Loader:
                 messages += [stage.format_problem(problem) for problem in new]
                 checked.append((stage, resolved))
         raise_all(messages, name)
+        for warning in dict.fromkeys(
+            text for result in (recipe, *(one for _, one in checked)) for text in result.warnings
+        ):
+            logging.getLogger(__name__).warning("%s", warning)
         config = recipe.config()
         for stage, resolved in checked:
             config._stages[stage.name] = resolved.config()
@@ -71,18 +76,22 @@ class _Loader:
     def check(self, recipe: Node) -> _Recipe:
         """Check one tree."""
         imports.load_imports(recipe, self.stored_in)
-        result = _Recipe(recipe)
+        adapted = paddleclas.adapt(recipe, self.registries)
+        result = _Recipe(adapted.tree, adapted.problems, adapted.warnings)
+        if adapted.refused:
+            return result
+        result.checked = components.check(result.tree, self.registries)
+        result.tree = layout.complete(result.tree, result.checked, self.registries)
         try:
             # An empty section has its defaults.
-            sections = {key: value for key, value in plain(recipe).items() if value is not None}
+            sections = {key: value for key, value in plain(result.tree).items() if value is not None}
             result.schema = Config.model_validate(sections)
         except ValidationError as error:
-            result.problems = from_validation(error, Config, recipe)
-        result.checked = components.check(recipe, self.registries)
+            result.problems += from_validation(error, Config, result.tree)
         known = {problem.path for problem in result.problems}
         result.problems += [problem for problem in result.checked.problems if problem.path not in known]
         if not result.problems and result.schema is not None:
-            result.sizes = sizes.check(recipe, result.schema, result.checked, self.registries, self.stored_in)
+            result.sizes = sizes.check(result.tree, result.schema, result.checked, self.registries, self.stored_in)
             result.problems += result.sizes.problems
         return result
 
@@ -92,11 +101,14 @@ class _Recipe:
     """A tree and the results of its check.
 
     Attributes:
+        tree: as it was written, without what has no effect, and with what is added to it.
+        warnings: what has no effect.
         schema: the recipe's sections, without a check of its components; None if the sections have mistakes.
     """
 
     tree: Node
     problems: List[Problem] = field(default_factory=list)
+    warnings: List[str] = field(default_factory=list)
     schema: Optional[Config] = None
     checked: Checked = field(default_factory=Checked)
     sizes: Sizes = field(default_factory=Sizes)

@@ -12,6 +12,9 @@ from ppcls.config.values import from_values
 from ppcls.errors import ConfigError
 from ppcls.registry import suggest
 
+# A tuple of numbers, such as (3, 224, 224): a list, for users of PaddleClas, where -o takes Python's values.
+_TUPLE = re.compile(r"\([-+*/.\d\seE()]*,[-+*/.\d\seE,()]*\)")
+_AS_LIST = str.maketrans("()", "[]")
 Changes = Union[Sequence[str], Mapping[str, Any]]  # ["Global.epochs=3"], or {"Global.epochs": 3}
 
 
@@ -77,6 +80,8 @@ def read(text: str) -> Tuple[List[str], Node]:
 def _typed(value: str, origin: str) -> Node:
     if value[:1] in "[{'\"" and value:
         return parse(value, origin)
+    if _TUPLE.fullmatch(value):
+        return parse(value.translate(_AS_LIST), origin)
     # Anything else is one word: a path with ': ', ' #' or '*' in it stays what the user typed.
     return Node(parse_scalar(value), origin)
 

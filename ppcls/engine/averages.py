@@ -41,7 +41,7 @@ class EpochAverages:
         Args:
             losses: of the batch of all processes.
             logits: [B, K] of this process's part; None where that is empty.
-            labels: [B] int64.
+            labels: [B] int64, or [B, K] of 0 and 1 (multi-label).
         """
         for name, value in losses.by_name.items():
             self._losses[name] = self._losses.get(name, 0.0) + value * losses.num_samples

@@ -70,13 +70,19 @@ def best_by(config: Config) -> Best:
     Raises:
         ConfigError: the evaluation gives no such value.
     """
-    metrics = criteria.build_metrics(config, "Eval").names
+    combined = criteria.build_metrics(config, "Eval")
+    metrics = combined.names
+    if not metrics:
+        raise ConfigError(
+            f"{config.where('Metric', 'Eval')}: Metric.Eval: reports no number by which the best model could be "
+            f"chosen ({', '.join(combined.metrics)}); add a metric that does, such as TopkAcc"
+        )
     losses = [*criteria.build_loss(config, "Eval").names, "loss"]
     metric = config.Global.best_metric or metrics[0]
     if metric not in (*metrics, *losses):
         where = config.where("Global", "best_metric")
         raise ConfigError(f"{where}: Global.best_metric: no {metric!r} is evaluated{suggest(metric, metrics + losses)}")
-    return Best(metric, lower=metric in losses)
+    return Best(metric, lower=metric in (combined.lower_is_better if metric in metrics else losses))
 
 
 def require_same_classes(train_loader: DataLoader, eval_loader: Optional[DataLoader]) -> None:

@@ -1,18 +1,16 @@
-"""The data of a recipe: loaders, their class names, and how many images make an update."""
+"""The data of a recipe: loaders, and how many images make an update."""
 
 from __future__ import annotations
 
-from typing import List, Optional
+from typing import Optional
 
 from ppcls.config.schema import Config
 from ppcls.data.build import build_loader as build_from_section
 from ppcls.data.datasets import SUPPLIED_DATASET, Dataset
 from ppcls.data.loader import DataLoader
 from ppcls.engine.checks import require_split
-from ppcls.engine.model import class_names
 from ppcls.errors import ConfigError, DataError
 from ppcls.utils import distributed
-from ppcls.utils.logging import get_logger
 
 
 def build_loader(config: Config, name: str, dataset: Optional[Dataset] = None) -> DataLoader:
@@ -50,20 +48,3 @@ def global_batch_size(config: Config) -> int:
     """Return how many images make one update: of all processes, and of all batches that are accumulated."""
     size = require_split(config, "Train").sampler.arguments["batch_size"]
     return int(size) * distributed.world_size() * config.Global.update_freq
-
-
-def training_class_names(config: Config, dataset: Dataset) -> Optional[List[str]]:
-    """Return the class names to keep with the weights: the data set's, else those of the recipe's file."""
-    try:
-        names = dataset.class_names or class_names(config)
-    except DataError as error:  # it concerns inference: no reason not to train
-        get_logger().warning("%s; the checkpoints will not have class names", error)
-        return None
-    if names is not None and len(names) != config.Arch.class_num:
-        get_logger().warning(
-            "there are names of %d classes (in labels.txt beside the list, or in image_root) and Arch.class_num is "
-            "%d: is one of image_root and class_num wrong? The checkpoints will not have class names",
-            *(len(names), config.Arch.class_num),
-        )
-        return None
-    return names

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional
 
 import paddle
 
 from ppcls.config.schema import Config
+from ppcls.data.datasets import Dataset
 from ppcls.data.loader import DataLoader
 from ppcls.engine import criteria, device
 from ppcls.engine.data import build_loader
+from ppcls.engine.label_names import class_names
 from ppcls.engine.memory import explain_evaluation_memory
 from ppcls.engine.model import build_model, fetch_weights, load_required_weights
 from ppcls.engine.progress import format_values, progress_bar
 from ppcls.engine.reduction import SampleLosses
+from ppcls.errors import DataError
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
 
 
-def evaluate(config: Config) -> Dict[str, float]:
+def evaluate(config: Config) -> Dict[str, Any]:
     """Evaluate the recipe's weights on ``DataLoader.Eval``; return losses and metrics by name, in every process.
+
+    What metrics report that is not one number, such as a confusion matrix, is in "details", by the metric's name.
 
     Raises:
         ConfigError, DataError, WeightsError: as their messages say.
@@ -31,13 +36,36 @@ def evaluate(config: Config) -> Dict[str, float]:
     with contextlib.ExitStack() as stack:
         with distributed.errors_on_all_ranks():
             loader = stack.enter_context(build_loader(config, "Eval"))
+            criteria.check_labels(config, "Eval", loader.dataset)
             model = build_model(config)
-            load_required_weights(config, model, "evaluate")
+            weights = load_required_weights(config, model, "evaluate")
         distributed.require_equal_on_ranks("numbers of images", len(loader.dataset))
         with explain_evaluation_memory(config):
             result = evaluate_model(model, loader, criteria.build_loss(config, "Eval"), metrics)
+        names = _class_names(config, loader.dataset, weights)
     get_logger().info("[Eval][Epoch 0][Avg]%s", format_values(result))
-    return result
+    return with_details(result, metrics.details(names))
+
+
+def with_details(values: Mapping[str, Any], details: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return values with ``CombinedMetric.details`` under their own key, where there are any."""
+    return {**values, **({"details": dict(details)} if details else {})}
+
+
+def complete_names(config: Config, names: Optional[List[str]]) -> Optional[List[str]]:
+    """Return the names of the classes if there is one for each, else None."""
+    return names if names is not None and len(names) == config.Arch.class_num else None
+
+
+def _class_names(config: Config, dataset: Dataset, weights: str) -> Optional[List[str]]:
+    """Return the names of the classes: the data set's, else those of the recipe's file or of the weights."""
+    names = dataset.class_names
+    if names is None:
+        try:
+            names = class_names(config, weights=weights)
+        except DataError as error:  # the numbers are right without them
+            get_logger().warning("%s", error)
+    return complete_names(config, names)
 
 
 def evaluate_model(

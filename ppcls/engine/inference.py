@@ -14,8 +14,9 @@ import paddle
 from ppcls.config.schema import Config
 from ppcls.data.transforms import TransformOp, build_transforms
 from ppcls.engine import device
+from ppcls.engine.label_names import class_names
 from ppcls.engine.memory import explain_inference_memory
-from ppcls.engine.model import build_model, class_names, fetch_weights, load_required_weights
+from ppcls.engine.model import build_model, fetch_weights, load_required_weights
 from ppcls.engine.progress import progress_bar
 from ppcls.errors import ConfigError, MachineError
 from ppcls.inference import inputs, results

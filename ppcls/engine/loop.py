@@ -170,11 +170,13 @@ def _evaluate(run: Run) -> None:
     """Evaluate the weights and, with EMA, their average, which then decides whether this is the best model."""
     state = run.state
     results = {"eval": _evaluate_weights(run)}
+    details = {"eval": run.eval_metrics.details(state.class_names)}
     if state.ema is not None:
         with state.ema.applied():
             results["eval_ema"] = _evaluate_weights(run)
+            details["eval_ema"] = run.eval_metrics.details(state.class_names)
     # Recorded last, so that a run that is stopped during an evaluation evaluates again.
-    run.evaluation = results
+    run.evaluation, run.evaluation_details = results, details
     state.history += [record(kind, state.step, run.epoch_number, values) for kind, values in results.items()]
     values = list(results.values())[-1]
     state.best.update(values[state.best.metric], run.epoch_number)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Optional, Tuple
 
 from ppcls.config.schema import Config
+from ppcls.engine import criteria
 from ppcls.engine.data import build_loader, global_batch_size
 from ppcls.errors import ConfigError, DataError
 from ppcls.optimizer import build_schedule
@@ -30,6 +31,8 @@ def build_lr_schedule(config: Config, steps_per_epoch: int) -> Schedule:
         raise ConfigError("Global.epochs and Optimizer.lr: a schedule needs both")
     epochs, log = config.Global.epochs, get_logger()
     arguments = {"name": config.Optimizer.lr.name, **_scaled_arguments(config)}
+    if arguments["name"] == "ReduceOnPlateau" and arguments.get("monitor", "metric") == "metric":
+        arguments["mode"] = arguments.get("mode") or _direction(config)
     warmup, cooldown = arguments.get("warmup_epoch", 0), arguments.get("cooldown_epoch", 0)
     if warmup > epochs:
         log.warning(
@@ -49,6 +52,12 @@ def build_lr_schedule(config: Config, steps_per_epoch: int) -> Schedule:
             "turns off"
         )
     return schedule
+
+
+def _direction(config: Config) -> str:
+    """Return the mode of ReduceOnPlateau that fits the first metric of the evaluation."""
+    metrics = criteria.build_metrics(config, "Eval")
+    return "min" if any(name in metrics.lower_is_better for name in metrics.names[:1]) else "max"
 
 
 def _scaled_arguments(config: Config) -> Dict[str, Any]:

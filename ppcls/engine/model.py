@@ -9,12 +9,10 @@ import paddle
 
 from ppcls.arch import BACKBONES
 from ppcls.config.schema import AUTO, Config
-from ppcls.data.datasets.names import read_class_names
 from ppcls.engine.checkpointing import checkpoint
-from ppcls.errors import ConfigError, DataError, WeightsError
+from ppcls.errors import ConfigError, WeightsError
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
-from ppcls.utils.paths import user_path
 from ppcls.weights import create_model, load_weights
 from ppcls.weights.factory import local_weights, trained_image_size
 
@@ -67,7 +65,7 @@ def weights_path(config: Config) -> Optional[str]:
 
     What is a URL, or the published weights, is downloaded first.
     """
-    value = _given_weights(config)
+    value = given_weights(config)
     if not value:
         return None
     try:
@@ -87,7 +85,8 @@ def _download_advice(config: Config) -> str:
     )
 
 
-def _given_weights(config: Config) -> Union[bool, str, None]:
+def given_weights(config: Config) -> Union[bool, str, None]:
+    """Return what the recipe says its weights are: a path, a URL, or True for the published ones."""
     resumed = None if config.Global.checkpoints == AUTO else config.Global.checkpoints
     return resumed or config.Global.pretrained_model or config.Arch.pretrained
 
@@ -138,7 +137,7 @@ def _load(
     image_size: Union[int, List[int], None],
 ) -> str:
     """Load weights; an interrupted checkpoint was finished by ``fetch_weights``."""
-    size = image_size or trained_image_size(config.Arch.name, _given_weights(config))
+    size = image_size or trained_image_size(config.Arch.name, given_weights(config))
     try:
         report = load_weights(model, path, key=key, drop_mismatched_head=drop_mismatched_head, image_size=size)
     except WeightsError as error:  # the recipe's words for it
@@ -180,24 +179,3 @@ def _weight_options(config: Config, path: str, strict: bool) -> Tuple[Optional[s
             "Global.%s (%s) is not used: %s is a checkpoint of ppcls", name, config.where("Global", name), path
         )
     return None if "weights_key" in unused else key, None if "weights_image_size" in unused else size
-
-
-def class_names(config: Config, weights: Optional[str] = None) -> Optional[List[str]]:
-    """Return the class names of the recipe's file, else those saved with the weights; None where there are none.
-
-    Raises:
-        DataError: the file is missing or does not name every class.
-    """
-    file = config.Infer.PostProcess.class_id_map_file
-    if not file:
-        return checkpoint.class_names(checkpoint.strip_suffix(weights)) if weights else None
-    try:
-        names = read_class_names(user_path(file))
-    except DataError as error:
-        raise DataError(
-            f"{config.where('Infer', 'PostProcess', 'class_id_map_file')}: {error}; without names: "
-            f"-o Infer.PostProcess.class_id_map_file=null"
-        ) from None
-    if len(names) != config.Arch.class_num:
-        raise DataError(f"{file}: {len(names)} names for {config.Arch.class_num} classes (Arch.class_num)")
-    return names

@@ -35,6 +35,7 @@ class Run:
         eval_metrics: the metrics of evaluation.
         batch: the newest batch, while callbacks see a step.
         evaluation: losses and metrics of the newest evaluation: "eval", and "eval_ema" of the averaged weights.
+        evaluation_details: what the metrics of the newest evaluation report that is not one number, by the same keys.
         stop_reason: why training ends before its last epoch; None while it goes on.
     """
 
@@ -55,6 +56,7 @@ class Run:
     throughput: Throughput = field(default_factory=Throughput)
     batch: Any = None
     evaluation: Dict[str, Dict[str, float]] = field(default_factory=dict)
+    evaluation_details: Dict[str, Dict[str, Any]] = field(default_factory=dict)
     stop_reason: Optional[str] = None
 
     @property

@@ -23,10 +23,11 @@ from ppcls.engine.callbacks.metrics_file import MetricsFile, VisualDL
 from ppcls.engine.callbacks.runner import CallbackRunner
 from ppcls.engine.checkpointing import checkpoint, file_set, resume, run_dir
 from ppcls.engine.checkpointing.saver import Saver
-from ppcls.engine.criteria import build_loss, build_metrics
-from ppcls.engine.data import build_loader, training_class_names
+from ppcls.engine.criteria import build_loss, build_metrics, check_labels
+from ppcls.engine.data import build_loader
 from ppcls.engine.distillation import build_distillation, teacher_weights
 from ppcls.engine.ema import EMA
+from ppcls.engine.label_names import training_class_names
 from ppcls.engine.lr_schedule import build_lr_schedule
 from ppcls.engine.model import build_model, compile_static, fetch_weights, load_initial_weights
 from ppcls.engine.run import Run
@@ -124,9 +125,11 @@ def _build(
     config: Config, supplied: Supplied, stack: contextlib.ExitStack
 ) -> Tuple[DataLoader, Optional[DataLoader], Any, TrainState]:
     train_loader = stack.enter_context(build_loader(config, "Train", supplied.train_dataset))
+    check_labels(config, "Train", train_loader.dataset)
     eval_loader = None
     if config.Global.eval_during_train:
         eval_loader = stack.enter_context(build_loader(config, "Eval", supplied.eval_dataset))
+        check_labels(config, "Eval", eval_loader.dataset)
         check_disjoint_shards(train_loader.dataset, eval_loader.dataset)
     checks.require_same_classes(train_loader, eval_loader)
     criterion = build_loss(config, "Train", train_loader.dataset.labels)

@@ -11,12 +11,13 @@ import paddle
 
 from ppcls import metric
 from ppcls.config.schema import Config
+from ppcls.data.datasets import Dataset
 from ppcls.data.transforms import TransformOp, name_and_arguments
 from ppcls.engine import device
 from ppcls.engine.checks import require_split
 from ppcls.engine.criteria import build_loss, build_metrics
 from ppcls.engine.data import build_loader
-from ppcls.engine.evaluation import evaluate_model
+from ppcls.engine.evaluation import complete_names, evaluate_model, with_details
 from ppcls.engine.inference import transform_ops
 from ppcls.engine.progress import format_values
 from ppcls.errors import ConfigError
@@ -24,6 +25,7 @@ from ppcls.inference import description
 from ppcls.inference.backends import Backend, open_backend
 from ppcls.inference.backends.devices import CPU, Device
 from ppcls.inference.description import PIXELS, Description
+from ppcls.metric import CombinedMetric
 from ppcls.registry.provenance import require_imported
 from ppcls.utils import distributed, gpus
 from ppcls.utils.logging import get_logger
@@ -59,8 +61,10 @@ class _Logits(paddle.nn.Layer):
         return paddle.to_tensor(np.log(np.maximum(probabilities, _SMALLEST)))
 
 
-def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto") -> Dict[str, float]:
+def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto") -> Dict[str, Any]:
     """Evaluate an exported model on ``DataLoader.Eval``; return losses and metrics by name, in every process.
+
+    What metrics report that is not one number, such as a confusion matrix, is in "details", by the metric's name.
 
     The data set, its batches, losses and metrics are the recipe's. The preprocessing is the export's; a warning says
     where it differs from the recipe's.
@@ -88,9 +92,9 @@ def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto
     with distributed.errors_on_all_ranks():
         model = _Logits(described, open_backend(described, backend, device=_device(config)))
     get_logger().info("%s, by the backend %s on %s", described.name, model.backend.name, model.backend.device)
-    result, _ = _evaluate_backend(config, model, criterion, metrics)
+    result, dataset = _evaluate_backend(config, model, criterion, metrics)
     get_logger().info("[Eval][Epoch 0][Avg]%s", format_values(result))
-    return result
+    return with_details(result, metrics.details(complete_names(config, dataset.class_names or described.class_names)))
 
 
 def _start(config: Config) -> None:
@@ -104,18 +108,21 @@ def accuracy(config: Config, path: Path, backend: str) -> Tuple[float, int]:
     metrics = metric.build_metrics([{"TopkAcc": {"topk": 1}}])
     described = description.read(path)
     model = _Logits(described, open_backend(described, backend, device=CPU))
-    result, count = _evaluate_backend(config, model, build_loss(config, "Eval"), metrics)
-    return result["top1"], count
+    result, dataset = _evaluate_backend(config, model, build_loss(config, "Eval"), metrics)
+    return result["top1"], len(dataset)
 
 
-def _evaluate_backend(config: Config, model: _Logits, criterion: Any, metrics: Any) -> Tuple[Dict[str, float], int]:
+def _evaluate_backend(
+    config: Config, model: _Logits, criterion: Any, metrics: CombinedMetric
+) -> Tuple[Dict[str, float], Dataset]:
     described = model.described
     with contextlib.ExitStack() as stack:
         with distributed.errors_on_all_ranks():
             ops = [*described.transform_ops, *(_AS_TENSOR if described.input == PIXELS else [])]
             loader = stack.enter_context(build_loader(_with_transforms(config, ops), "Eval"))
+            metrics.check_labels(multi_label=loader.dataset.labels.ndim == 2)
         distributed.require_equal_on_ranks("numbers of images", len(loader.dataset))
-        return evaluate_model(model, loader, criterion, metrics), len(loader.dataset)
+        return evaluate_model(model, loader, criterion, metrics), loader.dataset
 
 
 def _device(config: Config) -> Device:

@@ -14,7 +14,8 @@ from ppcls.data.transforms import TRANSFORMS, TransformOp, name_and_arguments
 from ppcls.engine.checks import require_single_run
 from ppcls.engine.device import set_device
 from ppcls.engine.inference import transform_ops
-from ppcls.engine.model import build_model, class_names, fetch_weights, load_required_weights
+from ppcls.engine.label_names import class_names
+from ppcls.engine.model import build_model, fetch_weights, load_required_weights
 from ppcls.errors import ConfigError, ExportError
 from ppcls.exporting import batch_norm, images, int8, onnx_models, target_dir
 from ppcls.exporting.comparison import Expected, compare

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, ContextManager, Dict, Mapping, Optional, Sequence
+import json
+from typing import Any, Callable, ClassVar, ContextManager, Dict, List, Mapping, Optional, Sequence
 
 import paddle
 
@@ -16,7 +17,16 @@ class Metric:
 
     ``update`` runs where the logits are and must not fetch anything from the device: keep sums as tensors, and fetch
     them in ``state``. A subclass implements ``reset``, ``update``, ``result``, ``state`` and ``load_state``.
+
+    Attributes:
+        lower_is_better: whether lower results are better.
+        single_label: whether the metric takes data with one label per image.
+        multi_label: whether it takes data with several labels per image.
     """
+
+    lower_is_better: ClassVar[bool] = False
+    single_label: ClassVar[bool] = True
+    multi_label: ClassVar[bool] = False
 
     @property
     def names(self) -> Sequence[str]:
@@ -30,17 +40,45 @@ class Metric:
             ConfigError: it cannot.
         """
 
+    def check_labels(self, multi_label: bool) -> None:
+        """Make sure that the metric is for such data.
+
+        Args:
+            multi_label: whether images have several labels.
+
+        Raises:
+            ConfigError: it is not.
+        """
+        if multi_label and not self.multi_label:
+            raise ConfigError(
+                "is for data with one label per image, and these have several; for multi-label data there are "
+                "MultiLabelMAP, ATTRMetric, AccuracyScore, HammingDistance, Precision, Recall and F1"
+            )
+        if not multi_label and not self.single_label:
+            raise ConfigError(
+                "is for multi-label data, and these have one label per image, for which there are "
+                "TopkAcc, BalancedAccuracy, MeanAveragePrecision, Precision, Recall and F1"
+            )
+
     def reset(self) -> None:
         """Forget all samples."""
         raise NotImplementedError
 
     def update(self, logits: paddle.Tensor, targets: paddle.Tensor) -> None:
-        """Accumulate a batch: logits [B, K] float32 and integer labels [B]."""
+        """Accumulate a batch: logits [B, K] float32 and integer labels [B], or [B, K] of 0 and 1 (multi-label)."""
         raise NotImplementedError
 
     def result(self) -> Dict[str, float]:
         """Return the numbers by name, over all samples since ``reset``."""
         raise NotImplementedError
+
+    def details(self, class_names: Optional[Sequence[str]] = None) -> Dict[str, Any]:
+        """Return results that are not one number, such as those of each class, as JSON values; empty if there are none.
+
+        Args:
+            class_names: by class id, where they are known.
+        """
+        return {}
 
     def state(self) -> Dict[str, Any]:
         """Return what was accumulated, as JSON values."""
@@ -72,6 +110,19 @@ def sum_states(states: Sequence[Any]) -> Any:
     return sum(states)
 
 
+def per_class(class_names: Optional[Sequence[str]], **columns: Sequence[Any]) -> List[Dict[str, Any]]:
+    """Return one record per class, for ``Metric.details``: its id, its name where it is known, and its values."""
+    count = len(next(iter(columns.values())))
+    return [
+        {
+            "class_id": index,
+            **({} if class_names is None else {"class_name": class_names[index]}),
+            **{name: values[index] for name, values in columns.items()},
+        }
+        for index in range(count)
+    ]
+
+
 class MetricAdapter(Metric):
     """Adapts a user's metric; only ``update`` and ``result`` are required.
 
@@ -97,6 +148,21 @@ class MetricAdapter(Metric):
     def names(self) -> Sequence[str]:
         """What ``result`` reports, in order."""
         return list(getattr(self._metric, "names", [self._name]))
+
+    @property
+    def lower_is_better(self) -> bool:  # type: ignore[override]
+        """Whether lower results are better; no, unless the metric says so."""
+        return bool(getattr(self._metric, "lower_is_better", False))
+
+    def check_labels(self, multi_label: bool) -> None:
+        """Call the metric's own ``check_labels``, if it has one."""
+        if hasattr(self._metric, "check_labels"):
+            try:
+                with located_errors("check_labels", self._source):  # the caller adds the name
+                    self._metric.check_labels(multi_label)
+            except ConfigError as error:
+                attribute = "multi_label" if multi_label else "single_label"
+                raise ConfigError(f"{error}; a metric of your own that takes them has {attribute} = True") from error
 
     def check(self, class_num: int) -> None:
         """Call the metric's own ``check``, if it has one."""
@@ -135,6 +201,24 @@ class MetricAdapter(Metric):
         except (TypeError, ValueError):
             raise ConfigError(
                 f"{self._name}.result: must return a number or a dict of numbers, not {value!r:.80}"
+            ) from None
+
+    def details(self, class_names: Optional[Sequence[str]] = None) -> Dict[str, Any]:
+        """Return the metric's own ``details``, if it has them.
+
+        Raises:
+            ConfigError: the metric fails, or returns what JSON cannot hold.
+        """
+        if not hasattr(self._metric, "details"):
+            return {}
+        with self._located("details"):
+            value = self._metric.details(class_names)
+        try:
+            json.dumps(value, allow_nan=False)
+            return dict(value)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(
+                f"{self._name}.details: must return a dict of numbers, texts, None, lists and dicts ({error})"
             ) from None
 
     def state(self) -> Dict[str, Any]:

@@ -28,6 +28,11 @@ class CombinedMetric:
         """What ``result`` reports, in order."""
         return [name for metric in self.metrics.values() for name in metric.names]
 
+    @property
+    def lower_is_better(self) -> List[str]:
+        """Those of ``names`` of which lower values are better."""
+        return [name for metric in self.metrics.values() if metric.lower_is_better for name in metric.names]
+
     def reset(self) -> None:
         """Forget all samples."""
         for metric in self.metrics.values():
@@ -45,14 +50,38 @@ class CombinedMetric:
             except ConfigError as error:
                 raise ConfigError(f"{name}: {error}") from error.__cause__
 
+    def check_labels(self, multi_label: bool) -> None:
+        """Make sure that all metrics are for such data.
+
+        Args:
+            multi_label: whether images have several labels.
+
+        Raises:
+            ConfigError: one is not.
+        """
+        for name, metric in self.metrics.items():
+            try:
+                metric.check_labels(multi_label)
+            except ConfigError as error:
+                raise ConfigError(f"{name}: {error}") from error.__cause__
+
     def update(self, logits: paddle.Tensor, targets: paddle.Tensor) -> None:
-        """Accumulate a batch: logits [B, K], integer labels [B]; nothing is fetched from the device."""
+        """Accumulate a batch: logits [B, K], targets [B] or [B, K]; nothing is fetched from the device."""
         for metric in self.metrics.values():
             metric.update(logits, targets)
 
     def result(self) -> Dict[str, float]:
         """Return all results, by their names."""
         return {name: value for metric in self.metrics.values() for name, value in metric.result().items()}
+
+    def details(self, class_names: Optional[Sequence[str]] = None) -> Dict[str, Dict[str, Any]]:
+        """Return the results that are not one number, as JSON values, by the metric's name; of metrics that have any.
+
+        Args:
+            class_names: by class id, where they are known.
+        """
+        details = {name: metric.details(class_names) for name, metric in self.metrics.items()}
+        return {name: value for name, value in details.items() if value}
 
     def state(self) -> Dict[str, Dict[str, Any]]:
         """Return the state of each metric, as JSON values."""

@@ -61,10 +61,11 @@ class TopkAcc(Metric):
             targets: labels, integer [B], from 0 to K - 1.
 
         Raises:
-            ConfigError: some k exceeds K.
+            ConfigError: some k exceeds K, or the data are multi-label.
             ValueError: wrong shapes or types, or labels out of range (checked on a CPU only, where it costs nothing).
         """
         logits, labels = _tensor(logits), _tensor(targets)
+        self.check_labels(multi_label=labels.ndim == 2)
         if logits.ndim != 2 or list(labels.shape) != list(logits.shape[:1]) or paddle.is_floating_point(labels):
             raise ValueError(
                 f"expected logits [B, K] and integer labels [B], got {list(logits.shape)} and "

@@ -114,6 +114,73 @@ class LionOptimizer(CustomOptimizer):
         return weight - learning_rate * (direction + self._weight_decay.get(name, 0.0) * weight)
 
 
+class AdanOptimizer(CustomOptimizer):
+    """Adan, algorithm 1 of https://arxiv.org/abs/2208.06677, with the bias corrections of its authors' code.
+
+    Source of the bias corrections and of the names: https://github.com/sail-sg/Adan (adan.py). What the paper calls
+    beta is 1 - beta here.
+
+    Args:
+        betas: decay rates of the gradients' mean, of the mean of their differences, and of the mean of squares.
+        epsilon: added to the square root.
+        weight_decay: coefficient of the decoupled weight decay.
+        no_prox: decay before the step, w (1 - lr weight_decay), as AdamW; else after it, w / (1 + lr weight_decay).
+        decayed: Paddle's names of the parameters with weight decay.
+        multi_precision: keep float32 copies of half-precision weights.
+        base_arguments: as for ``CustomOptimizer``.
+    """
+
+    accumulators: ClassVar[Mapping[str, Tuple[Any, float]]] = {
+        "moment": (None, 0.0),
+        "difference": (None, 0.0),
+        "square": (None, 0.0),
+        "previous_gradient": (None, 0.0),
+        "updates": ([1], 0.0),
+    }
+
+    def __init__(
+        self,
+        betas: Tuple[float, float, float],
+        epsilon: float,
+        weight_decay: float,
+        no_prox: bool,
+        decayed: List[str],
+        multi_precision: bool,
+        base_arguments: Mapping[str, Any],
+    ) -> None:
+        super().__init__(multi_precision, base_arguments)
+        self._betas, self._epsilon, self._no_prox = betas, epsilon, no_prox
+        self._weight_decay = dict.fromkeys(decayed, weight_decay)
+
+    def update_parameter(
+        self,
+        weight: paddle.Tensor,
+        gradient: paddle.Tensor,
+        learning_rate: paddle.Tensor,
+        state: Dict[str, paddle.Tensor],
+        name: str,
+    ) -> paddle.Tensor:
+        """Return the weight after a step of lr (m + beta2 v) / (sqrt(n) + epsilon) and its decay.
+
+        m is the mean of the gradients g, v that of their differences d, and n that of (g + beta2 d)^2, each corrected
+        for its bias. The first difference is 0.
+        """
+        beta1, beta2, beta3 = self._betas
+        moment, difference, square, previous, updates = (state[key] for key in self.accumulators)
+        change = paddle.where(updates > 0, gradient - previous, paddle.zeros_like(gradient))
+        paddle.assign(gradient, previous)
+        paddle.assign(updates + 1, updates)
+        paddle.assign(beta1 * moment + (1 - beta1) * gradient, moment)
+        paddle.assign(beta2 * difference + (1 - beta2) * change, difference)
+        paddle.assign(beta3 * square + (1 - beta3) * (gradient + beta2 * change) ** 2, square)
+        scale = paddle.sqrt(square / (1 - beta3**updates)) + self._epsilon
+        step = (moment / (1 - beta1**updates) + beta2 * difference / (1 - beta2**updates)) / scale
+        decay = learning_rate * self._weight_decay.get(name, 0.0)
+        if self._no_prox:
+            return weight * (1 - decay) - learning_rate * step
+        return (weight - learning_rate * step) / (1 + decay)
+
+
 class NAdamOptimizer(CustomOptimizer):
     """Adam with Nesterov momentum (https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ), as PyTorch computes it.
 

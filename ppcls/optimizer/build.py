@@ -14,7 +14,7 @@ import paddle
 from paddle import nn
 
 from ppcls.errors import ConfigError
-from ppcls.optimizer.algorithms import LionOptimizer, NAdamOptimizer
+from ppcls.optimizer.algorithms import AdanOptimizer, LionOptimizer, NAdamOptimizer
 from ppcls.optimizer.arguments import CoupledArguments, DecoupledArguments
 from ppcls.optimizer.decay import trainable_parameters
 from ppcls.registry import Registry
@@ -227,6 +227,38 @@ def lion(common: DecoupledArguments, beta1: float = 0.9, beta2: float = 0.99) ->
         beta1,
         beta2,
         common.weight_decay,
+        common.decayed_variables(),
+        common.multi_precision,
+        common.prepare(),
+    )
+
+
+@_register_decoupled(name="Adan", defaults={"weight_decay": 0.0})
+def adan(
+    common: DecoupledArguments,
+    beta1: float = 0.98,
+    beta2: float = 0.92,
+    beta3: float = 0.99,
+    epsilon: float = 1e-8,
+    no_prox: bool = False,
+) -> AdanOptimizer:
+    """Return Adan (https://arxiv.org/abs/2208.06677), with the defaults of its authors' code.
+
+    Args:
+        common: the arguments common to all optimizers.
+        beta1: decay rate of the mean of the gradients.
+        beta2: decay rate of the mean of their differences.
+        beta3: decay rate of the mean of squares.
+        epsilon: added to the square root.
+        no_prox: decay the weights before the step, as AdamW does, and not after it.
+    """
+    for name, value in (("beta1", beta1), ("beta2", beta2), ("beta3", beta3)):
+        require_fraction(name, value)
+    return AdanOptimizer(
+        (beta1, beta2, beta3),
+        require_non_negative("epsilon", epsilon),
+        common.weight_decay,
+        no_prox,
         common.decayed_variables(),
         common.multi_precision,
         common.prepare(),

@@ -19,7 +19,7 @@ class ReduceOnPlateau(Schedule):
         learning_rate: at the beginning.
         timing: of the run. Evaluations during the warm-up do not count.
         monitor: "metric", the first one in ``Metric.Eval``, or "loss", the evaluation's loss.
-        mode: "max" if higher is better, or "min". By default "max" for the metric and "min" for the loss.
+        mode: "max" if higher is better, or "min". By default what fits the metric, and "min" for the loss.
         factor: factor of a reduction.
         patience: evaluations without improvement before a reduction.
         threshold: smallest change that counts as an improvement; see ``threshold_mode``.

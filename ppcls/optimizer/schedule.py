@@ -22,7 +22,9 @@ from ppcls.optimizer.schedule_base import (
 from ppcls.registry import Source
 from ppcls.registry.checks import require_non_negative, require_positive
 from ppcls.registry.failures import located_errors
+from ppcls.utils.logging import get_logger
 
+_PERIOD = 30  # epochs between the steps of Piecewise with learning_rate
 # Arguments that are scaled with the batch size. As in DeiT, the first and last learning rates of a schedule are not.
 PEAKS = ("learning_rate", "max_learning_rate", "base_learning_rate", "values")
 
@@ -100,14 +102,47 @@ class MultiStepDecay(Schedule):
 
 @register()
 class Piecewise(Schedule):
-    """Constant between ``decay_epochs``. ``values`` has one more entry; a warm-up ends at the first one."""
+    """Constant between ``decay_epochs``. ``values`` has one more entry; a warm-up ends at the first one.
 
-    def __init__(self, decay_epochs: Sequence[float], values: Sequence[float], timing: Timing) -> None:
-        require_milestones("decay_epochs", decay_epochs)
-        if len(values) != len(decay_epochs) + 1:
-            raise ConfigError(
-                f"values: {len(decay_epochs)} decay_epochs need {len(decay_epochs) + 1} values, got {len(values)}"
-            )
+    Args:
+        timing: of the run.
+        decay_epochs: epochs at which the learning rate changes.
+        values: the learning rates.
+        learning_rate: instead of both, the rate of the first 30 epochs: it is divided by 10 every 30 epochs. As in
+            PaddleClas since 2.5.2, it overrides them where they are given too.
+
+    Raises:
+        ConfigError: a value is out of range, or missing.
+    """
+
+    def __init__(
+        self,
+        timing: Timing,
+        decay_epochs: Optional[Sequence[float]] = None,
+        values: Optional[Sequence[float]] = None,
+        learning_rate: Optional[float] = None,
+    ) -> None:
+        for name, given in (("decay_epochs", decay_epochs), ("values", values)):
+            if given is None and learning_rate is None:
+                raise ConfigError(f"{name}: missing; give it, or learning_rate for a tenth every {_PERIOD} epochs")
+        decay_epochs, values = decay_epochs or [], values or []
+        if learning_rate is None:
+            require_milestones("decay_epochs", decay_epochs)
+            if len(values) != len(decay_epochs) + 1:
+                raise ConfigError(
+                    f"values: {len(decay_epochs)} decay_epochs need {len(decay_epochs) + 1} values, got {len(values)}"
+                )
+        else:
+            require_positive("learning_rate", learning_rate)
+            overridden = bool(decay_epochs or values)
+            # A tenth of 10^-200 is nothing: the trial run that checks a recipe's arguments is long.
+            decay_epochs = range(_PERIOD, min(timing.epochs, 200 * _PERIOD), _PERIOD)
+            values = [learning_rate * 0.1**n for n in range(len(decay_epochs) + 1)]
+            if overridden:
+                self.note = (
+                    f"Piecewise: learning_rate overrides decay_epochs and values, as in PaddleClas since 2.5.2: "
+                    f"{_describe_pieces(decay_epochs, values)} (a tenth every {_PERIOD} epochs); remove one side"
+                )
         self.values = [require_non_negative("values", value) for value in values]
         super().__init__(self.values[0], timing)
         self.boundaries = [epoch * self.units_per_epoch for epoch in decay_epochs]
@@ -115,6 +150,12 @@ class Piecewise(Schedule):
     def main_lr(self, time: float) -> float:
         """Return the value of the interval that contains ``time``."""
         return self.values[bisect_right(self.boundaries, time)]
+
+
+def _describe_pieces(epochs: Sequence[float], values: Sequence[float]) -> str:
+    """Return "0.1, after 30 epochs 0.01, after 60 ..."."""
+    later = [f"after {epoch:g} epochs {value:g}" for epoch, value in zip(epochs, values[1:])]
+    return ", ".join([f"{values[0]:g}", *later])
 
 
 class ScheduleAdapter(Schedule):
@@ -190,5 +231,7 @@ def build_schedule(args: Mapping[str, Any], *, epochs: int, steps_per_epoch: int
     schedule: Schedule = SCHEDULES.build(name, args, epochs=epochs, steps_per_epoch=steps_per_epoch)
     source = SCHEDULES[name].source
     if source is None:
+        if schedule.note:
+            get_logger().warning("Optimizer.lr: %s", schedule.note)
         return schedule
     return ScheduleAdapter(name, schedule, Timing(epochs, steps_per_epoch), source)

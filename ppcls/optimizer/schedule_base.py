@@ -86,9 +86,11 @@ class Schedule:
 
     Attributes:
         follows_evaluations: whether ``on_evaluation`` changes the learning rate.
+        note: what to warn users of, "" for nothing.
     """
 
     follows_evaluations = False
+    note = ""
 
     def __init__(self, learning_rate: float, timing: Timing) -> None:
         self.learning_rate = require_non_negative("learning_rate", learning_rate)

@@ -13,7 +13,7 @@ import numbers
 import types
 import typing
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterable, List, Literal, Mapping, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Literal, Mapping, Optional, Sequence, Tuple, Union
 
 _UNIONS = (Union, getattr(types, "UnionType", Union))  # `int | None` has a type of its own from Python 3.10 on
 
@@ -266,9 +266,20 @@ _SCALARS: Mapping[Any, Callable[[Any], Any]] = {
 def suggest(word: object, allowed: Iterable[str]) -> str:
     """Return the end of an error message: "; did you mean 'x'? (allowed: a, b, c)", or " (allowed: a, b, c)"."""
     allowed = list(allowed)
-    near = difflib.get_close_matches(str(word), allowed, n=1, cutoff=0.6)
-    if not near:  # difflib minds case, users do not
-        lower = {name.lower(): name for name in allowed}
-        near = [lower[n] for n in difflib.get_close_matches(str(word).lower(), list(lower), n=1, cutoff=0.6)]
-    hint = f"; did you mean {near[0]!r}? (" if near else " ("
+    lower = {name.lower(): name for name in allowed}  # difflib minds case, users do not
+    near = _similar(str(word), allowed) or lower.get(_similar(str(word).lower(), lower) or "")
+    hint = f"; did you mean {near!r}? (" if near else " ("
     return f"{hint}allowed: {', '.join(allowed) or 'none'})"
+
+
+def _similar(word: str, allowed: Iterable[str]) -> Optional[str]:
+    """Return the most similar word; None if none is similar enough to be what was meant."""
+    near = difflib.get_close_matches(word, allowed, n=1, cutoff=0.6)
+    return near[0] if near and _is_likely(word, near[0]) else None
+
+
+def _is_likely(word: str, near: str) -> bool:
+    """Return whether ``near`` may be what was meant: a misleading suggestion is worse than none."""
+    if len(word) <= 5 or near.startswith(word) or word.startswith(near):
+        return True
+    return abs(len(word) - len(near)) <= 3 and difflib.SequenceMatcher(None, near, word).ratio() >= 0.75

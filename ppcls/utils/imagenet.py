@@ -1,4 +1,10 @@
-"""Statistics of ImageNet's training images, scaled to 0..1, per channel (RGB)."""
+"""ImageNet-1k: statistics of its training images, scaled to 0..1, per channel (RGB), and the names of its classes."""
+
+from pathlib import Path
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
+
+# Lines `id name`. The names are WordNet's lemmas; PaddleClas's recipes name a file of this name and content.
+LABEL_LIST = Path(__file__).with_name("imagenet1k_label_list.txt")
+CLASS_NUM = 1000

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ppcls.errors import ConfigError
-from ppcls.registry import Registry
+from ppcls.registry import Registry, suggest
 
 
 class Component:
@@ -108,3 +108,24 @@ def test_annotations_that_cannot_be_resolved_take_any_value():
     assert registry.build("component", {"size": "x"}) == "x"
     with pytest.raises(ConfigError, match=r"more\.0\.a: must be a whole number, not 'x'"):
         registry.build("component", {"size": "x", "more": [{"a": "x"}]})
+
+
+@pytest.mark.parametrize(
+    ("word", "allowed", "suggested"),
+    [
+        ("epoch", ["epochs", "eval_interval"], "epochs"),
+        ("Momentum2", ["Momentum"], "Momentum"),
+        ("Imagenet", ["ImageNetDataset", "ImageFolder"], "ImageNetDataset"),
+        ("alfa", ["alpha", "prob"], "alpha"),
+        ("sise", ["size", "scale"], "size"),
+        ("use_dali", ["use_visualdl", "use_sync_bn"], None),
+        ("train_mode", ["pretrained_model", "eval_mode"], None),
+        ("last_epoch", ["by_epoch", "warmup_epoch"], None),
+        ("clip_grad", ["clip_norm", "clip_value"], None),
+        ("SupConLoss", ["CELoss", "FocalLoss"], None),
+    ],
+)
+def test_only_what_may_have_been_meant_is_suggested(word, allowed, suggested):
+    text = suggest(word, allowed)
+    assert (f"did you mean {suggested!r}" in text) if suggested else ("did you mean" not in text)
+    assert ", ".join(allowed) in text

@@ -77,3 +77,28 @@ def test_an_override_is_the_origin_of_its_value():
     tree, _ = apply(parse(RECIPE, "r.yaml"), ["Global.epochs=[1, 2]"])
     assert tree.value["Global"].value["epochs"].value[1].origin == "-o Global.epochs=[1, 2]"
     assert tree.value["ops"].origin == "r.yaml:2"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("(3,32,32)", [3, 32, 32]),
+        ("(3, 32, 32)", [3, 32, 32]),
+        ("(0.08, 1e0)", [0.08, 1.0]),
+        ("(5,)", [5]),
+        ("((1, 2), (3, 4))", [[1, 2], [3, 4]]),
+        ("(1 + 2) * 3", 9),
+        ("(a, b)", "(a, b)"),
+        ("run (1, 2)", "run (1, 2)"),
+    ],
+)
+def test_tuples_of_numbers_are_lists(text, value):
+    values, problems = changed(f"Global.x={text}")
+    assert (values["Global"]["x"], problems) == (value, [])
+
+
+def test_a_broken_tuple_is_said():
+    _, problems = changed("Global.x=(1, 2")
+    assert problems == []
+    _, problems = changed("Global.x=(1, (2)")
+    assert "-o Global.x=(1, (2)" in problems[0]

@@ -108,3 +108,29 @@ def test_the_mean_of_a_batch_norm_is_that_of_all_images(digits, job, run, tmp_pa
     one, two = (restricted_load(tmp_path / name / "latest.pdparams")["stem.norm._mean"] for name in ("one", "two"))
     assert np.abs(one).max() > 1e-3
     np.testing.assert_allclose(two, one, atol=1e-6)
+
+
+def test_metrics_of_two_processes_equal_those_of_one(recipe, job, run, tmp_path):
+    """Sums and scores are put together exactly, also where a process has an empty part of the last batch."""
+    listed = "{F1: {average: [macro, weighted, none]}}, {CalibrationError: }, {ConfusionMatrix: }, {BalancedAccuracy: }"
+    scores = "{MeanAveragePrecision: {per_class: true}}"
+    metrics = (
+        f"Metric.Eval=[{{TopkAcc: {{topk: 1}}}}, {listed}, {scores}]",
+        "Metric.Train=[{Recall: }, {MeanAveragePrecision: }]",
+    )
+    run("train", "-c", recipe, "-o", *metrics, "Global.output_dir=one")
+    job("train", recipe, *metrics, PART, "Global.output_dir=two").finish()
+    one, two = (records(tmp_path / name) for name in ("one", "two"))
+    close([scalars(record) for record in one], [scalars(record) for record in two])
+    weights = "Global.pretrained_model=one/best_model"
+    out, _ = job("eval", recipe, weights, *metrics).finish()
+    alone = run("eval", "-c", recipe, "-o", weights, *metrics).stdout
+    results = [json.loads(alone), json.loads(out[out.index("{") : out.rindex("}") + 1])]
+    details = [result.pop("details") for result in results]
+    for name in ("ConfusionMatrix", "F1", "MeanAveragePrecision"):
+        assert details[0][name] == details[1][name]
+    assert results[0] == pytest.approx(results[1], rel=1e-6)
+
+
+def scalars(record):
+    return {key: value for key, value in record.items() if key != "details"}

@@ -162,3 +162,34 @@ def test_a_metric_of_two_methods_is_enough():
         metric.state()
     with pytest.raises(ConfigError, match=r"needs the methods update\(logits, targets\) and result"):
         MetricAdapter("Empty", object, None)
+
+
+class Errors(Share):
+    """The share of wrong answers, and which ones they were."""
+
+    lower_is_better = True
+    extra: object = None
+
+    def result(self):
+        return 1 - super().result()
+
+    def details(self, class_names):
+        return {"first": class_names[0] if class_names else 0, "extra": self.extra}
+
+
+def test_a_user_s_metric_may_have_details_and_a_direction():
+    metric = CombinedMetric({"Errors": MetricAdapter("Errors", Errors, None), "TopkAcc": TopkAcc(1)})
+    assert metric.lower_is_better == ["Errors"]
+    metric.check_labels(multi_label=False)
+    metric.update(paddle.to_tensor([[1.0, 0.0], [1.0, 0.0]]), paddle.to_tensor([0, 1]))
+    assert metric.result() == {"Errors": 0.5, "top1": 0.5}
+    assert metric.details(["cat", "dog"]) == {"Errors": {"first": "cat", "extra": None}}
+    assert metric.details() == {"Errors": {"first": 0, "extra": None}}
+    assert CombinedMetric({"Share": MetricAdapter("Share", Share, None)}).details() == {}
+    derived = MetricAdapter("Derived", lambda: type("Derived", (TopkAcc,), {})(), None)
+    with pytest.raises(ConfigError, match=r"is for data with one label .* of your own .* has multi_label = True"):
+        derived.check_labels(multi_label=True)
+    for wrong in (np.zeros(3), float("nan"), {1, 2}):
+        adapter = MetricAdapter("Errors", lambda value=wrong: type("Wrong", (Errors,), {"extra": value})(), None)
+        with pytest.raises(ConfigError, match=r"Errors.details: must return a dict of numbers, texts, None"):
+            adapter.details()

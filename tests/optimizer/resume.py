@@ -24,6 +24,7 @@ ARGS = {
     "RMSProp": {"name": "RMSProp", "momentum": 0.9, "centered": True, "weight_decay": 0.01, "clip_value": 0.1},
     "NAdam": {"name": "NAdam", "weight_decay": 0.01},
     "Lamb": {"name": "Lamb", "weight_decay": 0.1, "one_dim_param_no_weight_decay": True},
+    "Adan": {"name": "Adan", "weight_decay": 0.02, "no_weight_decay_name": "norm bias", "layer_decay": 0.5},
     "Lion": {
         "name": "Lion",
         "weight_decay": 0.1,

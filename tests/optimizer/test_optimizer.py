@@ -131,7 +131,22 @@ def lion(decay, b1=0.7, b2=0.95):
     return update
 
 
+def adan(decay, b1=0.7, b2=0.6, b3=0.95, eps=1e-3, no_prox=False):
+    def update(p, g, rate, t, memory, on):
+        d = g - memory.get("g", g)  # the first difference is 0
+        memory["g"] = g
+        m = memory["m"] = b1 * memory.get("m", 0) + (1 - b1) * g
+        v = memory["v"] = b2 * memory.get("v", 0) + (1 - b2) * d
+        n = memory["n"] = b3 * memory.get("n", 0) + (1 - b3) * (g + b2 * d) ** 2
+        scale = np.sqrt(n / (1 - b3**t)) + eps
+        step = rate * (m / (1 - b1**t) + b2 * v / (1 - b2**t)) / scale
+        return p * (1 - rate * decay * on) - step if no_prox else (p - step) / (1 + rate * decay * on)
+
+    return update
+
+
 BETAS = {"beta1": 0.7, "beta2": 0.95, "epsilon": 1e-3}
+ADAN = {"beta1": 0.7, "beta2": 0.6, "beta3": 0.95, "epsilon": 1e-3}
 
 
 @pytest.mark.parametrize(
@@ -161,6 +176,9 @@ BETAS = {"beta1": 0.7, "beta2": 0.95, "epsilon": 1e-3}
         ({"name": "Lamb", **BETAS, "weight_decay": 0}, lamb(0)),
         ({"name": "Lion", "beta1": 0.7, "beta2": 0.95, "weight_decay": 0.3}, lion(0.3)),
         ({"name": "Lion", "beta1": 0.7, "beta2": 0.95, "weight_decay": 0}, lion(0)),
+        ({"name": "Adan", **ADAN}, adan(0)),
+        ({"name": "Adan", **ADAN, "weight_decay": 0.3}, adan(0.3)),
+        ({"name": "Adan", **ADAN, "weight_decay": 0.3, "no_prox": True}, adan(0.3, no_prox=True)),
     ],
 )
 def test_updates(args, update):
@@ -282,6 +300,10 @@ def test_frozen_parameters_stay():
         ({"name": "Lamb", "epsilon": -1}, "epsilon: must be"),
         ({"name": "Lion", "beta2": 1.0}, "beta2: must be"),
         ({"name": "Lion", "epsilon": 1e-8}, "unknown argument 'epsilon'"),
+        ({"name": "Adan", "beta3": 1.0}, "beta3: must be"),
+        ({"name": "Adan", "epsilon": -1}, "epsilon: must be"),
+        ({"name": "Adan", "betas": [0.98, 0.92, 0.99]}, "unknown argument 'betas'"),
+        ({"name": "Adan", "no_prox": 2}, "no_prox"),
         ({"name": "SGD", "model": 1}, "unknown argument 'model'"),
     ],
 )

@@ -25,6 +25,7 @@ KINDS = {
     "RMSProp": {"momentum", "mean_square", "mean_grad"},
     "NAdam": {"moment1", "moment2", "updates", "mu_product"},
     "Lion": {"momentum"},
+    "Adan": {"moment", "difference", "square", "previous_gradient", "updates"},
 }
 
 
@@ -101,7 +102,7 @@ def test_looking_at_the_state_changes_nothing():
     assert_same(arrays_of(model), arrays_of(other))
 
 
-@pytest.mark.parametrize("name", ["AdamW", "RMSProp", "NAdam", "Lamb", "Lion"])
+@pytest.mark.parametrize("name", ["AdamW", "RMSProp", "NAdam", "Lamb", "Lion", "Adan"])
 def test_half_precision_keeps_master_weights(name):
     model, _ = make("AdamW", 0)
     for layer in model.sublayers(include_self=True):  # Layer.bfloat16() does nothing where the CPU cannot compute in it

@@ -1,5 +1,6 @@
 """Schedules against closed forms, and against Paddle's own schedulers."""
 
+import logging
 import math
 import subprocess
 import sys
@@ -65,6 +66,29 @@ def test_milestones():
 def test_pieces(by_epoch):
     schedule = build(name="Piecewise", decay_epochs=[3, 6], values=[0.1, 0.01, 0.001], by_epoch=by_epoch)
     assert [schedule.lr_at(step) for step in (0, 14, 15, 29, 30, 50)] == [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
+
+
+@pytest.mark.parametrize("by_epoch", [False, True])
+@pytest.mark.parametrize("given", [{}, {"decay_epochs": [10, 20], "values": [0.5, 0.2, 0.1]}])
+def test_pieces_of_one_rate_are_a_tenth_every_thirty_epochs(given, by_epoch, caplog):
+    caplog.set_level(logging.WARNING, logger="ppcls")
+    logging.getLogger("ppcls").addHandler(caplog.handler)
+    arguments = {"name": "Piecewise", "learning_rate": 0.2, "warmup_epoch": 5, "by_epoch": by_epoch, **given}
+    schedule = build_schedule(arguments, epochs=100, steps_per_epoch=4)
+    logging.getLogger("ppcls").removeHandler(caplog.handler)
+    # As PaddleClas computes it: boundaries count from the end of the warm-up.
+    milestones = list(range(0, 100, 30))[1:]
+    expected = [0.2 * 0.1 ** sum(epoch - 5 >= milestone for milestone in milestones) for epoch in range(5, 100)]
+    assert [schedule.lr_at(4 * epoch) for epoch in range(5, 100)] == pytest.approx(expected)
+    assert schedule.lr_at(10) == pytest.approx(0.1, rel=0.25)
+    assert ("0.2, after 30 epochs 0.02, after 60 epochs 0.002, after 90" in caplog.text) == bool(given)
+
+
+@pytest.mark.parametrize("epochs", [1, 29, 30, 31])
+def test_pieces_of_one_rate_in_a_short_run(epochs):
+    schedule = build_schedule({"name": "Piecewise", "learning_rate": 0.2}, epochs=epochs, steps_per_epoch=2)
+    rates = [schedule.lr_at(step) for step in range(2 * epochs)]
+    assert rates == pytest.approx([0.2 if step < 60 else 0.02 for step in range(2 * epochs)])
 
 
 def test_only_warmup():
@@ -134,6 +158,9 @@ def test_wrong_arguments(name, arguments, message):
         ({"name": "MultiStepDecay", "learning_rate": 1.0, "milestones": [3, 2]}, "milestones: must be increasing"),
         ({"name": "Piecewise", "decay_epochs": [1, 2], "values": [1.0, 0.1]}, "2 decay_epochs need 3 values, got 2"),
         ({"name": "Piecewise", "decay_epochs": [1], "values": [1.0, -0.1]}, "values: must be"),
+        ({"name": "Piecewise", "values": [1.0, 0.1]}, "decay_epochs: missing; give it, or learning_rate"),
+        ({"name": "Piecewise"}, "decay_epochs: missing"),
+        ({"name": "Piecewise", "learning_rate": 0}, "learning_rate: must be a positive number"),
     ],
 )
 def test_wrong_recipes(args, message):

@@ -44,6 +44,11 @@ class DecodeImage:
         check_backend(self.backend)
         require_int("max_pixels", self.max_pixels, 1)
 
+    @property
+    def output_layout(self) -> str:
+        """Return the layout of the result."""
+        return "chw" if self.channel_first else "hwc"
+
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
         """Return the decoded image [H, W, 3] uint8, see ``decode_image``."""
         if isinstance(image, np.ndarray) and image.ndim != 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, ClassVar, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -54,6 +54,11 @@ class NormalizeImage:
         table = np.stack([(values - m) / s for m, s in zip(mean, std)]).astype(np.float32)
         object.__setattr__(self, "_table", table)
 
+    @property
+    def output_layout(self) -> str:
+        """Return the layout of the result, that of the input."""
+        return self.order or "hwc"
+
     def constants(self) -> Tuple[float, List[float], List[float]]:
         """Return scale, mean and std, with the defaults filled in."""
         scale = 1 / 255 if self.scale is None else require_number("scale", self.scale)
@@ -98,7 +103,9 @@ class NormalizeImage:
 @TRANSFORMS.register
 @dataclass(frozen=True)
 class ToCHWImage:
-    """Change the layout of an image from [H, W, 3] to [3, H, W]."""
+    """Change the layout of an image from [H, W, 3] to [3, H, W]. Recipes may leave it out where it is the last one."""
+
+    output_layout: ClassVar[str] = "chw"
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
         """Return the image [3, H, W]."""

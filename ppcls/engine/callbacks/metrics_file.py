@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Dict, Mapping
 
 from ppcls.engine.callbacks.base import Callback
 from ppcls.engine.checkpointing.run_dir import METRICS
+from ppcls.engine.evaluation import with_details
 from ppcls.errors import MachineError
 from ppcls.utils import distributed
 
@@ -41,9 +42,9 @@ class MetricsFile(Callback):
             self._write(run.train_record())
 
     def on_eval(self, run: Run) -> None:
-        """Write a record for each evaluation."""
+        """Write a record for each evaluation; what is not one number is in its "details"."""
         for record in run.eval_records():
-            self._write(record)
+            self._write(with_details(record, run.evaluation_details[record["kind"]]))
 
     def close(self) -> None:
         """Close the file."""

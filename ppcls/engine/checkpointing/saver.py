@@ -173,7 +173,7 @@ class Saver:
         def job() -> None:
             if is_best:
                 checkpoint.link_checkpoint(latest, self.prefix("best_model"))
-            if settings.save_interval and epoch % settings.save_interval == 0:
+            if settings.save_interval > 0 and epoch % settings.save_interval == 0:
                 checkpoint.link_checkpoint(latest, self.prefix(f"epoch_{epoch}"))
                 checkpoint.remove_old(self.folder, settings.keep_checkpoints)
 
