@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ppcls.weights import restricted_load
+from tests.helpers.recipes import write_staged
 
 
 @pytest.mark.parametrize("command", ["eval", "infer", "export"])
@@ -80,3 +81,19 @@ def test_a_key_chooses_in_every_command(trained, run, digits, tmp_path):
     run("infer", tmp_path / "out", digits / "val/000.png")
     for command in (["eval", *recipe, "--model", tmp_path / "export"], ["infer", tmp_path / "export", digits / "val"]):
         assert "--weights-key" in run(*command, "--weights-key", "model", code=2).stderr
+
+
+def test_of_several_stages_the_key_is_about_the_first(trained, digits, run, tmp_path):
+    """The next one starts from a checkpoint of the first, which has no other copies."""
+    state = restricted_load(trained / "out/best_model.pdparams")
+    path = tmp_path / "two.pdparams"
+    path.write_bytes(pickle.dumps({"ema": {n: a * 0 for n, a in state.items()}, "model": state}, protocol=4))
+    recipe = write_staged(digits, tmp_path)
+    options = ["-o", f"Global.pretrained_model={path}", "Global.epochs=1", "Stages.1.override.Global.epochs=1"]
+    done = run("train", "-c", recipe, "--weights-key", "model", *options)
+    assert "loaded 32 tensors (ppcls names) of model" in done.stderr
+    assert done.stderr.count("is not used: ") == 1
+    # Finished stages are recognised, and others by another key are not.
+    assert "was finished before" in run("train", "-c", recipe, "--weights-key", "model", *options).stderr
+    done = run("train", "-c", recipe, "--weights-key", "ema", *options, code=2)
+    assert "Global.weights_key was 'model' and is 'ema'" in done.stderr
