@@ -133,7 +133,7 @@ def require_finite(arrays: Mapping[str, np.ndarray], origin: str) -> None:
     ]
     if broken:
         raise WeightsError(
-            f"{origin}: {len(broken)} of {len(arrays)} tensors have NaN or infinity in them: "
+            f"{origin}: {len(broken)} of {len(arrays)} tensors have numbers that are not finite (NaN or infinity): "
             f"{list_names(broken)}. The training that wrote them diverged, or the file is damaged: use an earlier "
             "checkpoint or another file"
         )

@@ -260,12 +260,13 @@ def test_numbers_that_are_none_are_refused(tmp_path, state, suffix, value):
     state[name].ravel()[:2] = value
     path, model = write(tmp_path / f"w.{suffix}", state), tiny()
     before = timm_state(model)
-    message = rf"w\.{suffix}: 1 of {len(state)} tensors have NaN or infinity in them: {name} \(2 of {state[name].size}"
+    size = state[name].size
+    message = rf"w\.{suffix}: 1 of {len(state)} tensors .* not finite \(NaN or infinity\): {name} \(2 of {size}"
     with pytest.raises(WeightsError, match=message):
         load_weights(model, path)
     with pytest.raises(WeightsError, match="NaN or infinity"):
         read_weights(path)
-    with pytest.raises(WeightsError, match=r"NaN or infinity in them: stem\.conv\.weight"):
+    with pytest.raises(WeightsError, match=r"NaN or infinity\): stem\.conv\.weight"):
         load_weights(model, state)
     assert_loaded(model, before)
 
