@@ -81,7 +81,7 @@ def child(runtime: str, folder: Path, batches: List[int], seconds: float, thread
     config = ppcls.load_config(folder / "recipe.yaml")
     model = ppcls.create_model(config.Arch.name, class_num=config.Arch.class_num)
     ppcls.load_weights(model, folder / "weights.pdparams")
-    rates(make_predict_fn(model), size, batches, seconds)
+    rates(make_predict_fn(model, "softmax"), size, batches, seconds)
 
 
 def measure(name: str, options: argparse.Namespace) -> Dict[str, Any]:

@@ -18,6 +18,7 @@ TITLES = {
     "batch_transform": ("Batch transforms", "DataLoader.Train.dataset.batch_transform_ops"),
     "loss": ("Losses", "Loss.Train and Loss.Eval"),
     "metric": ("Metrics", "Metric.Train and Metric.Eval"),
+    "postprocess": ("Post-processing", "Infer.PostProcess.name"),
     "optimizer": ("Optimizers", "Optimizer.name"),
     "schedule": ("Learning-rate schedules", "Optimizer.lr.name"),
     "callback": ("Callbacks", "Callbacks"),

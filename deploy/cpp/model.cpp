@@ -29,7 +29,13 @@ Model::Model(const std::string& path)
     : env_(ORT_LOGGING_LEVEL_ERROR),
       // A path's characters are wide on Windows.
       session_(env_, std::filesystem::u8path(path).c_str(), Ort::SessionOptions()),
-      description_(describe(session_)) {}
+      description_(describe(session_)) {
+  const auto& postprocess = description_.at("PostProcess");
+  if (!postprocess.contains("Topk")) {
+    throw std::runtime_error("the answers of this model are made by " + postprocess.begin().key() +
+                             ": this example does not know it; add it to model.cpp");
+  }
+}
 
 std::vector<Class> Model::classify(const cv::Mat& image) const {
   cv::Mat pixels = preprocess(image, description_.at("PreProcess").at("transform_ops"));

@@ -54,6 +54,10 @@ export class Classifier {
     if (session.inputNames[0] !== "pixels") {
       throw new Error("not a self-contained model: take inference_self_contained.onnx, of `ppcls export --self-contained`");
     }
+    const [postprocess] = Object.keys(description.PostProcess);
+    if (postprocess !== "Topk") {
+      throw new Error(`the answers of this model are made by ${postprocess}: this example does not know it; add it to model.js`);
+    }
     return new Classifier(ort, session, description);
   }
 

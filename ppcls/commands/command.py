@@ -94,12 +94,12 @@ def load_recipe(options: argparse.Namespace) -> Any:
     return engine.load_config(options.config, changes(options))
 
 
-def changes(options: argparse.Namespace) -> List[Any]:
-    """Return the ``Key.sub=value`` changes of all ``-o``, in order, and (key, value) of the options for weights."""
+def changes(options: argparse.Namespace) -> List[str]:
+    """Return the ``Key.sub=value`` changes of all ``-o``, in order, then those of the options for weights."""
     given = weight_options(options).items()
     return [
         *(change for group in options.override for change in group),
-        *((f"Global.{option[2:].replace('-', '_')}", value) for option, value in given),
+        *(f"Global.{option[2:].replace('-', '_')}={json.dumps(value)}" for option, value in given),
     ]
 
 

@@ -61,7 +61,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add_weight_options(parser)
     out_help = ".json, .csv or .parquet; without it the answers are printed as JSON"
     parser.add_argument("--out", metavar="FILE", type=Path, help=out_help)
-    map_help = "map: write {path: class id} instead of whole answers (null for a broken image)"
+    map_help = "map: write {path: class id} instead of whole answers (null for a broken image; multi-label: a list)"
     parser.add_argument("--format", choices=("list", "map"), default="list", help=map_help)
     features_help = ".npy or .parquet: write the features that the classifier gets instead of answers; not of exports"
     parser.add_argument("--features", metavar="FILE", type=Path, help=features_help)
@@ -95,7 +95,7 @@ def _run(options: argparse.Namespace) -> int:
     broken = 0
     on_screen = options.out is None and sys.stdout.isatty() and sys.stderr.isatty()
     pipeline = _predictor(options).pipeline
-    with exit_on_sigterm(), _output(options) as file:
+    with exit_on_sigterm(), _output(options, pipeline.postprocess.is_multilabel) as file:
         if pipeline.postprocess.class_names is None:
             get_logger().warning("%s has no class names: the answers have class ids only", options.model)
         answers = pipeline.answers(sources)
@@ -207,15 +207,15 @@ def _predictor(options: argparse.Namespace) -> Any:
 
 
 @contextlib.contextmanager
-def _output(options: argparse.Namespace) -> Iterator[Any]:
+def _output(options: argparse.Namespace, multilabel: bool) -> Iterator[Any]:
     """Give a writer to ``--out``, or to standard output."""
     from ppcls.inference import results
 
     if options.out:
-        with results.open_writer(options.out, options.format) as file:
+        with results.open_writer(options.out, options.format, multilabel) as file:
             yield file
         return
-    file = results.json_writer(sys.stdout, options.format)
+    file = results.json_writer(sys.stdout, options.format, multilabel)
     yield file
     file.finish()
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ppcls.config import paddleclas
 from ppcls.config.problems import Problem
+from ppcls.config.schema import DEFAULT_POSTPROCESS
 from ppcls.config.tree import Node, Path, child, descend, plain
 from ppcls.errors import ConfigError
 from ppcls.registry import Entry, Mistake, Registry, Source
@@ -21,11 +22,13 @@ class Site:
         kind: the key of the registry.
         section_keys: keys that are the section's and not the component's; a site without any is a list of
             ``name: arguments`` maps.
+        by_name: whether the place is a mapping of such sections by names of the user's.
     """
 
     path: Tuple[str, ...]
     kind: str
     section_keys: Tuple[str, ...] = ()
+    by_name: bool = False
 
 
 def _splits(*path: str) -> List[Tuple[str, ...]]:
@@ -35,6 +38,7 @@ def _splits(*path: str) -> List[Tuple[str, ...]]:
 SITES: Sequence[Site] = (
     Site(("Arch",), "architecture", ("name", "pretrained", "use_sync_bn")),
     Site(("Distillation", "teacher"), "architecture", ("name", "pretrained")),
+    Site(("Distillation", "models"), "architecture", ("name", "pretrained", "frozen"), by_name=True),
     Site(("Optimizer",), "optimizer", ("name", "lr", "lr_scaling")),
     Site(("Optimizer", "lr"), "schedule", ("name",)),
     *(Site(path, "dataset", ("name", "transform_ops", "batch_transform_ops")) for path in _splits("dataset")),
@@ -42,6 +46,7 @@ SITES: Sequence[Site] = (
     *(Site(path, "transform") for path in _splits("dataset", "transform_ops")),
     *(Site(path, "batch_transform") for path in _splits("dataset", "batch_transform_ops")),
     Site(("Infer", "transforms"), "transform"),
+    Site(("Infer", "PostProcess"), "postprocess", ("name", "class_id_map_file", "delimiter")),
     *(Site(("Loss", mode), "loss") for mode in ("Train", "Eval")),
     *(Site(("Metric", mode), "metric") for mode in ("Train", "Eval")),
     Site(("Callbacks",), "callback"),
@@ -99,7 +104,11 @@ def check(tree: Node, registries: Mapping[str, Registry]) -> Checked:
         if node is None or node.value is None:
             continue
         registry = registries[site.kind]
-        if site.section_keys:
+        if site.by_name:
+            for name, section in node.value.items() if isinstance(node.value, dict) else ():
+                inner = Site((*site.path, name), site.kind, site.section_keys)
+                checked.problems += _check_section(tree, section, inner, registry, checked)
+        elif site.section_keys:
             checked.problems += _check_section(tree, node, site, registry, checked)
         elif isinstance(node.value, list):
             for index, item in enumerate(node.value):
@@ -111,14 +120,24 @@ def _check_section(tree: Node, node: Node, site: Site, registry: Registry, check
     if not isinstance(node.value, dict):
         return
     arguments = {key: value for key, value in node.value.items() if key not in site.section_keys}
-    default = "DistributedBatchSampler" if site.kind == "sampler" else None
-    name = plain(node.value["name"]) if "name" in node.value else default
+    name = plain(node.value["name"]) if "name" in node.value else None
+    name = _default_name(tree, site) if name is None else name
     if not isinstance(name, str):
         return  # the schema reports what is missing or no text
     if name not in registry:
         yield Problem((*site.path, "name"), paddleclas.unknown(site.kind, name, registry))
         return
     checked.add(tree, site.path, arguments, registry, site, name)
+
+
+def _default_name(tree: Node, site: Site) -> Optional[str]:
+    """Return the component of a section that names none; None where it has to."""
+    if site.kind == "sampler":
+        return "DistributedBatchSampler"
+    if site.kind == "postprocess":
+        switch = descend(tree, ("Global", "use_multilabel"))
+        return DEFAULT_POSTPROCESS[len(switch[1]) == 2 and plain(switch[0]) is True]
+    return None
 
 
 def _check_item(

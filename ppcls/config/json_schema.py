@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Literal, Mapping, Type, Union, cast
 from pydantic import BaseModel, ConfigDict, create_model
 
 from ppcls.config.components import SITES, Site
+from ppcls.config.distillation import DISTILLATION_MODEL
 from ppcls.config.schema import Config
 from ppcls.registry import Entry, Registry
 
@@ -48,11 +49,13 @@ def _item_schema(registry: Registry, definitions: Dict[str, Any]) -> Dict[str, A
 
 def _attach(definitions: Dict[str, Any], site: Site, registry: Registry) -> None:
     """Put a registry's names and arguments where a recipe may use them."""
-    owner = {"Optimizer": "OptimizerSection", "Arch": "ArchSection", "teacher": "TeacherSection"}.get(site.path[-1], "")
-    sections = {"lr": "Schedule", "dataset": "Dataset", "sampler": "Sampler"}
+    owners = {"Optimizer": "OptimizerSection", "Arch": "ArchSection", "teacher": "TeacherSection"}
+    owner = {**owners, "models": "ModelSection"}.get(site.path[-1], "")
+    sections = {"lr": "Schedule", "dataset": "Dataset", "sampler": "Sampler", "PostProcess": "PostProcessSection"}
     if site.section_keys:
         target = definitions[owner or sections[site.path[-1]]]
-        target["properties"]["name"] = {"enum": registry.names()}
+        also = [DISTILLATION_MODEL] if owner == "ArchSection" else []
+        target["properties"]["name"] = {"enum": [*registry.names(), *also]}
         others = dict.fromkeys((*site.section_keys, "_delete_"), True)
         # A section without a name, which is that of its base, is not checked here.
         target["allOf"] = [_when_named(name, registry, others, definitions) for name in registry.names()]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 
 from pydantic import ValidationError
 
-from ppcls.config import components, imports, inherit, layout, overrides, paddleclas, sizes, stages, tree
+from ppcls.config import components, distillation, imports, inherit, layout, overrides, paddleclas, sizes, stages, tree
 from ppcls.config.components import Checked
 from ppcls.config.find import find
 from ppcls.config.overrides import Changes
@@ -53,14 +53,15 @@ class _Loader:
             changed, lacking = self.complete(changed)
             messages += lacking
         recipe = self.check(changed)
-        messages += [format_problem(problem, changed) for problem in recipe.problems]
+        messages += [format_problem(problem, recipe.mapped) for problem in recipe.problems]
         checked = []
         if not any(problem.path[:1] == (stages.STAGES,) for problem in recipe.problems):
             for stage in stages.expand(changed, messages):
                 resolved = self.check(stage.tree)
+                mapped = replace(stage, tree=resolved.mapped)
                 # Mistakes of the recipe itself are reported once.
-                new = [problem for problem in resolved.problems if format_problem(problem, stage.tree) not in messages]
-                messages += [stage.format_problem(problem) for problem in new]
+                new = [problem for problem in resolved.problems if format_problem(problem, mapped.tree) not in messages]
+                messages += [mapped.format_problem(problem) for problem in new]
                 checked.append((stage, resolved))
         raise_all(messages, name)
         for warning in dict.fromkeys(
@@ -76,8 +77,11 @@ class _Loader:
     def check(self, recipe: Node) -> _Recipe:
         """Check one tree."""
         imports.load_imports(recipe, self.stored_in)
-        adapted = paddleclas.adapt(recipe, self.registries)
-        result = _Recipe(adapted.tree, adapted.problems, adapted.warnings)
+        mapped, problems = distillation.map_models(recipe, self.registries["architecture"])
+        if problems:
+            return _Recipe(recipe, recipe, problems)
+        adapted = paddleclas.adapt(mapped, self.registries)
+        result = _Recipe(mapped, adapted.tree, adapted.problems, adapted.warnings)
         if adapted.refused:
             return result
         result.checked = components.check(result.tree, self.registries)
@@ -91,8 +95,11 @@ class _Loader:
         known = {problem.path for problem in result.problems}
         result.problems += [problem for problem in result.checked.problems if problem.path not in known]
         if not result.problems and result.schema is not None:
+            result.problems = distillation.check(result.schema, result.checked)
+        if not result.problems and result.schema is not None:
             result.sizes = sizes.check(result.tree, result.schema, result.checked, self.registries, self.stored_in)
             result.problems += result.sizes.problems
+            result.warnings += [format_problem(problem, result.mapped) for problem in result.sizes.warnings]
         return result
 
 
@@ -101,11 +108,13 @@ class _Recipe:
     """A tree and the results of its check.
 
     Attributes:
-        tree: as it was written, without what has no effect, and with what is added to it.
+        mapped: as it was written, with ``Distillation.models`` in place of ``DistillationModel``.
+        tree: the same without what has no effect, and with what is added to it.
         warnings: what has no effect.
         schema: the recipe's sections, without a check of its components; None if the sections have mistakes.
     """
 
+    mapped: Node
     tree: Node
     problems: List[Problem] = field(default_factory=list)
     warnings: List[str] = field(default_factory=list)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, List, Mapping, Optional
 
-from ppcls.config.paddleclas_tables import FILE_VALUES, FILES, NAMES, SWITCHES, UNUSED
+from ppcls.config.paddleclas_tables import FILE_VALUES, FILES, NAMES, SWITCHES, UNUSED, Switch
 from ppcls.config.problems import Problem, format_problem
 from ppcls.config.tree import Node, Path, descend, plain
 from ppcls.registry import Registry
@@ -48,10 +48,9 @@ def adapt(tree: Node, registries: Mapping[str, Registry]) -> Adapted:
         node = _node(tree, key)
         if node is None or _is_argument(tree, key, registries):
             continue
-        value = plain(node)
-        if not any(type(value) is type(off) and value == off for off in switch.off):
-            off = _YAML.get(switch.off[0], switch.off[0])
-            adapted.problems.append(Problem(_path(key), f"must be {off}, not {shown(value)}: {switch.reason}"))
+        refused = refusal(switch, plain(node))
+        if refused is not None:
+            adapted.problems.append(Problem(_path(key), refused))
         adapted.tree = _without(adapted.tree, _path(key))
     for key, message in UNUSED.items():
         node = _node(tree, key)
@@ -61,6 +60,13 @@ def adapt(tree: Node, registries: Mapping[str, Registry]) -> Adapted:
             adapted.warnings.append(format_problem(Problem(_path(key), message), tree))
         adapted.tree = _without(adapted.tree, _path(key))
     return adapted
+
+
+def refusal(switch: Switch, value: Any) -> Optional[str]:
+    """Return what is wrong with the value of a switch, None if it asks for nothing."""
+    if any(type(value) is type(off) and value == off for off in switch.off):
+        return None
+    return f"must be {_YAML.get(switch.off[0], switch.off[0])}, not {shown(value)}: {switch.reason}"
 
 
 def unknown(kind: str, name: str, registry: Registry) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Dict, Mapping, Tuple
 
 _RETRIEVAL = "it belongs to retrieval (metric learning), and this toolkit classifies images"
 _SEMI_SUPERVISED = "it belongs to semi-supervised training, which this toolkit does not have"
+_FEATURE_MAPS = "distillation here compares logits, not feature maps; remove it, and the losses of feature maps"
 _SLIM = "quantization-aware training and pruning (PaddleSlim) are not available; `ppcls export --int8` quantizes"
 _ML_DECODER = "ML-Decoder, a head of PaddleClas's for many labels, is not available; the usual head takes its place"
 _OWN_NETWORKS = "an argument of PaddleClas's own networks"
@@ -48,12 +49,17 @@ SWITCHES: Mapping[str, Switch] = {
         (None,), "an epoch is one pass over the data; it belongs to semi-supervised training and retrieval"
     ),
     "Global.warmup_iter": Switch((None,), _RETRIEVAL),
-    "Global.image_channel": Switch((3, None), "a fourth channel of zeros (for tensor cores) is not added"),
+    "Global.image_channel": Switch(
+        (3, 4, None), "Global.image_shape has the channels; PaddleClas reads them from there"
+    ),
     "Global.infer_imgs": Switch((None,), "its section is Infer: Infer.infer_imgs"),
     "Arch.use_ssld": Switch((False, None), f"{_OWN_NETWORKS} (weights from SSLD); give Arch.pretrained a path"),
     "Arch.use_fused_attn": Switch((False, None), f"{_OWN_NETWORKS} (GPU kernels of attention)"),
     "Arch.use_fused_linear": Switch((False, None), f"{_OWN_NETWORKS} (GPU kernels of attention)"),
     "Arch.return_embed": Switch((False, None), f"{_OWN_NETWORKS}; features are given by `ppcls infer --features`"),
+    "Arch.infer_output_key": Switch((None,), _RETRIEVAL),
+    "Arch.return_patterns": Switch((None, False), _FEATURE_MAPS),
+    "Arch.return_stages": Switch((None, False), _FEATURE_MAPS),
     "Arch.is_rec": Switch((False, None), _RETRIEVAL),
     "Arch.use_ml_decoder": Switch((False, None), _ML_DECODER),
     "Arch.data_format": Switch(("NCHW", None), "images are [B, C, H, W] throughout"),
@@ -94,7 +100,7 @@ def _names(reason: str, *names: str) -> Dict[str, str]:
 
 # Names of PaddleClas that are refused, by kind of component, and why.
 NAMES: Mapping[str, Mapping[str, str]] = {
-    "architecture": _names(_RETRIEVAL, "RecModel"),
+    "architecture": {**_names(_RETRIEVAL, "RecModel"), **_names(_FEATURE_MAPS, "AttentionModel")},
     "loss": {
         **_names(
             _RETRIEVAL,
@@ -104,6 +110,7 @@ NAMES: Mapping[str, Mapping[str, str]] = {
             *("CELossForMetaBIN", "TripletLossForMetaBIN", "InterDomainShuffleLoss", "IntraDomainScatterLoss"),
         ),
         **_names(_SEMI_SUPERVISED, "SoftSupConLoss", "CCSSLCELoss"),
+        **_names(_FEATURE_MAPS, "DistillationDistanceLoss", "DistillationRKDLoss", "DistillationPairLoss", "AFDLoss"),
         **_names("it is for GoogLeNet's three heads, and the networks here have one", "GoogLeNetLoss"),
     },
     "metric": {
@@ -120,4 +127,13 @@ NAMES: Mapping[str, Mapping[str, str]] = {
         **_names(_RETRIEVAL, "DomainShuffleBatchSampler", "NaiveIdentityBatchSampler"),
     },
     "schedule": _names(_SEMI_SUPERVISED, "CosineFixmatch"),
+    "transform": {
+        **_names("it draws the label of an image; write a data set of your own", "RandomRot90", "BlurImage"),
+        **_names("only recipes of other tasks have it; use RandCropImageV2", "RandomCrop"),
+        **_names("only recipes of other tasks have it; use ResizeImage", "Resize"),
+        **_names("only recipes of other tasks have it; use CropImage", "CenterCrop"),
+        **_names("only recipes of other tasks have it; use the prob of a transform", "RandomApply", "RawColorJitter"),
+        **_names("only recipes of other tasks have it", "RandomInterpolationAugment", "CropWithPadding"),
+    },
+    "batch_transform": _names("no recipe has it; use MixupOperator or CutmixOperator", "FmixOperator"),
 }

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePath
 from typing import Annotated, Any, Dict, List, Literal, Mapping, Optional, Tuple, Union
 
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from ppcls.config.fields import Component, ComponentSection, NotNegative, Positive, Section, Text
 from ppcls.config.global_section import GlobalSection
+from ppcls.config.sampler_section import Sampler
 from ppcls.errors import ConfigError
 from ppcls.registry import suggest
 
 DEFAULT = "default"  # the origin of a value that nobody has set
 AUTO = "auto"  # a value of Global.checkpoints
+DEFAULT_POSTPROCESS = {False: "Topk", True: "MultiLabelThreshOutput"}  # by Global.use_multilabel
 
 
 def _folder_name(value: str) -> str:
@@ -21,6 +24,12 @@ def _folder_name(value: str) -> str:
         raise ValueError(
             "names a folder: letters, digits, '.', '_' and '-', the first a letter or digit; not " + repr(value)
         )
+    return value
+
+
+def _model_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Z][A-Za-z0-9_]*", value):
+        raise ValueError(f"names a model: a capital letter, then letters, digits and '_'; not {value!r}")
     return value
 
 
@@ -75,12 +84,6 @@ class Dataset(ComponentSection):
     batch_transform_ops: Optional[List[Component]] = None
 
 
-class Sampler(ComponentSection):
-    """Which samples make a batch; batch_size is per device."""
-
-    name: Text = "DistributedBatchSampler"
-
-
 class Loader(Section):
     """Worker processes."""
 
@@ -103,13 +106,18 @@ class DataLoaderSection(Section):
     Eval: Optional[Split] = None
 
 
-class PostProcessSection(Section):
-    """How scores become an answer."""
+class PostProcessSection(ComponentSection):
+    """How probabilities become an answer: a registered name and its arguments."""
 
-    name: Literal["Topk"] = "Topk"
-    topk: Positive = 5
+    name: Annotated[
+        Optional[Text],
+        Field(description="null: Topk or, with Global.use_multilabel, MultiLabelThreshOutput."),
+    ] = None
     class_id_map_file: Annotated[
         Optional[Text], Field(description="A file of lines `id name`, or of one name per line.")
+    ] = None
+    delimiter: Annotated[
+        Optional[Text], Field(min_length=1, description="Between id and name in class_id_map_file; null: white space.")
     ] = None
 
 
@@ -136,7 +144,9 @@ class MetricSection(Section):
     Eval: Annotated[
         Optional[List[Component]],
         Field(
-            min_length=1, description="The first one selects best_model unless Global.best_metric does; null: TopkAcc."
+            min_length=1,
+            description="The first one selects best_model unless Global.best_metric does; null: TopkAcc or, with "
+            "Global.use_multilabel, MultiLabelMAP.",
         ),
     ] = None
 
@@ -177,10 +187,22 @@ class TeacherSection(ComponentSection):
     ] = False
 
 
-class DistillationSection(Section):
-    """Training by a teacher's answers beside the labels. See docs/training.md."""
+class ModelSection(ComponentSection):
+    """A model beside that of Arch: a registered name, its constructor's arguments and its weights."""
 
-    teacher: Annotated[Union[Text, TeacherSection], Field(description="As in Arch; or the recipe it was trained by.")]
+    name: Text
+    pretrained: Annotated[
+        Union[bool, Text, None], Field(description="Path or URL of weights to start from; true: the public ones.")
+    ] = False
+    frozen: Annotated[bool, Field(description="true: a teacher that is not trained; false: it is trained, too.")] = True
+
+
+class DistillationSection(Section):
+    """Training by the answers of other models, beside the labels. See docs/training.md."""
+
+    teacher: Annotated[
+        Union[Text, TeacherSection, None], Field(description="As in Arch; or the recipe it was trained by.")
+    ] = None
     pretrained: Annotated[
         Optional[Text],
         Field(description="Weights of a teacher that is a recipe; null: best_model in its (last stage's) folder."),
@@ -192,9 +214,22 @@ class DistillationSection(Section):
         Optional[float], Field(gt=0, description="Softens the probabilities of kind: soft; null: 3.")
     ] = None
     alpha: Annotated[float, Field(ge=0, le=1, description="Weight of the teacher; the losses have the rest.")] = 0.5
+    models: Annotated[
+        Optional[Dict[Annotated[Text, AfterValidator(_model_name)], ModelSection]],
+        Field(min_length=1, description="Instead of a teacher: other models, which losses of Loss.Train name."),
+    ] = None
+    student: Annotated[
+        Text, AfterValidator(_model_name), Field(description="What these losses call the model of Arch.")
+    ] = "Student"
 
     @model_validator(mode="after")
     def _checked(self) -> DistillationSection:
+        if (self.teacher is None) == (self.models is None):
+            raise ValueError("give either teacher or models" if self.models else "needs a teacher, or models")
+        if self.models is not None:
+            self._check_models(self.models)
+        elif self.student != type(self).model_fields["student"].default:
+            raise ValueError("student is for models, which losses name; with a teacher, remove it")
         if isinstance(self.teacher, TeacherSection) and not (self.teacher.name and self.teacher.pretrained):
             raise ValueError("teacher needs a name, as in Arch, and pretrained, the path of its weights")
         if self.pretrained is not None and not isinstance(self.teacher, str):
@@ -202,6 +237,13 @@ class DistillationSection(Section):
         if self.temperature is not None and self.kind == "hard":
             raise ValueError("temperature does nothing with kind: hard; remove it")
         return self
+
+    def _check_models(self, models: Dict[str, ModelSection]) -> None:
+        if self.student in models:
+            raise ValueError(f"models: {self.student} is the model of Arch; give the other one another name")
+        for key in ("pretrained", "kind", "temperature", "alpha"):
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key} is for a teacher; with models, losses of Loss.Train say what is learned")
 
 
 class StageSection(Section):
@@ -246,6 +288,11 @@ class Config(Section):
     # Where each value was written, by path; set when a recipe is loaded.
     _origins: Dict[Tuple[Any, ...], str] = PrivateAttr(default_factory=dict)
 
+    @property
+    def postprocess_name(self) -> str:
+        """Return which post-processing makes the answers."""
+        return self.Infer.PostProcess.name or DEFAULT_POSTPROCESS[self.Global.use_multilabel]
+
     def plain(self) -> Dict[str, Any]:
         """Return everything, defaults included, as dicts, lists and scalars, to be kept in runs and checkpoints.
 
@@ -265,10 +312,22 @@ class Config(Section):
         section = GlobalSection.model_validate({**self.Global.model_dump(), **values})
         return self.model_copy(update={"Global": section})
 
+    @property
+    def run_dir(self) -> str:
+        """Where the run writes: ``Global.output_dir``, or a folder in it (``Global.output_layout``)."""
+        root = self.Global.output_dir
+        return str(PurePath(root) / self.Arch.name) if self.Global.output_layout == "arch" else root
+
     def where(self, *path: Any) -> str:
         """Return "file:line", "-o ..." or "default" for the value at ``path``; for a section, for its first value."""
         inside = (origin for place, origin in self._origins.items() if place[: len(path)] == path)
         return self._origins.get(path) or next(inside, DEFAULT)
+
+    @property
+    def student(self) -> str:
+        """Return what losses of several models call the model of ``Arch``."""
+        section = self.Distillation
+        return section.student if section is not None else str(DistillationSection.model_fields["student"].default)
 
     @property
     def stages(self) -> Mapping[str, Config]:

@@ -1,4 +1,4 @@
-"""Image sizes that follow from each other: of transforms, ``Global.image_shape`` and ``Arch.image_size``."""
+"""Image sizes and channels that follow from each other: of transforms, ``Global.image_shape`` and ``Arch``."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from ppcls.config.tree import Node, Path, descend, dotted, plain
 from ppcls.registry import Entry, Registry
 
 Size = Tuple[int, int]  # height, width, in pixels
-_SHAPE, _ARCH = ("Global", "image_shape"), ("Arch", "image_size")
+_SHAPE, _ARCH, _CHANNELS = ("Global", "image_shape"), ("Arch", "image_size"), ("Arch", "in_channels")
 _IMG_SIZE = "img_size"  # of augmentations that depend on the size of their input
 _TRAIN = ("DataLoader", "Train", "dataset", "transform_ops")
+_SAMPLER = ("DataLoader", "Train", "sampler")
 _EVALUATION = (("DataLoader", "Eval", "dataset", "transform_ops"), ("Infer", "transforms"))
 _UNKNOWN: Any = object()
+_RGB = 3  # channels that architectures take by default
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,12 @@ class Sizes:
 
     Attributes:
         problems: sizes that contradict each other.
+        warnings: sizes that differ and can be used all the same.
         derived: values that the recipe leaves out, and their origins, by path.
     """
 
     problems: List[Problem] = field(default_factory=list)
+    warnings: List[Problem] = field(default_factory=list)
     derived: Dict[Path, Tuple[Any, str]] = field(default_factory=dict)
 
 
@@ -54,10 +58,10 @@ def check(
 ) -> Sizes:
     """Compare all sizes in a recipe without other mistakes, and derive those that it leaves out.
 
-    Evaluation, inference, ``Global.image_shape`` and, for architectures that are built for one size,
-    ``Arch.image_size`` agree. Only such architectures ask the same of training. Nothing is said where the size of the
-    images depends on the data. An augmentation's ``img_size`` follows from the transforms before it,
-    unless it is written.
+    Evaluation, inference, ``Global.image_shape`` and ``Arch.image_size`` agree for architectures that are built for
+    one size, which ask the same of training. For those that take images of any size, differences are warnings, and
+    inference decides the size of exported models. Nothing is said where the size of the images depends on the data. An
+    augmentation's ``img_size`` follows from the transforms before it, unless it is written.
 
     Args:
         stored_in: the checkpoint that the recipe was read from, of which earlier versions did not check the sizes.
@@ -67,12 +71,11 @@ def check(
     resizable = not architecture.takes("image_size")
     claims = list(_claims(tree, checked, registries, resizable, stored_in))
     if claims:
-        reference = claims[0]
-        for other in claims[1:]:
-            if other.size != reference.size and not (other.origin == reference.origin == stored_in):
-                found.problems.append(_contradiction(other, reference))
-        _derive(found, config, reference, claims, architecture)
+        _compare(found, claims, resizable, stored_in)
+        _derive(found, config, claims, architecture, stored_in)
+    _derive_channels(found, config, checked, architecture)
     _derive_transforms(found, tree, checked, registries)
+    found.problems += _training_only(tree, checked)
     if not resizable:
         _check_training(found, tree, checked, registries, architecture)
     return found
@@ -124,12 +127,35 @@ def _transforms(tree: Node, path: Path) -> Iterator[Tuple[Path, str]]:
             yield (*path, index, name), arguments.origin
 
 
-def _contradiction(other: _SizeClaim, reference: _SizeClaim) -> Problem:
-    return Problem(
-        other.path,
-        f"{_describe(other)}, but {reference} {_describe(reference)} (height x width); change one of them"
-        + ("" if len(other.path) > 2 else f", or leave {dotted(other.path)} out"),
-    )
+def _training_only(tree: Node, checked: Checked) -> Iterator[Problem]:
+    """Yield a problem for each transform of evaluation or inference that changes over training or splits images."""
+    for path in _EVALUATION:
+        for place, _ in _transforms(tree, path):
+            component = checked.components[place]
+            if getattr(component, "stages", 0) or getattr(component, "splits", 1) > 1:
+                key = "splits" if getattr(component, "splits", 1) > 1 else "progress_*"
+                yield Problem(place, f"{key} is for training: use it in DataLoader.Train only")
+
+
+def _compare(found: Sizes, claims: Sequence[_SizeClaim], resizable: bool, stored_in: Optional[str]) -> None:
+    """Note the sizes that differ from that of evaluation."""
+    reference = claims[0]
+    for other in claims[1:]:
+        if other.size == reference.size or other.origin == reference.origin == stored_in:
+            continue
+        difference = f"{_describe(other)}, but {reference} {_describe(reference)} (height x width); "
+        if resizable and not other.origin.startswith("-o "):  # what the command line asks for has to come true
+            inference = _of_inference(claims).size
+            advice = f"inference and exported models take {inference[0]} x {inference[1]}"
+            found.warnings.append(Problem(other.path, difference + advice))
+        else:
+            advice = "change one of them" + ("" if len(other.path) > 2 else f", or leave {dotted(other.path)} out")
+            found.problems.append(Problem(other.path, difference + advice))
+
+
+def _of_inference(claims: Sequence[_SizeClaim]) -> _SizeClaim:
+    """Return the size of the images of inference, which are those of evaluation unless ``Infer.transforms`` differ."""
+    return next((claim for claim in claims if claim.path[:1] == ("Infer",)), claims[0])
 
 
 def _describe(claim: _SizeClaim) -> str:
@@ -152,12 +178,13 @@ def _derive_transforms(found: Sizes, tree: Node, checked: Checked, registries: M
 
 
 def _derive(
-    found: Sizes, config: Config, reference: _SizeClaim, claims: Sequence[_SizeClaim], architecture: Entry
+    found: Sizes, config: Config, claims: Sequence[_SizeClaim], architecture: Entry, stored_in: Optional[str]
 ) -> None:
-    paths = [claim.path for claim in claims]
+    paths, reference = [claim.path for claim in claims], _of_inference(claims)
     origin = f"derived from {dotted(reference.path)}"
     channels, *before = config.Global.image_shape
-    if _SHAPE not in paths and tuple(before) != reference.size:
+    written = next((claim.origin for claim in claims if claim.path == _SHAPE), None)
+    if tuple(before) != reference.size and (written is None or written != stored_in):
         found.derived[_SHAPE] = ([channels, *reference.size], origin)
     default = _default_size(architecture)
     if architecture.takes("image_size") and _ARCH not in paths and default != reference.size:
@@ -165,25 +192,51 @@ def _derive(
         found.derived[_ARCH] = (height if height == width else [height, width], origin)
 
 
+def _derive_channels(found: Sizes, config: Config, checked: Checked, architecture: Entry) -> None:
+    """Note the channels that the architecture takes, where ``Global.image_shape`` says them and ``Arch`` does not."""
+    channels = config.Global.image_shape[0]
+    left_out = architecture.takes(_CHANNELS[1]) and _CHANNELS[1] not in checked.arguments.get(_CHANNELS[:1], {})
+    if left_out and channels != _RGB:
+        found.derived[_CHANNELS] = (channels, f"derived from {dotted(_SHAPE)}")
+
+
 def _check_training(
     found: Sizes, tree: Node, checked: Checked, registries: Mapping[str, Registry], architecture: Entry
 ) -> None:
     """Note a problem if an architecture that is built for one size is trained on images of another."""
-    claim = _output_size(tree, _TRAIN, checked, registries)
     size = checked.arguments[_ARCH[:1]].get(_ARCH[1])
     origin = descend(tree, _ARCH)[0].origin
     if size is None and _ARCH in found.derived:
         size, origin = found.derived[_ARCH]
     expected = _default_size(architecture) if size is None else _pair(size)
-    if claim is not None and expected is not None and claim.size != expected:
-        where = "the default" if size is None else origin
-        found.problems.append(
-            Problem(
-                claim.path,
-                f"{_describe(claim)}, but {architecture.name} is built for {expected[0]} x {expected[1]} "
-                f"({dotted(_ARCH)}: {where}) and cannot be trained on another size; change one of them",
+    for claim in _training_sizes(tree, checked, registries):
+        if expected is not None and claim.size != expected:
+            where = "the default" if size is None else origin
+            found.problems.append(
+                Problem(
+                    claim.path,
+                    f"{_describe(claim)}, but {architecture.name} is built for {expected[0]} x {expected[1]} "
+                    f"({dotted(_ARCH)}: {where}) and cannot be trained on another size; change one of them",
+                )
             )
-        )
+            return
+
+
+def _training_sizes(tree: Node, checked: Checked, registries: Mapping[str, Registry]) -> Iterator[_SizeClaim]:
+    """Yield the sizes of the images of training; several with a sampler that draws them, or in progressive training."""
+    scales = getattr(checked.components.get(_SAMPLER), "scales", None)
+    if scales is not None:
+        origin = descend(tree, _SAMPLER)[0].origin
+        yield from (_SizeClaim((height, width), (*_SAMPLER, "scales"), origin) for (width, height), _ in scales)
+        return
+    claim = _output_size(tree, _TRAIN, checked, registries)
+    if claim is None:
+        return
+    component = checked.components[claim.path]
+    for stage in range(getattr(component, "stages", 0)):
+        yield _SizeClaim(component.at_stage(stage).output_size, (*claim.path, "progress_size"), claim.origin)
+    if not getattr(component, "stages", 0):
+        yield claim
 
 
 def _default_size(architecture: Entry) -> Optional[Size]:

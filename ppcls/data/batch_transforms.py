@@ -7,15 +7,16 @@ sample's own weight. Label smoothing belongs to the loss (``CELoss: {epsilon: 0.
 
 from __future__ import annotations
 
-import math
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
+from ppcls.data.mixing import Box, area_outside, cutmix_box, minmax_box, mix_batch, mix_image
 from ppcls.errors import ConfigError
 from ppcls.registry import Registry, suggest
 from ppcls.registry.checks import (
     require_choice,
+    require_fraction,
     require_int,
     require_non_negative,
     require_positive,
@@ -120,7 +121,7 @@ class MixupCutmixOperator(BatchTransform):
             rows = [first, len(images) - 1 - first] if self.mode == "pair" else [first]
             lam, box = self._draw_lambda_and_box(images.shape[2], images.shape[3], rng)
             for row in rows:
-                _mix_image(images[row], originals[partner[row]], lam, box)
+                mix_image(images[row], originals[partner[row]], lam, box)
                 targets[row] = lam * original_targets[row] + (1 - lam) * original_targets[partner[row]]
 
     def _draw_lambda_and_box(self, height: int, width: int, rng: np.random.Generator) -> Tuple[float, Optional[Box]]:
@@ -131,11 +132,65 @@ class MixupCutmixOperator(BatchTransform):
         if not use_cutmix:
             return float(rng.beta(self.mixup_alpha, self.mixup_alpha)), None
         if self.cutmix_minmax is not None:
-            box = _minmax_box(height, width, self.cutmix_minmax, rng)
-            return _area_outside(height, width, box), box
+            box = minmax_box(height, width, self.cutmix_minmax, rng)
+            return area_outside(height, width, box), box
         lam = float(rng.beta(self.cutmix_alpha, self.cutmix_alpha))
         box = cutmix_box(height, width, lam, rng)
-        return (_area_outside(height, width, box) if self.correct_lam else lam), box
+        return (area_outside(height, width, box) if self.correct_lam else lam), box
+
+
+@BATCH_TRANSFORMS.register(injected=_INJECTED)
+class MixupCutmixHybrid(MixupCutmixOperator):
+    """MixupCutmixOperator with the arguments of PaddleClas, which also smooths the targets.
+
+    Args:
+        mixup_alpha: see ``MixupCutmixOperator``.
+        cutmix_alpha: see ``MixupCutmixOperator``.
+        cutmix_minmax: see ``MixupCutmixOperator``.
+        prob: see ``MixupCutmixOperator``.
+        switch_prob: see ``MixupCutmixOperator``.
+        mode: see ``MixupCutmixOperator``.
+        correct_lam: see ``MixupCutmixOperator``.
+        label_smoothing: part of each target that is spread over all classes. The loss needs no ``epsilon`` then.
+        num_classes: number of classes; taken from Arch.class_num by default.
+
+    Raises:
+        ConfigError: an argument is invalid.
+    """
+
+    def __init__(
+        self,
+        mixup_alpha: float = 1.0,
+        cutmix_alpha: float = 0.0,
+        cutmix_minmax: Optional[Sequence[float]] = None,
+        prob: float = 1.0,
+        switch_prob: float = 0.5,
+        mode: str = "batch",
+        correct_lam: bool = True,
+        label_smoothing: float = 0.1,
+        num_classes: Optional[int] = None,
+        *,
+        classes: Optional[int],
+    ) -> None:
+        if num_classes is not None and require_int("num_classes", num_classes, 1) != (classes or num_classes):
+            raise ConfigError(f"num_classes: is {num_classes}, but Arch.class_num is {classes}; leave it out here")
+        super().__init__(
+            mixup_alpha,
+            cutmix_alpha,
+            cutmix_minmax,
+            prob,
+            switch_prob,
+            mode,
+            correct_lam=correct_lam,
+            classes=classes if classes is not None else num_classes,
+        )
+        self.label_smoothing = require_fraction("label_smoothing", label_smoothing)
+
+    def __call__(self, images: np.ndarray, targets: np.ndarray, epoch: int, rng: np.random.Generator) -> None:
+        """Mix images [B, C, H, W] float32 and targets [B, K] float32 in place, and smooth the targets."""
+        super().__call__(images, targets, epoch, rng)
+        targets *= np.float32(1 - self.label_smoothing)
+        targets += np.float32(self.label_smoothing / targets.shape[1])
 
 
 @BATCH_TRANSFORMS.register(injected=_INJECTED)
@@ -186,65 +241,7 @@ class CutmixOperator(BatchTransform):
         """Mix a batch of at least two images in place."""
         height, width = images.shape[2:]
         box = cutmix_box(height, width, float(rng.beta(self.alpha, self.alpha)), rng)
-        mix_batch(images, targets, rng.permutation(len(images)), _area_outside(height, width, box), box)
-
-
-Box = Tuple[int, int, int, int]  # top, left, bottom, right
-
-
-def mix_batch(images: np.ndarray, targets: np.ndarray, partner: np.ndarray, lam: float, box: Optional[Box]) -> None:
-    """Mix a batch in place.
-
-    Args:
-        images: [B, C, H, W] float32.
-        targets: [B, K] float32.
-        partner: [B] int, the index of each sample's partner.
-        lam: weight of the sample itself in the target and, for mixup, in the image.
-        box: for cutmix, the box that is taken from the partner; None for mixup.
-    """
-    if lam == 1.0 and box is None:
-        return
-    if box is None:
-        partners = images[partner]
-        partners *= np.float32(1 - lam)
-        images *= np.float32(lam)
-        images += partners
-    else:
-        top, left, bottom, right = box
-        images[:, :, top:bottom, left:right] = images[partner, :, top:bottom, left:right]
-    targets[:] = np.float32(lam) * targets + np.float32(1 - lam) * targets[partner]
-
-
-def _mix_image(image: np.ndarray, partner: np.ndarray, lam: float, box: Optional[Box]) -> None:
-    if box is None:
-        image *= np.float32(lam)
-        image += np.float32(1 - lam) * partner
-    else:
-        top, left, bottom, right = box
-        image[:, top:bottom, left:right] = partner[:, top:bottom, left:right]
-
-
-def cutmix_box(height: int, width: int, lam: float, rng: np.random.Generator) -> Box:
-    """Return a box with 1 - lam of the area around a random centre, clipped at the edges (CutMix, algorithm A1)."""
-    side = math.sqrt(1 - lam)
-    h, w = int(height * side), int(width * side)
-    y, x = int(rng.integers(height)), int(rng.integers(width))
-    return max(0, y - h // 2), max(0, x - w // 2), min(height, y + h // 2), min(width, x + w // 2)
-
-
-def _minmax_box(height: int, width: int, limits: Sequence[float], rng: np.random.Generator) -> Box:
-    """Return a random box whose sides are within ``limits``, as fractions of the image's sides."""
-    low, high = limits
-    h = int(rng.integers(int(height * low), max(int(height * high), int(height * low) + 1)))
-    w = int(rng.integers(int(width * low), max(int(width * high), int(width * low) + 1)))
-    top, left = int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1))
-    return top, left, top + h, left + w
-
-
-def _area_outside(height: int, width: int, box: Box) -> float:
-    """Return the fraction of the image's area outside the box."""
-    top, left, bottom, right = box
-    return 1.0 - (bottom - top) * (right - left) / (height * width)
+        mix_batch(images, targets, rng.permutation(len(images)), area_outside(height, width, box), box)
 
 
 @BATCH_TRANSFORMS.register(injected=_INJECTED)
@@ -333,9 +330,16 @@ class BatchCompose:
                 raise ConfigError(f"batch_transform_ops[{index}].{error}") from None
 
     def __call__(self, images: np.ndarray, labels: np.ndarray, epoch: int, rng: np.random.Generator) -> np.ndarray:
-        """Mix images [B, C, H, W] float32 in place; return soft targets [B, K] float32 for labels [B]."""
-        targets = np.zeros((len(labels), self.classes), np.float32)
-        targets[np.arange(len(labels)), labels] = 1
+        """Mix images [B, C, H, W] float32 in place; return soft targets [B, K] float32 for labels [B] or [B, K].
+
+        The targets of several classes per image are mixed like those of one: a mixed image has each class by the share
+        of the images that have it.
+        """
+        if labels.ndim == 2:
+            targets = labels.astype(np.float32)  # a copy
+        else:
+            targets = np.zeros((len(labels), self.classes), np.float32)
+            targets[np.arange(len(labels)), labels] = 1
         for op in self.ops:
             op(images, targets, epoch, rng)
         return targets

@@ -101,6 +101,7 @@ def build_loader(
     rank: int = 0,
     num_replicas: int = 1,
     dataset: Optional[Dataset] = None,
+    progressive_epochs: Optional[int] = None,
 ) -> DataLoader:
     """Build the loader of a recipe's ``DataLoader.Train`` or ``DataLoader.Eval``.
 
@@ -112,6 +113,7 @@ def build_loader(
         rank: rank of this process.
         num_replicas: number of processes that share the data.
         dataset: used instead of the data set that the section names.
+        progressive_epochs: number of epochs that progressive training divides into stages; None without it.
 
     Raises:
         ConfigError: the section is wrong.
@@ -134,6 +136,7 @@ def build_loader(
         use_shared_memory=settings.get("use_shared_memory", True),
         train=train,
         batch_transforms=BatchCompose(batch_ops, class_num) if batch_ops and class_num is not None else None,
+        progressive_epochs=progressive_epochs,
     )
 
 

@@ -45,6 +45,11 @@ def require_trainable(config: Config) -> None:
             f"{config.where('Global', 'early_stopping')}: Global.early_stopping: nothing is evaluated with "
             f"Global.eval_during_train: false ({config.where('Global', 'eval_during_train')}); remove one"
         )
+    if config.Distillation is not None and config.Distillation.teacher is not None and config.Global.use_multilabel:
+        raise ConfigError(
+            f"{config.where('Distillation')}: Distillation.teacher: its classes exclude each other in its loss, and "
+            f"Global.use_multilabel is true; give Distillation.models, and DistillationDMLLoss in Loss.Train"
+        )
     criteria.build_metrics(config, "Train")
     best_by(config)
 
@@ -83,6 +88,24 @@ def best_by(config: Config) -> Best:
         where = config.where("Global", "best_metric")
         raise ConfigError(f"{where}: Global.best_metric: no {metric!r} is evaluated{suggest(metric, metrics + losses)}")
     return Best(metric, lower=metric in (combined.lower_is_better if metric in metrics else losses))
+
+
+def require_fixed_images(config: Config, train_loader: DataLoader) -> None:
+    """Refuse images that change in size or number where that is not possible.
+
+    Raises:
+        ConfigError: a static graph has to take several sizes, or a teacher has to judge several views of an image.
+    """
+    if config.Global.to_static and train_loader.plan.varies:
+        raise ConfigError(
+            f"{config.where('Global', 'to_static')}: Global.to_static: a static graph takes images of one size, and "
+            f"those of training change (MultiScaleSampler, Global.train_mode: progressive); set it to false"
+        )
+    if config.Distillation is not None and train_loader.views > 1:
+        raise ConfigError(
+            f"{config.where('Distillation')}: Distillation: a teacher sees one image of each sample, and "
+            f"transform_ops makes {train_loader.views} (splits); remove one of them"
+        )
 
 
 def require_same_classes(train_loader: DataLoader, eval_loader: Optional[DataLoader]) -> None:

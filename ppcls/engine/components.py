@@ -15,6 +15,7 @@ from ppcls.data.datasets import DATASETS
 from ppcls.data.samplers import SAMPLERS
 from ppcls.data.transforms import TRANSFORMS
 from ppcls.engine.callbacks.registry import CALLBACKS
+from ppcls.inference.postprocess import POSTPROCESSES
 from ppcls.loss import LOSSES
 from ppcls.metric import METRICS
 from ppcls.optimizer import OPTIMIZERS, SCHEDULES
@@ -28,6 +29,7 @@ REGISTRIES: Dict[str, Registry] = {
     "loss": LOSSES,
     "metric": METRICS,
     "optimizer": OPTIMIZERS,
+    "postprocess": POSTPROCESSES,
     "sampler": SAMPLERS,
     "schedule": SCHEDULES,
     "transform": TRANSFORMS,

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
-import numpy as np
+from typing import Optional, Union
 
 from ppcls import loss as losses
 from ppcls import metric as metrics
+from ppcls.config.fields import Component
 from ppcls.config.schema import Config
 from ppcls.data.datasets import Dataset
+from ppcls.engine.answers import require_losses_for_labels
 from ppcls.errors import ConfigError
-from ppcls.loss import CombinedLoss
+from ppcls.loss import CombinedLoss, MultiViewLoss
 from ppcls.metric import CombinedMetric
 
 
@@ -23,7 +23,9 @@ def build_metrics(config: Config, mode: str) -> CombinedMetric:
     """
     components = getattr(config.Metric, mode)
     if components is None:
-        components = [{"TopkAcc": {"topk": sorted({1, min(5, config.Arch.class_num)})}}] if mode == "Eval" else []
+        topk: Component = {"TopkAcc": {"topk": sorted({1, min(5, config.Arch.class_num)})}}
+        default: Component = {"MultiLabelMAP": None} if config.Global.use_multilabel else topk
+        components = [default] if mode == "Eval" else []
     combined = metrics.build_metrics(components)
     try:
         combined.check(config.Arch.class_num)
@@ -50,16 +52,29 @@ def check_labels(config: Config, mode: str, dataset: Dataset) -> None:
         raise ConfigError(f"{config.where('Metric', mode)}: Metric.{mode}: {error}") from error.__cause__
 
 
-def build_loss(config: Config, mode: str, train_labels: Optional[np.ndarray] = None) -> CombinedLoss:
+def build_loss(
+    config: Config, mode: str, dataset: Optional[Dataset] = None, views: int = 1
+) -> Union[CombinedLoss, MultiViewLoss]:
     """Build the losses of ``Loss.Train`` or ``Loss.Eval``.
 
     Args:
-        train_labels: of the training data, [N] int64, for what follows from them.
+        dataset: the data of ``mode``, for what follows from their labels; None for losses of which only the names are
+            needed.
+        views: number of images that the data loader makes of each one.
 
     Raises:
-        ConfigError: a loss makes no sense for this many classes, or without training data.
+        ConfigError: a loss makes no sense for this many classes or views, for the recipe's kind of labels, or without
+            training data.
     """
+    train_labels = dataset.labels if dataset is not None and mode == "Train" else None
+    label_ratio = dataset.label_ratio if dataset is not None else None
     try:
-        return losses.build_loss(getattr(config.Loss, mode), config.Arch.class_num, train_labels)
+        built = losses.build_loss(
+            getattr(config.Loss, mode), config.Arch.class_num, train_labels, label_ratio, config.student
+        )
+        for name, loss in zip(built.names, built.losses):
+            losses.require_views(name, loss, views)
     except ConfigError as error:
         raise ConfigError(f"Loss.{mode}: {error}") from error.__cause__
+    require_losses_for_labels(config, built, mode)
+    return built if views == 1 else MultiViewLoss(built, views)

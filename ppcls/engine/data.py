@@ -8,6 +8,7 @@ from ppcls.config.schema import Config
 from ppcls.data.build import build_loader as build_from_section
 from ppcls.data.datasets import SUPPLIED_DATASET, Dataset
 from ppcls.data.loader import DataLoader
+from ppcls.engine.answers import require_same_labels
 from ppcls.engine.checks import require_split
 from ppcls.errors import ConfigError, DataError
 from ppcls.utils import distributed
@@ -24,17 +25,33 @@ def build_loader(config: Config, name: str, dataset: Optional[Dataset] = None) -
     """
     section = require_split(config, name).model_dump()
     try:
-        return build_from_section(
+        loader = build_from_section(
             section,
             train=name == "Train",
             seed=config.Global.seed,
             class_num=config.Arch.class_num,
             rank=distributed.rank(),
             num_replicas=distributed.world_size(),
+            progressive_epochs=progressive_epochs(config) if name == "Train" else None,
             dataset=dataset if section["dataset"]["name"] == SUPPLIED_DATASET else None,
         )
     except (ConfigError, DataError) as error:  # both sides have the same keys
         raise type(error)(f"{_origin(config, name, str(error))}DataLoader.{name}: {error}") from error.__cause__
+    require_same_labels(config, loader.dataset, name)
+    return loader
+
+
+def progressive_epochs(config: Config) -> Optional[int]:
+    """Return the number of epochs that ``Global.train_mode: progressive`` divides into stages; None without it.
+
+    Raises:
+        ConfigError: the recipe does not say how many epochs there are.
+    """
+    if config.Global.train_mode != "progressive":
+        return None
+    if config.Global.epochs is None:
+        raise ConfigError("Global.epochs: progressive training needs it: its stages are parts of all epochs")
+    return config.Global.epochs
 
 
 def _origin(config: Config, name: str, message: str) -> str:
@@ -46,5 +63,4 @@ def _origin(config: Config, name: str, message: str) -> str:
 
 def global_batch_size(config: Config) -> int:
     """Return how many images make one update: of all processes, and of all batches that are accumulated."""
-    size = require_split(config, "Train").sampler.arguments["batch_size"]
-    return int(size) * distributed.world_size() * config.Global.update_freq
+    return require_split(config, "Train").sampler.batch_size * distributed.world_size() * config.Global.update_freq

@@ -41,7 +41,7 @@ def evaluate(config: Config) -> Dict[str, Any]:
             weights = load_required_weights(config, model, "evaluate")
         distributed.require_equal_on_ranks("numbers of images", len(loader.dataset))
         with explain_evaluation_memory(config):
-            result = evaluate_model(model, loader, criteria.build_loss(config, "Eval"), metrics)
+            result = evaluate_model(model, loader, criteria.build_loss(config, "Eval", loader.dataset), metrics)
         names = _class_names(config, loader.dataset, weights)
     get_logger().info("[Eval][Epoch 0][Avg]%s", format_values(result))
     return with_details(result, metrics.details(names))

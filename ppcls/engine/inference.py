@@ -14,6 +14,7 @@ import paddle
 from ppcls.config.schema import Config
 from ppcls.data.transforms import TransformOp, build_transforms
 from ppcls.engine import device
+from ppcls.engine.answers import build_postprocess
 from ppcls.engine.label_names import class_names
 from ppcls.engine.memory import explain_inference_memory
 from ppcls.engine.model import build_model, fetch_weights, load_required_weights
@@ -21,7 +22,7 @@ from ppcls.engine.progress import progress_bar
 from ppcls.errors import ConfigError, MachineError
 from ppcls.inference import inputs, results
 from ppcls.inference.pipeline import Answer, Pipeline
-from ppcls.inference.postprocess import Topk, softmax
+from ppcls.inference.postprocess import probabilities
 from ppcls.inference.source import Source
 from ppcls.utils import distributed
 from ppcls.utils.folders import ensure_writable
@@ -36,7 +37,8 @@ def infer(config: Config) -> List[Answer]:
     together, so ``Infer.save_dir`` must be the same folder for all.
 
     Returns:
-        One dict per image: class_ids, scores, file_name and label_names; file_name and error if it cannot be read.
+        One dict per image: class_ids, scores, file_name, label_names and what else the post-processing gives; file_name
+        and error if it cannot be read.
         Of several processes the first returns all, the others none.
 
     Raises:
@@ -47,14 +49,15 @@ def infer(config: Config) -> List[Answer]:
         sources = _sources(config)
     distributed.require_equal_on_ranks("numbers of images", len(sources))
     pipeline = load_pipeline(config)
-    target = user_path(config.Infer.save_dir or config.Global.output_dir)
+    target = user_path(config.Infer.save_dir or config.run_dir)
     key = "Infer.save_dir" if config.Infer.save_dir else "Global.output_dir"
     distributed.run_on_main(lambda: ensure_writable(target, f"{key}={target}", f"choose another with -o {key}=..."))
     batches = distributed.split_by_rank(sources, config.Infer.batch_size)
     with contextlib.closing(pipeline.answers(chain.from_iterable(batches))) as answers:
         progress = progress_bar(batches, "inference", len(batches))
         of_batches = (_log_errors(islice(answers, len(batch))) for batch in progress)
-        return _write(of_batches, target / "predictions.json", config.Infer.format)
+        multilabel = pipeline.postprocess.is_multilabel
+        return _write(of_batches, target / "predictions.json", config.Infer.format, multilabel)
 
 
 def load_pipeline(
@@ -79,10 +82,11 @@ def load_pipeline(
     with distributed.errors_on_all_ranks():
         model = build_model(config) if model is None else model
         weights = load_required_weights(config, model, "predict with")
+        postprocess = build_postprocess(config, class_names(config, weights=weights), topk)
         return Pipeline(
             transforms=transforms,
-            run=make_predict_fn(model),
-            postprocess=Topk(topk or config.Infer.PostProcess.topk, class_names(config, weights=weights)),
+            run=make_predict_fn(model, postprocess.activation),
+            postprocess=postprocess,
             batch_size=batch_size or config.Infer.batch_size,
         )
 
@@ -95,11 +99,11 @@ def _log_errors(answers: Iterable[Answer]) -> Iterator[Answer]:
         yield answer
 
 
-def _write(batches: Iterable[Iterable[Answer]], path: Path, form: str) -> List[Answer]:
+def _write(batches: Iterable[Iterable[Answer]], path: Path, form: str, multilabel: bool) -> List[Answer]:
     """Write the answers of all processes in the order of the images; return them in the first process; a collective."""
     if distributed.world_size() == 1:
         whole = list(chain.from_iterable(batches))
-        _write_whole(path, whole, form)
+        _write_whole(path, whole, form, multilabel)
         return whole
     with distributed.errors_on_all_ranks():
         file = _part_file(path, distributed.rank()).open("w", encoding="utf-8")
@@ -110,25 +114,25 @@ def _write(batches: Iterable[Iterable[Answer]], path: Path, form: str) -> List[A
                 file.flush()
     merged: List[Answer] = []
     # Not returned through ``from_main``: what is sent to the others must be small.
-    distributed.run_on_main(lambda: merged.extend(_merge(path, form)))
+    distributed.run_on_main(lambda: merged.extend(_merge(path, form, multilabel)))
     return merged
 
 
-def _merge(path: Path, form: str) -> List[Answer]:
+def _merge(path: Path, form: str, multilabel: bool) -> List[Answer]:
     """Make the result file of the parts, and delete them."""
     parts = [_part_file(path, rank) for rank in range(distributed.world_size())]
     try:
         whole = [json.loads(line) for part in parts for line in part.read_text(encoding="utf-8").splitlines()]
     except FileNotFoundError as error:
         raise MachineError(f"{error.filename}: missing; all machines must share the folder of the results") from None
-    _write_whole(path, whole, form)
+    _write_whole(path, whole, form, multilabel)
     for part in parts:
         part.unlink()
     return whole
 
 
-def _write_whole(path: Path, answers: Sequence[Answer], form: str) -> None:
-    with results.open_writer(path, form) as file:
+def _write_whole(path: Path, answers: Sequence[Answer], form: str, multilabel: bool) -> None:
+    with results.open_writer(path, form, multilabel) as file:
         for answer in answers:
             file.add(answer)
     get_logger().info("wrote %s", path)
@@ -151,16 +155,19 @@ def transform_ops(config: Config) -> List[TransformOp]:
     return list(config.DataLoader.Eval.dataset.transform_ops)
 
 
-def make_predict_fn(model: paddle.nn.Layer) -> Callable[[np.ndarray], np.ndarray]:
+def make_predict_fn(model: paddle.nn.Layer, activation: str) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function from a batch [B, C, H, W] to probabilities [B, K].
 
     It raises a MachineError if memory runs out.
+
+    Args:
+        activation: makes probabilities of the model's outputs; see ``PostProcess``.
     """
     model.eval()
 
     def run(batch: np.ndarray) -> np.ndarray:
         with paddle.no_grad(), explain_inference_memory(len(batch)):
-            return softmax(np.asarray(model(paddle.to_tensor(batch)).astype("float32")))
+            return probabilities(np.asarray(model(paddle.to_tensor(batch)).astype("float32")), activation)
 
     return run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence
@@ -93,11 +94,12 @@ def show_data(config: Config, target: Path, count: int, side: str = "Train", epo
     with build_loader(changed, side) as loader:
         names = loader.dataset.class_names
         for batch in _batches(loader, side, count, epoch):
-            images += [_pixels(config, side, image) for image in batch.images[: count - len(images)]]
-            texts += [_label(batch, row, names) for row in range(len(batch.images))][: len(images) - len(texts)]
+            for row, view in itertools.product(range(len(batch.labels)), range(batch.views)):
+                images.append(_pixels(config, side, batch.images[view * len(batch.labels) + row]))
+                texts.append(_label(batch, row, names))
             if len(images) >= count:
                 break
-    sheet = contact_sheet(images, texts)
+    sheet = contact_sheet(images[:count], texts[:count])
     try:
         written = cv2.imwrite(str(target), sheet[:, :, ::-1])
     except cv2.error as error:
@@ -120,10 +122,10 @@ def _without_workers(config: Config, side: str) -> Any:
 
 
 def _pixels(config: Config, side: str, image: np.ndarray) -> np.ndarray:
-    """Return a normalized image's pixels, by what the recipe's NormalizeImage says."""
+    """Return a normalized image's pixels, by what the recipe's NormalizeImage or Normalize says."""
     for op in _ops(config, side):
         name, arguments = name_and_arguments(op)
-        if name == "NormalizeImage":
+        if name in ("NormalizeImage", "Normalize"):
             scale, mean, std = TRANSFORMS.build(name, arguments).constants()
             return denormalize(image, mean, std, scale)
     raise ConfigError(f"DataLoader.{side}.dataset.transform_ops: has no NormalizeImage, so pixels cannot be shown")
@@ -135,8 +137,11 @@ def _label(batch: Batch, row: int, names: Optional[Sequence[str]]) -> str:
     def name(label: int) -> str:
         return names[label] if names and label < len(names) else str(label)
 
+    several = batch.labels.ndim == 2
     if batch.targets is None:
-        return name(int(batch.labels[row]))
+        labels = np.flatnonzero(batch.labels[row]).tolist() if several else [int(batch.labels[row])]
+        return "\n".join(map(name, labels)) or "no class"
     shares = batch.targets[row]
-    largest = [int(label) for label in np.argsort(-shares)[:2] if shares[label] > 0]
+    count = np.count_nonzero(shares) if several else 2
+    largest = [int(label) for label in np.argsort(-shares)[:count] if shares[label] > 0]
     return "\n".join(f"{name(label)} {shares[label]:.2f}" for label in largest)

@@ -73,15 +73,16 @@ def _names_in_file(config: Config) -> Optional[List[str]]:
     given = config.Infer.PostProcess.class_id_map_file
     if not given:
         return None
-    file, where = user_path(given), config.where("Infer", "PostProcess", "class_id_map_file")
+    file, delimiter = user_path(given), config.Infer.PostProcess.delimiter
+    where = config.where("Infer", "PostProcess", "class_id_map_file")
     if not file.exists() and file.name == imagenet.LABEL_LIST.name:
         get_logger().info("%s: not here; the names of ImageNet's classes that come with ppcls are used", given)
-        file = imagenet.LABEL_LIST
+        file, delimiter = imagenet.LABEL_LIST, None
     if not file.exists():
         get_logger().warning("%s: class_id_map_file: no such file: %s; going on without it", where, given)
         return None
     try:
-        names = read_class_names(file)
+        names = read_class_names(file, delimiter)
     except DataError as error:
         raise DataError(f"{where}: {error}; without names: -o Infer.PostProcess.class_id_map_file=null") from None
     if len(names) == config.Arch.class_num:

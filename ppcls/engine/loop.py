@@ -63,7 +63,7 @@ def _train_epoch(run: Run) -> None:
     """Use the rest of the current epoch's batches."""
     state = run.state
     run.averages.reset(state.epoch_averages)
-    state.model.train()
+    state.trained.train()
     freezing.keep_frozen_in_eval(state.model, run.config.Global.freeze)
     run.throughput.restart()
     batches = run.throughput.timed(distributed.synchronized(run.train_loader.epoch(state.epoch, start=state.batch)))
@@ -89,7 +89,7 @@ def train_step(run: Run, batch: Batch) -> None:
         state.amp.backward(losses.local_loss)
     state.batch += 1
     if run.is_update_step:
-        run.reducer.reduce_gradients(state.model)
+        run.reducer.reduce_gradients(state.trained)
         state.amp.step(state.optimizer)
         state.step += 1
         if state.ema is not None:
@@ -98,12 +98,12 @@ def train_step(run: Run, batch: Batch) -> None:
 
 
 def _forward(run: Run, batch: Batch) -> Optional[paddle.Tensor]:
-    """Return the logits [B, K] of a batch; None if this process has no images in it, as at the end of an epoch."""
+    """Return the logits [views * B, K] of a batch; None if this process has none of its images, as in a last batch."""
     if not len(batch.labels):
         return None
     images = paddle.to_tensor(batch.images)
     if run.distillation is not None:
-        run.distillation.run_teacher(images)
+        run.distillation.run_models(images)
     return run.state.model(images)
 
 
@@ -113,7 +113,8 @@ def _group_size(run: Run) -> Optional[int]:
     if frequency == 1:
         return None
     first = run.state.batch // frequency * frequency
-    return run.train_loader.sampler.draws(first, min(first + frequency, run.num_batches))  # an epoch ends a group
+    last = min(first + frequency, run.num_batches)  # an epoch ends a group
+    return run.train_loader.sampler.draws(first, last, run.state.epoch)
 
 
 def _batch_seed(*numbers: int) -> int:
@@ -124,7 +125,8 @@ def _batch_seed(*numbers: int) -> int:
 
 def _report_step(run: Run, batch: Batch, logits: Optional[paddle.Tensor], losses: Losses) -> None:
     """Take the batch into the averages, and call the callbacks."""
-    run.averages.update(losses, logits, paddle.to_tensor(batch.labels))
+    clean = None if logits is None else logits[: len(batch.labels)]  # without augmented views
+    run.averages.update(losses, clean, paddle.to_tensor(batch.labels))
     run.throughput.add(losses.num_samples)
     run.batch = batch
     run.callbacks.on_step(run)

@@ -52,22 +52,23 @@ def _explain(kind: Type[PpclsError], message: Callable[[], str]) -> Iterator[Non
 
 def _of_training(config: Config) -> str:
     train = config.DataLoader.Train
-    batch = int(train.sampler.arguments["batch_size"]) if train is not None else 1
+    batch = train.sampler.batch_size if train is not None else 1
+    key = f"DataLoader.Train.sampler.{train.sampler.batch_size_key if train is not None else 'batch_size'}"
     advice = []
     if batch > 1:
         smaller, frequency = (batch + 1) // 2, config.Global.update_freq * 2
         advice.append(
-            f"halve the batch: -o DataLoader.Train.sampler.batch_size={smaller} Global.update_freq={frequency}, which "
+            f"halve the batch: -o {key}={smaller} Global.update_freq={frequency}, which "
             f"makes the same updates of {batch * config.Global.update_freq} images"
         )
     if not config.Arch.arguments.get("recompute"):
         advice.append("compute activations again instead of keeping them: -o Arch.recompute=true")
-    return _text(batch, "DataLoader.Train.sampler.batch_size", advice)
+    return _text(batch, key, advice)
 
 
 def _of_evaluation(config: Config) -> str:
     section = config.DataLoader.Eval
-    batch = int(section.sampler.arguments["batch_size"]) if section is not None else 1
+    batch = section.sampler.batch_size if section is not None else 1
     advice = [f"halve the batch: -o DataLoader.Eval.sampler.batch_size={(batch + 1) // 2}"] if batch > 1 else []
     return _text(batch, "DataLoader.Eval.sampler.batch_size", advice)
 

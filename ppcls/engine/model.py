@@ -115,7 +115,7 @@ def load_required_weights(config: Config, model: paddle.nn.Layer, purpose: str) 
     if path is None:
         raise ConfigError(
             f"no weights to {purpose}: give -o Global.pretrained_model=PATH (for example "
-            f"{Path(config.Global.output_dir) / 'best_model'})"
+            f"{Path(config.run_dir) / 'best_model'})"
         )
     # Never without its head: one that was not trained would answer nonsense.
     get_logger().info(_load(config, model, path, False, *_weight_options(config, path, strict=True)))
@@ -139,7 +139,14 @@ def _load(
     """Load weights; an interrupted checkpoint was finished by ``fetch_weights``."""
     size = image_size or trained_image_size(config.Arch.name, given_weights(config))
     try:
-        report = load_weights(model, path, key=key, drop_mismatched_head=drop_mismatched_head, image_size=size)
+        report = load_weights(
+            model,
+            path,
+            key=key,
+            drop_mismatched_head=drop_mismatched_head,
+            image_size=size,
+            submodel=config.student,
+        )
     except WeightsError as error:  # the recipe's words for it
         text = str(error)
         for argument, option in _RECIPE_WORDS.items():

@@ -64,7 +64,7 @@ class GradientReducer:
 
         Args:
             criterion: the losses, see ``CombinedLoss``.
-            logits: [B, K]; None where this process's part is empty.
+            logits: [B, K], or [views * B, K]; None where this process's part is empty.
             targets: [B] or [B, K].
             samples: B.
             group_size: how many samples all batches of the update have together; None where this batch is the only one.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import paddle
 
-from ppcls.config.schema import Config
+from ppcls.config.schema import Config, DistillationSection
 from ppcls.config.show import to_yaml
 from ppcls.engine import device, freezing
 from ppcls.engine.state import TrainState
@@ -27,10 +27,7 @@ def log_run_header(config: Config, state: TrainState, folder: Path) -> None:
     if distributed.is_main():
         atomic.write_text(folder / "config.yaml", to_yaml(start))
     if config.Distillation is not None:
-        kind, alpha = config.Distillation.kind, config.Distillation.alpha
-        log.info(
-            "distillation: %g times the losses, %g times what the teacher's %s answers add", 1 - alpha, alpha, kind
-        )
+        _log_distillation(config, config.Distillation, state)
     state.amp.warn_if_unused()
     counts = freezing.count(state.model)
     log.info(
@@ -38,7 +35,18 @@ def log_run_header(config: Config, state: TrainState, folder: Path) -> None:
     )
     if config.Global.freeze:
         log.info("frozen: %s parameters, in %s", f"{counts['frozen']:,}", ", ".join(config.Global.freeze))
-    _log_decay(config, state.model)
+    _log_decay(config, state.trained)
+
+
+def _log_distillation(config: Config, settings: DistillationSection, state: TrainState) -> None:
+    log, student, arch = logging.get_logger(), config.student, config.Arch.name
+    if settings.teacher is not None:
+        shares, kind = (1 - settings.alpha, settings.alpha), settings.kind
+        log.info("distillation: %g times the losses, %g times what the teacher's %s answers add", *shares, kind)
+    for name, model in (settings.models or {}).items():
+        count = freezing.count(state.peers[name])["trainable"] if name in state.peers else 0
+        role = f"trained, too: {count:,} trainable parameters" if count else "frozen"
+        log.info("distillation: %s (%s) learns with %s (%s; %s)", student, arch, name, model.name, role)
 
 
 def _log_decay(config: Config, model: paddle.nn.Layer) -> None:

@@ -67,7 +67,7 @@ def require_finite_weights(run: Run) -> None:
         TrainingError: a weight is not finite.
     """
     state = run.state
-    wrong = [name for name, tensor in state.model.state_dict().items() if not _is_finite(tensor)]
+    wrong = [name for name, tensor in state.trained.state_dict().items() if not _is_finite(tensor)]
     if not wrong:
         return
     rate = state.schedule.lr_at(max(0, state.step - 1))

@@ -13,7 +13,9 @@ from ppcls.config.schema import AUTO, Config
 from ppcls.data import check_disjoint_shards
 from ppcls.data.loader import DataLoader
 from ppcls.engine import checks, device, freezing
+from ppcls.engine import distillation as distillations
 from ppcls.engine.amp import MixedPrecision, full_precision
+from ppcls.engine.answers import build_postprocess
 from ppcls.engine.averages import EpochAverages
 from ppcls.engine.callbacks import CALLBACKS
 from ppcls.engine.callbacks.console import ConsoleLog
@@ -25,11 +27,11 @@ from ppcls.engine.checkpointing import checkpoint, file_set, resume, run_dir
 from ppcls.engine.checkpointing.saver import Saver
 from ppcls.engine.criteria import build_loss, build_metrics, check_labels
 from ppcls.engine.data import build_loader
-from ppcls.engine.distillation import build_distillation, teacher_weights
 from ppcls.engine.ema import EMA
 from ppcls.engine.label_names import training_class_names
 from ppcls.engine.lr_schedule import build_lr_schedule
 from ppcls.engine.model import build_model, compile_static, fetch_weights, load_initial_weights
+from ppcls.engine.model_group import ModelGroup
 from ppcls.engine.run import Run
 from ppcls.engine.run_header import log_run_header
 from ppcls.engine.signals import SignalHandler
@@ -62,17 +64,17 @@ def open_run(
     supplied = supplied or Supplied()
     checks.require_trainable(config)
     device.setup_device(config)
-    folder = user_path(config.Global.output_dir)
+    folder = user_path(config.run_dir)
     with contextlib.ExitStack() as stack:
         prefix = distributed.run_on_main(lambda: _lock_and_select_checkpoint(config, folder, stack))
         with distributed.errors_on_all_ranks():
             train_loader, eval_loader, criterion, state = _build(config, supplied, stack)
             if distributed.is_main():
-                run_dir.check_space(folder, state.model, averaged=state.ema is not None)
+                run_dir.check_space(folder, state.trained, averaged=state.ema is not None)
         loaders = [loader for loader in (train_loader, eval_loader) if loader is not None]
         distributed.require_equal_on_ranks("numbers of images", [len(loader.dataset) for loader in loaders])
-        distillation = build_distillation(config, criterion, state.class_names)
-        state.teacher_weights = distributed.run_on_main(lambda: resume.fingerprint(teacher_weights(config)))
+        distillation = distillations.build_distillation(config, criterion, state.peers, state.class_names)
+        state.teacher_weights = distributed.run_on_main(lambda: resume.teacher_fingerprints(config))
         saver = stack.enter_context(Saver(folder, config))
         callbacks = stack.enter_context(contextlib.closing(CallbackRunner(_callbacks(config, supplied))))
         if prefix is not None:
@@ -90,7 +92,7 @@ def open_run(
             criterion=distillation or criterion,
             distillation=distillation,
             averages=EpochAverages(config),
-            eval_criterion=build_loss(config, "Eval"),
+            eval_criterion=build_loss(config, "Eval", eval_loader.dataset if eval_loader is not None else None),
             eval_metrics=build_metrics(config, "Eval"),
             callbacks=callbacks,
             saver=saver,
@@ -132,9 +134,12 @@ def _build(
         check_labels(config, "Eval", eval_loader.dataset)
         check_disjoint_shards(train_loader.dataset, eval_loader.dataset)
     checks.require_same_classes(train_loader, eval_loader)
-    criterion = build_loss(config, "Train", train_loader.dataset.labels)
+    checks.require_fixed_images(config, train_loader)
+    criterion = build_loss(config, "Train", train_loader.dataset, train_loader.views)
     schedule = build_lr_schedule(config, -(-len(train_loader) // config.Global.update_freq))
-    return train_loader, eval_loader, criterion, _initial_state(config, supplied.model, schedule, train_loader)
+    state = _initial_state(config, supplied.model, schedule, train_loader)
+    build_postprocess(config, state.class_names)  # what cannot answer is not trained
+    return train_loader, eval_loader, criterion, state
 
 
 def _initial_state(
@@ -153,12 +158,17 @@ def _initial_state(
     except ConfigError as error:
         raise ConfigError(f"{config.where('Global', 'freeze')}: {error}") from None
     arguments = {"name": config.Optimizer.name, **config.Optimizer.arguments}
-    optimizer = build_optimizer(arguments, model, learning_rate=schedule.lr_at(0))
-    compile_static(config, model)
+    peers = distillations.build_trained_models(config)
+    group = ModelGroup(config.student, model, peers) if peers else None
+    trained = model if group is None else group
+    optimizer = build_optimizer(arguments, trained, learning_rate=schedule.lr_at(0))
+    for layer in (model, *peers.values()):
+        compile_static(config, layer)
     return TrainState(
-        amp=MixedPrecision(config.AMP, model, optimizer),  # before EMA: it may change the model's precision
+        amp=MixedPrecision(config.AMP, trained, optimizer),  # before EMA: it may change the model's precision
         ema=_build_ema(config, model, optimizer),
         model=model,
+        group=group,
         optimizer=optimizer,
         schedule=schedule,
         best=checks.best_by(config),
@@ -199,15 +209,16 @@ def _init_new_run(config: Config, state: TrainState, folder: Path) -> None:
     weights = fetch_weights(config)
     # Before anything is moved: they may lie in this folder, or not fit.
     with distributed.errors_on_all_ranks():
-        loaded = load_initial_weights(config, state.model, weights) if weights is not None else ""
+        loaded = [load_initial_weights(config, state.model, weights)] if weights is not None else []
+    loaded += distillations.load_initial_weights(config, state.peers)
     state.init_weights = distributed.run_on_main(lambda: resume.fingerprint(weights))
     if state.ema is not None:
         state.ema.restart()
     if config.Global.checkpoints != AUTO:  # with auto, what is there is of a run that had not saved anything yet
         distributed.run_on_main(lambda: run_dir.archive_previous_run(folder))
     log_run_header(config, state, folder)
-    if loaded:
-        get_logger().info(loaded)
+    for text in loaded:
+        get_logger().info(text)
 
 
 def _resume(config: Config, state: TrainState, saver: Saver, callbacks: CallbackRunner, prefix: Path) -> None:

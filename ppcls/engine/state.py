@@ -10,6 +10,7 @@ import paddle
 
 from ppcls.engine.amp import MixedPrecision
 from ppcls.engine.ema import EMA
+from ppcls.engine.model_group import ModelGroup
 from ppcls.optimizer.schedule import Schedule
 
 
@@ -59,7 +60,8 @@ class TrainState:
         ema: the average of the weights; None where the recipe asks for none.
         init_weights: the weights that the run began with, {"weights": as named, "sha256": of the file}; None for
             random ones.
-        teacher_weights: the weights of the teacher, as ``init_weights``; None without distillation.
+        teacher_weights: the weights of the other models of distillation, by name, as ``init_weights``.
+        group: the model with the others that are trained, too; None where it is trained alone.
     """
 
     model: paddle.nn.Layer
@@ -76,5 +78,16 @@ class TrainState:
     history: List[Dict[str, Any]] = field(default_factory=list)
     class_names: Optional[List[str]] = None
     init_weights: Optional[Dict[str, str]] = None
-    teacher_weights: Optional[Dict[str, str]] = None
+    teacher_weights: Dict[str, Dict[str, str]] = field(default_factory=dict)
     ema: Optional[EMA] = None
+    group: Optional[ModelGroup] = None
+
+    @property
+    def trained(self) -> paddle.nn.Layer:
+        """Return everything that is trained: the model, or the group that it belongs to."""
+        return self.model if self.group is None else self.group
+
+    @property
+    def peers(self) -> Dict[str, paddle.nn.Layer]:
+        """Return the models that are trained with the model, by name."""
+        return {} if self.group is None else self.group.peers

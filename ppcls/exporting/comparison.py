@@ -16,6 +16,7 @@ from ppcls.exporting.images import Sample
 from ppcls.inference import description
 from ppcls.inference.backends import open_backend
 from ppcls.inference.backends.devices import CPU
+from ppcls.inference.postprocess import SIGMOID, SOFTMAX
 
 # Largest allowed difference of a probability. For int8 the accuracy is bounded instead.
 TOLERANCES: Dict[str, float] = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1, "int8": 1.0}
@@ -35,23 +36,25 @@ class Expected:
         sample: the images.
         ops: the preprocessing.
         probabilities: the answers, [B, K].
+        activation: makes probabilities of the model's outputs; see ``PostProcess``.
     """
 
     sample: Sample
     ops: Sequence[TransformOp]
     probabilities: np.ndarray
+    activation: str
 
     @classmethod
-    def of(cls, model: paddle.nn.Layer, sample: Sample, ops: Sequence[TransformOp]) -> Expected:
+    def of(cls, model: paddle.nn.Layer, sample: Sample, ops: Sequence[TransformOp], activation: str) -> Expected:
         """Run the trained model.
 
         Raises:
             ExportError: an answer is not finite.
         """
-        probabilities = make_predict_fn(model)(sample.tensors)
+        probabilities = make_predict_fn(model, activation)(sample.tensors)
         if not np.isfinite(probabilities).all():
             raise ExportError("the model's own answers are not finite: its weights are damaged; " + _NOTHING_EXPORTED)
-        return cls(sample, ops, probabilities)
+        return cls(sample, ops, probabilities, activation)
 
 
 def compare(expected: Expected, path: Path, backend: str) -> Dict[str, Any]:
@@ -61,7 +64,8 @@ def compare(expected: Expected, path: Path, backend: str) -> Dict[str, Any]:
         path: the export's folder, or one of its ONNX files.
 
     Returns:
-        {"max_difference" of a probability, "logit_error" relative to their spread, "top1_agreement" from 0 to 1}.
+        {"max_difference" of a probability, "logit_error" relative to their spread, "top1_agreement": for how many the
+        likeliest class is the same, from 0 to 1}.
 
     Raises:
         ExportError: a difference is above ``TOLERANCES`` or ``LOGIT_TOLERANCES``, or an answer is not finite.
@@ -83,7 +87,7 @@ def compare(expected: Expected, path: Path, backend: str) -> Dict[str, Any]:
             raise ExportError(f"the exported model does not run; {_NOTHING_EXPORTED}: {error}") from None
         reference = expected.probabilities[:count]
         difference = max(difference, float(np.abs(answers - reference).max()))
-        logits = max(logits, logit_error(answers, reference))
+        logits = max(logits, logit_error(answers, reference, expected.activation))
     name = path.name if path.is_file() else backend
     _require(name, "a probability", difference, TOLERANCES[described.precision])
     _require(name, "its logits, as a share of their spread,", logits, LOGIT_TOLERANCES[described.precision])
@@ -91,22 +95,26 @@ def compare(expected: Expected, path: Path, backend: str) -> Dict[str, Any]:
     return {"max_difference": difference, "logit_error": logits, "top1_agreement": float(same.mean())}
 
 
-def logit_error(answers: np.ndarray, expected: np.ndarray) -> float:
+def logit_error(answers: np.ndarray, expected: np.ndarray, activation: str = SOFTMAX) -> float:
     """Return the error of the logits, relative to the spread of the expected ones over the classes.
 
-    Both are root mean squares over all classes and images. Probabilities tell the logits up to a constant, so the mean
-    over the classes is taken off first.
+    Both are root mean squares over all classes and images. Probabilities of a softmax tell the logits up to a constant,
+    so the mean over the classes is taken off first; those of a sigmoid tell them exactly, and their spread is that
+    around 0.
 
     Args:
         answers: probabilities [B, K].
         expected: probabilities [B, K].
+        activation: what made probabilities of the logits.
     """
-    logits, reference = (_centered_logits(probabilities) for probabilities in (answers, expected))
+    logits, reference = (_logits(probabilities, activation) for probabilities in (answers, expected))
     return _rms(logits - reference) / max(_rms(reference), _MIN_SPREAD)
 
 
-def _centered_logits(probabilities: np.ndarray) -> np.ndarray:
+def _logits(probabilities: np.ndarray, activation: str) -> np.ndarray:
     logits = np.log(np.maximum(probabilities, _MIN_PROBABILITY))
+    if activation == SIGMOID:
+        return logits - np.log(np.maximum(1 - probabilities, _MIN_PROBABILITY))
     return logits - logits.mean(axis=1, keepdims=True)
 
 

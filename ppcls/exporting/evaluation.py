@@ -32,6 +32,7 @@ from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
 
 _SMALLEST = float(np.finfo(np.float32).tiny)
+_SMALLEST_REST = float(np.finfo(np.float32).epsneg)  # of 1 - p
 # Pixels as float32 with the channels first, as the loader gives them; the values stay.
 _AS_TENSOR: List[TransformOp] = [
     {"NormalizeImage": {"scale": 1.0, "mean": [0.0] * 3, "std": [1.0] * 3, "order": ""}},
@@ -42,9 +43,10 @@ _AS_TENSOR: List[TransformOp] = [
 class _Logits(paddle.nn.Layer):
     """Adapts a model's probabilities to losses that take logits.
 
-    The logarithms of probabilities are logits: they differ from the model's logits z by the constant log(sum(exp(z))),
-    which changes neither the softmax nor the order of the classes. A probability that was rounded to 0 counts as the
-    smallest normal number, so the loss of an image is at most 87.3.
+    The logarithms of a softmax's probabilities are logits: they differ from the model's logits z by the constant
+    log(sum(exp(z))), which changes neither the softmax nor the order of the classes. A sigmoid's probability p has the
+    logit log(p / (1 - p)). A probability that was rounded to 0 counts as the smallest normal number, and a sigmoid's
+    that was rounded to 1 as the largest below 1, so losses are bounded.
     """
 
     def __init__(self, described: Description, backend: Backend) -> None:
@@ -58,7 +60,10 @@ class _Logits(paddle.nn.Layer):
         if self.described.input == PIXELS:
             batch = batch.transpose(0, 2, 3, 1).astype(np.uint8)
         probabilities = self.backend.run(batch)
-        return paddle.to_tensor(np.log(np.maximum(probabilities, _SMALLEST)))
+        logits = np.log(np.maximum(probabilities, _SMALLEST))
+        if self.described.postprocess.is_multilabel:
+            logits -= np.log(np.maximum(1 - probabilities, _SMALLEST_REST))
+        return paddle.to_tensor(logits)
 
 
 def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto") -> Dict[str, Any]:
@@ -86,13 +91,20 @@ def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto
                 f"{path}: has {described.class_num} classes, the recipe {config.Arch.class_num} "
                 f"({config.where('Arch', 'class_num')}): it was exported from another recipe"
             )
+        if described.postprocess.is_multilabel != config.Global.use_multilabel:
+            kind = "multi-label" if described.postprocess.is_multilabel else "single-label"
+            raise ConfigError(
+                f"{path}: is a {kind} model, and Global.use_multilabel is {config.Global.use_multilabel} "
+                f"({config.where('Global', 'use_multilabel')}): it was exported from another recipe"
+            )
     _warn_of_preprocessing(config, described)
     metrics, criterion = build_metrics(config, "Eval"), build_loss(config, "Eval")
-    _check_losses(criterion, config.Arch.class_num)
+    if not described.postprocess.is_multilabel:  # a sigmoid's probabilities tell the logits themselves
+        _check_losses(criterion, config.Arch.class_num)
     with distributed.errors_on_all_ranks():
         model = _Logits(described, open_backend(described, backend, device=_device(config)))
     get_logger().info("%s, by the backend %s on %s", described.name, model.backend.name, model.backend.device)
-    result, dataset = _evaluate_backend(config, model, criterion, metrics)
+    result, dataset = _evaluate_backend(config, model, metrics)
     get_logger().info("[Eval][Epoch 0][Avg]%s", format_values(result))
     return with_details(result, metrics.details(complete_names(config, dataset.class_names or described.class_names)))
 
@@ -108,13 +120,11 @@ def accuracy(config: Config, path: Path, backend: str) -> Tuple[float, int]:
     metrics = metric.build_metrics([{"TopkAcc": {"topk": 1}}])
     described = description.read(path)
     model = _Logits(described, open_backend(described, backend, device=CPU))
-    result, dataset = _evaluate_backend(config, model, build_loss(config, "Eval"), metrics)
+    result, dataset = _evaluate_backend(config, model, metrics)
     return result["top1"], len(dataset)
 
 
-def _evaluate_backend(
-    config: Config, model: _Logits, criterion: Any, metrics: CombinedMetric
-) -> Tuple[Dict[str, float], Dataset]:
+def _evaluate_backend(config: Config, model: _Logits, metrics: CombinedMetric) -> Tuple[Dict[str, float], Dataset]:
     described = model.described
     with contextlib.ExitStack() as stack:
         with distributed.errors_on_all_ranks():
@@ -122,6 +132,7 @@ def _evaluate_backend(
             loader = stack.enter_context(build_loader(_with_transforms(config, ops), "Eval"))
             metrics.check_labels(multi_label=loader.dataset.labels.ndim == 2)
         distributed.require_equal_on_ranks("numbers of images", len(loader.dataset))
+        criterion = build_loss(config, "Eval", loader.dataset)
         return evaluate_model(model, loader, criterion, metrics), loader.dataset
 
 

@@ -11,6 +11,7 @@ import paddle
 import ppcls
 from ppcls.config.schema import Config
 from ppcls.data.transforms import TRANSFORMS, TransformOp, name_and_arguments
+from ppcls.engine.answers import build_postprocess, postprocess_source
 from ppcls.engine.checks import require_single_run
 from ppcls.engine.device import set_device
 from ppcls.engine.inference import transform_ops
@@ -22,6 +23,7 @@ from ppcls.exporting.comparison import Expected, compare
 from ppcls.exporting.image_size import with_image_size
 from ppcls.exporting.options import Options
 from ppcls.inference import description
+from ppcls.inference.postprocess import SIGMOID, PostProcess
 from ppcls.registry.sources import records
 from ppcls.utils import distributed
 from ppcls.utils.digests import sha256
@@ -29,16 +31,17 @@ from ppcls.utils.logging import get_logger
 from ppcls.weights.reader import find_file
 
 
-class _WithSoftmax(paddle.nn.Layer):
-    """The model with a softmax behind it, as it is deployed."""
+class _WithActivation(paddle.nn.Layer):
+    """The model with a softmax or, for multi-label models, a sigmoid behind it, as it is deployed."""
 
-    def __init__(self, model: paddle.nn.Layer) -> None:
+    def __init__(self, model: paddle.nn.Layer, activation: str) -> None:
         super().__init__()
         self.model = model
+        self.activation = paddle.nn.Sigmoid() if activation == SIGMOID else paddle.nn.Softmax(axis=1)
 
     def forward(self, images: paddle.Tensor) -> paddle.Tensor:
         """Return probabilities [B, K] of images [B, C, H, W]."""
-        return paddle.nn.functional.softmax(self.model(images), axis=1)
+        return self.activation(self.model(images))
 
 
 def export(config: Config, options: Optional[Options] = None) -> Dict[str, Any]:
@@ -70,10 +73,12 @@ def export(config: Config, options: Optional[Options] = None) -> Dict[str, Any]:
     model = build_model(config)
     weights = load_required_weights(config, model, "export")
     model.eval()
-    expected = Expected.of(model, images.sample(config, ops), ops)
+    postprocess = build_postprocess(config, class_names(config, weights=weights))
+    expected = Expected.of(model, images.sample(config, ops), ops, postprocess.activation)
     folded, kept = batch_norm.fold(model, expected.sample.tensors)
+    description_values = _description(config, weights, ops, recipe_shape, postprocess)
     with target_dir.temporary_export_dir(target) as folder:
-        models = _write(config, options, model, folder, _description(config, weights, ops, recipe_shape), expected)
+        models = _write(config, options, model, folder, description_values, expected)
         target_dir.replace(folder, target, weights)
     report = {
         "folder": str(target),
@@ -94,7 +99,7 @@ def _write(
     Args:
         values: the description; what is only known now is added.
     """
-    _save(model, config, folder)
+    _save(_WithActivation(model, expected.activation), config, folder)
     values["Model"].update(files=_digests(folder), precision="bfloat16" if options.bf16 else "float32")
     description.write(folder, values)
     paddle_model = next(name for name in values["Model"]["files"] if not name.endswith(".pdiparams"))
@@ -119,12 +124,11 @@ def _log(report: Mapping[str, Any], weights: str) -> None:
         log.info("  %s: %s", name, text)
 
 
-def _save(model: paddle.nn.Layer, config: Config, folder: Path) -> None:
+def _save(layer: paddle.nn.Layer, config: Config, folder: Path) -> None:
     """Write Paddle's inference files."""
     folder.mkdir()
     shape = [None, *config.Global.image_shape]
     spec = [paddle.static.InputSpec(shape=shape, dtype="float32", name="x")]
-    layer = _WithSoftmax(model)
     layer.eval()
     static = paddle.jit.to_static(layer, input_spec=spec, full_graph=True)
     try:
@@ -147,10 +151,15 @@ def _imports(imported: List[Dict[str, Any]]) -> Dict[str, Any]:
     return {"imports": imported} if imported else {}
 
 
-def _description(config: Config, weights: str, ops: Sequence[TransformOp], recipe_shape: List[int]) -> Dict[str, Any]:
+def _description(
+    config: Config, weights: str, ops: Sequence[TransformOp], recipe_shape: List[int], postprocess: PostProcess
+) -> Dict[str, Any]:
     """Return the description of an export, without its files."""
     shape = list(config.Global.image_shape)
-    names = class_names(config, weights=weights)
+    names = postprocess.class_names
+    arguments = dict(config.Infer.PostProcess.arguments)
+    if postprocess.topk is not None:
+        arguments["topk"] = min(postprocess.topk, config.Arch.class_num)
     if names is None:
         get_logger().warning(
             "no class names, neither with the weights nor in the recipe: the export answers class ids only; give "
@@ -161,14 +170,11 @@ def _description(config: Config, weights: str, ops: Sequence[TransformOp], recip
         "PreProcess": {
             "transform_ops": [dict(op) for op in ops],
             # What must be imported to use the model; the imports under "Model" are only a record.
-            **_imports(records(TRANSFORMS[name_and_arguments(op)[0]].source for op in ops)),
+            **_imports(
+                records([*(TRANSFORMS[name_and_arguments(op)[0]].source for op in ops), postprocess_source(config)])
+            ),
         },
-        "PostProcess": {
-            "Topk": {
-                "topk": min(config.Infer.PostProcess.topk, config.Arch.class_num),
-                "label_list": names,
-            }
-        },
+        "PostProcess": {config.postprocess_name: {**arguments, "label_list": None if names is None else list(names)}},
         "Model": {
             "architecture": {"name": config.Arch.name, "class_num": config.Arch.class_num, **config.Arch.arguments},
             "weights": weights,

@@ -24,7 +24,7 @@ def check(config: Config, options: Options, ops: Sequence[TransformOp]) -> None:
         ops: the preprocessing.
 
     Raises:
-        ConfigError: there is no evaluation set to measure a quantized model on.
+        ConfigError: there is no evaluation set to measure a quantized model on, or it is a multi-label model.
         ExportError: the preprocessing cannot become a part of the model.
         MachineError: a package is missing.
     """
@@ -32,6 +32,8 @@ def check(config: Config, options: Options, ops: Sequence[TransformOp]) -> None:
         onnx.require(options.int8)
     if options.self_contained:
         images.split_normalization(ops)
+    if options.int8 and config.Global.use_multilabel:
+        raise ConfigError("int8 is accepted by its top-1 accuracy, which multi-label models do not have; leave it out")
     if options.int8 and config.DataLoader.Eval is None:
         raise ConfigError("int8 needs DataLoader.Eval, on which the accuracy before and after is measured")
 

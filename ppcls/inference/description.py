@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Tuple
 
 import yaml
 
-from ppcls.errors import DataError
+from ppcls.errors import ConfigError, DataError
 from ppcls.inference import onnx_file
+from ppcls.inference.postprocess import POSTPROCESSES, PostProcess
 from ppcls.utils.digests import sha256
 
 if TYPE_CHECKING:  # it needs OpenCV
@@ -34,6 +35,7 @@ class Description:
         folder: that of the model's files.
         image_shape: of the images, (C, H, W), whatever the layout of the input.
         transform_ops: preprocessing, as in a recipe.
+        postprocess: from probabilities to answers.
         files: digests by name.
         input: ``TENSOR``, or ``PIXELS`` for a model that normalizes them itself.
         imports: the files or modules that register the user's own transforms: name, path and digest.
@@ -45,8 +47,7 @@ class Description:
     name: str
     image_shape: Tuple[int, ...]
     transform_ops: List[TransformOp]
-    topk: int
-    class_names: Optional[List[str]]
+    postprocess: PostProcess
     files: Mapping[str, str]
     input: str
     precision: str
@@ -57,6 +58,11 @@ class Description:
     def path(self) -> Path:
         """What was opened: the folder, or its only file."""
         return self.folder / next(iter(self.files)) if len(self.files) == 1 else self.folder
+
+    @property
+    def class_names(self) -> Optional[List[str]]:
+        """The names by class id; None where they are not known."""
+        return None if self.postprocess.class_names is None else list(self.postprocess.class_names)
 
     @property
     def class_num(self) -> int:
@@ -168,17 +174,15 @@ def _checked(folder: Path, values: Any, file: Path) -> Description:
         DataError: a value is missing, or not what ``write`` writes.
     """
     try:
-        postprocess, model = values["PostProcess"]["Topk"], values["Model"]
+        model = values["Model"]
         files, ops = dict(model["files"]), values["PreProcess"]["transform_ops"]
-        names, classes, topk = postprocess.get("label_list"), model["architecture"]["class_num"], postprocess["topk"]
+        classes = model["architecture"]["class_num"]
         taken, precision = model.get("input", TENSOR), model.get("precision", "float32")
         shape = values["Global"]["image_shape"]
-        for key, number in (("class_num", classes), ("topk", topk)):
-            if not _is_count(number):
-                raise ValueError(f"{key}: a whole number of at least 1 expected, not {number!r}")
+        if not _is_count(classes):
+            raise ValueError(f"class_num: a whole number of at least 1 expected, not {classes!r}")
         if not isinstance(shape, list) or len(shape) != 3 or not all(map(_is_count, shape)):
             raise ValueError(f"image_shape: channels, height and width expected, not {shape!r}")
-        _check_names(names, classes)
         if not ops:
             raise ValueError("transform_ops: there are none")
         _check_files(files)
@@ -194,8 +198,7 @@ def _checked(folder: Path, values: Any, file: Path) -> Description:
             name=str(values["Global"]["model_name"]),
             image_shape=tuple(shape),
             transform_ops=[dict(op) for op in ops],
-            topk=topk,
-            class_names=None if names is None else [str(name) for name in names],
+            postprocess=_postprocess(file, values["PostProcess"], classes),
             files=files,
             input=taken,
             precision=precision,
@@ -204,6 +207,28 @@ def _checked(folder: Path, values: Any, file: Path) -> Description:
         )
     except _DAMAGED as error:
         raise _damaged(file, error) from None
+
+
+def _postprocess(file: Path, section: Any, classes: int) -> PostProcess:
+    """Return what makes answers; raise a ValueError if it is damaged.
+
+    Raises:
+        DataError: other people's code makes them, which is not imported.
+    """
+    if not isinstance(section, dict) or len(section) != 1:
+        raise ValueError(f"PostProcess: one post-processing and its arguments expected, not {section!r}"[:200])
+    ((name, values),) = section.items()
+    arguments = dict(values)
+    names = arguments.pop("label_list", None)
+    _check_names(names, classes)
+    if name not in POSTPROCESSES:
+        raise DataError(f"{file}: PostProcess: {POSTPROCESSES.unknown(name)}")
+    class_names = None if names is None else [str(name) for name in names]
+    try:
+        built: PostProcess = POSTPROCESSES.build(name, arguments, class_num=classes, class_names=class_names)
+    except ConfigError as error:
+        raise ValueError(f"PostProcess: {error}") from None
+    return built
 
 
 def _checked_imports(records: Any) -> List[Mapping[str, Any]]:

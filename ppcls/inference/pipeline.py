@@ -10,13 +10,14 @@ import numpy as np
 
 from ppcls.errors import DataError, WeightsError
 from ppcls.inference.decoding import preprocess_ahead
-from ppcls.inference.postprocess import Topk
+from ppcls.inference.postprocess import PostProcess
 from ppcls.inference.source import Source
 from ppcls.registry.checks import require_int
 from ppcls.utils import environment
 
 Output = Tuple[str, Union[np.ndarray, DataError]]
-Answer = Dict[str, Any]  # class_ids, scores, file_name, label_names; or file_name and error
+# class_ids, scores, file_name, label_names and what else the post-processing gives; or file_name and error
+Answer = Dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Pipeline:
 
     transforms: Callable[[Any, np.random.Generator], np.ndarray]
     run: Callable[[np.ndarray], np.ndarray]
-    postprocess: Topk
+    postprocess: PostProcess
     batch_size: int
     decode_workers: Optional[int] = None
     input_shape: Optional[Tuple[int, ...]] = None
@@ -73,13 +74,9 @@ class Pipeline:
                 if isinstance(scores, DataError):
                     yield {"file_name": name, "error": str(scores)}
                     continue
-                answer = self.postprocess(scores)
-                yield {
-                    "class_ids": answer["class_ids"],
-                    "scores": answer["scores"],
-                    "file_name": name,
-                    "label_names": answer["label_names"],
-                }
+                answer = dict(self.postprocess(scores))
+                first = {"class_ids": answer.pop("class_ids"), "scores": answer.pop("scores")}
+                yield {**first, "file_name": name, **answer}
 
     def outputs(self, sources: Iterable[Source]) -> Generator[Output, None, None]:
         """Yield each image's name with the model's output, or with the image's error.

@@ -14,7 +14,6 @@ from ppcls.inference import description, inputs
 from ppcls.inference.backends import open_backend
 from ppcls.inference.backends.devices import Device
 from ppcls.inference.pipeline import Answer, Pipeline
-from ppcls.inference.postprocess import Topk
 from ppcls.registry import import_components
 from ppcls.registry.checks import require_int
 from ppcls.registry.provenance import require_imported
@@ -44,8 +43,8 @@ class BasePredictor:
                 mode, an array (RGB [H, W, 3], RGBA or grayscale, uint8), a Pillow image, or a list of these.
 
         Returns:
-            One dict per image, in order: class_ids, scores, file_name, label_names. For an image that cannot be read:
-            file_name and error.
+            One dict per image, in order: class_ids, scores, file_name, label_names. A multi-label model gives all
+            classes above their thresholds, which may be none. For an image that cannot be read: file_name and error.
 
         Raises:
             DataError: a path does not exist; nothing was predicted.
@@ -127,7 +126,8 @@ class Predictor(BasePredictor):
         backend: "paddle", "onnx", or "auto" for what the export and this machine have.
         threads: CPU threads of the model; None for OMP_NUM_THREADS, by default all cores.
         batch_size: images that go through the model together.
-        topk: classes in an answer, or all where there are fewer; None takes what was exported.
+        topk: classes in an answer, or all where there are fewer; None takes what was exported. Not for models whose
+            answers depend on thresholds.
         decode_workers: threads that preprocess images while the model runs; 0 for none, None for one per core.
         device: "cpu", "gpu", one of several as "gpu:1", or "auto" for a GPU where the backend can use one.
         imports: files or modules that register transforms of your own, see ``ppcls.import_components``.
@@ -158,12 +158,14 @@ class Predictor(BasePredictor):
         require_int("batch_size", batch_size, 1)
         self._arguments = (path, backend, threads, batch_size, topk, decode_workers, device, tuple(imports))
         self.description = description.read(user_path(path))
+        postprocess = self.description.postprocess
+        postprocess = postprocess if topk is None else postprocess.with_topk(topk)
         self._backend = open_backend(self.description, backend, threads, Device.parse(device))
         self.backend, self.device = self._backend.name, self._backend.device
         self.pipeline = Pipeline(
             transforms=self._transforms(),
             run=self._backend.run,
-            postprocess=Topk(topk or self.description.topk, self.description.class_names),
+            postprocess=postprocess,
             batch_size=batch_size,
             decode_workers=decode_workers,
             input_shape=self.description.input_shape,

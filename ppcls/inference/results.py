@@ -67,8 +67,11 @@ def check_folder(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def open_writer(path: Path, form: str = LIST) -> Iterator[Writer]:
+def open_writer(path: Path, form: str = LIST, multilabel: bool = False) -> Iterator[Writer]:
     """Give a writer; the file appears when the block ends without an error, and not before.
+
+    Args:
+        multilabel: whether an image may have any number of classes.
 
     Raises:
         ConfigError, MachineError: see ``check``; or it cannot be written.
@@ -81,7 +84,9 @@ def open_writer(path: Path, form: str = LIST) -> Iterator[Writer]:
             with file_errors(path):
                 if target.is_dir():
                     raise MachineError(f"{path}: cannot be written: it is a folder")
-                writer = _NamedWriter(stack.enter_context(_open(temporary, target.suffix.lower(), form)), path)
+                writer = _NamedWriter(
+                    stack.enter_context(_open(temporary, target.suffix.lower(), form, multilabel)), path
+                )
             yield writer
             writer.finish()
             with file_errors(path):
@@ -119,7 +124,7 @@ class _NamedWriter:
 
 
 @contextlib.contextmanager
-def _open(path: Path, suffix: str, form: str) -> Iterator[Writer]:
+def _open(path: Path, suffix: str, form: str, multilabel: bool) -> Iterator[Writer]:
     if suffix == ".parquet":
         with contextlib.closing(_Parquet(path)) as writer:
             yield writer
@@ -128,17 +133,21 @@ def _open(path: Path, suffix: str, form: str) -> Iterator[Writer]:
     encoding = "utf-8-sig" if suffix == ".csv" else "utf-8"
     # File names may be no valid text. In JSON the escapes mean what such a name is in Python.
     with path.open("w", encoding=encoding, errors="backslashreplace", newline="") as file:
-        yield _Csv(file) if suffix == ".csv" else json_writer(file, form)
+        if suffix == ".csv":
+            yield _MultiLabelCsv(file) if multilabel else _Csv(file)
+        else:
+            yield json_writer(file, form, multilabel)
 
 
-def json_writer(file: TextIO, form: str = LIST) -> Writer:
+def json_writer(file: TextIO, form: str = LIST, multilabel: bool = False) -> Writer:
     """Return a writer of JSON: a list of answers, or a map of file names to class ids; one line per image."""
-    return _JsonMap(file) if form == MAP else _JsonList(file)
+    return _JsonMap(file, multilabel) if form == MAP else _JsonList(file)
 
 
-def map_entry(answer: Answer) -> Dict[str, Optional[int]]:
-    """Return {file name: id of the best class}; null for an image that cannot be used."""
-    return {answer["file_name"]: answer["class_ids"][0] if "class_ids" in answer else None}
+def map_entry(answer: Answer, multilabel: bool = False) -> Dict[str, Any]:
+    """Return {file name: id of the best class}, or all its ids; null for an image that cannot be used."""
+    ids = answer.get("class_ids")
+    return {answer["file_name"]: ids if multilabel or ids is None else ids[0]}
 
 
 class _JsonList:
@@ -155,15 +164,18 @@ class _JsonList:
 
 
 class _JsonMap:
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: TextIO, multilabel: bool) -> None:
         self._file = file
+        self._multilabel = multilabel
         self._names: set[str] = set()
 
     def add(self, answer: Answer) -> None:
         if answer["file_name"] in self._names:  # named twice by the user; the answers are equal
             return
         self._file.write(
-            ("," if self._names else "{") + "\n " + json.dumps(map_entry(answer), ensure_ascii=False)[1:-1]
+            ("," if self._names else "{")
+            + "\n "
+            + json.dumps(map_entry(answer, self._multilabel), ensure_ascii=False)[1:-1]
         )
         self._names.add(answer["file_name"])
 
@@ -207,6 +219,21 @@ class _Csv:
     def _write(self, answer: Answer) -> None:
         values = [value for rank in range(self._classes or 0) for value in _flat(answer, rank)]
         self._rows.writerow([_no_formula(value) for value in (answer["file_name"], answer.get("error"), *values)])
+
+
+class _MultiLabelCsv:
+    """One row per image: its class ids, labels and scores, each separated by semicolons."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._rows = csv.writer(file)
+        self._rows.writerow(["file_name", "error", "class_ids", "labels", "scores"])
+
+    def add(self, answer: Answer) -> None:
+        lists = (";".join(map(str, answer.get(key) or [])) for key in ("class_ids", "label_names", "scores"))
+        self._rows.writerow([_no_formula(value) for value in (answer["file_name"], answer.get("error"), *lists)])
+
+    def finish(self) -> None:
+        pass
 
 
 def _no_formula(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any, FrozenSet, Optional
 
 import paddle
 from paddle import nn
@@ -11,6 +11,8 @@ from ppcls.errors import ConfigError
 from ppcls.registry import Source
 from ppcls.registry.failures import located_errors
 
+# What a loss is for: images with one class each, or with any number of classes each.
+SINGLE_LABEL, MULTI_LABEL = "single-label", "multi-label"
 # A sum of sample weights is at least this: samples without weight have no loss, rather than 0 / 0.
 MIN_WEIGHT = 1e-30
 
@@ -20,9 +22,12 @@ class Loss(nn.Layer):
 
     Attributes:
         weight: factor of this loss in the sum of all losses.
+        label_kinds: which data the loss is for: ``SINGLE_LABEL`` (labels [B], or distributions [B, K]), ``MULTI_LABEL``
+            (0 or 1 for each class, or a mixture of these, [B, K]), or both.
     """
 
     weight: float = 1.0
+    label_kinds: FrozenSet[str] = frozenset({SINGLE_LABEL})
 
     def sample_losses(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
         """Return each sample's loss, float32 [B], for logits [B, K] and labels [B] or [B, K].
@@ -56,6 +61,8 @@ class LossAdapter(Loss):
     Raises:
         ConfigError: it cannot be called.
     """
+
+    label_kinds = frozenset({SINGLE_LABEL, MULTI_LABEL})  # as far as we know
 
     def __init__(self, name: str, loss: Any, source: Optional[Source]) -> None:
         super().__init__()

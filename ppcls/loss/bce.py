@@ -7,7 +7,7 @@ from typing import Optional
 import paddle
 from paddle.nn import functional as F
 
-from ppcls.loss.base import Loss
+from ppcls.loss.base import MULTI_LABEL, SINGLE_LABEL, Loss
 from ppcls.loss.registry import LOSSES
 from ppcls.loss.targets import smoothed, soft_targets
 from ppcls.registry.checks import require_fraction, require_non_negative
@@ -26,6 +26,8 @@ class BCELoss(Loss):
     Raises:
         ConfigError: a value is out of range.
     """
+
+    label_kinds = frozenset({SINGLE_LABEL, MULTI_LABEL})
 
     def __init__(self, epsilon: float = 0.0, target_threshold: Optional[float] = None, weight: float = 1.0) -> None:
         super().__init__()

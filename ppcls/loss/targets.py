@@ -65,6 +65,17 @@ def soft_targets(logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
     return labels.astype("float32")
 
 
+def multilabel_targets(logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
+    """Return labels, 0 to 1 for each class, as float32 [B, K].
+
+    Raises:
+        ValueError: they are classes, integer [B], or have another shape.
+    """
+    if not paddle.is_floating_point(labels):
+        raise ValueError(f"labels [B, K] of 0 and 1 expected, not {labels.dtype} {list(labels.shape)}")
+    return soft_targets(logits, labels)
+
+
 def smoothed(targets: paddle.Tensor, epsilon: float) -> paddle.Tensor:
     """Return (1 - epsilon) targets + epsilon / K for targets [B, K]."""
     return targets if not epsilon else (1 - epsilon) * targets + epsilon / targets.shape[-1]

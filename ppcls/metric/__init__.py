@@ -4,6 +4,7 @@ from ppcls.metric.base import Metric
 from ppcls.metric.calibration import CalibrationError
 from ppcls.metric.combined import CombinedMetric, build_metrics
 from ppcls.metric.confusion import ConfusionMatrix
+from ppcls.metric.distillation import DistillationTopkAcc
 from ppcls.metric.multilabel import AccuracyScore, ATTRMetric, HammingDistance, MultilabelMeanAccuracy
 from ppcls.metric.precision_recall import F1, BalancedAccuracy, Precision, Recall
 from ppcls.metric.ranking import MeanAveragePrecision, MultiLabelMAP, TprAtFpr
@@ -19,6 +20,7 @@ __all__ = [
     "CalibrationError",
     "CombinedMetric",
     "ConfusionMatrix",
+    "DistillationTopkAcc",
     "HammingDistance",
     "MeanAveragePrecision",
     "Metric",

@@ -147,6 +147,7 @@ def _add_info_route(app: FastAPI, service: Service, keyed: List[Any]) -> None:
             class_num=service.model.description.class_num,
             class_names=service.model.class_names,
             topk=service.model.topk,
+            multilabel=service.model.is_multilabel,
             max_images=settings.max_images,
             max_body=settings.max_body,
             max_pixels=settings.max_pixels,

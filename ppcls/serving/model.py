@@ -9,12 +9,11 @@ import numpy as np
 
 from ppcls.data.transforms import build_transforms
 from ppcls.inference.description import PIXELS
-from ppcls.inference.postprocess import Topk
 from ppcls.inference.predictor import Predictor
 from ppcls.serving import image_checks
 from ppcls.serving.settings import Settings
 
-_NORMALIZE = "NormalizeImage"
+_TO_FLOAT = {"NormalizeImage", "ToTensor"}
 
 
 class Model:
@@ -22,24 +21,34 @@ class Model:
 
     Attributes:
         backend, device: those of the ``Predictor``.
+        topk: how many classes an answer has at most; None where that depends on the image.
+        is_multilabel: whether an image may have any number of classes.
         channels_last: whether the model takes images [H, W, C] instead of [C, H, W].
 
     Raises:
         DataError: there is no export, it is damaged, or it has no model for the backend.
         MachineError: the backend is not installed, or cannot use the device.
+        ConfigError: ``topk`` for a model whose answers depend on thresholds.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._predictor = Predictor(
-            settings.model, settings.backend, settings.threads, settings.max_batch, device=settings.device
+            settings.model,
+            settings.backend,
+            settings.threads,
+            settings.max_batch,
+            settings.topk,
+            device=settings.device,
         )
         self.backend, self.device = self._predictor.backend, self._predictor.device
         self.description = self._predictor.description
         ops = self.description.transform_ops
-        self._until_normalized = build_transforms(list(itertools.takewhile(lambda op: _NORMALIZE not in op, ops)))
+        self._until_normalized = build_transforms(list(itertools.takewhile(lambda op: not _TO_FLOAT & op.keys(), ops)))
         self._max_pixels = settings.max_pixels
         self.name = self.description.name
-        self.topk = settings.topk or self.description.topk
+        self._postprocess = self._predictor.pipeline.postprocess
+        self.topk = self._postprocess.topk
+        self.is_multilabel = self._postprocess.is_multilabel
         self.class_names = self.description.class_names
         self.channels_last = self.description.input == PIXELS
 
@@ -74,8 +83,8 @@ class Model:
         return seen if is_picture else None
 
     def answer(self, scores: np.ndarray, topk: Optional[int]) -> Dict[str, Any]:
-        """Return {class_ids, scores, label_names} of probabilities [K]."""
-        return Topk(topk or self.topk, self.class_names)(scores)
+        """Return {class_ids, scores, label_names} of probabilities [K], and what else the post-processing gives."""
+        return (self._postprocess if topk is None else self._postprocess.with_topk(topk))(scores)
 
     def label(self, class_id: int) -> Optional[str]:
         """Return a class's name, None where names are not known."""

@@ -22,7 +22,8 @@ class ModelInfo(BaseModel):
     image_shape: List[int] = Field(description="channels, height, width")
     class_num: int
     class_names: Optional[List[str]]
-    topk: int
+    topk: Optional[int] = Field(description="classes in an answer; null where thresholds choose them")
+    multilabel: bool = Field(description="an image may have any number of classes, and so an answer")
     max_images: int
     max_body: int
     max_pixels: int
@@ -31,12 +32,18 @@ class ModelInfo(BaseModel):
 
 
 class ImageResult(BaseModel):
-    """Classes of an image, the best one first."""
+    """Classes of an image, the best one first; of a multi-label model all above their thresholds, which may be none."""
 
     file_name: str
     class_ids: List[int]
     scores: List[float]
     label_names: List[str] = Field(description="empty if the classes have no names")
+
+
+class AttributeResult(ImageResult):
+    """Classes of an image by a model of attributes."""
+
+    attributes: List[str] = Field(description="the answer in words")
 
 
 class ImageError(BaseModel):
@@ -49,7 +56,7 @@ class ImageError(BaseModel):
 class Prediction(BaseModel):
     """Results in the order of the images."""
 
-    results: List[Union[ImageResult, ImageError]]
+    results: List[Union[AttributeResult, ImageResult, ImageError]]
     model: str
     milliseconds: Dict[str, float]
 

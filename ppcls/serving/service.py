@@ -101,11 +101,13 @@ class Service:
         """Return {results, model, milliseconds} for the images of a request.
 
         Raises:
-            RequestError: 422 when none of them can be used or there are fewer classes, 429 when there is no room for
-                them.
+            RequestError: 422 when none of them can be used, there are fewer classes or thresholds choose them, 429 when
+                there is no room for them.
             ModelError: the model failed.
         """
         class_num = self.model.description.class_num
+        if topk is not None and self.model.topk is None:
+            raise RequestError(422, "topk: this model answers the classes that its thresholds choose; leave topk out")
         if topk is not None and topk > class_num:
             raise RequestError(422, f"topk {topk}: the model has {class_num} classes")
         with self.images.acquired(len(found)):

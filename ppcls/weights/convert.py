@@ -27,6 +27,7 @@ from ppcls.weights.loading import (
 from ppcls.weights.name_scheme import NameScheme
 from ppcls.weights.names import name_schemes_of
 from ppcls.weights.reader import find_file, read_selection
+from ppcls.weights.wrappers import Wanted
 from ppcls.weights.writer import format_of, write_weights
 
 NAMINGS = ("official", "timm", "ppcls")
@@ -73,7 +74,7 @@ def convert_weights(
     net = _build_model(file, read.arrays, model, dict(arguments or {}), image_size or recorded)
     fits = fits_model(net)
     if not fits(read.arrays):  # of an architecture that has parts called as common prefixes are
-        read = read_selection(file, key, fits)
+        read = read_selection(file, key, Wanted(fits))
     read.log()
     arrays = read.arrays
     match = best_match(net, arrays)

@@ -19,8 +19,8 @@ from ppcls.weights.image_size import SourceSize, recorded_image_size, require_ow
 from ppcls.weights.name_scheme import NameScheme
 from ppcls.weights.names import name_schemes_of
 from ppcls.weights.reader import read_selection, require_finite
-from ppcls.weights.selection import Selection
-from ppcls.weights.wrappers import list_names, prefix_groups
+from ppcls.weights.selection import Selection, select
+from ppcls.weights.wrappers import STUDENT, Wanted, list_names, prefix_groups
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,7 @@ def load_weights(
     drop_mismatched_head: bool = False,
     adapt: bool = True,
     image_size: Union[int, Sequence[int], None] = None,
+    submodel: str = STUDENT,
 ) -> LoadReport:
     """Set all weights of ``model``, or none of them.
 
@@ -110,6 +111,8 @@ def load_weights(
         image_size: image size of the weights in pixels, one number or [height, width] (gMLP only). By default what our
             checkpoints record, else inferred: the model's own size if the number of patches is the same, else a square,
             else the model's proportions; a warning says what was assumed.
+        submodel: which model to take of a distillation's, whose tensor names begin with those of the models
+            (``Student.head.weight``); the only one of a file is taken whatever it is called.
 
     Raises:
         WeightsError: the file cannot be read, anything is missing, unexpected, of another shape or not finite, or the
@@ -118,19 +121,23 @@ def load_weights(
     """
     if not isinstance(weights, (str, Path, Mapping)):
         raise WeightsError(f"weights: must be a path, or arrays by name, not {type(weights).__name__}")
+    if image_size is not None:
+        require_method(model, "adapt", "image_size")
+    wanted = Wanted(fits_model(model), submodel)
     recorded = None
     selection: Optional[Selection] = None
     if isinstance(weights, (str, Path)):
-        found = read_selection(weights, key, fits_model(model))
+        found = read_selection(weights, key, wanted)
         found.log()
         origin, arrays, selection = str(weights), found.arrays, found.selection
         recorded = recorded_image_size(found.file) if isinstance(model, FixedSizeBackbone) else None
-    elif key is not None:
-        raise WeightsError("key: is for files; these weights are arrays by name")
     else:
         origin, arrays = "weights", {name: np.asarray(array) for name, array in weights.items()}
-    if image_size is not None:
-        require_method(model, "adapt", "image_size")
+        if arrays:
+            selection = select(arrays, origin, (np.ndarray,), key, wanted)
+            arrays = selection.copy.tensors
+            if str(selection):
+                get_logger().warning("%s: %s", origin, selection)
     target = model.state_dict()
     match = best_match(model, arrays)
     size = SourceSize()

@@ -20,6 +20,7 @@ from ppcls.utils import atomic
 from ppcls.utils.paths import cache_folder
 from ppcls.weights.download import RetryPolicy, check_sha256, download, download_lock
 from ppcls.weights.reader import read_selection
+from ppcls.weights.wrappers import Wanted
 
 _SOURCE = "source"
 
@@ -87,7 +88,9 @@ def _convert(url: str, file: Path, sha256: Optional[str], converted: Path, stamp
             f"{file}: its sha256 is {wrong_digest} instead of {sha256}...; delete it, or get {url} again"
         )
     try:
-        read = read_selection(file, fits=lambda names: True)  # prefixes stay: the model tells what is one
+        read = read_selection(
+            file, wanted=Wanted(fits=lambda names: True)
+        )  # prefixes stay: the model tells what is one
     except WeightsError as error:
         raise WeightsError(f"{error}\nIt was fetched from {url}: delete it to fetch it again") from None
     if read.selection.others:

@@ -17,7 +17,7 @@ from ppcls.weights.paddle_reader import restricted_load
 from ppcls.weights.selection import Selection, select
 from ppcls.weights.torch_reader import LEGACY_START, ZIP_MAGIC, TorchFile
 from ppcls.weights.torch_unpickler import TensorInfo
-from ppcls.weights.wrappers import Fits, list_names
+from ppcls.weights.wrappers import Wanted, list_names
 
 PathLike = Union[str, Path]
 Read = Tuple[Selection, Dict[str, np.ndarray]]
@@ -99,17 +99,17 @@ class ReadWeights:
             get_logger().warning("%s: %s", self.file, self.selection)
 
 
-def read_selection(path: PathLike, key: Optional[str] = None, fits: Optional[Fits] = None) -> ReadWeights:
+def read_selection(path: PathLike, key: Optional[str] = None, wanted: Optional[Wanted] = None) -> ReadWeights:
     """Read a weight file as ``read_weights`` does.
 
     Args:
-        fits: returns whether tensor names are those of the caller's model; no prefix is removed from such names.
+        wanted: what the caller knows of the weights.
 
     Raises:
         WeightsError: as for ``read_weights``.
     """
     file = find_file(path)
-    selection, tensors = _reader_for(file)(file, key, fits)
+    selection, tensors = _reader_for(file)(file, key, wanted or Wanted())
     if not tensors:
         raise WeightsError(f"{file}: holds no tensors")
     arrays = {name: _to_float32(array) for name, array in tensors.items()}
@@ -139,7 +139,7 @@ def require_finite(arrays: Mapping[str, np.ndarray], origin: str) -> None:
         )
 
 
-def _reader_for(path: Path) -> Callable[[Path, Optional[str], Optional[Fits]], Read]:
+def _reader_for(path: Path) -> Callable[[Path, Optional[str], Wanted], Read]:
     """Return the reader for what the file's first bytes look like."""
     try:
         with path.open("rb") as file:
@@ -173,18 +173,18 @@ def _from_bfloat16(array: np.ndarray) -> np.ndarray:
     return (array.astype(np.uint32) << 16).view(np.float32)
 
 
-def _read_pdparams(path: Path, key: Optional[str], fits: Optional[Fits]) -> Read:
-    found = select(restricted_load(path), str(path), (np.ndarray, np.generic), key, fits)
+def _read_pdparams(path: Path, key: Optional[str], wanted: Wanted) -> Read:
+    found = select(restricted_load(path), str(path), (np.ndarray, np.generic), key, wanted)
     return found, {name: _from_bfloat16(np.asarray(array)) for name, array in found.copy.tensors.items()}
 
 
-def _read_torch(path: Path, key: Optional[str], fits: Optional[Fits]) -> Read:
+def _read_torch(path: Path, key: Optional[str], wanted: Wanted) -> Read:
     with TorchFile(path) as file:
-        found = select(file.content, str(path), (TensorInfo,), key, fits)
+        found = select(file.content, str(path), (TensorInfo,), key, wanted)
         return found, file.arrays(found.copy.tensors)
 
 
-def _read_safetensors(path: Path, key: Optional[str], fits: Optional[Fits]) -> Read:
+def _read_safetensors(path: Path, key: Optional[str], wanted: Wanted) -> Read:
     # Not by safetensors.numpy, which has no bfloat16.
     try:
         entries = deserialize(path.read_bytes())
@@ -196,5 +196,5 @@ def _read_safetensors(path: Path, key: Optional[str], fits: Optional[Fits]) -> R
             raise WeightsError(f"{path}: {name} is of type {entry['dtype']}, which no weight has")
         array = np.frombuffer(entry["data"], _SAFETENSORS[entry["dtype"]]).reshape(entry["shape"])
         tensors[name] = _from_bfloat16(array)
-    found = select(tensors, str(path), (np.ndarray,), key, fits)
+    found = select(tensors, str(path), (np.ndarray,), key, wanted)
     return found, found.copy.tensors

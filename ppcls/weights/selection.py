@@ -13,7 +13,7 @@ from ppcls.weights.wrappers import (
     NOT_WEIGHTS,
     PADDLE_NAMES,
     Copy,
-    Fits,
+    Wanted,
     is_optimizer,
     is_wrapper,
     list_names,
@@ -46,7 +46,7 @@ class Selection:
                 f"holds several copies of weights: took {self.copy}, not {', '.join(self.others)}; weights_key chooses "
                 "another one"
             )
-        if self.copy.left_out:
+        if self.copy.left_out and not self.others:
             texts.append(f"left out {list_names(self.copy.left_out)}, which belong to training")
         return "; ".join(texts)
 
@@ -57,12 +57,12 @@ class _Search:
 
     Attributes:
         types: of values that are tensors.
-        fits: whether names are the model's own, if that is known; no prefix is removed from those.
+        wanted: what is known of the weights.
         unreadable: descriptions of whole pickled models.
     """
 
     types: Tuple[type, ...]
-    fits: Optional[Fits]
+    wanted: Wanted
     unreadable: List[str] = field(default_factory=list)
     _nodes: int = 0
 
@@ -82,7 +82,7 @@ class _Search:
         if not found and tensors and not is_optimizer(tensors):
             # Not its tensors alone: what is no tensor is refused by name once it is chosen.
             own = {name: value for name, value in node.items() if name != PADDLE_NAMES}
-            yield from without_prefixes(own, path, self.fits)
+            yield from without_prefixes(own, path, self.wanted)
 
     def tensors(self, node: Dict[Any, Any]) -> List[str]:
         """Return the names of the tensors in a dict, those that cannot be read included."""
@@ -109,7 +109,7 @@ class _Search:
             raise WeightsError("dicts in dicts beyond reason")
 
 
-def select(content: Any, origin: str, types: Tuple[type, ...], key: Optional[str], fits: Optional[Fits]) -> Selection:
+def select(content: Any, origin: str, types: Tuple[type, ...], key: Optional[str], wanted: Wanted) -> Selection:
     """Return the weights in a file's content.
 
     Args:
@@ -117,7 +117,7 @@ def select(content: Any, origin: str, types: Tuple[type, ...], key: Optional[str
         origin: the file, for messages.
         types: of values that are tensors.
         key: of the weights to take, "teacher" or "model.ema"; None takes the preferred ones.
-        fits: whether tensor names are those that the caller's model has; None if that is not known.
+        wanted: what is known of the weights.
 
     Raises:
         WeightsError: there are none, or none at ``key``; the message lists what looks like weights.
@@ -126,7 +126,7 @@ def select(content: Any, origin: str, types: Tuple[type, ...], key: Optional[str
         raise WeightsError(_pickled_model(origin, content))
     if not isinstance(content, dict):
         raise WeightsError(f"{origin}: expected a dict of arrays, found {describe(content)}")
-    search = _Search(types, fits)
+    search = _Search(types, wanted)
     try:
         node, path = (content, ()) if key is None else _find(content, key, origin, search)
         copies = list(search.copies(node, path))
@@ -134,7 +134,7 @@ def select(content: Any, origin: str, types: Tuple[type, ...], key: Optional[str
             raise WeightsError(f"{origin}: {_nothing_found(search, node, key)}{_list_candidates(content, types)}")
     except WeightsError as error:
         raise error if str(error).startswith(origin) else WeightsError(f"{origin}: {error}") from None
-    chosen, *others = sorted_copies(content, copies)
+    chosen, *others = sorted_copies(content, copies, wanted.submodel)
     _require_tensors(chosen, origin, types, content)
     return Selection(chosen, (*map(str, others), *search.unreadable))
 
@@ -206,5 +206,5 @@ def _require_tensors(copy: Copy, origin: str, types: Tuple[type, ...], content: 
 def _list_candidates(content: Dict[Any, Any], types: Tuple[type, ...]) -> str:
     found: List[str] = []
     with contextlib.suppress(WeightsError):  # beyond reason: the first ones will do
-        found.extend(_Search(types, None).candidates(content))
+        found.extend(_Search(types, Wanted()).candidates(content))
     return f"\nWhat looks like weights in it: {list_names(found)}; choose with weights_key" if found else ""

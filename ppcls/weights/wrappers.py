@@ -23,11 +23,11 @@ _WRAPPERS = (
     *("params_ema", "ema_params", "ema_weights", "ema_net", "ema", "averaged_model", "shadow"),
     # Self-distillation (DINO, mean teacher): the teacher is an average of the student.
     *("teacher_state_dict", "teacher_model", "model_teacher", "teacher"),
-    # The trained model. "Student" is the network that a distillation of PaddleClas trains.
+    # The trained model. "Student" stands for the one that a distillation trains and the caller wants.
     *("Student", "state_dict", "model_state_dict", "model_state", "model_weights", "model", "net_state_dict", "net"),
     *("network", "params", "weights", "module", "online_model"),
     *("student_state_dict", "student_model", "model_student", "student"),
-    # The teacher of PaddleClas's is another network.
+    # Any other model of a distillation, of PaddleClas's or ours, is another network.
     "Teacher",
 )
 _RANKS = {key: rank for rank, key in enumerate(_WRAPPERS)}
@@ -36,12 +36,14 @@ _COMPILED = "_orig_mod"
 _TRUNKS = ("model", "net", "module", "backbone", _COMPILED)  # the classifier may stand beside these
 _PREFIXES = (
     *_TRUNKS,
-    *("ema_model", "model_ema", "ema", "averaged_model", "online_model", "Student", "Teacher"),
+    *("ema_model", "model_ema", "ema", "averaged_model", "online_model"),
     *("teacher_model", "model_teacher", "teacher", "student_model", "model_student", "student"),
 )
 _PREFIX_RANKS = {prefix: _RANKS.get(prefix, _RANKS["model"]) for prefix in _PREFIXES}
-# PaddleClas numbers several students.
-_NUMBERED = re.compile(r"(Student|Teacher)\d+")
+# The models of a distillation have names with a capital; PaddleClas numbers several students.
+_DISTILLED = re.compile(r"(Student|Teacher)\d*")
+_NUMBERED_STUDENT = re.compile(r"Student\d+")
+STUDENT = "Student"
 _HEAD = "head"
 # What training needs beside a model, and inference does not.
 _AUXILIARY = re.compile(
@@ -89,9 +91,23 @@ class Copy:
     def __str__(self) -> str:
         return f"{printable(self.key) or 'the file itself'} ({len(self.tensors)} tensors{self.note})"
 
-    def rank(self) -> List[int]:
+    def rank(self, submodel: str) -> List[int]:
         """Return by what copies are sorted, the preferred one first."""
-        return sorted(rank_of(part) for part in self.path)
+        return sorted(rank_of(part, submodel) for part in self.path)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the caller knows of the weights.
+
+    Attributes:
+        fits: whether tensor names are those of the caller's model, from which no prefix is removed; None if that is
+            not known.
+        submodel: the model that is wanted of a distillation's.
+    """
+
+    fits: Optional[Fits] = None
+    submodel: str = STUDENT
 
 
 def prefix_groups(names: Iterable[str]) -> List[str]:
@@ -110,25 +126,27 @@ def list_names(names: Sequence[str], limit: int = _MAX_LISTED) -> str:
     return ", ".join(map(printable, names[:limit])) + (f" and {more} more" if more > 0 else "")
 
 
-def rank_of(key: str) -> int:
+def rank_of(key: str, submodel: str = STUDENT) -> int:
     """Return by what keys and prefixes are sorted, the preferred one first."""
-    numbered = _NUMBERED.fullmatch(key)
-    if numbered:
-        return _RANKS[numbered[1]]
+    if key[:1].isupper():
+        wanted = key == submodel or (submodel == STUDENT and _NUMBERED_STUDENT.fullmatch(key))
+        return _RANKS[STUDENT if wanted else "Teacher"]
     return _RANKS.get(key, _PREFIX_RANKS.get(key, _RANKS["model"]))
 
 
 def is_wrapper(key: Any) -> bool:
     """Return whether a dict at this key is a copy of the weights, or holds some."""
-    return isinstance(key, str) and (key in _RANKS or _is_numbered(key))
+    return isinstance(key, str) and (key in _RANKS or _DISTILLED.fullmatch(key) is not None)
 
 
-def _is_numbered(key: Any) -> bool:
-    return isinstance(key, str) and _NUMBERED.fullmatch(key) is not None
-
-
-def _is_prefix(part: str) -> bool:
-    return part in _PREFIX_RANKS or _is_numbered(part)
+def _models_of_distillation(groups: Iterable[str], submodel: str) -> List[str]:
+    """Return the models that tensor names begin with, the wanted one first; none if they are something else."""
+    names = list(groups)
+    if not all(name[:1].isupper() for name in names):
+        return []
+    names.sort(key=lambda name: rank_of(name, submodel))
+    known = len(names) == 1 or rank_of(names[0], submodel) == _RANKS[STUDENT]
+    return names if known else []
 
 
 def is_optimizer(names: Sequence[str]) -> bool:
@@ -136,17 +154,18 @@ def is_optimizer(names: Sequence[str]) -> bool:
     return sum(_OPTIMIZER_TENSOR.fullmatch(name) is not None for name in names) > len(names) / 2
 
 
-def without_prefixes(tensors: Tensors, path: Tuple[str, ...], fits: Optional[Fits]) -> Iterator[Copy]:
+def without_prefixes(tensors: Tensors, path: Tuple[str, ...], wanted: Wanted) -> Iterator[Copy]:
     """Yield the copies of weights among tensors of one dict, without the prefixes of their names."""
     names = [name for name in tensors if name not in _COUNTERS]
-    if not all(isinstance(name, str) for name in names) or (fits is not None and fits(names)):
+    if not all(isinstance(name, str) for name in names) or (wanted.fits is not None and wanted.fits(names)):
         yield Copy(path, tensors)
         return
     groups: Dict[str, Tensors] = {}
     for name in names:
         first, dot, rest = name.partition(".")
         groups.setdefault(first if dot else "", {})[rest if dot else name] = tensors[name]
-    prefixes = [part for part in groups if _is_prefix(part)]
+    models = _models_of_distillation(groups, wanted.submodel)
+    prefixes = models or [part for part in groups if part in _PREFIX_RANKS]
     beside = [part for part in groups if part not in prefixes and not _AUXILIARY.fullmatch(part)]
     with_head = beside == [_HEAD] and len(prefixes) == 1 and prefixes[0] in _TRUNKS
     if with_head:
@@ -161,8 +180,9 @@ def without_prefixes(tensors: Tensors, path: Tuple[str, ...], fits: Optional[Fit
             inner.update(_head(groups[_HEAD]))
         # What wraps the whole model is no name of a copy.
         place = path if prefix in ("module", _COMPILED) or with_head else (*path, prefix)
-        for copy in without_prefixes(inner, place, fits):
-            yield Copy(copy.path, copy.tensors, (*left_out, *copy.left_out), copy.note)
+        other_models = [name for name in names if models and name.partition(".")[0] != prefix]
+        for copy in without_prefixes(inner, place, wanted):
+            yield Copy(copy.path, copy.tensors, (*left_out, *other_models, *copy.left_out), copy.note)
 
 
 def _head(tensors: Tensors) -> Tensors:
@@ -176,9 +196,9 @@ def _without_compiled(tensors: Tensors) -> Tensors:
     return {".".join(part for part in name.split(".") if part != _COMPILED): value for name, value in tensors.items()}
 
 
-def sorted_copies(content: Dict[Any, Any], copies: Sequence[Copy]) -> List[Copy]:
+def sorted_copies(content: Dict[Any, Any], copies: Sequence[Copy], submodel: str) -> List[Copy]:
     """Return copies with the preferred one first."""
-    ordered = sorted(copies, key=Copy.rank)
+    ordered = sorted(copies, key=lambda copy: copy.rank(submodel))
     averaged = _swapped_average(content, ordered)
     return ordered if averaged is None else [averaged, *(copy for copy in ordered if copy.path != averaged.path)]
 

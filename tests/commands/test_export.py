@@ -182,7 +182,8 @@ def test_the_folder_of_a_run_is_all_that_an_export_needs(trained, run, tmp_path)
     assert values["Model"]["weights_sha256"] == sha256(trained / "out" / "latest.pdparams")
     assert values["PostProcess"]["Topk"]["topk"] == 3
     assert (
-        "Infer.PostProcess.topc: unknown key" in run("export", moved, "-o", "Infer.PostProcess.topc=3", code=2).stderr
+        "Infer.PostProcess.topc: unknown argument"
+        in run("export", moved, "-o", "Infer.PostProcess.topc=3", code=2).stderr
     )
     (moved / "latest.pdopt").unlink()  # not needed
     report = json.loads(run("export", moved / "latest.pdparams").stdout)

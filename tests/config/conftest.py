@@ -60,6 +60,11 @@ class TopkAcc:
         pass
 
 
+class Topk:
+    def __init__(self, topk: int = 5):
+        pass
+
+
 def registry(kind, *classes, injected=(), trial_arguments=None, unavailable_names=()):
     made = Registry(kind, trial_arguments, unavailable_names)
     for cls in classes:
@@ -79,6 +84,7 @@ def registries():
         "schedule": registry("learning-rate schedule", Cosine, injected=["epochs"]),
         "loss": registry("loss", CELoss),
         "metric": registry("metric", TopkAcc),
+        "postprocess": registry("post-processing", Topk),
         "callback": registry("callback"),
     }
 

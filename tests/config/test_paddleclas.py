@@ -53,7 +53,7 @@ def test_switches_that_are_off_are_dropped_silently(recipe, registries, caplog):
         ("Global.use_dali=0", "must be false, not 0"),
         ("Global.feature_normalize=True", "it belongs to retrieval"),
         ("Global.iter_per_epoch=1024", "an epoch is one pass over the data"),
-        ("Global.image_channel=4", "must be 3, not 4"),
+        ("Global.image_channel=5", "must be 3, not 5"),
         ("Global.infer_imgs=x.jpg", "must be null, not 'x.jpg': its section is Infer"),
         ("Arch.use_ssld=True", "an argument of PaddleClas's own networks"),
         ("Arch.data_format=NHWC", "must be NCHW, not 'NHWC'"),
@@ -82,6 +82,10 @@ def test_switches_that_are_off_are_dropped_silently(recipe, registries, caplog):
             "schedule 'CosineFixmatch' is not available: it belongs to semi-supervised",
         ),
         ("Arch.name=RecModel", "architecture 'RecModel' is not available"),
+        (
+            "DataLoader.Train.dataset.transform_ops.0={RandomRot90: null}",
+            "PaddleClas's transform 'RandomRot90' is not available: it draws the label of an image",
+        ),
     ],
 )
 def test_what_is_on_is_refused_with_the_reason(recipe, registries, change, message):
@@ -130,6 +134,6 @@ def test_a_component_that_takes_such_an_argument_gets_it(recipe, registries):
     assert loaded.Optimizer.lr.arguments == {"learning_rate": 1e-3, "verbose": True, "step_each_epoch": 2}
 
 
-@pytest.mark.parametrize("key", ["use_dali", "train_mode", "iter_per_epochs", "use_multi_label"])
+@pytest.mark.parametrize("key", ["use_dali", "train_mode", "iter_per_epochs"])
 def test_a_misleading_suggestion_is_not_made(recipe, registries, key):
     assert "did you mean" not in error(recipe, registries, f"Global.{key}=1")

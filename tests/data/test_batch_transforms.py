@@ -195,7 +195,8 @@ def test_mistakes(op, message):
 
 
 def test_names():
-    assert set(BATCH_TRANSFORMS.names()) == {"CutmixOperator", "MixupCutmixOperator", "MixupOperator", "OpSampler"}
+    names = {"CutmixOperator", "MixupCutmixHybrid", "MixupCutmixOperator", "MixupOperator", "OpSampler"}
+    assert set(BATCH_TRANSFORMS.names()) == names
 
 
 def loader(folder, workers, sampler=None, op=None, **replicas):
@@ -279,7 +280,7 @@ def test_an_evaluation_takes_every_image_once(digits, sampler):
         },
         "sampler": {"batch_size": 4, **sampler},
     }
-    with pytest.raises(ConfigError, match=f"{sampler['name']} takes some images several times"):
+    with pytest.raises(ConfigError, match=f"{sampler['name']} is for training: it repeats images"):
         build_loader(section, train=False, seed=0, class_num=10)
 
 

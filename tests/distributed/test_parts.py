@@ -6,7 +6,7 @@ import pytest
 
 from ppcls.data.samplers import DistributedBatchSampler
 from ppcls.engine import reduction
-from ppcls.loss import build_loss
+from ppcls.loss import SINGLE_LABEL, build_loss
 from ppcls.utils import distributed
 
 
@@ -47,12 +47,17 @@ def test_more_processes_cut_the_same_batches(monkeypatch):
         {"CELoss": {"class_weights": [1.0, 2.0, 5.0], "weight": 0.5}},
         {"BCELoss": {}},
         {"FocalLoss": {}},
+        {"AsymmetricLossSingleLabel": {"weight": 2.0}},
+        {"MultiLabelLoss": {"size_sum": True, "weight_ratio": True}},
+        {"MultiLabelAsymmetricLoss": {"weight": 0.5}},
     ],
 )
 def test_losses_by_sample_add_up_to_the_loss(loss):
     rng = np.random.default_rng(0)
     logits, labels = paddle.to_tensor(rng.normal(size=(11, 3)).astype("float32")), rng.integers(0, 3, 11)
-    criterion = build_loss([loss], 3)
+    criterion = build_loss([loss], 3, label_ratio=np.array([0.1, 0.5, 0.9]))
+    if SINGLE_LABEL not in criterion.losses[0].label_kinds:
+        labels = rng.integers(0, 2, (11, 3)).astype("float32")
     kept = reduction.SampleLosses(criterion.names, 11)
     for order in (np.array([7, 0, 3, 9]), np.array([1, 2, 4, 5, 6, 8, 10])):
         kept.add(order, criterion.per_sample(logits[order], paddle.to_tensor(labels[order])))

@@ -9,7 +9,7 @@ import yaml
 
 import ppcls
 from ppcls.config.schema import DistillationSection
-from ppcls.engine.distillation import Distillation
+from ppcls.engine.distillation.step import Distillation, with_teacher
 from ppcls.engine.reduction import GradientReducer
 from ppcls.errors import ConfigError
 from ppcls.loss import build_loss
@@ -39,9 +39,10 @@ def test_the_losses_are_those_of_their_definitions(kind, mixed):
     temperature = 2.0 if kind == "soft" else None
     settings = DistillationSection(teacher="unused", kind=kind, alpha=0.3, temperature=temperature)
     criterion = build_loss([{"CELoss": {"epsilon": 0.1, "weight": 2.0}}])
-    distillation = Distillation(criterion, teacher, settings)
+    plain = criterion.per_sample(paddle.to_tensor(logits), paddle.to_tensor(labels))["CELoss"][0].mean().item()
+    distillation = Distillation(with_teacher(criterion, settings), {"Teacher": teacher}, {})
     before = {name: tensor.numpy() for name, tensor in teacher.state_dict().items()}
-    distillation.run_teacher(paddle.to_tensor(images))
+    distillation.run_models(paddle.to_tensor(images))
     student = paddle.to_tensor(logits, stop_gradient=False)
     losses = GradientReducer().reduce_losses(distillation, student, labels, 6)
     answers = teacher(paddle.to_tensor(images)).numpy().astype("float64")
@@ -50,7 +51,6 @@ def test_the_losses_are_those_of_their_definitions(kind, mixed):
         expected = 4 * (np.exp(log_p) * (log_p - log_q)).sum(axis=1).mean()
     else:
         expected = -log_softmax(logits.astype("float64"))[np.arange(6), answers.argmax(axis=1)].mean()
-    plain = criterion.per_sample(paddle.to_tensor(logits), paddle.to_tensor(labels))["CELoss"][0].mean().item()
     assert losses.by_name["Distillation"] == pytest.approx(0.3 * expected, rel=1e-5)
     assert losses.by_name["CELoss"] == pytest.approx(0.7 * plain, rel=1e-5)
     assert losses.by_name["loss"] == pytest.approx(0.7 * plain + 0.3 * expected, rel=1e-5)

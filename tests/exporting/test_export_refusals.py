@@ -91,7 +91,7 @@ def test_another_models_answers_are_told_apart_where_all_probabilities_are_small
         model.eval()
         paddle.save(model.state_dict(), f"{folder}/weights.pdparams")
         ppcls.export(config, Options(fp16=True))
-        expected[seed] = Expected.of(model, sample, [])
+        expected[seed] = Expected.of(model, sample, [], "softmax")
     for name in ("inference.onnx", "inference_fp16.onnx"):
         assert compare(expected[1], tmp_path / "1" / "model" / name, "onnx")["logit_error"] < 0.01
         with pytest.raises(ExportError, match=rf"\({re.escape(name)}\) differs from the trained one: "):

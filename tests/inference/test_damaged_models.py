@@ -92,6 +92,8 @@ def test_probabilities_that_are_not_finite_are_no_answer(models, digits):
         ("PostProcess", "Topk", {"topk": 0}),
         ("PostProcess", "Topk", {"topk": -1}),
         ("PostProcess", "Topk", {"topk": 2.5}),
+        ("PostProcess", "Topk", {"topc": 3}),
+        ("PostProcess", "ThreshOutput", {"threshold": 0.5}),  # beside the other
         ("PreProcess", "transform_ops", []),
         ("Global", "image_shape", 3),
     ],
@@ -99,6 +101,21 @@ def test_probabilities_that_are_not_finite_are_no_answer(models, digits):
 def test_a_damaged_description_is_refused_by_every_runtime(models, tmp_path, section, key, value):
     folder = changed(models, tmp_path / "model", lambda values: values[section].update({key: value}))
     with pytest.raises(DataError, match=r"inference\.yml: damaged"):
+        Predictor(folder, "paddle")
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"Topc": {"topk": 1}}, r"inference\.yml: PostProcess: unknown post-processing 'Topc'; did you mean 'Topk'"),
+        ({"ThreshOutput": {"threshold": 0.5}}, r"inference\.yml: damaged .*ThreshOutput is for 2 classes"),
+        ({"MultiLabelThreshOutput": {"threshold": [0.5]}}, r"inference\.yml: damaged .*1 numbers for 10 classes"),
+        ({}, r"inference\.yml: damaged"),
+    ],
+)
+def test_a_post_processing_that_does_not_fit_is_refused(models, tmp_path, section, message):
+    folder = changed(models, tmp_path / "model", lambda values: values.update(PostProcess=section))
+    with pytest.raises(DataError, match=message):
         Predictor(folder, "paddle")
 
 

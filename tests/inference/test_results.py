@@ -17,8 +17,8 @@ BROKEN = {"file_name": os.fsdecode(b"\xff.jpg"), "error": 'not an image: "x"\nat
 ALL = [BROKEN, GOOD, UNNAMED]
 
 
-def write(path, answers, form=results.LIST):
-    with results.open_writer(path, form) as file:
+def write(path, answers, form=results.LIST, multilabel=False):
+    with results.open_writer(path, form, multilabel) as file:
         for answer in answers:
             file.add(answer)
     return path
@@ -57,6 +57,32 @@ def test_csv_is_a_row_an_image_with_the_best_class_first(tmp_path):
     with write(tmp_path / "x.csv", [BROKEN]).open(encoding="utf-8-sig", newline="") as opened:
         (broken,) = csv.DictReader(opened)
     assert broken["error"] == BROKEN["error"]
+
+
+NO_CLASS = {"class_ids": [], "scores": [], "file_name": "d.jpg", "label_names": []}
+
+
+def test_several_labels_in_all_formats(tmp_path):
+    answers = [NO_CLASS, GOOD, BROKEN, UNNAMED]
+    assert json.loads(write(tmp_path / "x.json", answers, multilabel=True).read_text()) == answers
+    mapped = json.loads(write(tmp_path / "x.json", answers, results.MAP, multilabel=True).read_text())
+    assert mapped == {"d.jpg": [], GOOD["file_name"]: [2, 0], BROKEN["file_name"]: None, "c.jpg": [1, 2]}
+    with write(tmp_path / "x.csv", answers, multilabel=True).open(encoding="utf-8-sig", newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    assert [list(row.values()) for row in rows] == [
+        ["d.jpg", "", "", "", ""],
+        ["a, b/größe.jpg", "", "2;0", "drei;eins", "0.7;0.2"],
+        [r"\udcff.jpg", BROKEN["error"], "", "", ""],
+        ["c.jpg", "", "1;2", "", "0.6;0.3"],
+    ]
+    assert list(rows[0]) == ["file_name", "error", "class_ids", "labels", "scores"]
+
+
+def test_several_labels_in_parquet(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = parquet.read_table(write(tmp_path / "x.parquet", [NO_CLASS, GOOD], multilabel=True)).to_pylist()
+    assert [row["class_ids"] for row in table] == [[], [2, 0]]
+    assert [row["class_id"] for row in table] == [None, 2]
 
 
 def test_no_cell_of_a_csv_file_is_a_formula(tmp_path):

@@ -127,6 +127,7 @@ def several(state):
         "prefixes": ({"state_dict": {**prefixed(other, "model."), **prefixed(state, "ema.")}}, "state_dict.ema"),
         # A distillation of PaddleClas trains the student.
         "paddleclas": ({**prefixed(other, "Teacher."), **prefixed(state, "Student.")}, "Student"),
+        "paddleclas, mutual": ({**prefixed(state, "Student1."), **prefixed(other, "Student2.")}, "Student1"),
         # MMEngine's hook swaps the two when it saves.
         "mmengine": ({"meta": {"mmengine_version": "0.10.3"}, **mm}, "state_dict"),
     }
@@ -169,8 +170,8 @@ def test_a_key_chooses(tmp_path, state, suffix, log):
         assert str(path) in text
         for name in ("run.model", "run.ema", "odd", "best.w"):
             assert f"{name} ({len(state)} tensors)" in text
-    with pytest.raises(WeightsError, match="key: is for files"):
-        load_weights(model, state, key="x")
+    load_weights(model, prefixed(other, "encoder."), key="encoder")
+    assert_loaded(model, other)
 
 
 @FORMATS

@@ -5,6 +5,7 @@ from ppcls.data.datasets.cifar import Cifar10, Cifar100
 from ppcls.data.datasets.folder import ImageFolder
 from ppcls.data.datasets.image_list import ImageNetDataset
 from ppcls.data.datasets.items import SUPPLIED_DATASET, ItemDataset, SuppliedDataset
+from ppcls.data.datasets.multilabel import MultiLabelDataset
 from ppcls.data.datasets.shards import ShardDataset
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "ImageFolder",
     "ImageNetDataset",
     "ItemDataset",
+    "MultiLabelDataset",
     "ShardDataset",
     "SuppliedDataset",
     "check_labels",

@@ -8,7 +8,7 @@ import hashlib
 import os
 import stat
 from pathlib import Path
-from typing import Iterable, Iterator, List, Optional, Sequence, Union
+from typing import Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -24,7 +24,8 @@ class Dataset(abc.ABC):
     """Labelled images, by index.
 
     Attributes:
-        labels: class ids, [N] int64.
+        labels: class ids, [N] int64; for several classes per image 0 or 1 for each class, [N, K] float32.
+        label_ratio: share of images that have each class, [K] float32; None if it is not known, or not to be used.
         class_names: by class id; None if not known.
         on_error: how training handles an unreadable image: "error" raises it, "skip" takes the next readable one.
         boundaries: index of each shard's first sample, then the number of samples; None for data that are not in
@@ -32,6 +33,7 @@ class Dataset(abc.ABC):
     """
 
     boundaries: Optional[np.ndarray] = None
+    label_ratio: Optional[np.ndarray] = None
 
     def __init__(self, labels: np.ndarray, class_names: Optional[List[str]], on_error: str) -> None:
         if on_error not in ("error", "skip"):
@@ -43,9 +45,18 @@ class Dataset(abc.ABC):
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def is_multilabel(self) -> bool:
+        """Whether an image has any number of classes, instead of one."""
+        return self.labels.ndim == 2
+
     def label(self, index: int) -> int:
-        """Return the class id of a sample."""
+        """Return the class id of a sample that has one class."""
         return int(self.labels[index])
+
+    def classes(self, index: int) -> Tuple[int, ...]:
+        """Return the class ids of a sample, in ascending order."""
+        return tuple(np.flatnonzero(self.labels[index]).tolist()) if self.is_multilabel else (self.label(index),)
 
     @abc.abstractmethod
     def read(self, index: int) -> Union[bytes, np.ndarray]:
@@ -223,6 +234,13 @@ def check_labels(dataset: Dataset, class_num: int) -> None:
     Raises:
         DataError: some are not; the message lists the first of these samples.
     """
+    if dataset.is_multilabel:
+        if dataset.labels.shape[1] != class_num:
+            raise DataError(
+                f"{dataset.where(0)}: labels of {dataset.labels.shape[1]} classes, and Arch.class_num is {class_num}; "
+                f"set Arch.class_num to the number of classes"
+            )
+        return
     outside = np.flatnonzero((dataset.labels < 0) | (dataset.labels >= class_num))
     if not len(outside):
         return

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -15,10 +16,48 @@ from ppcls.utils.text import read_lines
 
 _MAX_CHECKED = 100  # checking all files of ImageNet would take minutes on a network drive
 _MAX_LABEL = 2**31
+_MULTI_HOT = re.compile(r"[01](,[01])+")
 
 
+class ListedImages(FileDataset):
+    """Images of a list file with one line per image.
+
+    Args:
+        list_file: the list file.
+        lines: line number of each sample.
+        paths: path of each sample.
+    """
+
+    def __init__(
+        self,
+        list_file: Path,
+        lines: Sequence[int],
+        paths: PathTable,
+        labels: np.ndarray,
+        class_names: Optional[List[str]],
+        on_error: str,
+    ) -> None:
+        super().__init__(paths, labels, class_names, on_error)
+        self._list = list_file
+        self._lines = np.array(lines, dtype=np.int32)
+        if on_error == "error":
+            self._check_files()
+
+    def _check_files(self) -> None:
+        checked = min(_MAX_CHECKED, len(self))
+        missing = [i for i in range(checked) if not self._paths[i].is_file()]
+        if missing:
+            title = f"{len(missing)} of the first {checked} images of {self._list} are missing:"
+            raise DataError(format_problems(title, [f"{self.where(i)}: {self._paths[i]}" for i in missing]))
+
+    def where(self, index: int) -> str:
+        """Return the path of the list and the sample's line number."""
+        return f"{self._list}:{self._lines[index]}"
+
+
+@DATASETS.register(name="MultiScaleDataset")
 @DATASETS.register
-class ImageNetDataset(FileDataset):
+class ImageNetDataset(ListedImages):
     """Images listed in a text file with one line ``path label`` per image.
 
     Paths are relative to ``image_root``; labels count from 0. Class names are read from a ``labels.txt`` next to the
@@ -48,29 +87,21 @@ class ImageNetDataset(FileDataset):
         if delimiter == "":
             raise ConfigError("delimiter: must not be empty; leave it out for white space")
         root = require_folder("image_root", image_root)
-        self._list = user_path(cls_label_path)
-        if not self._list.is_file():
-            raise DataError(f"cls_label_path: {self._list}: no such file (looked for from {Path.cwd()})")
-        paths, labels, lines = _parse_list(self._list, delimiter)
-        self._lines = np.array(lines, dtype=np.int32)
+        list_file = user_path(cls_label_path)
+        if not list_file.is_file():
+            raise DataError(f"cls_label_path: {list_file}: no such file (looked for from {Path.cwd()})")
+        paths, labels, lines = _parse_list(list_file, delimiter)
         array = np.array(labels, dtype=np.int64)
         if relabel:
             array = np.unique(array, return_inverse=True)[1].reshape(-1).astype(np.int64)
-        names = None if relabel else find_class_names([self._list.parent, root])
-        super().__init__(PathTable(root, paths), array, names, on_error)
-        if on_error == "error":
-            self._check_files()
+        names = None if relabel else find_class_names([list_file.parent, root])
+        super().__init__(list_file, lines, PathTable(root, paths), array, names, on_error)
 
-    def _check_files(self) -> None:
-        checked = min(_MAX_CHECKED, len(self))
-        missing = [i for i in range(checked) if not self._paths[i].is_file()]
-        if missing:
-            title = f"{len(missing)} of the first {checked} images of {self._list} are missing:"
-            raise DataError(format_problems(title, [f"{self.where(i)}: {self._paths[i]}" for i in missing]))
 
-    def where(self, index: int) -> str:
-        """Return the path of the list and the sample's line number."""
-        return f"{self._list}:{self._lines[index]}"
+def split_line(line: str, delimiter: Optional[str]) -> Tuple[str, str]:
+    """Return the path and the label of a line, split at the last delimiter; an empty path where there is none."""
+    parts = line.strip().rsplit(delimiter, 1)
+    return (parts[0].strip() if len(parts) == 2 else ""), parts[-1].strip()
 
 
 def _parse_list(path: Path, delimiter: Optional[str]) -> Tuple[List[str], List[int], List[int]]:
@@ -83,14 +114,14 @@ def _parse_list(path: Path, delimiter: Optional[str]) -> Tuple[List[str], List[i
     for number, line in read_lines(path):
         if not line.strip():
             continue
-        parts = line.strip().rsplit(delimiter, 1)
-        image, label = parts[0].strip(), parts[-1].strip()
-        if len(parts) != 2 or not image:
+        image, label = split_line(line, delimiter)
+        if not image:
             between = "white space" if delimiter is None else repr(delimiter)
             problems.append(f"{path}:{number}: not a path and a label with {between} between: {line[:200]!r}")
         elif not (label.isascii() and label.isdigit() and int(label) < _MAX_LABEL):
+            advice = "; for labels of several classes use MultiLabelDataset" if _MULTI_HOT.fullmatch(label) else ""
             problems.append(
-                f"{path}:{number}: label {label[:40]!r} is not a whole number of at least 0: {line[:200]!r}"
+                f"{path}:{number}: label {label[:40]!r} is not a whole number of at least 0: {line[:200]!r}{advice}"
             )
         else:
             paths.append(image)

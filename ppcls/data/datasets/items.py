@@ -116,6 +116,7 @@ class ItemDataset(Dataset):
         if array.dtype.kind not in "iu" or array.size != 1:
             raise ConfigError(
                 f"{self.describe(index)}: a label is a class id (a whole number) or a class name, not {label!r:.60}"
+                f"{'; several classes per image are read from files by MultiLabelDataset' * (array.size > 1)}"
             )
         return int(array.reshape(()))
 

@@ -10,7 +10,6 @@ from ppcls.errors import DataError
 from ppcls.utils.text import read_lines
 
 CLASS_NAMES_FILE = "labels.txt"
-_NUMBERED = re.compile(r"(\d+)\s+(\S.*)")
 
 
 def find_class_names(folders: Iterable[Path]) -> Optional[List[str]]:
@@ -44,10 +43,13 @@ def is_valid_unicode(text: str) -> bool:
     return True
 
 
-def read_class_names(path: Path) -> List[str]:
+def read_class_names(path: Path, delimiter: Optional[str] = None) -> List[str]:
     """Return the class names by class id.
 
     The file has lines ``id name`` in any order, or one name per line. (A number alone is a name.)
+
+    Args:
+        delimiter: between id and name; None is white space.
 
     Raises:
         DataError: the file is unreadable or empty, or its ids are not 0, 1, 2, ..., each exactly once.
@@ -55,8 +57,13 @@ def read_class_names(path: Path) -> List[str]:
     lines = [(number, text.strip()) for number, text in read_lines(path) if text.strip()]
     if not lines:
         raise DataError(f"{path}: empty; write `id name` lines, or remove it")
-    matches = [_NUMBERED.fullmatch(text) for _, text in lines]
+    mark = (delimiter or "").strip()
+    numbered = re.compile(rf"(\d+)\s*{re.escape(mark)}\s*(\S.*)" if mark else r"(\d+)\s+(\S.*)")
+    matches = [numbered.fullmatch(text) for _, text in lines]
     if not all(matches):
+        if mark:
+            number, text = next(line for line, match in zip(lines, matches) if match is None)
+            raise DataError(f"{path}:{number}: not a class id and a name with {mark!r} between: {text[:200]!r}")
         return [text for _, text in lines]
     names: Dict[int, str] = {}
     for (number, text), match in zip(lines, matches):

@@ -92,11 +92,14 @@ def _shorten(text: str) -> str:
 
 
 def _check_images(item: CheckedDataset, class_num: int, smallest: int, problems: Dict[str, List[str]]) -> None:
+    labels = item.dataset.labels
+    if item.dataset.is_multilabel and labels.shape[1] != class_num:
+        problems["outside_labels"].append(f"{item.dataset.where(0)}: {labels.shape[1]} labels for {class_num} classes")
     for index, finding in enumerate(item.findings):
         name = item.dataset.describe(index)
-        label = item.dataset.label(index)
-        if not 0 <= label < class_num:
-            problems["outside_labels"].append(f"{item.dataset.where(index)}: label {label} of {class_num} classes")
+        for label in item.dataset.classes(index):
+            if not 0 <= label < class_num:
+                problems["outside_labels"].append(f"{item.dataset.where(index)}: label {label} of {class_num} classes")
         if finding.error is not None:
             problems["broken"].append(f"{name}: {finding.error}")
             continue
@@ -124,13 +127,13 @@ def _check_copies(checked: Sequence[CheckedDataset], problems: Dict[str, List[st
             problems[kind].append(text)
             if len({item.split for item, _ in members}) > 1:
                 problems["shared_copies"].append(text)
-            if kind == "copies" and len({item.dataset.label(index) for item, index in members}) > 1:
+            if kind == "copies" and len({item.dataset.classes(index) for item, index in members}) > 1:
                 problems["conflicting_labels"].append(text)
 
 
 def _class_counts(item: CheckedDataset, class_num: int) -> Dict[str, int]:
     """Return the number of images per class, by class name or id."""
-    counts = Counter(int(label) for label in item.dataset.labels)
+    counts = Counter(label for index in range(len(item.dataset)) for label in item.dataset.classes(index))
     names = item.dataset.class_names
     return {
         str(names[label] if names and label < len(names) else label): counts.get(label, 0)

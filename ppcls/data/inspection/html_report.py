@@ -58,7 +58,8 @@ def _samples_image(checked: CheckedDataset, label: int) -> str:
     if label >= _MAX_CLASSES:
         return ""
     dataset = checked.dataset
-    readable = [i for i in np.flatnonzero(dataset.labels == label).tolist() if checked.findings[i].error is None]
+    findings = checked.findings
+    readable = [i for i in range(len(dataset)) if label in dataset.classes(i) and findings[i].error is None]
     if not readable:
         return ""
     positions = np.linspace(0, len(readable) - 1, min(_SAMPLES, len(readable))).astype(int)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from ppcls.data.datasets.base import Dataset
+from ppcls.data.loader.transform_plan import TransformPlan, Transforms
 from ppcls.data.transforms.compose import Compose
 from ppcls.errors import DataError, PpclsError
 from ppcls.registry.failures import source_of
@@ -25,12 +26,13 @@ class Batch:
     """The images and labels of one step.
 
     Attributes:
-        images: [B, C, H, W] float32.
+        images: [B, C, H, W] float32; [views * B, C, H, W] with several views, all clean images first.
         labels: [B] int64.
         indices: [B] int64, index of each sample in the data set.
         skipped: (index, message) of the samples that could not be read and were replaced.
         targets: soft targets [B, K] float32 of mixed images; None without batch transforms. ``labels`` keeps the class
             of each sample before mixing.
+        views: number of images made of each sample: more than 1 with ``splits`` of AugMix.
     """
 
     images: np.ndarray
@@ -38,6 +40,7 @@ class Batch:
     indices: np.ndarray
     skipped: Skipped = ()
     targets: Optional[np.ndarray] = None
+    views: int = 1
 
 
 def sample_rng(seed: int, epoch: int, draw: int) -> np.random.Generator:
@@ -50,28 +53,36 @@ class SampleLoader:
 
     Args:
         dataset: the source of the samples.
-        transforms: called with a sample of the data set and a random generator.
+        plan: the transforms of each batch, called with a sample of the data set and a random generator.
         seed: seed of the random transforms.
         skip: replace an unreadable sample by the next readable one.
     """
 
-    def __init__(self, dataset: Dataset, transforms: Callable[..., Any], seed: int, skip: bool) -> None:
+    def __init__(self, dataset: Dataset, plan: TransformPlan, seed: int, skip: bool) -> None:
         self.dataset = dataset
-        self._transforms = transforms
+        self._plan = plan
         self._seed = seed
         self._skip = skip
         self._source = source_of(dataset)
-        self._vectorize: Optional[bool] = None  # whether images are small enough; known after the first one
+        # Whether images are small enough, by the id of their transforms; known after the first one.
+        self._vectorize: Dict[int, bool] = {}
 
-    def load_image(self, epoch: int, draw: int) -> np.ndarray:
+    def load_image(self, epoch: int, draw: int, transforms: Optional[Transforms] = None) -> np.ndarray:
         """Return the transformed image [C, H, W] float32 of a draw (see ``DistributedBatchSampler.batches``).
+
+        Args:
+            transforms: instead of those of the epoch.
+
+        Returns:
+            The image; [views, C, H, W] with several views.
 
         Raises:
             DataError: it cannot be read or transformed; the message begins with the file's name.
         """
         index = draw % len(self.dataset)
+        transforms = transforms or self._plan.of_batch(epoch, None)
         try:
-            image = self._transforms(self._read(index), sample_rng(self._seed, epoch, draw))
+            image = transforms(self._read(index), sample_rng(self._seed, epoch, draw))
             _check_result(image)
         except DataError as error:
             raise DataError(f"{self.dataset.describe(index)}: {error}") from error.__cause__
@@ -87,11 +98,14 @@ class SampleLoader:
                 raise
             raise DataError(describe_failure(error, self._source)) from error
 
-    def load_sample(self, epoch: int, draw: int, skipped: List[Tuple[int, str]]) -> Tuple[int, np.ndarray]:
+    def load_sample(
+        self, epoch: int, draw: int, skipped: List[Tuple[int, str]], transforms: Optional[Transforms] = None
+    ) -> Tuple[int, np.ndarray]:
         """Return (index, image) of a draw, or of the next readable sample if broken ones are skipped.
 
         Args:
             skipped: (index, message) of skipped samples are appended to it.
+            transforms: instead of those of the epoch.
 
         Raises:
             DataError: the sample is broken and may not be skipped, or all samples are broken.
@@ -99,11 +113,11 @@ class SampleLoader:
         count = len(self.dataset)
         repeat, index = divmod(draw, count)
         if not self._skip:
-            return index, self.load_image(epoch, draw)
+            return index, self.load_image(epoch, draw, transforms)
         for step in range(count):
             candidate = (index + step) % count
             try:
-                return candidate, self.load_image(epoch, candidate + repeat * count)
+                return candidate, self.load_image(epoch, candidate + repeat * count, transforms)
             except DataError as error:
                 skipped.append((candidate, str(error)))
         raise DataError(f"none of the {count} samples can be read; the first: {skipped[-count][1]}")
@@ -111,20 +125,23 @@ class SampleLoader:
     def load_batch(
         self,
         epoch: int,
+        number: Optional[int],
         draws: Sequence[int],
         allocate: Allocate,
         check_cancelled: Optional[Callable[[], None]] = None,
     ) -> Batch:
-        """Return a batch, or a part of one.
+        """Return a batch, or a part of one. With several views its images are [B, views, C, H, W].
 
         Args:
+            number: number of the batch in its epoch; None for chosen draws.
             allocate: returns the array for images of a given shape [n, C, H, W].
             check_cancelled: called between samples; it raises if the batch is not wanted any more.
 
         Raises:
             DataError: a sample is broken, or the images differ in shape.
         """
-        batch = self._load_vectorized(epoch, draws, allocate, check_cancelled)
+        transforms = self._plan.of_batch(epoch, number)
+        batch = self._load_vectorized(epoch, draws, transforms, allocate, check_cancelled)
         if batch is not None:
             return batch
         skipped: List[Tuple[int, str]] = []
@@ -132,7 +149,7 @@ class SampleLoader:
         for row, draw in enumerate(draws):
             if check_cancelled is not None:
                 check_cancelled()
-            indices[row], image = self.load_sample(epoch, int(draw), skipped)
+            indices[row], image = self.load_sample(epoch, int(draw), skipped, transforms)
             if not row:
                 images = allocate((len(draws), *image.shape))
             self.check_shape(int(indices[0]), images.shape[1:], int(indices[row]), image.shape)
@@ -140,24 +157,33 @@ class SampleLoader:
         return Batch(images, self.dataset.labels[indices], indices, tuple(skipped))
 
     def _load_vectorized(
-        self, epoch: int, draws: Sequence[int], allocate: Allocate, check_cancelled: Optional[Callable[[], None]]
+        self,
+        epoch: int,
+        draws: Sequence[int],
+        transforms: Transforms,
+        allocate: Allocate,
+        check_cancelled: Optional[Callable[[], None]],
     ) -> Optional[Batch]:
         """Return a batch of small in-memory images, transformed many at a time; None if that is not possible."""
+        if not isinstance(transforms, Compose) or transforms.views > 1:
+            return None
         indices = np.array(draws, dtype=np.int64) % len(self.dataset)
         images: Optional[np.ndarray] = None
         for start in range(0, len(draws), _CHUNK):
             if check_cancelled is not None:
                 check_cancelled()
             part = slice(start, start + _CHUNK)
-            pixels = self.dataset.read_many(indices[part]) if self._vectorize is not False else None
-            if pixels is None or not isinstance(self._transforms, Compose):
+            small = self._vectorize.get(id(transforms))
+            pixels = self.dataset.read_many(indices[part]) if small is not False else None
+            if pixels is None:
                 return None
             try:
-                if self._vectorize is None:
-                    self._vectorize = self.load_image(epoch, int(draws[0])).size <= _MAX_VECTORIZED_SIZE
-                if not self._vectorize:
+                if small is None:
+                    small = self.load_image(epoch, int(draws[0]), transforms).size <= _MAX_VECTORIZED_SIZE
+                    self._vectorize[id(transforms)] = small
+                if not small:
                     return None
-                transformed = self._transforms.batch(
+                transformed = transforms.batch(
                     pixels, [sample_rng(self._seed, epoch, int(draw)) for draw in draws[part]]
                 )
                 _check_result(transformed[0])
@@ -189,5 +215,5 @@ def _check_result(image: Any) -> None:
         raise DataError("is still an undecoded file after all transforms; add DecodeImage to transform_ops")
     if image.dtype != np.float32:
         raise DataError(f"is still {image.dtype} after all transforms; add NormalizeImage to transform_ops")
-    if image.ndim != 3 or (image.shape[0] != 3 and image.shape[2] == 3):
+    if image.ndim not in (3, 4) or (image.shape[-3] not in (3, 4) and image.shape[-1] in (3, 4)):
         raise DataError(f"has the shape {list(image.shape)} after all transforms; end transform_ops with ToCHWImage")

@@ -11,7 +11,9 @@ from ppcls.data.batch_transforms import BatchCompose
 from ppcls.data.datasets.base import Dataset
 from ppcls.data.loader.batch import Batch, SampleLoader
 from ppcls.data.loader.pool import WorkerPool
+from ppcls.data.loader.transform_plan import TransformPlan
 from ppcls.data.samplers import DistributedBatchSampler
+from ppcls.data.transforms import Compose
 from ppcls.errors import ConfigError
 
 
@@ -30,9 +32,15 @@ class DataLoader:
         train: whether the loader is for training, where unreadable images may be skipped (``on_error``).
         batch_transforms: mixes the images of a batch and makes soft targets, see ``BatchCompose``; for training only.
         use_shared_memory: whether workers pass images through shared memory; otherwise through pipes, which is slower.
+        progressive_epochs: number of epochs that progressive training divides into stages; None without it.
+
+    Attributes:
+        plan: the transforms of each batch.
+        views: number of images made of each sample: more than 1 with ``splits`` of AugMix.
 
     Raises:
-        ConfigError: an evaluation would replace, leave out, repeat or mix images.
+        ConfigError: an evaluation would replace, leave out, repeat, split or mix images, or the transforms do not fit
+            the sampler or progressive training.
     """
 
     def __init__(
@@ -47,6 +55,7 @@ class DataLoader:
         train: bool,
         batch_transforms: Optional[BatchCompose] = None,
         use_shared_memory: bool = True,
+        progressive_epochs: Optional[int] = None,
     ) -> None:
         skip = dataset.on_error == "skip"
         if skip and not train:
@@ -58,18 +67,22 @@ class DataLoader:
             raise ConfigError("sampler.drop_last: true would leave images out, and evaluation counts each image once")
         if sampler.train_only and not train:
             raise ConfigError(
-                f"sampler: {type(sampler).__name__} takes some images several times, and evaluation counts each once; "
-                f"use DistributedBatchSampler here"
+                f"sampler: {type(sampler).__name__} is for training: it repeats images or changes their size, and "
+                f"evaluation counts each once; use DistributedBatchSampler here"
             )
         if batch_transforms is not None and not train:
             raise ConfigError(
                 "batch_transform_ops: would mix the images of an evaluation; use it in DataLoader.Train only"
             )
+        self.plan = TransformPlan(transforms, sampler, progressive_epochs)
+        self.views = transforms.views if isinstance(transforms, Compose) else 1
+        if self.views > 1:
+            _require_splits_possible(train, batch_transforms)
         self.dataset = dataset
         self.sampler = sampler
         self._batch_transforms = batch_transforms
         self._seed = seed
-        self._samples = SampleLoader(dataset, transforms, seed, skip)
+        self._samples = SampleLoader(dataset, self.plan, seed, skip)
         self._num_workers = num_workers
         self._prefetch = prefetch
         self._use_shared_memory = use_shared_memory
@@ -115,7 +128,7 @@ class DataLoader:
         Raises:
             DataError: an image is broken.
         """
-        return self._samples.load_batch(epoch, draws, _allocate)
+        return _with_views_first(self._samples.load_batch(epoch, None, draws, _allocate))
 
     def _iterate(self, epoch: int, start: int, iteration: int) -> Iterator[Batch]:
         self._check_current(iteration)
@@ -123,6 +136,7 @@ class DataLoader:
             return
         batches = self._from_workers(epoch, start) if self._num_workers else self._from_this_process(epoch, start)
         for number, batch in enumerate(batches, start):
+            batch = _with_views_first(batch)
             yield batch if self._batch_transforms is None else self._transformed(batch, epoch, number)
             del batch  # otherwise its images would stay alive while the next ones are made
             self._check_current(iteration)
@@ -141,18 +155,40 @@ class DataLoader:
             raise RuntimeError("another epoch of this loader was started: an iterator over an earlier one has ended")
 
     def _from_this_process(self, epoch: int, start: int) -> Iterator[Batch]:
-        for indices in self.sampler.batches(epoch)[start:]:
-            yield self._samples.load_batch(epoch, indices.tolist(), _allocate)
+        for number, indices in enumerate(self.sampler.batches(epoch)[start:], start):
+            yield self._samples.load_batch(epoch, number, indices.tolist(), _allocate)
 
     def _from_workers(self, epoch: int, start: int) -> Iterator[Batch]:
         if self._pool is None or self._pool.broken:
-            shape = None
+            slot_size = None
             indices = next((batch for batch in self.sampler.batches(epoch)[start:] if len(batch)), None)
             if self._use_shared_memory and indices is not None:
                 # The memory must exist before the workers are forked, and its size depends on the image size.
-                shape = self._samples.load_sample(epoch, int(indices[0]), [])[1].shape
-            self._pool = WorkerPool(self._samples, self.sampler, self._num_workers, self._prefetch, shape)
+                slot_size = max(
+                    images * self._samples.load_sample(epoch, int(indices[0]), [], transforms)[1].size
+                    for transforms, images in self.plan.variants(self.sampler.batch_size)
+                )
+            self._pool = WorkerPool(self._samples, self.sampler, self._num_workers, self._prefetch, slot_size)
         yield from self._pool.run(epoch, start)
+
+
+def _require_splits_possible(train: bool, batch_transforms: Optional[BatchCompose]) -> None:
+    if not train:
+        raise ConfigError("transform_ops: splits is for training: an evaluation counts each image once; leave it out")
+    if batch_transforms is not None:
+        raise ConfigError(
+            "batch_transform_ops: would mix different images, and splits compares images made of the same one; use "
+            "one of them"
+        )
+
+
+def _with_views_first(batch: Batch) -> Batch:
+    """Return a batch of images [B, views, C, H, W] with images [views * B, C, H, W], all clean ones first."""
+    if batch.images.ndim != 5:
+        return batch
+    views = batch.images.shape[1]
+    images = np.ascontiguousarray(batch.images.swapaxes(0, 1))
+    return replace(batch, images=images.reshape(-1, *images.shape[2:]), views=views)
 
 
 def _allocate(shape: Tuple[int, ...]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import weakref
 from collections import deque
@@ -18,17 +19,15 @@ class SharedBuffer:
 
     Args:
         slots: number of batches.
-        batch_size: images per batch.
-        image_shape: (C, H, W) of the images.
+        slot_size: elements (float32) of the largest batch.
 
     Raises:
         OSError: the memory cannot be allocated.
     """
 
-    def __init__(self, slots: int, batch_size: int, image_shape: Tuple[int, ...]) -> None:
-        self._image_shape = image_shape
-        self._batch_size = batch_size
-        self._slot_bytes = 4 * batch_size * int(np.prod(image_shape))
+    def __init__(self, slots: int, slot_size: int) -> None:
+        self._slot_size = slot_size
+        self._slot_bytes = 4 * slot_size
         self._memory = mmap.mmap(-1, slots * self._slot_bytes)
         self._free: Deque[int] = deque(range(slots))
 
@@ -40,26 +39,27 @@ class SharedBuffer:
         """Free a slot whose images were not passed on with ``take_images``."""
         self._free.append(slot)
 
-    def fits(self, shape: Tuple[int, ...]) -> bool:
-        """Return whether images [n, C, H, W] have the expected shape."""
-        return shape[1:] == self._image_shape
+    def fits(self, count: int, image_shape: Tuple[int, ...]) -> bool:
+        """Return whether a slot has room for ``count`` images of a shape."""
+        return count * math.prod(image_shape) <= self._slot_size
 
-    def view(self, slot: int, start: int, count: int) -> np.ndarray:
-        """Return images ``start`` to ``start + count`` of a slot, [count, C, H, W], to write to."""
-        return self._flat(slot).reshape(self._batch_size, *self._image_shape)[start : start + count]
+    def view(self, slot: int, start: int, shape: Tuple[int, ...]) -> np.ndarray:
+        """Return images of a slot from ``start`` on, to write to, as an array of ``shape`` [n, C, H, W]."""
+        size = math.prod(shape[1:])
+        return self._flat(slot)[start * size : (start + shape[0]) * size].reshape(shape)
 
-    def take_images(self, slot: int, count: int) -> np.ndarray:
-        """Return the first images of a slot, without copying.
+    def take_images(self, slot: int, shape: Tuple[int, ...]) -> np.ndarray:
+        """Return the images of a slot as an array of ``shape`` [B, C, H, W], without copying.
 
         The slot becomes free when the returned array and all views of it have been garbage-collected.
         """
         flat = self._flat(slot)
         # The base of every view is this array, because its own base is not an array: it lives as long as any view.
         weakref.finalize(flat, self._free.append, slot).atexit = False
-        return flat.reshape(self._batch_size, *self._image_shape)[:count]
+        return flat[: math.prod(shape)].reshape(shape)
 
     def _flat(self, slot: int) -> np.ndarray:
-        return np.frombuffer(self._memory, np.float32, self._slot_bytes // 4, slot * self._slot_bytes)
+        return np.frombuffer(self._memory, np.float32, self._slot_size, slot * self._slot_bytes)
 
 
 class SharedCounter:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from multiprocessing import connection as mp_connection
 from multiprocessing import util
 from multiprocessing.connection import Connection
-from typing import Any, Deque, Iterator, List, Optional, Tuple
+from typing import Any, Deque, Iterator, List, Optional
 
 import numpy as np
 
@@ -48,7 +48,7 @@ class WorkerPool:
         sampler: chooses the samples of each batch.
         count: number of processes.
         prefetch: number of batches prepared in advance.
-        image_shape: (C, H, W) of the images, for the shared buffer; None sends images through pipes.
+        slot_size: elements of the largest batch, for the shared buffer; None sends images through pipes.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class WorkerPool:
         sampler: DistributedBatchSampler,
         count: int,
         prefetch: int,
-        image_shape: Optional[Tuple[int, ...]],
+        slot_size: Optional[int],
     ) -> None:
         self.broken = False
         self._samples, self._sampler = samples, sampler
@@ -68,9 +68,7 @@ class WorkerPool:
         self._current_pass = SharedCounter() if fork else None
         # One more slot for the batch that the caller works on, and one for the batch that it requests meanwhile.
         slots = self._max_pending + 2
-        self._buffer = (
-            _create_buffer(slots, sampler.batch_size, image_shape) if fork and image_shape is not None else None
-        )
+        self._buffer = _create_buffer(slots, slot_size) if fork and slot_size is not None else None
         worker = Worker(samples, sampler, self._buffer, self._current_pass)
         pipes = [context.Pipe() for _ in range(count)]
         self._connections: List[Connection] = [parent_end for parent_end, _ in pipes]
@@ -138,7 +136,8 @@ class WorkerPool:
         first = number if count % len(self._connections) else 0
         workers = [(first + part) % len(self._connections) for part in range(parts)]
         for part, worker in enumerate(workers):
-            task = Task(self._pass_number, epoch, number, count * part // parts, count * (part + 1) // parts, slot)
+            start, stop = count * part // parts, count * (part + 1) // parts
+            task = Task(self._pass_number, epoch, number, start, stop, count, slot)
             try:
                 self._connections[worker].send(task)
             except OSError:
@@ -167,7 +166,7 @@ class WorkerPool:
                 self._release_slot(batch)
                 raise
         if not parts:
-            return self._samples.load_batch(0, [], np.empty)
+            return self._samples.load_batch(0, None, [], np.empty)
         return Batch(
             self._gather_images(batch, replies),
             np.concatenate([part.labels for part in parts]),
@@ -178,7 +177,7 @@ class WorkerPool:
     def _gather_images(self, batch: _PendingBatch, replies: List[Reply]) -> np.ndarray:
         # All parts have the same image shape, so either all of them or none are in the shared buffer.
         if self._buffer is not None and batch.slot is not None and replies[0].in_shared_buffer:
-            return self._buffer.take_images(batch.slot, batch.count)
+            return self._buffer.take_images(batch.slot, (batch.count, *replies[0].shape[1:]))
         self._release_slot(batch)
         return np.concatenate([reply.part.images for reply in replies if reply.part is not None])
 
@@ -218,9 +217,9 @@ def can_fork() -> bool:
     return sys.platform != "darwin" and "fork" in multiprocessing.get_all_start_methods()
 
 
-def _create_buffer(slots: int, batch_size: int, image_shape: Tuple[int, ...]) -> Optional[SharedBuffer]:
+def _create_buffer(slots: int, slot_size: int) -> Optional[SharedBuffer]:
     try:
-        return SharedBuffer(slots, batch_size, image_shape)
+        return SharedBuffer(slots, slot_size)
     except OSError as error:
         logging.getLogger(__name__).warning("no shared memory for %d batches (%s): using pipes", slots, error.strerror)
         return None

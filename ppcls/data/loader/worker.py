@@ -28,6 +28,7 @@ class Task:
         batch: number of the batch in its epoch.
         start: position of the part's first sample in the batch.
         stop: position after its last sample.
+        count: number of samples of the whole batch.
         slot: slot of the shared buffer for the images; None sends them through the connection.
     """
 
@@ -36,6 +37,7 @@ class Task:
     batch: int
     start: int
     stop: int
+    count: int
     slot: Optional[int]
 
 
@@ -46,7 +48,7 @@ class Reply:
     Attributes:
         part: the samples; without images if these are in the shared buffer. None after an error.
         in_shared_buffer: whether the images are in the shared buffer.
-        shape: [n, C, H, W] of the images.
+        shape: [n, C, H, W] of the images, or [n, views, C, H, W].
         error: an error that the user can mend, such as a broken image or a transform that fails.
         traceback: of that error, or of any other exception.
     """
@@ -118,16 +120,16 @@ class Worker:
                 raise _CancelledError
 
         def allocate(shape: Tuple[int, ...]) -> np.ndarray:
-            if self.buffer is not None and task.slot is not None and self.buffer.fits(shape):
-                return self.buffer.view(task.slot, task.start, shape[0])
+            if self.buffer is not None and task.slot is not None and self.buffer.fits(task.count, shape[1:]):
+                return self.buffer.view(task.slot, task.start, shape)
             return np.empty(shape, np.float32)
 
         if self._epoch != task.epoch:
             self._epoch, self._batches = task.epoch, self.sampler.batches(task.epoch)
         draws = self._batches[task.batch][task.start : task.stop].tolist()
-        part = self.samples.load_batch(task.epoch, draws, allocate, check_cancelled)
+        part = self.samples.load_batch(task.epoch, task.batch, draws, allocate, check_cancelled)
         shape = part.images.shape
-        in_shared_buffer = self.buffer is not None and task.slot is not None and self.buffer.fits(shape)
+        in_shared_buffer = self.buffer is not None and task.slot is not None and self.buffer.fits(task.count, shape[1:])
         if in_shared_buffer:
             part = Batch(np.empty(0, np.float32), part.labels, part.indices, part.skipped)
         return Reply(part, in_shared_buffer, shape)

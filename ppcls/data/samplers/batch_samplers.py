@@ -89,7 +89,7 @@ class DistributedBatchSampler:
         complete, remainder = divmod(self.length, self.batch_size * self.num_replicas)
         return complete + bool(remainder and not self.drop_last)
 
-    def draws(self, first: int, last: int) -> int:
+    def draws(self, first: int, last: int, epoch: int = 0) -> int:
         """Return the number of draws of all processes in the batches from ``first`` up to, not including, ``last``."""
         size = self.batch_size * self.num_replicas
         return min(last * size, self.length) - first * size
@@ -209,6 +209,8 @@ class ClassBalancedSampler(DistributedBatchSampler):
         if not shuffle:
             raise ConfigError("shuffle: false is not possible, since samples are drawn; set it to true")
         super().__init__(batch_size, shuffle, drop_last, length=length, seed=seed, num_replicas=num_replicas, rank=rank)
+        if labels.ndim != 1:
+            raise ConfigError("ClassBalancedSampler draws by the class of an image, and these images have several each")
         counts = np.unique(labels, return_counts=True)[1]
         self._members = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
 

@@ -4,7 +4,21 @@ Training, evaluation, inference and the predictor of exported models all run thi
 """
 
 # These modules register their transforms when they are imported.
-from ppcls.data.transforms import auto_augment, decode, erasing, flips, geometry, jitter, tensor, timm_auto_augment
+from ppcls.data.transforms import (
+    augmix,
+    auto_augment,
+    crops,
+    decode,
+    erasing,
+    flips,
+    geometry,
+    jitter,
+    lighting,
+    paddle_vision,
+    rand_augment,
+    tensor,
+    timm_auto_augment,
+)
 from ppcls.data.transforms.compose import Compose, build_transforms
 from ppcls.data.transforms.registry import TRANSFORMS
 from ppcls.data.transforms.transform_op import TransformOp, name_and_arguments
@@ -13,14 +27,19 @@ __all__ = [
     "TRANSFORMS",
     "Compose",
     "TransformOp",
+    "augmix",
     "auto_augment",
     "build_transforms",
+    "crops",
     "decode",
     "erasing",
     "flips",
     "geometry",
     "jitter",
+    "lighting",
     "name_and_arguments",
+    "paddle_vision",
+    "rand_augment",
     "tensor",
     "timm_auto_augment",
 ]

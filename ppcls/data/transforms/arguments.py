@@ -104,20 +104,33 @@ def resize(
     return warp.resize(image, size, warp.choose_interpolation(interpolation or "bilinear", rng), backend)
 
 
-def fill_color(fill: Union[int, Sequence[int]]) -> Tuple[int, int, int]:
+def fill_color(fill: Union[float, Sequence[float]], name: str = "fill") -> Tuple[int, int, int]:
     """Return an RGB colour, given as one number for all channels or as three numbers.
+
+    Args:
+        name: of the argument.
 
     Raises:
         ConfigError: it is neither, or not from 0 to 255.
     """
-    values = [require_number("fill", value) for value in (fill if isinstance(fill, (list, tuple)) else [fill])]
+    values = [require_number(name, value) for value in (fill if isinstance(fill, (list, tuple)) else [fill])]
     if len(values) not in (1, 3) or not all(0 <= value <= 255 for value in values):
-        raise ConfigError(f"fill: must be from 0 to 255, one number or three, not {fill!r}")
-    return int(values[0]), int(values[len(values) // 2]), int(values[-1])
+        raise ConfigError(f"{name}: must be from 0 to 255, one number or three, not {fill!r}")
+    return round(values[0]), round(values[len(values) // 2]), round(values[-1])
+
+
+def require_stages(name: str, values: Optional[Sequence[Any]]) -> None:
+    """Check the values of an argument for the stages of progressive training; None means that it does not change.
+
+    Raises:
+        ConfigError: they are not a list of at least one value.
+    """
+    if values is not None and (not isinstance(values, (list, tuple)) or not values):
+        raise ConfigError(f"{name}: must be a list with one value per stage, not {values!r}")
 
 
 def check_hwc(image: Any) -> None:
-    """Check that ``image`` is a decoded image [H, W, 3].
+    """Check that ``image`` is a decoded image [H, W, 3], or a normalized one with a fourth channel of zeros.
 
     Raises:
         DataError: it is not; the message says what it is and what to change.
@@ -126,8 +139,17 @@ def check_hwc(image: Any) -> None:
         raise DataError("got an undecoded file; put DecodeImage first")
     if not isinstance(image, np.ndarray):
         raise DataError(f"got {type(image).__name__}, takes an image array")
-    if image.ndim == 3 and image.shape[2] == 3:
+    if image.ndim == 3 and (image.shape[2] == 3 or (image.shape[2] == 4 and image.dtype == np.float32)):
         return
     if image.ndim == 3 and image.shape[0] == 3:
         raise DataError(f"got a channels-first image {list(image.shape)}; put ToCHWImage (channel_first) after this")
     raise DataError(f"got an array of shape {list(image.shape)}, takes an image [H, W, 3]")
+
+
+def require_splits(value: int) -> None:
+    """Check the number of images that a transform makes of each one; 0 and 1 mean one.
+
+    Raises:
+        ConfigError: it is negative.
+    """
+    require_int("splits", value, 0)

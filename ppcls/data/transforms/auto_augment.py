@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Sequence, Union
+from typing import Any, Sequence, Union
 
 import numpy as np
 
 from ppcls.data.transforms import policies
 from ppcls.data.transforms.arguments import check_affine_interpolation, check_backend, check_hwc, fill_color
 from ppcls.data.transforms.magnitudes import MaxTranslation
-from ppcls.data.transforms.operations import OPERATIONS, random_sign
+from ppcls.data.transforms.operation_spaces import (
+    TRANSLATION,
+    apply_random_operation,
+    fourteen_operations,
+    fraction_of_side,
+    signed_pixels,
+)
 from ppcls.data.transforms.policy_ops import AutoAugmentPolicy, SubPolicyOp
 from ppcls.data.transforms.registry import TRANSFORMS
 from ppcls.data.transforms.warp import AffineSampler
@@ -19,14 +25,13 @@ from ppcls.registry import suggest
 from ppcls.registry.checks import require_int, require_number, require_positive
 
 _GREY = (128, 128, 128)
-_TRANSLATION = 150 / 331  # largest translation in AutoAugment's table 6: 150 pixels of 331
-_MAX_TRANSLATION = MaxTranslation(pixels=0, fraction=_TRANSLATION)
+_MAX_TRANSLATION = MaxTranslation(pixels=0, fraction=TRANSLATION)
 _POLICIES = {"imagenet": policies.IMAGENET, "cifar10": policies.CIFAR10, "svhn": policies.SVHN}
 _PAPER_OPERATIONS = {"Posterize": "PosterizeOriginal", "TranslateX": "TranslateXRel", "TranslateY": "TranslateYRel"}
 
 
 @dataclass(frozen=True)
-class _GeometryArguments:
+class GeometryArguments:
     """The arguments of rotations, shears and translations, common to all three."""
 
     interpolation: str = "nearest"
@@ -42,7 +47,7 @@ class _GeometryArguments:
 
 @TRANSFORMS.register
 @dataclass(frozen=True)
-class AutoAugment(_GeometryArguments):
+class AutoAugment(GeometryArguments):
     """Applies one of 25 learned pairs of operations (https://arxiv.org/abs/1805.09501, appendix).
 
     Args:
@@ -72,73 +77,14 @@ class AutoAugment(_GeometryArguments):
         return self._operations(image, self._sampler, _MAX_TRANSLATION, rng)
 
 
-MagnitudeFunction = Callable[[float, np.ndarray, np.random.Generator], float]
-
-
-def _signed(largest: float) -> MagnitudeFunction:
-    return lambda strength, image, rng: random_sign(rng) * strength * largest
-
-
-def _signed_factor(largest: float) -> MagnitudeFunction:
-    return lambda strength, image, rng: 1 + random_sign(rng) * strength * largest
-
-
-def _no_magnitude(strength: float, image: np.ndarray, rng: np.random.Generator) -> float:
-    return 0.0
-
-
-def _operation_space(
-    shear: float, rotate: float, factor: float, bits: int, translate: Callable[[int], MagnitudeFunction]
-) -> Dict[str, MagnitudeFunction]:
-    """Return RandAugment's fourteen operations (figure 2) with functions from a strength, 0 to 1, to the magnitude.
-
-    Args:
-        shear: largest shear.
-        rotate: largest rotation, in degrees.
-        factor: largest change of a factor.
-        bits: largest number of bits that Posterize removes.
-        translate: returns the magnitude function of translations along an axis of the image, in pixels.
-    """
-    return {
-        **dict.fromkeys(("Identity", "AutoContrast", "Equalize"), _no_magnitude),
-        **dict.fromkeys(("ShearX", "ShearY"), _signed(shear)),
-        "TranslateX": translate(1),
-        "TranslateY": translate(0),
-        "Rotate": _signed(rotate),
-        **dict.fromkeys(("Brightness", "Color", "Contrast", "Sharpness"), _signed_factor(factor)),
-        "Posterize": lambda strength, image, rng: 8 - round(strength * bits),
-        "Solarize": lambda strength, image, rng: 255 * (1 - strength),
-    }
-
-
-def _apply_random_operation(
-    image: np.ndarray,
-    space: Dict[str, MagnitudeFunction],
-    strength: float,
-    sampler: AffineSampler,
-    rng: np.random.Generator,
-) -> Any:
-    name = tuple(space)[rng.integers(len(space))]
-    return OPERATIONS[name](image, space[name](strength, image, rng), sampler, rng)
-
-
-def _fraction_of_side(axis: int) -> MagnitudeFunction:
-    return lambda strength, image, rng: int(random_sign(rng) * strength * _TRANSLATION * image.shape[axis])
-
-
-def _up_to_32_pixels(axis: int) -> MagnitudeFunction:
-    return lambda strength, image, rng: int(random_sign(rng) * strength * 32)
-
-
-_RAND_AUGMENT = _operation_space(0.3, 30.0, 0.9, 4, _fraction_of_side)  # the ranges of AutoAugment's table 6
-_TRIVIAL_AUGMENT = _operation_space(
-    0.99, 135.0, 0.99, 6, _up_to_32_pixels
-)  # the wide ranges of TrivialAugment, table 6
+_RAND_AUGMENT = fourteen_operations(0.3, 30.0, 0.9, 4, fraction_of_side)  # the ranges of AutoAugment's table 6
+# The wide ranges of TrivialAugment, table 6.
+_TRIVIAL_AUGMENT = fourteen_operations(0.99, 135.0, 0.99, 6, lambda axis: signed_pixels(32))
 
 
 @TRANSFORMS.register
 @dataclass(frozen=True)
-class RandAugment(_GeometryArguments):
+class RandAugment(GeometryArguments):
     """Applies random operations, uniformly out of fourteen, with one magnitude (https://arxiv.org/abs/1909.13719).
 
     Args:
@@ -168,13 +114,13 @@ class RandAugment(_GeometryArguments):
         """Return the augmented image [H, W, 3] uint8."""
         check_hwc(image)
         for _ in range(int(self.num_layers)):
-            image = _apply_random_operation(image, _RAND_AUGMENT, self.magnitude / self.max_level, self._sampler, rng)
+            image = apply_random_operation(image, _RAND_AUGMENT, self.magnitude / self.max_level, self._sampler, rng)
         return image
 
 
 @TRANSFORMS.register
 @dataclass(frozen=True)
-class TrivialAugment(_GeometryArguments):
+class TrivialAugment(GeometryArguments):
     """Applies one random operation with a random magnitude, in wide ranges (https://arxiv.org/abs/2103.10158, TA wide).
 
     Args:
@@ -197,4 +143,4 @@ class TrivialAugment(_GeometryArguments):
         """Return the augmented image [H, W, 3] uint8."""
         check_hwc(image)
         strength = int(rng.integers(self.num_magnitude_bins)) / (self.num_magnitude_bins - 1)
-        return _apply_random_operation(image, _TRIVIAL_AUGMENT, strength, self._sampler, rng)
+        return apply_random_operation(image, _TRIVIAL_AUGMENT, strength, self._sampler, rng)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable, Mapping, Sequence, Tuple
 
 import numpy as np
@@ -26,10 +26,13 @@ class Compose:
     """
 
     names: Tuple[str, ...]
-    ops: Tuple[Callable[[Any, np.random.Generator], Any], ...]
+    ops: Tuple[Any, ...]  # callables of (image, rng)
 
     def __call__(self, image: Any, rng: np.random.Generator) -> Any:
         """Return the transformed image, contiguous in memory.
+
+        Where a transform has ``splits``, the result has all images made of this one: [views, ...], the clean one first.
+        The transforms after it are applied to each of them.
 
         Args:
             image: an encoded file's bytes, or an image [H, W, 3] uint8, RGB.
@@ -41,17 +44,71 @@ class Compose:
         """
         for name, op in zip(self.names, self.ops):
             try:
-                image = op(image, rng)
+                image = _apply(op, image, rng)
             except (ConfigError, DataError) as error:
                 raise type(error)(f"{name}: {error}") from error.__cause__
             except cv2.error as error:
                 raise DataError(f"{name}: OpenCV: {error.err or error} (got {_describe(image)})") from None
+        if isinstance(image, tuple):
+            return np.stack(image)
         return np.ascontiguousarray(image) if isinstance(image, np.ndarray) else image
+
+    @property
+    def views(self) -> int:
+        """Return the number of images made of each one: more than 1 with ``splits`` of AugMix.
+
+        Raises:
+            ConfigError: two transforms split the image.
+        """
+        splitting = [(name, op.splits) for name, op in zip(self.names, self.ops) if getattr(op, "splits", 1) > 1]
+        if len(splitting) > 1:
+            names = " and ".join(name for name, _ in splitting)
+            raise ConfigError(f"transform_ops: {names} have splits; give them to one transform only")
+        return splitting[0][1] if splitting else 1
+
+    @property
+    def stages(self) -> int:
+        """Return the number of stages of progressive training that the transforms have; 0 without any.
+
+        Raises:
+            ConfigError: they have different numbers of stages.
+        """
+        counts = {name: op.stages for name, op in zip(self.names, self.ops) if getattr(op, "stages", 0)}
+        if len(set(counts.values())) > 1:
+            text = ", ".join(f"{name} has {count}" for name, count in counts.items())
+            raise ConfigError(f"transform_ops: the stages of progressive training differ in number: {text}")
+        return max(counts.values(), default=0)
+
+    def at_stage(self, stage: int) -> Compose:
+        """Return the transforms of a stage of progressive training, counted from 0."""
+        return replace(self, ops=tuple(op.at_stage(stage) if getattr(op, "stages", 0) else op for op in self.ops))
+
+    def resized(self, size: Tuple[int, int]) -> Compose:
+        """Return the transforms for images of another size (width, height).
+
+        Raises:
+            ConfigError: the transforms do not make images of a fixed size.
+        """
+        sized = [(name, op) for name, op in zip(self.names, self.ops) if hasattr(op, "output_size")]
+        if not sized or not hasattr(sized[-1][1], "resized"):
+            last = f", and not {sized[-1][0]}" if sized else ""
+            raise ConfigError(
+                f"transform_ops: images of several sizes need RandCropImage, or ResizeImage with size, to set the "
+                f"size{last}"
+            )
+        ops = []
+        for name, op in zip(self.names, self.ops):
+            try:
+                ops.append(op.resized(size) if hasattr(op, "resized") else op)
+            except ConfigError as error:
+                raise ConfigError(f"transform_ops: {name}.{error}") from None
+        return replace(self, ops=tuple(ops))
 
     def batch(self, images: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
         """Return many images of one size transformed, bit for bit as one by one.
 
-        A transform may offer ``batch(images, rngs)``; for others the images are taken one after the other.
+        Not for transforms with ``splits``. A transform may offer ``batch(images, rngs)``; for others the images are
+        taken one after the other.
 
         Args:
             images: [B, H, W, 3] uint8, RGB.
@@ -69,6 +126,16 @@ class Compose:
                 raise DataError("the images differ in size")
             images = np.stack(made)
         return images
+
+
+def _apply(op: Callable[[Any, np.random.Generator], Any], image: Any, rng: np.random.Generator) -> Any:
+    """Return the image after one transform; a tuple of images after one that splits it."""
+    if isinstance(image, tuple):
+        return tuple(op(view, rng) for view in image)
+    splits = getattr(op, "splits", 1)
+    if splits > 1:
+        return (image, *(op(image, rng) for _ in range(splits - 1)))
+    return op(image, rng)
 
 
 class UserTransform:

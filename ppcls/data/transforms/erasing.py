@@ -1,14 +1,14 @@
-"""Transforms that hide random parts of an image: RandomErasing, Cutout, GridMask."""
+"""Transforms that hide random parts of an image: RandomErasing, Cutout, GridMask, HideAndSeek."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Optional, Sequence, Tuple
+from typing import Any, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from ppcls.data.transforms.arguments import check_hwc, per_channel
+from ppcls.data.transforms.arguments import check_hwc, fill_color, per_channel
 from ppcls.data.transforms.registry import TRANSFORMS
 from ppcls.data.transforms.warp import AffineSampler
 from ppcls.errors import ConfigError, DataError
@@ -61,9 +61,7 @@ class RandomErasing:
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
         """Return the image [3, H, W] or [H, W, 3] float32. It may be changed in place."""
-        if not isinstance(image, np.ndarray) or image.ndim != 3 or image.dtype != np.float32:
-            raise DataError("takes a normalized float32 image: put it after NormalizeImage")
-        planes = image if image.shape[0] == 3 else image.transpose(2, 0, 1)
+        planes = _planes(image)
         if rng.random() >= self.EPSILON:
             return image
         count = int(rng.integers(self.min_count, self.max_count + 1)) if self.max_count else int(self.min_count)
@@ -99,32 +97,45 @@ class RandomErasing:
 @TRANSFORMS.register
 @dataclass(frozen=True)
 class Cutout:
-    """Set random squares to black (https://arxiv.org/abs/1708.04552). They are clipped at the image's edges.
+    """Fill random squares (https://arxiv.org/abs/1708.04552). They are clipped at the image's edges.
 
     Args:
         n_holes: number of squares.
         length: side of a square, in pixels.
+        fill_value: their colour, 0 to 255: one number or three; "none" or null draws a random colour for each.
 
     Raises:
-        ConfigError: an argument is not a positive whole number.
+        ConfigError: an argument is invalid.
     """
 
     n_holes: int = 1
     length: int = 112
+    fill_value: Union[int, Sequence[int], str, None] = 0
 
     def __post_init__(self) -> None:
         require_int("n_holes", self.n_holes, 1)
         require_int("length", self.length, 1)
+        if isinstance(self.fill_value, str) and self.fill_value != "none":
+            raise ConfigError(f"fill_value: must be a colour from 0 to 255 or 'none', not {self.fill_value!r}")
+        self._color()
+
+    def _color(self) -> Optional[Tuple[int, int, int]]:
+        """Return the colour of the squares; None for random ones."""
+        if self.fill_value is None or isinstance(self.fill_value, str):
+            return None
+        return fill_color(self.fill_value, "fill_value")
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
         """Return the image [H, W, 3] with holes."""
         check_hwc(image)
         image = image.copy()
-        half = int(self.length) // 2
+        half, color = int(self.length) // 2, self._color()
         for _ in range(int(self.n_holes)):
             # The centre may be anywhere in the image, so holes at the edges are smaller.
             top, left = int(rng.integers(image.shape[0])) - half, int(rng.integers(image.shape[1])) - half
-            image[max(0, top) : max(0, top + int(self.length)), max(0, left) : max(0, left + int(self.length))] = 0
+            image[max(0, top) : max(0, top + int(self.length)), max(0, left) : max(0, left + int(self.length))] = (
+                rng.integers(256, size=3) if color is None else color
+            )
         return image
 
 
@@ -185,3 +196,51 @@ class GridMask:
             return mask
         rotated = AffineSampler("nearest").rotate(np.repeat(mask[:, :, None], 3, axis=2), angle, rng)
         return np.ascontiguousarray(rotated[:, :, 0])
+
+
+@TRANSFORMS.register
+@dataclass(frozen=True)
+class HideAndSeek:
+    """Hide the patches of a random grid, each with a given probability (https://arxiv.org/abs/1811.02545).
+
+    Hidden patches are set to 0, which is the mean of normalized images. Use it after NormalizeImage, with either
+    layout.
+
+    Args:
+        grid_sizes: sides of the patches, in pixels, of which one is drawn for each image; 0 hides nothing.
+        hide_prob: probability that a patch is hidden.
+
+    Raises:
+        ConfigError: an argument is invalid.
+    """
+
+    grid_sizes: Sequence[int] = (0, 16, 32, 44, 56)
+    hide_prob: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not self.grid_sizes:
+            raise ConfigError("grid_sizes: give at least one")
+        for size in self.grid_sizes:
+            require_int("grid_sizes", size, 0)
+        require_probability("hide_prob", self.hide_prob)
+
+    def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
+        """Return the image [3, H, W] or [H, W, 3] float32. It may be changed in place."""
+        planes = _planes(image)
+        size = int(self.grid_sizes[int(rng.integers(len(self.grid_sizes)))])
+        if size:
+            _, height, width = planes.shape
+            hidden = rng.random((-(-height // size), -(-width // size))) < self.hide_prob
+            planes[:, hidden.repeat(size, 0).repeat(size, 1)[:height, :width]] = 0
+        return image
+
+
+def _planes(image: Any) -> np.ndarray:
+    """Return a view [C, H, W] of a normalized image of either layout, of 3 or 4 channels.
+
+    Raises:
+        DataError: it is not normalized.
+    """
+    if not isinstance(image, np.ndarray) or image.ndim != 3 or image.dtype != np.float32:
+        raise DataError("takes a normalized float32 image: put it after NormalizeImage")
+    return image if image.shape[0] in (3, 4) else image.transpose(2, 0, 1)

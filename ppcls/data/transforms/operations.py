@@ -35,6 +35,14 @@ def _translate_y(image: np.ndarray, value: float, sampler: AffineSampler, rng: n
     return sampler.affine(image, (1, 0, 0, 0, 1, value), rng)
 
 
+def _cutout(image: np.ndarray, value: float, sampler: AffineSampler, rng: np.random.Generator) -> np.ndarray:
+    half, height, width = int(value), *image.shape[:2]
+    y, x = int(rng.integers(height + 1)), int(rng.integers(width + 1))
+    image = image.copy()
+    image[max(0, y - half) : y + half, max(0, x - half) : x + half] = sampler.fill
+    return image
+
+
 # The arguments are the image, the magnitude in the unit given here, the affine sampler and the random generator.
 OPERATIONS: Dict[str, Operation] = {
     "Identity": lambda image, value, sampler, rng: image,
@@ -48,6 +56,7 @@ OPERATIONS: Dict[str, Operation] = {
     "Color": _color_operation(pixels.color),
     "Contrast": _color_operation(pixels.contrast),
     "Sharpness": _color_operation(pixels.sharpness),
+    "Cutout": _cutout,  # half the side of the square, in pixels
     "Desaturate": _color_operation(pixels.desaturate),  # fraction of the colour that is removed
     "GaussianBlur": lambda image, value, sampler, rng: warp.blur(image, value, sampler.backend),  # pixels
     "ShearX": _shear_x,  # shear factor

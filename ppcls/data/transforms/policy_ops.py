@@ -89,14 +89,14 @@ class AugMixPolicy:
     """Several chains of operations, mixed with each other and with the image (https://arxiv.org/abs/1912.02781).
 
     Attributes:
-        ops: the operations to choose from.
+        ops: the operations to choose from, each with a level of its own.
         width: number of chains.
         depth: operations per chain; at most 0 draws 1 to 3.
         alpha: concentration of the random mixing weights.
         blended: blend the chains into the image one after the other, instead of mixing them first.
     """
 
-    ops: Sequence[SubPolicyOp]
+    ops: Sequence[Policy]
     width: int
     depth: int
     alpha: float

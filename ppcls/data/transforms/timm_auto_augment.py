@@ -9,12 +9,19 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
-from typing import Any, Dict, Mapping, Sequence, Union
+from typing import Any, Dict, Mapping, Optional, Sequence, Union
 
 import numpy as np
 
 from ppcls.data.transforms import policies
-from ppcls.data.transforms.arguments import check_affine_interpolation, check_backend, check_hwc, per_channel, size_pair
+from ppcls.data.transforms.arguments import (
+    check_affine_interpolation,
+    check_backend,
+    check_hwc,
+    per_channel,
+    require_splits,
+    size_pair,
+)
 from ppcls.data.transforms.magnitudes import MAX_LEVEL, MaxTranslation
 from ppcls.data.transforms.policy_ops import AugMixPolicy, AutoAugmentPolicy, Policy, RandAugmentPolicy, SubPolicyOp
 from ppcls.data.transforms.registry import TRANSFORMS
@@ -74,6 +81,7 @@ _POLICIES: Dict[str, policies.PolicyTable] = {
     "v0r": policies.rename_operations(policies.V0, _POSTERIZE_INCREASING),
     "3a": policies.THREE_AUGMENT,
 }
+_MAX_CLIPPED = 30.0  # a larger level is refused as a misprint
 _UNIFORM_STD = 100  # larger standard deviations mean that the level is drawn uniformly from 0 to its value
 
 
@@ -84,28 +92,32 @@ class TimmAutoAugment:
 
     Args:
         prob: probability that an image is augmented.
-        config_str: the configuration. One of ``rand`` with the keywords ``m`` level (10), ``n`` number of operations
-            (2), ``p`` probability of each (0.5), ``mstd`` standard deviation of the level, ``mmax`` largest level,
-            ``inc1`` operations whose strength increases with the level, ``w0`` weighted choice, and ``tweights``,
-            ``t3a`` or ``t3aw`` for another set of operations; ``original``, ``originalr``, ``v0``, ``v0r`` or ``3a``
-            with ``mstd``; ``augmix`` with ``m`` level (3), ``w`` number of chains (3), ``d`` operations per chain (-1:
-            1 to 3), ``a`` concentration (1), ``b1`` chains blended one after the other, and ``mstd``.
+        config_str: the configuration; null leaves images as they are. One of ``rand`` with the keywords ``m`` level
+            (10), ``n`` number of operations (2), ``p`` probability of each (0.5), ``mstd`` standard deviation of the
+            level, ``mmax`` largest level (10; larger ones are clipped to it), ``inc1`` operations whose strength
+            increases with the level, ``w0`` weighted choice, and ``tweights``, ``t3a`` or ``t3aw`` for another set of
+            operations; ``original``, ``originalr``, ``v0``, ``v0r`` or ``3a`` with ``mstd``; ``augmix`` with ``m``
+            level (3), ``w`` number of chains (3), ``d`` operations per chain (-1: 1 to 3), ``a`` concentration (1),
+            ``b1`` chains blended one after the other, and ``mstd``.
         interpolation: for rotations, shears and translations: nearest, bilinear, bicubic or random.
         img_size: size of the input, a side or [width, height]. Translations are up to 45 % of the short side.
         mean: fill colour outside of the image, 0 to 1 per channel.
         backend: "cv2" or "pil". Colours are equal bit for bit; geometry differs by the interpolation.
+        splits: number of images made of each: the clean one and ``splits`` - 1 augmented ones, for JSDCrossEntropy;
+            0 or 1 makes one, augmented. For training only.
 
     Raises:
         ConfigError: an argument is invalid.
     """
 
     prob: float = 1.0
-    config_str: str = "rand-m9-mstd0.5-inc1"
+    config_str: Optional[str] = "rand-m9-mstd0.5-inc1"
     interpolation: str = "bicubic"
     img_size: Union[int, Sequence[int]] = 224
     mean: Sequence[float] = imagenet.MEAN
     backend: str = "cv2"
-    _policy: Policy = field(init=False, repr=False, compare=False)
+    splits: int = 1
+    _policy: Optional[Policy] = field(init=False, repr=False, compare=False)
     _sampler: AffineSampler = field(init=False, repr=False, compare=False)
     _max_translation: MaxTranslation = field(init=False, repr=False, compare=False)
 
@@ -116,18 +128,21 @@ class TimmAutoAugment:
         mean = per_channel("mean", self.mean)
         if not all(0 <= value <= 1 for value in mean):
             raise ConfigError(f"mean: must be from 0 to 1, not {self.mean!r}")
-        if not isinstance(self.config_str, str):
+        if self.config_str is not None and not isinstance(self.config_str, str):
             raise ConfigError(f"config_str: must be text such as rand-m9-mstd0.5-inc1, not {self.config_str!r}")
-        augmix = self.config_str.startswith("augmix")
+        require_splits(self.splits)
+        if self.config_str is None and self.splits > 1:
+            raise ConfigError("splits: needs a config_str, such as augmix-m3-w3")
+        augmix = (self.config_str or "").startswith("augmix")
         side = min(size_pair("img_size", self.img_size))
-        object.__setattr__(self, "_policy", parse(self.config_str))
+        object.__setattr__(self, "_policy", None if self.config_str is None else parse(self.config_str))
         object.__setattr__(self, "_sampler", AffineSampler(self.interpolation, mean_color(mean), self.backend))
         object.__setattr__(self, "_max_translation", MaxTranslation(int(side * 0.45), 0.3 if augmix else 0.45))
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
         """Return the augmented image [H, W, 3] uint8."""
         check_hwc(image)
-        if self.prob < 1 and rng.random() >= self.prob:
+        if self._policy is None or (self.prob < 1 and rng.random() >= self.prob):
             return image
         return self._policy(image, self._sampler, self._max_translation, rng)
 
@@ -188,9 +203,8 @@ def _parse_rand(kind: str, words: Sequence[str]) -> Policy:
         {"m": MAX_LEVEL, "n": 2.0, "p": 0.5, "mstd": 0.0, "mmax": MAX_LEVEL, "inc": 0.0, "w": -1.0},
     )
     limit = _require_range(values, "mmax", 1, 100)
-    if values["m"] > limit:
-        raise ConfigError(f"m: must be at most {limit:g}, not {values['m']:g}; mmax sets another limit")
-    level, probability = _require_range(values, "m", 0, limit), _require_range(values, "p", 0, 1)
+    # PaddleClas's recipes have m15, which timm clips to mmax after the level is drawn; so does SubPolicyOp.
+    level, probability = _require_range(values, "m", 0, max(limit, _MAX_CLIPPED)), _require_range(values, "p", 0, 1)
     weights = _choose_operations(
         sets,
         increasing=bool(_require_range(values, "inc", 0, 1, whole=True)),

@@ -15,14 +15,26 @@ if TYPE_CHECKING:
 
 
 class ImageSizeCheck(Callback):
-    """Warns once if training sees images of another size than ``Global.image_shape``."""
+    """Warns once if training sees images of another size than ``Global.image_shape``, unless their size varies.
+
+    In progressive training it logs the size at the beginning of each stage.
+    """
 
     def __init__(self) -> None:
         self._done = False
+        self._stage: Optional[int] = None
 
     def on_step(self, run: Run) -> None:
         """Compare the sizes of the first batch."""
-        if self._done or not len(run.batch.labels):
+        if not len(run.batch.labels):
+            return
+        plan = run.train_loader.plan
+        stage = plan.stage(run.state.epoch)
+        if stage != self._stage:
+            self._stage = stage
+            height, width = run.batch.images.shape[2:]
+            get_logger().info("stage %d of %d: images of %d x %d", (stage or 0) + 1, plan.num_stages, height, width)
+        if self._done or plan.varies:
             return
         self._done = True
         seen, said = list(run.batch.images.shape[1:]), list(run.config.Global.image_shape)

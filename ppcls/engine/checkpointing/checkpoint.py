@@ -19,6 +19,7 @@ import ppcls
 from ppcls.config.schema import AUTO, Config
 from ppcls.engine.amp import full_precision
 from ppcls.engine.checkpointing import file_set
+from ppcls.engine.checkpointing.peers import PEERS, load_peers, peer_weights
 from ppcls.engine.state import Best, TrainState
 from ppcls.errors import CheckpointError, WeightsError
 from ppcls.optimizer.state import load_optimizer_state, optimizer_state
@@ -37,7 +38,7 @@ _KEYS = {"epoch", "batch", "step", "best", "sums", "history", "config", "layout"
 
 def strip_suffix(prefix: str) -> Path:
     """Return a checkpoint's prefix, which users also write with one of its suffixes."""
-    for suffix in (RAW, WEIGHTS, OPTIMIZER, STATES):
+    for suffix in (RAW, PEERS, WEIGHTS, OPTIMIZER, STATES):
         prefix = prefix[: -len(suffix)] if prefix.endswith(suffix) else prefix
     return user_path(prefix)
 
@@ -77,7 +78,7 @@ def snapshot(state: TrainState, config: Config, callbacks: Mapping[str, Any]) ->
         "class_names": state.class_names,
         "image_size": image_size_of(state.model),
         "start": state.init_weights,
-        "teacher": state.teacher_weights,
+        "teachers": state.teacher_weights,
         "config": config.plain(),
         "layout": state.batch_layout,
         "processes": distributed.world_size(),
@@ -85,12 +86,14 @@ def snapshot(state: TrainState, config: Config, callbacks: Mapping[str, Any]) ->
         "schedule": state.schedule.state(),
         "callbacks": callbacks,
     }
-    files = {OPTIMIZER: optimizer_state(state.optimizer, state.model)}
+    files = {OPTIMIZER: optimizer_state(state.optimizer, state.trained)}
     if state.ema is None:
         tensors = full_precision(state.model, state.optimizer)
         files[WEIGHTS] = {name: tensor.numpy() for name, tensor in tensors.items()}
     else:
         files[WEIGHTS], files[RAW] = state.ema.averaged_weights(), state.ema.raw_weights()
+    if state.peers:
+        files[PEERS] = peer_weights(state)
     return Snapshot(files, copy.deepcopy(states))
 
 
@@ -195,7 +198,8 @@ def resume(state: TrainState, prefix: Path) -> Dict[str, Any]:
     if others:
         get_logger().warning("the training data are others than when %s was saved: %s", prefix, others)
     _load_weights(state, prefix, averaged=RAW in states["files"])
-    load_optimizer_state(state.optimizer, state.model, restricted_load(add_suffix(prefix, OPTIMIZER)))
+    load_peers(state, prefix)
+    load_optimizer_state(state.optimizer, state.trained, restricted_load(add_suffix(prefix, OPTIMIZER)))
     if states["best"]["metric"] == state.best.metric:
         saved = states["best"]
         state.best = Best(saved["metric"], saved["value"], saved["epoch"], saved["lower"])
@@ -271,7 +275,7 @@ def check_weights(path: str) -> None:
         WeightsError: they are not what was written.
     """
     whole = path if path.endswith(WEIGHTS) else path + WEIGHTS
-    for suffix in (RAW, WEIGHTS):  # the longer one first
+    for suffix in (RAW, PEERS, WEIGHTS):  # the longer ones first
         if not whole.endswith(suffix):
             continue
         prefix = user_path(whole[: -len(suffix)])
@@ -336,7 +340,7 @@ def remove_old(folder: Path, keep: Optional[int]) -> None:
         return
     numbers = _epochs(folder)
     for number in numbers[: max(0, len(numbers) - keep)]:
-        for suffix in (STATES, OPTIMIZER, RAW, WEIGHTS):  # the position first: without it there is no checkpoint
+        for suffix in (STATES, OPTIMIZER, RAW, PEERS, WEIGHTS):  # the position first: without it there is no checkpoint
             add_suffix(folder / f"epoch_{number}", suffix).unlink(missing_ok=True)
 
 

@@ -61,10 +61,9 @@ def _temporary(prefix: Path, suffix: str, token: str) -> Path:
 
 def _remove_unfinished(prefix: Path) -> None:
     """Remove what a writer that died left behind."""
-    for path in prefix.parent.glob(f"{glob.escape(prefix.name)}.*.tmp"):
-        path.unlink(missing_ok=True)
-    for path in prefix.parent.glob(f"{glob.escape(prefix.name)}_raw.*.tmp"):
-        path.unlink(missing_ok=True)
+    for name in ("", "_raw", "_peers"):
+        for path in prefix.parent.glob(f"{glob.escape(prefix.name)}{name}.*.tmp"):
+            path.unlink(missing_ok=True)
 
 
 def _write_file(path: Path, writer: Callable[[Path], Any]) -> str:

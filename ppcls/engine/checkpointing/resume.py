@@ -22,8 +22,14 @@ Change = Tuple[str, Any, Any]  # dotted key, value before, value now
 
 # What drives a run and does not make it another one. Anything else does: a key that is forgotten here asks too much.
 _MAY_CHANGE = (
-    *("Global.device", "Global.epochs", "Global.print_batch_step", "Global.log_ranks", "Global.use_visualdl"),
-    *("Global.save_interval", "Global.save_every_minutes", "Global.save_every_steps", "Global.keep_checkpoints"),
+    *("Global.device", "Global.epochs", "Global.print_batch_step", "Global.log_ranks", "Global.log_format"),
+    *(
+        "Global.use_visualdl",
+        "Global.save_interval",
+        "Global.save_every_minutes",
+        "Global.save_every_steps",
+        "Global.keep_checkpoints",
+    ),
     *("Global.eval_during_train", "Global.eval_interval", "Global.start_eval_epoch", "Global.save_inference_dir"),
     *("Global.drop_mismatched_head", "DataLoader.Train.loader", "DataLoader.Eval.loader", "Infer"),
     *("DataLoader.Eval.sampler.batch_size", "Global.early_stopping", "Metric.Train", "Global.image_shape", "Callbacks"),
@@ -37,7 +43,7 @@ _MAY_CHANGE = (
     ),
 )
 # Where a run is, and what its weights were: the latter are compared by content.
-_LOCATION_KEYS = ("Global.checkpoints", "Global.output_dir")
+_LOCATION_KEYS = ("Global.checkpoints", "Global.output_dir", "Global.output_layout")
 _WEIGHTS = ("Global.pretrained_model", "Arch.pretrained")
 
 
@@ -167,7 +173,8 @@ def _with_global_batch(config: Dict[str, Any], processes: int) -> Dict[str, Any]
     train = loaders.get("Train")
     if processes == 1 or train is None:
         return config
-    sampler = {**train["sampler"], "batch_size": train["sampler"]["batch_size"] * processes}
+    key = "batch_size" if "batch_size" in train["sampler"] else "first_bs"
+    sampler = {**train["sampler"], key: train["sampler"][key] * processes}
     return {**config, "DataLoader": {**loaders, "Train": {**train, "sampler": sampler}}}
 
 
@@ -240,12 +247,27 @@ def _describe_other_weights(config: Config, states: Mapping[str, Any]) -> List[s
 
 def _describe_other_teacher(config: Config, states: Mapping[str, Any]) -> List[str]:
     """Return what to say when the run learned from a teacher with other weights than it has now."""
-    before: Dict[str, str] = states.get("teacher") or {}
-    weights = distillation.teacher_weights(config)
-    now = fingerprint(weights) if weights is not None and not is_url(weights) else None
-    if not before or now is None or before["sha256"] == now["sha256"]:
-        return []
-    return [f"its teacher had the weights {before['weights']}, and {weights} holds others now"]
+    named = distillation.teacher_weights(config)
+    lines = []
+    for name, before in _saved_teachers(states).items():
+        weights = named.get(name)
+        now = fingerprint(weights) if weights is not None and not is_url(weights) else None
+        if now is not None and before["sha256"] != now["sha256"]:
+            whose = "its teacher" if name == distillation.TEACHER else f"its model {name}"
+            lines.append(f"{whose} had the weights {before['weights']}, and {weights} holds others now")
+    return lines
+
+
+def _saved_teachers(states: Mapping[str, Any]) -> Dict[str, Dict[str, str]]:
+    """Return which weights other models had when states were saved, by the model's name."""
+    earlier = states.get("teacher")  # of versions with one teacher
+    return dict(states.get("teachers") or ({distillation.TEACHER: earlier} if earlier else {}))
+
+
+def teacher_fingerprints(config: Config) -> Dict[str, Dict[str, str]]:
+    """Return which weights the other models of a distillation have, by name, as ``fingerprint`` does."""
+    found = {name: fingerprint(weights) for name, weights in distillation.teacher_weights(config).items()}
+    return {name: weights for name, weights in found.items() if weights is not None}
 
 
 def fingerprint(weights: Optional[str]) -> Optional[Dict[str, str]]:

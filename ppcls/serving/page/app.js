@@ -17,6 +17,7 @@ let state = "loading"; // the model: "loading", "locked" without a key, "away" o
 let loading = new AbortController();
 let explains = false;
 let query = "";
+let multilabel = false;
 
 class TransientError extends Error {
   constructor(message, seconds = 0) {
@@ -121,7 +122,9 @@ async function loadModel() {
     const answer = await ask("model", { signal, tell });
     find("key-form").hidden = true;
     explains = answer.saliency;
-    query = `?topk=${Math.min(Math.max(BARS, answer.topk), answer.class_num)}`;
+    multilabel = answer.multilabel;
+    // Without topk, thresholds choose the classes.
+    query = answer.topk === null ? "" : `?topk=${Math.min(Math.max(BARS, answer.topk), answer.class_num)}`;
     find("model").textContent = `${answer.model}, ${answer.class_num} classes`;
     state = "ready";
   } catch (error) {
@@ -177,8 +180,10 @@ async function classify(entry) {
     entry.result = { ...answer.results[0], file_name: file.name };
     view.showResult(answer);
     if (explains) {
-      const best = answer.results[0].class_ids[0];
-      view.offerExplanation((say) => ask(`saliency?class_id=${best}`, { file, signal, tell: say }));
+      // Where no class is above its threshold, the likeliest one is explained.
+      const [best] = answer.results[0].class_ids;
+      const what = best === undefined ? "" : `?class_id=${best}`;
+      view.offerExplanation((say) => ask(`saliency${what}`, { file, signal, tell: say }));
     }
   } catch (error) {
     if (signal.aborted) return;
@@ -216,7 +221,7 @@ function summary() {
   const waits = shown.find((entry) => entry.waits)?.waits;
   if (state === "locked" && waiting.length) parts.push("waiting for the API key");
   else if (waits) parts.push(waits);
-  if (latest.length === 1 && latest[0].result) parts.push(`${latest[0].file.name}: ${inWords(latest[0].result)}`);
+  if (latest.length === 1 && latest[0].result) parts.push(`${latest[0].file.name}: ${inWords(latest[0].result, multilabel)}`);
   return parts.join("; ");
 }
 

@@ -14,6 +14,7 @@ function rows(result) {
   if (result.error !== undefined) {
     return [[result.file_name, "", "", "", "", result.error]];
   }
+  if (!result.class_ids.length) return [[result.file_name, "", "", "", "", ""]];
   return result.class_ids.map((id, place) => {
     return [result.file_name, place + 1, id, result.label_names[place] ?? "", result.scores[place], ""];
   });

@@ -13,9 +13,13 @@ function percent(score) {
 
 const labelOf = (result, place) => result.label_names[place] ?? `class ${result.class_ids[place]}`;
 
-/** The best class, or what is wrong. */
-export function inWords(result) {
-  return result.error ?? `${labelOf(result, 0)}, ${percent(result.scores[0])}`;
+const NO_CLASS = "no class is above its threshold";
+
+/** The best class, all of a multi-label model, or what is wrong. */
+export function inWords(result, multilabel) {
+  if (result.error !== undefined) return result.error;
+  const places = result.class_ids.map((_, place) => `${labelOf(result, place)}, ${percent(result.scores[place])}`);
+  return (multilabel ? places.join("; ") : places[0]) || NO_CLASS;
 }
 
 function bars(result) {
@@ -28,6 +32,7 @@ function bars(result) {
     item.append(fill, element("span", "label", labelOf(result, place)), element("span", "score", score));
     list.append(item);
   });
+  if (!result.class_ids.length) list.append(element("li", "none", NO_CLASS));
   return list;
 }
 
@@ -54,7 +59,9 @@ export class ResultView {
     const times = answer.milliseconds;
     const model = `model ${times.model.toFixed(0)}, server ${times.total.toFixed(0)}`;
     this.say(`${answer.roundTrip.toFixed(0)} ms (${model})`);
-    this.note.before(bars(answer.results[0]));
+    const [result] = answer.results;
+    this.note.before(bars(result));
+    if (result.attributes) this.note.before(element("p", "attributes", result.attributes.join(", ")));
   }
 
   say(text, kind = "note") {

@@ -1,5 +1,7 @@
 """Images in memory transformed many at once: the same, bit for bit, as one by one."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -45,7 +47,7 @@ def test_every_cifar_recipe(cifar, recipe, side):
     section = getattr(load_config(recipe).DataLoader, side).dataset
     with loader(cifar, section.transform_ops, side == "Train", section.name) as batches:
         samples, indices = batches._samples, np.arange(9)
-        vectorized = samples._transforms.batch(
+        vectorized = samples._plan.of_batch(1, 0).batch(
             batches.dataset.read_many(indices), [sample_rng(4, 1, i) for i in indices]
         )
         alone = one_by_one(batches, 1, indices)
@@ -94,7 +96,10 @@ def test_mistakes_are_told_as_one_by_one(cifar, ops, message, workers):
 def test_small_images_are_transformed_together(cifar):
     with loader(cifar, NORMALIZE) as small, loader(cifar, [{"ResizeImage": {"size": 80}}, *NORMALIZE]) as large:
         for batches, vectorized in ((small, True), (large, False)):
-            part = batches._samples._load_vectorized(0, [1, 2, 3], lambda shape: np.empty(shape, np.float32), None)
+            samples = batches._samples
+            transforms = samples._plan.of_batch(0, 0)
+            allocate = functools.partial(np.empty, dtype=np.float32)
+            part = samples._load_vectorized(0, [1, 2, 3], transforms, allocate, None)
             assert (part is not None) == vectorized
 
 
@@ -104,3 +109,20 @@ def test_images_that_come_to_differ_in_size_are_refused():
     uneven = type(turn)(("Uneven",), (lambda image, rng: image[: int(rng.integers(1, 16))],))
     with pytest.raises(DataError, match="differ in size"):
         uneven.batch(images, [np.random.default_rng(i) for i in range(8)])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_of_several_sizes(cifar, workers):
+    dataset = {
+        "name": "Cifar10",
+        "image_root": str(cifar),
+        "transform_ops": [{"RandCropImage": {"size": 8}}, *NORMALIZE],
+    }
+    sampler = {"name": "MultiScaleSampler", "scales": [16, 72, 8], "first_bs": 40, "divided_factor": 8}
+    section = {"dataset": dataset, "sampler": sampler, "loader": {"num_workers": workers}}
+    with build_loader(section, train=True, seed=4, class_num=100) as batches:
+        for number, batch in enumerate(batches.epoch(1)):
+            transforms = batches.plan.of_batch(1, number)
+            alone = [batches._samples.load_image(1, int(index), transforms) for index in batch.indices]
+            np.testing.assert_array_equal(batch.images, np.stack(alone))
+        assert number == len(batches) - 1

@@ -167,7 +167,7 @@ def test_augmix_mixes_with_the_image():
         ("rand-x9", "unknown word 'x9'; known: m<number>"),
         ("rand-m", "unknown word 'm'"),
         ("rand-m9-m8", "'m' is given twice"),
-        ("rand-m11", "m: must be at most 10, not 11; mmax sets another limit"),
+        ("rand-m31", "m: must be from 0 to 30, not 31"),
         ("rand-m-3", "unknown word 'm'"),
         ("rand-p1.5", "p: must be from 0 to 1, not 1.5"),
         ("rand-mmax0", "mmax: must be from 1 to 100"),
@@ -190,6 +190,8 @@ def test_mistakes_in_a_configuration(config, message):
     ("name", "arguments", "message"),
     [
         ("TimmAutoAugment", {"config_str": 9}, "config_str: must be text"),
+        ("TimmAutoAugment", {"config_str": None, "splits": 3}, "splits: needs a config_str"),
+        ("TimmAutoAugment", {"splits": -1}, "splits: must be a whole number of at least 0"),
         ("TimmAutoAugment", {"mean": [124, 116, 104]}, "mean: must be from 0 to 1"),
         ("TimmAutoAugment", {"mean": None}, "mean: must be a list"),
         ("TimmAutoAugment", {"interpolation": None}, "interpolation: must be text"),

@@ -67,3 +67,17 @@ def test_what_is_no_model_is_an_error(classify, models, tmp_path):
         done = subprocess.run([str(classify), str(model), str(wrong)], capture_output=True, text=True, check=False)
         assert done.returncode == 2
         assert message in done.stderr
+
+
+def test_models_with_other_answers_are_refused(classify, self_contained, pictures, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(str(self_contained))
+    for entry in model.metadata_props:
+        if entry.key == "ppcls":
+            described = json.loads(entry.value)
+            entry.value = json.dumps({**described, "PostProcess": {"MultiLabelThreshOutput": {}}})
+    onnx.save(model, str(tmp_path / "model.onnx"))
+    command = [str(classify), str(tmp_path / "model.onnx"), str(pictures[0])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "the answers of this model are made by MultiLabelThreshOutput" in done.stderr

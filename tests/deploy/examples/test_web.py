@@ -79,6 +79,27 @@ def test_what_the_example_does_not_know_is_an_error(op, message, tmp_path):
         in_node(photo(), [op], tmp_path)
 
 
+def protobuf_field(number, content):
+    """Return a field of bytes in the encoding of protocol buffers."""
+    length = bytes([len(content) & 127 | 128, len(content) >> 7])
+    return bytes([number << 3 | 2]) + length + content
+
+
+def test_models_with_other_answers_are_refused(tmp_path):
+    description = {"PreProcess": {"transform_ops": []}, "PostProcess": {"MultiLabelThreshOutput": {"threshold": 0.5}}}
+    entry = protobuf_field(1, b"ppcls") + protobuf_field(2, json.dumps(description).encode())
+    (tmp_path / "model").write_bytes(protobuf_field(14, entry))
+    script = f"""
+    import {{ readFileSync }} from "node:fs";
+    import {{ Classifier }} from "{(WEB / "model.js").as_uri()}";
+    const ort = {{ InferenceSession: {{ create: async () => ({{ inputNames: ["pixels"] }}) }} }};
+    await Classifier.load(ort, new Uint8Array(readFileSync("{tmp_path}/model"))).catch((e) => console.log(e.message));
+    """
+    command = [NODE, "--input-type=module", "-e", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("the answers of this model are made by MultiLabelThreshOutput"), done.stderr
+
+
 @packages
 def test_node_answers_as_python(self_contained, pictures):
     command = [NODE, "classify.mjs", str(self_contained), *map(str, pictures)]

@@ -1,0 +1,85 @@
+"""From a model's outputs to answers, as the recipe says, and whether all of a recipe is for the same kind of labels."""
+
+from __future__ import annotations
+
+from typing import List, Optional
+
+from ppcls.config.schema import Config
+from ppcls.data.datasets import Dataset
+from ppcls.errors import ConfigError
+from ppcls.inference.postprocess import POSTPROCESSES, PostProcess
+from ppcls.loss import MULTI_LABEL, SINGLE_LABEL, CombinedLoss
+from ppcls.registry import Source
+
+_SECTION = ("Infer", "PostProcess")
+_SWITCH = "Global.use_multilabel"
+
+
+def build_postprocess(config: Config, class_names: Optional[List[str]], topk: Optional[int] = None) -> PostProcess:
+    """Build the recipe's post-processing.
+
+    Args:
+        class_names: by class id; None where they are not known.
+        topk: classes in an answer, instead of the recipe's.
+
+    Raises:
+        ConfigError: it does not fit the classes or their names, or is for other labels than the recipe.
+    """
+    try:
+        built: PostProcess = POSTPROCESSES.build(
+            config.postprocess_name,
+            config.Infer.PostProcess.arguments,
+            class_num=config.Arch.class_num,
+            class_names=class_names,
+        )
+    except ConfigError as error:
+        raise ConfigError(f"{config.where(*_SECTION)}: Infer.PostProcess: {error}") from error.__cause__
+    if built.is_multilabel != config.Global.use_multilabel:
+        raise ConfigError(
+            f"{config.where(*_SECTION)}: Infer.PostProcess: {config.postprocess_name} is for "
+            f"{_kind(built.is_multilabel)} models, and {_switch(config)}; change one of them"
+        )
+    return built if topk is None else built.with_topk(topk)
+
+
+def postprocess_source(config: Config) -> Optional[Source]:
+    """Return where the post-processing comes from; None for ours."""
+    return POSTPROCESSES[config.postprocess_name].source
+
+
+def require_same_labels(config: Config, dataset: Dataset, name: str) -> None:
+    """Refuse data of ``DataLoader.Train`` or ``.Eval`` that have other labels than the recipe says.
+
+    Raises:
+        ConfigError: several classes per image where the recipe expects one, or the reverse.
+    """
+    if dataset.is_multilabel != config.Global.use_multilabel:
+        advice = f"set {_SWITCH}: {'true' if dataset.is_multilabel else 'false'}, or change the data set"
+        kind = _kind(dataset.is_multilabel)
+        raise ConfigError(f"DataLoader.{name}: the data are {kind}, and {_switch(config)}; {advice}")
+
+
+def require_losses_for_labels(config: Config, losses: CombinedLoss, mode: str) -> None:
+    """Refuse losses of ``Loss.Train`` or ``.Eval`` that are not for the recipe's kind of labels.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    kind = _kind(config.Global.use_multilabel)
+    for index, (name, loss) in enumerate(zip(losses.names, losses.losses)):
+        if kind not in loss.label_kinds:
+            advice = "MultiLabelLoss, MultiLabelAsymmetricLoss or BCELoss" if kind == MULTI_LABEL else "CELoss"
+            given = " and ".join(sorted(loss.label_kinds))
+            raise ConfigError(
+                f"{config.where('Loss', mode, index)}: Loss.{mode}: {name} is for {given} data, and {_switch(config)}; "
+                f"use {advice}, or change {_SWITCH}"
+            )
+
+
+def _kind(multilabel: bool) -> str:
+    return MULTI_LABEL if multilabel else SINGLE_LABEL
+
+
+def _switch(config: Config) -> str:
+    value = "true" if config.Global.use_multilabel else "false"
+    return f"{_SWITCH} is {value} ({config.where('Global', 'use_multilabel')})"

@@ -1,0 +1,213 @@
+"""From a recipe to the models beside its own, and the losses between them."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import Dict, Iterator, List, Mapping, Optional, Tuple, Union
+
+import paddle
+
+from ppcls.arch import BACKBONES
+from ppcls.config.schema import ArchSection, Config, ModelSection, TeacherSection
+from ppcls.engine import model as models
+from ppcls.engine.checkpointing import checkpoint
+from ppcls.engine.components import load_config
+from ppcls.engine.distillation.step import TEACHER, Distillation, with_teacher
+from ppcls.errors import ConfigError, WeightsError
+from ppcls.loss import CombinedLoss
+from ppcls.utils import distributed
+
+_SEEDS = 2**32
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A model beside the recipe's own.
+
+    Attributes:
+        name: what losses call it.
+        path: where the recipe describes it.
+        settings: what stands there; for a teacher, also the recipe that it was trained by.
+        seed: of its random weights.
+    """
+
+    name: str
+    path: Tuple[str, ...]
+    settings: Union[str, TeacherSection, ModelSection]
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """Return the key of the recipe that describes it."""
+        return ".".join(self.path)
+
+    @property
+    def frozen(self) -> bool:
+        """Return whether it is not trained."""
+        return not isinstance(self.settings, ModelSection) or self.settings.frozen
+
+    @property
+    def weights_key(self) -> str:
+        """Return the key of its weights, and whose they are."""
+        if self.path[-1] == "teacher":
+            key = "pretrained" if isinstance(self.settings, str) else "teacher.pretrained"
+            return f"the teacher's weights (Distillation.{key})"
+        return f"the weights of {self.name} ({self.key}.pretrained)"
+
+
+def build_trained_models(config: Config) -> Dict[str, paddle.nn.Layer]:
+    """Build the models that are trained beside the recipe's own, by name, each with other random weights.
+
+    Raises:
+        ConfigError: one makes no sense.
+    """
+    return {model.name: _build(config, model)[1] for model in _models(config) if not model.frozen}
+
+
+def load_initial_weights(config: Config, trained: Mapping[str, paddle.nn.Layer]) -> List[str]:
+    """Load the weights from which the models beside the recipe's own are trained; a collective.
+
+    Args:
+        trained: from ``build_trained_models``.
+
+    Returns:
+        What to log.
+
+    Raises:
+        WeightsError: they are missing or do not fit.
+    """
+    loaded = []
+    for model in _models(config):
+        if model.frozen:
+            continue
+        recipe = _recipe(config, model)
+        with _named_weights(model):
+            weights = models.fetch_weights(recipe)
+            if weights is not None:
+                with distributed.errors_on_all_ranks():
+                    text = models.load_initial_weights(recipe, trained[model.name], weights)
+                    loaded.append(f"{model.name}: {text}")
+    return loaded
+
+
+def build_distillation(
+    config: Config,
+    criterion: CombinedLoss,
+    trained: Mapping[str, paddle.nn.Layer],
+    class_names: Optional[List[str]],
+) -> Optional[Distillation]:
+    """Build what ``Distillation`` says, None without it.
+
+    Args:
+        criterion: the recipe's losses.
+        trained: from ``build_trained_models``.
+        class_names: of the training data, where they are known.
+
+    Raises:
+        ConfigError: a teacher makes no sense, has other classes, or has no weights.
+        WeightsError: its weights are missing or do not fit.
+    """
+    if config.Distillation is None:
+        return None
+    if config.Distillation.teacher is not None:
+        criterion = with_teacher(criterion, config.Distillation)
+    frozen = {model.name: _build_frozen(config, model, class_names) for model in _models(config) if model.frozen}
+    return Distillation(criterion, frozen, trained)
+
+
+def teacher_weights(config: Config) -> Dict[str, str]:
+    """Return where the weights of the other models are, by name, as the recipe says; without published ones."""
+    found = {}
+    for model in _models(config):
+        if isinstance(model.settings, str):
+            weights = _recipe(config, model).Global.pretrained_model
+        else:
+            weights = model.settings.pretrained if isinstance(model.settings.pretrained, str) else None
+        if weights is not None:
+            found[model.name] = weights
+    return found
+
+
+def _models(config: Config) -> List[_Model]:
+    """Return the models beside the recipe's own."""
+    section, seed = config.Distillation, config.Global.seed
+    if section is None:
+        return []
+    if section.teacher is not None:
+        return [_Model(TEACHER, ("Distillation", "teacher"), section.teacher, seed)]
+    # Two models with the same weights would have nothing to learn from each other: each has its own seed.
+    return [
+        _Model(name, ("Distillation", "models", name), settings, (seed + index) % _SEEDS)
+        for index, (name, settings) in enumerate((section.models or {}).items(), start=1)
+    ]
+
+
+def _recipe(config: Config, model: _Model) -> Config:
+    """Return a recipe by which a model can be built and its weights loaded."""
+    settings = model.settings
+    if isinstance(settings, str):
+        recipe = load_config(settings)
+        if recipe.Stages:
+            recipe = recipe.stage(list(recipe.stages)[-1])
+        given = config.Distillation.pretrained if config.Distillation is not None else None
+        weights = given or f"{recipe.run_dir}/best_model"
+        return recipe.with_global(pretrained_model=weights, checkpoints=None)
+    arguments = {"class_num": config.Arch.class_num, **settings.arguments}
+    if BACKBONES[settings.name].takes("image_size"):
+        arguments.setdefault("image_size", list(config.Global.image_shape[1:]))
+    sync = config.Arch.use_sync_bn and not model.frozen
+    arch = ArchSection(name=settings.name, pretrained=settings.pretrained, use_sync_bn=sync, **arguments)
+    own = config.model_copy(update={"Arch": arch})
+    student_only = dict.fromkeys(("pretrained_model", "checkpoints", "weights_key", "weights_image_size"))
+    return own.with_global(**student_only, seed=model.seed)
+
+
+def _build(config: Config, model: _Model) -> Tuple[Config, paddle.nn.Layer]:
+    """Build a model with random weights; return its recipe, too."""
+    try:
+        recipe = _recipe(config, model)
+        layer = models.build_model(recipe)
+    except ConfigError as error:
+        text = str(error)[len("-c ") :] if str(error).startswith("-c ") else error
+        raise ConfigError(f"{config.where(*model.path)}: {model.key}: {text}") from None
+    return recipe, layer
+
+
+def _build_frozen(config: Config, model: _Model, class_names: Optional[List[str]]) -> paddle.nn.Layer:
+    """Build a model that is not trained, with its weights."""
+    recipe, layer = _build(config, model)
+    # Before the weights: their advice about another number of classes is for those who train.
+    ours, theirs = config.Arch.class_num, recipe.Arch.class_num
+    if ours != theirs:
+        raise ConfigError(f"{model.key}: has {theirs} classes, and Arch.class_num is {ours}: they must agree")
+    if not isinstance(model.settings, str) and not model.settings.pretrained:
+        raise ConfigError(
+            f"{config.where(*model.path)}: {model.key}: is frozen and has no weights, so what it teaches would be "
+            f"random: give pretrained a path (true: the published ones), or train it, too, with frozen: false"
+        )
+    with _named_weights(model):
+        models.fetch_weights(recipe)
+        weights = models.load_required_weights(recipe, layer, "teach with")
+    _check_names(model, class_names, weights)
+    return layer
+
+
+@contextlib.contextmanager
+def _named_weights(model: _Model) -> Iterator[None]:
+    """Say whose weights an error is about."""
+    try:
+        yield
+    except WeightsError as error:
+        raise WeightsError(f"{model.weights_key}: {error}") from None
+
+
+def _check_names(model: _Model, class_names: Optional[List[str]], weights: str) -> None:
+    """Raise a ConfigError where a teacher and the recipe's model number their classes differently."""
+    names = checkpoint.class_names(checkpoint.strip_suffix(weights))
+    if names is not None and class_names is not None and names != class_names:
+        index = next(i for i, pair in enumerate(zip(names, class_names)) if pair[0] != pair[1])
+        raise ConfigError(
+            f"{model.key}: {weights} was trained on other classes, or in another order: class {index} is "
+            f"{names[index]!r} for the teacher and {class_names[index]!r} in the training data"
+        )
