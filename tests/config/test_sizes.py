@@ -105,13 +105,15 @@ def test_contradictions_are_refused_with_both_places(values, changes, message):
         (
             {"Infer": {"transforms": [crop(32)]}},
             "Infer.transforms.0.CropImage: makes images of 32 x 32, but "
-            "DataLoader.Eval.dataset.transform_ops.0.CropImage (dict) makes images of 64 x 64 (height x width); inference and exported models take 32 x 32",
+            "DataLoader.Eval.dataset.transform_ops.0.CropImage (dict) makes images of 64 x 64 "
+            "(height x width); inference and exported models take 32 x 32",
             [3, 32, 32],
         ),
         (
             {"Global": {"image_shape": [3, 48, 48]}},
             "Global.image_shape: is 48 x 48, but "
-            "DataLoader.Eval.dataset.transform_ops.0.CropImage (dict) makes images of 64 x 64 (height x width); inference and exported models take 64 x 64",
+            "DataLoader.Eval.dataset.transform_ops.0.CropImage (dict) makes images of 64 x 64 "
+            "(height x width); inference and exported models take 64 x 64",
             [3, 64, 64],
         ),
     ],
