@@ -80,6 +80,7 @@ class _Loader:
         mapped, problems = distillation.map_models(recipe, self.registries["architecture"])
         if problems:
             return _Recipe(recipe, recipe, problems)
+        mapped = _without_null(mapped, ("Arch", "class_num"))
         adapted = paddleclas.adapt(mapped, self.registries)
         result = _Recipe(mapped, adapted.tree, adapted.problems, adapted.warnings)
         if adapted.refused:
@@ -141,6 +142,17 @@ class _Recipe:
             paths = [(*path, index) for index in range(len(value))] if isinstance(value, list) else [path]
             config._origins.update(dict.fromkeys(paths, origin))
         return config
+
+
+def _without_null(root: Node, path: Tuple[str, str]) -> Node:
+    """Return a recipe without a key that is null, which takes back what a base says."""
+    section, key = path
+    node, reached = tree.descend(root, path)
+    if reached != path or node.value is not None:
+        return root
+    parent = root.value[section]
+    values = {name: value for name, value in parent.value.items() if name != key}
+    return Node({**root.value, section: Node(values, parent.origin)}, root.origin)
 
 
 def _with_lists(value: Any) -> Any:

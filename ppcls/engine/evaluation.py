@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Callable, Dict, List, Mapping, Optional
+import functools
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence
 
 import paddle
 
 from ppcls.config.schema import Config
-from ppcls.data.datasets import Dataset
 from ppcls.data.loader import DataLoader
 from ppcls.engine import criteria, device
+from ppcls.engine.class_count import for_weights
 from ppcls.engine.data import build_loader
-from ppcls.engine.label_names import class_names
+from ppcls.engine.label_names import match_classes, model_classes
 from ppcls.engine.memory import explain_evaluation_memory
 from ppcls.engine.model import build_model, fetch_weights, load_required_weights
 from ppcls.engine.progress import format_values, progress_bar
 from ppcls.engine.reduction import SampleLosses
-from ppcls.errors import DataError
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
 
@@ -31,18 +31,20 @@ def evaluate(config: Config) -> Dict[str, Any]:
         ConfigError, DataError, WeightsError: as their messages say.
     """
     device.setup_device(config)
-    metrics = criteria.build_metrics(config, "Eval")
     fetch_weights(config)
     with contextlib.ExitStack() as stack:
         with distributed.errors_on_all_ranks():
-            loader = stack.enter_context(build_loader(config, "Eval"))
-            criteria.check_labels(config, "Eval", loader.dataset)
+            config = for_weights(config)
+            metrics = criteria.build_metrics(config, "Eval")
             model = build_model(config)
-            weights = load_required_weights(config, model, "evaluate")
+            classes = model_classes(config, load_required_weights(config, model, "evaluate"))
+            align = functools.partial(match_classes, config, "Eval", classes, "the model")
+            loader = stack.enter_context(build_loader(config, "Eval", align=align))
+            criteria.check_labels(config, "Eval", loader.dataset)
         distributed.require_equal_on_ranks("numbers of images", len(loader.dataset))
         with explain_evaluation_memory(config):
             result = evaluate_model(model, loader, criteria.build_loss(config, "Eval", loader.dataset), metrics)
-        names = _class_names(config, loader.dataset, weights)
+    names = complete_names(config, loader.dataset.class_names or (classes.names if classes is not None else None))
     get_logger().info("[Eval][Epoch 0][Avg]%s", format_values(result))
     return with_details(result, metrics.details(names))
 
@@ -52,20 +54,9 @@ def with_details(values: Mapping[str, Any], details: Mapping[str, Any]) -> Dict[
     return {**values, **({"details": dict(details)} if details else {})}
 
 
-def complete_names(config: Config, names: Optional[List[str]]) -> Optional[List[str]]:
+def complete_names(config: Config, names: Optional[Sequence[str]]) -> Optional[Sequence[str]]:
     """Return the names of the classes if there is one for each, else None."""
     return names if names is not None and len(names) == config.Arch.class_num else None
-
-
-def _class_names(config: Config, dataset: Dataset, weights: str) -> Optional[List[str]]:
-    """Return the names of the classes: the data set's, else those of the recipe's file or of the weights."""
-    names = dataset.class_names
-    if names is None:
-        try:
-            names = class_names(config, weights=weights)
-        except DataError as error:  # the numbers are right without them
-            get_logger().warning("%s", error)
-    return complete_names(config, names)
 
 
 def evaluate_model(

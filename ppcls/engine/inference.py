@@ -15,6 +15,7 @@ from ppcls.config.schema import Config
 from ppcls.data.transforms import TransformOp, build_transforms
 from ppcls.engine import device
 from ppcls.engine.answers import build_postprocess
+from ppcls.engine.class_count import for_weights
 from ppcls.engine.label_names import class_names
 from ppcls.engine.memory import explain_inference_memory
 from ppcls.engine.model import build_model, fetch_weights, load_required_weights
@@ -80,6 +81,7 @@ def load_pipeline(
         transforms = build_transforms(transform_ops(config))
     fetch_weights(config)
     with distributed.errors_on_all_ranks():
+        config = for_weights(config)
         model = build_model(config) if model is None else model
         weights = load_required_weights(config, model, "predict with")
         postprocess = build_postprocess(config, class_names(config, weights=weights), topk)

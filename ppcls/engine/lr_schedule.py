@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from ppcls.config.schema import Config
 from ppcls.engine import criteria
+from ppcls.engine.class_count import for_display
 from ppcls.engine.data import build_loader, global_batch_size
 from ppcls.errors import ConfigError, DataError
 from ppcls.optimizer import build_schedule
@@ -98,6 +99,7 @@ def schedule_points(config: Config, steps_per_epoch: Optional[int] = None) -> Tu
     Raises:
         ConfigError: the recipe does not say how to train, or its data are not there to be counted.
     """
+    config = for_display(config)
     if steps_per_epoch is None:
         try:
             with build_loader(config, "Train") as loader:

@@ -210,6 +210,8 @@ def _check_start(config: Config, name: str, pending: List[str]) -> None:
 
 def _check_classes(recipes: Mapping[str, Config], name: str, previous: str) -> None:
     """Raise a ConfigError for a classifier that would be dropped without being asked to."""
+    if not (recipes[name].has_class_num and recipes[previous].has_class_num):
+        return  # they follow from the data
     ours, theirs = recipes[name].Arch.class_num, recipes[previous].Arch.class_num
     if ours != theirs and not recipes[name].Global.drop_mismatched_head:
         raise ConfigError(

@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Optional
 
 import paddle
 
+from ppcls.data.datasets import Classes
 from ppcls.engine.amp import MixedPrecision
 from ppcls.engine.ema import EMA
 from ppcls.engine.model_group import ModelGroup
@@ -58,6 +59,8 @@ class TrainState:
         schedule: of the learning rate, some of which remember evaluations.
         amp: mixed precision, and the scale of its loss.
         ema: the average of the weights; None where the recipe asks for none.
+        class_names: by class id, for answers; None if not known.
+        classes: what the class ids mean in the training data.
         init_weights: the weights that the run began with, {"weights": as named, "sha256": of the file}; None for
             random ones.
         teacher_weights: the weights of the other models of distillation, by name, as ``init_weights``.
@@ -77,6 +80,7 @@ class TrainState:
     epoch_ended: bool = False
     history: List[Dict[str, Any]] = field(default_factory=list)
     class_names: Optional[List[str]] = None
+    classes: Classes = field(default_factory=Classes)
     init_weights: Optional[Dict[str, str]] = None
     teacher_weights: Dict[str, Dict[str, str]] = field(default_factory=dict)
     ema: Optional[EMA] = None

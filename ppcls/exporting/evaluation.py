@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from pathlib import Path
-from typing import Any, Dict, List, Tuple, Union
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 import numpy as np
 import paddle
 
 from ppcls import metric
 from ppcls.config.schema import Config
-from ppcls.data.datasets import Dataset
+from ppcls.data.datasets import Classes, Dataset
 from ppcls.data.transforms import TransformOp, name_and_arguments
 from ppcls.engine import device
 from ppcls.engine.checks import require_split
@@ -19,6 +20,7 @@ from ppcls.engine.criteria import build_loss, build_metrics
 from ppcls.engine.data import build_loader
 from ppcls.engine.evaluation import complete_names, evaluate_model, with_details
 from ppcls.engine.inference import transform_ops
+from ppcls.engine.label_names import match_classes
 from ppcls.engine.progress import format_values
 from ppcls.errors import ConfigError
 from ppcls.inference import description
@@ -86,6 +88,8 @@ def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto
     with distributed.errors_on_all_ranks():
         described = description.read(user_path(path))
         require_imported(described.imports, str(path))
+        if not config.has_class_num:
+            config = config.with_class_num(described.class_num, f"of {path}")
         if described.class_num != config.Arch.class_num:
             raise ConfigError(
                 f"{path}: has {described.class_num} classes, the recipe {config.Arch.class_num} "
@@ -129,11 +133,20 @@ def _evaluate_backend(config: Config, model: _Logits, metrics: CombinedMetric) -
     with contextlib.ExitStack() as stack:
         with distributed.errors_on_all_ranks():
             ops = [*described.transform_ops, *(_AS_TENSOR if described.input == PIXELS else [])]
-            loader = stack.enter_context(build_loader(_with_transforms(config, ops), "Eval"))
+            align = functools.partial(match_classes, config, "Eval", _classes(described), "the model")
+            loader = stack.enter_context(build_loader(_with_transforms(config, ops), "Eval", align=align))
             metrics.check_labels(multi_label=loader.dataset.labels.ndim == 2)
         distributed.require_equal_on_ranks("numbers of images", len(loader.dataset))
         criterion = build_loss(config, "Eval", loader.dataset)
         return evaluate_model(model, loader, criterion, metrics), loader.dataset
+
+
+def _classes(described: Description) -> Optional[Classes]:
+    """Return what the class ids of an export mean, None where that is not known."""
+    saved = Classes.from_json(described.values["Model"].get("classes"))
+    if saved is None:
+        return None if described.class_names is None else Classes(described.class_names)
+    return saved if saved.names is not None else Classes(described.class_names, saved.labels)
 
 
 def _device(config: Config) -> Device:

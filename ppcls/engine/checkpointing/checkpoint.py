@@ -76,6 +76,7 @@ def snapshot(state: TrainState, config: Config, callbacks: Mapping[str, Any]) ->
         "epoch_ended": state.epoch_ended,
         "history": state.history,
         "class_names": state.class_names,
+        "classes": state.classes.to_json(),
         "start": state.init_weights,
         "teachers": state.teacher_weights,
         "config": config.plain(),
