@@ -89,6 +89,7 @@ def best_by(config: Config) -> Best:
         )
     losses = [*criteria.build_loss(config, "Eval").names, "loss"]
     metric = config.Global.best_metric or metrics[0]
+    metric = combined.renamed.get(metric, metric) if metric not in metrics else metric
     if metric not in (*metrics, *losses):
         where = config.where("Global", "best_metric")
         raise ConfigError(f"{where}: Global.best_metric: no {metric!r} is evaluated{suggest(metric, metrics + losses)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence
 
 import paddle
@@ -18,6 +19,7 @@ from ppcls.engine.memory import explain_evaluation_memory
 from ppcls.engine.model import build_model, fetch_weights, load_required_weights
 from ppcls.engine.progress import format_values, progress_bar
 from ppcls.engine.reduction import SampleLosses
+from ppcls.errors import WeightsError
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
 
@@ -36,6 +38,7 @@ def evaluate(config: Config) -> Dict[str, Any]:
         with distributed.errors_on_all_ranks():
             config = for_weights(config)
             metrics = criteria.build_metrics(config, "Eval")
+            criteria.log_reduced_topk(config)
             model = build_model(config)
             classes = model_classes(config, load_required_weights(config, model, "evaluate"))
             align = functools.partial(match_classes, config, "Eval", classes, "the model")
@@ -65,15 +68,21 @@ def evaluate_model(
     criterion: Any,
     metrics: Any,
     check: Optional[Callable[[], None]] = None,
+    require_finite: bool = True,
 ) -> Dict[str, float]:
     """Evaluate ``model`` on one pass over ``loader``; a collective.
 
     Args:
         check: called after each batch; it may raise to end the evaluation.
+        require_finite: whether outputs that are not finite are an error; else the log says it, and all values are NaN.
 
     Returns:
         Losses averaged over the samples of all processes, then metrics.
+
+    Raises:
+        WeightsError: outputs or losses are not finite.
     """
+    broken: Any = 0  # images whose outputs are not finite; a tensor, where the logits are
     metrics.reset()
     losses = SampleLosses(criterion.names, len(loader.dataset))
     was_training = model.training
@@ -83,6 +92,7 @@ def evaluate_model(
             for batch in progress_bar(distributed.synchronized(loader.epoch(0)), "evaluation", len(loader)):
                 if len(batch.labels):  # the last batch may not suffice for all processes
                     logits, labels = model(paddle.to_tensor(batch.images)), paddle.to_tensor(batch.labels)
+                    broken = broken + (~paddle.isfinite(logits).all(axis=1)).astype("int64").sum()
                     losses.add(batch.indices, criterion.per_sample(logits, labels))
                     metrics.update(logits.astype("float32"), labels)
                 if check is not None:
@@ -90,4 +100,21 @@ def evaluate_model(
     finally:
         if was_training:
             model.train()
-    return {**losses.means(), **metrics.global_result()}
+    averages = losses.means()
+    problem = _describe_not_finite(sum(distributed.all_gather(int(broken))), len(loader.dataset), averages)
+    if problem is None:
+        return {**averages, **metrics.global_result()}
+    if require_finite:
+        raise distributed.mark_on_all_ranks(
+            WeightsError(f"{problem}: the model's weights are damaged, or training diverged; use other weights")
+        )
+    get_logger().warning("%s: this evaluation has no result", problem)
+    return dict.fromkeys([*averages, *metrics.names], math.nan)
+
+
+def _describe_not_finite(broken: int, images: int, losses: Mapping[str, float]) -> Optional[str]:
+    """Return what is not finite in an evaluation, None where everything is."""
+    if broken:
+        return f"the model's outputs are not finite for {broken} of {images} images"
+    wrong = [f"{name} is {value}" for name, value in losses.items() if not math.isfinite(value)]
+    return f"in the evaluation {wrong[0]}" if wrong else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -22,7 +21,7 @@ from ppcls.engine.class_count import for_display
 from ppcls.engine.data import build_loader, open_dataset
 from ppcls.engine.label_names import matched
 from ppcls.errors import ConfigError, DataError, MachineError
-from ppcls.utils import atomic
+from ppcls.utils import atomic, json_text
 from ppcls.utils.folders import ensure_writable
 from ppcls.utils.logging import get_logger
 from ppcls.utils.opencv import cv2
@@ -49,7 +48,7 @@ def check_data(config: Config, target: Path, workers: Optional[int] = None) -> D
     datasets, found = _compare_classes(config, datasets)
     report, checked = check_datasets(datasets, config.Arch.class_num, _crop_size(config), workers, found)
     report["counts"] = {name: len(lines) for name, lines in report["problems"].items()}
-    atomic.write_text(target / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    atomic.write_text(target / "report.json", json_text.dumps(report, indent=1, ensure_ascii=False) + "\n")
     get_logger().info("wrote %s", target / "report.json")
     atomic.write_text(target / "report.html", render_report(report, checked, f"Data of {config.Arch.name}"))
     get_logger().info("wrote %s", target / "report.html")

@@ -28,11 +28,11 @@ from ppcls.engine.callbacks.metrics_file import MetricsFile, VisualDL
 from ppcls.engine.callbacks.runner import CallbackRunner
 from ppcls.engine.checkpointing import checkpoint, file_set, resume, run_dir
 from ppcls.engine.checkpointing.saver import Saver
-from ppcls.engine.criteria import build_loss, build_metrics, check_labels
+from ppcls.engine.criteria import build_loss, build_metrics, check_labels, log_reduced_topk
 from ppcls.engine.data import build_loader, open_dataset
 from ppcls.engine.ema import EMA
 from ppcls.engine.label_names import match_classes, training_class_names
-from ppcls.engine.lr_schedule import build_lr_schedule
+from ppcls.engine.lr_schedule import build_lr_schedule, log_changed_epochs
 from ppcls.engine.model import build_model, compile_static, fetch_weights, load_initial_weights
 from ppcls.engine.model_group import ModelGroup
 from ppcls.engine.run import Run
@@ -75,6 +75,7 @@ def open_run(
         with distributed.errors_on_all_ranks():
             train_loader, eval_loader, criterion, state = _build(config, supplied, stack)
             checks.warn_of_unused_classes(config, train_loader.dataset)
+            log_reduced_topk(config)
             if distributed.is_main():
                 run_dir.check_space(folder, state.trained, averaged=state.ema is not None)
         loaders = [loader for loader in (train_loader, eval_loader) if loader is not None]
@@ -258,6 +259,7 @@ def _resume(config: Config, state: TrainState, saver: Saver, callbacks: Callback
             log.warning("%s was %r when this run was saved, and is %r now", *change)
     require_imported(saved["config"]["Global"].get("imported", []), str(prefix))
     log.info("resuming from %s: epoch %d, batch %d, update %d", prefix, state.epoch + 1, state.batch, state.step)
+    log_changed_epochs(config, saved["config"]["Global"].get("epochs"), state.schedule, state.step)
     with distributed.errors_on_all_ranks():
         callbacks.load_state_dict(checkpoint.callback_states(saved))
     if same_folder:

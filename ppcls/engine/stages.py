@@ -16,7 +16,7 @@ from ppcls.engine.result import TrainResult
 from ppcls.engine.signals import InterruptedRunError, SignalHandler
 from ppcls.engine.supplied import Supplied, copy_weights
 from ppcls.errors import ConfigError, DataError, MachineError, WeightsError
-from ppcls.utils import atomic, distributed
+from ppcls.utils import atomic, distributed, json_text
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
 from ppcls.weights import load_weights
@@ -115,7 +115,7 @@ def _train_stage(recipe: Config, title: str, signals: SignalHandler, supplied: O
     if distributed.is_main():
         states = checkpoint.read_states(folder / "latest")
         record = {"result": result.best, "states": {key: states.get(key) for key in ("config", "processes", "start")}}
-        atomic.write_text(folder / FINISHED, json.dumps(record, indent=1) + "\n")
+        atomic.write_text(folder / FINISHED, json_text.dumps(record, indent=1) + "\n")
     return result
 
 

@@ -17,24 +17,29 @@ from ppcls.optimizer.schedule import Schedule
 
 @dataclass
 class Best:
-    """The best evaluation so far; the first of equals stays.
+    """The best evaluation so far; of equals that of the lower loss, else the first.
 
     Attributes:
         metric: the metric or loss that chooses it.
         value: of the best evaluation; None before the first one.
         epoch: of the best evaluation, from 1; 0 before the first one.
         lower: whether lower values are better, as those of losses are.
+        loss: of the best evaluation; None if not known.
     """
 
     metric: str
     value: Optional[float] = None
     epoch: int = 0
     lower: bool = False
+    loss: Optional[float] = None
 
-    def update(self, value: float, epoch: int) -> None:
-        """Take an evaluation in; NaN is never the best."""
-        if not math.isnan(value) and (self.value is None or self.gain(value, self.value) > 0):
-            self.value, self.epoch = value, epoch
+    def update(self, value: float, epoch: int, loss: float = math.nan) -> None:
+        """Take an evaluation in; what is not finite is never the best."""
+        if math.isfinite(value) and (self.value is None or self._is_better(value, self.value, loss)):
+            self.value, self.epoch, self.loss = value, epoch, loss if math.isfinite(loss) else None
+
+    def _is_better(self, value: float, before: float, loss: float) -> bool:
+        return self.gain(value, before) > 0 or (value == before and self.loss is not None and loss < self.loss)
 
     def gain(self, value: float, before: float) -> float:
         """Return by how much ``value`` is better than ``before``."""

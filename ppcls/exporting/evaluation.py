@@ -16,7 +16,7 @@ from ppcls.data.datasets import Classes, Dataset
 from ppcls.data.transforms import TransformOp, name_and_arguments
 from ppcls.engine import device
 from ppcls.engine.checks import require_split
-from ppcls.engine.criteria import build_loss, build_metrics
+from ppcls.engine.criteria import build_loss, build_metrics, log_reduced_topk
 from ppcls.engine.data import build_loader
 from ppcls.engine.evaluation import complete_names, evaluate_model, with_details
 from ppcls.engine.inference import transform_ops
@@ -103,6 +103,7 @@ def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto
             )
     _warn_of_preprocessing(config, described)
     metrics, criterion = build_metrics(config, "Eval"), build_loss(config, "Eval")
+    log_reduced_topk(config)
     if not described.postprocess.is_multilabel:  # a sigmoid's probabilities tell the logits themselves
         _check_losses(criterion, config.Arch.class_num)
     with distributed.errors_on_all_ranks():

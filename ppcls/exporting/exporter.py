@@ -11,7 +11,7 @@ import paddle
 import ppcls
 from ppcls.config.schema import Config
 from ppcls.data.transforms import TRANSFORMS, TransformOp, name_and_arguments
-from ppcls.engine.answers import build_postprocess, postprocess_source
+from ppcls.engine.answers import build_postprocess, log_reduced_topk, postprocess_source
 from ppcls.engine.checks import require_single_run
 from ppcls.engine.class_count import for_weights
 from ppcls.engine.device import set_device
@@ -76,6 +76,7 @@ def export(config: Config, options: Optional[Options] = None) -> Dict[str, Any]:
     weights = load_required_weights(config, model, "export")
     model.eval()
     postprocess = build_postprocess(config, class_names(config, weights=weights))
+    log_reduced_topk(config)
     expected = Expected.of(model, images.sample(config, ops), ops, postprocess.activation)
     folded, kept = batch_norm.fold(model, expected.sample.tensors)
     description_values = _description(config, weights, ops, recipe_shape, postprocess)

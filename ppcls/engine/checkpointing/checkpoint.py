@@ -202,7 +202,7 @@ def resume(state: TrainState, prefix: Path) -> Dict[str, Any]:
     load_optimizer_state(state.optimizer, state.trained, restricted_load(add_suffix(prefix, OPTIMIZER)))
     if states["best"]["metric"] == state.best.metric:
         saved = states["best"]
-        state.best = Best(saved["metric"], saved["value"], saved["epoch"], saved["lower"])
+        state.best = Best(saved["metric"], saved["value"], saved["epoch"], saved["lower"], saved.get("loss"))
     else:
         before, now = states["best"]["metric"], state.best.metric
         get_logger().warning("the best model was chosen by %s, and is chosen by %s from now on", before, now)
