@@ -9,7 +9,19 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 
 from pydantic import ValidationError
 
-from ppcls.config import components, distillation, imports, inherit, layout, overrides, paddleclas, sizes, stages, tree
+from ppcls.config import (
+    appearance,
+    components,
+    distillation,
+    imports,
+    inherit,
+    layout,
+    overrides,
+    paddleclas,
+    sizes,
+    stages,
+    tree,
+)
 from ppcls.config.components import Checked
 from ppcls.config.find import find
 from ppcls.config.overrides import Changes
@@ -100,6 +112,8 @@ class _Loader:
         if not result.problems and result.schema is not None:
             result.sizes = sizes.check(result.tree, result.schema, result.checked, self.registries, self.stored_in)
             result.problems += result.sizes.problems
+        if not result.problems and result.schema is not None and self.stored_in is None:
+            result.warnings = [*result.warnings, *appearance.check(result.tree, result.checked, self.registries)]
         return result
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import functools
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import paddle
 
 from ppcls import metric
+from ppcls.config import appearance
 from ppcls.config.schema import Config
 from ppcls.data.datasets import Classes, Dataset
-from ppcls.data.transforms import TransformOp, name_and_arguments
+from ppcls.data.transforms import TRANSFORMS, TransformOp, name_and_arguments
 from ppcls.engine import device
 from ppcls.engine.checks import require_split
 from ppcls.engine.criteria import build_loss, build_metrics, log_reduced_topk
@@ -101,7 +102,8 @@ def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto
                 f"{path}: is a {kind} model, and Global.use_multilabel is {config.Global.use_multilabel} "
                 f"({config.where('Global', 'use_multilabel')}): it was exported from another recipe"
             )
-    _warn_of_preprocessing(config, described)
+    with distributed.errors_on_all_ranks():
+        _check_preprocessing(config, described)
     metrics, criterion = build_metrics(config, "Eval"), build_loss(config, "Eval")
     log_reduced_topk(config)
     if not described.postprocess.is_multilabel:  # a sigmoid's probabilities tell the logits themselves
@@ -189,12 +191,35 @@ def _check_losses(criterion: Any, class_num: int) -> None:
             )
 
 
-def _warn_of_preprocessing(config: Config, described: Description) -> None:
+def _check_preprocessing(config: Config, described: Description) -> None:
+    """Compare the preprocessing of an export with the recipe's.
+
+    Raises:
+        ConfigError: images look different to it: channels, normalization, interpolation, backends or size.
+    """
     recipe_ops = [name_and_arguments(op) for op in transform_ops(config)]
+    export_ops = [name_and_arguments(op) for op in described.transform_ops]
+    found = appearance.differences(_traits(recipe_ops, "the recipe"), _traits(export_ops, "the export"))
     if described.input == PIXELS:
         recipe_ops = [op for op in recipe_ops if op[0] not in ("NormalizeImage", "ToCHWImage")]
-    if recipe_ops != [name_and_arguments(op) for op in described.transform_ops]:
+        found = [text for text in found if not text.startswith(appearance.NORMALIZATION)]
+    before = described.values["Model"].get("image_shape_of_recipe")  # where the export was asked for another size
+    ours = list(config.Global.image_shape)
+    if ours not in (list(described.image_shape), before):
+        where = config.where("Global", "image_shape")
+        found.append(f"image_shape: {ours} ({where}) and {list(described.image_shape)} (the export)")
+    if found:
+        raise ConfigError(
+            f"{described.path}: prepares images otherwise than the recipe: {'; '.join(found)}; evaluate it with the "
+            f"recipe of its run (config.yaml in its folder), or export again"
+        )
+    if recipe_ops != export_ops:
         get_logger().warning(
             "the export preprocesses images otherwise than the recipe; it is evaluated as it was exported: %s",
             described.transform_ops,
         )
+
+
+def _traits(ops: Sequence[Tuple[str, Mapping[str, Any]]], origin: str) -> appearance.Traits:
+    built = ((name, TRANSFORMS.build(name, args) if TRANSFORMS[name].source is None else None) for name, args in ops)
+    return appearance.traits((name, component, origin) for name, component in built)
