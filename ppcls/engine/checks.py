@@ -121,7 +121,7 @@ def require_class_count(config: Config, dataset: Dataset) -> None:
         ConfigError: ``Arch.class_num`` is another number, and ``Global.allow_unused_classes`` does not allow it.
     """
     names, count = dataset.class_names, config.Arch.class_num
-    if names is None or len(names) == count:
+    if names is None or len(names) == count or dataset.is_multilabel:  # whose columns are counted elsewhere
         return
     listed = ", ".join(names[:_MAX_LISTED]) + (f" and {len(names) - _MAX_LISTED} more" if names[_MAX_LISTED:] else "")
     found = f"{config.where('Arch', 'class_num')}: Arch.class_num: is {count}, and DataLoader.Train has {len(names)}"
@@ -130,6 +130,8 @@ def require_class_count(config: Config, dataset: Dataset) -> None:
         get_logger().warning("%s; the other %d get no images", found, count - len(names))
         return
     advice = "set it to that number, or leave it out (-o Arch.class_num=null)"
+    if dataset.from_list:
+        advice += ", or correct labels.txt, which is beside the list or in image_root"
     if len(names) < count:
         advice += "; for more outputs than classes: -o Global.allow_unused_classes=true"
     raise ConfigError(f"{found}; {advice}")

@@ -13,7 +13,7 @@ from ppcls.config.schema import Config
 from ppcls.data.loader import DataLoader
 from ppcls.engine import criteria, device
 from ppcls.engine.class_count import for_weights
-from ppcls.engine.data import build_loader
+from ppcls.engine.data import build_loader, open_dataset
 from ppcls.engine.label_names import match_classes, model_classes
 from ppcls.engine.memory import explain_evaluation_memory
 from ppcls.engine.model import build_model, fetch_weights, load_required_weights
@@ -36,13 +36,14 @@ def evaluate(config: Config) -> Dict[str, Any]:
     fetch_weights(config)
     with contextlib.ExitStack() as stack:
         with distributed.errors_on_all_ranks():
+            dataset = open_dataset(config, "Eval")
             config = for_weights(config)
             metrics = criteria.build_metrics(config, "Eval")
             criteria.log_reduced_topk(config)
             model = build_model(config)
             classes = model_classes(config, load_required_weights(config, model, "evaluate"))
             align = functools.partial(match_classes, config, "Eval", classes, "the model")
-            loader = stack.enter_context(build_loader(config, "Eval", align=align))
+            loader = stack.enter_context(build_loader(config, "Eval", dataset, align))
             criteria.check_labels(config, "Eval", loader.dataset)
         distributed.require_equal_on_ranks("numbers of images", len(loader.dataset))
         with explain_evaluation_memory(config):

@@ -10,6 +10,7 @@ from typing import List, Optional, Sequence, Tuple
 from ppcls.arch import list_models, spec
 from ppcls.config.schema import Config
 from ppcls.data.datasets import Classes, Dataset, align_classes
+from ppcls.data.datasets.classes import known_names
 from ppcls.data.datasets.names import read_class_names
 from ppcls.engine.checkpointing import checkpoint, saved_classes
 from ppcls.engine.model import given_weights
@@ -142,7 +143,14 @@ def _number_imagenet(names: Sequence[str], others: Optional[Sequence[str]]) -> b
 
 def training_class_names(config: Config, dataset: Dataset) -> Optional[List[str]]:
     """Return the class names to keep with the weights: the data set's, else those of the recipe's file."""
-    names = dataset.class_names
+    names = known_names(dataset)
+    if names is None and dataset.class_names is not None:
+        get_logger().warning(
+            "there are names of %d classes (in labels.txt beside the list, or in image_root), and the labels have %d "
+            "columns: the names are not used",
+            *(len(dataset.class_names), dataset.labels.shape[1]),
+        )
+        return None
     if names is not None:  # with Global.allow_unused_classes there are fewer
         unused = (f"unused_{number}" for number in range(len(names), config.Arch.class_num))
         return [*names, *unused]

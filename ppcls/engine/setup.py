@@ -14,6 +14,7 @@ from ppcls.arch import BACKBONES
 from ppcls.config.schema import AUTO, Config
 from ppcls.data import check_disjoint_shards
 from ppcls.data.datasets import Classes
+from ppcls.data.datasets.classes import known_names
 from ppcls.data.loader import DataLoader
 from ppcls.engine import checks, class_count, device, freezing
 from ppcls.engine import distillation as distillations
@@ -205,7 +206,7 @@ def _initial_state(
             "seed": config.Global.seed,
         },
         class_names=names,
-        classes=Classes(names if loader.dataset.class_names is not None else None, loader.dataset.list_labels),
+        classes=Classes(names if known_names(loader.dataset) is not None else None, loader.dataset.list_labels),
     )
 
 

@@ -32,7 +32,7 @@ class Classes:
     @classmethod
     def of(cls, dataset: Dataset) -> Classes:
         """Return the classes that a data set numbers."""
-        return cls(dataset.class_names, dataset.list_labels)
+        return cls(known_names(dataset), dataset.list_labels)
 
     @classmethod
     def from_json(cls, value: Optional[Mapping[str, Any]]) -> Optional[Classes]:
@@ -47,15 +47,21 @@ class Classes:
         }
 
 
+def known_names(dataset: Dataset) -> Optional[List[str]]:
+    """Return the class names of a data set; None where a ``labels.txt`` names other classes than its columns."""
+    names = dataset.class_names
+    return None if names is not None and dataset.is_multilabel and len(names) != dataset.labels.shape[1] else names
+
+
 def count_classes(dataset: Dataset) -> Tuple[int, str]:
     """Return how many classes a data set has, and how that is known.
 
-    They are those with names, else the columns of multi-label data, else all up to the highest label.
+    They are the columns of multi-label data, else those with names, else all up to the highest label.
     """
-    if dataset.class_names is not None:
-        return len(dataset.class_names), "the names of its classes"
     if dataset.is_multilabel:
         return dataset.labels.shape[1], "the columns of its labels"
+    if dataset.class_names is not None:
+        return len(dataset.class_names), "the names of its classes"
     if dataset.list_labels is not None:
         return len(dataset.list_labels), "its different labels"
     return int(dataset.labels.max()) + 1, "its highest label"
@@ -74,8 +80,9 @@ def align_classes(dataset: Dataset, classes: Classes, owner: str) -> Tuple[Datas
     Raises:
         DataError: the data have a class that is not among them.
     """
-    if classes.names is not None and dataset.class_names is not None:
-        return _align_names(dataset, classes.names, dataset.class_names, owner)
+    names = known_names(dataset)
+    if classes.names is not None and names is not None:
+        return _align_names(dataset, classes.names, names, owner)
     if dataset.from_list and not dataset.is_multilabel and (classes.labels, dataset.list_labels) != (None, None):
         return _align_labels(dataset, classes.labels, owner)
     return dataset, []
@@ -101,11 +108,7 @@ def _align_names(dataset: Dataset, names: Sequence[str], own: Sequence[str], own
 def _require_names(dataset: Dataset, names: Sequence[str]) -> None:
     """Raise a DataError for a class without a name."""
     if dataset.is_multilabel:
-        if dataset.labels.shape[1] != len(names):
-            raise DataError(
-                f"{dataset.where(0)}: labels of {dataset.labels.shape[1]} classes, and there are names of {len(names)}"
-            )
-        return
+        return  # those of ``known_names`` fit
     unnamed = np.flatnonzero((dataset.labels < 0) | (dataset.labels >= len(names)))
     if len(unnamed):
         index = int(unnamed[0])
@@ -139,7 +142,7 @@ def _places(names: Sequence[str], own: Sequence[str], used: Set[int], owner: str
             unknown.append(name)
         places.append(found[0] if found else None)
     if unknown:
-        hints = [f"{name!r} (is it {hint!r}?)" if hint else repr(name) for name, hint in _hints(unknown, names)]
+        hints = [f"{name!r} (is it {hint!r}?)" if hint else repr(name) for name, hint in _hints(unknown, names, own)]
         verb = "is not a class" if len(unknown) == 1 else "are not classes"
         raise DataError(
             f"{_listed(hints)} {verb} of {owner}; rename or remove {'it' if len(unknown) == 1 else 'them'}\n"
@@ -160,8 +163,10 @@ def _composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _hints(unknown: Sequence[str], names: Sequence[str]) -> List[Tuple[str, Optional[str]]]:
-    """Return each unknown name with the known one that it may be."""
+def _hints(unknown: Sequence[str], names: Sequence[str], own: Sequence[str]) -> List[Tuple[str, Optional[str]]]:
+    """Return each unknown name with the known one that it may be, which the data do not have."""
+    ours = set(own)
+    names = [name for name in names if name not in ours]
     folded = {name.casefold().strip(): name for name in names}
     hints = []
     for name in unknown:
