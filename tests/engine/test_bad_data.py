@@ -201,7 +201,7 @@ def test_classes_that_are_not_in_evaluation_are_said(recipe, run, tmp_path, digi
     assert "DataLoader.Eval: no images for 1 of the 10 classes of DataLoader.Train: class-4" in done.stderr
     (tmp_path / "folders" / "train" / "class-5").rename(tmp_path / "folders" / "train" / "five")
     done = run("train", "-c", recipe, "-o", *changes, code=2)
-    assert "DataLoader.Eval: 'class-5' is not a class of DataLoader.Train" in done.stderr
+    assert "DataLoader.Eval: 'class-5' is not a class of DataLoader.Train; rename or remove it" in done.stderr
 
 
 def test_evaluation_does_not_leave_images_out(recipe, run):

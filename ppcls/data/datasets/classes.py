@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import numpy as np
 from ppcls.data.datasets.base import Dataset
 from ppcls.errors import DataError
 
+_DIGITS = re.compile(r"\d")
 _MAX_LISTED = 20  # classes in a message
 
 
@@ -170,7 +172,8 @@ def _hints(unknown: Sequence[str], names: Sequence[str], own: Sequence[str]) -> 
     folded = {name.casefold().strip(): name for name in names}
     hints = []
     for name in unknown:
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.8)
+        others = [other for other in names if _DIGITS.findall(other) == _DIGITS.findall(name)]  # class-4 is no class-5
+        near = difflib.get_close_matches(name, others, n=1, cutoff=0.8)
         hints.append((name, folded.get(name.casefold().strip()) or (near[0] if near else None)))
     return hints
 
