@@ -112,8 +112,9 @@ class _Loader:
         if not result.problems and result.schema is not None:
             result.sizes = sizes.check(result.tree, result.schema, result.checked, self.registries, self.stored_in)
             result.problems += result.sizes.problems
+            result.warnings += [format_problem(problem, result.mapped) for problem in result.sizes.warnings]
         if not result.problems and result.schema is not None and self.stored_in is None:
-            result.warnings = [*result.warnings, *appearance.check(result.tree, result.checked, self.registries)]
+            result.warnings += appearance.check(result.tree, result.checked, self.registries)
         return result
 
 

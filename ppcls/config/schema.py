@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Annotated, Any, Dict, List, Literal, Mapping, Optional, Tuple, Union
 
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
+from ppcls.config.amp_section import AMPSection
 from ppcls.config.fields import (
     Component,
     ComponentSection,
@@ -145,24 +147,6 @@ class MetricSection(Section):
             "Global.use_multilabel, MultiLabelMAP.",
         ),
     ] = None
-
-
-class AMPSection(Section):
-    """Automatic mixed precision; on when the section is there."""
-
-    use_amp: bool = True
-    level: Annotated[
-        Literal["O1", "O2"], Field(description="O1: operations that are safe in half precision; O2: the weights too.")
-    ] = "O1"
-    dtype: Literal["float16", "bfloat16"] = "float16"
-    scale_loss: Annotated[float, Field(gt=0)] = 1.0
-    use_dynamic_loss_scaling: bool = False
-    use_promote: Annotated[bool, Field(description="Of O2: operations with any float32 input compute in float32.")] = (
-        True
-    )
-    use_fp16_test: Annotated[
-        bool, Field(description="Also evaluate in half precision during training, as O2 always does.")
-    ] = False
 
 
 class EMASection(Section):
@@ -307,6 +291,12 @@ class Config(Section):
         """
         section = GlobalSection.model_validate({**self.Global.model_dump(), **values})
         return self.model_copy(update={"Global": section})
+
+    @property
+    def run_dir(self) -> str:
+        """Where the run writes: ``Global.output_dir``, or a folder in it (``Global.output_layout``)."""
+        root = self.Global.output_dir
+        return str(PurePath(root) / self.Arch.name) if self.Global.output_layout == "arch" else root
 
     def where(self, *path: Any) -> str:
         """Return "file:line", "-o ..." or "default" for the value at ``path``; for a section, for its first value."""

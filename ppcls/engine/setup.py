@@ -70,7 +70,7 @@ def open_run(
     device.setup_device(config)
     with distributed.errors_on_all_ranks():
         config, supplied = _with_class_count(config, supplied)
-    folder = user_path(config.Global.output_dir)
+    folder = user_path(config.run_dir)
     with contextlib.ExitStack() as stack:
         prefix = distributed.run_on_main(lambda: _lock_and_select_checkpoint(config, folder, stack))
         with distributed.errors_on_all_ranks():
