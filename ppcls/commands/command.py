@@ -12,6 +12,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
+from ppcls.utils import json_text
+
 
 @dataclass(frozen=True)
 class Command:
@@ -133,8 +135,8 @@ def print_result(value: Any) -> None:
 def to_json(value: Any) -> str:
     """Return ``value`` as JSON to print; a list has one item per line."""
     if isinstance(value, list):
-        return "[" + ",\n ".join(json.dumps(item, ensure_ascii=False) for item in value) + "]"
-    return json.dumps(value, indent=1, ensure_ascii=False)
+        return "[" + ",\n ".join(json_text.dumps(item, ensure_ascii=False) for item in value) + "]"
+    return json_text.dumps(value, indent=1, ensure_ascii=False)
 
 
 @contextlib.contextmanager

@@ -77,6 +77,7 @@ def snapshot(state: TrainState, config: Config, callbacks: Mapping[str, Any]) ->
         "history": state.history,
         "class_names": state.class_names,
         "image_size": image_size_of(state.model),
+        "classes": state.classes.to_json(),
         "start": state.init_weights,
         "teachers": state.teacher_weights,
         "config": config.plain(),
@@ -202,7 +203,7 @@ def resume(state: TrainState, prefix: Path) -> Dict[str, Any]:
     load_optimizer_state(state.optimizer, state.trained, restricted_load(add_suffix(prefix, OPTIMIZER)))
     if states["best"]["metric"] == state.best.metric:
         saved = states["best"]
-        state.best = Best(saved["metric"], saved["value"], saved["epoch"], saved["lower"])
+        state.best = Best(saved["metric"], saved["value"], saved["epoch"], saved["lower"], saved.get("loss"))
     else:
         before, now = states["best"]["metric"], state.best.metric
         get_logger().warning("the best model was chosen by %s, and is chosen by %s from now on", before, now)

@@ -10,6 +10,7 @@ import paddle
 
 from ppcls.arch import BACKBONES
 from ppcls.config.schema import ArchSection, Config, ModelSection, TeacherSection
+from ppcls.engine import class_count
 from ppcls.engine import model as models
 from ppcls.engine.checkpointing import checkpoint
 from ppcls.engine.components import load_config
@@ -152,7 +153,7 @@ def _recipe(config: Config, model: _Model) -> Config:
             recipe = recipe.stage(list(recipe.stages)[-1])
         given = config.Distillation.pretrained if config.Distillation is not None else None
         weights = given or f"{recipe.run_dir}/best_model"
-        return recipe.with_global(pretrained_model=weights, checkpoints=None)
+        return class_count.for_weights(recipe.with_global(pretrained_model=weights, checkpoints=None))
     arguments = {"class_num": config.Arch.class_num, **settings.arguments}
     if BACKBONES[settings.name].takes("image_size"):
         arguments.setdefault("image_size", list(config.Global.image_shape[1:]))
