@@ -163,6 +163,7 @@ def _postprocess(recipe: Deployment, description: Any) -> Any:
     Raises:
         ConfigError: it is unknown, has a mistake, or is for another kind of model.
     """
+    from ppcls.config import paddleclas
     from ppcls.inference.postprocess import POSTPROCESSES
 
     exported = description.postprocess
@@ -171,7 +172,7 @@ def _postprocess(recipe: Deployment, description: Any) -> Any:
     ((name, arguments),) = recipe.PostProcess.components.items()
     where = recipe.locate("PostProcess", name)
     if name not in POSTPROCESSES:
-        raise ConfigError(f"{where}: {POSTPROCESSES.unknown(name)}")
+        raise ConfigError(f"{where}: {paddleclas.unknown('postprocess', name, POSTPROCESSES)}")
     activation = getattr(POSTPROCESSES[name].target, "activation", exported.activation)
     if activation != exported.activation:
         kind = "any number of classes" if exported.is_multilabel else "one class"

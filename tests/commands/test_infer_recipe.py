@@ -47,7 +47,7 @@ def test_a_broken_image_is_reported_and_the_others_answered(arguments, digits, r
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("Infer.infer_imgs=nowhere", "nowhere: no such image or folder"),
+        ("Infer.infer_imgs=nowhere", "Infer.infer_imgs=nowhere: Infer.infer_imgs: nowhere: no such image or folder"),
         ("Infer.infer_list=nothing.txt", "nothing.txt: cannot be read"),
         ("Global.seed=0", "nothing to predict"),
     ],

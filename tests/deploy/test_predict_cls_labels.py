@@ -65,7 +65,8 @@ def test_all_labels_above_their_threshold_are_printed(exported, digits, predict)
         ),
         ({"MultiLabelThreshOutput": {"treshold": 0.5}}, "unknown argument 'treshold'; did you mean 'threshold'?"),
         ({"PersonAttribute": {}}, "PostProcess.PersonAttribute: is for 26 classes, and the model has 3"),
-        ({"Binarize": {}}, "unknown post-processing 'Binarize'"),
+        ({"Binarize": {}}, "post-processing 'Binarize' is not available: it belongs"),
+        ({"Topkk": {}}, "recipe.yaml:5: PostProcess.Topkk: unknown post-processing 'Topkk'; did you mean 'Topk'?"),
         ({"MultiLabelThreshOutput": 3}, "PostProcess: the arguments of MultiLabelThreshOutput must be a mapping"),
     ],
 )
@@ -120,8 +121,8 @@ TABLE = {0: 0.75, 2: 0.5, 5: 0.875}
             "PersonAttribute",
             [PERSON.get(index, 0.0) for index in range(26)],
             "b.png:\t {'attributes': ['Male', 'Age18-60', 'Side', 'Glasses: True', 'Hat: True', "
-            "'HoldObjectsInFront: False', 'ShoulderBag', 'Upper: LongSleeve UpperLogo', 'Lower:  Trousers', 'No boots'], "
-            "'output': [1, 1, 0, 1, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0]}",
+            "'HoldObjectsInFront: False', 'ShoulderBag', 'Upper: LongSleeve UpperLogo', 'Lower:  Trousers', "
+            "'No boots'], 'output': [1, 1, 0, 1, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0]}",
         ),
         (
             "VehicleAttribute",

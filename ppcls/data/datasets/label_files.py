@@ -32,8 +32,8 @@ def read_label_file(
         given: the file, as it was written.
         delimiter: between id and name; None is white space.
         where: the place in the recipe, for messages.
-        is_for_imagenet: whether the model's classes are ImageNet's, so that the list that ships with ppcls may stand in
-            for a missing file of its name.
+        is_for_imagenet: whether the model's classes are known to be ImageNet's: only then is the list that ships with
+            ppcls used. It also stands in for a missing file of its name.
 
     Raises:
         DataError: the file is malformed.
@@ -46,7 +46,16 @@ def read_label_file(
         get_logger().warning("%s: no such file: %s; ignored", where, given)
         return None
     names = read_class_names(file, delimiter)
-    return names if has_one_name_per_class(names, class_num, f"{where}: {given}") else None
+    if not has_one_name_per_class(names, class_num, f"{where}: {given}"):
+        return None
+    if file.samefile(imagenet.LABEL_LIST) and not is_for_imagenet:  # the path that most recipes of PaddleClas have
+        get_logger().warning(
+            "%s: %s has ImageNet's names, and nothing says that the model's classes are those; ignored. If they are, "
+            "give a copy of the file",
+            *(where, given),
+        )
+        return None
+    return names
 
 
 def has_one_name_per_class(names: Sequence[str], class_num: int, where: str) -> bool:
