@@ -89,8 +89,7 @@ def snapshot(state: TrainState, config: Config, callbacks: Mapping[str, Any]) ->
     }
     files = {OPTIMIZER: optimizer_state(state.optimizer, state.trained)}
     if state.ema is None:
-        tensors = full_precision(state.model, state.optimizer)
-        files[WEIGHTS] = {name: tensor.numpy() for name, tensor in tensors.items()}
+        files[WEIGHTS] = {name: value.numpy() for name, value in full_precision(state.model, state.optimizer).items()}
     else:
         files[WEIGHTS], files[RAW] = state.ema.averaged_weights(), state.ema.raw_weights()
     if state.peers:
