@@ -37,7 +37,7 @@ def class_names(config: Config, weights: str) -> Optional[List[str]]:
     Raises:
         DataError: the file is malformed.
     """
-    saved = checkpoint.class_names(checkpoint.strip_suffix(weights))
+    saved = saved_classes.class_names(checkpoint.strip_suffix(weights))
     given = _names_in_file(config)
     if given is not None and saved is not None and given != saved and sorted(given) == sorted(saved):
         get_logger().warning(

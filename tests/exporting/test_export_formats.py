@@ -292,7 +292,7 @@ def test_evaluation_of_an_export_by_another_recipe(convmlp, digits, tmp_path, ru
     done = run("eval", "-c", recipe, "--model", folder / "inference.onnx", "-o", change, code=2)
     assert "prepares images otherwise than the recipe: normalization" in done.stderr
     ops = [*config.DataLoader.Eval.dataset.transform_ops]
-    change = f"{key}={json.dumps([ops[0], {'CropImage': {'size': 64}}, *ops[1:]])}"
+    change = f"{key}={json.dumps([ops[0], {'CropImage': {'size': 16}}, *ops[1:]])}"
     done = run("eval", "-c", recipe, "--model", folder / "inference.onnx", "-o", change)
     assert "preprocesses images otherwise" in done.stderr
     assert json.loads(done.stdout) == ppcls.evaluate_export(config, folder, "onnx")
