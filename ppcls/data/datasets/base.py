@@ -8,7 +8,7 @@ import hashlib
 import os
 import stat
 from pathlib import Path
-from typing import Iterable, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import ClassVar, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -28,12 +28,16 @@ class Dataset(abc.ABC):
         label_ratio: share of images that have each class, [K] float32; None if it is not known, or not to be used.
         class_names: by class id; None if not known.
         on_error: how training handles an unreadable image: "error" raises it, "skip" takes the next readable one.
+        list_labels: the label of each class id in the list file, where ``relabel`` renumbered them; None elsewhere.
+        from_list: whether labels come from a list file.
         boundaries: index of each shard's first sample, then the number of samples; None for data that are not in
             shards.
     """
 
     boundaries: Optional[np.ndarray] = None
     label_ratio: Optional[np.ndarray] = None
+    list_labels: Optional[List[int]] = None
+    from_list: ClassVar[bool] = False
 
     def __init__(self, labels: np.ndarray, class_names: Optional[List[str]], on_error: str) -> None:
         if on_error not in ("error", "skip"):
