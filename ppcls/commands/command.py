@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import re
 import signal
 from dataclasses import dataclass
@@ -101,7 +100,7 @@ def changes(options: argparse.Namespace) -> List[str]:
     given = weight_options(options).items()
     return [
         *(change for group in options.override for change in group),
-        *(f"Global.{option[2:].replace('-', '_')}={json.dumps(value)}" for option, value in given),
+        *(f"Global.{option[2:].replace('-', '_')}={json_text.dumps(value)}" for option, value in given),
     ]
 
 

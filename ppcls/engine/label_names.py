@@ -35,7 +35,7 @@ def class_names(config: Config, weights: str) -> Optional[List[str]]:
     Raises:
         DataError: the file is malformed.
     """
-    saved = checkpoint.class_names(checkpoint.strip_suffix(weights))
+    saved = saved_classes.class_names(checkpoint.strip_suffix(weights))
     is_for_imagenet = are_imagenet_folders(saved) if saved is not None else _is_for_imagenet(config, weights)
     given = _names_in_file(config, is_for_imagenet)
     if given is not None:

@@ -6,6 +6,7 @@ stopping) is a callback; when checkpoints are written is decided by ``ppcls.engi
 
 from __future__ import annotations
 
+import logging
 from typing import Dict, Optional
 
 import numpy as np
@@ -42,10 +43,10 @@ def train(config: Config, signals: Optional[SignalHandler] = None, supplied: Opt
     """
     with open_run(config, signals, supplied) as run, explain_training_memory(config):
         done = run.state.epoch
-        if done >= run.num_epochs:
-            get_logger().warning(
-                "nothing to train: the checkpoint is at epoch %d, Global.epochs is %d", done, run.num_epochs
-            )
+        if done >= run.num_epochs:  # as of a run that ended, started again by the same command
+            level = logging.WARNING if done > run.num_epochs else logging.INFO
+            message = "nothing to train: the checkpoint is at epoch %d, Global.epochs is %d"
+            get_logger().log(level, message, done, run.num_epochs)
         try:
             run.callbacks.on_train_begin(run)
             while run.state.epoch < run.num_epochs and not _should_stop(run):
@@ -53,7 +54,7 @@ def train(config: Config, signals: Optional[SignalHandler] = None, supplied: Opt
                 _finish_epoch(run)
         except DataError as error:
             raise distributed.mark_on_all_ranks(DataError(f"{error}{saving.save_for_repair(run)}")) from error.__cause__
-        return _finish(run, trained=run.state.epoch > done)
+        return _finish(run, trained=done <= run.num_epochs)
 
 
 def _should_stop(run: Run) -> bool:
@@ -209,7 +210,7 @@ def _finish(run: Run, trained: bool) -> TrainResult:
     """Wait until everything is on the disk, and say what was reached.
 
     Args:
-        trained: whether there was anything to train.
+        trained: whether the run has trained as long as the recipe says, and not longer before.
     """
     run.saver.wait()
     result = TrainResult.of(run)

@@ -81,7 +81,9 @@ def open_run(
                 run_dir.check_space(folder, state.trained, averaged=state.ema is not None)
         loaders = [loader for loader in (train_loader, eval_loader) if loader is not None]
         distributed.require_equal_on_ranks("numbers of images", [len(loader.dataset) for loader in loaders])
-        distillation = distillations.build_distillation(config, criterion, state.peers, state.class_names)
+        distillation = distillations.build_distillation(
+            config, criterion, state.peers, Classes(state.class_names, state.classes.labels)
+        )
         state.teacher_weights = distributed.run_on_main(lambda: resume.teacher_fingerprints(config))
         saver = stack.enter_context(Saver(folder, config))
         callbacks = stack.enter_context(contextlib.closing(CallbackRunner(_callbacks(config, supplied))))

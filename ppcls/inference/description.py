@@ -258,8 +258,9 @@ def _check_classes(saved: Any, classes: int) -> None:
     """Raise a ValueError unless this says what each class id means in the training data, or nothing."""
     if saved is None:
         return
-    _check_names(saved["names"], classes)
-    labels = saved["labels"]
+    names, labels = saved["names"], saved["labels"]
+    if names is not None and len(names) != classes:
+        raise ValueError(f"classes: {len(names)} names for {classes} classes")
     if labels is not None and (len(labels) != len(set(labels)) or len(labels) > classes):
         raise ValueError(f"classes: labels of {classes} classes expected, not {labels!r}"[:200])
 

@@ -71,9 +71,7 @@ def test_names_of_imagenets_folders_alone_are_replaced(thousand, run, monkeypatc
     shutil.copy(thousand / "w.pdparams", tmp_path)
 
     def infer(names):
-        states = {} if names is None else {"class_names": names}
-        (tmp_path / "w.pdstates").write_text(json.dumps(states))
-        monkeypatch.setattr(label_names.checkpoint, "class_names", lambda prefix: states.get("class_names"))
+        monkeypatch.setattr(label_names.saved_classes, "class_names", lambda prefix: names)
         done = run("infer", "-c", recipe, "-o", f"Global.pretrained_model={tmp_path}/w", f"{KEY}={file}")
         (found,) = json.loads(done.stdout)
         return found["class_ids"], found["label_names"], done.stderr

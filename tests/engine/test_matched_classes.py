@@ -2,11 +2,16 @@
 
 import json
 
+import numpy as np
 import pytest
 import yaml
 
 import ppcls
+from ppcls.data.datasets import Classes
+from ppcls.data.datasets.names import read_class_names
+from ppcls.engine import label_names
 from ppcls.errors import DataError
+from ppcls.utils import imagenet
 from tests.helpers.colours import COLOURS, folder, listed, write_colour_recipe, write_folders, write_list
 from tests.helpers.command_line import run_ppcls
 
@@ -71,6 +76,38 @@ def test_the_names_of_a_file_in_another_order_do_not_change_the_answers(place, r
     done = run("infer", "-c", place / "recipe.yaml", "-o", weights, change, images)
     assert json.loads(done.stdout)[0]["label_names"][0] == "cat"
     assert "in another order; that of training is used" in done.stderr
+
+
+def test_shards_are_matched_by_name(place, tmp_path, run):
+    run("pack-data", place / "other" / "val", "--out", tmp_path / "shards")
+    names = (tmp_path / "shards" / "labels.txt").read_text()
+    assert names.splitlines() == ["0 bee", "1 cat", "2 dog", "3 eel"]
+    shards = {"name": "ShardDataset", "image_root": str(tmp_path / "shards"), "shards": "*.tar"}
+    values = yaml.safe_load((place / "recipe.yaml").read_text())
+    values["DataLoader"]["Train"]["dataset"].update(listed(place / "other" / "list.txt"))
+    ops = values["DataLoader"]["Eval"]["dataset"]["transform_ops"]
+    values["DataLoader"]["Eval"]["dataset"] = {**shards, "transform_ops": ops}
+    values["Global"]["output_dir"] = str(tmp_path / "out")
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(values))
+    done = run("train", "-c", tmp_path / "recipe.yaml", "-o", "Global.epochs=6")
+    assert "numbered otherwise than those of DataLoader.Train, and are matched by name" in done.stderr
+    assert json.loads(done.stdout)["top1"] == 1.0
+
+
+def test_imagenets_folders_and_names_have_one_order():
+    class Data:
+        is_multilabel, list_labels, from_list = False, None, False
+
+    config = ppcls.load_config({"Arch": {"name": "ConvMixer_256_8"}})
+    words = read_class_names(imagenet.LABEL_LIST)
+    folders = [f"n{number:08d}" for number in range(1000)]
+    for own, known in ((folders, words), (words, folders)):
+        data = Data()
+        data.class_names = own
+        assert label_names.matched(config, "Eval", Classes(known), "the model", data) == (data, [])
+    data.class_names, data.labels = folders[:10], np.arange(10)
+    with pytest.raises(DataError, match="are not classes of the model"):  # which of the 1000 they are is not known
+        label_names.matched(config, "Eval", Classes(words), "the model", data)
 
 
 def test_check_data_compares_the_sides(place, run):

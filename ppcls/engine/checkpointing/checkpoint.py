@@ -76,8 +76,8 @@ def snapshot(state: TrainState, config: Config, callbacks: Mapping[str, Any]) ->
         "epoch_ended": state.epoch_ended,
         "history": state.history,
         "class_names": state.class_names,
-        "image_size": image_size_of(state.model),
         "classes": state.classes.to_json(),
+        "image_size": image_size_of(state.model),
         "start": state.init_weights,
         "teachers": state.teacher_weights,
         "config": config.plain(),
@@ -89,7 +89,8 @@ def snapshot(state: TrainState, config: Config, callbacks: Mapping[str, Any]) ->
     }
     files = {OPTIMIZER: optimizer_state(state.optimizer, state.trained)}
     if state.ema is None:
-        files[WEIGHTS] = {name: value.numpy() for name, value in full_precision(state.model, state.optimizer).items()}
+        tensors = full_precision(state.model, state.optimizer)
+        files[WEIGHTS] = {name: tensor.numpy() for name, tensor in tensors.items()}
     else:
         files[WEIGHTS], files[RAW] = state.ema.averaged_weights(), state.ema.raw_weights()
     if state.peers:
@@ -324,14 +325,6 @@ def _read_undamaged_states(prefix: Path) -> Dict[str, Any]:
         str(other) for other in newest_first(prefix.parent) if other.name != prefix.name and find_damage(other) is None
     ]
     raise CheckpointError(f"{wrong}; whole checkpoints there: {', '.join(others) or 'none'}")
-
-
-def class_names(prefix: Path) -> Optional[list]:
-    """Return the class names saved beside weights, None where there are none (or PaddleClas wrote the file)."""
-    try:
-        return read_states(prefix).get("class_names")
-    except CheckpointError:
-        return None
 
 
 def remove_old(folder: Path, keep: Optional[int]) -> None:

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Optional
+from typing import List, Optional
 
 from ppcls.data.datasets import Classes
 from ppcls.engine.checkpointing.checkpoint import read_states
 from ppcls.errors import CheckpointError
+
+
+def class_names(prefix: Path) -> Optional[List[str]]:
+    """Return the class names saved beside weights, None where there are none (or PaddleClas wrote the file)."""
+    try:
+        return read_states(prefix).get("class_names")
+    except CheckpointError:
+        return None
 
 
 def classes(prefix: Path) -> Optional[Classes]:
