@@ -60,14 +60,14 @@ class Dataset(abc.ABC):
 
     @abc.abstractmethod
     def read(self, index: int) -> Union[bytes, np.ndarray]:
-        """Return a sample's encoded file, or its pixels [H, W, 3] uint8 RGB.
+        """Return a sample's encoded file, or its pixels [H, W, C] uint8: grayscale, RGB or RGBA.
 
         Raises:
             DataError: it cannot be read.
         """
 
     def read_many(self, indices: np.ndarray) -> Optional[np.ndarray]:
-        """Return the pixels of several samples, [N, H, W, 3] uint8 RGB; None if the data set does not support it."""
+        """Return the pixels of several samples, [N, H, W, C] uint8; None if the data set does not support it."""
         return None
 
     @abc.abstractmethod

@@ -130,7 +130,7 @@ def require_stages(name: str, values: Optional[Sequence[Any]]) -> None:
 
 
 def check_hwc(image: Any) -> None:
-    """Check that ``image`` is a decoded image [H, W, 3].
+    """Check that ``image`` is a decoded image [H, W, C] of 1, 3 or 4 channels.
 
     Raises:
         DataError: it is not; the message says what it is and what to change.
@@ -139,9 +139,9 @@ def check_hwc(image: Any) -> None:
         raise DataError("got an undecoded file; put DecodeImage first")
     if not isinstance(image, np.ndarray):
         raise DataError(f"got {type(image).__name__}, takes an image array")
-    if image.ndim == 3 and image.shape[2] == 3:
+    if image.ndim == 3 and image.shape[2] in (1, 3, 4):
         return
-    if image.ndim == 3 and image.shape[0] == 3:
+    if image.ndim == 3 and image.shape[0] in (1, 3, 4):
         raise DataError(f"got a channels-first image {list(image.shape)}; put ToCHWImage (channel_first) after this")
     raise DataError(f"got an array of shape {list(image.shape)}, takes an image [H, W, 3]")
 
