@@ -6,6 +6,7 @@ from typing import Optional
 
 from ppcls.config.schema import Config
 from ppcls.data.build import build_loader as build_from_section
+from ppcls.data.build import check_files
 from ppcls.data.datasets import SUPPLIED_DATASET, Dataset
 from ppcls.data.loader import DataLoader
 from ppcls.engine.answers import require_same_labels
@@ -35,6 +36,8 @@ def build_loader(config: Config, name: str, dataset: Optional[Dataset] = None) -
             progressive_epochs=progressive_epochs(config) if name == "Train" else None,
             dataset=dataset if section["dataset"]["name"] == SUPPLIED_DATASET else None,
         )
+        if config.Global.check_files == "all":
+            check_files(loader)
     except (ConfigError, DataError) as error:  # both sides have the same keys
         raise type(error)(f"{_origin(config, name, str(error))}DataLoader.{name}: {error}") from error.__cause__
     require_same_labels(config, loader.dataset, name)

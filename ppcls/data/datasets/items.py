@@ -9,12 +9,13 @@ from typing import Any, Dict, Iterator, List, Optional, Union
 
 import numpy as np
 
-from ppcls.data.datasets.base import DATASETS, Dataset, read_regular_file
+from ppcls.data.datasets.base import DATASETS, Dataset
 from ppcls.data.transforms.conversion import is_pillow, pixels_from_array, pixels_from_pillow, to_channels
 from ppcls.errors import ConfigError, DataError, PpclsError
 from ppcls.registry import Source
 from ppcls.registry.failures import located_errors, source_of
 from ppcls.registry.sources import describe_failure
+from ppcls.utils.files import read_regular_file
 from ppcls.utils.paths import user_path
 
 # The name in recipes of a data set that was passed in Python.
