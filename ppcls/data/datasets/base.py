@@ -26,11 +26,13 @@ class UnusedFiles:
     """Files in a data set's folder that are not used, relative to it.
 
     Attributes:
+        root: the folder.
         others: those in class folders that are no images.
         outside: images that are in no class folder.
         hidden: hidden files and folders; a folder ends with "/".
     """
 
+    root: Path = Path()
     others: List[str] = field(default_factory=list)
     outside: List[str] = field(default_factory=list)
     hidden: List[str] = field(default_factory=list)

@@ -71,20 +71,26 @@ class ImageFolder(FileDataset):
             unused.others.extend(_within(name, found.others))
             unused.hidden.extend(_within(name, found.hidden))
         _require_no_empty_class(root, names, counts, unused)
-        _warn_of_unused(root, unused)
+        _warn_of_unused(unused)
         labels = np.repeat(np.arange(len(names), dtype=np.int64), counts)
         super().__init__(PathTable(root, paths), labels, names, on_error)
         self.unused = unused
 
 
 def _find_classes(root: Path) -> Tuple[List[str], UnusedFiles]:
-    """Return the names of the class folders, and what else is in their folder."""
-    names, unused = [], UnusedFiles()
+    """Return the names of the class folders, and what else is in their folder.
+
+    Raises:
+        DataError: a link leads nowhere.
+    """
+    names, unused = [], UnusedFiles(root)
     for path in sorted(root.iterdir()):
         if image_files.is_hidden(path.name):
             unused.hidden.append(path.name + "/" * path.is_dir())
         elif path.is_dir():
             names.append(path.name)
+        elif path.is_symlink() and not path.exists():  # it may have been a class
+            raise DataError(f"{path}: a link to {path.readlink()}, which is not there; repair or remove it")
         elif image_files.is_image(path):
             unused.outside.append(path.name)
     return names, unused
@@ -104,13 +110,13 @@ def _require_no_empty_class(root: Path, names: Sequence[str], counts: Sequence[i
         )
 
 
-def _warn_of_unused(root: Path, unused: UnusedFiles) -> None:
+def _warn_of_unused(unused: UnusedFiles) -> None:
     if unused.others:
-        get_logger().warning("%s: %s", root, image_files.describe_others(unused.others))
+        get_logger().warning("%s: %s", unused.root, image_files.describe_others(unused.others))
     if unused.outside:
         names = ", ".join(unused.outside[:10]) + (", ..." if len(unused.outside) > 10 else "")
         text = "%s: %d images are in no class folder and are not used: %s"
-        get_logger().warning(text, root, len(unused.outside), names)
+        get_logger().warning(text, unused.root, len(unused.outside), names)
 
 
 def check_val_fraction(val_fraction: Optional[float]) -> None:
