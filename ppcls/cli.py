@@ -6,9 +6,10 @@ import argparse
 import difflib
 import os
 import sys
-from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from ppcls.commands import COMMANDS, GROUPS
+from ppcls.commands.command import Command
 from ppcls.errors import PpclsError
 from ppcls.utils import distributed
 
@@ -19,8 +20,28 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     Raises:
         SystemExit: the arguments are not understood, or ask for help; or SIGTERM ended the command.
     """
+    return _run_and_finalize(lambda: _parse(arguments))
+
+
+def script(command: Command, arguments: Optional[Sequence[str]] = None) -> int:
+    """Run a command that has a script instead of a name in ``ppcls``; return the exit code as ``main`` does.
+
+    Raises:
+        SystemExit: as ``main``.
+    """
+
+    def parse() -> Tuple[Command, argparse.Namespace]:
+        parser = argparse.ArgumentParser(description=command.help)
+        _add_options(command, parser)
+        return command, parser.parse_args(arguments)
+
+    return _run_and_finalize(parse)
+
+
+def _run_and_finalize(parse: Callable[[], Tuple[Command, argparse.Namespace]]) -> int:
+    """Run the command that ``parse`` returns with its options, and end the connection to other processes."""
     try:
-        code = _run(arguments)
+        code = _run(parse)
     except SystemExit as ended:
         distributed.finalize(failed=bool(ended.code))
         raise
@@ -28,15 +49,15 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     return code
 
 
-def _run(arguments: Optional[Sequence[str]]) -> int:
+def _run(parse: Callable[[], Tuple[Command, argparse.Namespace]]) -> int:
     debug = False
     try:
-        options = _parse(arguments)
+        command, options = parse()
         debug = options.debug
         from ppcls.utils import logging
 
         logging.setup()
-        return int(COMMANDS[options.command].run(options))
+        return int(command.run(options))
     except PpclsError as error:
         if debug:
             raise
@@ -76,13 +97,13 @@ def _rank_prefix() -> str:
     return f"rank {distributed.rank()}: " if distributed.world_size() > 1 else ""
 
 
-def _parse(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
+def _parse(arguments: Optional[Sequence[str]]) -> Tuple[Command, argparse.Namespace]:
     parser, commands = _parser()
     options, unknown = parser.parse_known_args(arguments)
     if unknown:  # reported by the command, with its own usage
         command = commands[options.command]
         command.error(f"unrecognized arguments: {' '.join(unknown)}{_hint(unknown[0], command)}")
-    return options
+    return COMMANDS[options.command], options
 
 
 def _hint(argument: str, command: argparse.ArgumentParser) -> str:
@@ -129,9 +150,13 @@ def _parser() -> Tuple[argparse.ArgumentParser, Dict[str, argparse.ArgumentParse
     for command in COMMANDS.values():
         options = commands.add_parser(command.name, help=command.help, description=command.help)
         parsers[command.name] = options
-        command.add_options(options)
-        options.add_argument("--debug", action="store_true", help="show a traceback for errors")
+        _add_options(command, options)
     return parser, parsers
+
+
+def _add_options(command: Command, parser: argparse.ArgumentParser) -> None:
+    command.add_options(parser)
+    parser.add_argument("--debug", action="store_true", help="show a traceback for errors")
 
 
 def tool(command: str, arguments: Optional[List[str]] = None) -> int:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from typing import Any, Dict
 
-from ppcls.commands.command import Command, add_recipe_options, load_for_weights, load_recipe
+from ppcls.commands.command import Command, add_recipe_options, changes, load_for_weights, load_recipe
 from ppcls.errors import ConfigError
+from ppcls.utils.logging import get_logger
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -23,11 +25,13 @@ def _run(options: argparse.Namespace) -> int:
         if options.backend is not None:
             raise ConfigError("--backend is for exported models: give --model PATH")
         config = load_for_weights(options)
+        _say_how_to_predict(config, options)
         from ppcls.engine import evaluate
 
         _print(evaluate(config))
         return 0
     config = load_recipe(options)
+    _say_how_to_predict(config, options)
     if config.Stages or options.stage is not None:
         config = config.stage(options.stage or list(config.stages)[-1])
     _refuse_weights(config, options.model)
@@ -35,6 +39,22 @@ def _run(options: argparse.Namespace) -> int:
 
     _print(evaluate_export(config, options.model, options.backend or "auto"))
     return 0
+
+
+def _say_how_to_predict(config: Any, options: argparse.Namespace) -> None:
+    """Warn where ``-o`` names images to predict, which evaluation does not use."""
+    if not any(config.where("Infer", key).startswith("-o") for key in ("infer_imgs", "infer_list")):
+        return
+    if options.model is None:
+        changed = [f"-o {shlex.quote(change)}" for change in changes(options)]
+        stage = [f"--stage {options.stage}"] if options.stage else []
+        command = ["python tools/infer.py -c", shlex.quote(options.config), *stage, *changed]
+    else:
+        command = ["ppcls infer", shlex.quote(options.model), shlex.quote(config.Infer.infer_imgs or "IMAGES...")]
+    get_logger().warning(
+        "this command evaluates on DataLoader.Eval; it does not predict Infer.infer_imgs. To predict, type: %s",
+        " ".join(command),
+    )
 
 
 def _print(result: Dict[str, Any]) -> None:

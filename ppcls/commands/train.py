@@ -3,21 +3,45 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+from typing import Any
 
 from ppcls.commands.command import Command, add_recipe_options, load_recipe, print_result
 
 
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    add_recipe_options(parser)
+    profiler_help = (
+        "profile some batches and end: 'batch_range=[10, 20]; profile_path=FOLDER; exit_on_finished=false; ...'"
+    )
+    parser.add_argument("-p", "--profiler_options", metavar="KEY=VALUE;...", help=profiler_help)
+
+
 def _run(options: argparse.Namespace) -> int:
     config = load_recipe(options)
+    if options.profiler_options is not None:
+        return _profile(config, options)
     from ppcls.engine import train
 
     print_result(train(config, options.stage).summary())
     return 0
 
 
+def _profile(config: Any, options: argparse.Namespace) -> int:
+    """Train with a profile of some batches, which may end the training."""
+    from ppcls.engine import stages
+    from ppcls.engine.profiling import BatchProfiler, ProfilerOptions, ProfilingDoneError
+    from ppcls.engine.supplied import Supplied
+
+    supplied = Supplied(callbacks=[BatchProfiler(ProfilerOptions.parse(options.profiler_options))])
+    with contextlib.suppress(ProfilingDoneError):
+        print_result(stages.train(config, options.stage, supplied).summary())
+    return 0
+
+
 COMMAND = Command(
     "train",
     "train a model, or continue with -o Global.checkpoints=PREFIX (auto: where it left off)",
-    add_recipe_options,
+    _add_options,
     _run,
 )

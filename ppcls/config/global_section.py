@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, List, Literal, Optional
+from typing import Annotated, Any, List, Literal, Optional
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from ppcls.config.fields import Int, NotNegative, Positive, Section, Text
+
+
+def _as_text(value: Any) -> Any:
+    """Return ``2.3``, which YAML reads as a number, as text."""
+    return str(value) if isinstance(value, float) else value
 
 
 class EarlyStoppingSection(Section):
@@ -40,6 +45,10 @@ class GlobalSection(Section):
         Field(description="Parts of the model that are not trained, such as stem, stages.0 or stages.*.blocks.0."),
     ] = []
     output_dir: Annotated[Text, Field(description="Folder for logs, curves and checkpoints.")] = "./output"
+    output_layout: Annotated[
+        Literal["flat", "arch"],
+        Field(description="flat: files straight in output_dir; arch: in output_dir/<Arch.name>, as PaddleClas 2.3."),
+    ] = "flat"
     device: Annotated[
         Literal["auto", "gpu", "cpu", "xpu", "npu", "mlu", "gcu", "iluvatar_gpu", "intel_gpu", "mps", "dcu"],
         Field(description="auto: a GPU where PaddlePaddle can use one, else the CPU."),
@@ -67,6 +76,11 @@ class GlobalSection(Section):
     early_stopping: Optional[EarlyStoppingSection] = None
     epochs: Annotated[Optional[Positive], Field(description="Epochs to train; training needs it.")] = None
     print_batch_step: Annotated[Positive, Field(description="Batches between log lines.")] = 10
+    log_format: Annotated[
+        Literal["2.4", "2.3"],
+        BeforeValidator(_as_text),
+        Field(description="Log lines of training as PaddleClas prints them since 2.4, or up to 2.3."),
+    ] = "2.4"
     train_mode: Annotated[
         Optional[Literal["progressive"]],
         Field(

@@ -99,6 +99,7 @@ class _Loader:
         if not result.problems and result.schema is not None:
             result.sizes = sizes.check(result.tree, result.schema, result.checked, self.registries, self.stored_in)
             result.problems += result.sizes.problems
+            result.warnings += [format_problem(problem, result.mapped) for problem in result.sizes.warnings]
         return result
 
 

@@ -49,7 +49,9 @@ SWITCHES: Mapping[str, Switch] = {
         (None,), "an epoch is one pass over the data; it belongs to semi-supervised training and retrieval"
     ),
     "Global.warmup_iter": Switch((None,), _RETRIEVAL),
-    "Global.image_channel": Switch((3, None), "a fourth channel of zeros (for tensor cores) is not added"),
+    "Global.image_channel": Switch(
+        (3, 4, None), "Global.image_shape has the channels; PaddleClas reads them from there"
+    ),
     "Global.infer_imgs": Switch((None,), "its section is Infer: Infer.infer_imgs"),
     "Arch.use_ssld": Switch((False, None), f"{_OWN_NETWORKS} (weights from SSLD); give Arch.pretrained a path"),
     "Arch.use_fused_attn": Switch((False, None), f"{_OWN_NETWORKS} (GPU kernels of attention)"),

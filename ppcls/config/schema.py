@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePath
 from typing import Annotated, Any, Dict, List, Literal, Mapping, Optional, Tuple, Union
 
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
@@ -310,6 +311,12 @@ class Config(Section):
         """
         section = GlobalSection.model_validate({**self.Global.model_dump(), **values})
         return self.model_copy(update={"Global": section})
+
+    @property
+    def run_dir(self) -> str:
+        """Where the run writes: ``Global.output_dir``, or a folder in it (``Global.output_layout``)."""
+        root = self.Global.output_dir
+        return str(PurePath(root) / self.Arch.name) if self.Global.output_layout == "arch" else root
 
     def where(self, *path: Any) -> str:
         """Return "file:line", "-o ..." or "default" for the value at ``path``; for a section, for its first value."""

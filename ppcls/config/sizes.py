@@ -1,4 +1,4 @@
-"""Image sizes that follow from each other: of transforms, ``Global.image_shape`` and ``Arch.image_size``."""
+"""Image sizes and channels that follow from each other: of transforms, ``Global.image_shape`` and ``Arch``."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from ppcls.config.tree import Node, Path, descend, dotted, plain
 from ppcls.registry import Entry, Registry
 
 Size = Tuple[int, int]  # height, width, in pixels
-_SHAPE, _ARCH = ("Global", "image_shape"), ("Arch", "image_size")
+_SHAPE, _ARCH, _CHANNELS = ("Global", "image_shape"), ("Arch", "image_size"), ("Arch", "in_channels")
 _IMG_SIZE = "img_size"  # of augmentations that depend on the size of their input
 _TRAIN = ("DataLoader", "Train", "dataset", "transform_ops")
 _SAMPLER = ("DataLoader", "Train", "sampler")
 _EVALUATION = (("DataLoader", "Eval", "dataset", "transform_ops"), ("Infer", "transforms"))
 _UNKNOWN: Any = object()
+_RGB = 3  # channels that architectures take by default
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,12 @@ class Sizes:
 
     Attributes:
         problems: sizes that contradict each other.
+        warnings: sizes that differ and can be used all the same.
         derived: values that the recipe leaves out, and their origins, by path.
     """
 
     problems: List[Problem] = field(default_factory=list)
+    warnings: List[Problem] = field(default_factory=list)
     derived: Dict[Path, Tuple[Any, str]] = field(default_factory=dict)
 
 
@@ -55,10 +58,10 @@ def check(
 ) -> Sizes:
     """Compare all sizes in a recipe without other mistakes, and derive those that it leaves out.
 
-    Evaluation, inference, ``Global.image_shape`` and, for architectures that are built for one size,
-    ``Arch.image_size`` agree. Only such architectures ask the same of training. Nothing is said where the size of the
-    images depends on the data. An augmentation's ``img_size`` follows from the transforms before it,
-    unless it is written.
+    Evaluation, inference, ``Global.image_shape`` and ``Arch.image_size`` agree for architectures that are built for
+    one size, which ask the same of training. For those that take images of any size, differences are warnings, and
+    inference decides the size of exported models. Nothing is said where the size of the images depends on the data. An
+    augmentation's ``img_size`` follows from the transforms before it, unless it is written.
 
     Args:
         stored_in: the checkpoint that the recipe was read from, of which earlier versions did not check the sizes.
@@ -68,11 +71,9 @@ def check(
     resizable = not architecture.takes("image_size")
     claims = list(_claims(tree, checked, registries, resizable, stored_in))
     if claims:
-        reference = claims[0]
-        for other in claims[1:]:
-            if other.size != reference.size and not (other.origin == reference.origin == stored_in):
-                found.problems.append(_contradiction(other, reference))
-        _derive(found, config, reference, claims, architecture)
+        _compare(found, claims, resizable, stored_in)
+        _derive(found, config, claims, architecture, stored_in)
+    _derive_channels(found, config, checked, architecture)
     _derive_transforms(found, tree, checked, registries)
     found.problems += _training_only(tree, checked)
     if not resizable:
@@ -136,12 +137,25 @@ def _training_only(tree: Node, checked: Checked) -> Iterator[Problem]:
                 yield Problem(place, f"{key} is for training: use it in DataLoader.Train only")
 
 
-def _contradiction(other: _SizeClaim, reference: _SizeClaim) -> Problem:
-    return Problem(
-        other.path,
-        f"{_describe(other)}, but {reference} {_describe(reference)} (height x width); change one of them"
-        + ("" if len(other.path) > 2 else f", or leave {dotted(other.path)} out"),
-    )
+def _compare(found: Sizes, claims: Sequence[_SizeClaim], resizable: bool, stored_in: Optional[str]) -> None:
+    """Note the sizes that differ from that of evaluation."""
+    reference = claims[0]
+    for other in claims[1:]:
+        if other.size == reference.size or other.origin == reference.origin == stored_in:
+            continue
+        difference = f"{_describe(other)}, but {reference} {_describe(reference)} (height x width); "
+        if resizable and not other.origin.startswith("-o "):  # what the command line asks for has to come true
+            inference = _of_inference(claims).size
+            advice = f"inference and exported models take {inference[0]} x {inference[1]}"
+            found.warnings.append(Problem(other.path, difference + advice))
+        else:
+            advice = "change one of them" + ("" if len(other.path) > 2 else f", or leave {dotted(other.path)} out")
+            found.problems.append(Problem(other.path, difference + advice))
+
+
+def _of_inference(claims: Sequence[_SizeClaim]) -> _SizeClaim:
+    """Return the size of the images of inference, which are those of evaluation unless ``Infer.transforms`` differ."""
+    return next((claim for claim in claims if claim.path[:1] == ("Infer",)), claims[0])
 
 
 def _describe(claim: _SizeClaim) -> str:
@@ -164,17 +178,26 @@ def _derive_transforms(found: Sizes, tree: Node, checked: Checked, registries: M
 
 
 def _derive(
-    found: Sizes, config: Config, reference: _SizeClaim, claims: Sequence[_SizeClaim], architecture: Entry
+    found: Sizes, config: Config, claims: Sequence[_SizeClaim], architecture: Entry, stored_in: Optional[str]
 ) -> None:
-    paths = [claim.path for claim in claims]
+    paths, reference = [claim.path for claim in claims], _of_inference(claims)
     origin = f"derived from {dotted(reference.path)}"
     channels, *before = config.Global.image_shape
-    if _SHAPE not in paths and tuple(before) != reference.size:
+    written = next((claim.origin for claim in claims if claim.path == _SHAPE), None)
+    if tuple(before) != reference.size and (written is None or written != stored_in):
         found.derived[_SHAPE] = ([channels, *reference.size], origin)
     default = _default_size(architecture)
     if architecture.takes("image_size") and _ARCH not in paths and default != reference.size:
         height, width = reference.size
         found.derived[_ARCH] = (height if height == width else [height, width], origin)
+
+
+def _derive_channels(found: Sizes, config: Config, checked: Checked, architecture: Entry) -> None:
+    """Note the channels that the architecture takes, where ``Global.image_shape`` says them and ``Arch`` does not."""
+    channels = config.Global.image_shape[0]
+    left_out = architecture.takes(_CHANNELS[1]) and _CHANNELS[1] not in checked.arguments.get(_CHANNELS[:1], {})
+    if left_out and channels != _RGB:
+        found.derived[_CHANNELS] = (channels, f"derived from {dotted(_SHAPE)}")
 
 
 def _check_training(

@@ -21,6 +21,7 @@ RAW = "latest_raw"
 # Keys that the stage itself decides, and what to write instead.
 _FIXED = {
     ("Global", "output_dir"): "a stage writes to its own folder in the recipe's Global.output_dir",
+    ("Global", "output_layout"): "a stage writes to its own folder in the recipe's Global.output_dir",
     ("Global", "pretrained_model"): "use the stage's init",
     ("Global", "checkpoints"): "a stage continues by itself",
 }
@@ -83,6 +84,11 @@ def _expand(base: Node, node: Node, index: int, before: Sequence[Stage]) -> Stag
     _refuse_fixed(base, tree, name)
     global_section = child(base, "Global") or Node({}, base.origin)
     written = {key: plain(value) for key, value in (global_section.value or {}).items()}
+    if written.get("output_layout") == "arch":
+        raise ConfigError(
+            f"{child(global_section, 'output_layout').origin}: Global.output_layout: arch: a recipe with {STAGES} has "
+            f"one folder per stage, in output_dir; remove it"
+        )
     root = written.get("output_dir") or "./output"
     here = node.value["name"].origin
     values = {("Global", "output_dir"): Node(str(PurePath(str(root)) / name), here)}

@@ -49,7 +49,7 @@ def infer(config: Config) -> List[Answer]:
         sources = _sources(config)
     distributed.require_equal_on_ranks("numbers of images", len(sources))
     pipeline = load_pipeline(config)
-    target = user_path(config.Infer.save_dir or config.Global.output_dir)
+    target = user_path(config.Infer.save_dir or config.run_dir)
     key = "Infer.save_dir" if config.Infer.save_dir else "Global.output_dir"
     distributed.run_on_main(lambda: ensure_writable(target, f"{key}={target}", f"choose another with -o {key}=..."))
     batches = distributed.split_by_rank(sources, config.Infer.batch_size)

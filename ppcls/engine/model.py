@@ -91,7 +91,7 @@ def load_required_weights(config: Config, model: paddle.nn.Layer, purpose: str) 
     if path is None:
         raise ConfigError(
             f"no weights to {purpose}: give -o Global.pretrained_model=PATH (for example "
-            f"{Path(config.Global.output_dir) / 'best_model'})"
+            f"{Path(config.run_dir) / 'best_model'})"
         )
     # Never without its head: one that was not trained would answer nonsense.
     get_logger().info(_load(config, model, path, drop_mismatched_head=False))

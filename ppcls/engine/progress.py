@@ -55,12 +55,16 @@ class Throughput:
         self._images += images
         self._waited += self._data_seconds
 
-    def text(self, remaining_batches: int) -> str:
-        """Return the costs as the log line has them: seconds per batch, images per second, time left."""
+    def text(self, remaining_batches: int, unit: str) -> str:
+        """Return the costs as the log line has them: seconds per batch, images per second, time left.
+
+        Args:
+            unit: of the throughput, "samples/s" or "images/sec".
+        """
         elapsed = time.perf_counter() - self._started
         batch_cost = elapsed / max(1, self._batches)
-        eta = timedelta(seconds=round(batch_cost * remaining_batches))
+        eta = timedelta(seconds=int(batch_cost * remaining_batches))
         return (
             f"batch_cost: {batch_cost:.5f}s, reader_cost: {self._waited / max(1, self._batches):.5f}, "
-            f"ips: {self._images / max(elapsed, 1e-9):.1f} images/sec, eta: {eta}"
+            f"ips: {self._images / max(elapsed, 1e-9):.5f} {unit}, eta: {eta}"
         )

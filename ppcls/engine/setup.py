@@ -64,7 +64,7 @@ def open_run(
     supplied = supplied or Supplied()
     checks.require_trainable(config)
     device.setup_device(config)
-    folder = user_path(config.Global.output_dir)
+    folder = user_path(config.run_dir)
     with contextlib.ExitStack() as stack:
         prefix = distributed.run_on_main(lambda: _lock_and_select_checkpoint(config, folder, stack))
         with distributed.errors_on_all_ranks():

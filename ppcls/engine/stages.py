@@ -66,7 +66,7 @@ def train(config: Config, stage: Optional[str] = None, supplied: Optional[Suppli
             if number < len(recipes):
                 _stop_if_asked(signals, name)
     for name, recipe in recipes.items():
-        get_logger().info("stage %s: %s; in %s", name, _result_text(results[name].best), recipe.Global.output_dir)
+        get_logger().info("stage %s: %s; in %s", name, _result_text(results[name].best), recipe.run_dir)
     return dataclasses.replace(list(results.values())[-1], stages=results)
 
 
@@ -96,7 +96,7 @@ def _stop_if_asked(signals: SignalHandler, done: str) -> None:
 
 def _train_stage(recipe: Config, title: str, signals: SignalHandler, supplied: Optional[Supplied]) -> TrainResult:
     """Train one stage, or find that it is finished."""
-    folder = user_path(recipe.Global.output_dir)
+    folder = user_path(recipe.run_dir)
     best = finished_result(recipe)  # asked again: an earlier stage that went on may have other best weights now
     if best is not None:
         get_logger().info("%s was finished before: %s", title, _result_text(best))
@@ -125,7 +125,7 @@ def finished_result(recipe: Config) -> Optional[Dict[str, float]]:
     Raises:
         ConfigError: the training that ended was by another recipe.
     """
-    folder = user_path(recipe.Global.output_dir)
+    folder = user_path(recipe.run_dir)
     try:
         record = json.loads((folder / FINISHED).read_text(encoding="utf-8"))
         states, result = record["states"], dict(record["result"])
@@ -152,7 +152,7 @@ def evaluation_recipe(config: Config, name: Optional[str]) -> Config:
     recipe = config.stage(name)
     weights = config.Global.pretrained_model
     if weights is None or not config.where("Global", "pretrained_model").startswith("-o "):
-        folder = Path(recipe.Global.output_dir)
+        folder = Path(recipe.run_dir)
         best = checkpoint.exists(folder / "best_model") or recipe.Global.eval_during_train
         weights = str(folder / ("best_model" if best else "latest"))
     get_logger().info("stage %s, weights %s", name, weights)
@@ -190,7 +190,7 @@ def _check_start(config: Config, name: str, pending: List[str]) -> None:
         _check_classes(recipes, name, previous)
         if previous in pending:
             return
-    started = checkpoint.newest_first(user_path(recipes[name].Global.output_dir))
+    started = checkpoint.newest_first(user_path(recipes[name].run_dir))
     try:
         file_set.finish_commit(checkpoint.strip_suffix(weights))
         find_file(weights)

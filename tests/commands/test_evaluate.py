@@ -22,3 +22,11 @@ def test_damaged_weights_are_not_evaluated(recipe, run):
     weights = recipe.parent / "out" / "best_model"
     flip_bit(weights.with_name("best_model.pdparams"))
     assert "damaged" in run("eval", "-c", recipe, "-o", f"Global.pretrained_model={weights}", code=2).stderr
+
+
+def test_images_to_predict_are_not_predicted_and_the_message_says_how(trained, arguments, run):
+    done = run("eval", *arguments, "Infer.infer_imgs=some folder/a.png")
+    assert "it does not predict Infer.infer_imgs. To predict, type: python tools/infer.py -c" in done.stderr
+    assert "-o 'Infer.infer_imgs=some folder/a.png'" in done.stderr
+    assert json.loads(done.stdout)["top1"] > 0.3
+    assert "To predict" not in run("eval", *arguments).stderr  # what the recipe itself names was not asked for

@@ -53,7 +53,7 @@ def test_switches_that_are_off_are_dropped_silently(recipe, registries, caplog):
         ("Global.use_dali=0", "must be false, not 0"),
         ("Global.feature_normalize=True", "it belongs to retrieval"),
         ("Global.iter_per_epoch=1024", "an epoch is one pass over the data"),
-        ("Global.image_channel=4", "must be 3, not 4"),
+        ("Global.image_channel=5", "must be 3, not 5"),
         ("Global.infer_imgs=x.jpg", "must be null, not 'x.jpg': its section is Infer"),
         ("Arch.use_ssld=True", "an argument of PaddleClas's own networks"),
         ("Arch.data_format=NHWC", "must be NCHW, not 'NHWC'"),

@@ -77,7 +77,7 @@ def test_without_transforms_that_decide_shape_and_architecture_follow_from_each_
             r"Arch\.image_size: is 32 x 32, but DataLoader\.Eval",
         ),
         (
-            recipe([crop(64)], Infer={"transforms": [crop(32)]}),
+            recipe([crop(64)], GMLP, Infer={"transforms": [crop(32)]}),
             [],
             r"Infer\.transforms\.0\.CropImage: makes images of 32 x 32, but DataLoader\.Eval.* makes images of 64 x 64",
         ),
@@ -97,6 +97,45 @@ def test_without_transforms_that_decide_shape_and_architecture_follow_from_each_
 def test_contradictions_are_refused_with_both_places(values, changes, message):
     with pytest.raises(ConfigError, match=message):
         ppcls.load_config(values, changes)
+
+
+@pytest.mark.parametrize(
+    ("section", "message", "shape"),
+    [
+        (
+            {"Infer": {"transforms": [crop(32)]}},
+            "Infer.transforms.0.CropImage: makes images of 32 x 32, but "
+            "DataLoader.Eval.dataset.transform_ops.0.CropImage (dict) makes images of 64 x 64 "
+            "(height x width); inference and exported models take 32 x 32",
+            [3, 32, 32],
+        ),
+        (
+            {"Global": {"image_shape": [3, 48, 48]}},
+            "Global.image_shape: is 48 x 48, but "
+            "DataLoader.Eval.dataset.transform_ops.0.CropImage (dict) makes images of 64 x 64 "
+            "(height x width); inference and exported models take 64 x 64",
+            [3, 64, 64],
+        ),
+    ],
+)
+def test_an_architecture_of_any_size_is_warned_and_inference_decides(section, message, shape, caplog):
+    loaded = ppcls.load_config(recipe([crop(64)], **section))
+    assert [record.getMessage() for record in caplog.records] == [f"dict: {message}"]
+    assert loaded.Global.image_shape == shape
+
+
+def test_channels_of_the_architecture_follow_from_the_image_shape():
+    loaded = ppcls.load_config(recipe([crop(64)], Global={"image_shape": [4, 64, 64]}))
+    assert loaded.Arch.arguments["in_channels"] == 4
+    assert loaded.where("Arch", "in_channels") == "derived from Global.image_shape"
+    stated = ppcls.load_config(
+        recipe(
+            [crop(64)],
+            {"name": "ConvMixer", "dim": 8, "depth": 1, "in_channels": 3},
+            Global={"image_shape": [4, 64, 64]},
+        )
+    )
+    assert stated.Arch.arguments["in_channels"] == 3
 
 
 def test_training_may_use_another_size_where_the_architecture_takes_any():

@@ -196,6 +196,10 @@ def test_the_lock_file_names_no_addresses():
 def test_yaml_files_are_all_looked_at():
     found = {str(path.relative_to(DEPLOY)) for path in DEPLOY.rglob("*.yaml") if "node_modules" not in path.parts}
     kubernetes = ("serving/kustomization", "serving/serving", "serving-gpu/kustomization", "training-paddlejob")
-    assert found == {"docker-compose.yaml", *(f"kubernetes/{name}.yaml" for name in kubernetes)}
+    assert found == {
+        "configs/inference_cls.yaml",
+        "docker-compose.yaml",
+        *(f"kubernetes/{name}.yaml" for name in kubernetes),
+    }
     for name in found:
         assert list(yaml.safe_load_all((DEPLOY / name).read_text()))

@@ -17,11 +17,15 @@ def test_a_run_leaves_checkpoints_logs_and_curves(recipe, run):
     log = (out / "train.log").read_text()
     number = r"\d+\.\d+"
     for pattern in (
-        rf"\[Train\]\[Epoch 1/2\]\[Iter: 2/8\]lr: {number}, top1: {number}, CELoss: {number}, loss: {number}, "
-        rf"batch_cost: {number}s, reader_cost: {number}, ips: {number} images/sec, eta: \d+:\d\d:\d\d",
+        rf"\[Train\]\[Epoch 1/2\]\[Iter: 2/8\]lr\(Cosine\): 0\.\d{{8}}, top1: {number}, "
+        rf"CELoss: {number}, loss: {number}, "
+        rf"batch_cost: {number}s, reader_cost: {number}, ips: {number} samples/s, eta: \d+:\d\d:\d\d",
         rf"\[Train\]\[Epoch 2/2\]\[Avg\]top1: {number}, CELoss: {number}, loss: {number}",
         rf"\[Eval\]\[Epoch 2\]\[Avg\]CELoss: {number}, loss: {number}, top1: {number}, top5: {number}",
         rf"\[Eval\]\[Epoch 2\]\[best metric: {number}\]",
+        rf"ppcls INFO: Already save model in {out}/latest\n",
+        rf"ppcls INFO: Already save model in {out}/best_model\n",
+        rf"ppcls INFO: Already save model in {out}/epoch_2\n",
         r"CPU threads: \d+ \(set by the user with OMP_NUM_THREADS\)",
     ):
         assert re.search(pattern, log), pattern

@@ -215,5 +215,5 @@ def _check_result(image: Any) -> None:
         raise DataError("is still an undecoded file after all transforms; add DecodeImage to transform_ops")
     if image.dtype != np.float32:
         raise DataError(f"is still {image.dtype} after all transforms; add NormalizeImage to transform_ops")
-    if image.ndim not in (3, 4) or (image.shape[-3] != 3 and image.shape[-1] == 3):
+    if image.ndim not in (3, 4) or (image.shape[-3] not in (3, 4) and image.shape[-1] in (3, 4)):
         raise DataError(f"has the shape {list(image.shape)} after all transforms; end transform_ops with ToCHWImage")

@@ -130,7 +130,7 @@ def require_stages(name: str, values: Optional[Sequence[Any]]) -> None:
 
 
 def check_hwc(image: Any) -> None:
-    """Check that ``image`` is a decoded image [H, W, C] of 1, 3 or 4 channels.
+    """Check that ``image`` is an image [H, W, C] of 1, 3 or 4 channels.
 
     Raises:
         DataError: it is not; the message says what it is and what to change.

@@ -236,11 +236,11 @@ class HideAndSeek:
 
 
 def _planes(image: Any) -> np.ndarray:
-    """Return a view [3, H, W] of a normalized image of either layout.
+    """Return a view [C, H, W] of a normalized image of either layout, of 3 or 4 channels.
 
     Raises:
         DataError: it is not normalized.
     """
     if not isinstance(image, np.ndarray) or image.ndim != 3 or image.dtype != np.float32:
         raise DataError("takes a normalized float32 image: put it after NormalizeImage")
-    return image if image.shape[0] == 3 else image.transpose(2, 0, 1)
+    return image if image.shape[0] in (3, 4) else image.transpose(2, 0, 1)

@@ -25,8 +25,9 @@ class NormalizeImage:
         mean: one value per channel; ImageNet's by default.
         std: one value per channel; ImageNet's by default.
         order: layout of the input: "chw" (after ToCHWImage), or "hwc", also written "".
-        output_fp16: must be false: batches are float32, and mixed precision casts them.
-        channel_num: must be 3.
+        output_fp16: accepted for PaddleClas's recipes, and without effect: batches are float32, and a model in half
+            precision casts them itself.
+        channel_num: 3, or 4 to append a channel of zeros.
 
     Raises:
         ConfigError: an argument is invalid.
@@ -42,13 +43,7 @@ class NormalizeImage:
 
     def __post_init__(self) -> None:
         require_choice("order", self.order, ("chw", "hwc", ""))
-        if self.output_fp16:
-            raise ConfigError("output_fp16: not available: batches are float32, and mixed precision casts them")
-        if self.channel_num != 3:
-            raise ConfigError(
-                f"channel_num: must be 3, not {self.channel_num!r}: the models take RGB, and a fourth channel of zeros "
-                f"only made old GPUs faster"
-            )
+        require_choice("channel_num", self.channel_num, (3, 4))
         scale, mean, std = self.constants()
         if 0 in std:
             raise ConfigError("std: must not contain 0")
@@ -77,9 +72,10 @@ class NormalizeImage:
         self._check(image)
         channels = image if chw else cv2.split(image)
         # The memory is channels-first in both cases, so that a ToCHWImage after it does not have to copy.
-        out = np.empty((3, *channels[0].shape), np.float32)
+        out = np.empty((self.channel_num, *channels[0].shape), np.float32)
         for channel, table, plane in zip(channels, self._table, out):
             cv2.LUT(channel, table[None], dst=plane)
+        out[3:] = 0
         return out if chw else out.transpose(1, 2, 0)
 
     def _check(self, image: Any) -> None:
@@ -96,26 +92,27 @@ class NormalizeImage:
         chw = self.order == "chw"
         self._check(images[0])
         channels = images if chw else images.transpose(0, 3, 1, 2)
-        out = np.empty(channels.shape, np.float32)
+        out = np.empty((len(images), self.channel_num, *channels.shape[2:]), np.float32)
         for channel, table in enumerate(self._table):
             plane = np.ascontiguousarray(channels[:, channel])
             out[:, channel] = cv2.LUT(plane.reshape(len(plane), -1), table[None]).reshape(plane.shape)
+        out[:, 3:] = 0
         return out if chw else out.transpose(0, 2, 3, 1)
 
 
 @TRANSFORMS.register
 @dataclass(frozen=True)
 class ToCHWImage:
-    """Change the layout of an image from [H, W, 3] to [3, H, W]. Recipes may leave it out where it is the last one."""
+    """Change the layout of an image from [H, W, C] to [C, H, W]. Recipes may leave it out where it is the last one."""
 
     output_layout: ClassVar[str] = "chw"
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
-        """Return the image [3, H, W]."""
+        """Return the image [C, H, W]."""
         check_hwc(image)
         return np.ascontiguousarray(image.transpose(2, 0, 1))
 
     def batch(self, images: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
-        """Return images [B, 3, H, W] of images [B, H, W, 3]."""
+        """Return images [B, C, H, W] of images [B, H, W, C]."""
         check_hwc(images[0])
         return np.ascontiguousarray(images.transpose(0, 3, 1, 2))

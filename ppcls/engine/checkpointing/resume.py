@@ -22,8 +22,14 @@ Change = Tuple[str, Any, Any]  # dotted key, value before, value now
 
 # What drives a run and does not make it another one. Anything else does: a key that is forgotten here asks too much.
 _MAY_CHANGE = (
-    *("Global.device", "Global.epochs", "Global.print_batch_step", "Global.log_ranks", "Global.use_visualdl"),
-    *("Global.save_interval", "Global.save_every_minutes", "Global.save_every_steps", "Global.keep_checkpoints"),
+    *("Global.device", "Global.epochs", "Global.print_batch_step", "Global.log_ranks", "Global.log_format"),
+    *(
+        "Global.use_visualdl",
+        "Global.save_interval",
+        "Global.save_every_minutes",
+        "Global.save_every_steps",
+        "Global.keep_checkpoints",
+    ),
     *("Global.eval_during_train", "Global.eval_interval", "Global.start_eval_epoch", "Global.save_inference_dir"),
     *("Global.drop_mismatched_head", "DataLoader.Train.loader", "DataLoader.Eval.loader", "Infer"),
     *("DataLoader.Eval.sampler.batch_size", "Global.early_stopping", "Metric.Train", "Global.image_shape", "Callbacks"),
@@ -37,7 +43,7 @@ _MAY_CHANGE = (
     ),
 )
 # Where a run is, and what its weights were: the latter are compared by content.
-_LOCATION_KEYS = ("Global.checkpoints", "Global.output_dir")
+_LOCATION_KEYS = ("Global.checkpoints", "Global.output_dir", "Global.output_layout")
 _WEIGHTS = ("Global.pretrained_model", "Arch.pretrained")
 
 

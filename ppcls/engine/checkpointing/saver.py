@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from pathlib import Path
@@ -76,6 +77,7 @@ class Saver:
         self.folder = folder
         self.config = config
         self._writer = BackgroundWriter()
+        self._written: queue.SimpleQueue[Path] = queue.SimpleQueue()  # not yet said in the log
         self._saved_at = time.monotonic()
         self._saved_step = 0
 
@@ -105,6 +107,7 @@ class Saver:
         distributed.wait_until(lambda: not self._writer.busy)
         with distributed.errors_on_all_ranks():
             self._writer.wait()
+        self._log_written()
 
     def save_latest(self, state: TrainState, callbacks: Dict[str, Any]) -> Path:
         """Write ``latest``; return its prefix when it is on the disk."""
@@ -117,6 +120,7 @@ class Saver:
 
         ``Global.save_every_minutes`` and ``save_every_steps`` say when.
         """
+        self._log_written()
         try:
             self._writer.check()
         except CheckpointError as error:
@@ -133,6 +137,7 @@ class Saver:
         A run that was killed between the two does it when it is resumed.
         """
         distributed.run_on_main(self._epoch_job(state))
+        self._log_written()
 
     def resume_hint(self) -> str:
         """Return the end of a message about a run that stopped by itself."""
@@ -162,6 +167,7 @@ class Saver:
             if (self.folder / METRICS).exists():
                 atomic.fsync(self.folder / METRICS)
             checkpoint.write(copied, self.prefix("latest"))
+            self._written.put(self.prefix("latest"))
             then()
 
         self._writer.start(job)
@@ -173,11 +179,18 @@ class Saver:
         def job() -> None:
             if is_best:
                 checkpoint.link_checkpoint(latest, self.prefix("best_model"))
+                self._written.put(self.prefix("best_model"))
             if settings.save_interval > 0 and epoch % settings.save_interval == 0:
                 checkpoint.link_checkpoint(latest, self.prefix(f"epoch_{epoch}"))
+                self._written.put(self.prefix(f"epoch_{epoch}"))
                 checkpoint.remove_old(self.folder, settings.keep_checkpoints)
 
         return job
+
+    def _log_written(self) -> None:
+        """Say what has been written; in the main thread, since data workers are forked while the writer runs."""
+        while not self._written.empty():
+            get_logger().info("Already save model in %s", self._written.get())
 
     @staticmethod
     def _wait_and_log(wait: Callable[[], None]) -> None:

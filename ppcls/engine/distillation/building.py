@@ -151,7 +151,7 @@ def _recipe(config: Config, model: _Model) -> Config:
         if recipe.Stages:
             recipe = recipe.stage(list(recipe.stages)[-1])
         given = config.Distillation.pretrained if config.Distillation is not None else None
-        weights = given or f"{recipe.Global.output_dir}/best_model"
+        weights = given or f"{recipe.run_dir}/best_model"
         return recipe.with_global(pretrained_model=weights, checkpoints=None)
     arguments = {"class_num": config.Arch.class_num, **settings.arguments}
     if BACKBONES[settings.name].takes("image_size"):

@@ -1,0 +1,101 @@
+"""The commands in the tables of pages for people who come from elsewhere, run on the digits."""
+
+import re
+import shlex
+
+import pytest
+
+from ppcls import load_config
+from ppcls.cli import _parse
+from ppcls.config.find import recipes
+from tests.helpers.command_line import TOOLS
+from tests.helpers.recipes import ROOT
+
+PAGES = ("docs/paddleclas.md", "docs/paddlevit.md", "docs/mindspore.md", "docs/models/README.md")
+# Not run: they need several processes, a network, ImageNet, files of other people's, or go on for ever.
+ELSEWHERE = re.compile(
+    r"distributed\.launch|-c (ImageNet|CIFAR)|ppcls (convert|serve|models|summary|split-data)|tests/|deploy/"
+)
+
+
+def commands():
+    """Yield the page and the commands in the last column but those that only differ in what the test replaces."""
+    for page in PAGES:
+        for line in (ROOT / page).read_text().splitlines():
+            if line.startswith("|"):
+                here = line.rsplit("|", 2)[1]
+                yield from ((page, text) for text in re.findall(r"`((?:ppcls |python )[^`]+)`", here))
+
+
+ALL = sorted(set(commands()))
+RUN_HERE = sorted({text for _, text in ALL if not ELSEWHERE.search(text)})
+
+
+def words_of(text):
+    """Return what ``ppcls`` gets, for a command with or without ``python tools/``."""
+    words = shlex.split(text)
+    if words[0] == "ppcls":
+        return words[1:]
+    script = next(index for index, word in enumerate(words) if word.startswith("tools/"))
+    return [TOOLS[words[script].removeprefix("tools/").removesuffix(".py")], *words[script + 1 :]]
+
+
+@pytest.mark.parametrize(("page", "text"), ALL)
+def test_commands_and_recipes_exist(page, text):
+    if "deploy/python" in text:
+        assert (ROOT / "deploy/python/predict_cls.py").is_file()
+        return
+    if text.startswith("python -m pytest"):
+        assert (ROOT / text.split()[-1].partition("::")[0]).exists()
+        return
+    options = _parse(words_of(text))[1]
+    recipe = getattr(options, "config", None)
+    if recipe not in (None, "RECIPE"):
+        assert f"{recipe}.yaml" in recipes()
+        load_config(recipe, [change for group in options.override for change in group])
+
+
+@pytest.fixture(scope="module")
+def workplace(models, digits, tmp_path_factory):
+    """Return a folder with what the commands' words in capitals stand for."""
+    import shutil
+
+    folder = tmp_path_factory.mktemp("workplace")
+    shutil.copytree(models / "out", folder / "run")
+    shutil.copytree(models / "inference", folder / "export")
+    text = (models / "recipe.yaml").read_text()
+    (folder / "recipe.yaml").write_text(
+        text.replace(f"{models}/out", f"{folder}/new").replace("epochs: 2", "epochs: 1")
+    )
+    (folder / "photos").symlink_to(digits / "val")
+    return folder
+
+
+@pytest.mark.parametrize("text", RUN_HERE)
+def test_the_command_runs(text, workplace, run):
+    names = {"RECIPE": "recipe.yaml", "RUN": "run", "EXPORT": "export", "PHOTOS": "photos"}
+    text = re.sub(r"\b(RECIPE|RUN|EXPORT|PHOTOS)\b", lambda match: names[match[0]], text)
+    more = ["-o", "Global.epochs=11"] if "Global.checkpoints" in text else []  # the run has ten
+    run(*words_of(text), *more, cwd=workplace)
+
+
+def test_the_python_of_the_page_runs(workplace, monkeypatch, capsys):
+    text = (ROOT / "docs/paddleclas.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    monkeypatch.chdir(workplace)
+    exec(code.replace("output/digits/inference", "export"), {})
+    assert len(capsys.readouterr().out.splitlines()) == 40
+
+
+def test_the_log_lines_of_the_page_are_those_of_a_run(recipe, run):
+    """Compared without their numbers and folders."""
+    text = (ROOT / "docs/paddleclas.md").read_text()
+    (block,) = re.findall(r"```text\n(.*?)```", text, re.DOTALL)
+    done = run("train", "-c", recipe)
+    printed = {shape(line.partition("INFO: ")[2]) for line in done.stderr.splitlines()}
+    for line in block.splitlines():
+        assert shape(line) in printed, line
+
+
+def shape(line):
+    return re.sub(r"model in .*/", "model in ", re.sub(r"\d+", "N", line))
