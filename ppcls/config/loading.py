@@ -9,7 +9,19 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 
 from pydantic import ValidationError
 
-from ppcls.config import components, distillation, imports, inherit, layout, overrides, paddleclas, sizes, stages, tree
+from ppcls.config import (
+    channels,
+    components,
+    distillation,
+    imports,
+    inherit,
+    layout,
+    overrides,
+    paddleclas,
+    sizes,
+    stages,
+    tree,
+)
 from ppcls.config.components import Checked
 from ppcls.config.find import find
 from ppcls.config.overrides import Changes
@@ -98,6 +110,7 @@ class _Loader:
             result.problems = distillation.check(result.schema, result.checked)
         if not result.problems and result.schema is not None:
             result.sizes = sizes.check(result.tree, result.schema, result.checked, self.registries, self.stored_in)
+            channels.check(*(result.sizes, result.tree, result.schema, result.checked, self.registries, self.stored_in))
             result.problems += result.sizes.problems
             result.warnings += [format_problem(problem, result.mapped) for problem in result.sizes.warnings]
         return result

@@ -76,14 +76,18 @@ def check_affine_interpolation(value: str) -> None:
     require_choice("interpolation", value, (*warp.AFFINE, "random"))
 
 
-def per_channel(name: str, values: Any) -> List[float]:
-    """Return three numbers, one per channel.
+def per_channel(name: str, values: Any, counts: Sequence[int] = (3,)) -> List[float]:
+    """Return a list of numbers, one per channel.
+
+    Args:
+        counts: numbers of channels that are possible.
 
     Raises:
-        ConfigError: they are not three numbers.
+        ConfigError: they are no such list.
     """
-    if not isinstance(values, (list, tuple)) or len(values) != 3:
-        raise ConfigError(f"{name}: must be three numbers, one per channel, not {values!r}")
+    if not isinstance(values, (list, tuple)) or len(values) not in counts:
+        count = "three numbers" if counts == (3,) else f"a list of {', '.join(map(str, counts))} numbers"
+        raise ConfigError(f"{name}: must be {count}, one per channel, not {values!r}")
     return [require_number(name, value) for value in values]
 
 

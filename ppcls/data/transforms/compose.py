@@ -8,7 +8,7 @@ from typing import Any, Callable, Mapping, Sequence, Tuple
 
 import numpy as np
 
-from ppcls.data.transforms.conversion import to_channels
+from ppcls.data.transforms.conversion import CHANNELS, to_channels
 from ppcls.data.transforms.registry import TRANSFORMS
 from ppcls.data.transforms.transform_op import TransformOp
 from ppcls.errors import ConfigError, DataError
@@ -56,9 +56,10 @@ class Compose:
         return np.ascontiguousarray(image) if isinstance(image, np.ndarray) else image
 
     def _with_channels(self, image: Any) -> Any:
-        """Return an image as the first transform takes it: as RGB, unless it is DecodeImage."""
-        if isinstance(image, np.ndarray) and image.ndim == 3 and image.dtype == np.uint8 and image.shape[2] in (1, 4):
-            return image if self.names[:1] == ("DecodeImage",) else to_channels(image, 3)
+        """Return an image that is decoded already with the channels that DecodeImage or NormalizeImage takes."""
+        is_image = isinstance(image, np.ndarray) and image.ndim == 3 and image.dtype == np.uint8
+        if is_image and image.shape[2] in CHANNELS:
+            return to_channels(image, next((op.channels for op in self.ops if hasattr(op, "channels")), 3))
         return image
 
     @property
