@@ -17,10 +17,17 @@ from ppcls.utils import environment
 
 environment.prepare()
 
-from tests.helpers.command_line import run_ppcls, run_process  # noqa: E402
+from tests.helpers.command_line import forgotten_imports, run_ppcls, run_process  # noqa: E402
 from tests.helpers.recipes import ROOT, write_recipe  # noqa: E402
 
 pytest_plugins = ["tests.helpers.serving"]
+
+
+@pytest.fixture(autouse=True)
+def forget_imports():
+    """Forget the components that a test imports: the next test may register the same names, or list what there is."""
+    with forgotten_imports():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import re
 import signal
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, Callable, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,27 @@ def add_recipe_options(parser: argparse.ArgumentParser, required: bool = True) -
     )
     parser.add_argument("--stage", metavar="NAME", help="one of the recipe's Stages")
     add_import_option(parser)
+
+
+def add_weight_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--weights-key`` and ``--weights-image-size``."""
+    key_help = "which weights of a file that holds several, such as teacher or state_dict.model"
+    size_help = "image size in pixels that weights without a recipe were made for (gMLP)"
+    parser.add_argument("--weights-key", metavar="KEY", help=key_help)
+    parser.add_argument("--weights-image-size", metavar="HxW", type=_image_size, help=size_help)
+
+
+def _image_size(text: str) -> List[int]:
+    match = re.fullmatch(r"([1-9]\d{0,5})(?:[x,]([1-9]\d{0,5}))?", text.replace(" ", ""))
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size: HEIGHTxWIDTH, such as 224x320, or one side")
+    return [int(match[1]), int(match[2] or match[1])]
+
+
+def weight_options(options: argparse.Namespace) -> Dict[str, Any]:
+    """Return the values of ``--weights-key`` and ``--weights-image-size`` that were given, by option."""
+    given = {name: getattr(options, name, None) for name in ("weights_key", "weights_image_size")}
+    return {f"--{name.replace('_', '-')}": value for name, value in given.items() if value is not None}
 
 
 def add_import_option(parser: argparse.ArgumentParser) -> None:
@@ -73,8 +95,12 @@ def load_recipe(options: argparse.Namespace) -> Any:
 
 
 def changes(options: argparse.Namespace) -> List[str]:
-    """Return the ``Key.sub=value`` changes of all ``-o``, in order."""
-    return [change for group in options.override for change in group]
+    """Return the ``Key.sub=value`` changes of all ``-o``, in order, then those of the options for weights."""
+    given = weight_options(options).items()
+    return [
+        *(change for group in options.override for change in group),
+        *(f"Global.{option[2:].replace('-', '_')}={json.dumps(value)}" for option, value in given),
+    ]
 
 
 def load_for_weights(options: argparse.Namespace) -> Any:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from ppcls.commands.command import Command, add_import_option, import_components, import_paddle, to_json
+from ppcls.commands.command import (
+    Command,
+    add_import_option,
+    add_weight_options,
+    import_components,
+    import_paddle,
+    to_json,
+)
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +25,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         choices=("official", "timm", "ppcls"),
         help="whose tensor names and layout; default: official for torch, else ppcls",
     )
+    add_weight_options(parser)
     add_import_option(parser)
 
 
@@ -28,6 +36,7 @@ def _run(options: argparse.Namespace) -> int:
 
     values = {key: getattr(options, key) for key in ("to", "model", "naming")}
     arguments = parse_arguments(options.argument)
+    values.update(key=options.weights_key, image_size=options.weights_image_size)
     print(to_json(convert_weights(options.source, options.target, arguments=arguments, **values)))
     return 0
 

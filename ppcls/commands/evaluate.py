@@ -7,13 +7,22 @@ import json
 import shlex
 from typing import Any, Dict
 
-from ppcls.commands.command import Command, add_recipe_options, changes, load_for_weights, load_recipe
+from ppcls.commands.command import (
+    Command,
+    add_recipe_options,
+    add_weight_options,
+    changes,
+    load_for_weights,
+    load_recipe,
+    weight_options,
+)
 from ppcls.errors import ConfigError
 from ppcls.utils.logging import get_logger
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add_recipe_options(parser)
+    add_weight_options(parser)
     parser.add_argument("--model", metavar="PATH", help="evaluate an exported model: its folder, or an .onnx file")
     parser.add_argument(
         "--backend", choices=("auto", "paddle", "onnx"), help="what runs --model (default: as `ppcls infer` does)"
@@ -30,6 +39,8 @@ def _run(options: argparse.Namespace) -> int:
 
         _print(evaluate(config))
         return 0
+    for option in weight_options(options):
+        raise ConfigError(f"{option}: with --model {options.model} no weights are used; leave one of the two out")
     config = load_recipe(options)
     _say_how_to_predict(config, options)
     if config.Stages or options.stage is not None:

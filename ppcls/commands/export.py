@@ -8,6 +8,7 @@ from typing import Any, Mapping
 from ppcls.commands.command import (
     Command,
     add_recipe_options,
+    add_weight_options,
     changes,
     exit_on_sigterm,
     import_components,
@@ -27,6 +28,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="the output_dir of a run, with its recipe and best weights, or a checkpoint",
     )
     add_recipe_options(parser, required=False)
+    add_weight_options(parser)
     parser.add_argument("--bf16", action="store_true", help="let Paddle Inference compute in bfloat16")
     models = parser.add_argument_group("ONNX models beside that")
     models.add_argument("--onnx", action="store_true", help="write an ONNX model, too (the options below include this)")

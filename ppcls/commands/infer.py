@@ -13,12 +13,14 @@ from typing import Any, Generator, Iterator
 from ppcls.commands.command import (
     Command,
     add_recipe_options,
+    add_weight_options,
     changes,
     exit_on_sigterm,
     import_components,
     import_paddle,
     load_for_weights,
     print_result,
+    weight_options,
 )
 from ppcls.errors import ConfigError
 from ppcls.utils import distributed, environment
@@ -56,6 +58,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help=model_help).required = False
     parser.add_argument("images", metavar="IMAGES", nargs="+", help=images_help).required = False
     add_recipe_options(parser, required=False)
+    add_weight_options(parser)
     out_help = ".json, .csv or .parquet; without it the answers are printed as JSON"
     parser.add_argument("--out", metavar="FILE", type=Path, help=out_help)
     map_help = "map: write {path: class id} instead of whole answers (null for a broken image; multi-label: a list)"
@@ -179,7 +182,13 @@ def _predictor(options: argparse.Namespace) -> Any:
     is_export = description.is_export(user_path(options.model))
     if is_export:
         refuse_for_export(
-            options.model, {"-c": options.config, "-o": options.override or None, "--stage": options.stage}
+            options.model,
+            {
+                "-c": options.config,
+                "-o": options.override or None,
+                "--stage": options.stage,
+                **weight_options(options),
+            },
         )
     else:
         import_paddle()

@@ -6,11 +6,12 @@ import argparse
 import contextlib
 from typing import Any
 
-from ppcls.commands.command import Command, add_recipe_options, load_recipe, print_result
+from ppcls.commands.command import Command, add_recipe_options, add_weight_options, load_recipe, print_result
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add_recipe_options(parser)
+    add_weight_options(parser)
     profiler_help = (
         "profile some batches and end: 'batch_range=[10, 20]; profile_path=FOLDER; exit_on_finished=false; ...'"
     )

@@ -135,5 +135,9 @@ NAMES: Mapping[str, Mapping[str, str]] = {
         **_names("only recipes of other tasks have it; use the prob of a transform", "RandomApply", "RawColorJitter"),
         **_names("only recipes of other tasks have it", "RandomInterpolationAugment", "CropWithPadding"),
     },
+    "postprocess": {
+        **_names("it gives one number per image (regression), and answers here are classes", "ScoreOutput"),
+        **_names(_RETRIEVAL, "Binarize"),
+    },
     "batch_transform": _names("no recipe has it; use MixupOperator or CutmixOperator", "FmixOperator"),
 }

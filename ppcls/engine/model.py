@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable, Optional, Sequence, Union
+from typing import Any, Callable, List, Optional, Sequence, Tuple, Union
 
 import paddle
 
+from ppcls.arch import BACKBONES
 from ppcls.config.schema import AUTO, Config
 from ppcls.engine.checkpointing import checkpoint
 from ppcls.errors import ConfigError, WeightsError
@@ -14,6 +15,13 @@ from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
 from ppcls.weights import create_model, load_weights
 from ppcls.weights.factory import local_weights, trained_image_size
+
+# How a recipe says what arguments of ``load_weights`` say.
+_RECIPE_WORDS = {
+    "drop_mismatched_head=True": "-o Global.drop_mismatched_head=true",
+    "choose with weights_key": "choose with --weights-key (Global.weights_key)",
+    "image_size=[height, width]": "--weights-image-size HEIGHTxWIDTH (Global.weights_image_size)",
+}
 
 
 def build_model(config: Config) -> paddle.nn.Layer:
@@ -58,7 +66,23 @@ def weights_path(config: Config) -> Optional[str]:
     What is a URL, or the published weights, is downloaded first.
     """
     value = given_weights(config)
-    return str(local_weights(config.Arch.name, value)) if value else None
+    if not value:
+        return None
+    try:
+        return str(local_weights(config.Arch.name, value, config.Global.weights_key))
+    except WeightsError as error:
+        raise WeightsError(f"{error}{_download_advice(config)}") from None
+
+
+def _download_advice(config: Config) -> str:
+    """Return how to do without weights that cannot be fetched; nothing for those that are named as a file."""
+    if config.Global.pretrained_model or config.Global.checkpoints not in (None, AUTO):
+        return ""
+    where = config.where("Arch", "pretrained")
+    return (
+        f"\nArch.pretrained ({where}) asks for these weights; to begin with random ones: -o Arch.pretrained=false, to "
+        "use a file of yours: -o Arch.pretrained=PATH"
+    )
 
 
 def given_weights(config: Config) -> Union[bool, str, None]:
@@ -94,23 +118,71 @@ def load_required_weights(config: Config, model: paddle.nn.Layer, purpose: str) 
             f"{Path(config.run_dir) / 'best_model'})"
         )
     # Never without its head: one that was not trained would answer nonsense.
-    get_logger().info(_load(config, model, path, drop_mismatched_head=False))
+    get_logger().info(_load(config, model, path, False, *_weight_options(config, path, strict=True)))
     return path
 
 
 def load_initial_weights(config: Config, model: paddle.nn.Layer, path: str) -> str:
     """Load weights to train from; return what to log: what was loaded, and what left out."""
-    return _load(config, model, path, drop_mismatched_head=config.Global.drop_mismatched_head)
+    drop_head = config.Global.drop_mismatched_head
+    return _load(config, model, path, drop_head, *_weight_options(config, path, strict=False))
 
 
-def _load(config: Config, model: paddle.nn.Layer, path: str, drop_mismatched_head: bool) -> str:
+def _load(
+    config: Config,
+    model: paddle.nn.Layer,
+    path: str,
+    drop_mismatched_head: bool,
+    key: Optional[str],
+    image_size: Union[int, List[int], None],
+) -> str:
     """Load weights; an interrupted checkpoint was finished by ``fetch_weights``."""
+    size = image_size or trained_image_size(config.Arch.name, given_weights(config))
     try:
-        size = trained_image_size(config.Arch.name, given_weights(config))
         report = load_weights(
-            model, path, drop_mismatched_head=drop_mismatched_head, image_size=size, submodel=config.student
+            model,
+            path,
+            key=key,
+            drop_mismatched_head=drop_mismatched_head,
+            image_size=size,
+            submodel=config.student,
         )
-    except WeightsError as error:  # the recipe's word for it
-        text = str(error).replace("drop_mismatched_head=True", "-o Global.drop_mismatched_head=true")
+    except WeightsError as error:  # the recipe's words for it
+        text = str(error)
+        for argument, option in _RECIPE_WORDS.items():
+            text = text.replace(argument, option)
         raise WeightsError(text) from None
     return f"weights: {path}: {report}"
+
+
+def _weight_options(config: Config, path: str, strict: bool) -> Tuple[Optional[str], Optional[List[int]]]:
+    """Return ``Global.weights_key`` and ``Global.weights_image_size``, as far as they are about these weights.
+
+    A recipe has them for the weights of others that it starts from. Our own checkpoints need neither.
+
+    Args:
+        strict: whether values of the command line are about these weights in any case. Of a training with stages, they
+            are about those of the first one.
+
+    Raises:
+        ConfigError: the architecture takes images of any size.
+    """
+    key, size = config.Global.weights_key, config.Global.weights_image_size
+    if size is not None and not BACKBONES[config.Arch.name].takes("image_size"):
+        raise ConfigError(
+            f"{config.where('Global', 'weights_image_size')}: Global.weights_image_size: the weights of "
+            f"{config.Arch.name} fit images of any size; leave it out"
+        )
+    if (key is None and size is None) or not checkpoint.exists(checkpoint.strip_suffix(path)):
+        return key, size
+    given = {"weights_key": key, "weights_image_size": size}
+    unused = [
+        name
+        for name, value in given.items()
+        if value is not None and not (strict and config.where("Global", name).startswith("-o "))
+    ]
+    for name in unused:
+        get_logger().info(
+            "Global.%s (%s) is not used: %s is a checkpoint of ppcls", name, config.where("Global", name), path
+        )
+    return None if "weights_key" in unused else key, None if "weights_image_size" in unused else size

@@ -28,7 +28,7 @@ from ppcls.registry.sources import records
 from ppcls.utils import distributed
 from ppcls.utils.digests import sha256
 from ppcls.utils.logging import get_logger
-from ppcls.utils.paths import add_suffix, user_path
+from ppcls.weights.reader import find_file
 
 
 class _WithActivation(paddle.nn.Layer):
@@ -155,8 +155,6 @@ def _description(
     config: Config, weights: str, ops: Sequence[TransformOp], recipe_shape: List[int], postprocess: PostProcess
 ) -> Dict[str, Any]:
     """Return the description of an export, without its files."""
-    path = user_path(weights)
-    path = path if path.is_file() else add_suffix(path, ".pdparams")
     shape = list(config.Global.image_shape)
     names = postprocess.class_names
     arguments = dict(config.Infer.PostProcess.arguments)
@@ -180,7 +178,7 @@ def _description(
         "Model": {
             "architecture": {"name": config.Arch.name, "class_num": config.Arch.class_num, **config.Arch.arguments},
             "weights": weights,
-            "weights_sha256": sha256(path),
+            "weights_sha256": sha256(find_file(weights)),
             **_imports([item.model_dump() for item in config.Global.imported]),
             **({} if shape == recipe_shape else {"image_shape_of_recipe": recipe_shape}),
             "input": description.TENSOR,

@@ -129,4 +129,15 @@ def build_metrics(components: Sequence[Mapping[str, Optional[Mapping[str, Any]]]
         create = functools.partial(METRICS.build, name, args)
         source = METRICS[name].source
         metrics[name] = create() if source is None else MetricAdapter(name, create, source)
+    _require_distinct_results(metrics)
     return CombinedMetric(metrics)
+
+
+def _require_distinct_results(metrics: Mapping[str, Metric]) -> None:
+    """Raise a ConfigError where two metrics report a number under the same name."""
+    reported_by: Dict[str, str] = {}
+    for name, metric in metrics.items():
+        for result in metric.names:
+            if result in reported_by:
+                raise ConfigError(f"{reported_by[result]} and {name} both report {result!r}; remove one of them")
+            reported_by[result] = name

@@ -90,7 +90,6 @@ class Registry:
         kind: what the entries are, in the words of an error message ("transform", "architecture").
         trial_arguments: returns placeholders for the injected arguments, so that a recipe's arguments can be validated
             by construction when it is loaded. None where construction costs too much.
-        unavailable_names: names that users of similar software know, and that do not exist here yet.
         injectable: arguments that the calling code passes to every constructor that names them.
         required_arguments: arguments that every constructor must take.
         interface: attributes that the calling code uses. Components of other people are checked for them.
@@ -101,7 +100,6 @@ class Registry:
         self,
         kind: str,
         trial_arguments: Optional[Callable[[], Mapping[str, Any]]] = None,
-        unavailable_names: Iterable[str] = (),
         *,
         injectable: Iterable[str] = (),
         required_arguments: Iterable[str] = (),
@@ -110,7 +108,6 @@ class Registry:
     ) -> None:
         self.kind = kind
         self.trial_arguments = trial_arguments
-        self.unavailable_names = frozenset(unavailable_names)
         self.injectable = frozenset(injectable)
         self.required_arguments = tuple(required_arguments)
         self.interface = tuple(interface)
@@ -198,10 +195,7 @@ class Registry:
     def unknown(self, name: object) -> str:
         """Return the message for a name that is not registered."""
         names = self.names()
-        if isinstance(name, str) and name in self.unavailable_names:
-            text = f"{self.kind} {name!r} is not available in this version (allowed: {', '.join(names) or 'none'})"
-        else:
-            text = f"unknown {self.kind} {name!r}{suggest(name, names)}"
+        text = f"unknown {self.kind} {name!r}{suggest(name, names)}"
         return "; ".join([text, _HOW_TO_ADD, *entry_points.broken_entry_points()])
 
     def __getitem__(self, name: str) -> Entry:

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 import numpy as np
 from paddle import nn
 
-from ppcls.errors import WeightsError
+from ppcls.arch import BACKBONES
+from ppcls.errors import ConfigError, WeightsError
+from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
 from ppcls.weights.detection import detect_architecture
 from ppcls.weights.factory import create_model
-from ppcls.weights.loading import WeightMatch, best_match, linear_weight_names, require_match, select_submodel
+from ppcls.weights.image_size import image_size_of, recorded_image_size, source_size
+from ppcls.weights.loading import (
+    WeightMatch,
+    adapt_weights,
+    best_match,
+    fits_model,
+    linear_weight_names,
+    require_match,
+)
 from ppcls.weights.name_scheme import NameScheme
 from ppcls.weights.names import name_schemes_of
-from ppcls.weights.reader import find_file, read_weights
+from ppcls.weights.reader import find_file, read_selection
+from ppcls.weights.wrappers import Wanted
 from ppcls.weights.writer import format_of, write_weights
 
 NAMINGS = ("official", "timm", "ppcls")
@@ -30,10 +41,13 @@ def convert_weights(
     model: Optional[str] = None,
     naming: Optional[str] = None,
     arguments: Optional[Mapping[str, Any]] = None,
+    key: Optional[str] = None,
+    image_size: Union[int, Sequence[int], None] = None,
 ) -> Dict[str, Any]:
     """Write the weights in ``source`` to ``target``, in another format or under other names.
 
-    The numbers stay as they are, except that half precision becomes float32.
+    The numbers stay as they are, except that half precision becomes float32, and that weights for another image size
+    than the model's (gMLP's argument ``image_size``) are resized.
 
     Args:
         source: any file that ``read_weights`` takes.
@@ -42,20 +56,35 @@ def convert_weights(
         naming: names and layout of the target: "official" for those of the reference implementation (the default for
             "torch"), "timm", or "ppcls" (the default for the other formats).
         arguments: of the architecture's constructor, where ``model`` is a family.
+        key: which weights of ``source``, as for ``load_weights``.
+        image_size: of the images that the weights were made for, as for ``load_weights``.
 
     Returns:
-        A summary with the keys source, target, format, naming, tensors (their number) and left_out.
+        A summary with the keys source, target, format, naming, tensors (their number) and left_out; also, of gMLP,
+        image_size, [height, width], and, if they were resized, resized.
 
     Raises:
         WeightsError: a file cannot be read or written, or the weights do not fit the architecture.
-        ConfigError: no such architecture or argument.
+        ConfigError: no such architecture or argument, or weights that fit any size were given one.
     """
     file, target = find_file(source), user_path(target)
     to = to or format_of(target)
-    arrays, others = select_submodel(read_weights(file), "Student", {})
-    net = _build_model(file, arrays, model, dict(arguments or {}))
+    read = read_selection(file, key)
+    recorded = recorded_image_size(file)
+    net = _build_model(file, read.arrays, model, dict(arguments or {}), image_size or recorded)
+    fits = fits_model(net)
+    if not fits(read.arrays):  # of an architecture that has parts called as common prefixes are
+        read = read_selection(file, key, Wanted(fits))
+    read.log()
+    arrays = read.arrays
     match = best_match(net, arrays)
-    require_match(net, str(file), match, arrays)
+    if image_size is not None and image_size_of(net) is None:
+        raise ConfigError(f"image_size: the weights of {type(net).__name__} fit images of any size; leave it out")
+    size = source_size(net, match.arrays, image_size, recorded, str(file))
+    resized = adapt_weights(net, net.state_dict(), match, size) if size.note else []
+    require_match(net, str(file), match, arrays, read.selection, size)
+    if size.assumption:
+        get_logger().warning("%s", size.assumption)
     target_naming = _find_name_scheme(net, naming or ("official" if to == "torch" else "ppcls"))
     extra = {name: arrays[name] for name in match.dropped} if target_naming == match.naming else {}
     written = rename_tensors(net, match, target_naming)
@@ -67,7 +96,9 @@ def convert_weights(
         "format": to,
         "naming": {"from": match.source, "to": target_naming.source},
         "tensors": len(written),
-        "left_out": [*(name for name in match.dropped if name not in extra), *others],
+        "left_out": [*read.selection.copy.left_out, *(name for name in match.dropped if name not in extra)],
+        **({} if image_size_of(net) is None else {"image_size": image_size_of(net)}),
+        **({"resized": size.note} if resized else {}),
     }
 
 
@@ -88,7 +119,11 @@ def rename_tensors(net: nn.Layer, match: WeightMatch, naming: NameScheme) -> Dic
 
 
 def _build_model(
-    file: Path, arrays: Mapping[str, np.ndarray], name: Optional[str], arguments: Dict[str, Any]
+    file: Path,
+    arrays: Mapping[str, np.ndarray],
+    name: Optional[str],
+    arguments: Dict[str, Any],
+    image_size: Union[int, Sequence[int], None],
 ) -> nn.Layer:
     detected = detect_architecture(arrays)
     if name is None and (detected is None or detected.variant is None):
@@ -96,7 +131,10 @@ def _build_model(
         raise WeightsError(f"{file}: {what} that no registered architecture has; name it with --model, and --argument")
     if detected is not None:
         arguments.setdefault("class_num", detected.class_num)
-    return create_model(name or str(detected and detected.variant), **arguments)
+    name = name or str(detected and detected.variant)
+    if image_size is not None and name in BACKBONES and BACKBONES[name].takes("image_size"):
+        arguments.setdefault("image_size", image_size)
+    return create_model(name, **arguments)
 
 
 def _find_name_scheme(net: nn.Layer, name: str) -> NameScheme:

@@ -24,6 +24,7 @@ from ppcls.utils.paths import add_suffix
 
 # After this many more bytes, failures are counted from the start again.
 _PROGRESS = 1 << 20
+_WEB_PAGE = "the server, or a network that asks for a login, sends a web page instead of weights"
 # Status codes after which another attempt can help.
 _RETRYABLE = (408, 425, 429, 500, 502, 503, 504)
 
@@ -43,12 +44,14 @@ class RetryPolicy:
     Attributes:
         timeout: seconds without a byte after which a connection counts as broken.
         attempts: number of attempts without progress before giving up.
+        patience: seconds without progress after which no further attempt is made.
         pause: seconds before the second attempt; doubled each time, up to 16 times.
         lock: seconds to wait for another process that downloads the same file.
     """
 
     timeout: float = 30.0
     attempts: int = 5
+    patience: float = 60.0
     pause: float = 0.5
     lock: float = 3600.0
 
@@ -116,9 +119,11 @@ def check_sha256(path: Path, expected: Optional[str]) -> Optional[str]:
 def _fetch(url: str, target: Path, sha256: Optional[str], policy: RetryPolicy) -> None:
     part, notes = add_suffix(target, ".part"), add_suffix(target, ".part.json")
     failures, best, wrong = 0, _size(part), 0
+    begun = time.monotonic()
     while True:
         try:
             resumed = _attempt(url, part, notes, policy.timeout)
+            _refuse_web_page(part)
             wrong_digest = check_sha256(part, sha256)
             if wrong_digest is None:
                 break
@@ -127,14 +132,28 @@ def _fetch(url: str, target: Path, sha256: Optional[str], policy: RetryPolicy) -
             if wrong > 1 or not resumed:  # what was resumed may have begun as another file
                 raise _PermanentError(f"its sha256 is {wrong_digest} instead of {sha256}...; it was deleted")
         except (_TemporaryError, http.TransferError) as error:
-            failures = 1 if _size(part) >= best + _PROGRESS else failures + 1
+            if _size(part) >= best + _PROGRESS:
+                failures, begun = 0, time.monotonic()
+            failures += 1
             best = max(best, _size(part))
-            if failures >= policy.attempts:
+            pause, waited = policy.pause * min(2 ** (failures - 1), 16), time.monotonic() - begun
+            if failures >= policy.attempts or waited + pause >= policy.patience:
                 raise _PermanentError(f"cannot be downloaded ({error}; {failures} attempts)") from None
-            get_logger().warning("%s: %s; trying again", url, error)
-            time.sleep(policy.pause * min(2 ** (failures - 1), 16))
+            get_logger().warning(
+                "%s: %s; attempt %d of %d failed, trying again in %.1f s", url, error, failures, policy.attempts, pause
+            )
+            time.sleep(pause)
     atomic.move_into_place(part, target)
     notes.unlink(missing_ok=True)
+
+
+def _refuse_web_page(part: Path) -> None:
+    """Delete a page that came as if it were a file, as login pages of networks do; no weights begin like one."""
+    with part.open("rb") as file:
+        start = file.read(64)
+    if start.lstrip().startswith(b"<"):
+        part.unlink()
+        raise _PermanentError(_WEB_PAGE)
 
 
 def _size(path: Path) -> int:
@@ -171,7 +190,7 @@ def _receive(response: http.Response, url: str, part: Path, notes: Path, have: i
         notes.unlink(missing_ok=True)  # the next attempt asks for the whole file
         raise _TemporaryError("the server sends another part than was asked for")
     if response.headers.get_content_type() == "text/html":  # the login page of a hotel's network, or of a file host
-        raise _PermanentError("the server sends a web page instead of weights")
+        raise _PermanentError(_WEB_PAGE)
     if not resumed:
         notes.write_text(json.dumps(asdict(_Version(url, _tag(response), response.size))), encoding="utf-8")
     with part.open("ab" if resumed else "wb") as file:

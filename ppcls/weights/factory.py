@@ -22,6 +22,7 @@ def create_model(
     drop_mismatched_head: bool = False,
     pretrained_image_size: Union[int, Sequence[int], None] = None,
     features_only: bool = False,
+    weights_key: Optional[str] = None,
     **arguments: Any,  # all go to the constructor, and the registry refuses what it does not take
 ) -> nn.Layer:
     """Build an architecture, with fresh, published or your own weights.
@@ -33,6 +34,7 @@ def create_model(
             weights, which are downloaded once into ``$PPCLS_HOME`` (``~/.cache/ppcls``).
         drop_mismatched_head: keep the fresh classifier if that of the weights has another number of classes.
         pretrained_image_size: ``image_size`` of ``load_weights``; known for the published weights.
+        weights_key: ``key`` of ``load_weights``, for files that hold several copies of the weights.
         features_only: return a ``FeatureExtractor``, whose output is the list of feature maps [B, C, H', W'] that its
             ``feature_info`` describes. It has no classifier, and that of ``pretrained`` is left out.
         arguments: of the family's constructor.
@@ -50,10 +52,11 @@ def create_model(
     if name in list_models():
         model.spec = spec(name)
     extractor = FeatureExtractor(model) if features_only else None  # refuses before anything is downloaded
-    path = local_weights(name, pretrained)
+    path = local_weights(name, pretrained, weights_key)
     if path is not None:
         size = pretrained_image_size or trained_image_size(name, pretrained)
-        load_weights(model, path, drop_mismatched_head=drop_mismatched_head or features_only, image_size=size)
+        drop_head = drop_mismatched_head or features_only
+        load_weights(model, path, key=weights_key, drop_mismatched_head=drop_head, image_size=size)
     if extractor is None:
         return model
     if hasattr(model, "reset_classifier"):
@@ -75,8 +78,13 @@ def trained_image_size(name: str, pretrained: Union[bool, str, Path, None]) -> O
     return spec(name).image_size if pretrained is True else None
 
 
-def local_weights(name: str, pretrained: Union[bool, str, Path, None]) -> Optional[Path]:
+def local_weights(
+    name: str, pretrained: Union[bool, str, Path, None], weights_key: Optional[str] = None
+) -> Optional[Path]:
     """Return the path of the weights that ``pretrained`` of ``create_model`` means, downloaded if need be.
+
+    Args:
+        weights_key: of the weights to take from the file, which is kept as it is then.
 
     Returns:
         The path; None if ``pretrained`` is None or False.
@@ -88,11 +96,11 @@ def local_weights(name: str, pretrained: Union[bool, str, Path, None]) -> Option
     if pretrained is True:
         if name not in list_models():
             raise WeightsError(f"{name}: no published weights are known; give pretrained a path instead of true")
-        return public_weights(spec(name))
+        return public_weights(spec(name), key=weights_key)
     if pretrained is None or pretrained is False:
         return None
     if not isinstance(pretrained, (str, Path)):
         raise ConfigError(f"pretrained: must be a path, not {pretrained!r}")
     if isinstance(pretrained, str) and is_url(pretrained):
-        return download_weights(pretrained)
+        return download_weights(pretrained, key=weights_key)
     return user_path(pretrained)

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, List, Mapping, Sequence, Set, Tuple, Union
+from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 import numpy as np
 import paddle
 from paddle import nn
 
 from ppcls.arch import require_method
+from ppcls.arch.backbone.fixed_size import FixedSizeBackbone
 from ppcls.errors import WeightsError
-from ppcls.utils.text import printable
+from ppcls.utils.logging import get_logger
 from ppcls.weights.detection import detect_architecture
+from ppcls.weights.image_size import SourceSize, recorded_image_size, require_own_size, size_advice, source_size
 from ppcls.weights.name_scheme import NameScheme
 from ppcls.weights.names import name_schemes_of
-from ppcls.weights.reader import read_weights
-
-_MAX_LISTED = 10
+from ppcls.weights.reader import read_selection, require_finite
+from ppcls.weights.selection import Selection, select
+from ppcls.weights.wrappers import STUDENT, Wanted, list_names, prefix_groups
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class LoadReport:
         dropped: names in the source of the tensors that were left out.
         fresh: names in the model of the tensors that keep their initialisation.
         resized: names in the model of the tensors that came from another image size or number of channels.
+        key: which of the file's dicts and prefixes they were found under ("state_dict.model"); empty for none.
+        size: the image sizes from and to which they were resized; empty where that is not so.
     """
 
     naming: str
@@ -38,15 +42,17 @@ class LoadReport:
     dropped: Tuple[str, ...]
     fresh: Tuple[str, ...]
     resized: Tuple[str, ...] = ()
+    key: str = ""
+    size: str = ""
 
     def __str__(self) -> str:
-        text = f"loaded {len(self.loaded)} tensors ({self.naming} names)"
+        text = f"loaded {len(self.loaded)} tensors ({self.naming} names)" + (f" of {self.key}" if self.key else "")
         if self.dropped:
-            text += f", left out {_list_names(self.dropped)}"
+            text += f", left out {list_names(self.dropped)}"
         if self.resized:
-            text += f", resized {_list_names(self.resized)}"
+            text += f", resized {f'{self.size}: ' if self.size else ''}{list_names(self.resized)}"
         if self.fresh:
-            text += f", freshly initialised: {_list_names(self.fresh)}"
+            text += f", freshly initialised: {list_names(self.fresh)}"
         return text
 
 
@@ -78,7 +84,7 @@ class WeightMatch:
             ("square, and nothing tells whether they are [in, out] or [out, in]", self.ambiguous),
         ):
             if lines:
-                problems.append(f"  {len(lines)} {kind}: {_list_names(lines)}")
+                problems.append(f"  {len(lines)} {kind}: {list_names(lines)}")
         return problems
 
 
@@ -86,74 +92,91 @@ def load_weights(
     model: nn.Layer,
     weights: Union[str, Path, Mapping[str, np.ndarray]],
     *,
+    key: Optional[str] = None,
     drop_mismatched_head: bool = False,
     adapt: bool = True,
     image_size: Union[int, Sequence[int], None] = None,
-    submodel: str = "Student",
+    submodel: str = STUDENT,
 ) -> LoadReport:
     """Set all weights of ``model``, or none of them.
 
     Args:
         model: any layer; ``ppcls.weights.names`` has the names that other implementations give the families' tensors.
         weights: a file (see ``read_weights``), or arrays by name.
+        key: which weights of a file that holds several, such as "teacher" or "state_dict.model"; by default an average
+            comes first, then a teacher, then the trained model.
         drop_mismatched_head: keep the classifier's initialisation if the source's has another number of classes, or
             if it has none.
         adapt: let the model make weights of another image size or number of channels fit (``Backbone.adapt``).
-        image_size: image size of the weights in pixels, one number or [height, width] (gMLP only). Inferred by default:
-            the model's own size if the number of patches is the same, else a square, else the model's proportions.
-        submodel: which model to take of a file with several, as distillation writes it; see ``select_submodel``.
+        image_size: image size of the weights in pixels, one number or [height, width] (gMLP only). By default what our
+            checkpoints record, else inferred: the model's own size if the number of patches is the same, else a square,
+            else the model's proportions; a warning says what was assumed.
+        submodel: which model to take of a distillation's, whose tensor names begin with those of the models
+            (``Student.head.weight``); the only one of a file is taken whatever it is called.
 
     Raises:
-        WeightsError: the file cannot be read, or anything is missing, unexpected or of another shape.
+        WeightsError: the file cannot be read, anything is missing, unexpected, of another shape or not finite, or the
+            weights are not for ``image_size``.
         ConfigError: ``image_size`` makes no sense, or ``model`` cannot resize weights.
     """
     if not isinstance(weights, (str, Path, Mapping)):
         raise WeightsError(f"weights: must be a path, or arrays by name, not {type(weights).__name__}")
-    if isinstance(weights, (str, Path)):
-        origin, given = str(weights), read_weights(weights)
-    else:
-        origin, given = "weights", {name: np.asarray(array) for name, array in weights.items()}
     if image_size is not None:
         require_method(model, "adapt", "image_size")
+    wanted = Wanted(fits_model(model), submodel)
+    recorded = None
+    selection: Optional[Selection] = None
+    if isinstance(weights, (str, Path)):
+        found = read_selection(weights, key, wanted)
+        found.log()
+        origin, arrays, selection = str(weights), found.arrays, found.selection
+        recorded = recorded_image_size(found.file) if isinstance(model, FixedSizeBackbone) else None
+    else:
+        origin, arrays = "weights", {name: np.asarray(array) for name, array in weights.items()}
+        if arrays:
+            selection = select(arrays, origin, (np.ndarray,), key, wanted)
+            arrays = selection.copy.tensors
+            if str(selection):
+                get_logger().warning("%s: %s", origin, selection)
     target = model.state_dict()
-    arrays, others = select_submodel(given, submodel, target)
     match = best_match(model, arrays)
-    match.dropped.extend(others)
-    resized = _adapt(model, target, match, image_size) if adapt else []
-    fresh: List[str] = []
-    if drop_mismatched_head:
-        fresh = _drop_head(match)
-    require_match(model, origin, match, arrays)
+    size = SourceSize()
+    resized: List[str] = []
+    if adapt:
+        size = source_size(model, match.arrays, image_size, recorded, origin)
+        resized = adapt_weights(model, target, match, size)
+    else:
+        require_own_size(model, match.arrays, recorded)
+    fresh = _drop_head(match) if drop_mismatched_head else []
+    require_match(model, origin, match, arrays, selection, size)
+    require_finite({name: _rounded(array) for name, array in match.arrays.items()}, origin)
+    if size.assumption:
+        get_logger().warning("%s", size.assumption)
     with paddle.no_grad():
         for name, array in match.arrays.items():
             target[name].set_value(paddle.to_tensor(array).astype(target[name].dtype))
-    return LoadReport(match.source, tuple(match.arrays), tuple(match.dropped), tuple(fresh), tuple(resized))
+    left_out = (*match.dropped, *(selection.copy.left_out if selection is not None else ()))
+    taken = selection.copy.key if selection is not None else ""
+    return LoadReport(match.source, tuple(match.arrays), left_out, tuple(fresh), tuple(resized), taken, size.note)
 
 
-def select_submodel(
-    arrays: Mapping[str, np.ndarray], name: str, target: Mapping[str, object]
-) -> Tuple[Mapping[str, np.ndarray], List[str]]:
-    """Return the tensors of one model, where names begin with those of models: ``Student.``, ``Teacher.``.
+def fits_model(model: nn.Layer) -> Callable[[Iterable[str]], bool]:
+    """Return a function that tells whether most of a model's tensors are among names from a file."""
+    target = set(model.state_dict())
 
-    PaddleClas's ``DistillationModel`` is saved like this, and so are the models that ppcls trains beside another one.
+    def fits(names: Iterable[str]) -> bool:
+        names = list(names)
+        return any(
+            len(target & {naming.rename(name) for name in names}) > len(target) / 2 for naming in name_schemes_of(model)
+        )
 
-    Args:
-        arrays: of a file.
-        name: of the model; the only one of a file is taken whatever it is called.
-        target: the tensors to set, by name.
+    return fits
 
-    Returns:
-        The model's tensors without the prefix, and the names of all others. All of ``arrays`` if it is not such a file.
-    """
-    models = {key.partition(".")[0] for key in arrays}
-    known = {key.partition(".")[0] for key in target}
-    if models & known or not all(model[:1].isupper() for model in models) or any("." not in key for key in arrays):
-        return arrays, []
-    if name not in models and len(models) > 1:
-        return arrays, []
-    prefix = f"{name if name in models else next(iter(models))}."
-    own = {key[len(prefix) :]: array for key, array in arrays.items() if key.startswith(prefix)}
-    return own, [key for key in arrays if not key.startswith(prefix)]
+
+def _rounded(array: np.ndarray) -> np.ndarray:
+    """Return what a float32 model gets: float64 holds numbers that are infinite there."""
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32) if array.dtype == np.float64 else array
 
 
 def best_match(model: nn.Layer, arrays: Mapping[str, np.ndarray]) -> WeightMatch:
@@ -165,13 +188,38 @@ def best_match(model: nn.Layer, arrays: Mapping[str, np.ndarray]) -> WeightMatch
     )
 
 
-def require_match(model: nn.Layer, origin: str, match: WeightMatch, arrays: Mapping[str, np.ndarray]) -> None:
-    """Raise WeightsError, listing everything that does not fit, unless all of it does."""
+def require_match(
+    model: nn.Layer,
+    origin: str,
+    match: WeightMatch,
+    arrays: Mapping[str, np.ndarray],
+    selection: Optional[Selection] = None,
+    size: Optional[SourceSize] = None,
+) -> None:
+    """Raise WeightsError, listing everything that does not fit, unless all of it does.
+
+    Args:
+        selection: what was taken from the file.
+        size: the image size that the weights are taken to be for.
+    """
     problems = match.problems()
     if problems:
-        raise WeightsError(
-            "\n".join([_headline(model, origin, match, arrays), *problems, *_advice(model, match, arrays)])
-        )
+        advice = [
+            *_advice(model, match, arrays),
+            *size_advice(model, match.arrays, size.image_size if size is not None else None),
+            *_other_weights(match, arrays, selection),
+        ]
+        raise WeightsError("\n".join([_headline(model, origin, match, arrays), *problems, *advice]))
+
+
+def _other_weights(match: WeightMatch, arrays: Mapping[str, np.ndarray], selection: Optional[Selection]) -> List[str]:
+    """Return what else in the file could be meant."""
+    if selection is None:
+        return []
+    prefixes = prefix_groups(arrays) if len(match.unexpected) > len(arrays) / 2 else []
+    place = f"{selection.copy.key}." if selection.copy.key else ""
+    found = [*selection.others, *(f"{place}{group}" for group in prefixes)]
+    return [f"What else in the file looks like weights: {list_names(found)}; choose with weights_key"] if found else []
 
 
 def linear_weight_names(model: nn.Layer) -> Set[str]:
@@ -228,11 +276,11 @@ def _transpose_linear_weights(
         match.arrays.update((name, array.T) for name, array in weights.items())
 
 
-def _adapt(
+def adapt_weights(
     model: nn.Layer,
     target: Mapping[str, paddle.Tensor],
     match: WeightMatch,
-    image_size: Union[int, Sequence[int], None],
+    size: SourceSize,
 ) -> List[str]:
     """Let the model adapt tensors of ``match``, and return the names of those that it changed."""
     resized: List[str] = []
@@ -242,7 +290,7 @@ def _adapt(
         if array.dtype.kind != "f":
             continue
         array = array.astype(np.float32) if array.dtype == np.float16 else array
-        adapted = model.adapt(name, array, image_size)
+        adapted = model.adapt(name, array, size.image_size)
         if adapted is not array and list(adapted.shape) == list(target[name].shape):
             match.arrays[name] = adapted
             match.misshaped.pop(name, None)
@@ -295,8 +343,3 @@ def _advice(model: nn.Layer, match: WeightMatch, arrays: Mapping[str, np.ndarray
         f"{getattr(model, 'class_num', '?')}. To fine-tune, load with drop_mismatched_head=True, which keeps the "
         "freshly initialised head"
     ]
-
-
-def _list_names(names: Sequence[str]) -> str:
-    more = len(names) - _MAX_LISTED
-    return ", ".join(map(printable, names[:_MAX_LISTED])) + (f" and {more} more" if more > 0 else "")

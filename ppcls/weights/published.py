@@ -19,13 +19,17 @@ from ppcls.errors import WeightsError
 from ppcls.utils import atomic
 from ppcls.utils.paths import cache_folder
 from ppcls.weights.download import RetryPolicy, check_sha256, download, download_lock
-from ppcls.weights.reader import read_weights
+from ppcls.weights.reader import read_selection
+from ppcls.weights.wrappers import Wanted
 
 _SOURCE = "source"
 
 
-def public_weights(spec: ModelSpec, policy: Optional[RetryPolicy] = None) -> Path:
+def public_weights(spec: ModelSpec, policy: Optional[RetryPolicy] = None, key: Optional[str] = None) -> Path:
     """Return the path of a variant's published weights, downloaded unless they are in the cache.
+
+    Args:
+        key: of the weights to take from the file, which is kept as it is then.
 
     Raises:
         WeightsError: none are published, or they cannot be fetched; the message says where to put the file by hand.
@@ -34,20 +38,22 @@ def public_weights(spec: ModelSpec, policy: Optional[RetryPolicy] = None) -> Pat
         raise WeightsError(
             f"{spec.name}: no published weights are known; give pretrained the path of a local file instead of true"
         )
-    return _cached_safetensors(
-        spec.url, cache_folder() / "weights" / _basename(spec.url), spec.sha256, policy or RetryPolicy()
-    )
+    place = cache_folder() / "weights" / _basename(spec.url)
+    return _cached(spec.url, place, spec.sha256, policy or RetryPolicy(), key)
 
 
-def download_weights(url: str, policy: Optional[RetryPolicy] = None) -> Path:
+def download_weights(url: str, policy: Optional[RetryPolicy] = None, key: Optional[str] = None) -> Path:
     """Return the path of the weights at ``url``, downloaded unless they are in the cache.
+
+    Args:
+        key: of the weights to take from the file, which is kept as it is then.
 
     Raises:
         WeightsError: they cannot be fetched, or the file holds no weights.
     """
     # Files from different places often have the same name.
     name = f"{hashlib.sha256(url.encode()).hexdigest()[:8]}-{_basename(url)}"
-    return _cached_safetensors(url, cache_folder() / "weights" / name, None, policy or RetryPolicy())
+    return _cached(url, cache_folder() / "weights" / name, None, policy or RetryPolicy(), key)
 
 
 def _basename(url: str) -> str:
@@ -55,32 +61,44 @@ def _basename(url: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name)[-100:] or "weights"
 
 
-def _cached_safetensors(url: str, file: Path, sha256: Optional[str], policy: RetryPolicy) -> Path:
-    """Download ``url`` to ``file`` and convert that; return the path of the copy as safetensors."""
+def _cached(url: str, file: Path, sha256: Optional[str], policy: RetryPolicy, key: Optional[str]) -> Path:
+    """Download ``url`` to ``file`` and convert that; return the path of the copy as safetensors.
+
+    There is no copy of a file from which a part has to be chosen: that depends on the key and on the model.
+    """
     download(url, file, sha256, policy)
+    if key is not None:
+        return file
     converted = file.with_name(file.name + ".safetensors")
     stamp = _source_version(file)
     try:
         with download_lock(converted, policy):
-            if _read_source(converted) != stamp:
-                _convert(url, file, sha256, converted, stamp)
+            if _read_source(converted) != stamp and not _convert(url, file, sha256, converted, stamp):
+                return file
     except OSError as error:
         raise WeightsError(f"{converted}: cannot be written: {error.strerror or error}") from None
     return converted
 
 
-def _convert(url: str, file: Path, sha256: Optional[str], converted: Path, stamp: str) -> None:
+def _convert(url: str, file: Path, sha256: Optional[str], converted: Path, stamp: str) -> bool:
+    """Write the copy; return False, without one, if the file leaves a choice."""
     wrong_digest = check_sha256(file, sha256)  # it may have been put there by hand
     if wrong_digest is not None:
         raise WeightsError(
             f"{file}: its sha256 is {wrong_digest} instead of {sha256}...; delete it, or get {url} again"
         )
     try:
-        arrays = read_weights(file)
+        read = read_selection(
+            file, wanted=Wanted(fits=lambda names: True)
+        )  # prefixes stay: the model tells what is one
     except WeightsError as error:
         raise WeightsError(f"{error}\nIt was fetched from {url}: delete it to fetch it again") from None
+    if read.selection.others:
+        return False
+    arrays = {name: array.copy(order="C") for name, array in read.arrays.items()}
     with atomic.replacing(converted) as temporary:
-        save_file({name: array.copy(order="C") for name, array in arrays.items()}, str(temporary), {_SOURCE: stamp})
+        save_file(arrays, str(temporary), {_SOURCE: stamp})
+    return True
 
 
 def _source_version(file: Path) -> str:

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Set, Tuple, Union
+from typing import Callable, Dict, Mapping, Optional, Tuple, Union
 
 import numpy as np
 from safetensors import SafetensorError, deserialize
 
 from ppcls.errors import WeightsError
+from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
 from ppcls.utils.text import printable
 from ppcls.weights.paddle_reader import restricted_load
+from ppcls.weights.selection import Selection, select
 from ppcls.weights.torch_reader import LEGACY_START, ZIP_MAGIC, TorchFile
-from ppcls.weights.torch_unpickler import Placeholder, TensorInfo, UnsupportedTensor
+from ppcls.weights.torch_unpickler import TensorInfo
+from ppcls.weights.wrappers import Wanted, list_names
 
 PathLike = Union[str, Path]
+Read = Tuple[Selection, Dict[str, np.ndarray]]
 
 _MAX_LISTED = 5  # files of a folder in an error
 TORCH_SUFFIXES = (".pth", ".pth.tar", ".pt", ".bin")
 # In the order in which they are tried behind a path without one.
 _SUFFIXES = (".pdparams", ".safetensors", *TORCH_SUFFIXES)
-# Wrappers around the weights in training checkpoints, the preferred one first: averaged weights before plain ones.
-_WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
-# What wrapping modules put before every name: (distributed) data parallel and averages, and torch.compile.
-_PREFIXES = ("module.", "_orig_mod.")
-# How many updates torch's AveragedModel has seen stands beside the weights.
-_AVERAGE_COUNTER = "n_averaged"
-# Paddle keeps its own variable names beside the weights.
-_PADDLE_NAMES = "StructuredToParameterName@@"
 # Little-endian by definition of the format; bfloat16 is widened afterwards, I64 occurs as a counter.
 _SAFETENSORS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4"}
 _HEADER_BYTES = 512
@@ -61,27 +58,88 @@ def find_file(path: PathLike) -> Path:
     raise WeightsError(f"no weight file at {path}; tried {', '.join(str(candidate) for candidate in tried)}")
 
 
-def read_weights(path: PathLike) -> Dict[str, np.ndarray]:
+def read_weights(path: PathLike, key: Optional[str] = None) -> Dict[str, np.ndarray]:
     """Read the tensors of a weight file, under the names that it gives them.
 
-    Wrappers (``state_dict_ema`` and ``model_ema`` before ``state_dict`` before ``model``) and the prefixes ``module.``
-    and ``_orig_mod.`` are removed. bfloat16 and float16 become float32.
+    What training programs put around the weights is removed (see ``ppcls.weights.wrappers``): dicts such as
+    ``state_dict``, prefixes such as ``module.``. Of several copies of the weights an average comes first, then a
+    teacher, then the trained model, and a warning says which was taken. bfloat16 and float16 become float32.
 
     Args:
         path: of a file of Paddle's (``.pdparams``), of PyTorch's (``.pth``, ``.pth.tar``, ``.pt``, ``.bin``) or of
             safetensors. The content tells which it is, the suffix may be left out. PyTorch is not needed.
+        key: which weights to take, such as "teacher" or "state_dict.model"; None takes the preferred ones.
 
     Raises:
-        WeightsError: the file is missing, of another format, damaged, refused, or holds no tensors.
+        WeightsError: the file is missing, of another format, damaged, refused, or holds no tensors, or one with NaN or
+            infinity.
+    """
+    found = read_selection(path, key)
+    found.log()
+    return found.arrays
+
+
+@dataclass(frozen=True)
+class ReadWeights:
+    """The weights of a file.
+
+    Attributes:
+        file: where they were found.
+        selection: what was taken from it, and what was not.
+        arrays: by name, float16 and bfloat16 as float32.
+    """
+
+    file: Path
+    selection: Selection
+    arrays: Dict[str, np.ndarray]
+
+    def log(self) -> None:
+        """Say which weights were taken, where the file leaves a choice."""
+        if str(self.selection):
+            get_logger().warning("%s: %s", self.file, self.selection)
+
+
+def read_selection(path: PathLike, key: Optional[str] = None, wanted: Optional[Wanted] = None) -> ReadWeights:
+    """Read a weight file as ``read_weights`` does.
+
+    Args:
+        wanted: what the caller knows of the weights.
+
+    Raises:
+        WeightsError: as for ``read_weights``.
     """
     file = find_file(path)
-    tensors = _strip_prefixes(_reader_for(file)(file))
+    selection, tensors = _reader_for(file)(file, key, wanted or Wanted())
     if not tensors:
         raise WeightsError(f"{file}: holds no tensors")
-    return {name: _to_float32(array) for name, array in tensors.items()}
+    arrays = {name: _to_float32(array) for name, array in tensors.items()}
+    require_finite(arrays, str(file))
+    return ReadWeights(file, selection, arrays)
 
 
-def _reader_for(path: Path) -> Callable[[Path], Dict[str, np.ndarray]]:
+def require_finite(arrays: Mapping[str, np.ndarray], origin: str) -> None:
+    """Refuse weights with NaN or infinity in them: what they give is no result.
+
+    Args:
+        origin: the file, for messages.
+
+    Raises:
+        WeightsError: a tensor has such numbers.
+    """
+    broken = [
+        f"{printable(name)} ({array.size - int(np.isfinite(array).sum())} of {array.size} numbers)"
+        for name, array in arrays.items()
+        if array.dtype.kind in "fc" and not np.isfinite(array).all()
+    ]
+    if broken:
+        raise WeightsError(
+            f"{origin}: {len(broken)} of {len(arrays)} tensors have numbers that are not finite (NaN or infinity): "
+            f"{list_names(broken)}. The training that wrote them diverged, or the file is damaged: use an earlier "
+            "checkpoint or another file"
+        )
+
+
+def _reader_for(path: Path) -> Callable[[Path, Optional[str], Wanted], Read]:
     """Return the reader for what the file's first bytes look like."""
     try:
         with path.open("rb") as file:
@@ -104,49 +162,6 @@ def _reader_for(path: Path) -> Callable[[Path], Dict[str, np.ndarray]]:
     )
 
 
-def _unwrap(content: Any, path: Path) -> Dict[Any, Any]:
-    """Return the dict of weights inside a checkpoint's wrappers."""
-    if isinstance(content, Placeholder) and type(content) is not Placeholder:
-        raise WeightsError(
-            f"{path}: a whole pickled model ({printable(type(content).__name__)}), which needs its code; save its "
-            "state_dict()"
-        )
-    if not isinstance(content, dict):
-        raise WeightsError(f"{path}: expected a dict of arrays, found {_describe(content)}")
-    seen: Set[int] = set()
-    while id(content) not in seen:  # a dict can hold itself
-        seen.add(id(content))
-        inner = (content.get(name) for name in _WRAPPERS)
-        content = next((value for value in inner if isinstance(value, dict) and value), content)
-    for name in _WRAPPERS:
-        if isinstance(content.get(name), Placeholder):
-            return _unwrap(content[name], path)
-    return content
-
-
-def _require_types(content: Dict[Any, Any], types: Tuple[type, ...], path: Path) -> Dict[str, Any]:
-    for name, value in content.items():
-        if not isinstance(value, types):
-            raise WeightsError(f"{path}: not a weight file: {printable(name)!r} is {_describe(value)}")
-    return {str(name): value for name, value in content.items()}
-
-
-def _describe(value: Any) -> str:
-    """Return what an object out of a file is, for a message."""
-    if isinstance(value, UnsupportedTensor):
-        return value.description
-    kind = next((kind for kind in (dict, Placeholder) if isinstance(value, kind)), type(value))
-    return f"a {'special object' if kind is Placeholder else kind.__name__}"
-
-
-def _strip_prefixes(tensors: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
-    for prefix in _PREFIXES:
-        names = [name for name in tensors if name != _AVERAGE_COUNTER]
-        if names and all(name.startswith(prefix) for name in names):
-            return _strip_prefixes({name[len(prefix) :]: tensors[name] for name in names})
-    return tensors
-
-
 def _to_float32(array: np.ndarray) -> np.ndarray:
     return array.astype(np.float32) if array.dtype == np.float16 else array
 
@@ -158,19 +173,18 @@ def _from_bfloat16(array: np.ndarray) -> np.ndarray:
     return (array.astype(np.uint32) << 16).view(np.float32)
 
 
-def _read_pdparams(path: Path) -> Dict[str, np.ndarray]:
-    content = dict(_unwrap(restricted_load(path), path))
-    content.pop(_PADDLE_NAMES, None)
-    arrays = _require_types(content, (np.ndarray, np.generic), path)
-    return {name: _from_bfloat16(np.asarray(array)) for name, array in arrays.items()}
+def _read_pdparams(path: Path, key: Optional[str], wanted: Wanted) -> Read:
+    found = select(restricted_load(path), str(path), (np.ndarray, np.generic), key, wanted)
+    return found, {name: _from_bfloat16(np.asarray(array)) for name, array in found.copy.tensors.items()}
 
 
-def _read_torch(path: Path) -> Dict[str, np.ndarray]:
+def _read_torch(path: Path, key: Optional[str], wanted: Wanted) -> Read:
     with TorchFile(path) as file:
-        return file.arrays(_require_types(_unwrap(file.content, path), (TensorInfo,), path))
+        found = select(file.content, str(path), (TensorInfo,), key, wanted)
+        return found, file.arrays(found.copy.tensors)
 
 
-def _read_safetensors(path: Path) -> Dict[str, np.ndarray]:
+def _read_safetensors(path: Path, key: Optional[str], wanted: Wanted) -> Read:
     # Not by safetensors.numpy, which has no bfloat16.
     try:
         entries = deserialize(path.read_bytes())
@@ -182,4 +196,5 @@ def _read_safetensors(path: Path) -> Dict[str, np.ndarray]:
             raise WeightsError(f"{path}: {name} is of type {entry['dtype']}, which no weight has")
         array = np.frombuffer(entry["data"], _SAFETENSORS[entry["dtype"]]).reshape(entry["shape"])
         tensors[name] = _from_bfloat16(array)
-    return tensors
+    found = select(tensors, str(path), (np.ndarray,), key, wanted)
+    return found, found.copy.tensors

@@ -65,8 +65,8 @@ class Topk:
         pass
 
 
-def registry(kind, *classes, injected=(), trial_arguments=None, unavailable_names=()):
-    made = Registry(kind, trial_arguments, unavailable_names)
+def registry(kind, *classes, injected=(), trial_arguments=None):
+    made = Registry(kind, trial_arguments)
     for cls in classes:
         made.register(cls, injected=injected)
     return made
@@ -76,7 +76,7 @@ def registry(kind, *classes, injected=(), trial_arguments=None, unavailable_name
 def registries():
     return {
         "architecture": registry("architecture", Net),
-        "transform": registry("transform", CropImage, trial_arguments=dict, unavailable_names=["RandomErasing"]),
+        "transform": registry("transform", CropImage, trial_arguments=dict),
         "batch_transform": registry("batch transform"),
         "dataset": registry("dataset", Files, injected=["seed"]),
         "sampler": registry("sampler", Batches, injected=["length"]),

@@ -113,6 +113,7 @@ def test_wrong_topk(topk):
         ([{"TopkAc": {}}], "did you mean 'TopkAcc'"),
         ([{"TopkAcc": {"k": 1}}], "unknown argument 'k'"),
         ([{"TopkAcc": {}}, {"TopkAcc": {}}], "twice"),
+        ([{"TopkAcc": {}}, {"DistillationTopkAcc": {"model_key": "Student"}}], "both report 'top1'; remove one"),
         ([{}], "must be one metric"),
     ],
 )

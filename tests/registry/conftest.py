@@ -1,18 +1,10 @@
-"""What tests import is forgotten after each of them."""
+"""Fixtures of the tests of registries."""
 
 import logging
 
 import pytest
 
 from ppcls.utils.logging import get_logger
-from tests.helpers.command_line import forgotten_imports
-
-
-@pytest.fixture(autouse=True)
-def forget_imports():
-    """Let the next test register the same names."""
-    with forgotten_imports():
-        yield
 
 
 @pytest.fixture

@@ -1,8 +1,13 @@
 """Weights that no command takes."""
 
 import os
+import pickle
 
+import numpy as np
 import pytest
+
+from ppcls.weights import restricted_load
+from tests.helpers.recipes import write_staged
 
 
 @pytest.mark.parametrize("command", ["eval", "infer", "export"])
@@ -13,8 +18,6 @@ def test_random_weights_are_refused(trained, digits, run, command):
 
 
 def test_weights_with_code_in_them_are_refused_and_not_run(trained, run, tmp_path):
-    import pickle
-
     class Attack:
         def __reduce__(self):
             return (os.mkdir, (str(tmp_path / "owned"),))
@@ -26,3 +29,74 @@ def test_weights_with_code_in_them_are_refused_and_not_run(trained, run, tmp_pat
         done = run(command, "-c", recipe, "-o", change, f"Global.output_dir={tmp_path}/out", code=2)
         assert "evil.pdparams" in done.stderr
     assert not (tmp_path / "owned").exists()
+
+
+def test_weights_with_nan_are_refused_by_every_command(trained, run, digits, tmp_path):
+    state = restricted_load(trained / "out/best_model.pdparams")
+    state["head.bias"][3] = np.nan
+    state["stem.conv.weight"][0] = np.inf
+    path = tmp_path / "nan.pdparams"
+    path.write_bytes(pickle.dumps(state, protocol=4))
+    weights = ["-o", f"Global.pretrained_model={path}", f"Infer.infer_imgs={digits}/val"]
+    weights += [f"Global.output_dir={tmp_path}/out", f"Global.save_inference_dir={tmp_path}/export"]
+    for command in ("train", "eval", "infer", "export"):
+        done = run(command, "-c", trained / "recipe.yaml", *weights, code=2)
+        assert (
+            f"nan.pdparams: 2 of {len(state)} tensors have numbers that are not finite (NaN or infinity): "
+            in done.stderr
+        )
+        assert "head.bias (1 of 10 numbers)" in done.stderr
+        assert not done.stdout
+    assert not (tmp_path / "export").exists()
+    done = run("convert", path, tmp_path / "x.pth", code=2)
+    assert "2 of " in done.stderr
+    assert not (tmp_path / "x.pth").exists()
+
+
+def test_a_key_chooses_in_every_command(trained, run, digits, tmp_path):
+    state = restricted_load(trained / "out/best_model.pdparams")
+    path = tmp_path / "two.pdparams"
+    path.write_bytes(pickle.dumps({"ema": {n: a * 0 for n, a in state.items()}, "model": state}, protocol=4))
+    recipe = ["-c", trained / "recipe.yaml", "-o", f"Infer.infer_imgs={digits}/val/000.png", "Global.epochs=1"]
+    recipe += [f"Global.output_dir={tmp_path}/out", f"Global.save_inference_dir={tmp_path}/export"]
+    expected = run("eval", *recipe, f"Global.pretrained_model={trained}/out/best_model").stdout
+    given = [*recipe, f"Global.pretrained_model={path}"]
+    assert run("eval", *given, "--weights-key", "model").stdout == expected
+    assert run("eval", *given, "Global.weights_key=model").stdout == expected
+    done = run("eval", *given)
+    assert done.stdout != expected
+    assert "took ema (32 tensors), not model (32 tensors)" in done.stderr
+    for command in ("train", "infer", "export"):
+        done = run(command, *given, "--weights-key", "model")
+        assert "loaded 32 tensors (ppcls names) of model" in done.stderr
+        done = run(command, *given, "--weights-key", "teacher", code=2)
+        assert "there is no 'teacher'" in done.stderr
+        assert "ema (32 tensors), model (32 tensors); choose with --weights-key" in done.stderr
+    arguments = [f"--argument={key}" for key in ("dim=16", "depth=2", "kernel_size=3", "patch_size=4")]
+    run("convert", path, tmp_path / "x.pdparams", "--weights-key", "model", "--model", "ConvMixer", *arguments)
+    converted = restricted_load(tmp_path / "x.pdparams")
+    for name, array in state.items():
+        np.testing.assert_array_equal(converted[name], array)
+    # The run that began with them has weights of its own.
+    done = run("eval", "-c", tmp_path / "out/config.yaml", "-o", f"Global.pretrained_model={tmp_path}/out/latest")
+    assert "Global.weights_key" in done.stderr
+    assert "is not used" in done.stderr
+    run("infer", tmp_path / "out", digits / "val/000.png")
+    for command in (["eval", *recipe, "--model", tmp_path / "export"], ["infer", tmp_path / "export", digits / "val"]):
+        assert "--weights-key" in run(*command, "--weights-key", "model", code=2).stderr
+
+
+def test_of_several_stages_the_key_is_about_the_first(trained, digits, run, tmp_path):
+    """The next one starts from a checkpoint of the first, which has no other copies."""
+    state = restricted_load(trained / "out/best_model.pdparams")
+    path = tmp_path / "two.pdparams"
+    path.write_bytes(pickle.dumps({"ema": {n: a * 0 for n, a in state.items()}, "model": state}, protocol=4))
+    recipe = write_staged(digits, tmp_path)
+    options = ["-o", f"Global.pretrained_model={path}", "Global.epochs=1", "Stages.1.override.Global.epochs=1"]
+    done = run("train", "-c", recipe, "--weights-key", "model", *options)
+    assert "loaded 32 tensors (ppcls names) of model" in done.stderr
+    assert done.stderr.count("is not used: ") == 1
+    # Finished stages are recognised, and others by another key are not.
+    assert "was finished before" in run("train", "-c", recipe, "--weights-key", "model", *options).stderr
+    done = run("train", "-c", recipe, "--weights-key", "ema", *options, code=2)
+    assert "Global.weights_key was 'model' and is 'ema'" in done.stderr

@@ -72,17 +72,23 @@ class FixedSizeBackbone(IsotropicBackbone):
         layer, _, kind = name.rpartition(".")
         if not re.fullmatch(self.spatial_layers, layer):
             return super().adapt(name, array, image_size)
-        patches = len(array)
-        if image_size is not None:
-            source = self._grid_of(self._height_and_width(image_size))
-        elif patches == self.grid[0] * self.grid[1]:
-            source = self.grid
-        else:
-            source = likely_grid(patches, self.grid) or self.grid
+        source = self.source_grid(len(array), image_size)
         if source == self.grid or set(array.shape) != {source[0] * source[1]}:
             return array
         resize = resize_spatial_weight if kind == "weight" else resize_spatial_bias
         return resize(array, source, self.grid)
+
+    def source_grid(self, patches: int, image_size: ImageSize = None) -> Tuple[int, int]:
+        """Return the (rows, columns) of patches that weights for ``patches`` of them are for, as ``adapt`` takes it.
+
+        Args:
+            image_size: of the weights in pixels, one number or [height, width], if it is known.
+        """
+        if image_size is not None:
+            return self._grid_of(self._height_and_width(image_size))
+        if patches == self.grid[0] * self.grid[1]:
+            return self.grid
+        return likely_grid(patches, self.grid) or self.grid
 
     def _grid_of(self, size: Tuple[int, int]) -> Tuple[int, int]:
         return size[0] // self.patch_size, size[1] // self.patch_size

@@ -20,7 +20,6 @@ SAMPLERS = Registry(
         "labels": np.zeros(1, np.int64),
         "boundaries": np.array([0, 2**62]),
     },
-    unavailable_names=("DistributedRandomIdentitySampler",),
     injectable=("length", "seed", "num_replicas", "rank", "labels", "boundaries"),
     interface=("batches", "batch_size", "num_replicas", "rank", "drop_last", "train_only", "__len__"),
     base="ppcls.data.samplers.DistributedBatchSampler",

@@ -27,7 +27,7 @@ from ppcls.utils import distributed
 from ppcls.utils.digests import sha256
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import add_suffix, user_path
-from ppcls.weights import load_weights, restricted_load
+from ppcls.weights import image_size_of, load_weights, require_finite, restricted_load
 
 WEIGHTS, OPTIMIZER, STATES = ".pdparams", ".pdopt", file_set.STATES
 # With EMA, WEIGHTS are the average, which is what a model is used with, and these are what is trained on.
@@ -76,6 +76,7 @@ def snapshot(state: TrainState, config: Config, callbacks: Mapping[str, Any]) ->
         "epoch_ended": state.epoch_ended,
         "history": state.history,
         "class_names": state.class_names,
+        "image_size": image_size_of(state.model),
         "start": state.init_weights,
         "teachers": state.teacher_weights,
         "config": config.plain(),
@@ -240,7 +241,9 @@ def _load_weights(state: TrainState, prefix: Path, averaged: bool) -> None:
         if averaged:
             get_logger().warning("%s has averaged weights, and this recipe has no EMA: they are left behind", prefix)
     elif averaged:
-        state.ema.load_average(restricted_load(add_suffix(prefix, WEIGHTS)))
+        average = restricted_load(add_suffix(prefix, WEIGHTS))
+        require_finite(average, f"{prefix}{WEIGHTS}")
+        state.ema.load_average(average)
     else:
         get_logger().warning("%s has no averaged weights: EMA begins with the trained ones", prefix)
         state.ema.restart()

@@ -184,7 +184,9 @@ def _load(prefix: Path, changes: Changes, global_changes: Mapping[str, str]) -> 
     """Return a checkpoint's recipe with its weights as those to use, and with ``replaced`` in ``Global``."""
     states = checkpoint.read_states(prefix)
     values = states["config"]
-    values["Global"].update(checkpoints=None, pretrained_model=str(prefix), **global_changes)
+    # How the weights were read that the run began with is nothing to those that it made.
+    began = {"weights_key": None, "weights_image_size": None}
+    values["Global"].update(checkpoints=None, pretrained_model=str(prefix), **began, **global_changes)
     if states.get("class_names"):  # those are used: their file need not be where the checkpoint is now
         values["Infer"]["PostProcess"]["class_id_map_file"] = None
     return configs.load_values(values, f"{prefix}{checkpoint.STATES}", changes, registries=REGISTRIES)

@@ -159,7 +159,8 @@ def _recipe(config: Config, model: _Model) -> Config:
     sync = config.Arch.use_sync_bn and not model.frozen
     arch = ArchSection(name=settings.name, pretrained=settings.pretrained, use_sync_bn=sync, **arguments)
     own = config.model_copy(update={"Arch": arch})
-    return own.with_global(pretrained_model=None, checkpoints=None, seed=model.seed)
+    student_only = dict.fromkeys(("pretrained_model", "checkpoints", "weights_key", "weights_image_size"))
+    return own.with_global(**student_only, seed=model.seed)
 
 
 def _build(config: Config, model: _Model) -> Tuple[Config, paddle.nn.Layer]:

@@ -1,0 +1,165 @@
+"""The image size that weights were made for: recorded with our checkpoints, given, or inferred.
+
+It matters to models with linear layers over the patches (gMLP): weights for 32x48 px and for 48x32 px have the same
+shapes, and mean different things.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, List, Mapping, Optional, Sequence, Tuple, Union
+
+import numpy as np
+from paddle import nn
+
+from ppcls.arch import BACKBONES
+from ppcls.arch.backbone.fixed_size import FixedSizeBackbone
+from ppcls.errors import WeightsError
+from ppcls.utils.digests import sha256
+from ppcls.utils.paths import add_suffix
+
+ImageSize = Union[int, Sequence[int], None]
+Grid = Tuple[int, int]
+
+# Of a checkpoint: its position and recipe, and the weights that belong to it.
+_STATES = ".pdstates"
+_WEIGHTS = ("_raw.pdparams", ".pdparams")  # the longer one first
+
+
+@dataclass(frozen=True)
+class SourceSize:
+    """The image size of weights, as ``load_weights`` takes it.
+
+    Attributes:
+        image_size: for ``Backbone.adapt``; None lets it infer the grid.
+        note: how they are resized, for the report; empty where they are not.
+        assumption: what was assumed of them, where nothing tells; empty where something does.
+    """
+
+    image_size: ImageSize = None
+    note: str = ""
+    assumption: str = ""
+
+
+def image_size_of(model: nn.Layer) -> Optional[List[int]]:
+    """Return [height, width] in pixels of the images that a model's weights are for; None if they fit any size."""
+    return list(model.image_size) if isinstance(model, FixedSizeBackbone) else None
+
+
+def recorded_image_size(file: Path) -> Optional[List[int]]:
+    """Return the image size that a checkpoint of ours records beside its weights; None where there is no such record.
+
+    Args:
+        file: the weights. If they are not those that the checkpoint was written with, its record is not of them.
+    """
+    suffix = next((suffix for suffix in _WEIGHTS if file.name.endswith(suffix)), None)
+    if suffix is None:
+        return None
+    states = add_suffix(file.with_name(file.name[: -len(suffix)]), _STATES)
+    try:
+        values = json.loads(states.read_text(encoding="utf-8"))
+        digest, size = values["files"][suffix], values.get("image_size") or _size_in_recipe(values["config"]["Arch"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none, damaged, or of another program
+        return None
+    if not _is_size(size) or digest != sha256(file):
+        return None
+    return [size, size] if isinstance(size, int) else list(size)
+
+
+def _size_in_recipe(arch: Mapping[str, Any]) -> Any:
+    """Return the image size by which a recipe builds its model, for checkpoints of versions that did not record it."""
+    if arch.get("image_size") is not None or arch["name"] not in BACKBONES:
+        return arch.get("image_size")
+    defaults = (item.default for item in BACKBONES[arch["name"]].parameters() if item.name == "image_size")
+    return next(defaults, None)
+
+
+def _is_size(size: Any) -> bool:
+    sides = size if isinstance(size, (list, tuple)) else [size, size]
+    return len(sides) == 2 and all(type(side) is int and side > 0 for side in sides)
+
+
+def source_size(
+    model: nn.Layer, arrays: Mapping[str, np.ndarray], given: ImageSize, recorded: Optional[List[int]], origin: str
+) -> SourceSize:
+    """Return the image size that weights are for, given, recorded or inferred, and what to say about it.
+
+    Args:
+        arrays: by name in the model.
+        origin: the file, for messages.
+
+    Raises:
+        WeightsError: the size that is given is not that of the weights.
+        ConfigError: it is no size.
+    """
+    patches = _patches(model, arrays)
+    if not isinstance(model, FixedSizeBackbone) or patches is None:
+        return SourceSize(given)
+    known = given if given is not None else recorded
+    grid = model.source_grid(patches, known)
+    if given is not None and recorded is not None and grid != model.source_grid(patches, recorded):
+        raise WeightsError(
+            f"{origin}: made for images of {_text(recorded)} px, as recorded with it, not of {_text(given)} px; leave "
+            "the image size of the weights out"
+        )
+    if known is not None and grid[0] * grid[1] != patches:
+        raise WeightsError(
+            f"{origin}: made for {patches} patches of {model.patch_size} px, and images of {_text(known)} px have "
+            f"{grid[0]} x {grid[1]}; give the size that the weights were made for, [height, width]"
+        )
+    pixels = known if known is not None else [side * model.patch_size for side in grid]
+    unclear = known is None and (grid[0] != grid[1]) and grid[0] * grid[1] == patches
+    assumption = (
+        f"{origin}: nothing tells which image size these weights were made for; taken to be {_text(pixels)} px. If it "
+        "is another one, say so: --weights-image-size HEIGHTxWIDTH (image_size, in Python)"
+    )
+    note = f"from {_text(pixels)} to {_text(model.image_size)} px" if grid != model.grid else ""
+    return SourceSize(known, note, assumption if unclear else "")
+
+
+def require_own_size(model: nn.Layer, arrays: Mapping[str, np.ndarray], recorded: Optional[List[int]]) -> None:
+    """Refuse weights that were made for another image size, where they must not be resized.
+
+    Raises:
+        WeightsError: the record beside them says so.
+    """
+    patches = _patches(model, arrays)
+    if patches is None or recorded is None or not isinstance(model, FixedSizeBackbone):
+        return
+    if model.source_grid(patches, recorded) != model.grid:
+        raise WeightsError(
+            f"these weights are for images of {_text(recorded)} px, and the model is for {_text(model.image_size)} px"
+        )
+
+
+def size_advice(model: nn.Layer, arrays: Mapping[str, np.ndarray], known: ImageSize) -> List[str]:
+    """Return what to do about weights for another number of patches whose image size is not known."""
+    patches = _patches(model, arrays)
+    if patches is None or known is not None or not isinstance(model, FixedSizeBackbone):
+        return []
+    own = model.grid[0] * model.grid[1]
+    if patches == own:
+        return []
+    return [
+        f"They are for images of another size: {patches} patches of {model.patch_size} px, the model for "
+        f"{_text(model.image_size)} px has {own}. To have them resized, give the size that they were made for: "
+        "image_size=[height, width]"
+    ]
+
+
+def _patches(model: nn.Layer, arrays: Mapping[str, np.ndarray]) -> Optional[int]:
+    """Return the number of patches that weights are for; None for a model that does not depend on it."""
+    if not isinstance(model, FixedSizeBackbone):
+        return None
+    for name, array in arrays.items():
+        if re.fullmatch(model.spatial_layers, name.rpartition(".")[0]) and array.ndim:
+            return len(array)
+    return None
+
+
+def _text(size: Any) -> str:
+    height, width = (size, size) if isinstance(size, int) else size
+    return f"{height}x{width}"

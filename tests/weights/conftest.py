@@ -1,0 +1,3 @@
+"""Fixtures of several tests of weights."""
+
+from tests.weights.download_server import home, server  # noqa: F401
