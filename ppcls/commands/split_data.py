@@ -31,7 +31,8 @@ def _run(options: argparse.Namespace) -> int:
     target = user_path(options.out) if options.out else folder
     result = split_folder(folder, target, options.val, options.seed, options.replace, options.workers)
     print(to_json(result))
-    print(f"next:\n  {_next_command(folder, target, result['classes'])}", file=sys.stderr)
+    if result["val"]:
+        print(f"next:\n  {_next_command(folder, target, result['classes'])}", file=sys.stderr)
     return 0
 
 

@@ -16,6 +16,7 @@ from ppcls.data.inspection.similarity import near_duplicate_groups
 from ppcls.data.transforms import image_files
 from ppcls.errors import ConfigError, DataError
 from ppcls.utils import atomic
+from ppcls.utils.folders import ensure_writable
 from ppcls.utils.logging import get_logger
 
 FILES = ("train_list.txt", "val_list.txt", "labels.txt")
@@ -65,6 +66,7 @@ def split_folder(
     if existing and not replace:
         raise ConfigError(f"{', '.join(existing)}: there already; choose another --out, or --replace")
     dataset = ImageFolder(str(folder))
+    ensure_writable(target, f"--out: {target}", "choose another folder with --out")
     split = split_samples(dataset.labels, scan_images(dataset, workers), fraction, seed)
     names = dataset.class_names or []
     train_labels = set(dataset.labels[split.train].tolist())
@@ -73,7 +75,6 @@ def split_folder(
             raise DataError(f"{folder / name}: no image of this class is left to train with")
     train_list, val_list = (_format_list(dataset, folder, indices) for indices in (split.train, split.val))
     texts = [train_list, val_list, format_class_names(names)]
-    target.mkdir(parents=True, exist_ok=True)
     for file, text in zip(FILES, texts):
         atomic.write_text(target / file, text)
     lacking = _without_validation(names, dataset.labels[split.val].tolist(), dataset.labels[split.train].tolist())
