@@ -165,7 +165,8 @@ def read_list(file: Path, roots: Sequence[Path]) -> List[Source]:
     hits = [sum((root / _path_of(line, root)).exists() for line in lines[:_PROBED_LINES]) for root in roots]
     if not any(hits):
         tried = ", ".join(dict.fromkeys(str(root.absolute()) for root in roots))
-        raise DataError(f"{file}: {lines[0]!r} and those after it are in none of {tried}; set Infer.infer_imgs")
+        hint = "; paths have / here, not \\" if os.sep == "/" and "\\" in lines[0] else ""
+        raise DataError(f"{file}: {lines[0]!r} and those after it are in none of {tried}; set Infer.infer_imgs{hint}")
     root = roots[hits.index(max(hits))]
     paths = [root / _path_of(line, root) for line in lines]
     return [Source(str(path), path) for path in paths]

@@ -1,4 +1,4 @@
-"""HEIF images (.heic), which phones write. They are decoded with pillow-heif, the extra ``ppcls[heic]``."""
+"""HEIF images (.heic), which phones write. They are decoded with pillow-heif, the extra ``[heic]``."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 
 from ppcls.data.transforms import conversion, formats
 from ppcls.errors import DataError
+from ppcls.utils.extras import install_command
 
-NEEDED = "HEIC images need pillow-heif: pip install 'ppcls[heic]'"
+NEEDED = f"HEIC images need pillow-heif: {install_command('heic')}"
 
 
 def available() -> bool:
