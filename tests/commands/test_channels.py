@@ -143,3 +143,15 @@ def test_a_contradicting_image_shape(caplog):
     assert "image_shape: has 3 channels, but Arch.in_channels (dict) is 1" in caplog.text
     with pytest.raises(ConfigError, match=r"has 3 channels, but Arch.in_channels"):
         ppcls.load_config(loaded, ["Global.image_shape=[3, 16, 16]"])
+
+
+def test_arrays_of_one_channel_in_python(tmp_path):
+    rng = np.random.default_rng(0)
+    images = [(rng.integers(0, 60, (16, 16), np.uint8) + np.uint8(150 * (n % 2)), n % 2) for n in range(20)]
+    recipe = {
+        "Global": {"epochs": 4, "output_dir": str(tmp_path / "out"), "device": "cpu", "image_shape": [1, 16, 16]},
+        "Arch": {"name": "ConvMixer", "dim": 8, "depth": 1, "kernel_size": 3, "patch_size": 4},
+        "Optimizer": {"name": "AdamW", "lr": {"name": "Constant", "learning_rate": 0.02}},
+    }
+    result = ppcls.train(recipe, train_dataset=images, eval_dataset=images)
+    assert result.best["top1"] == 1
