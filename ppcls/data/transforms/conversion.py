@@ -13,6 +13,7 @@ CHANNELS = (1, 3, 4)  # grayscale, RGB, RGBA
 # What Pillow converts to RGB without loss of range; of 32 bits it would cut off the upper values.
 _PILLOW_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV")
 _PILLOW_16_BITS = "I;16"
+_FORMATS_OF_16_BITS = ("PNG", "PPM")  # which Pillow, or earlier versions of it, open in the mode of 32 bits
 _PILLOW_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 
 
@@ -67,7 +68,8 @@ def stored_pixels(image: Any) -> np.ndarray:
         DataError: its mode cannot be converted without loss.
         OSError, ValueError, SyntaxError: its file cannot be read.
     """
-    if image.mode.startswith(_PILLOW_16_BITS):  # converted by Pillow, it would be clipped at 255
+    of_16_bits = image.mode == "I" and getattr(image, "format", None) in _FORMATS_OF_16_BITS
+    if image.mode.startswith(_PILLOW_16_BITS) or of_16_bits:  # converted by Pillow, it would be clipped at 255
         return to_channels((np.asarray(image) >> 8).astype(np.uint8)[:, :, None], 3)
     if image.mode not in _PILLOW_MODES:
         raise DataError(

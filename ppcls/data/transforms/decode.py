@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import struct
 from dataclasses import dataclass
@@ -96,11 +97,18 @@ def decode_image(
         raise DataError("a JPEG XL image, which is not supported; save it as PNG or JPEG")
     if kind == "HEIF":
         image = heif.decode(data, max_pixels)
-    elif backend == "pil" or (kind == "TIFF" and tiff.read(data).has_alpha):  # OpenCV would multiply with alpha
+    elif backend == "pil" or _needs_pillow(data, kind):
         image = _decode_with_pillow(data, kind, max_pixels)
     else:
         image = _decode_with_opencv(data, kind, max_pixels, with_alpha=channels == 4)
     return conversion.to_channels(orientation.upright(image, orientation.of_file(data, kind)), channels)
+
+
+def _needs_pillow(data: bytes, kind: str) -> bool:
+    """Return whether OpenCV would change the colours below transparency."""
+    if kind == "GIF":
+        return importlib.util.find_spec("PIL") is not None
+    return kind == "TIFF" and tiff.read(data).has_alpha
 
 
 def _decode_with_opencv(data: bytes, kind: str, max_pixels: int, with_alpha: bool) -> np.ndarray:

@@ -147,3 +147,17 @@ def test_tiffs_of_unknown_range_are_refused(dtype, message, backend):
         decode_image(file.getvalue(), backend=backend)
     with pytest.raises(DataError, match="which value is white"):
         inputs.collect([image])[0].read()
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_transparent_gifs_and_16_bit_graymaps(tmp_path, channels):
+    rng = np.random.default_rng(0)
+    smooth = rng.integers(0, 256, (3, 4, 3)).repeat(8, 0).repeat(8, 1).astype(np.uint8)
+    gif, pgm = io.BytesIO(), io.BytesIO()
+    pillow.fromarray(smooth).convert("P").save(gif, "GIF", transparency=int(rng.integers(256)))
+    pillow.fromarray(rng.integers(0, 65536, (5, 7)).astype(np.uint16)).save(pgm, "PPM")
+    for data in (gif.getvalue(), pgm.getvalue()):
+        ways = dict(every_way(data, tmp_path / "picture", channels))
+        first = ways.pop("path, cv2")
+        for way, pixels in ways.items():
+            np.testing.assert_array_equal(pixels, first, way)
