@@ -155,3 +155,14 @@ def test_arrays_of_one_channel_in_python(tmp_path):
     }
     result = ppcls.train(recipe, train_dataset=images, eval_dataset=images)
     assert result.best["top1"] == 1
+
+
+def test_a_teacher_takes_the_same_channels():
+    teacher = {"name": "ConvMixer", "dim": 8, "depth": 1, "pretrained": "teacher.pdparams"}
+    distillation = {"teacher": teacher}
+    with pytest.raises(
+        ConfigError, match="Distillation.teacher: takes images of 3 channels, and the student of 1; set"
+    ):
+        load(1, _TRANSFORMS, Distillation=distillation)
+    distillation["teacher"] = {**teacher, "in_channels": 1}
+    assert load(1, _TRANSFORMS, Distillation=distillation).Distillation is not None
