@@ -160,9 +160,7 @@ def test_arrays_of_one_channel_in_python(tmp_path):
 def test_a_teacher_takes_the_same_channels():
     teacher = {"name": "ConvMixer", "dim": 8, "depth": 1, "pretrained": "teacher.pdparams"}
     distillation = {"teacher": teacher}
-    with pytest.raises(
-        ConfigError, match="Distillation.teacher: takes images of 3 channels, and the student of 1; set"
-    ):
+    with pytest.raises(ConfigError, match=r"Distillation.teacher: takes images of 3 channels, and the student"):
         load(1, _TRANSFORMS, Distillation=distillation)
     distillation["teacher"] = {**teacher, "in_channels": 1}
     assert load(1, _TRANSFORMS, Distillation=distillation).Distillation is not None
