@@ -66,7 +66,8 @@ def split_folder(
     if existing and not replace:
         raise ConfigError(f"{', '.join(existing)}: there already; choose another --out, or --replace")
     dataset = ImageFolder(str(folder))
-    ensure_writable(target, f"--out: {target}", "choose another folder with --out")
+    if target.exists():  # before the work
+        _ensure_writable(target)
     split = split_samples(dataset.labels, scan_images(dataset, workers), fraction, seed)
     names = dataset.class_names or []
     train_labels = set(dataset.labels[split.train].tolist())
@@ -75,6 +76,7 @@ def split_folder(
             raise DataError(f"{folder / name}: no image of this class is left to train with")
     train_list, val_list = (_format_list(dataset, folder, indices) for indices in (split.train, split.val))
     texts = [train_list, val_list, format_class_names(names)]
+    _ensure_writable(target)
     for file, text in zip(FILES, texts):
         atomic.write_text(target / file, text)
     lacking = _without_validation(names, dataset.labels[split.val].tolist(), dataset.labels[split.train].tolist())
@@ -88,6 +90,10 @@ def split_folder(
         "not_used": dict(image_files.count_by_suffix(dataset.unused.others)),
         "lists": [str(target / name) for name in FILES],
     }
+
+
+def _ensure_writable(target: Path) -> None:
+    ensure_writable(target, f"--out: {target}", "choose another folder with --out")
 
 
 def _without_validation(names: Sequence[str], val: Sequence[int], train: Sequence[int]) -> List[str]:
