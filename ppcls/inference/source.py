@@ -34,7 +34,7 @@ class Source(NamedTuple):
     data: Any
 
     def read(self, stopped: Callable[[], bool] = lambda: False) -> Union[bytes, np.ndarray]:
-        """Return the encoded image, or its pixels [H, W, C] uint8: grayscale, RGB or RGBA.
+        """Return the encoded image, or its pixels [H, W, C] uint8: RGB or RGBA.
 
         Args:
             stopped: asked during a download whether to give up.

@@ -137,7 +137,7 @@ class ItemDataset(Dataset):
         )
 
     def read(self, index: int) -> Union[bytes, np.ndarray]:
-        """Return a sample's encoded file, or its pixels [H, W, C] uint8: grayscale, RGB or RGBA.
+        """Return a sample's encoded file, or its pixels [H, W, C] uint8: RGB or RGBA.
 
         Raises:
             DataError: it cannot be read.

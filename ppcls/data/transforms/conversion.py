@@ -23,7 +23,7 @@ def is_pillow(data: Any) -> bool:
 
 
 def pixels_from_array(array: np.ndarray) -> np.ndarray:
-    """Return an array as an image [H, W, C] uint8 of 1, 3 or 4 channels.
+    """Return an array as an image [H, W, C] uint8: RGBA if it has an alpha channel, else RGB.
 
     Args:
         array: uint8: RGB [H, W, 3], RGBA [H, W, 4], grayscale [H, W] or [H, W, 1]; or [N] encoded bytes, which stay
@@ -45,7 +45,7 @@ def pixels_from_array(array: np.ndarray) -> np.ndarray:
         raise DataError(
             f"an array of shape {list(array.shape)}: takes RGB [H, W, 3], RGBA [H, W, 4] or grayscale [H, W]{hint}"
         )
-    return np.ascontiguousarray(array)
+    return np.repeat(array, 3, axis=2) if array.shape[2] == 1 else np.ascontiguousarray(array)
 
 
 def pixels_from_pillow(image: Any) -> np.ndarray:
