@@ -52,6 +52,9 @@ class GlobalSection(Section):
     drop_mismatched_head: Annotated[
         bool, Field(description="Load pretrained_model although its classifier has another class count.")
     ] = False
+    allow_unused_classes: Annotated[
+        bool, Field(description="Train with more classes (Arch.class_num) than the data name, with a warning.")
+    ] = False
     freeze: Annotated[
         List[Text],
         Field(description="Parts of the model that are not trained, such as stem, stages.0 or stages.*.blocks.0."),

@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 from pydantic import ValidationError
 
 from ppcls.config import (
+    appearance,
     channels,
     components,
     distillation,
@@ -92,6 +93,7 @@ class _Loader:
         mapped, problems = distillation.map_models(recipe, self.registries["architecture"])
         if problems:
             return _Recipe(recipe, recipe, problems)
+        mapped = _without_null(mapped, ("Arch", "class_num"))
         adapted = paddleclas.adapt(mapped, self.registries)
         result = _Recipe(mapped, adapted.tree, adapted.problems, adapted.warnings)
         if adapted.refused:
@@ -113,6 +115,8 @@ class _Loader:
             channels.check(*(result.sizes, result.tree, result.schema, result.checked, self.registries, self.stored_in))
             result.problems += result.sizes.problems
             result.warnings += [format_problem(problem, result.mapped) for problem in result.sizes.warnings]
+        if not result.problems and result.schema is not None and self.stored_in is None:
+            result.warnings += appearance.check(result.tree, result.checked, self.registries)
         return result
 
 
@@ -155,6 +159,17 @@ class _Recipe:
             paths = [(*path, index) for index in range(len(value))] if isinstance(value, list) else [path]
             config._origins.update(dict.fromkeys(paths, origin))
         return config
+
+
+def _without_null(root: Node, path: Tuple[str, str]) -> Node:
+    """Return a recipe without a key that is null, which takes back what a base says."""
+    section, key = path
+    node, reached = tree.descend(root, path)
+    if reached != path or node.value is not None:
+        return root
+    parent = root.value[section]
+    values = {name: value for name, value in parent.value.items() if name != key}
+    return Node({**root.value, section: Node(values, parent.origin)}, root.origin)
 
 
 def _with_lists(value: Any) -> Any:

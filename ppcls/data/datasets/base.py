@@ -6,7 +6,7 @@ import abc
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Iterator, List, Optional, Sequence, Tuple, Union
+from typing import ClassVar, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -46,6 +46,8 @@ class Dataset(abc.ABC):
         label_ratio: share of images that have each class, [K] float32; None if it is not known, or not to be used.
         class_names: by class id; None if not known.
         on_error: how training handles an unreadable image: "error" raises it, "skip" takes the next readable one.
+        list_labels: the label of each class id in the list file, where ``relabel`` renumbered them; None elsewhere.
+        from_list: whether labels come from a list file.
         boundaries: index of each shard's first sample, then the number of samples; None for data that are not in
             shards.
         unused: files in its folder that are not used.
@@ -54,6 +56,8 @@ class Dataset(abc.ABC):
     unused = UnusedFiles()
     boundaries: Optional[np.ndarray] = None
     label_ratio: Optional[np.ndarray] = None
+    list_labels: Optional[List[int]] = None
+    from_list: ClassVar[bool] = False
 
     def __init__(self, labels: np.ndarray, class_names: Optional[List[str]], on_error: str) -> None:
         if on_error not in ("error", "skip"):

@@ -28,6 +28,8 @@ class ListedImages(FileDataset):
         paths: path of each sample.
     """
 
+    from_list = True
+
     def __init__(
         self,
         list_file: Path,
@@ -66,7 +68,8 @@ class ImageNetDataset(ListedImages):
         cls_label_path: the list file.
         delimiter: separates path and label; any white space by default. The line is split at the last one, so paths
             may contain it.
-        relabel: renumber the labels that occur to 0, 1, 2, ..., in their order. The class names are then unknown.
+        relabel: renumber the labels that occur in the training list to 0, 1, 2, ..., in their order. Evaluation uses
+            the numbers of training. The class names are then unknown.
         on_error: how training handles an unreadable image: "error", or "skip" to take the next readable one.
 
     Raises:
@@ -90,10 +93,13 @@ class ImageNetDataset(ListedImages):
             raise DataError(f"cls_label_path: {list_file}: no such file (looked for from {Path.cwd()})")
         paths, labels, lines = _parse_list(list_file, delimiter)
         array = np.array(labels, dtype=np.int64)
+        values: Optional[List[int]] = None
         if relabel:
-            array = np.unique(array, return_inverse=True)[1].reshape(-1).astype(np.int64)
+            distinct, places = np.unique(array, return_inverse=True)
+            array, values = places.reshape(-1).astype(np.int64), distinct.tolist()
         names = None if relabel else find_class_names([list_file.parent, root])
         super().__init__(list_file, lines, PathTable(root, paths), array, names, on_error)
+        self.list_labels = values
 
 
 def split_line(line: str, delimiter: Optional[str]) -> Tuple[str, str]:

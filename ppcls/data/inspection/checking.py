@@ -11,9 +11,11 @@ from ppcls.data.inspection.scanning import Finding, scan_images
 from ppcls.data.inspection.similarity import near_duplicate_groups
 
 # The problems that count as errors. The others are only reported.
-ERRORS = ("broken", "outside_labels", "shared_copies", "conflicting_labels")
+ERRORS = ("broken", "class_mismatch", "outside_labels", "shared_copies", "conflicting_labels")
 TITLES = {
     "broken": "cannot be read",
+    "class_mismatch": "contradictions between classes",
+    "differing_classes": "differences between the classes of training and validation",
     "outside_labels": "label outside of the model's classes",
     "shared_copies": "in training and in validation",
     "conflicting_labels": "copies with different labels",
@@ -45,7 +47,11 @@ class CheckedDataset:
 
 
 def check_datasets(
-    datasets: Mapping[str, Dataset], class_num: int, smallest: int, workers: Optional[int]
+    datasets: Mapping[str, Dataset],
+    class_num: int,
+    smallest: int,
+    workers: Optional[int],
+    class_problems: Mapping[str, Sequence[str]],
 ) -> Tuple[Dict[str, Any], List[CheckedDataset]]:
     """Read all images of a recipe's data sets.
 
@@ -54,6 +60,7 @@ def check_datasets(
         class_num: number of the model's classes.
         smallest: images with a side shorter than this are too small, in pixels.
         workers: number of processes; by default one per core.
+        class_problems: problems of the classes that are known already, by kind.
 
     Returns:
         The report, as JSON values, and the data sets with what was found.
@@ -63,6 +70,7 @@ def check_datasets(
         for split, dataset in datasets.items()
     ]
     problems: Dict[str, List[str]] = {name: [] for name in TITLES}
+    problems.update({name: list(lines) for name, lines in class_problems.items()})
     for item in checked:
         _check_images(item, class_num, smallest, problems)
     _check_copies(checked, problems)

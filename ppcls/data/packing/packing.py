@@ -19,7 +19,7 @@ from ppcls.data.packing.writing import PackedShard, reason_to_write, write_shard
 from ppcls.data.transforms import image_files
 from ppcls.data.workers import worker_pool
 from ppcls.errors import ConfigError, DataError, MachineError
-from ppcls.utils import environment
+from ppcls.utils import environment, json_text
 from ppcls.utils.locks import locked
 
 _VERSION = 1
@@ -190,7 +190,7 @@ class _PackRecord:
     def _write(self) -> None:
         shards = self._content["shards"]
         ordered = {**self._content, "shards": {name: shards[name] for name in sorted(shards)}}
-        write_text(self.path, json.dumps(ordered, indent=1) + "\n")
+        write_text(self.path, json_text.dumps(ordered, indent=1) + "\n")
 
 
 def _earlier_starts(record: _PackRecord, earlier: Dict[str, Any], options: PackOptions) -> Optional[List[int]]:

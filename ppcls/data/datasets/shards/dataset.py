@@ -64,6 +64,7 @@ class ShardDataset(Dataset):
         self._paths = PathTable(root, [str(path.relative_to(root)) for path in paths])
         self._files = ShardFiles(self._paths)
         super().__init__(labels, find_class_names([root]), on_error)
+        self._stored_labels = self.labels  # others may number the classes otherwise
 
     def read(self, index: int) -> bytes:
         """Return a sample's encoded file. The shard's headers are compared with the index.
@@ -90,8 +91,8 @@ class ShardDataset(Dataset):
             label = parse_label(data[: header.size])
         except DataError as error:
             raise self._index_mismatch(shard, str(error)) from None
-        if label != self.labels[index]:
-            raise self._index_mismatch(shard, f"the label is {label}, not {self.labels[index]}")
+        if label != self._stored_labels[index]:
+            raise self._index_mismatch(shard, f"the label is {label}, not {self._stored_labels[index]}")
 
     def _index_mismatch(self, shard: int, problem: str) -> DataError:
         path = shard_index.index_path(self._files.path(shard))
