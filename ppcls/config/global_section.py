@@ -117,6 +117,13 @@ class GlobalSection(Section):
         bool, Field(description="An image may have any number of classes; data, losses and answers must be for that.")
     ] = False
     eval_mode: Literal["classification"] = "classification"
+    check_files: Annotated[
+        Literal["all", "first"],
+        Field(
+            description="Look for all images before work starts, or, for slow network drives, only for the first "
+            "hundred of a list."
+        ),
+    ] = "all"
     imports: Annotated[
         List[Text],
         Field(description="Files (relative to this one) or modules that register components of your own."),

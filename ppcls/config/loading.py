@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from ppcls.config import (
     appearance,
+    channels,
     components,
     distillation,
     imports,
@@ -113,6 +114,7 @@ class _Loader:
             result.problems += postprocessing.check(result.schema, result.checked)
         if not result.problems and result.schema is not None:
             result.sizes = sizes.check(result.tree, result.schema, result.checked, self.registries, self.stored_in)
+            channels.check(*(result.sizes, result.tree, result.schema, result.checked, self.registries, self.stored_in))
             result.problems += result.sizes.problems
             result.warnings += [format_problem(problem, result.mapped) for problem in result.sizes.warnings]
         if not result.problems and result.schema is not None and self.stored_in is None:

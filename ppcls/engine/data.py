@@ -6,7 +6,7 @@ import contextlib
 from typing import Callable, Iterator, Optional
 
 from ppcls.config.schema import Config
-from ppcls.data.build import build_dataset
+from ppcls.data.build import build_dataset, check_files
 from ppcls.data.build import build_loader as build_from_section
 from ppcls.data.datasets import SUPPLIED_DATASET, Dataset
 from ppcls.data.loader import DataLoader
@@ -60,6 +60,8 @@ def build_loader(
             progressive_epochs=progressive_epochs(config) if name == "Train" else None,
             dataset=align(dataset),
         )
+        if config.Global.check_files == "all":
+            check_files(loader)
     require_same_labels(config, loader.dataset, name)
     return loader
 

@@ -37,11 +37,6 @@ from ppcls.utils.paths import user_path
 
 _SMALLEST = float(np.finfo(np.float32).tiny)
 _SMALLEST_REST = float(np.finfo(np.float32).epsneg)  # of 1 - p
-# Pixels as float32 with the channels first, as the loader gives them; the values stay.
-_AS_TENSOR: List[TransformOp] = [
-    {"NormalizeImage": {"scale": 1.0, "mean": [0.0] * 3, "std": [1.0] * 3, "order": ""}},
-    {"ToCHWImage": None},
-]
 
 
 class _Logits(paddle.nn.Layer):
@@ -138,7 +133,8 @@ def _evaluate_backend(config: Config, model: _Logits, metrics: CombinedMetric) -
     described = model.described
     with contextlib.ExitStack() as stack:
         with distributed.errors_on_all_ranks():
-            ops = [*described.transform_ops, *(_AS_TENSOR if described.input == PIXELS else [])]
+            tail = _as_tensor(described.image_shape[0]) if described.input == PIXELS else []
+            ops = [*described.transform_ops, *tail]
             align = functools.partial(match_classes, config, "Eval", _classes(described), "the model")
             loader = stack.enter_context(build_loader(_with_transforms(config, ops), "Eval", align=align))
             metrics.check_labels(multi_label=loader.dataset.labels.ndim == 2)
@@ -167,6 +163,12 @@ def _device(config: Config) -> Device:
         raise ConfigError(f"{config.where('Global', 'device')}: Global.device: exported models: {error}") from None
     name, _, index = paddle.get_device().partition(":")
     return Device(kind, int(index or 0) if name == "gpu" else distributed.local_rank())
+
+
+def _as_tensor(channels: int) -> List[TransformOp]:
+    """Return transforms to pixels as float32 with the channels first, as the loader gives them; the values stay."""
+    same = {"scale": 1.0, "mean": [0.0] * channels, "std": [1.0] * channels, "order": ""}
+    return [{"NormalizeImage": same}, {"ToCHWImage": None}]
 
 
 def _with_transforms(config: Config, ops: List[TransformOp]) -> Config:

@@ -150,7 +150,7 @@ def _copy(model: Any) -> Any:
 
 
 def add_preprocessing(model: Any, normalization: NormalizeImage) -> Any:
-    """Return a model that takes pixels [B, H, W, 3] uint8 RGB, and normalizes and transposes them itself."""
+    """Return a model that takes pixels [B, H, W, C] uint8, and normalizes and transposes them itself."""
     from onnx import TensorProto, helper, numpy_helper
 
     extended = _copy(model)

@@ -8,13 +8,13 @@ from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ppcls.data.datasets.base import DATASETS, FileDataset, PathTable, format_problems, require_folder
+from ppcls.data.datasets.base import DATASETS, FIRST_FILES, FileDataset, format_problems, require_folder
 from ppcls.data.datasets.names import find_class_names
+from ppcls.data.datasets.paths import PathTable
 from ppcls.errors import ConfigError, DataError
 from ppcls.utils.paths import user_path
 from ppcls.utils.text import read_lines
 
-_MAX_CHECKED = 100  # checking all files of ImageNet would take minutes on a network drive
 _MAX_LABEL = 2**31
 _MULTI_HOT = re.compile(r"[01](,[01])+")
 
@@ -43,14 +43,12 @@ class ListedImages(FileDataset):
         self._list = list_file
         self._lines = np.array(lines, dtype=np.int32)
         if on_error == "error":
-            self._check_files()
+            self.check_files(range(min(FIRST_FILES, len(self))), allow_empty=True)
 
-    def _check_files(self) -> None:
-        checked = min(_MAX_CHECKED, len(self))
-        missing = [i for i in range(checked) if not self._paths[i].is_file()]
-        if missing:
-            title = f"{len(missing)} of the first {checked} images of {self._list} are missing:"
-            raise DataError(format_problems(title, [f"{self.where(i)}: {self._paths[i]}" for i in missing]))
+    @property
+    def source(self) -> str:
+        """Return the path of the list."""
+        return str(self._list)
 
     def where(self, index: int) -> str:
         """Return the path of the list and the sample's line number."""

@@ -23,6 +23,9 @@ TITLES = {
     "near_copies": "nearly the same",
     "too_small": "smaller than the training crop",
     "unusual": "not plain 8-bit colour",
+    "no_images": "not used: no images that can be decoded here",
+    "outside_folders": "not used: images in no class folder",
+    "hidden": "not used: hidden",
 }
 _SEPARATOR = " = "  # between the copies of an image
 _MAX_PROBLEMS, _MAX_COPIES = 5, 3  # shown on the terminal: problems of one kind, and copies of one image
@@ -71,6 +74,7 @@ def check_datasets(
     for item in checked:
         _check_images(item, class_num, smallest, problems)
     _check_copies(checked, problems)
+    _list_unused(checked, problems)
     report = {
         "ok": not any(problems[name] for name in ERRORS),
         "images": {item.split: len(item.findings) for item in checked},
@@ -137,6 +141,14 @@ def _check_copies(checked: Sequence[CheckedDataset], problems: Dict[str, List[st
                 problems["shared_copies"].append(text)
             if kind == "copies" and len({item.dataset.classes(index) for item, index in members}) > 1:
                 problems["conflicting_labels"].append(text)
+
+
+def _list_unused(checked: Sequence[CheckedDataset], problems: Dict[str, List[str]]) -> None:
+    """List the files of the data sets' folders that are not used; of a folder that two sides share, once."""
+    for kind, attribute in (("no_images", "others"), ("outside_folders", "outside"), ("hidden", "hidden")):
+        unused = (item.dataset.unused for item in checked)
+        paths = (str(files.root / name) for files in unused for name in getattr(files, attribute))
+        problems[kind] += dict.fromkeys(paths)
 
 
 def _class_counts(item: CheckedDataset, class_num: int) -> Dict[str, int]:

@@ -16,6 +16,7 @@ from ppcls.data.datasets import check_labels, names
 from ppcls.data.datasets.shards.index import write_text
 from ppcls.data.packing.plan import PackOptions, ShardPlan, changed_options
 from ppcls.data.packing.writing import PackedShard, reason_to_write, write_shard
+from ppcls.data.transforms import image_files
 from ppcls.data.workers import worker_pool
 from ppcls.errors import ConfigError, DataError, MachineError
 from ppcls.utils import environment, json_text
@@ -139,6 +140,7 @@ def _summary(
         "classes": len(set(plan.dataset.labels.tolist())),
         "class_names": str(labels) if labels.exists() else None,
         "left_out": broken,
+        "not_used": dict(image_files.count_by_suffix(plan.dataset.unused.others)),
     }
 
 

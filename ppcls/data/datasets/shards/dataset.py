@@ -10,8 +10,9 @@ from typing import Iterator, List, Tuple
 import numpy as np
 from tqdm import tqdm
 
-from ppcls.data.datasets.base import DATASETS, Dataset, PathTable, StringTable, format_problems, require_folder
+from ppcls.data.datasets.base import DATASETS, Dataset, format_problems, require_folder
 from ppcls.data.datasets.names import find_class_names
+from ppcls.data.datasets.paths import PathTable, StringTable
 from ppcls.data.datasets.shards import index as shard_index
 from ppcls.data.datasets.shards.reading import ShardFiles, name_matches
 from ppcls.data.datasets.shards.scanning import LABEL_SUFFIX, LONGEST_LABEL, parse_label, sample_key, scan_shard
