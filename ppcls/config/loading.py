@@ -19,6 +19,7 @@ from ppcls.config import (
     layout,
     overrides,
     paddleclas,
+    postprocessing,
     sizes,
     stages,
     tree,
@@ -110,6 +111,7 @@ class _Loader:
         result.problems += [problem for problem in result.checked.problems if problem.path not in known]
         if not result.problems and result.schema is not None:
             result.problems = distillation.check(result.schema, result.checked)
+            result.problems += postprocessing.check(result.schema, result.checked)
         if not result.problems and result.schema is not None:
             result.sizes = sizes.check(result.tree, result.schema, result.checked, self.registries, self.stored_in)
             channels.check(*(result.sizes, result.tree, result.schema, result.checked, self.registries, self.stored_in))
