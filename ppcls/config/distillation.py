@@ -211,6 +211,7 @@ def check(config: Config, checked: Checked) -> List[Problem]:
             terms = getattr(component, "terms", [(student,)])
             learning.update(_check_loss(path, component, (student, *models), trained, problems))
             named.update(name for term in terms for name in term)
+            problems += _check_targets(config, path, component)
         elif path[:2] == ("Loss", "Eval"):
             _check_loss(path, component, (student,), [student], problems)
         elif path[0] == "Metric" and getattr(component, "model_key", student) != student:
@@ -241,6 +242,18 @@ def _check_loss(
             problems.append(Problem((*path, _names_key(term)), message))
         learning.update(learners)
     return learning
+
+
+def _check_targets(config: Config, path: Path, component: Any) -> Iterator[Problem]:
+    """Yield a problem where a loss needs one class per image, and images are mixed."""
+    train = config.DataLoader.Train
+    mixed = train is not None and train.dataset.batch_transform_ops
+    if mixed and getattr(component, "needs_one_class", False):
+        message = (
+            "mixed images (batch_transform_ops) have several target classes; give use_target_as_gt: true, which takes "
+            "the teacher's decision, or remove the mixing"
+        )
+        yield Problem(path, message)
 
 
 def _names_key(term: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ _TRAIN = ("DataLoader", "Train", "dataset", "transform_ops")
 _SAMPLER = ("DataLoader", "Train", "sampler")
 _EVALUATION = (("DataLoader", "Eval", "dataset", "transform_ops"), ("Infer", "transforms"))
 _UNKNOWN: Any = object()
+_NORMALIZE = "NormalizeImage"
 _RGB = 3  # channels that architectures take by default
 
 
@@ -74,6 +75,7 @@ def check(
         _compare(found, claims, resizable, stored_in)
         _derive(found, config, claims, architecture, stored_in)
     _derive_channels(found, config, checked, architecture)
+    _check_channels(found, tree, checked, registries, architecture)
     _derive_transforms(found, tree, checked, registries)
     found.problems += _training_only(tree, checked)
     if not resizable:
@@ -144,7 +146,7 @@ def _compare(found: Sizes, claims: Sequence[_SizeClaim], resizable: bool, stored
         if other.size == reference.size or other.origin == reference.origin == stored_in:
             continue
         difference = f"{_describe(other)}, but {reference} {_describe(reference)} (height x width); "
-        if resizable and not other.origin.startswith("-o "):  # what the command line asks for has to come true
+        if resizable and not other.origin.startswith("-o "):  # a size given with -o must take effect
             inference = _of_inference(claims).size
             advice = f"inference and exported models take {inference[0]} x {inference[1]}"
             found.warnings.append(Problem(other.path, difference + advice))
@@ -198,6 +200,31 @@ def _derive_channels(found: Sizes, config: Config, checked: Checked, architectur
     left_out = architecture.takes(_CHANNELS[1]) and _CHANNELS[1] not in checked.arguments.get(_CHANNELS[:1], {})
     if left_out and channels != _RGB:
         found.derived[_CHANNELS] = (channels, f"derived from {dotted(_SHAPE)}")
+
+
+def _check_channels(
+    found: Sizes, tree: Node, checked: Checked, registries: Mapping[str, Registry], architecture: Entry
+) -> None:
+    """Note a problem for each list of transforms whose images have other channels than the architecture takes."""
+    if architecture.source is not None or not architecture.takes(_CHANNELS[1]):
+        return
+    derived, origin = found.derived.get(_CHANNELS, (_RGB, "the default"))
+    expected = checked.arguments.get(_CHANNELS[:1], {}).get(_CHANNELS[1], derived)
+    node, reached = descend(tree, _CHANNELS)
+    origin = node.origin if reached == _CHANNELS else origin
+    for path in (_TRAIN, *_EVALUATION):
+        places = [place for place, _ in _transforms(tree, path)]
+        normalized = next((place for place in reversed(places) if place[-1] == _NORMALIZE), None)
+        if normalized is None or any(registries["transform"][place[-1]].source is not None for place in places):
+            continue  # other people's transforms may change the channels
+        channels = checked.components[normalized].channel_num
+        if channels != expected:
+            message = (
+                f"makes images of {channels} channels (channel_num), but {architecture.name} takes {expected} "
+                f"({dotted(_CHANNELS)}: {origin}); change one of them, for 4 channels with channel_num: 4 and "
+                f"{dotted(_SHAPE)}: [4, H, W]"
+            )
+            found.problems.append(Problem(normalized, message))
 
 
 def _check_training(

@@ -77,4 +77,18 @@ def build_loss(
     except ConfigError as error:
         raise ConfigError(f"Loss.{mode}: {error}") from error.__cause__
     require_losses_for_labels(config, built, mode)
+    if dataset is not None and label_ratio is None:
+        _refuse_weight_ratio(config, built, mode)
     return built if views == 1 else MultiViewLoss(built, views)
+
+
+def _refuse_weight_ratio(config: Config, built: CombinedLoss, mode: str) -> None:
+    """Raise a ConfigError where a loss weights classes by their share of the data, and the data set does not tell it."""
+    for index, (name, loss) in enumerate(zip(built.names, built.losses)):
+        if getattr(loss, "weight_ratio", False):
+            path = ("Loss", mode, index, name, "weight_ratio")
+            where = config.where("DataLoader", mode, "dataset", "label_ratio")
+            raise ConfigError(
+                f"{config.where(*path)}: Loss.{mode}: {name}.weight_ratio: needs the data set's label_ratio: true "
+                f"(DataLoader.{mode}.dataset.label_ratio: {where})"
+            )

@@ -44,20 +44,24 @@ def compile_static(config: Config, model: paddle.nn.Layer) -> None:
     paddle.set_flags({"FLAGS_new_executor_serial_run": True})
     # Any batch size: tracing a second graph would drop the gradients that were accumulated before it.
     shape = [None, *config.Global.image_shape]
-    model.register_forward_pre_hook(_require_shape(config.Global.image_shape))
+    model.register_forward_pre_hook(lambda _, inputs: require_static_shape(config.Global.image_shape, inputs[0]))
     paddle.jit.to_static(model, full_graph=True, input_spec=[paddle.static.InputSpec(shape, "float32", "x")])
     get_logger().info("Global.to_static: tracing the model takes seconds")
 
 
-def _require_shape(shape: Sequence[int]) -> Callable[..., Any]:
-    """Return a hook for a model that was traced for one shape of image, and that Paddle would run with any other."""
+def require_static_shape(shape: Sequence[int], images: paddle.Tensor) -> None:
+    """Refuse images of another shape than the one that a model was traced for; Paddle would run it with any.
 
-    def check(layer: paddle.nn.Layer, inputs: Sequence[paddle.Tensor]) -> None:
-        given = list(inputs[0].shape[1:])
-        if given != list(shape):
-            raise ConfigError(f"Global.to_static needs images of Global.image_shape={list(shape)}, and got {given}")
+    Args:
+        shape: ``Global.image_shape``.
+        images: [B, C, H, W].
 
-    return check
+    Raises:
+        ConfigError: they have another shape.
+    """
+    given = list(images.shape[1:])
+    if given != list(shape):
+        raise ConfigError(f"Global.to_static needs images of Global.image_shape={list(shape)}, and got {given}")
 
 
 def weights_path(config: Config) -> Optional[str]:

@@ -37,6 +37,7 @@ from ppcls.engine.run_header import log_run_header
 from ppcls.engine.signals import SignalHandler
 from ppcls.engine.state import Best, TrainState
 from ppcls.engine.supplied import Supplied, require_logits
+from ppcls.engine.trial import try_first_images
 from ppcls.errors import ConfigError
 from ppcls.optimizer import build_optimizer
 from ppcls.optimizer.schedule import Schedule
@@ -77,6 +78,8 @@ def open_run(
         state.teacher_weights = distributed.run_on_main(lambda: resume.teacher_fingerprints(config))
         saver = stack.enter_context(Saver(folder, config))
         callbacks = stack.enter_context(contextlib.closing(CallbackRunner(_callbacks(config, supplied))))
+        with distributed.errors_on_all_ranks():  # before an earlier run is moved
+            try_first_images(config, state, train_loader, eval_loader, distillation)
         if prefix is not None:
             _resume(config, state, saver, callbacks, prefix)
         else:
@@ -110,7 +113,10 @@ def dry_run(config: Config, supplied: Optional[Supplied] = None) -> None:
     device.setup_device(config)
     with contextlib.ExitStack() as stack:
         # A copy: what this stage freezes or converts, an earlier one may train.
-        _build(config, (supplied or Supplied()).with_model_copy(), stack)
+        built = _build(config, (supplied or Supplied()).with_model_copy(), stack)
+        train_loader, eval_loader, _, state = built
+        if config.Distillation is None:  # a teacher may be the model of an earlier stage
+            try_first_images(config, state, train_loader, eval_loader)
 
 
 def _lock_and_select_checkpoint(config: Config, folder: Path, stack: contextlib.ExitStack) -> Optional[Path]:
