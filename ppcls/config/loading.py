@@ -5,11 +5,24 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Container, Dict, List, Mapping, Optional, Tuple, Union
 
 from pydantic import ValidationError
 
-from ppcls.config import components, distillation, imports, inherit, layout, overrides, paddleclas, sizes, stages, tree
+from ppcls.config import (
+    components,
+    distillation,
+    imports,
+    inherit,
+    layout,
+    overrides,
+    paddleclas,
+    pretrained,
+    sizes,
+    stages,
+    transform_checks,
+    tree,
+)
 from ppcls.config.components import Checked
 from ppcls.config.find import find
 from ppcls.config.overrides import Changes
@@ -36,10 +49,12 @@ class _Loader:
         registries: the components that may be named, by kind.
         stored_in: the checkpoint that the recipe was read from, if it was.
         complete: completes the changed recipe; see ``Completion``.
+        published: the architectures with published weights; None does not check ``pretrained: true``.
     """
 
     registries: Mapping[str, Registry]
     stored_in: Optional[str] = None
+    published: Optional[Container[str]] = None
     complete: Optional[Completion] = None
 
     def load(self, root: Node, name: str, changes: Changes) -> Config:
@@ -95,11 +110,15 @@ class _Loader:
         known = {problem.path for problem in result.problems}
         result.problems += [problem for problem in result.checked.problems if problem.path not in known]
         if not result.problems and result.schema is not None:
-            result.problems = distillation.check(result.schema, result.checked)
+            result.problems += transform_checks.check(result.schema, result.checked)
+            result.problems += distillation.check(result.schema, result.checked)
         if not result.problems and result.schema is not None:
             result.sizes = sizes.check(result.tree, result.schema, result.checked, self.registries, self.stored_in)
             result.problems += result.sizes.problems
-            result.warnings += [format_problem(problem, result.mapped) for problem in result.sizes.warnings]
+            warnings = [*result.sizes.warnings, *(transform_checks.warnings(result.checked) if not self.stored_in else ())]
+            result.warnings += [format_problem(problem, result.mapped) for problem in warnings]
+        if self.published is not None:
+            result.problems += pretrained.check(result.tree, self.registries["architecture"], self.published)
         return result
 
 
@@ -164,6 +183,7 @@ def load(
     *,
     registries: Mapping[str, Registry],
     complete: Optional[Completion] = None,
+    published: Optional[Container[str]] = None,
 ) -> Config:
     """Load a recipe.
 
@@ -172,11 +192,12 @@ def load(
         changes: ``Key.sub=value`` overrides, or values by dotted key, applied in order.
         registries: the components that may be named, by kind; ``ppcls.load_config`` passes them all.
         complete: completes the changed recipe; see ``Completion``.
+        published: the architectures with published weights, for ``pretrained: true``; None does not check it.
 
     Raises:
         ConfigError: every mistake at once, each with file and line or the override it came from.
     """
-    loader = _Loader(registries, complete=complete)
+    loader = _Loader(registries, complete=complete, published=published)
     if isinstance(recipe, Config):
         return loader.load(written_values(recipe), "the recipe", changes)
     if isinstance(recipe, Mapping):

@@ -63,7 +63,7 @@ SWITCHES: Mapping[str, Switch] = {
     "Arch.is_rec": Switch((False, None), _RETRIEVAL),
     "Arch.use_ml_decoder": Switch((False, None), _ML_DECODER),
     "Arch.data_format": Switch(("NCHW", None), "images are [B, C, H, W] throughout"),
-    "Arch.input_image_channel": Switch((3, None), "it is called Arch.in_channels here"),
+    "Arch.input_image_channel": Switch((3, None), "leave it out; channels follow from Global.image_shape"),
     "Arch.infer_add_softmax": Switch((True, None), "exported models answer with probabilities"),
     **_schedule_switches(),
     "Slim": Switch((None,), _SLIM),

@@ -77,7 +77,6 @@ def check(
     _derive_channels(found, config, checked, architecture)
     _check_channels(found, tree, checked, registries, architecture)
     _derive_transforms(found, tree, checked, registries)
-    found.problems += _training_only(tree, checked)
     if not resizable:
         _check_training(found, tree, checked, registries, architecture)
     return found
@@ -127,16 +126,6 @@ def _transforms(tree: Node, path: Path) -> Iterator[Tuple[Path, str]]:
     for index, item in enumerate(operations.value if reached == path and operations.value is not None else ()):
         for name, arguments in item.value.items():
             yield (*path, index, name), arguments.origin
-
-
-def _training_only(tree: Node, checked: Checked) -> Iterator[Problem]:
-    """Yield a problem for each transform of evaluation or inference that changes over training or splits images."""
-    for path in _EVALUATION:
-        for place, _ in _transforms(tree, path):
-            component = checked.components[place]
-            if getattr(component, "stages", 0) or getattr(component, "splits", 1) > 1:
-                key = "splits" if getattr(component, "splits", 1) > 1 else "progress_*"
-                yield Problem(place, f"{key} is for training: use it in DataLoader.Train only")
 
 
 def _compare(found: Sizes, claims: Sequence[_SizeClaim], resizable: bool, stored_in: Optional[str]) -> None:

@@ -8,12 +8,14 @@ from typing import Any, Callable, List, Optional, Sequence, Tuple, Union
 import paddle
 
 from ppcls.arch import BACKBONES
-from ppcls.config.schema import AUTO, Config
+from ppcls.config.schema import AUTO, DEFAULT, Config
 from ppcls.engine.checkpointing import checkpoint
 from ppcls.errors import ConfigError, WeightsError
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
+from ppcls.utils.paths import user_path
 from ppcls.weights import create_model, load_weights
+from ppcls.weights.download import is_url
 from ppcls.weights.factory import local_weights, trained_image_size
 
 # How a recipe says what arguments of ``load_weights`` say.
@@ -72,10 +74,26 @@ def weights_path(config: Config) -> Optional[str]:
     value = given_weights(config)
     if not value:
         return None
+    _require_place(config, value)
     try:
         return str(local_weights(config.Arch.name, value, config.Global.weights_key))
     except WeightsError as error:
         raise WeightsError(f"{error}{_download_advice(config)}") from None
+
+
+def _require_place(config: Config, value: Union[bool, str]) -> None:
+    """Raise a WeightsError, which names the key, where ``Global.pretrained_model`` or ``.checkpoints`` can be no file."""
+    key = next((key for key in ("checkpoints", "pretrained_model") if getattr(config.Global, key) == value), None)
+    if key is None or not isinstance(value, str) or is_url(value):
+        return
+    path, origin = user_path(value), config.where("Global", key)
+    name = f"Global.{key}" if origin == DEFAULT else f"{origin}: Global.{key}"
+    if path.is_dir():
+        found = [prefix for prefix in (path / "best_model", path / "latest") if checkpoint.exists(prefix)]
+        advice = f"give one of its checkpoints, such as {found[0]}" if found else "give the path of a weight file"
+        raise WeightsError(f"{name}: {value} is a folder; {advice}")
+    if not path.parent.is_dir():
+        raise WeightsError(f"{name}: {value}: the folder {path.parent} does not exist")
 
 
 def _download_advice(config: Config) -> str:
