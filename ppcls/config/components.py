@@ -95,7 +95,6 @@ class Checked:
         except ConfigError as error:
             self.problems.append(_locate_from_message(tree, place, str(error)))
 
-
     def _add_bad_values(
         self, tree: Node, place: Path, values: Mapping[str, Any], registry: Registry, name: str
     ) -> None:

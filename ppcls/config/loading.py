@@ -115,7 +115,9 @@ class _Loader:
         if not result.problems and result.schema is not None:
             result.sizes = sizes.check(result.tree, result.schema, result.checked, self.registries, self.stored_in)
             result.problems += result.sizes.problems
-            warnings = [*result.sizes.warnings, *(transform_checks.warnings(result.checked) if not self.stored_in else ())]
+            warnings = result.sizes.warnings
+            if self.stored_in is None:
+                warnings = [*warnings, *transform_checks.warnings(result.checked)]
             result.warnings += [format_problem(problem, result.mapped) for problem in warnings]
         if self.published is not None:
             result.problems += pretrained.check(result.tree, self.registries["architecture"], self.published)

@@ -18,7 +18,7 @@ class Switch:
     """A key of PaddleClas for something that this toolkit does not have.
 
     Attributes:
-        off: the values that ask for nothing, the usual one first; with them the key is accepted, and dropped.
+        off: values that disable the feature, the usual one first; with them the key is accepted, and dropped.
         reason: why every other value is refused, and what to do instead.
     """
 

@@ -135,7 +135,7 @@ def _compare(found: Sizes, claims: Sequence[_SizeClaim], resizable: bool, stored
         if other.size == reference.size or other.origin == reference.origin == stored_in:
             continue
         difference = f"{_describe(other)}, but {reference} {_describe(reference)} (height x width); "
-        if resizable and not other.origin.startswith("-o "):  # a size given with -o must take effect
+        if resizable and not other.origin.startswith("-o "):  # A size given with -o must take effect.
             inference = _of_inference(claims).size
             advice = f"inference and exported models take {inference[0]} x {inference[1]}"
             found.warnings.append(Problem(other.path, difference + advice))

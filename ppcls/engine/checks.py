@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import List, Optional, Sequence, Tuple
 
 from ppcls.config.schema import Config, Split
 from ppcls.data import check_validation_split
@@ -118,9 +118,15 @@ def require_same_classes(train_loader: DataLoader, eval_loader: Optional[DataLoa
     other = eval_loader.dataset.class_names if eval_loader is not None else None
     if train is None or other is None or train == other:
         return
-    differing = next((i for i, pair in enumerate(zip(train, other)) if pair[0] != pair[1]), min(len(train), len(other)))
-    names = [repr(names[differing]) if differing < len(names) else "missing" for names in (train, other)]
+    differing, names = first_difference(train, other)
     raise DataError(
         f"DataLoader.Train and DataLoader.Eval number their classes differently: class {differing} is {names[0]} in "
         f"training ({len(train)} classes) and {names[1]} in evaluation ({len(other)} classes)"
     )
+
+
+def first_difference(first: Sequence[str], second: Sequence[str]) -> Tuple[int, List[str]]:
+    """Return the first class in which two lists of names differ, and how each names it, for messages."""
+    same = zip(first, second)
+    index = next((i for i, pair in enumerate(same) if pair[0] != pair[1]), min(len(first), len(second)))
+    return index, [repr(names[index]) if index < len(names) else "missing" for names in (first, second)]

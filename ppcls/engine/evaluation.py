@@ -36,7 +36,6 @@ def evaluate(config: Config) -> Dict[str, Any]:
     with contextlib.ExitStack() as stack:
         with distributed.errors_on_all_ranks():
             loader = stack.enter_context(build_loader(config, "Eval"))
-            criteria.check_labels(config, "Eval", loader.dataset)
             model = build_model(config)
             weights = load_required_weights(config, model, "evaluate")
         distributed.require_equal_on_ranks("numbers of images", len(loader.dataset))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable, List, Optional, Sequence, Tuple, Union
+from typing import Any, List, Optional, Sequence, Tuple, Union
 
 import paddle
 
@@ -17,6 +17,7 @@ from ppcls.utils.paths import user_path
 from ppcls.weights import create_model, load_weights
 from ppcls.weights.download import is_url
 from ppcls.weights.factory import local_weights, trained_image_size
+from ppcls.weights.reader import find_file
 
 # How a recipe says what arguments of ``load_weights`` say.
 _RECIPE_WORDS = {
@@ -46,7 +47,11 @@ def compile_static(config: Config, model: paddle.nn.Layer) -> None:
     paddle.set_flags({"FLAGS_new_executor_serial_run": True})
     # Any batch size: tracing a second graph would drop the gradients that were accumulated before it.
     shape = [None, *config.Global.image_shape]
-    model.register_forward_pre_hook(lambda _, inputs: require_static_shape(config.Global.image_shape, inputs[0]))
+
+    def check(layer: paddle.nn.Layer, inputs: Any) -> None:
+        require_static_shape(config.Global.image_shape, inputs[0])
+
+    model.register_forward_pre_hook(check)  # type: ignore[arg-type]
     paddle.jit.to_static(model, full_graph=True, input_spec=[paddle.static.InputSpec(shape, "float32", "x")])
     get_logger().info("Global.to_static: tracing the model takes seconds")
 
@@ -74,26 +79,29 @@ def weights_path(config: Config) -> Optional[str]:
     value = given_weights(config)
     if not value:
         return None
-    _require_place(config, value)
+    _require_file(config, value)
     try:
         return str(local_weights(config.Arch.name, value, config.Global.weights_key))
     except WeightsError as error:
         raise WeightsError(f"{error}{_download_advice(config)}") from None
 
 
-def _require_place(config: Config, value: Union[bool, str]) -> None:
-    """Raise a WeightsError, which names the key, where ``Global.pretrained_model`` or ``.checkpoints`` can be no file."""
+def _require_file(config: Config, value: Union[bool, str]) -> None:
+    """Raise a WeightsError that names the key where ``Global.pretrained_model`` or ``.checkpoints`` is no file."""
     key = next((key for key in ("checkpoints", "pretrained_model") if getattr(config.Global, key) == value), None)
     if key is None or not isinstance(value, str) or is_url(value):
         return
     path, origin = user_path(value), config.where("Global", key)
-    name = f"Global.{key}" if origin == DEFAULT else f"{origin}: Global.{key}"
-    if path.is_dir():
+    if checkpoint.exists(checkpoint.strip_suffix(value)):  # it may have to be completed first
+        return
+    try:
+        find_file(path)
+    except WeightsError as error:
+        text = str(error) if path.parent.is_dir() else f"{value}: the folder {path.parent} does not exist"
         found = [prefix for prefix in (path / "best_model", path / "latest") if checkpoint.exists(prefix)]
-        advice = f"give one of its checkpoints, such as {found[0]}" if found else "give the path of a weight file"
-        raise WeightsError(f"{name}: {value} is a folder; {advice}")
-    if not path.parent.is_dir():
-        raise WeightsError(f"{name}: {value}: the folder {path.parent} does not exist")
+        if found:
+            text = f"{value} is a folder; give one of its checkpoints, such as {found[0]}"
+        raise WeightsError(f"{'' if origin == DEFAULT else origin + ': '}Global.{key}: {text}") from None
 
 
 def _download_advice(config: Config) -> str:

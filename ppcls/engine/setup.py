@@ -25,7 +25,7 @@ from ppcls.engine.callbacks.metrics_file import MetricsFile, VisualDL
 from ppcls.engine.callbacks.runner import CallbackRunner
 from ppcls.engine.checkpointing import checkpoint, file_set, resume, run_dir
 from ppcls.engine.checkpointing.saver import Saver
-from ppcls.engine.criteria import build_loss, build_metrics, check_labels
+from ppcls.engine.criteria import build_loss, build_metrics
 from ppcls.engine.data import build_loader
 from ppcls.engine.ema import EMA
 from ppcls.engine.label_names import training_class_names
@@ -133,11 +133,9 @@ def _build(
     config: Config, supplied: Supplied, stack: contextlib.ExitStack
 ) -> Tuple[DataLoader, Optional[DataLoader], Any, TrainState]:
     train_loader = stack.enter_context(build_loader(config, "Train", supplied.train_dataset))
-    check_labels(config, "Train", train_loader.dataset)
     eval_loader = None
     if config.Global.eval_during_train:
         eval_loader = stack.enter_context(build_loader(config, "Eval", supplied.eval_dataset))
-        check_labels(config, "Eval", eval_loader.dataset)
         check_disjoint_shards(train_loader.dataset, eval_loader.dataset)
     checks.require_same_classes(train_loader, eval_loader)
     checks.require_fixed_images(config, train_loader)

@@ -14,6 +14,7 @@ from ppcls.config.schema import Config
 from ppcls.data.datasets import Dataset
 from ppcls.data.transforms import TransformOp, name_and_arguments
 from ppcls.engine import device
+from ppcls.engine.answers import describe_switch, kind_of, label_kind
 from ppcls.engine.checks import require_split
 from ppcls.engine.criteria import build_loss, build_metrics
 from ppcls.engine.data import build_loader
@@ -91,11 +92,10 @@ def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto
                 f"{path}: has {described.class_num} classes, the recipe {config.Arch.class_num} "
                 f"({config.where('Arch', 'class_num')}): it was exported from another recipe"
             )
-        if described.postprocess.is_multilabel != config.Global.use_multilabel:
-            kind = "multi-label" if described.postprocess.is_multilabel else "single-label"
+        kind = kind_of(described.postprocess.is_multilabel)
+        if kind != label_kind(config):
             raise ConfigError(
-                f"{path}: is a {kind} model, and Global.use_multilabel is {config.Global.use_multilabel} "
-                f"({config.where('Global', 'use_multilabel')}): it was exported from another recipe"
+                f"{path}: is a {kind} model, and {describe_switch(config)}: it was exported from another recipe"
             )
     _warn_of_preprocessing(config, described)
     metrics, criterion = build_metrics(config, "Eval"), build_loss(config, "Eval")
@@ -130,7 +130,6 @@ def _evaluate_backend(config: Config, model: _Logits, metrics: CombinedMetric) -
         with distributed.errors_on_all_ranks():
             ops = [*described.transform_ops, *(_AS_TENSOR if described.input == PIXELS else [])]
             loader = stack.enter_context(build_loader(_with_transforms(config, ops), "Eval"))
-            metrics.check_labels(multi_label=loader.dataset.labels.ndim == 2)
         distributed.require_equal_on_ranks("numbers of images", len(loader.dataset))
         criterion = build_loss(config, "Eval", loader.dataset)
         return evaluate_model(model, loader, criterion, metrics), loader.dataset

@@ -8,7 +8,7 @@ from tests.helpers.multilabel import write_multilabel_recipe
 from tests.helpers.recipes import MIXED_IMAGES, write_recipe
 from tests.helpers.runs import digests, train
 
-OWN = '''
+OWN = """
 import numpy as np
 import ppcls
 from ppcls.data.transforms import TRANSFORMS
@@ -41,7 +41,7 @@ class BrokenMetric:
 
     def result(self):
         return 0.0
-'''
+"""
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from ppcls.arch import BACKBONES
 from ppcls.config.schema import ArchSection, Config, ModelSection, TeacherSection
 from ppcls.engine import model as models
 from ppcls.engine.checkpointing import checkpoint
+from ppcls.engine.checks import first_difference
 from ppcls.engine.components import load_config
 from ppcls.engine.distillation.step import TEACHER, Distillation, with_teacher
 from ppcls.errors import ConfigError, WeightsError
@@ -48,7 +49,7 @@ class _Model:
         return not isinstance(self.settings, ModelSection) or self.settings.frozen
 
     @property
-    def weights_key(self) -> str:
+    def weights_description(self) -> str:
         """Return the key of its weights, and whose they are."""
         if self.path[-1] == "teacher":
             key = "pretrained" if isinstance(self.settings, str) else "teacher.pretrained"
@@ -60,7 +61,7 @@ def build_trained_models(config: Config) -> Dict[str, paddle.nn.Layer]:
     """Build the models that are trained beside the recipe's own, by name, each with other random weights.
 
     Raises:
-        ConfigError: one makes no sense.
+        ConfigError: an architecture refuses its arguments.
     """
     return {model.name: _build(config, model)[1] for model in _models(config) if not model.frozen}
 
@@ -105,7 +106,7 @@ def build_distillation(
         class_names: of the training data, where they are known.
 
     Raises:
-        ConfigError: a teacher makes no sense, has other classes, or has no weights.
+        ConfigError: a teacher cannot be built, has other classes, or has no weights.
         WeightsError: its weights are missing or do not fit.
     """
     if config.Distillation is None:
@@ -199,15 +200,15 @@ def _named_weights(model: _Model) -> Iterator[None]:
     try:
         yield
     except WeightsError as error:
-        raise WeightsError(f"{model.weights_key}: {error}") from None
+        raise WeightsError(f"{model.weights_description}: {error}") from None
 
 
 def _check_names(model: _Model, class_names: Optional[List[str]], weights: str) -> None:
     """Raise a ConfigError where a teacher and the recipe's model number their classes differently."""
     names = checkpoint.class_names(checkpoint.strip_suffix(weights))
     if names is not None and class_names is not None and names != class_names:
-        index = next(i for i, pair in enumerate(zip(names, class_names)) if pair[0] != pair[1])
+        index, (theirs, ours) = first_difference(names, class_names)
         raise ConfigError(
             f"{model.key}: {weights} was trained on other classes, or in another order: class {index} is "
-            f"{names[index]!r} for the teacher and {class_names[index]!r} in the training data"
+            f"{theirs} for the teacher and {ours} in the training data"
         )
