@@ -27,7 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np  # noqa: E402
 
-from ppcls.data.datasets.base import FileDataset, PathTable  # noqa: E402
+from ppcls.data.datasets.base import FileDataset  # noqa: E402
+from ppcls.data.datasets.paths import PathTable  # noqa: E402
 from ppcls.data.loader import DataLoader  # noqa: E402
 from ppcls.data.samplers import DistributedBatchSampler  # noqa: E402
 from ppcls.data.transforms import Compose, build_transforms  # noqa: E402

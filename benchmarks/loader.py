@@ -29,7 +29,8 @@ import numpy as np  # noqa: E402
 from benchmarks import _memory  # noqa: E402
 from benchmarks.augmentation import training  # noqa: E402
 from ppcls.data.datasets import Cifar10, Dataset  # noqa: E402
-from ppcls.data.datasets.base import FileDataset, PathTable  # noqa: E402
+from ppcls.data.datasets.base import FileDataset  # noqa: E402
+from ppcls.data.datasets.paths import PathTable  # noqa: E402
 from ppcls.data.loader import DataLoader  # noqa: E402
 from ppcls.data.samplers import DistributedBatchSampler  # noqa: E402
 from ppcls.data.transforms import Compose, build_transforms  # noqa: E402

@@ -11,7 +11,7 @@ from typing import Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 from ppcls.commands import COMMANDS, GROUPS
 from ppcls.commands.command import Command
 from ppcls.errors import PpclsError
-from ppcls.utils import distributed
+from ppcls.utils import distributed, encoding
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
@@ -20,6 +20,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     Raises:
         SystemExit: the arguments are not understood, or ask for help; or SIGTERM ended the command.
     """
+    if arguments is None:
+        encoding.restart_in_utf8()
     return _run_and_finalize(lambda: _parse(arguments))
 
 
@@ -35,11 +37,14 @@ def script(command: Command, arguments: Optional[Sequence[str]] = None) -> int:
         _add_options(command, parser)
         return command, parser.parse_args(arguments)
 
+    if arguments is None:
+        encoding.restart_in_utf8()
     return _run_and_finalize(parse)
 
 
 def _run_and_finalize(parse: Callable[[], Tuple[Command, argparse.Namespace]]) -> int:
     """Run the command that ``parse`` returns with its options, and end the connection to other processes."""
+    encoding.escape_unprintable()
     try:
         code = _run(parse)
     except SystemExit as ended:
@@ -161,4 +166,6 @@ def _add_options(command: Command, parser: argparse.ArgumentParser) -> None:
 
 def tool(command: str, arguments: Optional[List[str]] = None) -> int:
     """Run ``command`` as ``tools/<command>.py`` does."""
+    if arguments is None:
+        encoding.restart_in_utf8()
     return main([command, *(sys.argv[1:] if arguments is None else arguments)])

@@ -14,6 +14,7 @@ from ppcls.engine.supplied import Supplied
 from ppcls.errors import ConfigError
 from ppcls.preprocessing import transform_ops
 
+_RGB = 3
 _BATCH_SIZE = 32
 _DEFAULT = "default of ppcls.train"
 _OPS = "transform_ops"
@@ -132,6 +133,8 @@ class RecipeCompletion:
             )
         model_spec = model_spec or ModelSpec("", "", 0, 0, None, image_size=0, crop_pct=1.0, paper="")
         normalize = self._normalization()
+        if normalize is None and (self._get("Arch", "in_channels") or (shape[0] if is_shape else _RGB)) != _RGB:
+            normalize = {"NormalizeImage": {"order": ""}}  # mean and std follow from the channels
         return [
             normalize if normalize and "NormalizeImage" in op else op for op in transform_ops(model_spec, size, train)
         ]

@@ -63,6 +63,7 @@ def test_the_transforms_and_classes_of_a_file_are_kept(recipe, digits):
     dataset = {"name": "ImageFolder", "image_root": "nowhere", "transform_ops": [*train_ops, {"ToCHWImage": None}]}
     recipe["DataLoader"] = {"Train": {"dataset": dataset, "sampler": {"batch_size": 24}}}
     recipe["Arch"]["class_num"] = 12
+    recipe["Global"]["allow_unused_classes"] = True
     result = ppcls.train(recipe, train_dataset=Named(TRAIN))
     stored = ppcls.load_config(result.run_dir / "config.yaml")
     assert stored.Arch.class_num == 12
@@ -83,8 +84,15 @@ def test_class_names_go_with_the_weights(recipe):
     class Others(Named):
         class_names = Named.class_names[::-1]
 
-    with pytest.raises(DataError, match="number their classes differently"):
-        ppcls.train(recipe, train_dataset=Named(TRAIN), eval_dataset=Others(EVAL))
+    turned = [(image, 9 - label) for image, label in EVAL]
+    recipe["Global"]["output_dir"] += "_turned"
+    assert ppcls.train(recipe, train_dataset=Named(TRAIN), eval_dataset=Others(turned)).metrics == result.metrics
+
+    class Unknown(Named):
+        class_names = ("zebra", *Named.class_names[1:])
+
+    with pytest.raises(DataError, match="'zebra' is not a class of DataLoader"):
+        ppcls.train(recipe, train_dataset=Named(TRAIN), eval_dataset=Unknown(EVAL))
 
 
 def test_workers_and_balanced_samplers_take_supplied_data(recipe, tmp_path):

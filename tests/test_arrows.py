@@ -59,6 +59,7 @@ LIBRARIES = {
     },
     "cv2": {"data", "engine.inspection", "utils.opencv"},
     "PIL": {"data.transforms"},
+    "pillow_heif": {"data.transforms"},
     "onnxruntime": {"inference.backends.onnx", "exporting"},
     "onnx": {"exporting"},
     "paddle2onnx": {"exporting"},

@@ -52,6 +52,8 @@ def shrunk(config, data, out):
     shrink_run(values, out)
     family = next(name for name in TINY if values["Arch"]["name"].startswith(name))
     values["Arch"].update(TINY[family], pretrained=False)
+    if not config.has_class_num:
+        del values["Arch"]["class_num"]
     if values["Global"]["image_shape"][1] > 64:
         values["Global"]["image_shape"] = [3, 64, 64]
     if family == "gMLP":

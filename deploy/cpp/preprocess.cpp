@@ -143,7 +143,7 @@ cv::Mat preprocess(cv::Mat image, const json& ops) {
     } else if (name == "CropImage") {
       image = crop(image, values);
     } else if (name == "DecodeImage") {
-      if (!values.value("to_rgb", true) || values.value("channel_first", false)) {
+      if (!values.value("to_rgb", true) || values.value("channel_first", false) || values.value("channels", 3) != 3) {
         throw std::runtime_error("DecodeImage " + values.dump() + ": this example decodes to RGB, rows first");
       }
     } else if (name != "NormalizeImage" && name != "ToCHWImage") {  // those are inside the model

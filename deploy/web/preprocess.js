@@ -10,7 +10,7 @@ export function preprocess(image, ops) {
     const values = options ?? {};
     if (name === "ResizeImage") image = resizeImage(image, values);
     else if (name === "CropImage") image = cropImage(image, values);
-    else if (name === "DecodeImage" && values.to_rgb !== false && !values.channel_first) continue;
+    else if (name === "DecodeImage" && values.to_rgb !== false && !values.channel_first && (values.channels ?? 3) === 3) continue;
     else if (!INSIDE_THE_MODEL.includes(name)) {
       throw new Error(`${name} ${JSON.stringify(values)}: this example does not know it; add it to preprocess.js`);
     }

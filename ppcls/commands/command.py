@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import re
 import signal
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, Callable, Dict, Iterator, List, Optional
+
+from ppcls.utils import json_text
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def changes(options: argparse.Namespace) -> List[str]:
     given = weight_options(options).items()
     return [
         *(change for group in options.override for change in group),
-        *(f"Global.{option[2:].replace('-', '_')}={json.dumps(value)}" for option, value in given),
+        *(f"Global.{option[2:].replace('-', '_')}={json_text.dumps(value)}" for option, value in given),
     ]
 
 
@@ -133,8 +134,8 @@ def print_result(value: Any) -> None:
 def to_json(value: Any) -> str:
     """Return ``value`` as JSON to print; a list has one item per line."""
     if isinstance(value, list):
-        return "[" + ",\n ".join(json.dumps(item, ensure_ascii=False) for item in value) + "]"
-    return json.dumps(value, indent=1, ensure_ascii=False)
+        return "[" + ",\n ".join(json_text.dumps(item, ensure_ascii=False) for item in value) + "]"
+    return json_text.dumps(value, indent=1, ensure_ascii=False)
 
 
 @contextlib.contextmanager

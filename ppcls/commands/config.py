@@ -34,7 +34,10 @@ def _run(options: argparse.Namespace) -> int:
     from ppcls.config.show import to_yaml
 
     config = load_recipe(options)
-    print(to_yaml(config if options.stage is None else config.stage(options.stage), imports=True), end="")
+    from ppcls.engine.class_count import for_display
+
+    shown = for_display(config if options.stage is None else config.stage(options.stage))
+    print(to_yaml(shown, imports=True), end="")
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 from typing import Any, Dict
 
@@ -17,6 +16,7 @@ from ppcls.commands.command import (
     weight_options,
 )
 from ppcls.errors import ConfigError
+from ppcls.utils import json_text
 from ppcls.utils.logging import get_logger
 
 
@@ -73,7 +73,7 @@ def _print(result: Dict[str, Any]) -> None:
     from ppcls.utils import distributed
 
     if distributed.is_main():
-        items = (f"{json.dumps(key, ensure_ascii=False)}: {_to_json(value, 1)}" for key, value in result.items())
+        items = (f"{json_text.dumps(key, ensure_ascii=False)}: {_to_json(value, 1)}" for key, value in result.items())
         print("{\n " + ",\n ".join(items) + "\n}")
 
 
@@ -81,12 +81,12 @@ def _to_json(value: Any, depth: int) -> str:
     """Return ``value`` as indented JSON, with each innermost list or dict, such as a row of a matrix, on one line."""
     nested = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     if not any(isinstance(item, (dict, list)) for item in nested):
-        return json.dumps(value, ensure_ascii=False)
+        return json_text.dumps(value, ensure_ascii=False)
     line = "\n" + " " * (depth + 1)
     if isinstance(value, list):
         inner = [_to_json(item, depth + 1) for item in value]
         return "[" + line + f",{line}".join(inner) + line[:-1] + "]"
-    inner = [f"{json.dumps(key, ensure_ascii=False)}: {_to_json(item, depth + 1)}" for key, item in value.items()]
+    inner = [f"{json_text.dumps(key, ensure_ascii=False)}: {_to_json(item, depth + 1)}" for key, item in value.items()]
     return "{" + line + f",{line}".join(inner) + line[:-1] + "}"
 
 

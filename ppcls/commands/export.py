@@ -34,7 +34,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     models.add_argument("--onnx", action="store_true", help="write an ONNX model, too (the options below include this)")
     models.add_argument("--opset", type=int, help="version of ONNX's operators, 13 to 21 (default: 17)")
     models.add_argument(
-        "--self-contained", action="store_true", help="another one that takes pixels [B, H, W, 3] uint8 RGB"
+        "--self-contained", action="store_true", help="another one that takes pixels [B, H, W, C] uint8"
     )
     models.add_argument("--fp16", action="store_true", help="another one that computes in float16")
     models.add_argument("--int8", action="store_true", help="another one, quantized; its accuracy is measured")

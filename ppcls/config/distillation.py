@@ -198,7 +198,9 @@ def check(config: Config, checked: Checked) -> List[Problem]:
     models = section.models or {} if section is not None else {}
     problems: List[Problem] = []
     student = config.student
-    for name, model in models.items():
+    # Without Arch.class_num it follows from the data, and is compared when they are there.
+    is_given = "class_num" in config.Arch.model_fields_set
+    for name, model in models.items() if is_given else ():
         count = model.arguments.get("class_num", config.Arch.class_num)
         if count != config.Arch.class_num:
             message = f"{count}, and {student} (Arch) has {config.Arch.class_num} classes: they must agree"

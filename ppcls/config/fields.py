@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Dict, Mapping, Optional
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -40,3 +41,19 @@ class ComponentSection(BaseModel):
     def arguments(self) -> Mapping[str, Any]:
         """Return the component's arguments."""
         return dict(self.__pydantic_extra__ or {})
+
+
+def folder_name(value: str) -> str:
+    """Return the name of a folder; raise a ValueError for any other text."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
+        raise ValueError(
+            "names a folder: letters, digits, '.', '_' and '-', the first a letter or digit; not " + repr(value)
+        )
+    return value
+
+
+def model_name(value: str) -> str:
+    """Return the name of a model in a recipe; raise a ValueError for any other text."""
+    if not re.fullmatch(r"[A-Z][A-Za-z0-9_]*", value):
+        raise ValueError(f"names a model: a capital letter, then letters, digits and '_'; not {value!r}")
+    return value

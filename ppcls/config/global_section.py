@@ -52,6 +52,9 @@ class GlobalSection(Section):
     drop_mismatched_head: Annotated[
         bool, Field(description="Load pretrained_model although its classifier has another class count.")
     ] = False
+    allow_unused_classes: Annotated[
+        bool, Field(description="Train with more classes (Arch.class_num) than the data name, with a warning.")
+    ] = False
     freeze: Annotated[
         List[Text],
         Field(description="Parts of the model that are not trained, such as stem, stages.0 or stages.*.blocks.0."),
@@ -114,6 +117,13 @@ class GlobalSection(Section):
         bool, Field(description="An image may have any number of classes; data, losses and answers must be for that.")
     ] = False
     eval_mode: Literal["classification"] = "classification"
+    check_files: Annotated[
+        Literal["all", "first"],
+        Field(
+            description="Look for all images before work starts, or, for slow network drives, only for the first "
+            "hundred of a list."
+        ),
+    ] = "all"
     imports: Annotated[
         List[Text],
         Field(description="Files (relative to this one) or modules that register components of your own."),

@@ -10,6 +10,8 @@ from typing import Any, Callable, Container, Dict, List, Mapping, Optional, Tupl
 from pydantic import ValidationError
 
 from ppcls.config import (
+    appearance,
+    channels,
     components,
     distillation,
     imports,
@@ -95,6 +97,7 @@ class _Loader:
         mapped, problems = distillation.map_models(recipe, self.registries["architecture"])
         if problems:
             return _Recipe(recipe, recipe, problems)
+        mapped = _without_null(mapped, ("Arch", "class_num"))
         adapted = paddleclas.adapt(mapped, self.registries)
         result = _Recipe(mapped, adapted.tree, adapted.problems, adapted.warnings)
         if adapted.refused:
@@ -114,11 +117,13 @@ class _Loader:
             result.problems += distillation.check(result.schema, result.checked)
         if not result.problems and result.schema is not None:
             result.sizes = sizes.check(result.tree, result.schema, result.checked, self.registries, self.stored_in)
+            channels.check(*(result.sizes, result.tree, result.schema, result.checked, self.registries, self.stored_in))
             result.problems += result.sizes.problems
-            warnings = result.sizes.warnings
-            if self.stored_in is None:
-                warnings = [*warnings, *transform_checks.warnings(result.checked)]
-            result.warnings += [format_problem(problem, result.mapped) for problem in warnings]
+            result.warnings += [format_problem(problem, result.mapped) for problem in result.sizes.warnings]
+        if not result.problems and result.schema is not None and self.stored_in is None:
+            notes = transform_checks.warnings(result.checked)
+            result.warnings += [format_problem(problem, result.mapped) for problem in notes]
+            result.warnings += appearance.check(result.tree, result.checked, self.registries)
         if self.published is not None:
             result.problems += pretrained.check(result.tree, self.registries["architecture"], self.published)
         return result
@@ -163,6 +168,17 @@ class _Recipe:
             paths = [(*path, index) for index in range(len(value))] if isinstance(value, list) else [path]
             config._origins.update(dict.fromkeys(paths, origin))
         return config
+
+
+def _without_null(root: Node, path: Tuple[str, str]) -> Node:
+    """Return a recipe without a key that is null, which takes back what a base says."""
+    section, key = path
+    node, reached = tree.descend(root, path)
+    if reached != path or node.value is not None:
+        return root
+    parent = root.value[section]
+    values = {name: value for name, value in parent.value.items() if name != key}
+    return Node({**root.value, section: Node(values, parent.origin)}, root.origin)
 
 
 def _with_lists(value: Any) -> Any:

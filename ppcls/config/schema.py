@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import PurePath
 from typing import Annotated, Any, Dict, List, Literal, Mapping, Optional, Tuple, Union
 
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
-from ppcls.config.fields import Component, ComponentSection, NotNegative, Positive, Section, Text
+from ppcls.config.amp_section import AMPSection
+from ppcls.config.fields import (
+    Component,
+    ComponentSection,
+    NotNegative,
+    Positive,
+    Section,
+    Text,
+    folder_name,
+    model_name,
+)
 from ppcls.config.global_section import GlobalSection
 from ppcls.config.sampler_section import Sampler
 from ppcls.errors import ConfigError
@@ -19,25 +28,14 @@ AUTO = "auto"  # a value of Global.checkpoints
 DEFAULT_POSTPROCESS = {False: "Topk", True: "MultiLabelThreshOutput"}  # by Global.use_multilabel
 
 
-def _folder_name(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
-        raise ValueError(
-            "names a folder: letters, digits, '.', '_' and '-', the first a letter or digit; not " + repr(value)
-        )
-    return value
-
-
-def _model_name(value: str) -> str:
-    if not re.fullmatch(r"[A-Z][A-Za-z0-9_]*", value):
-        raise ValueError(f"names a model: a capital letter, then letters, digits and '_'; not {value!r}")
-    return value
-
-
 class ArchSection(ComponentSection):
     """The model: a registered name and its constructor's arguments."""
 
     name: Text
-    class_num: Positive = 1000
+    class_num: Annotated[
+        Positive,
+        Field(description="Left out or null: that of the training data, else of the weights, else 1000."),
+    ] = 1000
     pretrained: Annotated[
         Union[bool, Text, None], Field(description="Path of weights to start from; true: the public ones.")
     ] = False
@@ -151,24 +149,6 @@ class MetricSection(Section):
     ] = None
 
 
-class AMPSection(Section):
-    """Automatic mixed precision; on when the section is there."""
-
-    use_amp: bool = True
-    level: Annotated[
-        Literal["O1", "O2"], Field(description="O1: operations that are safe in half precision; O2: the weights too.")
-    ] = "O1"
-    dtype: Literal["float16", "bfloat16"] = "float16"
-    scale_loss: Annotated[float, Field(gt=0)] = 1.0
-    use_dynamic_loss_scaling: bool = False
-    use_promote: Annotated[bool, Field(description="Of O2: operations with any float32 input compute in float32.")] = (
-        True
-    )
-    use_fp16_test: Annotated[
-        bool, Field(description="Also evaluate in half precision during training, as O2 always does.")
-    ] = False
-
-
 class EMASection(Section):
     """Exponential moving average of the weights; on when the section is there."""
 
@@ -215,11 +195,11 @@ class DistillationSection(Section):
     ] = None
     alpha: Annotated[float, Field(ge=0, le=1, description="Weight of the teacher; the losses have the rest.")] = 0.5
     models: Annotated[
-        Optional[Dict[Annotated[Text, AfterValidator(_model_name)], ModelSection]],
+        Optional[Dict[Annotated[Text, AfterValidator(model_name)], ModelSection]],
         Field(min_length=1, description="Instead of a teacher: other models, which losses of Loss.Train name."),
     ] = None
     student: Annotated[
-        Text, AfterValidator(_model_name), Field(description="What these losses call the model of Arch.")
+        Text, AfterValidator(model_name), Field(description="What these losses call the model of Arch.")
     ] = "Student"
 
     @model_validator(mode="after")
@@ -249,7 +229,7 @@ class DistillationSection(Section):
 class StageSection(Section):
     """One of several trainings in a row: the recipe with changes. See docs/stages.md."""
 
-    name: Annotated[Text, AfterValidator(_folder_name), Field(description="Its folder in output_dir.")]
+    name: Annotated[Text, AfterValidator(folder_name), Field(description="Its folder in output_dir.")]
     init: Annotated[
         Optional[Text],
         Field(
@@ -322,6 +302,17 @@ class Config(Section):
         """Return "file:line", "-o ..." or "default" for the value at ``path``; for a section, for its first value."""
         inside = (origin for place, origin in self._origins.items() if place[: len(path)] == path)
         return self._origins.get(path) or next(inside, DEFAULT)
+
+    @property
+    def has_class_num(self) -> bool:
+        """Whether somebody has set ``Arch.class_num``, or it was derived; else it is only the default."""
+        return self.where("Arch", "class_num") != DEFAULT
+
+    def with_class_num(self, class_num: int, origin: str) -> Config:
+        """Return a copy of the recipe with another ``Arch.class_num``, which ``where`` says is from ``origin``."""
+        copied = self.model_copy(update={"Arch": self.Arch.model_copy(update={"class_num": class_num})})
+        copied._origins = {**self._origins, ("Arch", "class_num"): origin}
+        return copied
 
     @property
     def student(self) -> str:

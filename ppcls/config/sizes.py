@@ -1,4 +1,4 @@
-"""Image sizes and channels that follow from each other: of transforms, ``Global.image_shape`` and ``Arch``."""
+"""Image sizes that follow from each other: of transforms, ``Global.image_shape`` and ``Arch``."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ from ppcls.config.tree import Node, Path, descend, dotted, plain
 from ppcls.registry import Entry, Registry
 
 Size = Tuple[int, int]  # height, width, in pixels
-_SHAPE, _ARCH, _CHANNELS = ("Global", "image_shape"), ("Arch", "image_size"), ("Arch", "in_channels")
+SHAPE, _ARCH = ("Global", "image_shape"), ("Arch", "image_size")
 _IMG_SIZE = "img_size"  # of augmentations that depend on the size of their input
 _TRAIN = ("DataLoader", "Train", "dataset", "transform_ops")
 _SAMPLER = ("DataLoader", "Train", "sampler")
 _EVALUATION = (("DataLoader", "Eval", "dataset", "transform_ops"), ("Infer", "transforms"))
 _UNKNOWN: Any = object()
-_NORMALIZE = "NormalizeImage"
-_RGB = 3  # channels that architectures take by default
 
 
 @dataclass(frozen=True)
@@ -74,8 +72,6 @@ def check(
     if claims:
         _compare(found, claims, resizable, stored_in)
         _derive(found, config, claims, architecture, stored_in)
-    _derive_channels(found, config, checked, architecture)
-    _check_channels(found, tree, checked, registries, architecture)
     _derive_transforms(found, tree, checked, registries)
     if not resizable:
         _check_training(found, tree, checked, registries, architecture)
@@ -90,12 +86,12 @@ def _claims(
         claim = _output_size(tree, path, checked, registries)
         if claim is not None:
             yield claim
-    shape, reached = descend(tree, _SHAPE)
-    if reached == _SHAPE and shape.value is not None:
+    shape, reached = descend(tree, SHAPE)
+    if reached == SHAPE and shape.value is not None:
         value = plain(shape)
         default = Config.model_fields["Global"].default.image_shape
         if not (shape.origin == stored_in and value == default):  # a checkpoint has defaults written out
-            yield _SizeClaim((int(value[1]), int(value[2])), _SHAPE, shape.origin)
+            yield _SizeClaim((int(value[1]), int(value[2])), SHAPE, shape.origin)
     size = checked.arguments.get(_ARCH[:1], {}).get(_ARCH[1])
     if not resizable and size is not None:
         yield _SizeClaim(_pair(size), _ARCH, descend(tree, _ARCH)[0].origin)
@@ -112,7 +108,7 @@ def _output_sizes(
 ) -> Iterator[Tuple[Path, Optional[_SizeClaim]]]:
     """Yield where the arguments of each transform of a list stand, and the size of its output, where that is known."""
     claim = None
-    for place, origin in _transforms(tree, path):
+    for place, origin in transforms(tree, path):
         size = getattr(checked.components[place], "output_size", _UNKNOWN)
         # Ours without the attribute leave the size as it is.
         if size is not _UNKNOWN or registries["transform"][place[-1]].source is not None:
@@ -120,7 +116,7 @@ def _output_sizes(
         yield place, claim
 
 
-def _transforms(tree: Node, path: Path) -> Iterator[Tuple[Path, str]]:
+def transforms(tree: Node, path: Path) -> Iterator[Tuple[Path, str]]:
     """Yield where the arguments of each transform of a list stand, and their origin."""
     operations, reached = descend(tree, path)
     for index, item in enumerate(operations.value if reached == path and operations.value is not None else ()):
@@ -150,7 +146,7 @@ def _of_inference(claims: Sequence[_SizeClaim]) -> _SizeClaim:
 
 
 def _describe(claim: _SizeClaim) -> str:
-    verb = "is" if claim.path in (_SHAPE, _ARCH) else "makes images of"
+    verb = "is" if claim.path in (SHAPE, _ARCH) else "makes images of"
     return f"{verb} {claim.size[0]} x {claim.size[1]}"
 
 
@@ -174,46 +170,13 @@ def _derive(
     paths, reference = [claim.path for claim in claims], _of_inference(claims)
     origin = f"derived from {dotted(reference.path)}"
     channels, *before = config.Global.image_shape
-    written = next((claim.origin for claim in claims if claim.path == _SHAPE), None)
+    written = next((claim.origin for claim in claims if claim.path == SHAPE), None)
     if tuple(before) != reference.size and (written is None or written != stored_in):
-        found.derived[_SHAPE] = ([channels, *reference.size], origin)
+        found.derived[SHAPE] = ([channels, *reference.size], origin)
     default = _default_size(architecture)
     if architecture.takes("image_size") and _ARCH not in paths and default != reference.size:
         height, width = reference.size
         found.derived[_ARCH] = (height if height == width else [height, width], origin)
-
-
-def _derive_channels(found: Sizes, config: Config, checked: Checked, architecture: Entry) -> None:
-    """Note the channels that the architecture takes, where ``Global.image_shape`` says them and ``Arch`` does not."""
-    channels = config.Global.image_shape[0]
-    left_out = architecture.takes(_CHANNELS[1]) and _CHANNELS[1] not in checked.arguments.get(_CHANNELS[:1], {})
-    if left_out and channels != _RGB:
-        found.derived[_CHANNELS] = (channels, f"derived from {dotted(_SHAPE)}")
-
-
-def _check_channels(
-    found: Sizes, tree: Node, checked: Checked, registries: Mapping[str, Registry], architecture: Entry
-) -> None:
-    """Note a problem for each list of transforms whose images have other channels than the architecture takes."""
-    if architecture.source is not None or not architecture.takes(_CHANNELS[1]):
-        return
-    derived, origin = found.derived.get(_CHANNELS, (_RGB, "the default"))
-    expected = checked.arguments.get(_CHANNELS[:1], {}).get(_CHANNELS[1], derived)
-    node, reached = descend(tree, _CHANNELS)
-    origin = node.origin if reached == _CHANNELS else origin
-    for path in (_TRAIN, *_EVALUATION):
-        places = [place for place, _ in _transforms(tree, path)]
-        normalized = next((place for place in reversed(places) if place[-1] == _NORMALIZE), None)
-        if normalized is None or any(registries["transform"][place[-1]].source is not None for place in places):
-            continue  # other people's transforms may change the channels
-        channels = checked.components[normalized].channel_num
-        if channels != expected:
-            message = (
-                f"makes images of {channels} channels (channel_num), but {architecture.name} takes {expected} "
-                f"({dotted(_CHANNELS)}: {origin}); change one of them, for 4 channels with channel_num: 4 and "
-                f"{dotted(_SHAPE)}: [4, H, W]"
-            )
-            found.problems.append(Problem(normalized, message))
 
 
 def _check_training(

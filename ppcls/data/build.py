@@ -7,6 +7,7 @@ from typing import Any, Mapping, Optional
 
 from ppcls.data.batch_transforms import BatchCompose
 from ppcls.data.datasets import DATASETS, Dataset, ShardDataset, check_labels
+from ppcls.data.datasets.base import FileDataset
 from ppcls.data.datasets.folder import check_val_fraction
 from ppcls.data.datasets.items import ItemDataset
 from ppcls.data.loader import DataLoader
@@ -86,6 +87,17 @@ def check_disjoint_shards(train: Dataset, evaluation: Dataset) -> None:
             f"data; give both sides their own shards, as in 'train-*.tar' and 'val-*.tar', or set "
             f"Global.eval_during_train: false"
         )
+
+
+def check_files(loader: DataLoader) -> None:
+    """Look for all files of a loader's data set, unless missing ones are skipped. Each process looks for its share.
+
+    Raises:
+        DataError: some are missing, empty or no regular files.
+    """
+    dataset = loader.dataset
+    if isinstance(dataset, FileDataset) and dataset.on_error != "skip":
+        dataset.check_files(range(loader.sampler.rank, len(dataset), loader.sampler.num_replicas))
 
 
 def _folder(section: Mapping[str, Any]) -> Path:

@@ -10,6 +10,7 @@ from ppcls.errors import ConfigError
 from ppcls.inference.postprocess import POSTPROCESSES, PostProcess
 from ppcls.loss import MULTI_LABEL, SINGLE_LABEL, CombinedLoss
 from ppcls.registry import Source
+from ppcls.utils.logging import get_logger
 
 _SECTION = ("Infer", "PostProcess")
 _SWITCH = "Global.use_multilabel"
@@ -40,6 +41,16 @@ def build_postprocess(config: Config, class_names: Optional[List[str]], topk: Op
             f"{kind_of(built.is_multilabel)} models, and {describe_switch(config)}; change one of them"
         )
     return built if topk is None else built.with_topk(topk)
+
+
+def log_reduced_topk(config: Config) -> None:
+    """Say that answers have fewer classes than the recipe asks for."""
+    topk = config.Infer.PostProcess.arguments.get("topk")
+    if isinstance(topk, int) and topk > config.Arch.class_num:
+        get_logger().info(
+            "%s: Infer.PostProcess.topk: %d, and there are %d classes: answers have all of them",
+            *(config.where(*_SECTION, "topk"), topk, config.Arch.class_num),
+        )
 
 
 def postprocess_source(config: Config) -> Optional[Source]:

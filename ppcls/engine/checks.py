@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence, Tuple
+import numpy as np
 
 from ppcls.config.schema import Config, Split
 from ppcls.data import check_validation_split
+from ppcls.data.datasets import Dataset
 from ppcls.data.loader import DataLoader
 from ppcls.engine import criteria
 from ppcls.engine.state import Best
-from ppcls.errors import ConfigError, DataError
+from ppcls.errors import ConfigError
 from ppcls.registry import suggest
+from ppcls.utils.logging import get_logger
+
+_MAX_LISTED = 20  # classes in a message
 
 
 def require_single_run(config: Config) -> None:
@@ -50,8 +54,9 @@ def require_trainable(config: Config) -> None:
             f"{config.where('Distillation')}: Distillation.teacher: its classes exclude each other in its loss, and "
             f"Global.use_multilabel is true; give Distillation.models, and DistillationDMLLoss in Loss.Train"
         )
-    criteria.build_metrics(config, "Train")
-    best_by(config)
+    if config.has_class_num:  # else it is not known yet, and this is called again when it is
+        criteria.build_metrics(config, "Train")
+        best_by(config)
 
 
 def require_split(config: Config, name: str) -> Split:
@@ -84,6 +89,7 @@ def best_by(config: Config) -> Best:
         )
     losses = [*criteria.build_loss(config, "Eval").names, "loss"]
     metric = config.Global.best_metric or metrics[0]
+    metric = combined.renamed.get(metric, metric) if metric not in metrics else metric
     if metric not in (*metrics, *losses):
         where = config.where("Global", "best_metric")
         raise ConfigError(f"{where}: Global.best_metric: no {metric!r} is evaluated{suggest(metric, metrics + losses)}")
@@ -108,25 +114,36 @@ def require_fixed_images(config: Config, train_loader: DataLoader) -> None:
         )
 
 
-def require_same_classes(train_loader: DataLoader, eval_loader: Optional[DataLoader]) -> None:
-    """Refuse to train on one numbering of the classes and to evaluate on another.
+def require_class_count(config: Config, dataset: Dataset) -> None:
+    """Refuse to train a model of another class count than that of named classes.
 
     Raises:
-        DataError: the two data sets name their classes differently.
+        ConfigError: ``Arch.class_num`` is another number, and ``Global.allow_unused_classes`` does not allow it.
     """
-    train = train_loader.dataset.class_names
-    other = eval_loader.dataset.class_names if eval_loader is not None else None
-    if train is None or other is None or train == other:
+    names, count = dataset.class_names, config.Arch.class_num
+    if names is None or len(names) == count or dataset.is_multilabel:  # whose columns are counted elsewhere
         return
-    differing, names = first_difference(train, other)
-    raise DataError(
-        f"DataLoader.Train and DataLoader.Eval number their classes differently: class {differing} is {names[0]} in "
-        f"training ({len(train)} classes) and {names[1]} in evaluation ({len(other)} classes)"
-    )
+    listed = ", ".join(names[:_MAX_LISTED]) + (f" and {len(names) - _MAX_LISTED} more" if names[_MAX_LISTED:] else "")
+    found = f"{config.where('Arch', 'class_num')}: Arch.class_num: is {count}, and DataLoader.Train has {len(names)}"
+    found += f" classes: {listed}"
+    if len(names) < count and config.Global.allow_unused_classes:
+        get_logger().warning("%s; the other %d get no images", found, count - len(names))
+        return
+    advice = "set it to that number, or leave it out (-o Arch.class_num=null)"
+    if dataset.from_list:
+        advice += ", or correct labels.txt, which is beside the list or in image_root"
+    if len(names) < count:
+        advice += "; for more outputs than classes: -o Global.allow_unused_classes=true"
+    raise ConfigError(f"{found}; {advice}")
 
 
-def first_difference(first: Sequence[str], second: Sequence[str]) -> Tuple[int, List[str]]:
-    """Return the first class in which two lists of names differ, and how each names it, for messages."""
-    same = zip(first, second)
-    index = next((i for i, pair in enumerate(same) if pair[0] != pair[1]), min(len(first), len(second)))
-    return index, [repr(names[index]) if index < len(names) else "missing" for names in (first, second)]
+def warn_of_unused_classes(config: Config, dataset: Dataset) -> None:
+    """Say that a list without class names has labels of some of the model's classes only."""
+    if dataset.class_names is not None or dataset.is_multilabel:
+        return
+    used = np.unique(dataset.labels)
+    if len(used) < config.Arch.class_num:
+        get_logger().warning(
+            "DataLoader.Train has images of %d of the %d classes (Arch.class_num, %s), with labels from %d to %d",
+            *(len(used), config.Arch.class_num, config.where("Arch", "class_num"), used[0], used[-1]),
+        )

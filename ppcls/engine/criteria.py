@@ -13,6 +13,7 @@ from ppcls.engine.answers import require_losses_for_labels
 from ppcls.errors import ConfigError
 from ppcls.loss import CombinedLoss, MultiViewLoss
 from ppcls.metric import CombinedMetric
+from ppcls.utils.logging import get_logger
 
 
 def build_metrics(config: Config, mode: str) -> CombinedMetric:
@@ -37,6 +38,18 @@ def build_metrics(config: Config, mode: str) -> CombinedMetric:
             "numbers only; put it in Metric.Eval"
         )
     return combined
+
+
+def log_reduced_topk(config: Config) -> None:
+    """Say which top-k accuracies of the evaluation are reported under another name, as there are fewer classes."""
+    renamed = build_metrics(config, "Eval").renamed
+    if renamed:
+        get_logger().warning(
+            "%s: Metric.Eval: with %d classes %s",
+            config.where("Metric", "Eval"),
+            config.Arch.class_num,
+            ", ".join(f"{old} is reported as {new}" for old, new in renamed.items()),
+        )
 
 
 def _check_metric(config: Config, mode: str, index: int, name: str, metric: metrics.Metric) -> None:

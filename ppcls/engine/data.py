@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Optional
+import contextlib
+from typing import Callable, Iterator, Optional
 
 from ppcls.config.schema import Config
+from ppcls.data.build import build_dataset, check_files
 from ppcls.data.build import build_loader as build_from_section
 from ppcls.data.datasets import SUPPLIED_DATASET, Dataset
 from ppcls.data.loader import DataLoader
@@ -14,17 +16,40 @@ from ppcls.errors import ConfigError, DataError
 from ppcls.utils import distributed
 
 
-def build_loader(config: Config, name: str, dataset: Optional[Dataset] = None) -> DataLoader:
+def open_dataset(config: Config, name: str, supplied: Optional[Dataset] = None) -> Dataset:
+    """Return the data set of ``DataLoader.Train`` or ``DataLoader.Eval``.
+
+    Args:
+        supplied: what the recipe calls ``SuppliedDataset``; a stage may name another one.
+
+    Raises:
+        ConfigError, DataError: the section is wrong, or its data are missing or malformed.
+    """
+    section = require_split(config, name).dataset.model_dump()
+    if section["name"] == SUPPLIED_DATASET and supplied is not None:
+        return supplied
+    with _located(config, name):
+        return build_dataset(section, train=name == "Train")
+
+
+def build_loader(
+    config: Config,
+    name: str,
+    dataset: Optional[Dataset] = None,
+    align: Callable[[Dataset], Dataset] = lambda dataset: dataset,
+) -> DataLoader:
     """Build the loader of ``DataLoader.Train`` or ``DataLoader.Eval``; labels are checked against Arch.class_num.
 
     Args:
-        dataset: what the recipe calls ``SuppliedDataset``; a stage may name another one.
+        dataset: from ``open_dataset``; None opens it.
+        align: gives the data set the class ids of the model.
 
     Raises:
         ConfigError, DataError: the section is wrong, or its data are missing or malformed.
     """
     section = require_split(config, name).model_dump()
-    try:
+    dataset = open_dataset(config, name) if dataset is None else dataset
+    with _located(config, name):
         loader = build_from_section(
             section,
             train=name == "Train",
@@ -33,12 +58,21 @@ def build_loader(config: Config, name: str, dataset: Optional[Dataset] = None) -
             rank=distributed.rank(),
             num_replicas=distributed.world_size(),
             progressive_epochs=progressive_epochs(config) if name == "Train" else None,
-            dataset=dataset if section["dataset"]["name"] == SUPPLIED_DATASET else None,
+            dataset=align(dataset),
         )
-    except (ConfigError, DataError) as error:  # both sides have the same keys
-        raise type(error)(f"{_origin(config, name, str(error))}DataLoader.{name}: {error}") from error.__cause__
+        if config.Global.check_files == "all":
+            check_files(loader)
     require_same_labels(config, loader.dataset, name)
     return loader
+
+
+@contextlib.contextmanager
+def _located(config: Config, name: str) -> Iterator[None]:
+    """Begin errors with the side that they are of: both have the same keys."""
+    try:
+        yield
+    except (ConfigError, DataError) as error:
+        raise type(error)(f"{_origin(config, name, str(error))}DataLoader.{name}: {error}") from error.__cause__
 
 
 def progressive_epochs(config: Config) -> Optional[int]:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Callable, Dict, List, Mapping, Optional
+import functools
+import math
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence
 
 import paddle
 
 from ppcls.config.schema import Config
-from ppcls.data.datasets import Dataset
 from ppcls.data.loader import DataLoader
 from ppcls.engine import criteria, device
-from ppcls.engine.data import build_loader
-from ppcls.engine.label_names import class_names
+from ppcls.engine.class_count import for_weights
+from ppcls.engine.data import build_loader, open_dataset
+from ppcls.engine.label_names import match_classes, model_classes
 from ppcls.engine.memory import explain_evaluation_memory
 from ppcls.engine.model import build_model, fetch_weights, load_required_weights
 from ppcls.engine.progress import format_values, progress_bar
 from ppcls.engine.reduction import SampleLosses
-from ppcls.errors import DataError
+from ppcls.errors import WeightsError
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
 
@@ -31,17 +33,21 @@ def evaluate(config: Config) -> Dict[str, Any]:
         ConfigError, DataError, WeightsError: as their messages say.
     """
     device.setup_device(config)
-    metrics = criteria.build_metrics(config, "Eval")
     fetch_weights(config)
     with contextlib.ExitStack() as stack:
         with distributed.errors_on_all_ranks():
-            loader = stack.enter_context(build_loader(config, "Eval"))
+            dataset = open_dataset(config, "Eval")
+            config = for_weights(config)
+            metrics = criteria.build_metrics(config, "Eval")
+            criteria.log_reduced_topk(config)
             model = build_model(config)
-            weights = load_required_weights(config, model, "evaluate")
+            classes = model_classes(config, load_required_weights(config, model, "evaluate"))
+            align = functools.partial(match_classes, config, "Eval", classes, "the model")
+            loader = stack.enter_context(build_loader(config, "Eval", dataset, align))
         distributed.require_equal_on_ranks("numbers of images", len(loader.dataset))
         with explain_evaluation_memory(config):
             result = evaluate_model(model, loader, criteria.build_loss(config, "Eval", loader.dataset), metrics)
-        names = _class_names(config, loader.dataset, weights)
+    names = complete_names(config, loader.dataset.class_names or (classes.names if classes is not None else None))
     get_logger().info("[Eval][Epoch 0][Avg]%s", format_values(result))
     return with_details(result, metrics.details(names))
 
@@ -51,20 +57,9 @@ def with_details(values: Mapping[str, Any], details: Mapping[str, Any]) -> Dict[
     return {**values, **({"details": dict(details)} if details else {})}
 
 
-def complete_names(config: Config, names: Optional[List[str]]) -> Optional[List[str]]:
+def complete_names(config: Config, names: Optional[Sequence[str]]) -> Optional[Sequence[str]]:
     """Return the names of the classes if there is one for each, else None."""
     return names if names is not None and len(names) == config.Arch.class_num else None
-
-
-def _class_names(config: Config, dataset: Dataset, weights: str) -> Optional[List[str]]:
-    """Return the names of the classes: the data set's, else those of the recipe's file or of the weights."""
-    names = dataset.class_names
-    if names is None:
-        try:
-            names = class_names(config, weights=weights)
-        except DataError as error:  # the numbers are right without them
-            get_logger().warning("%s", error)
-    return complete_names(config, names)
 
 
 def evaluate_model(
@@ -73,15 +68,21 @@ def evaluate_model(
     criterion: Any,
     metrics: Any,
     check: Optional[Callable[[], None]] = None,
+    require_finite: bool = True,
 ) -> Dict[str, float]:
     """Evaluate ``model`` on one pass over ``loader``; a collective.
 
     Args:
         check: called after each batch; it may raise to end the evaluation.
+        require_finite: whether outputs that are not finite are an error; else the log says it, and all values are NaN.
 
     Returns:
         Losses averaged over the samples of all processes, then metrics.
+
+    Raises:
+        WeightsError: outputs or losses are not finite.
     """
+    broken: Any = 0  # images whose outputs are not finite; a tensor, where the logits are
     metrics.reset()
     losses = SampleLosses(criterion.names, len(loader.dataset))
     was_training = model.training
@@ -91,6 +92,7 @@ def evaluate_model(
             for batch in progress_bar(distributed.synchronized(loader.epoch(0)), "evaluation", len(loader)):
                 if len(batch.labels):  # the last batch may not suffice for all processes
                     logits, labels = model(paddle.to_tensor(batch.images)), paddle.to_tensor(batch.labels)
+                    broken = broken + (~paddle.isfinite(logits).all(axis=1)).astype("int64").sum()
                     losses.add(batch.indices, criterion.per_sample(logits, labels))
                     metrics.update(logits.astype("float32"), labels)
                 if check is not None:
@@ -98,4 +100,21 @@ def evaluate_model(
     finally:
         if was_training:
             model.train()
-    return {**losses.means(), **metrics.global_result()}
+    averages = losses.means()
+    problem = _describe_not_finite(sum(distributed.all_gather(int(broken))), len(loader.dataset), averages)
+    if problem is None:
+        return {**averages, **metrics.global_result()}
+    if require_finite:
+        raise distributed.mark_on_all_ranks(
+            WeightsError(f"{problem}: the model's weights are damaged, or training diverged; use other weights")
+        )
+    get_logger().warning("%s: this evaluation has no result", problem)
+    return dict.fromkeys([*averages, *metrics.names], math.nan)
+
+
+def _describe_not_finite(broken: int, images: int, losses: Mapping[str, float]) -> Optional[str]:
+    """Return what is not finite in an evaluation, None where everything is."""
+    if broken:
+        return f"the model's outputs are not finite for {broken} of {images} images"
+    wrong = [f"{name} is {value}" for name, value in losses.items() if not math.isfinite(value)]
+    return f"in the evaluation {wrong[0]}" if wrong else None

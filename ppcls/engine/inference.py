@@ -14,7 +14,8 @@ import paddle
 from ppcls.config.schema import Config
 from ppcls.data.transforms import TransformOp, build_transforms
 from ppcls.engine import device
-from ppcls.engine.answers import build_postprocess
+from ppcls.engine.answers import build_postprocess, log_reduced_topk
+from ppcls.engine.class_count import for_weights
 from ppcls.engine.label_names import class_names
 from ppcls.engine.memory import explain_inference_memory
 from ppcls.engine.model import build_model, fetch_weights, load_required_weights
@@ -24,7 +25,7 @@ from ppcls.inference import inputs, results
 from ppcls.inference.pipeline import Answer, Pipeline
 from ppcls.inference.postprocess import probabilities
 from ppcls.inference.source import Source
-from ppcls.utils import distributed
+from ppcls.utils import distributed, json_text
 from ppcls.utils.folders import ensure_writable
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
@@ -80,9 +81,12 @@ def load_pipeline(
         transforms = build_transforms(transform_ops(config))
     fetch_weights(config)
     with distributed.errors_on_all_ranks():
+        config = for_weights(config)
         model = build_model(config) if model is None else model
         weights = load_required_weights(config, model, "predict with")
         postprocess = build_postprocess(config, class_names(config, weights=weights), topk)
+        if topk is None:
+            log_reduced_topk(config)
         return Pipeline(
             transforms=transforms,
             run=make_predict_fn(model, postprocess.activation),
@@ -110,7 +114,7 @@ def _write(batches: Iterable[Iterable[Answer]], path: Path, form: str, multilabe
     with file:
         for batch in batches:
             with distributed.errors_on_all_ranks():
-                file.writelines(json.dumps(answer) + "\n" for answer in batch)
+                file.writelines(json_text.dumps(answer) + "\n" for answer in batch)
                 file.flush()
     merged: List[Answer] = []
     # Not returned through ``from_main``: what is sent to the others must be small.

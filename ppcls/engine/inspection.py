@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import itertools
-import json
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ppcls.config.schema import Config
-from ppcls.data.build import build_dataset
-from ppcls.data.datasets import Dataset
+from ppcls.data.datasets import Classes, Dataset
 from ppcls.data.inspection.checking import check_datasets
 from ppcls.data.inspection.contact_sheets import contact_sheet, denormalize
 from ppcls.data.inspection.html_report import render_report
 from ppcls.data.loader import Batch, DataLoader
 from ppcls.data.transforms import TRANSFORMS, TransformOp, name_and_arguments
+from ppcls.engine import checks
 from ppcls.engine.checks import require_split
-from ppcls.engine.data import build_loader
+from ppcls.engine.class_count import for_display
+from ppcls.engine.data import build_loader, open_dataset
+from ppcls.engine.label_names import matched
 from ppcls.errors import ConfigError, DataError, MachineError
-from ppcls.utils import atomic
+from ppcls.utils import atomic, json_text
 from ppcls.utils.folders import ensure_writable
 from ppcls.utils.logging import get_logger
 from ppcls.utils.opencv import cv2
@@ -39,25 +40,41 @@ def check_data(config: Config, target: Path, workers: Optional[int] = None) -> D
         ConfigError: the recipe has no data.
         DataError: a list or folder is missing or malformed.
     """
-    datasets = {side: _dataset(config, side) for side in _SIDES if getattr(config.DataLoader, side) is not None}
+    datasets = {side: open_dataset(config, side) for side in _SIDES if getattr(config.DataLoader, side) is not None}
     if not datasets:
         raise ConfigError("DataLoader: missing; the recipe has no data to check")
     ensure_writable(target, f"--out={target}", "choose another folder with --out")
-    report, checked = check_datasets(datasets, config.Arch.class_num, _crop_size(config), workers)
+    config = for_display(config)
+    datasets, found = _compare_classes(config, datasets)
+    report, checked = check_datasets(datasets, config.Arch.class_num, _crop_size(config), workers, found)
     report["counts"] = {name: len(lines) for name, lines in report["problems"].items()}
-    atomic.write_text(target / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    atomic.write_text(target / "report.json", json_text.dumps(report, indent=1, ensure_ascii=False) + "\n")
     get_logger().info("wrote %s", target / "report.json")
     atomic.write_text(target / "report.html", render_report(report, checked, f"Data of {config.Arch.name}"))
     get_logger().info("wrote %s", target / "report.html")
     return report
 
 
-def _dataset(config: Config, side: str) -> Dataset:
-    section = require_split(config, side).dataset.model_dump()
+def _compare_classes(config: Config, datasets: Dict[str, Dataset]) -> Tuple[Dict[str, Dataset], Dict[str, List[str]]]:
+    """Return the data sets with the class ids of training, and what is wrong or remarkable about their classes."""
+    problems: Dict[str, List[str]] = {"class_mismatch": [], "differing_classes": []}
+    if "Train" not in datasets:
+        return datasets, problems
     try:
-        return build_dataset(section, train=side == "Train")
-    except (ConfigError, DataError) as error:
-        raise type(error)(f"DataLoader.{side}: {error}") from None
+        checks.require_class_count(config, datasets["Train"])
+    except ConfigError as error:
+        problems["class_mismatch"].append(str(error))
+    if "Eval" not in datasets:
+        return datasets, problems
+    try:
+        aligned, notes = matched(config, "Eval", Classes.of(datasets["Train"]), "DataLoader.Train", datasets["Eval"])
+    except DataError as error:
+        problems["class_mismatch"].append(f"DataLoader.Eval: {error}")
+        return datasets, problems
+    for note in notes:
+        get_logger().warning("DataLoader.Eval: %s", note)
+    problems["differing_classes"] = [f"DataLoader.Eval: {note}" for note in notes]
+    return {**datasets, "Eval": aligned}, problems
 
 
 def _crop_size(config: Config) -> int:
@@ -91,7 +108,7 @@ def show_data(config: Config, target: Path, count: int, side: str = "Train", epo
     changed = config.model_copy(update={"DataLoader": _without_workers(config, side)})
     images: List[np.ndarray] = []
     texts: List[str] = []
-    with build_loader(changed, side) as loader:
+    with build_loader(for_display(changed), side) as loader:
         names = loader.dataset.class_names
         for batch in _batches(loader, side, count, epoch):
             for row, view in itertools.product(range(len(batch.labels)), range(batch.views)):

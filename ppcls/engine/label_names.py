@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
-from typing import List, Optional
+from typing import List, Optional, Sequence, Tuple
 
 from ppcls.arch import list_models, spec
 from ppcls.config.schema import Config
-from ppcls.data.datasets import Dataset
+from ppcls.data.datasets import Classes, Dataset, align_classes
+from ppcls.data.datasets.classes import known_names
 from ppcls.data.datasets.names import read_class_names
-from ppcls.engine.checkpointing import checkpoint
+from ppcls.engine.checkpointing import checkpoint, saved_classes
 from ppcls.engine.model import given_weights
 from ppcls.errors import DataError
 from ppcls.utils import imagenet
@@ -35,8 +37,14 @@ def class_names(config: Config, weights: str) -> Optional[List[str]]:
     Raises:
         DataError: the file is malformed.
     """
-    saved = checkpoint.class_names(checkpoint.strip_suffix(weights))
+    saved = saved_classes.class_names(checkpoint.strip_suffix(weights))
     given = _names_in_file(config)
+    if given is not None and saved is not None and given != saved and sorted(given) == sorted(saved):
+        get_logger().warning(
+            "%s: class_id_map_file: has the classes of %s in another order; that of training is used",
+            *(config.where("Infer", "PostProcess", "class_id_map_file"), weights),
+        )
+        return saved
     others = saved is not None and not all(map(_WORDNET_ID.fullmatch, saved))
     if given is not None and not (others and given == _imagenet_names()):
         return given
@@ -45,18 +53,107 @@ def class_names(config: Config, weights: str) -> Optional[List[str]]:
     return _imagenet_names()
 
 
+def model_classes(config: Config, weights: str) -> Optional[Classes]:
+    """Return what the class ids of a model mean, None where that is not known.
+
+    Those of its training data are meant, else the names that ``class_names`` gives.
+
+    Args:
+        weights: as for ``class_names``.
+    """
+    saved = saved_classes.classes(checkpoint.strip_suffix(weights))
+    names = None if saved is None else saved.names
+    if names is None:
+        try:
+            names = class_names(config, weights=weights)
+        except DataError as error:  # the numbers are right without them
+            get_logger().warning("%s", error)
+    names = names if names is not None and len(names) == config.Arch.class_num else None
+    return None if names is None and saved is None else Classes(names, None if saved is None else saved.labels)
+
+
+def match_classes(config: Config, name: str, classes: Optional[Classes], owner: str, dataset: Dataset) -> Dataset:
+    """Return the data set of ``DataLoader.Eval`` with the class ids of the model; the log says what is remarkable.
+
+    The arguments are those of ``matched``.
+
+    Raises:
+        DataError: it has a class that is not among them.
+    """
+    aligned, notes = matched(config, name, classes, owner, dataset)
+    for note in notes:
+        get_logger().warning("DataLoader.%s: %s", name, note)
+    return aligned
+
+
+def matched(
+    config: Config, name: str, classes: Optional[Classes], owner: str, dataset: Dataset
+) -> Tuple[Dataset, List[str]]:
+    """Return the data set of ``DataLoader.Eval`` with the class ids of the model, and what is remarkable about it.
+
+    Args:
+        name: of the side, for messages.
+        classes: of the model, None where they are not known.
+        owner: whose classes these are, such as "the model".
+
+    Raises:
+        DataError: it has a class that is not among them.
+    """
+    if classes is None or (classes.names is None and dataset.class_names is not None):
+        if dataset.class_names is not None:
+            get_logger().info(
+                "DataLoader.%s: the classes of %s have no names; labels are compared by number", name, owner
+            )
+        elif dataset.list_labels is not None:
+            note = f"relabel numbers this list by itself, as it is not known which labels {owner} was trained on"
+            return dataset, [note]
+    if classes is None:
+        return dataset, []
+    if dataset.class_names is None and classes.names is not None and not dataset.list_labels:
+        dataset = _named_by_recipe(config, dataset, classes.names)
+    if dataset.class_names is not None and _number_imagenet(dataset.class_names, classes.names):
+        return dataset, []
+    return align_classes(dataset, classes, owner)
+
+
+def _named_by_recipe(config: Config, dataset: Dataset, names: Sequence[str]) -> Dataset:
+    """Return a list without names with those of ``class_id_map_file``, where these are the model's in another order."""
+    given = config.Infer.PostProcess.class_id_map_file
+    if not given or not user_path(given).is_file():
+        return dataset
+    try:
+        listed = _names_in_file(config)
+    except DataError:
+        return dataset  # said where names are needed
+    if listed is None or listed == list(names) or sorted(listed) != sorted(names):
+        return dataset
+    named = copy.copy(dataset)
+    named.class_names = listed
+    return named
+
+
+def _number_imagenet(names: Sequence[str], others: Optional[Sequence[str]]) -> bool:
+    """Return whether both name ImageNet's classes, one by folders and the other in words: their order is the same."""
+    if others is None or len(names) != imagenet.CLASS_NUM or len(others) != imagenet.CLASS_NUM:
+        return False
+    folders = [all(map(_WORDNET_ID.fullmatch, side)) for side in (names, others)]
+    words = _imagenet_names()
+    return (folders[0] and list(others) == words) or (folders[1] and list(names) == words)
+
+
 def training_class_names(config: Config, dataset: Dataset) -> Optional[List[str]]:
     """Return the class names to keep with the weights: the data set's, else those of the recipe's file."""
-    names = dataset.class_names
-    if names is not None and len(names) != config.Arch.class_num:
+    names = known_names(dataset)
+    if names is None and dataset.class_names is not None:
         get_logger().warning(
-            "there are names of %d classes (in labels.txt beside the list, or in image_root) and Arch.class_num is "
-            "%d: is one of image_root and class_num wrong? The checkpoints will not have class names",
-            *(len(names), config.Arch.class_num),
+            "there are names of %d classes (in labels.txt beside the list, or in image_root), and the labels have %d "
+            "columns: the names are not used",
+            *(len(dataset.class_names), dataset.labels.shape[1]),
         )
         return None
-    if names is not None:
-        return names
+    if names is not None:  # with Global.allow_unused_classes there are fewer
+        unused = (f"unused_{number}" for number in range(len(names), config.Arch.class_num))
+        return [*names, *unused]
     try:
         return _names_in_file(config)
     except DataError as error:  # it concerns inference: no reason not to train

@@ -6,6 +6,7 @@ stopping) is a callback; when checkpoints are written is decided by ``ppcls.engi
 
 from __future__ import annotations
 
+import logging
 from typing import Dict, Optional
 
 import numpy as np
@@ -41,6 +42,11 @@ def train(config: Config, signals: Optional[SignalHandler] = None, supplied: Opt
         InterruptedRunError: asked to stop; the run was saved.
     """
     with open_run(config, signals, supplied) as run, explain_training_memory(config):
+        done = run.state.epoch
+        if done >= run.num_epochs:  # as of a run that ended, started again by the same command
+            level = logging.WARNING if done > run.num_epochs else logging.INFO
+            message = "nothing to train: the checkpoint is at epoch %d, Global.epochs is %d"
+            get_logger().log(level, message, done, run.num_epochs)
         try:
             run.callbacks.on_train_begin(run)
             while run.state.epoch < run.num_epochs and not _should_stop(run):
@@ -48,7 +54,7 @@ def train(config: Config, signals: Optional[SignalHandler] = None, supplied: Opt
                 _finish_epoch(run)
         except DataError as error:
             raise distributed.mark_on_all_ranks(DataError(f"{error}{saving.save_for_repair(run)}")) from error.__cause__
-        return _finish(run)
+        return _finish(run, trained=done <= run.num_epochs)
 
 
 def _should_stop(run: Run) -> bool:
@@ -184,7 +190,7 @@ def _evaluate(run: Run) -> None:
     run.evaluation, run.evaluation_details = results, details
     state.history += [record(kind, state.step, run.epoch_number, values) for kind, values in results.items()]
     values = list(results.values())[-1]
-    state.best.update(values[state.best.metric], run.epoch_number)
+    state.best.update(values[state.best.metric], run.epoch_number, values["loss"])
     state.schedule.on_evaluation(state.step, values[run.eval_metrics.names[0]], values["loss"])
     run.callbacks.on_eval(run)
 
@@ -199,18 +205,25 @@ def _evaluate_weights(run: Run) -> Dict[str, float]:
             run.eval_criterion,
             run.eval_metrics,
             check=lambda: saving.save_if_due(run),
+            require_finite=False,
         )
 
 
-def _finish(run: Run) -> TrainResult:
-    """Wait until everything is on the disk, and say what was reached."""
+def _finish(run: Run, trained: bool) -> TrainResult:
+    """Wait until everything is on the disk, and say what was reached.
+
+    Args:
+        trained: whether the run has trained as long as the recipe says, and not longer before.
+    """
     run.saver.wait()
     result = TrainResult.of(run)
+    what = "training is done" if trained else "nothing was trained"
     if run.state.best.value is None:
-        get_logger().info("training is done; nothing was evaluated. Weights: %s", result.weights)
+        reason = "no evaluation gave a finite value" if run.state.history else "nothing was evaluated"
+        get_logger().info("%s; %s. Weights: %s", what, reason, result.weights)
     else:
         best = run.state.best
         where = result.weights or "in the folder of the run that was resumed"
-        get_logger().info("training is done; best %s %.5f at epoch %d: %s", best.metric, best.value, best.epoch, where)
+        get_logger().info("%s; best %s %.5f at epoch %d: %s", what, best.metric, best.value, best.epoch, where)
     run.callbacks.on_train_end(run)
     return result

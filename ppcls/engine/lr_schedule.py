@@ -2,41 +2,49 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from typing import Any, Dict, List, Optional, Tuple
 
 from ppcls.config.schema import Config
 from ppcls.engine import criteria
+from ppcls.engine.class_count import for_display
 from ppcls.engine.data import build_loader, global_batch_size
 from ppcls.errors import ConfigError, DataError
 from ppcls.optimizer import build_schedule
-from ppcls.optimizer.schedule import PEAKS, Schedule
+from ppcls.optimizer.schedule import PEAKS, Schedule, Step
 from ppcls.utils.logging import get_logger
 
+_COMPARED = 200  # updates at which two schedules are compared
+_SILENT = logging.Logger("silent", logging.CRITICAL + 1)
 Points = List[Tuple[int, float]]  # (updates done so far, rate of the next update)
 
 
-def build_lr_schedule(config: Config, steps_per_epoch: int) -> Schedule:
+def build_lr_schedule(config: Config, steps_per_epoch: int, quiet: bool = False) -> Schedule:
     """Build the recipe's learning-rate schedule, its rates scaled as ``Optimizer.lr_scaling`` says.
 
     A warm-up longer than the run ends with it and a cooldown that does not fit is left out, both with a warning, as
-    users of short trials expect.
+    users of short trials expect. Changes of the rate after the end are only warned of.
 
     Args:
         steps_per_epoch: updates an epoch.
+        quiet: log nothing.
 
     Raises:
         ConfigError: the recipe lacks what is needed, or a value is out of its range.
     """
     if config.Global.epochs is None or config.Optimizer is None:
         raise ConfigError("Global.epochs and Optimizer.lr: a schedule needs both")
-    epochs, log = config.Global.epochs, get_logger()
-    arguments = {"name": config.Optimizer.lr.name, **_scaled_arguments(config)}
+    epochs, log = config.Global.epochs, _SILENT if quiet else get_logger()
+    arguments = {"name": config.Optimizer.lr.name, **_scaled_arguments(config, log)}
     if arguments["name"] == "ReduceOnPlateau" and arguments.get("monitor", "metric") == "metric":
         arguments["mode"] = arguments.get("mode") or _direction(config)
     warmup, cooldown = arguments.get("warmup_epoch", 0), arguments.get("cooldown_epoch", 0)
-    if warmup > epochs:
+    if warmup >= epochs:
         log.warning(
-            "Optimizer.lr.warmup_epoch is %g, but Global.epochs is %d: warming up for all of them", warmup, epochs
+            "Optimizer.lr.warmup_epoch is %g, and Global.epochs is %d: warming up for all of them, so the main "
+            "schedule never begins",
+            *(warmup, epochs),
         )
         arguments["warmup_epoch"] = warmup = epochs
     if cooldown and warmup + cooldown >= epochs:
@@ -51,7 +59,51 @@ def build_lr_schedule(config: Config, steps_per_epoch: int) -> Schedule:
             f"Optimizer.lr.name: {config.Optimizer.lr.name} follows evaluations, which Global.eval_during_train: false "
             "turns off"
         )
+    if warmup < epochs:
+        _warn_of_late_changes(schedule, epochs, log)
     return schedule
+
+
+def _warn_of_late_changes(schedule: Schedule, epochs: int, log: logging.Logger) -> None:
+    """Say which changes of the learning rate come after the end of the run."""
+    step_size = [schedule.step_size] if isinstance(schedule, Step) else []
+    for key, places in (
+        ("milestones", getattr(schedule, "milestones", [])),
+        ("decay_epochs", getattr(schedule, "boundaries", [])),
+        ("step_size", step_size),
+    ):
+        late = [place / schedule.units_per_epoch for place in places if place >= schedule.length]
+        if late:
+            warmup = schedule.start / schedule.units_per_epoch
+            log.warning(
+                "Optimizer.lr.%s: %s%s not reached, as Global.epochs is %d: the learning rate does not change there",
+                *(key, ", ".join(f"{epoch:g}" for epoch in late), f" after {warmup:g} of warm-up" if warmup else ""),
+                epochs,
+            )
+
+
+def log_changed_epochs(config: Config, before: Optional[int], schedule: Schedule, step: int) -> None:
+    """Say how another ``Global.epochs`` changes the learning rates of a run that is resumed.
+
+    Args:
+        before: ``Global.epochs`` until now.
+        schedule: of the run.
+        step: updates done so far.
+    """
+    if before is None or before == config.Global.epochs or schedule.follows_evaluations:
+        return
+    steps_per_epoch = schedule.timing.steps_per_epoch
+    earlier = build_lr_schedule(config.with_global(epochs=before), steps_per_epoch, quiet=True)
+    last = min(_total_steps(earlier), _total_steps(schedule))
+    for place in range(step, last, max(1, (last - step) // _COMPARED)):
+        old, new = earlier.lr_at(place), schedule.lr_at(place)
+        if not math.isclose(old, new, rel_tol=1e-6):
+            get_logger().warning(
+                "Global.epochs was %d and is %d, which changes the learning rate: at update %d it would have been %g, "
+                "and is %g",
+                *(before, config.Global.epochs, place + 1, old, new),
+            )
+            return
 
 
 def _direction(config: Config) -> str:
@@ -60,7 +112,7 @@ def _direction(config: Config) -> str:
     return "min" if any(name in metrics.lower_is_better for name in metrics.names[:1]) else "max"
 
 
-def _scaled_arguments(config: Config) -> Dict[str, Any]:
+def _scaled_arguments(config: Config, log: logging.Logger) -> Dict[str, Any]:
     """Return the schedule's arguments, its peak rates scaled to the global batch as ``lr_scaling`` says."""
     assert config.Optimizer is not None
     arguments, scaling = dict(config.Optimizer.lr.arguments), config.Optimizer.lr_scaling
@@ -74,7 +126,7 @@ def _scaled_arguments(config: Config) -> Dict[str, Any]:
             continue
         before = arguments[key]
         arguments[key] = [rate * factor for rate in before] if isinstance(before, list) else before * factor
-        get_logger().info(
+        log.info(
             "Optimizer.lr.%s: %s for a global batch of %d, scaled from %s for %d (%s)",
             *(key, _format_lr(arguments[key]), batch, _format_lr(before), scaling.base_batch_size, scaling.rule),
         )
@@ -98,6 +150,7 @@ def schedule_points(config: Config, steps_per_epoch: Optional[int] = None) -> Tu
     Raises:
         ConfigError: the recipe does not say how to train, or its data are not there to be counted.
     """
+    config = for_display(config)
     if steps_per_epoch is None:
         try:
             with build_loader(config, "Train") as loader:

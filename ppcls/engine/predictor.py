@@ -10,6 +10,7 @@ import paddle
 
 from ppcls.config.schema import Config
 from ppcls.engine import device
+from ppcls.engine.class_count import for_weights
 from ppcls.engine.inference import load_pipeline
 from ppcls.engine.memory import explain_inference_memory
 from ppcls.engine.model import build_model
@@ -44,9 +45,9 @@ class CheckpointPredictor(BasePredictor):
     ) -> None:
         require_layer(model)
         device.setup_device(config)
-        self.config = config
-        self.model = build_model(config) if model is None else model
-        self.pipeline = load_pipeline(config, batch_size, topk, self.model)
+        self.config = for_weights(config)
+        self.model = build_model(self.config) if model is None else model
+        self.pipeline = load_pipeline(self.config, batch_size, topk, self.model)
         self.backend, self.device = "paddle", str(paddle.get_device())
 
     def feature_run(self) -> Callable[[np.ndarray], np.ndarray]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Iterator, List, Optional, Tuple
 
@@ -11,8 +13,10 @@ import paddle
 from ppcls.arch import BACKBONES
 from ppcls.config.schema import AUTO, Config
 from ppcls.data import check_disjoint_shards
+from ppcls.data.datasets import Classes
+from ppcls.data.datasets.classes import known_names
 from ppcls.data.loader import DataLoader
-from ppcls.engine import checks, device, freezing
+from ppcls.engine import checks, class_count, device, freezing
 from ppcls.engine import distillation as distillations
 from ppcls.engine.amp import MixedPrecision, full_precision
 from ppcls.engine.answers import build_postprocess
@@ -25,11 +29,11 @@ from ppcls.engine.callbacks.metrics_file import MetricsFile, VisualDL
 from ppcls.engine.callbacks.runner import CallbackRunner
 from ppcls.engine.checkpointing import checkpoint, file_set, resume, run_dir
 from ppcls.engine.checkpointing.saver import Saver
-from ppcls.engine.criteria import build_loss, build_metrics
-from ppcls.engine.data import build_loader
+from ppcls.engine.criteria import build_loss, build_metrics, log_reduced_topk
+from ppcls.engine.data import build_loader, open_dataset
 from ppcls.engine.ema import EMA
-from ppcls.engine.label_names import training_class_names
-from ppcls.engine.lr_schedule import build_lr_schedule
+from ppcls.engine.label_names import match_classes, training_class_names
+from ppcls.engine.lr_schedule import build_lr_schedule, log_changed_epochs
 from ppcls.engine.model import build_model, compile_static, fetch_weights, load_initial_weights
 from ppcls.engine.model_group import ModelGroup
 from ppcls.engine.run import Run
@@ -65,16 +69,22 @@ def open_run(
     supplied = supplied or Supplied()
     checks.require_trainable(config)
     device.setup_device(config)
+    with distributed.errors_on_all_ranks():
+        config, supplied = _with_class_count(config, supplied)
     folder = user_path(config.run_dir)
     with contextlib.ExitStack() as stack:
         prefix = distributed.run_on_main(lambda: _lock_and_select_checkpoint(config, folder, stack))
         with distributed.errors_on_all_ranks():
             train_loader, eval_loader, criterion, state = _build(config, supplied, stack)
+            checks.warn_of_unused_classes(config, train_loader.dataset)
+            log_reduced_topk(config)
             if distributed.is_main():
                 run_dir.check_space(folder, state.trained, averaged=state.ema is not None)
         loaders = [loader for loader in (train_loader, eval_loader) if loader is not None]
         distributed.require_equal_on_ranks("numbers of images", [len(loader.dataset) for loader in loaders])
-        distillation = distillations.build_distillation(config, criterion, state.peers, state.class_names)
+        distillation = distillations.build_distillation(
+            config, criterion, state.peers, Classes(state.class_names, state.classes.labels)
+        )
         state.teacher_weights = distributed.run_on_main(lambda: resume.teacher_fingerprints(config))
         saver = stack.enter_context(Saver(folder, config))
         callbacks = stack.enter_context(contextlib.closing(CallbackRunner(_callbacks(config, supplied))))
@@ -113,10 +123,19 @@ def dry_run(config: Config, supplied: Optional[Supplied] = None) -> None:
     device.setup_device(config)
     with contextlib.ExitStack() as stack:
         # A copy: what this stage freezes or converts, an earlier one may train.
-        built = _build(config, (supplied or Supplied()).with_model_copy(), stack)
-        train_loader, eval_loader, _, state = built
+        config, supplied = _with_class_count(config, (supplied or Supplied()).with_model_copy())
+        train_loader, eval_loader, _, state = _build(config, supplied, stack)
         if config.Distillation is None:  # a teacher may be the model of an earlier stage
             try_first_images(config, state, train_loader, eval_loader)
+
+
+def _with_class_count(config: Config, supplied: Supplied) -> Tuple[Config, Supplied]:
+    """Return the recipe with the class count of its data, and its data where they were opened for that."""
+    resolved, dataset = class_count.for_training(config, supplied.train_dataset)
+    if dataset is None:
+        return config, supplied
+    checks.require_trainable(resolved)
+    return resolved, replace(supplied, opened_dataset=dataset)
 
 
 def _lock_and_select_checkpoint(config: Config, folder: Path, stack: contextlib.ExitStack) -> Optional[Path]:
@@ -132,12 +151,15 @@ def _lock_and_select_checkpoint(config: Config, folder: Path, stack: contextlib.
 def _build(
     config: Config, supplied: Supplied, stack: contextlib.ExitStack
 ) -> Tuple[DataLoader, Optional[DataLoader], Any, TrainState]:
-    train_loader = stack.enter_context(build_loader(config, "Train", supplied.train_dataset))
+    dataset = supplied.opened_dataset or open_dataset(config, "Train", supplied.train_dataset)
+    checks.require_class_count(config, dataset)
+    train_loader = stack.enter_context(build_loader(config, "Train", dataset))
     eval_loader = None
     if config.Global.eval_during_train:
-        eval_loader = stack.enter_context(build_loader(config, "Eval", supplied.eval_dataset))
+        align = partial(match_classes, config, "Eval", Classes.of(dataset), "DataLoader.Train")
+        eval_dataset = open_dataset(config, "Eval", supplied.eval_dataset)
+        eval_loader = stack.enter_context(build_loader(config, "Eval", eval_dataset, align))
         check_disjoint_shards(train_loader.dataset, eval_loader.dataset)
-    checks.require_same_classes(train_loader, eval_loader)
     checks.require_fixed_images(config, train_loader)
     criterion = build_loss(config, "Train", train_loader.dataset, train_loader.views)
     schedule = build_lr_schedule(config, -(-len(train_loader) // config.Global.update_freq))
@@ -168,6 +190,7 @@ def _initial_state(
     optimizer = build_optimizer(arguments, trained, learning_rate=schedule.lr_at(0))
     for layer in (model, *peers.values()):
         compile_static(config, layer)
+    names = training_class_names(config, loader.dataset)
     return TrainState(
         amp=MixedPrecision(config.AMP, trained, optimizer),  # before EMA: it may change the model's precision
         ema=_build_ema(config, model, optimizer),
@@ -187,7 +210,8 @@ def _initial_state(
             "update_freq": config.Global.update_freq,
             "seed": config.Global.seed,
         },
-        class_names=training_class_names(config, loader.dataset),
+        class_names=names,
+        classes=Classes(names if known_names(loader.dataset) is not None else None, loader.dataset.list_labels),
     )
 
 
@@ -229,6 +253,7 @@ def _resume(config: Config, state: TrainState, saver: Saver, callbacks: Callback
     """Bring the state and the callbacks to where a checkpoint left off."""
     with distributed.errors_on_all_ranks():
         resume.require_same_frozen(config, prefix)
+        resume.require_same_classes(state.classes, prefix)
         saved = checkpoint.resume(state, prefix)
     same_folder = prefix.parent.resolve() == saver.folder.resolve()
     if not same_folder:
@@ -240,6 +265,7 @@ def _resume(config: Config, state: TrainState, saver: Saver, callbacks: Callback
             log.warning("%s was %r when this run was saved, and is %r now", *change)
     require_imported(saved["config"]["Global"].get("imported", []), str(prefix))
     log.info("resuming from %s: epoch %d, batch %d, update %d", prefix, state.epoch + 1, state.batch, state.step)
+    log_changed_epochs(config, saved["config"]["Global"].get("epochs"), state.schedule, state.step)
     with distributed.errors_on_all_ranks():
         callbacks.load_state_dict(checkpoint.callback_states(saved))
     if same_folder:

@@ -16,7 +16,7 @@ from ppcls.engine.result import TrainResult
 from ppcls.engine.signals import InterruptedRunError, SignalHandler
 from ppcls.engine.supplied import Supplied, copy_weights
 from ppcls.errors import ConfigError, DataError, MachineError, WeightsError
-from ppcls.utils import atomic, distributed
+from ppcls.utils import atomic, distributed, json_text
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
 from ppcls.weights import load_weights
@@ -115,7 +115,7 @@ def _train_stage(recipe: Config, title: str, signals: SignalHandler, supplied: O
     if distributed.is_main():
         states = checkpoint.read_states(folder / "latest")
         record = {"result": result.best, "states": {key: states.get(key) for key in ("config", "processes", "start")}}
-        atomic.write_text(folder / FINISHED, json.dumps(record, indent=1) + "\n")
+        atomic.write_text(folder / FINISHED, json_text.dumps(record, indent=1) + "\n")
     return result
 
 
@@ -210,6 +210,8 @@ def _check_start(config: Config, name: str, pending: List[str]) -> None:
 
 def _check_classes(recipes: Mapping[str, Config], name: str, previous: str) -> None:
     """Raise a ConfigError for a classifier that would be dropped without being asked to."""
+    if not (recipes[name].has_class_num and recipes[previous].has_class_num):
+        return  # they follow from the data
     ours, theirs = recipes[name].Arch.class_num, recipes[previous].Arch.class_num
     if ours != theirs and not recipes[name].Global.drop_mismatched_head:
         raise ConfigError(

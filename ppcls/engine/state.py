@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Optional
 
 import paddle
 
+from ppcls.data.datasets import Classes
 from ppcls.engine.amp import MixedPrecision
 from ppcls.engine.ema import EMA
 from ppcls.engine.model_group import ModelGroup
@@ -16,24 +17,29 @@ from ppcls.optimizer.schedule import Schedule
 
 @dataclass
 class Best:
-    """The best evaluation so far; the first of equals stays.
+    """The best evaluation so far; of equals that of the lower loss, else the first.
 
     Attributes:
         metric: the metric or loss that chooses it.
         value: of the best evaluation; None before the first one.
         epoch: of the best evaluation, from 1; 0 before the first one.
         lower: whether lower values are better, as those of losses are.
+        loss: of the best evaluation; None if not known.
     """
 
     metric: str
     value: Optional[float] = None
     epoch: int = 0
     lower: bool = False
+    loss: Optional[float] = None
 
-    def update(self, value: float, epoch: int) -> None:
-        """Take an evaluation in; NaN is never the best."""
-        if not math.isnan(value) and (self.value is None or self.gain(value, self.value) > 0):
-            self.value, self.epoch = value, epoch
+    def update(self, value: float, epoch: int, loss: float = math.nan) -> None:
+        """Take an evaluation in; what is not finite is never the best."""
+        if math.isfinite(value) and (self.value is None or self._is_better(value, self.value, loss)):
+            self.value, self.epoch, self.loss = value, epoch, loss if math.isfinite(loss) else None
+
+    def _is_better(self, value: float, before: float, loss: float) -> bool:
+        return self.gain(value, before) > 0 or (value == before and self.loss is not None and loss < self.loss)
 
     def gain(self, value: float, before: float) -> float:
         """Return by how much ``value`` is better than ``before``."""
@@ -58,6 +64,8 @@ class TrainState:
         schedule: of the learning rate, some of which remember evaluations.
         amp: mixed precision, and the scale of its loss.
         ema: the average of the weights; None where the recipe asks for none.
+        class_names: by class id, for answers; None if not known.
+        classes: what the class ids mean in the training data.
         init_weights: the weights that the run began with, {"weights": as named, "sha256": of the file}; None for
             random ones.
         teacher_weights: the weights of the other models of distillation, by name, as ``init_weights``.
@@ -77,6 +85,7 @@ class TrainState:
     epoch_ended: bool = False
     history: List[Dict[str, Any]] = field(default_factory=list)
     class_names: Optional[List[str]] = None
+    classes: Classes = field(default_factory=Classes)
     init_weights: Optional[Dict[str, str]] = None
     teacher_weights: Dict[str, Dict[str, str]] = field(default_factory=dict)
     ema: Optional[EMA] = None

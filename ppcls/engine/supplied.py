@@ -24,6 +24,7 @@ class Supplied:
         train_dataset: instead of ``DataLoader.Train.dataset``.
         eval_dataset: instead of ``DataLoader.Eval.dataset``.
         callbacks: called after those of the recipe.
+        opened_dataset: the training data, where they were opened before they are loaded.
         notes: lines for the run's log: what was chosen where the recipe says nothing.
     """
 
@@ -31,6 +32,7 @@ class Supplied:
     train_dataset: Optional[Dataset] = None
     eval_dataset: Optional[Dataset] = None
     callbacks: Sequence[Any] = ()
+    opened_dataset: Optional[Dataset] = None
     notes: Sequence[str] = ()
 
     def with_model_copy(self) -> Supplied:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from pathlib import Path
-from typing import Any, Dict, List, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import paddle
 
 from ppcls import metric
+from ppcls.config import appearance
 from ppcls.config.schema import Config
-from ppcls.data.datasets import Dataset
-from ppcls.data.transforms import TransformOp, name_and_arguments
+from ppcls.data.datasets import Classes, Dataset
+from ppcls.data.transforms import TRANSFORMS, TransformOp, name_and_arguments
 from ppcls.engine import device
 from ppcls.engine.answers import describe_switch, kind_of, label_kind
 from ppcls.engine.checks import require_split
-from ppcls.engine.criteria import build_loss, build_metrics
+from ppcls.engine.criteria import build_loss, build_metrics, log_reduced_topk
 from ppcls.engine.data import build_loader
 from ppcls.engine.evaluation import complete_names, evaluate_model, with_details
 from ppcls.engine.inference import transform_ops
+from ppcls.engine.label_names import match_classes
 from ppcls.engine.progress import format_values
 from ppcls.errors import ConfigError
 from ppcls.inference import description
@@ -34,11 +37,6 @@ from ppcls.utils.paths import user_path
 
 _SMALLEST = float(np.finfo(np.float32).tiny)
 _SMALLEST_REST = float(np.finfo(np.float32).epsneg)  # of 1 - p
-# Pixels as float32 with the channels first, as the loader gives them; the values stay.
-_AS_TENSOR: List[TransformOp] = [
-    {"NormalizeImage": {"scale": 1.0, "mean": [0.0] * 3, "std": [1.0] * 3, "order": ""}},
-    {"ToCHWImage": None},
-]
 
 
 class _Logits(paddle.nn.Layer):
@@ -87,6 +85,8 @@ def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto
     with distributed.errors_on_all_ranks():
         described = description.read(user_path(path))
         require_imported(described.imports, str(path))
+        if not config.has_class_num:
+            config = config.with_class_num(described.class_num, f"of {path}")
         if described.class_num != config.Arch.class_num:
             raise ConfigError(
                 f"{path}: has {described.class_num} classes, the recipe {config.Arch.class_num} "
@@ -97,8 +97,10 @@ def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto
             raise ConfigError(
                 f"{path}: is a {kind} model, and {describe_switch(config)}: it was exported from another recipe"
             )
-    _warn_of_preprocessing(config, described)
+    with distributed.errors_on_all_ranks():
+        _check_preprocessing(config, described)
     metrics, criterion = build_metrics(config, "Eval"), build_loss(config, "Eval")
+    log_reduced_topk(config)
     if not described.postprocess.is_multilabel:  # a sigmoid's probabilities tell the logits themselves
         _check_losses(criterion, config.Arch.class_num)
     with distributed.errors_on_all_ranks():
@@ -128,11 +130,21 @@ def _evaluate_backend(config: Config, model: _Logits, metrics: CombinedMetric) -
     described = model.described
     with contextlib.ExitStack() as stack:
         with distributed.errors_on_all_ranks():
-            ops = [*described.transform_ops, *(_AS_TENSOR if described.input == PIXELS else [])]
-            loader = stack.enter_context(build_loader(_with_transforms(config, ops), "Eval"))
+            tail = _as_tensor(described.image_shape[0]) if described.input == PIXELS else []
+            ops = [*described.transform_ops, *tail]
+            align = functools.partial(match_classes, config, "Eval", _classes(described), "the model")
+            loader = stack.enter_context(build_loader(_with_transforms(config, ops), "Eval", align=align))
         distributed.require_equal_on_ranks("numbers of images", len(loader.dataset))
         criterion = build_loss(config, "Eval", loader.dataset)
         return evaluate_model(model, loader, criterion, metrics), loader.dataset
+
+
+def _classes(described: Description) -> Optional[Classes]:
+    """Return what the class ids of an export mean, None where that is not known."""
+    saved = Classes.from_json(described.values["Model"].get("classes"))
+    if saved is None:
+        return None if described.class_names is None else Classes(described.class_names)
+    return saved if saved.names is not None else Classes(described.class_names, saved.labels)
 
 
 def _device(config: Config) -> Device:
@@ -147,6 +159,12 @@ def _device(config: Config) -> Device:
         raise ConfigError(f"{config.where('Global', 'device')}: Global.device: exported models: {error}") from None
     name, _, index = paddle.get_device().partition(":")
     return Device(kind, int(index or 0) if name == "gpu" else distributed.local_rank())
+
+
+def _as_tensor(channels: int) -> List[TransformOp]:
+    """Return transforms to pixels as float32 with the channels first, as the loader gives them; the values stay."""
+    same = {"scale": 1.0, "mean": [0.0] * channels, "std": [1.0] * channels, "order": ""}
+    return [{"NormalizeImage": same}, {"ToCHWImage": None}]
 
 
 def _with_transforms(config: Config, ops: List[TransformOp]) -> Config:
@@ -174,12 +192,35 @@ def _check_losses(criterion: Any, class_num: int) -> None:
             )
 
 
-def _warn_of_preprocessing(config: Config, described: Description) -> None:
+def _check_preprocessing(config: Config, described: Description) -> None:
+    """Compare the preprocessing of an export with the recipe's.
+
+    Raises:
+        ConfigError: images look different to it: channels, normalization, interpolation, backends or size.
+    """
     recipe_ops = [name_and_arguments(op) for op in transform_ops(config)]
+    export_ops = [name_and_arguments(op) for op in described.transform_ops]
+    found = appearance.differences(_traits(recipe_ops, "the recipe"), _traits(export_ops, "the export"))
     if described.input == PIXELS:
         recipe_ops = [op for op in recipe_ops if op[0] not in ("NormalizeImage", "ToCHWImage")]
-    if recipe_ops != [name_and_arguments(op) for op in described.transform_ops]:
+        found = [text for text in found if not text.startswith(appearance.NORMALIZATION)]
+    before = described.values["Model"].get("image_shape_of_recipe")  # where the export was asked for another size
+    ours = list(config.Global.image_shape)
+    if ours not in (list(described.image_shape), before):
+        where = config.where("Global", "image_shape")
+        found.append(f"image_shape: {ours} ({where}) and {list(described.image_shape)} (the export)")
+    if found:
+        raise ConfigError(
+            f"{described.path}: prepares images otherwise than the recipe: {'; '.join(found)}; evaluate it with the "
+            f"recipe of its run (config.yaml in its folder), or export again"
+        )
+    if recipe_ops != export_ops:
         get_logger().warning(
             "the export preprocesses images otherwise than the recipe; it is evaluated as it was exported: %s",
             described.transform_ops,
         )
+
+
+def _traits(ops: Sequence[Tuple[str, Mapping[str, Any]]], origin: str) -> appearance.Traits:
+    built = ((name, TRANSFORMS.build(name, args) if TRANSFORMS[name].source is None else None) for name, args in ops)
+    return appearance.traits((name, component, origin) for name, component in built)

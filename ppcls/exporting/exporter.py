@@ -11,11 +11,12 @@ import paddle
 import ppcls
 from ppcls.config.schema import Config
 from ppcls.data.transforms import TRANSFORMS, TransformOp, name_and_arguments
-from ppcls.engine.answers import build_postprocess, postprocess_source
+from ppcls.engine.answers import build_postprocess, log_reduced_topk, postprocess_source
 from ppcls.engine.checks import require_single_run
+from ppcls.engine.class_count import for_weights
 from ppcls.engine.device import set_device
 from ppcls.engine.inference import transform_ops
-from ppcls.engine.label_names import class_names
+from ppcls.engine.label_names import class_names, model_classes
 from ppcls.engine.model import build_model, fetch_weights, load_required_weights
 from ppcls.errors import ConfigError, ExportError
 from ppcls.exporting import batch_norm, images, int8, onnx_models, target_dir
@@ -63,6 +64,7 @@ def export(config: Config, options: Optional[Options] = None) -> Dict[str, Any]:
         raise ConfigError("export runs in one process: start it without paddle.distributed.launch")
     target = target_dir.prepare_target(config)
     fetch_weights(config)
+    config = for_weights(config)
     set_device("cpu")  # the files do not depend on the device that wrote them
     if config.Global.device not in ("auto", "cpu"):
         get_logger().info("Global.device=%s: an export is computed and compared on the CPU", config.Global.device)
@@ -74,6 +76,7 @@ def export(config: Config, options: Optional[Options] = None) -> Dict[str, Any]:
     weights = load_required_weights(config, model, "export")
     model.eval()
     postprocess = build_postprocess(config, class_names(config, weights=weights))
+    log_reduced_topk(config)
     expected = Expected.of(model, images.sample(config, ops), ops, postprocess.activation)
     folded, kept = batch_norm.fold(model, expected.sample.tensors)
     description_values = _description(config, weights, ops, recipe_shape, postprocess)
@@ -156,6 +159,7 @@ def _description(
 ) -> Dict[str, Any]:
     """Return the description of an export, without its files."""
     shape = list(config.Global.image_shape)
+    classes = model_classes(config, weights)
     names = postprocess.class_names
     arguments = dict(config.Infer.PostProcess.arguments)
     if postprocess.topk is not None:
@@ -179,6 +183,7 @@ def _description(
             "architecture": {"name": config.Arch.name, "class_num": config.Arch.class_num, **config.Arch.arguments},
             "weights": weights,
             "weights_sha256": sha256(find_file(weights)),
+            **({} if classes is None else {"classes": classes.to_json()}),
             **_imports([item.model_dump() for item in config.Global.imported]),
             **({} if shape == recipe_shape else {"image_shape_of_recipe": recipe_shape}),
             "input": description.TENSOR,

@@ -31,7 +31,7 @@ class Sample:
     tensors: np.ndarray
 
     def pixels(self, ops: Sequence[TransformOp]) -> np.ndarray:
-        """Return the images as they are before normalization, [B, H, W, 3] uint8."""
+        """Return the images as they are before normalization, [B, H, W, C] uint8."""
         transforms = build_transforms(split_normalization(ops)[0])
         return np.stack([transforms(source.read(), np.random.default_rng(0)) for source in self.sources])
 
@@ -48,7 +48,10 @@ def split_normalization(ops: Sequence[TransformOp]) -> Tuple[List[TransformOp], 
             f"a self-contained model needs transforms that end with NormalizeImage and ToCHWImage, not with "
             f"{' and '.join(tail) or 'nothing'}"
         )
-    return list(ops[:-2]), NormalizeImage(**(tail["NormalizeImage"] or {}))
+    normalization = NormalizeImage(**(tail["NormalizeImage"] or {}))
+    if normalization.appends_zeros:
+        raise ExportError("a self-contained model takes the channels of the pixels, and channel_num: 4 appends one")
+    return list(ops[:-2]), normalization
 
 
 def sample(config: Config, ops: Sequence[TransformOp]) -> Sample:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.metadata
-import json
 import os
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from ppcls.data.transforms.tensor import NormalizeImage
 from ppcls.errors import ExportError, MachineError
 from ppcls.exporting import target_dir
 from ppcls.inference import onnx_file
+from ppcls.utils import json_text
 from ppcls.utils.extras import install_command
 
 _INPUT, _OUTPUT, _PIXELS, _BATCH = "images", "probabilities", "pixels", "batch"
@@ -150,7 +150,7 @@ def _copy(model: Any) -> Any:
 
 
 def add_preprocessing(model: Any, normalization: NormalizeImage) -> Any:
-    """Return a model that takes pixels [B, H, W, 3] uint8 RGB, and normalizes and transposes them itself."""
+    """Return a model that takes pixels [B, H, W, C] uint8, and normalizes and transposes them itself."""
     from onnx import TensorProto, helper, numpy_helper
 
     extended = _copy(model)
@@ -198,7 +198,7 @@ def write(model: Any, path: Path, description: Mapping[str, Any]) -> None:
         raise ExportError(f"{path.name}: {model.ByteSize() / 1e9:.1f} GB are more than an ONNX file can hold")
     del model.metadata_props[:]
     entries: List[Tuple[str, str]] = [
-        (onnx_file.DESCRIPTION, json.dumps(description, ensure_ascii=False)),
+        (onnx_file.DESCRIPTION, json_text.dumps(description, ensure_ascii=False)),
         (onnx_file.DIGEST, onnx_file.BLANK),
     ]
     for key, value in entries:

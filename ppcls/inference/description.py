@@ -186,6 +186,7 @@ def _checked(folder: Path, values: Any, file: Path) -> Description:
         if not ops:
             raise ValueError("transform_ops: there are none")
         _check_files(files)
+        _check_classes(model.get("classes"), classes)
         for key, value, known in (
             ("input", taken, (TENSOR, PIXELS)),
             ("precision", precision, PRECISIONS),
@@ -251,6 +252,17 @@ def _check_names(names: Any, classes: int) -> None:
         raise ValueError(f"label_list: a list of names expected, not {names!r}"[:200])
     if len(names) != classes:
         raise ValueError(f"label_list has {len(names)} names for {classes} classes")
+
+
+def _check_classes(saved: Any, classes: int) -> None:
+    """Raise a ValueError unless this says what each class id means in the training data, or nothing."""
+    if saved is None:
+        return
+    names, labels = saved["names"], saved["labels"]
+    if names is not None and len(names) != classes:
+        raise ValueError(f"classes: {len(names)} names for {classes} classes")
+    if labels is not None and (len(labels) != len(set(labels)) or len(labels) > classes):
+        raise ValueError(f"classes: labels of {classes} classes expected, not {labels!r}"[:200])
 
 
 def _check_files(files: Mapping[str, str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Protocol, Union
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from ppcls.errors import ConfigError, DataError
 from ppcls.inference import results
-from ppcls.utils import atomic
+from ppcls.utils import atomic, json_text
 from ppcls.utils.paths import user_path
 
 SUFFIXES = (".npy", ".parquet")
@@ -72,7 +71,7 @@ def open_writer(path: Path, count: int) -> Iterator[Writer]:
         with results.file_errors(path):
             atomic.move_into_place(temporary, target)
     if isinstance(file, _Numpy):
-        atomic.write_text(names_file(target), json.dumps(file.names, indent=0) + "\n")
+        atomic.write_text(names_file(target), json_text.dumps(file.names, indent=0) + "\n")
 
 
 class _NamedWriter:

@@ -10,11 +10,12 @@ from typing import Any, Iterable, Iterator, List, Sequence, Union
 
 import numpy as np
 
+from ppcls.data.transforms import image_files
 from ppcls.data.transforms.conversion import is_pillow
-from ppcls.data.transforms.formats import IMAGE_SUFFIXES
 from ppcls.errors import DataError
 from ppcls.inference.download import is_http_url
 from ppcls.inference.source import Source, Url
+from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
 from ppcls.utils.text import read_lines
 
@@ -135,15 +136,18 @@ def match(pattern: str) -> List[Path]:
 
 
 def list_images(folder: Path) -> List[Path]:
-    """Return all images below a folder, sorted by path.
+    """Return all images below a folder, sorted by path. Hidden files are left out, other files are named in a warning.
 
     Raises:
         DataError: there are none.
     """
-    images = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir())
-    if not images:
-        raise DataError(f"{folder}: no images in this folder or below it ({' '.join(IMAGE_SUFFIXES)})")
-    return images
+    found = image_files.find(folder)
+    others = image_files.describe_others(found.others) if found.others else ""
+    if not found.images:
+        raise DataError(f"{folder}: no images in this folder or below it{others and f' ({others})'}")
+    if others:
+        get_logger().warning("%s: %s", folder, others)
+    return sorted(folder / file for file in found.images)
 
 
 def read_list(file: Path, roots: Sequence[Path]) -> List[Source]:
@@ -161,7 +165,8 @@ def read_list(file: Path, roots: Sequence[Path]) -> List[Source]:
     hits = [sum((root / _path_of(line, root)).exists() for line in lines[:_PROBED_LINES]) for root in roots]
     if not any(hits):
         tried = ", ".join(dict.fromkeys(str(root.absolute()) for root in roots))
-        raise DataError(f"{file}: {lines[0]!r} and those after it are in none of {tried}; set Infer.infer_imgs")
+        hint = "; paths have / here, not \\" if os.sep == "/" and "\\" in lines[0] else ""
+        raise DataError(f"{file}: {lines[0]!r} and those after it are in none of {tried}; set Infer.infer_imgs{hint}")
     root = roots[hits.index(max(hits))]
     paths = [root / _path_of(line, root) for line in lines]
     return [Source(str(path), path) for path in paths]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import json
 import os
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Protocol, TextIO
 
 from ppcls.errors import ConfigError, MachineError
-from ppcls.utils import atomic
+from ppcls.utils import atomic, json_text
 from ppcls.utils.extras import missing_extra
 from ppcls.utils.paths import user_path
 
@@ -156,7 +155,7 @@ class _JsonList:
         self._separator = "["
 
     def add(self, answer: Answer) -> None:
-        self._file.write(self._separator + json.dumps(answer, ensure_ascii=False))
+        self._file.write(self._separator + json_text.dumps(answer, ensure_ascii=False))
         self._separator = ",\n "
 
     def finish(self) -> None:
@@ -175,7 +174,7 @@ class _JsonMap:
         self._file.write(
             ("," if self._names else "{")
             + "\n "
-            + json.dumps(map_entry(answer, self._multilabel), ensure_ascii=False)[1:-1]
+            + json_text.dumps(map_entry(answer, self._multilabel), ensure_ascii=False)[1:-1]
         )
         self._names.add(answer["file_name"])
 

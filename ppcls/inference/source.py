@@ -8,7 +8,7 @@ from typing import Any, Callable, NamedTuple, Union
 
 import numpy as np
 
-from ppcls.data.transforms.conversion import is_pillow, rgb_from_array, rgb_from_pillow
+from ppcls.data.transforms.conversion import is_pillow, pixels_from_array, pixels_from_pillow
 from ppcls.errors import DataError
 from ppcls.inference.download import fetch
 
@@ -34,7 +34,7 @@ class Source(NamedTuple):
     data: Any
 
     def read(self, stopped: Callable[[], bool] = lambda: False) -> Union[bytes, np.ndarray]:
-        """Return the encoded image, or its pixels: RGB [H, W, 3] uint8.
+        """Return the encoded image, or its pixels [H, W, C] uint8: RGB or RGBA.
 
         Args:
             stopped: asked during a download whether to give up.
@@ -50,14 +50,14 @@ class Source(NamedTuple):
         if isinstance(data, Path):
             return _read_file(data)
         if isinstance(data, np.ndarray):
-            return rgb_from_array(data)
-        return rgb_from_pillow(data) if is_pillow(data) else bytes(data)
+            return pixels_from_array(data)
+        return pixels_from_pillow(data) if is_pillow(data) else bytes(data)
 
     def copied(self) -> Source:
         """Return a copy that the caller cannot change; a Pillow image is read for that."""
         if is_pillow(self.data):
             try:
-                return Source(self.name, rgb_from_pillow(self.data))
+                return Source(self.name, pixels_from_pillow(self.data))
             except DataError as error:
                 return Source(self.name, error)
         if isinstance(self.data, (bytearray, memoryview)):

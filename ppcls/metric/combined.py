@@ -33,6 +33,11 @@ class CombinedMetric:
         """Those of ``names`` of which lower values are better."""
         return [name for metric in self.metrics.values() if metric.lower_is_better for name in metric.names]
 
+    @property
+    def renamed(self) -> Dict[str, str]:
+        """What is reported instead of a name, as of top-k accuracies for fewer than k classes."""
+        return {old: new for metric in self.metrics.values() for old, new in getattr(metric, "renamed", {}).items()}
+
     def reset(self) -> None:
         """Forget all samples."""
         for metric in self.metrics.values():

@@ -17,7 +17,10 @@ class TopkAcc(Metric):
     """The share of samples whose label is among the k highest logits.
 
     Among equal logits the lower class number ranks higher, as in a stable sort. A sample with a NaN among its logits is
-    never correct.
+    never correct. A k above the number of classes is reduced to it, and reported under that name.
+
+    Attributes:
+        renamed: what is reported instead of a name, such as {"top5": "top3"} with 3 classes.
 
     Args:
         topk: one or several k.
@@ -31,6 +34,7 @@ class TopkAcc(Metric):
         if not ks or any(isinstance(k, bool) or not isinstance(k, int) or k < 1 for k in ks) or len(set(ks)) < len(ks):
             raise ConfigError(f"topk: must be different positive integers, not {topk!r}")
         self.topk = ks
+        self.renamed: Dict[str, str] = {}
         self.reset()
 
     @property
@@ -44,14 +48,18 @@ class TopkAcc(Metric):
         self._correct: Any = 0  # [len(topk)] int64, on the device of the logits
 
     def check(self, class_num: int) -> None:
-        """Make sure that the metric can be computed for ``class_num`` classes.
+        """Reduce each k to ``class_num``, if it is larger; of equal ones the first stays.
 
         Raises:
-            ConfigError: some k exceeds it.
+            ConfigError: samples of more classes were counted before.
         """
-        if max(self.topk) > class_num:
-            possible = sorted({min(k, class_num) for k in self.topk})
-            raise ConfigError(f"topk {max(self.topk)} exceeds class_num {class_num}; write {possible}")
+        if max(self.topk) <= class_num:
+            return
+        if self._count:
+            raise ConfigError(f"topk {max(self.topk)} exceeds {class_num} classes, and samples of more were counted")
+        self.renamed.update({f"top{k}": f"top{class_num}" for k in self.topk if k > class_num})
+        self.topk = list(dict.fromkeys(min(k, class_num) for k in self.topk))
+        self.reset()
 
     def update(self, logits: paddle.Tensor, targets: paddle.Tensor) -> None:
         """Count a batch.
@@ -61,7 +69,7 @@ class TopkAcc(Metric):
             targets: labels, integer [B], from 0 to K - 1.
 
         Raises:
-            ConfigError: some k exceeds K, or the data are multi-label.
+            ConfigError: the data are multi-label, or K changes.
             ValueError: wrong shapes or types, or labels out of range (checked on a CPU only, where it costs nothing).
         """
         logits, labels = read_batch(logits, targets)

@@ -20,6 +20,7 @@ from typing import Any, Callable, Dict, Optional, Sequence, Set, Union
 from ppcls.errors import ConfigError
 from ppcls.registry import sources
 from ppcls.registry.sources import Source
+from ppcls.utils import json_text
 from ppcls.utils.digests import sha256
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
@@ -96,7 +97,7 @@ def _import_file(path: Path, origin: str) -> None:
     _import(run, source, origin)
     source.on_failure(lambda: _remove_modules(names))
     _require_own_neighbours(path, origin, source)
-    os.environ[_FILES] = json.dumps({**_files_by_module(), module.__name__: str(path)})
+    os.environ[_FILES] = json_text.dumps({**_files_by_module(), module.__name__: str(path)})
 
 
 def _require_own_neighbours(path: Path, origin: str, source: Source) -> None:

@@ -7,11 +7,12 @@ text.
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any, Callable, Optional, Type
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from ppcls.utils import json_text
 
 _NEW_CONNECTION_GRACE = 1.0  # seconds that a new connection has to send its request when the server ends
 _MALFORMED = "this is not HTTP, or a request's head that is malformed or too long"
@@ -87,7 +88,7 @@ class _TimeoutProtocol(H11Protocol):
         if self.cycle is None or self.cycle.response_complete:  # else the application counts it
             self.count(status)
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            body = json.dumps({"error": message}).encode()
+            body = json_text.dumps({"error": message}).encode()
             headers = [
                 ("content-type", "application/json"),
                 ("content-length", str(len(body))),

@@ -8,6 +8,7 @@ from typing import Any, Dict, Optional
 import numpy as np
 
 from ppcls.data.transforms import build_transforms
+from ppcls.data.transforms.conversion import CHANNELS, to_channels
 from ppcls.inference.description import PIXELS
 from ppcls.inference.predictor import Predictor
 from ppcls.serving import image_checks
@@ -79,8 +80,10 @@ class Model:
         """
         image_checks.check(data, self._max_pixels)
         seen = self._until_normalized(data, np.random.default_rng(0))
-        is_picture = isinstance(seen, np.ndarray) and seen.dtype == np.uint8 and seen.shape[2:] == (3,)
-        return seen if is_picture else None
+        is_picture = (
+            isinstance(seen, np.ndarray) and seen.dtype == np.uint8 and seen.ndim == 3 and seen.shape[2] in CHANNELS
+        )
+        return to_channels(seen, 3) if is_picture else None
 
     def answer(self, scores: np.ndarray, topk: Optional[int]) -> Dict[str, Any]:
         """Return {class_ids, scores, label_names} of probabilities [K], and what else the post-processing gives."""

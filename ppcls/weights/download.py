@@ -17,7 +17,7 @@ from typing import BinaryIO, ContextManager, Optional
 from tqdm import tqdm
 
 from ppcls.errors import WeightsError
-from ppcls.utils import atomic, digests, http
+from ppcls.utils import atomic, digests, http, json_text
 from ppcls.utils.locks import locked
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import add_suffix
@@ -192,7 +192,7 @@ def _receive(response: http.Response, url: str, part: Path, notes: Path, have: i
     if response.headers.get_content_type() == "text/html":  # the login page of a hotel's network, or of a file host
         raise _PermanentError(_WEB_PAGE)
     if not resumed:
-        notes.write_text(json.dumps(asdict(_Version(url, _tag(response), response.size))), encoding="utf-8")
+        notes.write_text(json_text.dumps(asdict(_Version(url, _tag(response), response.size))), encoding="utf-8")
     with part.open("ab" if resumed else "wb") as file:
         _write(response, file, part.name[: -len(".part")])
     return resumed

@@ -9,7 +9,7 @@ import pytest
         (["DataLoader.Train.dataset.cls_label_path=nothing.txt"], "DataLoader.Train: cls_label_path: nothing.txt"),
         (["DataLoader.Train.dataset.image_root=nowhere"], "DataLoader.Train: image_root: nowhere"),
         (["Arch.class_num=3", "Metric.Eval.0.TopkAcc.topk=[1]"], "class_num"),
-        (["Arch.class_num=4"], "topk 5"),
+        (["Arch.class_num=4"], "Arch.class_num: is 4, and DataLoader.Train has 10 classes"),
         (["Global.output_dir=/dev/null/x"], "Global.output_dir=/dev/null/x: cannot be written to"),
         (["Global.device=gpu"], "Global.device=gpu: not usable here"),
         (["Global.checkpoints=out/nothing"], "checkpoint out/nothing"),

@@ -1,6 +1,7 @@
 """Which evaluation is the best, and when a run ends for want of a better one."""
 
 import json
+import math
 
 import pytest
 
@@ -42,6 +43,33 @@ def test_which_evaluation_is_the_best():
     assert [evaluations_without_improvement(history(rising[:n]), "eval", higher, 0.1) for n in range(6)] == [
         *(0, 0, 1, 2, 0, 1)
     ]
+
+
+def test_of_equal_evaluations_the_lower_loss_is_the_best():
+    best = Best("top1")
+    for epoch, (value, loss) in enumerate([(0.5, 2.0), (0.7, 1.0), (0.7, 0.9), (0.7, 0.9), (0.6, 0.1)], start=1):
+        best.update(value, epoch, loss)
+    assert (best.value, best.epoch, best.loss) == (0.7, 3, 0.9)
+    best.update(0.7, 6, math.nan)
+    best.update(math.inf, 7, 0.0)
+    assert best.epoch == 3
+    earlier = Best("top1", 0.7, 3)  # of a checkpoint that has no loss
+    earlier.update(0.7, 4, 0.1)
+    assert earlier.epoch == 3
+
+
+def test_a_tie_is_broken_by_the_loss_and_after_a_break_too(recipe, run):
+    # All ten classes are among the ten best, so all evaluations are equal but for their losses.
+    changes = ("Metric.Eval=[{TopkAcc: {topk: [10]}}]", "Global.keep_checkpoints=null")
+    run("train", "-c", recipe, "-o", *changes, "Global.epochs=3")
+    out = recipe.parent / "out"
+    losses = [record["loss"] for record in records(out) if record["kind"] == "eval"]
+    lowest = losses.index(min(losses)) + 1
+    assert lowest > 1
+    saved = json.loads((out / "latest.pdstates").read_text())["best"]
+    assert (saved["value"], saved["epoch"], saved["loss"]) == (1.0, lowest, min(losses))
+    run("train", "-c", recipe, "-o", *changes, "Global.epochs=3", f"Global.checkpoints={out}/epoch_1")
+    assert json.loads((out / "latest.pdstates").read_text())["best"] == saved
 
 
 def test_a_run_that_does_not_improve_ends_and_the_count_is_resumed(recipe, run):

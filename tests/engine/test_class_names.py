@@ -94,10 +94,3 @@ def test_class_names_reach_the_answers(write, digits, tmp_path):
     ppcls.export(ppcls.load_config(path, changes))
     (exported,) = ppcls.Predictor(tmp_path / "inference", topk=3).predict(str(picture))
     assert (exported["class_ids"], exported["label_names"]) == (answer["class_ids"], answer["label_names"])
-
-
-def test_names_that_one_list_has_more_of():
-    from ppcls.engine.checks import first_difference
-
-    assert first_difference(["a", "b"], ["a"]) == (1, ["'b'", "missing"])
-    assert first_difference(["a", "b"], ["a", "c", "d"]) == (1, ["'b'", "'c'"])

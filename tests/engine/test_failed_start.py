@@ -69,9 +69,15 @@ def require_untouched(recipe, changes, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("DataLoader.Train.dataset.transform_ops.3.NormalizeImage.channel_num=4", "makes images of 4 channels"),
-        ("DataLoader.Eval.dataset.transform_ops.1.NormalizeImage.channel_num=4", "makes images of 4 channels"),
-        ("Arch.in_channels=1", "ConvMixer takes 1 (Arch.in_channels: -o Arch.in_channels=1)"),
+        (
+            "DataLoader.Train.dataset.transform_ops.3.NormalizeImage.channel_num=4",
+            "channel_num: makes 4 channels, but Global.image_shape is 3",
+        ),
+        (
+            "DataLoader.Eval.dataset.transform_ops.1.NormalizeImage.channel_num=4",
+            "channel_num: makes 4 channels, but Global.image_shape is 3",
+        ),
+        ("Arch.in_channels=1", "images have 1 channels (Arch.in_channels (-o Arch.in_channels=1))"),
         ("Arch.patch_size=17", "DataLoader.Train: an image of 16x16 px is smaller than a patch of 17 px"),
     ],
 )

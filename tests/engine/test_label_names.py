@@ -74,11 +74,11 @@ def test_a_thousand_classes_of_something_else_have_no_names_of_imagenet(thousand
 def test_names_of_the_run_are_not_replaced_by_imagenets(thousand, monkeypatch):
     config = ppcls.load_config(thousand / "recipe.yaml", {KEY: PADDLECLAS})
     own = [f"my-{number}" for number in range(1000)]
-    monkeypatch.setattr(label_names.checkpoint, "class_names", lambda prefix: own)
+    monkeypatch.setattr(label_names.saved_classes, "class_names", lambda prefix: own)
     ids, names = answer(config)
     assert names == [own[index] for index in ids]
     folders = [f"n{number:08d}" for number in range(1000)]  # the folders of ImageNet, whose names nobody reads
-    monkeypatch.setattr(label_names.checkpoint, "class_names", lambda prefix: folders)
+    monkeypatch.setattr(label_names.saved_classes, "class_names", lambda prefix: folders)
     ids, names = answer(config)
     assert names == named(ids)
 

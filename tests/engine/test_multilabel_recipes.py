@@ -102,6 +102,7 @@ def test_a_recipe_for_the_presence_of_something(digits, tmp_path, run):
     for split in ("train", "val"):
         lines = [line.split() for line in (digits / f"{split}_list.txt").read_text().splitlines()]
         (tmp_path / f"{split}_list.txt").write_text("".join(f"{path} {int(int(n) > 4)}\n" for path, n in lines))
+    (tmp_path / "labels.txt").write_text("0 up to 4\n1 above\n")
     change(
         recipe,
         Arch__class_num=2,

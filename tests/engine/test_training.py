@@ -60,7 +60,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(recipe, run):
 
 def test_a_warm_up_longer_than_the_run_is_shortened_and_said(recipe, run):
     done = run("train", "-c", recipe, "-o", "Global.epochs=1", "Optimizer.lr.warmup_epoch=5")
-    assert "warmup_epoch is 5, but Global.epochs is 1" in done.stderr
+    assert "warmup_epoch is 5, and Global.epochs is 1" in done.stderr
     assert json.loads(done.stdout)["epoch"] == 1
 
 

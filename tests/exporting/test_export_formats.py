@@ -286,8 +286,13 @@ def test_evaluation_of_an_export_by_another_recipe(convmlp, digits, tmp_path, ru
     recipe = folder.parent / "recipe.yaml"
     done = run("eval", "-c", recipe, "--model", folder, "-o", "Arch.class_num=12", code=2)
     assert "has 10 classes, the recipe 12" in done.stderr
+    key = "DataLoader.Eval.dataset.transform_ops"
     normalize = {"NormalizeImage": {"order": ""}}
-    change = f"DataLoader.Eval.dataset.transform_ops=[{{DecodeImage: }}, {json.dumps(normalize)}, {{ToCHWImage: }}]"
+    change = f"{key}=[{{DecodeImage: }}, {json.dumps(normalize)}, {{ToCHWImage: }}]"
+    done = run("eval", "-c", recipe, "--model", folder / "inference.onnx", "-o", change, code=2)
+    assert "prepares images otherwise than the recipe: normalization" in done.stderr
+    ops = [*config.DataLoader.Eval.dataset.transform_ops]
+    change = f"{key}={json.dumps([ops[0], {'CropImage': {'size': 16}}, *ops[1:]])}"
     done = run("eval", "-c", recipe, "--model", folder / "inference.onnx", "-o", change)
     assert "preprocesses images otherwise" in done.stderr
     assert json.loads(done.stdout) == ppcls.evaluate_export(config, folder, "onnx")

@@ -64,6 +64,7 @@ def test_without_class_names_there_are_ids_only(models, digits, tmp_path):
 def test_a_number_of_classes_that_the_model_does_not_have_is_refused(models, digits, tmp_path, backend):
     def more(values):
         values["PostProcess"]["Topk"].pop("label_list")
+        values["Model"].pop("classes")
         values["Model"]["architecture"]["class_num"] = 11
 
     predictor = Predictor(changed(models, tmp_path / "model", more), backend)

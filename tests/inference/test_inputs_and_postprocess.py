@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from ppcls.data.transforms import build_transforms
 from ppcls.data.transforms.decode import decode_image
 from ppcls.errors import DataError
 from ppcls.inference import inputs
@@ -71,12 +72,26 @@ def read(image):
     return source.read()
 
 
-def test_gray_and_transparent_arrays_become_what_such_files_become():
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_gray_and_transparent_arrays_become_what_such_files_become(channels):
     rng = np.random.default_rng(0)
     gray, rgba = rng.integers(0, 256, (5, 7), np.uint8), rng.integers(0, 256, (5, 7, 4), np.uint8)
+    decode = build_transforms([{"DecodeImage": {"channels": channels}}])
     for array in (gray, gray[:, :, None], rgba, rgba[:, :, :3]):
         in_bgr = array[:, :, [2, 1, 0, 3][: array.shape[2]]] if array.shape[2:] > (1,) else array
-        np.testing.assert_array_equal(read(array), decode_image(cv2.imencode(".png", in_bgr)[1].tobytes()))
+        png = cv2.imencode(".png", in_bgr)[1].tobytes()
+        expected = decode_image(png, channels=channels)
+        assert expected.shape == (5, 7, channels)
+        for image in (array, png):
+            np.testing.assert_array_equal(decode(read(image), rng), expected)
+
+
+def test_without_decoding_arrays_are_rgb():
+    rng = np.random.default_rng(0)
+    rgba = rng.integers(0, 256, (5, 7, 4), np.uint8)
+    flip = build_transforms([{"RandFlipImage": {"prob": 0}}])
+    np.testing.assert_array_equal(flip(read(rgba), rng), rgba[:, :, :3])
+    np.testing.assert_array_equal(flip.batch(np.stack([rgba]), [rng])[0], rgba[:, :, :3])
 
 
 @pytest.mark.parametrize(
@@ -107,10 +122,14 @@ def test_pillow_images_are_what_their_files_are(tmp_path):
             exif = image.getexif()
             exif[0x0112] = orientation
             image.save(tmp_path / "x.png", exif=exif)
-            with pillow.open(tmp_path / "x.png") as opened:
-                np.testing.assert_array_equal(
-                    read(opened), decode_image((tmp_path / "x.png").read_bytes()), f"{mode}, {orientation}"
-                )
+            for channels in (1, 3, 4):
+                decode = build_transforms([{"DecodeImage": {"channels": channels}}])
+                with pillow.open(tmp_path / "x.png") as opened:
+                    np.testing.assert_array_equal(
+                        decode(read(opened), rng),
+                        decode_image((tmp_path / "x.png").read_bytes(), channels=channels),
+                        f"{mode}, {orientation}, {channels}",
+                    )
     with pytest.raises(DataError, match="of mode F"):
         read(pillow.fromarray(np.zeros((4, 4), np.float32)))
 

@@ -78,12 +78,15 @@ def test_counts_of_another_metric():
 
 
 def test_too_few_classes():
-    metric = build_metrics([{"TopkAcc": {"topk": [1, 5]}}])
-    with pytest.raises(ConfigError, match=r"TopkAcc: topk 5 exceeds class_num 2; write \[1, 2\]"):
-        metric.check(2)
-    metric.check(5)
-    with pytest.raises(ConfigError, match="exceeds"):
-        metric.update(np.zeros((1, 4)), np.array([0]))
+    metric = build_metrics([{"TopkAcc": {"topk": [1, 7, 5]}}])
+    metric.check(7)
+    assert (metric.names, metric.renamed) == (["top1", "top7", "top5"], {})
+    metric.check(3)
+    assert (metric.names, metric.renamed) == (["top1", "top3"], {"top7": "top3", "top5": "top3"})
+    metric.update(np.array([[0.0, 2.0, 1.0], [0.0, 2.0, 1.0]]), np.array([1, 0]))
+    assert metric.result() == {"top1": 0.5, "top3": 1.0}
+    with pytest.raises(ConfigError, match="topk 3 exceeds 2 classes, and samples of more were counted"):
+        metric.update(np.zeros((1, 2)), np.array([0]))
 
 
 @pytest.mark.parametrize(

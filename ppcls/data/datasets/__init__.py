@@ -2,6 +2,7 @@
 
 from ppcls.data.datasets.base import DATASETS, Dataset, check_labels
 from ppcls.data.datasets.cifar import Cifar10, Cifar100
+from ppcls.data.datasets.classes import Classes, align_classes, count_classes
 from ppcls.data.datasets.folder import ImageFolder
 from ppcls.data.datasets.image_list import ImageNetDataset
 from ppcls.data.datasets.items import SUPPLIED_DATASET, ItemDataset, SuppliedDataset
@@ -13,6 +14,7 @@ __all__ = [
     "SUPPLIED_DATASET",
     "Cifar10",
     "Cifar100",
+    "Classes",
     "Dataset",
     "ImageFolder",
     "ImageNetDataset",
@@ -20,5 +22,7 @@ __all__ = [
     "MultiLabelDataset",
     "ShardDataset",
     "SuppliedDataset",
+    "align_classes",
     "check_labels",
+    "count_classes",
 ]

@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import abc
-import errno
 import hashlib
-import os
-import stat
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Iterable, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import ClassVar, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
+from ppcls.data.datasets.file_checks import EMPTY, find_problems
+from ppcls.data.datasets.paths import PathTable
 from ppcls.errors import ConfigError, DataError
 from ppcls.registry import Registry
 from ppcls.utils.paths import user_path
 
 DATASETS = Registry("data set", injectable=("train",))
+FIRST_FILES = 100  # of a list are looked for when it is opened
 _MAX_LISTED = 10  # problems that one message lists
+
+
+@dataclass(frozen=True)
+class UnusedFiles:
+    """Files in a data set's folder that are not used, relative to it.
+
+    Attributes:
+        root: the folder.
+        others: those in class folders that are no images.
+        outside: images that are in no class folder.
+        hidden: hidden files and folders; a folder ends with "/".
+    """
+
+    root: Path = Path()
+    others: List[str] = field(default_factory=list)
+    outside: List[str] = field(default_factory=list)
+    hidden: List[str] = field(default_factory=list)
 
 
 class Dataset(abc.ABC):
@@ -28,12 +46,18 @@ class Dataset(abc.ABC):
         label_ratio: share of images that have each class, [K] float32; None if it is not known, or not to be used.
         class_names: by class id; None if not known.
         on_error: how training handles an unreadable image: "error" raises it, "skip" takes the next readable one.
+        list_labels: the label of each class id in the list file, where ``relabel`` renumbered them; None elsewhere.
+        from_list: whether labels come from a list file.
         boundaries: index of each shard's first sample, then the number of samples; None for data that are not in
             shards.
+        unused: files in its folder that are not used.
     """
 
+    unused = UnusedFiles()
     boundaries: Optional[np.ndarray] = None
     label_ratio: Optional[np.ndarray] = None
+    list_labels: Optional[List[int]] = None
+    from_list: ClassVar[bool] = False
 
     def __init__(self, labels: np.ndarray, class_names: Optional[List[str]], on_error: str) -> None:
         if on_error not in ("error", "skip"):
@@ -60,14 +84,14 @@ class Dataset(abc.ABC):
 
     @abc.abstractmethod
     def read(self, index: int) -> Union[bytes, np.ndarray]:
-        """Return a sample's encoded file, or its pixels [H, W, 3] uint8 RGB.
+        """Return a sample's encoded file, or its pixels [H, W, C] uint8: RGB or RGBA.
 
         Raises:
             DataError: it cannot be read.
         """
 
     def read_many(self, indices: np.ndarray) -> Optional[np.ndarray]:
-        """Return the pixels of several samples, [N, H, W, 3] uint8 RGB; None if the data set does not support it."""
+        """Return the pixels of several samples, [N, H, W, C] uint8; None if the data set does not support it."""
         return None
 
     @abc.abstractmethod
@@ -92,76 +116,6 @@ class Dataset(abc.ABC):
             yield self.boundaries.tobytes()
 
 
-class StringTable:
-    """Many strings in one bytes object and one array.
-
-    Forked workers share them. A list of strings would be copied into every worker over time, because reference counting
-    writes to each string.
-    """
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
-        self._ends = np.cumsum([len(text) for text in encoded], dtype=np.int64)
-        self._bytes = b"".join(encoded)
-
-    @classmethod
-    def concatenate(cls, tables: Sequence[StringTable]) -> StringTable:
-        """Return one table with the strings of several tables, in order."""
-        result = cls(())
-        result._bytes = b"".join(table._bytes for table in tables)
-        starts = np.cumsum([0, *(len(table._bytes) for table in tables)])
-        result._ends = np.concatenate([table._ends + start for table, start in zip(tables, starts)])
-        return result
-
-    def __getitem__(self, index: int) -> str:
-        start = int(self._ends[index - 1]) if index else 0
-        return self._bytes[start : int(self._ends[index])].decode("utf-8", "surrogateescape")
-
-    def __len__(self) -> int:
-        return len(self._ends)
-
-    def content(self) -> Iterator[bytes]:
-        """Yield bytes that are equal for equal strings."""
-        yield self._ends.tobytes()
-        yield self._bytes
-
-
-class PathTable:
-    """Many paths in one folder.
-
-    Args:
-        root: the folder.
-        paths: relative to ``root``, or absolute.
-    """
-
-    def __init__(self, root: Path, paths: Iterable[str]) -> None:
-        self._root = root
-        self._names = StringTable(paths)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def __getitem__(self, index: int) -> Path:
-        return self._root / self._names[index]
-
-    def content(self) -> Iterator[bytes]:
-        """Yield bytes that are equal for equal paths, without the folder."""
-        return self._names.content()
-
-    def read(self, index: int) -> bytes:
-        """Return a file's content.
-
-        Raises:
-            DataError: it cannot be read.
-        """
-        try:
-            return read_regular_file(self[index])
-        except FileNotFoundError:
-            raise DataError("no such file") from None
-        except OSError as error:
-            raise DataError(f"cannot be read: {error.strerror}") from None
-
-
 class FileDataset(Dataset):
     """A data set with one file per sample.
 
@@ -172,6 +126,35 @@ class FileDataset(Dataset):
     def __init__(self, paths: PathTable, labels: np.ndarray, class_names: Optional[List[str]], on_error: str) -> None:
         super().__init__(labels, class_names, on_error)
         self._paths = paths
+
+    @property
+    def source(self) -> str:
+        """Return what the paths come from, for messages."""
+        return str(self._paths.root)
+
+    def check_files(self, indices: Sequence[int], allow_empty: bool = False) -> None:
+        """Look for the files of some samples.
+
+        Args:
+            allow_empty: whether empty files pass.
+
+        Raises:
+            DataError: some are missing, empty or no regular files; the message lists the first of them.
+        """
+        problems = [item for item in find_problems(self._paths, indices) if not (allow_empty and item[1] == EMPTY)]
+        if not problems:
+            return
+        lines = [f"{self._locate(index)}: {problem}" for index, problem in problems[:_MAX_LISTED]]
+        lines += [""] * (len(problems) - len(lines))  # only counted
+        which = "the first " if len(indices) <= FIRST_FILES else ""
+        what = "are missing or empty" if any(problem == EMPTY for _, problem in problems) else "are missing"
+        raise DataError(
+            format_problems(f"{len(problems):,} of {which}{len(indices):,} images of {self.source} {what}:", lines)
+        )
+
+    def _locate(self, index: int) -> str:
+        where, path = self.where(index), self.describe(index)
+        return path if where == path else f"{where}: {path}"
 
     def read(self, index: int) -> bytes:
         """Return a sample's encoded file.
@@ -188,23 +171,6 @@ class FileDataset(Dataset):
     def _identity(self) -> Iterator[bytes]:
         yield from super()._identity()
         yield from self._paths.content()
-
-
-def read_regular_file(path: Path) -> bytes:
-    """Return the content of a regular file. Anything else, such as a named pipe, is refused instead of waited for.
-
-    Raises:
-        OSError: it cannot be read, or is not a regular file.
-    """
-    with open(path, "rb", opener=open_nonblocking) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file")
-        return file.read()
-
-
-def open_nonblocking(path: Union[str, Path], flags: int) -> int:
-    """Open a file like ``os.open``, but do not wait for the other end of a named pipe."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def format_problems(title: str, problems: Sequence[str]) -> str:

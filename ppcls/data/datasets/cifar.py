@@ -8,9 +8,10 @@ from typing import Any, ClassVar, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from ppcls.data.datasets.base import DATASETS, Dataset, read_regular_file, require_folder
+from ppcls.data.datasets.base import DATASETS, Dataset, require_folder
 from ppcls.data.datasets.pickles import read_dict
 from ppcls.errors import ConfigError, DataError
+from ppcls.utils.files import read_regular_file
 from ppcls.utils.text import read_lines
 
 _PIXELS = 3 * 32 * 32

@@ -7,13 +7,16 @@ import numbers
 import os
 import unicodedata
 from pathlib import Path
-from typing import Iterator, List, Optional, Sequence
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ppcls.data.datasets.base import DATASETS, FileDataset, PathTable, require_folder
+from ppcls.data.datasets.base import DATASETS, FileDataset, UnusedFiles, require_folder
+from ppcls.data.datasets.paths import PathTable
+from ppcls.data.transforms import image_files
 from ppcls.data.transforms.formats import IMAGE_SUFFIXES
 from ppcls.errors import ConfigError, DataError
+from ppcls.utils.logging import get_logger
 
 _HASH_RANGE = 2**64
 
@@ -22,7 +25,7 @@ _HASH_RANGE = 2**64
 class ImageFolder(FileDataset):
     """Images in ``image_root/<class name>/**/<image>``. Classes are numbered in the alphabetical order of the folders.
 
-    Hidden files and folders are ignored; links are followed.
+    Hidden files and folders are not used; links are followed. Other files that are no images are named in a warning.
 
     ``val_fraction`` splits one folder between ``DataLoader.Train`` and ``DataLoader.Eval``. A hash of an image's path
     decides where it goes, so that it stays there when other images are added or removed. Near-duplicates are not
@@ -53,25 +56,67 @@ class ImageFolder(FileDataset):
         if not (isinstance(split_seed, numbers.Integral) and 0 <= split_seed < _HASH_RANGE):
             raise ConfigError(f"split_seed: must be a whole number from 0 to 2**64 - 1, not {split_seed!r}")
         root = require_folder("image_root", image_root)
-        names = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+        names, unused = _find_classes(root)
         if not names:
             raise DataError(f"image_root: {root}: contains no folders; one per class is needed")
         paths: List[str] = []
         counts = []
         for name in names:
-            files = sorted(_find_images(root, root / name))
+            found = image_files.find(root / name)
+            files = _within(name, found.images)
             if val_fraction is not None and files:
                 files = _select_split(root / name, files, val_fraction, split_seed, train)
             paths += files
             counts.append(len(files))
-        empty = [name for name, count in zip(names, counts) if not count]
-        if empty:
-            raise DataError(
-                f"image_root: {root}: no images ({' '.join(IMAGE_SUFFIXES)}) in the class folder "
-                f"{', '.join(empty[:10])}; remove it, or fill it"
-            )
+            unused.others.extend(_within(name, found.others))
+            unused.hidden.extend(_within(name, found.hidden))
+        _require_no_empty_class(root, names, counts, unused)
+        _warn_of_unused(unused)
         labels = np.repeat(np.arange(len(names), dtype=np.int64), counts)
         super().__init__(PathTable(root, paths), labels, names, on_error)
+        self.unused = unused
+
+
+def _find_classes(root: Path) -> Tuple[List[str], UnusedFiles]:
+    """Return the names of the class folders, and what else is in their folder.
+
+    Raises:
+        DataError: a link leads nowhere.
+    """
+    names, unused = [], UnusedFiles(root)
+    for path in sorted(root.iterdir()):
+        if image_files.is_hidden(path.name):
+            unused.hidden.append(path.name + "/" * path.is_dir())
+        elif path.is_dir():
+            names.append(path.name)
+        elif path.is_symlink() and not path.exists():  # it may have been a class
+            raise DataError(f"{path}: a link to {path.readlink()}, which is not there; repair or remove it")
+        elif image_files.is_image(path):
+            unused.outside.append(path.name)
+    return names, unused
+
+
+def _within(folder: str, files: Sequence[str]) -> List[str]:
+    return [f"{folder}{os.sep}{file}" for file in files]
+
+
+def _require_no_empty_class(root: Path, names: Sequence[str], counts: Sequence[int], unused: UnusedFiles) -> None:
+    empty = [name for name, count in zip(names, counts) if not count]
+    if empty:
+        others = [file for file in unused.others if file.partition(os.sep)[0] in empty]
+        raise DataError(
+            f"image_root: {root}: no images ({' '.join(IMAGE_SUFFIXES)}) in the class folder {', '.join(empty[:10])}; "
+            f"remove it, or fill it" + (f" ({image_files.describe_others(others)})" if others else "")
+        )
+
+
+def _warn_of_unused(unused: UnusedFiles) -> None:
+    if unused.others:
+        get_logger().warning("%s: %s", unused.root, image_files.describe_others(unused.others))
+    if unused.outside:
+        names = ", ".join(unused.outside[:10]) + (", ..." if len(unused.outside) > 10 else "")
+        text = "%s: %d images are in no class folder and are not used: %s"
+        get_logger().warning(text, unused.root, len(unused.outside), names)
 
 
 def check_val_fraction(val_fraction: Optional[float]) -> None:
@@ -108,23 +153,3 @@ def _hash_fraction(path: str, seed: int) -> float:
     name = unicodedata.normalize("NFC", path.replace(os.sep, "/")).encode("utf-8", "surrogateescape")
     digest = hashlib.blake2b(name, digest_size=8, salt=int(seed).to_bytes(8, "little")).digest()
     return int.from_bytes(digest, "little") / _HASH_RANGE
-
-
-def _find_images(root: Path, folder: Path) -> Iterator[str]:
-    """Yield the paths of all images in ``folder`` and its subfolders, relative to ``root``."""
-    seen = set()  # of folders, because links may form circles
-    for path, folders, files in os.walk(folder, onerror=_raise_unreadable, followlinks=True):
-        real = os.path.realpath(path)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        # Sorted, so that of a folder and a link to it every system takes the same one.
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in files:
-            if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith("."):
-                yield os.path.relpath(str(Path(path) / name), root)
-
-
-def _raise_unreadable(error: OSError) -> None:
-    raise DataError(f"{error.filename}: cannot be listed: {error.strerror}") from None

@@ -8,13 +8,13 @@ from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ppcls.data.datasets.base import DATASETS, FileDataset, PathTable, format_problems, require_folder
+from ppcls.data.datasets.base import DATASETS, FIRST_FILES, FileDataset, format_problems, require_folder
 from ppcls.data.datasets.names import find_class_names
+from ppcls.data.datasets.paths import PathTable
 from ppcls.errors import ConfigError, DataError
 from ppcls.utils.paths import user_path
 from ppcls.utils.text import read_lines
 
-_MAX_CHECKED = 100  # checking all files of ImageNet would take minutes on a network drive
 _MAX_LABEL = 2**31
 _MULTI_HOT = re.compile(r"[01](,[01])+")
 
@@ -27,6 +27,8 @@ class ListedImages(FileDataset):
         lines: line number of each sample.
         paths: path of each sample.
     """
+
+    from_list = True
 
     def __init__(
         self,
@@ -41,14 +43,12 @@ class ListedImages(FileDataset):
         self._list = list_file
         self._lines = np.array(lines, dtype=np.int32)
         if on_error == "error":
-            self._check_files()
+            self.check_files(range(min(FIRST_FILES, len(self))), allow_empty=True)
 
-    def _check_files(self) -> None:
-        checked = min(_MAX_CHECKED, len(self))
-        missing = [i for i in range(checked) if not self._paths[i].is_file()]
-        if missing:
-            title = f"{len(missing)} of the first {checked} images of {self._list} are missing:"
-            raise DataError(format_problems(title, [f"{self.where(i)}: {self._paths[i]}" for i in missing]))
+    @property
+    def source(self) -> str:
+        """Return the path of the list."""
+        return str(self._list)
 
     def where(self, index: int) -> str:
         """Return the path of the list and the sample's line number."""
@@ -68,7 +68,8 @@ class ImageNetDataset(ListedImages):
         cls_label_path: the list file.
         delimiter: separates path and label; any white space by default. The line is split at the last one, so paths
             may contain it.
-        relabel: renumber the labels that occur to 0, 1, 2, ..., in their order. The class names are then unknown.
+        relabel: renumber the labels that occur in the training list to 0, 1, 2, ..., in their order. Evaluation uses
+            the numbers of training. The class names are then unknown.
         on_error: how training handles an unreadable image: "error", or "skip" to take the next readable one.
 
     Raises:
@@ -92,10 +93,13 @@ class ImageNetDataset(ListedImages):
             raise DataError(f"cls_label_path: {list_file}: no such file (looked for from {Path.cwd()})")
         paths, labels, lines = _parse_list(list_file, delimiter)
         array = np.array(labels, dtype=np.int64)
+        values: Optional[List[int]] = None
         if relabel:
-            array = np.unique(array, return_inverse=True)[1].reshape(-1).astype(np.int64)
+            distinct, places = np.unique(array, return_inverse=True)
+            array, values = places.reshape(-1).astype(np.int64), distinct.tolist()
         names = None if relabel else find_class_names([list_file.parent, root])
         super().__init__(list_file, lines, PathTable(root, paths), array, names, on_error)
+        self.list_labels = values
 
 
 def split_line(line: str, delimiter: Optional[str]) -> Tuple[str, str]:

@@ -9,12 +9,13 @@ from typing import Any, Dict, Iterator, List, Optional, Union
 
 import numpy as np
 
-from ppcls.data.datasets.base import DATASETS, Dataset, read_regular_file
-from ppcls.data.transforms.conversion import is_pillow, rgb_from_array, rgb_from_pillow
+from ppcls.data.datasets.base import DATASETS, Dataset
+from ppcls.data.transforms.conversion import is_pillow, pixels_from_array, pixels_from_pillow, to_channels
 from ppcls.errors import ConfigError, DataError, PpclsError
 from ppcls.registry import Source
 from ppcls.registry.failures import located_errors, source_of
 from ppcls.registry.sources import describe_failure
+from ppcls.utils.files import read_regular_file
 from ppcls.utils.paths import user_path
 
 # The name in recipes of a data set that was passed in Python.
@@ -90,7 +91,9 @@ class ItemDataset(Dataset):
         """Return what identifies an image: the name of its file, or else its content."""
         if isinstance(image, (str, os.PathLike)):
             return Path(image).name.encode("utf-8", "surrogateescape") + b"\0"
-        content = self._to_rgb_or_bytes(image)
+        content = self._to_pixels_or_bytes(image)
+        if isinstance(content, np.ndarray) and content.ndim == 3:  # as RGB, which checkpoints remember
+            content = to_channels(content, 3)
         return hashlib.sha256(content if isinstance(content, bytes) else content.tobytes()).digest()
 
     def _item(self, index: int) -> Any:
@@ -120,12 +123,12 @@ class ItemDataset(Dataset):
             )
         return int(array.reshape(()))
 
-    def _to_rgb_or_bytes(self, image: Any) -> Union[bytes, np.ndarray]:
-        """Return an image that is not a path as RGB, or as the bytes of its file."""
+    def _to_pixels_or_bytes(self, image: Any) -> Union[bytes, np.ndarray]:
+        """Return an image that is not a path as pixels, or as the bytes of its file."""
         if isinstance(image, np.ndarray):
-            return rgb_from_array(image)
+            return pixels_from_array(image)
         if is_pillow(image):
-            return rgb_from_pillow(image)
+            return pixels_from_pillow(image)
         if isinstance(image, (bytes, bytearray, memoryview)):
             return bytes(image)
         raise DataError(
@@ -134,24 +137,24 @@ class ItemDataset(Dataset):
         )
 
     def read(self, index: int) -> Union[bytes, np.ndarray]:
-        """Return a sample's encoded file, or its pixels [H, W, 3] uint8 RGB.
+        """Return a sample's encoded file, or its pixels [H, W, C] uint8: RGB or RGBA.
 
         Raises:
             DataError: it cannot be read.
         """
         image = self._item(index)[0]
         if not isinstance(image, (str, os.PathLike)):
-            return self._to_rgb_or_bytes(image)
+            return self._to_pixels_or_bytes(image)
         try:
             return read_regular_file(user_path(image))
         except OSError as error:
             raise DataError(f"{os.fspath(image)}: {error.strerror}") from None
 
     def read_many(self, indices: np.ndarray) -> Optional[np.ndarray]:
-        """Return the pixels of several samples, [N, H, W, 3] uint8 RGB, where all are arrays of one shape."""
+        """Return the pixels of several samples, [N, H, W, C] uint8, where all are arrays of one shape."""
         if not self._stackable:
             return None
-        images = [self._to_rgb_or_bytes(self._item(index)[0]) for index in indices.tolist()]
+        images = [self._to_pixels_or_bytes(self._item(index)[0]) for index in indices.tolist()]
         return np.stack(images) if len({np.shape(image) for image in images}) == 1 else None
 
     def describe(self, index: int) -> str:

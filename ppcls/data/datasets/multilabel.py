@@ -7,9 +7,10 @@ from typing import List, Optional, Tuple
 
 import numpy as np
 
-from ppcls.data.datasets.base import DATASETS, PathTable, format_problems, require_folder
+from ppcls.data.datasets.base import DATASETS, format_problems, require_folder
 from ppcls.data.datasets.image_list import ListedImages, split_line
 from ppcls.data.datasets.names import find_class_names
+from ppcls.data.datasets.paths import PathTable
 from ppcls.errors import ConfigError, DataError
 from ppcls.utils.paths import user_path
 from ppcls.utils.text import read_lines

@@ -11,9 +11,11 @@ from ppcls.data.inspection.scanning import Finding, scan_images
 from ppcls.data.inspection.similarity import near_duplicate_groups
 
 # The problems that count as errors. The others are only reported.
-ERRORS = ("broken", "outside_labels", "shared_copies", "conflicting_labels")
+ERRORS = ("broken", "class_mismatch", "outside_labels", "shared_copies", "conflicting_labels")
 TITLES = {
     "broken": "cannot be read",
+    "class_mismatch": "contradictions between classes",
+    "differing_classes": "differences between the classes of training and validation",
     "outside_labels": "label outside of the model's classes",
     "shared_copies": "in training and in validation",
     "conflicting_labels": "copies with different labels",
@@ -21,6 +23,9 @@ TITLES = {
     "near_copies": "nearly the same",
     "too_small": "smaller than the training crop",
     "unusual": "not plain 8-bit colour",
+    "no_images": "not used: no images that can be decoded here",
+    "outside_folders": "not used: images in no class folder",
+    "hidden": "not used: hidden",
 }
 _SEPARATOR = " = "  # between the copies of an image
 _MAX_PROBLEMS, _MAX_COPIES = 5, 3  # shown on the terminal: problems of one kind, and copies of one image
@@ -42,7 +47,11 @@ class CheckedDataset:
 
 
 def check_datasets(
-    datasets: Mapping[str, Dataset], class_num: int, smallest: int, workers: Optional[int]
+    datasets: Mapping[str, Dataset],
+    class_num: int,
+    smallest: int,
+    workers: Optional[int],
+    class_problems: Mapping[str, Sequence[str]],
 ) -> Tuple[Dict[str, Any], List[CheckedDataset]]:
     """Read all images of a recipe's data sets.
 
@@ -51,6 +60,7 @@ def check_datasets(
         class_num: number of the model's classes.
         smallest: images with a side shorter than this are too small, in pixels.
         workers: number of processes; by default one per core.
+        class_problems: problems of the classes that are known already, by kind.
 
     Returns:
         The report, as JSON values, and the data sets with what was found.
@@ -60,9 +70,11 @@ def check_datasets(
         for split, dataset in datasets.items()
     ]
     problems: Dict[str, List[str]] = {name: [] for name in TITLES}
+    problems.update({name: list(lines) for name, lines in class_problems.items()})
     for item in checked:
         _check_images(item, class_num, smallest, problems)
     _check_copies(checked, problems)
+    _list_unused(checked, problems)
     report = {
         "ok": not any(problems[name] for name in ERRORS),
         "images": {item.split: len(item.findings) for item in checked},
@@ -129,6 +141,14 @@ def _check_copies(checked: Sequence[CheckedDataset], problems: Dict[str, List[st
                 problems["shared_copies"].append(text)
             if kind == "copies" and len({item.dataset.classes(index) for item, index in members}) > 1:
                 problems["conflicting_labels"].append(text)
+
+
+def _list_unused(checked: Sequence[CheckedDataset], problems: Dict[str, List[str]]) -> None:
+    """List the files of the data sets' folders that are not used; of a folder that two sides share, once."""
+    for kind, attribute in (("no_images", "others"), ("outside_folders", "outside"), ("hidden", "hidden")):
+        unused = (item.dataset.unused for item in checked)
+        paths = (str(files.root / name) for files in unused for name in getattr(files, attribute))
+        problems[kind] += dict.fromkeys(paths)
 
 
 def _class_counts(item: CheckedDataset, class_num: int) -> Dict[str, int]:

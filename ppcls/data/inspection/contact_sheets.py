@@ -7,6 +7,7 @@ from typing import Sequence, Tuple
 
 import numpy as np
 
+from ppcls.data.transforms.conversion import to_channels
 from ppcls.utils.opencv import cv2
 
 _MARGIN, _LINE_HEIGHT, _MIN_CELL = 4, 15, 96  # pixels
@@ -49,6 +50,7 @@ def _draw_text(sheet: np.ndarray, text: str, position: Tuple[int, int], width: i
 
 
 def denormalize(image: np.ndarray, mean: Sequence[float], std: Sequence[float], scale: float) -> np.ndarray:
-    """Return the pixels [H, W, 3] uint8 of a normalized image [3, H, W] float32."""
+    """Return the pixels [H, W, 3] uint8 of a normalized image [C, H, W] float32; a channel of zeros is left out."""
+    image = image[: len(mean)]
     planes = image * np.array(std, np.float32)[:, None, None] + np.array(mean, np.float32)[:, None, None]
-    return np.clip(np.rint(planes / scale), 0, 255).astype(np.uint8).transpose(1, 2, 0)
+    return to_channels(np.clip(np.rint(planes / scale), 0, 255).astype(np.uint8).transpose(1, 2, 0), 3)

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from ppcls.data.datasets import Dataset
 from ppcls.data.inspection.similarity import Fingerprint, fingerprint
+from ppcls.data.transforms.conversion import to_channels
 from ppcls.data.transforms.decode import decode_image
 from ppcls.data.workers import worker_pool
 from ppcls.errors import DataError
@@ -95,7 +96,9 @@ def thumbnail(dataset: Dataset, index: int) -> np.ndarray:
 
 
 def _decode(content: Union[bytes, np.ndarray]) -> np.ndarray:
-    return content if isinstance(content, np.ndarray) and content.ndim == 3 else decode_image(content)
+    if isinstance(content, np.ndarray) and content.ndim == 3:
+        return to_channels(content, 3)
+    return decode_image(content)
 
 
 def _unusual_mode(data: Union[bytes, bytearray, memoryview]) -> Optional[str]:

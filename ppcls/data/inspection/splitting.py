@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
@@ -13,8 +13,11 @@ from ppcls.data.datasets import ImageFolder
 from ppcls.data.datasets.names import format_class_names, is_valid_unicode
 from ppcls.data.inspection.scanning import Finding, scan_images
 from ppcls.data.inspection.similarity import near_duplicate_groups
+from ppcls.data.transforms import image_files
 from ppcls.errors import ConfigError, DataError
 from ppcls.utils import atomic
+from ppcls.utils.folders import ensure_writable
+from ppcls.utils.logging import get_logger
 
 FILES = ("train_list.txt", "val_list.txt", "labels.txt")
 
@@ -63,6 +66,8 @@ def split_folder(
     if existing and not replace:
         raise ConfigError(f"{', '.join(existing)}: there already; choose another --out, or --replace")
     dataset = ImageFolder(str(folder))
+    if target.exists():  # before the work
+        _ensure_writable(target)
     split = split_samples(dataset.labels, scan_images(dataset, workers), fraction, seed)
     names = dataset.class_names or []
     train_labels = set(dataset.labels[split.train].tolist())
@@ -71,17 +76,37 @@ def split_folder(
             raise DataError(f"{folder / name}: no image of this class is left to train with")
     train_list, val_list = (_format_list(dataset, folder, indices) for indices in (split.train, split.val))
     texts = [train_list, val_list, format_class_names(names)]
-    target.mkdir(parents=True, exist_ok=True)
+    _ensure_writable(target)
     for file, text in zip(FILES, texts):
         atomic.write_text(target / file, text)
+    lacking = _without_validation(names, dataset.labels[split.val].tolist(), dataset.labels[split.train].tolist())
     return {
         "classes": len(names),
         "train": len(split.train),
         "val": len(split.val),
+        "classes_without_val": lacking,
         "near_copies": split.near_duplicates,
         "left_out": [f"{dataset.describe(index)}: {reason}" for index, reason in split.broken],
+        "not_used": dict(image_files.count_by_suffix(dataset.unused.others)),
         "lists": [str(target / name) for name in FILES],
     }
+
+
+def _ensure_writable(target: Path) -> None:
+    ensure_writable(target, f"--out: {target}", "choose another folder with --out")
+
+
+def _without_validation(names: Sequence[str], val: Sequence[int], train: Sequence[int]) -> List[str]:
+    """Return the classes that have no validation image, and warn of them."""
+    counts, lacking = Counter(train), sorted(set(range(len(names))) - set(val))
+    if lacking:
+        classes = ", ".join(f"{names[label]} ({counts[label]} for training)" for label in lacking[:10])
+        more = f", ... and {len(lacking) - 10:,} more" if len(lacking) > 10 else ""
+        get_logger().warning(
+            "no validation image for %d of %d classes, because a class needs two images that are not near copies: %s%s",
+            *(len(lacking), len(names), classes, more),
+        )
+    return [names[label] for label in lacking]
 
 
 def _format_list(dataset: ImageFolder, folder: Path, indices: Sequence[int]) -> str:

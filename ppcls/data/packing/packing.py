@@ -16,9 +16,10 @@ from ppcls.data.datasets import check_labels, names
 from ppcls.data.datasets.shards.index import write_text
 from ppcls.data.packing.plan import PackOptions, ShardPlan, changed_options
 from ppcls.data.packing.writing import PackedShard, reason_to_write, write_shard
+from ppcls.data.transforms import image_files
 from ppcls.data.workers import worker_pool
 from ppcls.errors import ConfigError, DataError, MachineError
-from ppcls.utils import environment
+from ppcls.utils import environment, json_text
 from ppcls.utils.locks import locked
 
 _VERSION = 1
@@ -139,6 +140,7 @@ def _summary(
         "classes": len(set(plan.dataset.labels.tolist())),
         "class_names": str(labels) if labels.exists() else None,
         "left_out": broken,
+        "not_used": dict(image_files.count_by_suffix(plan.dataset.unused.others)),
     }
 
 
@@ -188,7 +190,7 @@ class _PackRecord:
     def _write(self) -> None:
         shards = self._content["shards"]
         ordered = {**self._content, "shards": {name: shards[name] for name in sorted(shards)}}
-        write_text(self.path, json.dumps(ordered, indent=1) + "\n")
+        write_text(self.path, json_text.dumps(ordered, indent=1) + "\n")
 
 
 def _earlier_starts(record: _PackRecord, earlier: Dict[str, Any], options: PackOptions) -> Optional[List[int]]:

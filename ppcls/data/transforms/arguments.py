@@ -76,14 +76,18 @@ def check_affine_interpolation(value: str) -> None:
     require_choice("interpolation", value, (*warp.AFFINE, "random"))
 
 
-def per_channel(name: str, values: Any) -> List[float]:
-    """Return three numbers, one per channel.
+def per_channel(name: str, values: Any, counts: Sequence[int] = (3,)) -> List[float]:
+    """Return a list of numbers, one per channel.
+
+    Args:
+        counts: numbers of channels that are possible.
 
     Raises:
-        ConfigError: they are not three numbers.
+        ConfigError: they are no such list.
     """
-    if not isinstance(values, (list, tuple)) or len(values) != 3:
-        raise ConfigError(f"{name}: must be three numbers, one per channel, not {values!r}")
+    if not isinstance(values, (list, tuple)) or len(values) not in counts:
+        count = "three numbers" if counts == (3,) else f"a list of {', '.join(map(str, counts))} numbers"
+        raise ConfigError(f"{name}: must be {count}, one per channel, not {values!r}")
     return [require_number(name, value) for value in values]
 
 
@@ -130,7 +134,7 @@ def require_stages(name: str, values: Optional[Sequence[Any]]) -> None:
 
 
 def check_hwc(image: Any) -> None:
-    """Check that ``image`` is a decoded image [H, W, 3], or a normalized one with a fourth channel of zeros.
+    """Check that ``image`` is an image [H, W, C] of 1, 3 or 4 channels.
 
     Raises:
         DataError: it is not; the message says what it is and what to change.
@@ -139,9 +143,9 @@ def check_hwc(image: Any) -> None:
         raise DataError("got an undecoded file; put DecodeImage first")
     if not isinstance(image, np.ndarray):
         raise DataError(f"got {type(image).__name__}, takes an image array")
-    if image.ndim == 3 and (image.shape[2] == 3 or (image.shape[2] == 4 and image.dtype == np.float32)):
+    if image.ndim == 3 and image.shape[2] in (1, 3, 4):
         return
-    if image.ndim == 3 and image.shape[0] == 3:
+    if image.ndim == 3 and image.shape[0] in (1, 3, 4):
         raise DataError(f"got a channels-first image {list(image.shape)}; put ToCHWImage (channel_first) after this")
     raise DataError(f"got an array of shape {list(image.shape)}, takes an image [H, W, 3]")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict
+from typing import Any, ClassVar, Dict
 
 import numpy as np
 
@@ -70,6 +70,8 @@ class AugMix:
     Raises:
         ConfigError: an argument is invalid.
     """
+
+    needs_rgb: ClassVar[bool] = True
 
     prob: float = 0.5
     aug_prob_coeff: float = 0.1

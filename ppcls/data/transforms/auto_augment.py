@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Sequence, Union
+from typing import Any, ClassVar, Sequence, Union
 
 import numpy as np
 
@@ -33,6 +33,8 @@ _PAPER_OPERATIONS = {"Posterize": "PosterizeOriginal", "TranslateX": "TranslateX
 @dataclass(frozen=True)
 class GeometryArguments:
     """The arguments of rotations, shears and translations, common to all three."""
+
+    needs_rgb: ClassVar[bool] = True
 
     interpolation: str = "nearest"
     fill: Union[int, Sequence[int]] = _GREY

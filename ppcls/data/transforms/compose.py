@@ -8,6 +8,7 @@ from typing import Any, Callable, Mapping, Sequence, Tuple
 
 import numpy as np
 
+from ppcls.data.transforms.conversion import CHANNELS, to_channels
 from ppcls.data.transforms.registry import TRANSFORMS
 from ppcls.data.transforms.transform_op import TransformOp
 from ppcls.errors import ConfigError, DataError
@@ -35,13 +36,14 @@ class Compose:
         The transforms after it are applied to each of them.
 
         Args:
-            image: an encoded file's bytes, or an image [H, W, 3] uint8, RGB.
+            image: an encoded file's bytes, or an image [H, W, C] uint8: grayscale, RGB or RGBA.
             rng: where random transforms draw from.
 
         Raises:
             DataError: the image cannot be used; the message begins with the transform's name.
             ConfigError: a transform of the user's own failed, or returned no image.
         """
+        image = self._with_channels(image)
         for name, op in zip(self.names, self.ops):
             try:
                 image = _apply(op, image, rng)
@@ -52,6 +54,13 @@ class Compose:
         if isinstance(image, tuple):
             return np.stack(image)
         return np.ascontiguousarray(image) if isinstance(image, np.ndarray) else image
+
+    def _with_channels(self, image: Any) -> Any:
+        """Return an image that is decoded already with the channels that DecodeImage or NormalizeImage takes."""
+        is_image = isinstance(image, np.ndarray) and image.ndim == 3 and image.dtype == np.uint8
+        if is_image and image.shape[2] in CHANNELS:
+            return to_channels(image, next((op.channels for op in self.ops if hasattr(op, "channels")), 3))
+        return image
 
     @property
     def views(self) -> int:
@@ -111,17 +120,19 @@ class Compose:
         taken one after the other.
 
         Args:
-            images: [B, H, W, 3] uint8, RGB.
+            images: [B, H, W, C] uint8: grayscale, RGB or RGBA.
             rngs: where each image's random transforms draw from.
 
         Raises:
             DataError: some image cannot be used, or they come to differ in size; taken one by one they tell which.
         """
+        if self._with_channels(images[0]) is not images[0]:
+            images = np.stack([self._with_channels(image) for image in images])
         for op in self.ops:
             if hasattr(op, "batch"):
                 images = op.batch(images, rngs)
                 continue
-            made = [op(image, rng) for image, rng in zip(images, rngs)]
+            made = [_apply(op, image, rng) for image, rng in zip(images, rngs)]
             if len({image.shape for image in made}) != 1:
                 raise DataError("the images differ in size")
             images = np.stack(made)
@@ -135,7 +146,10 @@ def _apply(op: Callable[[Any, np.random.Generator], Any], image: Any, rng: np.ra
     splits = getattr(op, "splits", 1)
     if splits > 1:
         return (image, *(op(image, rng) for _ in range(splits - 1)))
-    return op(image, rng)
+    result = op(image, rng)
+    # OpenCV drops the axis of a single channel.
+    is_gray = isinstance(result, np.ndarray) and result.ndim == 2 and getattr(image, "ndim", 0) == 3
+    return result[:, :, None] if is_gray and image.shape[2] == 1 else result
 
 
 class UserTransform:

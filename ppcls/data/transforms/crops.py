@@ -20,7 +20,7 @@ from ppcls.data.transforms.arguments import (
 )
 from ppcls.data.transforms.geometry import FixedSize, pad
 from ppcls.data.transforms.registry import TRANSFORMS
-from ppcls.data.transforms.warp import BACKENDS
+from ppcls.data.transforms.warp import BACKENDS, channel_values
 from ppcls.errors import ConfigError, DataError
 from ppcls.registry.checks import require_choice, require_int
 
@@ -270,14 +270,14 @@ class RandCropImageV2(FixedSize):
         check_hwc(images[0])
         if self.padding:
             border = int(self.padding)
-            count, full_height, full_width, _ = images.shape
-            padded = np.empty((count, full_height + 2 * border, full_width + 2 * border, 3), images.dtype)
-            padded[:] = fill_color(self.fill)
+            count, full_height, full_width, channels = images.shape
+            padded = np.empty((count, full_height + 2 * border, full_width + 2 * border, channels), images.dtype)
+            padded[:] = channel_values(fill_color(self.fill), channels)
             padded[:, border : border + full_height, border : border + full_width] = images
             images = padded
         width, height = size_pair("size", self.size)
         _require_at_least(images[0], width, height)
-        crops = np.empty((len(images), height, width, 3), images.dtype)
+        crops = np.empty((len(images), height, width, images.shape[3]), images.dtype)
         for crop, image, rng in zip(crops, images, rngs):
             top, left = self._draw_corner(image, width, height, rng)
             crop[:] = image[top : top + height, left : left + width]

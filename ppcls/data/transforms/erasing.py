@@ -9,8 +9,9 @@ from typing import Any, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from ppcls.data.transforms.arguments import check_hwc, fill_color, per_channel
+from ppcls.data.transforms.conversion import CHANNELS
 from ppcls.data.transforms.registry import TRANSFORMS
-from ppcls.data.transforms.warp import AffineSampler
+from ppcls.data.transforms.warp import AffineSampler, channel_values
 from ppcls.errors import ConfigError, DataError
 from ppcls.registry.checks import require_choice, require_factor, require_int, require_number, require_probability
 
@@ -25,7 +26,7 @@ class RandomErasing:
         sl: smallest area of the rectangle, as a fraction of the image's area.
         sh: largest area.
         r1: smallest aspect ratio (height / width); the largest is 1 / r1.
-        mean: fill value in mode "const", one normalized value per channel.
+        mean: fill value in mode "const", one normalized value per channel; 0 for others.
         attempt: number of attempts to draw a rectangle that fits.
         use_log_aspect: draw the logarithm of the aspect ratio uniformly, as timm does.
         mode: "const"; "rand" (one normally distributed colour); or "pixel" (normally distributed noise).
@@ -52,7 +53,7 @@ class RandomErasing:
         if not 0 <= require_number("sl", self.sl) <= require_number("sh", self.sh) <= 1:
             raise ConfigError(f"sl: must be at least 0 and at most sh, which is at most 1, not {self.sl} and {self.sh}")
         require_factor("r1", self.r1)
-        per_channel("mean", self.mean)
+        per_channel("mean", self.mean, CHANNELS)
         require_int("attempt", self.attempt, 1)
         require_choice("mode", self.mode, ("const", "rand", "pixel"))
         fewest = require_int("min_count", self.min_count, 1)
@@ -69,7 +70,7 @@ class RandomErasing:
             box = self._draw_box(planes.shape[1], planes.shape[2], count, rng)
             if box is not None:
                 top, left, height, width = box
-                planes[:, top : top + height, left : left + width] = self._fill_values(height, width, rng)
+                planes[:, top : top + height, left : left + width] = self._fill_values(len(planes), height, width, rng)
         return image
 
     def _draw_box(
@@ -87,10 +88,12 @@ class RandomErasing:
                 return int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1)), h, w
         return None
 
-    def _fill_values(self, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+    def _fill_values(self, channels: int, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
         if self.mode == "const":
-            return np.array(self.mean, np.float32)[:, None, None]
-        shape = (3, height, width) if self.mode == "pixel" else (3, 1, 1)
+            values = np.zeros((channels, 1, 1), np.float32)
+            values[: len(self.mean), 0, 0] = self.mean[:channels]
+            return values
+        shape = (channels, height, width) if self.mode == "pixel" else (channels, 1, 1)
         return rng.standard_normal(shape, np.float32)
 
 
@@ -129,12 +132,12 @@ class Cutout:
         """Return the image [H, W, 3] with holes."""
         check_hwc(image)
         image = image.copy()
-        half, color = int(self.length) // 2, self._color()
+        half, color, channels = int(self.length) // 2, self._color(), image.shape[2]
         for _ in range(int(self.n_holes)):
             # The centre may be anywhere in the image, so holes at the edges are smaller.
             top, left = int(rng.integers(image.shape[0])) - half, int(rng.integers(image.shape[1])) - half
             image[max(0, top) : max(0, top + int(self.length)), max(0, left) : max(0, left + int(self.length))] = (
-                rng.integers(256, size=3) if color is None else color
+                rng.integers(256, size=channels) if color is None else channel_values(color, channels)
             )
         return image
 
@@ -236,11 +239,11 @@ class HideAndSeek:
 
 
 def _planes(image: Any) -> np.ndarray:
-    """Return a view [C, H, W] of a normalized image of either layout, of 3 or 4 channels.
+    """Return a view [C, H, W] of a normalized image of either layout.
 
     Raises:
         DataError: it is not normalized.
     """
     if not isinstance(image, np.ndarray) or image.ndim != 3 or image.dtype != np.float32:
         raise DataError("takes a normalized float32 image: put it after NormalizeImage")
-    return image if image.shape[0] in (3, 4) else image.transpose(2, 0, 1)
+    return image if image.shape[0] in CHANNELS else image.transpose(2, 0, 1)

@@ -11,23 +11,39 @@ import struct
 import zlib
 from typing import Callable, Dict, Iterator, Tuple
 
+from ppcls.data.transforms import tiff
 from ppcls.errors import DataError
 
-# The file name suffixes of the formats that OpenCV reads. They are used to search folders; a file that is given by name
-# is decoded whatever its suffix.
-_SUFFIXES = ".jpg .jpeg .jpe .png .bmp .dib .webp .gif .tif .tiff .ppm .pgm .pbm .pnm .jp2 .avif .exr .hdr"
+# The file name suffixes of the formats that can be decoded. A file with another suffix, or without one, is recognized
+# by its content (``image_files``), and a file that is given by name is decoded whatever its suffix.
+_SUFFIXES = (
+    ".jpg .jpeg .jpe .jfif .pjpeg .pjp .png .bmp .dib .webp .gif .tif .tiff .ppm .pgm .pbm .pnm .jp2 .avif .heic .heif "
+    ".hif .exr .hdr"
+)
 IMAGE_SUFFIXES = tuple(_SUFFIXES.split())
+# The brands of ISO base media files (ISO/IEC 14496-12, section 4.3) that are images.
+_BRANDS = {
+    b"avif": "AVIF",
+    b"avis": "AVIF",
+    **dict.fromkeys((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"), "HEIF"),
+}
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+# What files of a format begin with.
+_BEGINNINGS = {
+    b"\xff\xd8": "JPEG",
+    _PNG: "PNG",
+    b"GIF87a": "GIF",
+    b"GIF89a": "GIF",
+    b"BM": "BMP",
+    **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "TIFF"),
+    **dict.fromkeys((b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"), "JPEG XL"),
+}
 _JPEG_MARKER = re.compile(rb"\xff+([^\xff])", re.DOTALL)  # after any number of fill bytes
 _JPEG_AFTER_SCAN = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")  # 00 and D0 to D7 occur within a scan
 # A decoder visits all pixels for each scan. Progressive files have about ten scans; some programs write dozens.
 _JPEG_SCANS = 100
 _JPEG_SEGMENTS = 20_000  # not counting restart markers; with up to 64 KB each, this is enough for any accepted file
-_TIFF_TYPES = {1: ("B", 1), 3: ("H", 2), 4: ("I", 4)}  # unsigned integers: format of ``struct``, bytes
-_TIFF_PIXEL_BITS = 4 * 64  # RGBA in double precision
-_TIFF_TILE = 1 << 22  # pixels; a tile may be larger than its image up to this size
 _TEXT = bytes({9, 10, 13, *range(32, 127)})
 
 
@@ -54,7 +70,7 @@ def read_header(data: bytes) -> Tuple[str, int, int]:
     """
     if not data:
         raise DataError("the file is empty")
-    kind = _detect_format(data)
+    kind = detect_format(data)
     if kind not in _READERS:
         return kind, 0, 0
     try:
@@ -72,19 +88,25 @@ def too_large(width: int, height: int, max_pixels: int) -> str:
     )
 
 
-def _detect_format(data: bytes) -> str:
-    if data.startswith(b"\xff\xd8"):
-        return "JPEG"
-    if data.startswith(_PNG):
-        return "PNG"
-    if data.startswith((b"GIF87a", b"GIF89a")):
-        return "GIF"
-    if data.startswith(b"BM"):
-        return "BMP"
+def detect_format(data: bytes) -> str:
+    """Return the format that a file's first bytes tell, "image" if they tell none.
+
+    Args:
+        data: the file, or at least its first 64 bytes.
+
+    Raises:
+        DataError: it is text, or a web page.
+    """
+    for beginning, kind in _BEGINNINGS.items():
+        if data.startswith(beginning):
+            return kind
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return "WebP"
-    if data.startswith(_TIFF):
-        return "TIFF"
+    if data[4:8] == b"ftyp":
+        # A generic first brand may be followed by that of AVIF among the compatible ones.
+        brands = [data[8:12], *(data[start : start + 4] for start in range(16, min(data[3], 64), 4))]
+        kinds = [_BRANDS[brand] for brand in brands if brand in _BRANDS]
+        return "AVIF" if "AVIF" in kinds else kinds[0] if kinds else "image"
     start = data[:64].lstrip()
     if start[:5].lower() in (b"<!doc", b"<html", b"<?xml", b"<svg "):
         raise DataError("not an image but a web page or XML; the download probably failed")
@@ -101,7 +123,7 @@ def _truncated(kind: str, data: bytes, problem: str) -> DataError:
 def _jpeg(data: bytes) -> Tuple[int, int]:
     """Return (width, height); the markers are those of ITU-T T.81, annex B."""
     size, components, coding = (0, 0), 0, 0
-    segments = _jpeg_segments(data)
+    segments = jpeg_segments(data)
     for marker, position in segments:
         if marker == 0xDA:
             break
@@ -129,7 +151,7 @@ def _jpeg(data: bytes) -> Tuple[int, int]:
     return size
 
 
-def _jpeg_segments(data: bytes) -> Iterator[Tuple[int, int]]:
+def jpeg_segments(data: bytes) -> Iterator[Tuple[int, int]]:
     """Yield (marker, position of its length) of a JPEG's segments; markers without content are left out."""
     position, in_scan = 2, False
     for _ in range(_JPEG_SEGMENTS):
@@ -214,44 +236,11 @@ def _uint24(data: bytes, position: int) -> int:
 
 def _tiff(data: bytes) -> Tuple[int, int]:
     """Return (width, height) of the first image. BigTIFF, which is rare, is left to OpenCV's own limit."""
-    order = "<" if data[:2] == b"II" else ">"
-    if struct.unpack_from(order + "H", data, 2)[0] != 42:
-        return 0, 0
-    directory = struct.unpack_from(order + "I", data, 4)[0]
     try:
-        values = _tiff_values(data, directory, order)
+        layout = tiff.read(data)
     except struct.error:
         raise _truncated("TIFF", data, "its directory is missing") from None
-    width, height, bits, samples, tile_width, tile_height = (values.get(tag, 0) for tag in _TIFF_TAGS)
-    if max(bits, 1) * max(samples, 1) > _TIFF_PIXEL_BITS:
-        raise DataError(f"the TIFF has {samples} samples of {bits} bits per pixel, more than any image to classify")
-    if tile_width * tile_height > max(width * height, _TIFF_TILE):
-        raise DataError(
-            f"the TIFF is damaged: it has tiles of {tile_width} x {tile_height} for a picture of {width} x {height}"
-        )
-    return width, height
-
-
-# Width, height, bits per sample, samples per pixel, tile width and tile height (TIFF 6.0, sections 8 and 15).
-_TIFF_TAGS = (256, 257, 258, 277, 322, 323)
-
-
-def _tiff_values(data: bytes, directory: int, order: str) -> Dict[int, int]:
-    """Return the first value of each of ``_TIFF_TAGS`` in a directory."""
-    values: Dict[int, int] = {}
-    for entry in range(struct.unpack_from(order + "H", data, directory)[0]):
-        position = directory + 2 + 12 * entry
-        tag, kind, count = struct.unpack_from(order + "HHI", data, position)
-        if tag not in _TIFF_TAGS:
-            continue
-        if tag in values:  # decoders differ in which one they take
-            raise DataError(f"the TIFF is damaged: its directory has tag {tag} twice")
-        if kind not in _TIFF_TYPES:
-            raise DataError(f"the TIFF is damaged: tag {tag} is of type {kind}")
-        code, size = _TIFF_TYPES[kind]
-        start = position + 8 if count * size <= 4 else struct.unpack_from(order + "I", data, position + 8)[0]
-        values[tag] = struct.unpack_from(order + code, data, start)[0]
-    return values
+    return layout.width, layout.height
 
 
 _READERS: Dict[str, Callable[[bytes], Tuple[int, int]]] = {

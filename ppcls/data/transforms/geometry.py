@@ -16,6 +16,7 @@ from ppcls.data.transforms.arguments import (
     size_pair,
 )
 from ppcls.data.transforms.registry import TRANSFORMS
+from ppcls.data.transforms.warp import channel_values, with_axis
 from ppcls.errors import ConfigError, DataError
 from ppcls.registry.checks import require_choice, require_int
 from ppcls.utils.opencv import cv2
@@ -247,4 +248,5 @@ def pad(image: np.ndarray, sides: Sequence[int], mode: str, fill: Union[int, Seq
     left, top, right, bottom = sides
     if mode == "reflect" and (max(left, right) >= image.shape[1] or max(top, bottom) >= image.shape[0]):
         raise DataError(f"the image {list(image.shape[:2])} is too small to reflect {max(sides)} pixels of it")
-    return cv2.copyMakeBorder(image, top, bottom, left, right, _BORDERS[mode], value=fill_color(fill))
+    value = channel_values(fill_color(fill), image.shape[2])
+    return with_axis(cv2.copyMakeBorder(image, top, bottom, left, right, _BORDERS[mode], value=value))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Sequence, Tuple, Union
+from typing import Any, Callable, ClassVar, Dict, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -33,6 +33,8 @@ class ColorJitter:
     Raises:
         ConfigError: an argument is invalid.
     """
+
+    needs_rgb: ClassVar[bool] = True
 
     brightness: Range = 0.0
     contrast: Range = 0.0
@@ -102,6 +104,8 @@ class RandomGrayscale:
     Raises:
         ConfigError: it is not between 0 and 1.
     """
+
+    needs_rgb: ClassVar[bool] = True
 
     p: float = 0.1
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -33,6 +33,8 @@ class PCALighting:
     Raises:
         ConfigError: it is negative.
     """
+
+    needs_rgb: ClassVar[bool] = True
 
     alpha_std: float = 0.1
 

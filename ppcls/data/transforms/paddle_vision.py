@@ -8,6 +8,7 @@ from typing import Any, ClassVar, List, Sequence, Tuple, Union
 import numpy as np
 
 from ppcls.data.transforms.arguments import check_hwc, per_channel
+from ppcls.data.transforms.conversion import CHANNELS
 from ppcls.data.transforms.registry import TRANSFORMS
 from ppcls.errors import ConfigError, DataError
 from ppcls.registry.checks import require_choice
@@ -63,16 +64,20 @@ class Normalize:
         return 1 / 255, mean, std
 
     @staticmethod
-    def _channels(name: str, value: Union[float, Sequence[float]]) -> np.ndarray:
-        values = value if isinstance(value, (list, tuple)) else [value] * 3
-        return np.array(per_channel(name, values), np.float32)
+    def _channels(name: str, value: Union[float, Sequence[float]], channels: int = 3) -> np.ndarray:
+        values = value if isinstance(value, (list, tuple)) else [value] * channels
+        return np.array(per_channel(name, values, CHANNELS), np.float32)
 
     def __call__(self, image: Any, rng: np.random.Generator) -> np.ndarray:
         """Return the normalized image, in the layout of the input."""
         axis = 0 if self.data_format == "CHW" else -1
-        if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[axis] != 3:
+        if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[axis] not in CHANNELS:
             got = list(image.shape) if isinstance(image, np.ndarray) else type(image).__name__
             raise DataError(f"data_format {self.data_format} does not fit the image, {got}; put ToTensor before it")
-        shape = (3, 1, 1) if self.data_format == "CHW" else (1, 1, 3)
-        mean, std = (self._channels("", value).reshape(shape) for value in (self.mean, self.std))
+        channels = image.shape[axis]
+        shape = (channels, 1, 1) if self.data_format == "CHW" else (1, 1, channels)
+        mean, std = (self._channels("", value, channels) for value in (self.mean, self.std))
+        if not len(mean) == len(std) == channels:
+            raise DataError(f"got an image of {channels} channels, mean of {len(mean)} values and std of {len(std)}")
+        mean, std = mean.reshape(shape), std.reshape(shape)
         return (image.astype(np.float32) - mean) / std

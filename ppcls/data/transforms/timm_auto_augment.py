@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
-from typing import Any, Dict, Mapping, Optional, Sequence, Union
+from typing import Any, ClassVar, Dict, Mapping, Optional, Sequence, Union
 
 import numpy as np
 
@@ -109,6 +109,8 @@ class TimmAutoAugment:
     Raises:
         ConfigError: an argument is invalid.
     """
+
+    needs_rgb: ClassVar[bool] = True
 
     prob: float = 1.0
     config_str: Optional[str] = "rand-m9-mstd0.5-inc1"

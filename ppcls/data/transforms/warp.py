@@ -1,4 +1,4 @@
-"""Resizing and affine maps of images [H, W, 3] uint8, with OpenCV (faster) or Pillow (the same as PyTorch pipelines).
+"""Resizing and affine maps of images [H, W, C] uint8, with OpenCV (faster) or Pillow (the same as PyTorch pipelines).
 
 They differ: OpenCV does not antialias when it reduces an image and rounds positions to 1/32 pixel, and Pillow's bicubic
 coefficient is -0.5, not -0.75.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Sequence, Tuple
+from typing import Any, Callable, Sequence, Tuple
 
 import numpy as np
 
@@ -54,8 +54,35 @@ def resize(image: np.ndarray, size: Tuple[int, int], interpolation: str, backend
     if (image.shape[1], image.shape[0]) == size:
         return image
     if backend == "cv2":
-        return cv2.resize(image, size, interpolation=FLAGS[interpolation])
-    return np.asarray(pillow().fromarray(image).resize(size, _PILLOW[interpolation]))
+        return with_axis(cv2.resize(image, size, interpolation=FLAGS[interpolation]))
+    return _by_pillow(image, lambda picture, _: picture.resize(size, _PILLOW[interpolation]))
+
+
+def _by_pillow(image: np.ndarray, function: Callable[..., Any], fill: Tuple[int, ...] = (0, 0, 0)) -> np.ndarray:
+    """Return an image [H, W, C] after a function of (Pillow image, fill colour).
+
+    Pillow takes no single channel as [H, W, 1], and would multiply colours with alpha: only RGB is one of its images.
+    """
+    if image.shape[2] == 3:
+        return np.asarray(function(pillow().fromarray(image), fill))
+    planes = np.ascontiguousarray(image.transpose(2, 0, 1))
+    values = channel_values(fill, len(planes))
+    done = [np.asarray(function(pillow().fromarray(plane), value)) for plane, value in zip(planes, values)]
+    return np.stack(done, axis=2)
+
+
+def with_axis(image: np.ndarray) -> np.ndarray:
+    """Return an image [H, W, C], of whose single channel OpenCV has dropped the axis."""
+    return image if image.ndim == 3 else image[:, :, None]
+
+
+def channel_values(color: Sequence[int], channels: int) -> Tuple[int, ...]:
+    """Return an RGB colour as the values of an image's channels: its first one for gray, opaque with an alpha channel.
+
+    Args:
+        channels: 1, 3 or 4.
+    """
+    return (*color[:channels], *(255,) * (channels - len(color)))
 
 
 @dataclass(frozen=True)
@@ -81,24 +108,29 @@ class AffineSampler:
         interpolation = choose_interpolation(self.interpolation, rng)
         height, width = image.shape[:2]
         if self.backend == "pil":
-            return np.asarray(
-                pillow()
-                .fromarray(image)
-                .transform((width, height), 0, matrix, _PILLOW[interpolation], fillcolor=self.fill)
+            flag = _PILLOW[interpolation]
+            return _by_pillow(
+                image,
+                lambda picture, fill: picture.transform((width, height), 0, matrix, flag, fillcolor=fill),
+                self.fill,
             )
         a, b, c, d, e, f = matrix
         # OpenCV's coordinates start at the centre of the first pixel.
         inverse = np.array([[a, b, c + (a + b - 1) / 2], [d, e, f + (d + e - 1) / 2]])
         flags = FLAGS[interpolation] | cv2.WARP_INVERSE_MAP
-        return cv2.warpAffine(
-            image, inverse, (width, height), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=self.fill
+        value = channel_values(self.fill, image.shape[2])
+        moved = cv2.warpAffine(
+            image, inverse, (width, height), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=value
         )
+        return with_axis(moved)
 
     def rotate(self, image: np.ndarray, degrees: float, rng: np.random.Generator) -> np.ndarray:
         """Return the image rotated counterclockwise about its centre, with the same size."""
         if self.backend == "pil":
             interpolation = _PILLOW[choose_interpolation(self.interpolation, rng)]
-            return np.asarray(pillow().fromarray(image).rotate(degrees, interpolation, fillcolor=self.fill))
+            return _by_pillow(
+                image, lambda picture, fill: picture.rotate(degrees, interpolation, fillcolor=fill), self.fill
+            )
         height, width = image.shape[:2]
         return self.affine(image, rotation_matrix(degrees, width / 2, height / 2), rng)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from typing import TYPE_CHECKING, Any, Dict, Mapping
 
 from ppcls.engine.callbacks.base import Callback
 from ppcls.engine.checkpointing.run_dir import METRICS
 from ppcls.engine.evaluation import with_details
 from ppcls.errors import MachineError
-from ppcls.utils import distributed
+from ppcls.utils import distributed, json_text
 
 if TYPE_CHECKING:
     from ppcls.engine.run import Run
@@ -64,7 +63,7 @@ class MetricsFile(Callback):
         if self._file is None:
             return
         try:
-            self._file.write(json.dumps(record) + "\n")
+            self._file.write(json_text.dumps(record) + "\n")
             self._file.flush()
         except OSError as error:
             raise MachineError(f"{self._file.name} cannot be written: {error.strerror}") from None

@@ -189,13 +189,13 @@ def _takes_one_argument(method: Any) -> bool:
 def _require_json(state: Any) -> None:
     """Raise a TypeError for a state that a checkpoint would not give back as it is."""
     try:
-        same = isinstance(state, dict) and json.loads(json.dumps(state)) == state
+        same = isinstance(state, dict) and json.loads(json.dumps(state, allow_nan=False)) == state
     except (TypeError, ValueError):
         same = False
     if not same:
         raise TypeError(
-            "must return a dict of numbers, texts, lists and dicts with texts as keys, which JSON gives back as they "
-            f"are, not {state!r:.80}"
+            "must return a dict of finite numbers, texts, lists and dicts with texts as keys, which JSON gives back as "
+            f"they are, not {state!r:.80}"
         )
 
 

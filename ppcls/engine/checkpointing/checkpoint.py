@@ -76,6 +76,7 @@ def snapshot(state: TrainState, config: Config, callbacks: Mapping[str, Any]) ->
         "epoch_ended": state.epoch_ended,
         "history": state.history,
         "class_names": state.class_names,
+        "classes": state.classes.to_json(),
         "image_size": image_size_of(state.model),
         "start": state.init_weights,
         "teachers": state.teacher_weights,
@@ -202,7 +203,7 @@ def resume(state: TrainState, prefix: Path) -> Dict[str, Any]:
     load_optimizer_state(state.optimizer, state.trained, restricted_load(add_suffix(prefix, OPTIMIZER)))
     if states["best"]["metric"] == state.best.metric:
         saved = states["best"]
-        state.best = Best(saved["metric"], saved["value"], saved["epoch"], saved["lower"])
+        state.best = Best(saved["metric"], saved["value"], saved["epoch"], saved["lower"], saved.get("loss"))
     else:
         before, now = states["best"]["metric"], state.best.metric
         get_logger().warning("the best model was chosen by %s, and is chosen by %s from now on", before, now)
@@ -324,14 +325,6 @@ def _read_undamaged_states(prefix: Path) -> Dict[str, Any]:
         str(other) for other in newest_first(prefix.parent) if other.name != prefix.name and find_damage(other) is None
     ]
     raise CheckpointError(f"{wrong}; whole checkpoints there: {', '.join(others) or 'none'}")
-
-
-def class_names(prefix: Path) -> Optional[list]:
-    """Return the class names saved beside weights, None where there are none (or PaddleClas wrote the file)."""
-    try:
-        return read_states(prefix).get("class_names")
-    except CheckpointError:
-        return None
 
 
 def remove_old(folder: Path, keep: Optional[int]) -> None:

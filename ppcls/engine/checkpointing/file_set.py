@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Callable, Mapping
 
 from ppcls.errors import CheckpointError
-from ppcls.utils import atomic
+from ppcls.utils import atomic, json_text
 from ppcls.utils.digests import sha256
 from ppcls.utils.paths import add_suffix
 
@@ -44,8 +44,8 @@ def write(prefix: Path, writers: Mapping[str, Callable[[Path], Any]], states: Ma
     mark = _temporary(prefix, COMMIT, token)
     try:
         digests = {suffix: _write_file(_temporary(prefix, suffix, token), writer) for suffix, writer in writers.items()}
-        content = json.loads(json.dumps({**states, "files": digests, TOKEN: token}))
-        mark.write_text(json.dumps({**content, DIGEST: states_digest(content)}, indent=1), encoding="utf-8")
+        content = json.loads(json_text.dumps({**states, "files": digests, TOKEN: token}))
+        mark.write_text(json_text.dumps({**content, DIGEST: states_digest(content)}, indent=1), encoding="utf-8")
         atomic.fsync(mark)
     except OSError:
         _remove_unfinished(prefix)  # it may fill the disk

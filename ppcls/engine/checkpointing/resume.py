@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ppcls.config.schema import AUTO, DEFAULT, Config
+from ppcls.data.datasets import Classes
 from ppcls.data.transforms import TRANSFORMS
 from ppcls.engine import distillation
 from ppcls.engine.checkpointing import checkpoint
@@ -33,7 +34,7 @@ _MAY_CHANGE = (
     *("Global.eval_during_train", "Global.eval_interval", "Global.start_eval_epoch", "Global.save_inference_dir"),
     *("Global.drop_mismatched_head", "DataLoader.Train.loader", "DataLoader.Eval.loader", "Infer"),
     *("DataLoader.Eval.sampler.batch_size", "Global.early_stopping", "Metric.Train", "Global.image_shape", "Callbacks"),
-    "Global.imported",
+    *("Global.imported", "Global.allow_unused_classes"),
     # The same numbers, computed otherwise; the same files, elsewhere.
     *(
         "Arch.recompute",
@@ -136,6 +137,8 @@ def changes_since(states: Mapping[str, Any], config: Config) -> Iterator[Change]
     """
     before = _comparable(states["config"], states.get("processes") or 1)
     for key, value, now in differences(before, _comparable(config.plain(), distributed.world_size())):
+        if key == "Arch.class_num" and not config.has_class_num:
+            continue  # it follows from the data, which are not read yet
         if _is_known(before, key) or _where(config, key) != DEFAULT:
             yield key, value, now
 
@@ -221,6 +224,26 @@ def require_same_run(config: Config, states: Mapping[str, Any], folder: Path) ->
             f"{folder} holds a run by another recipe:\n{listed}\nTake that back to continue the run, choose another "
             f"Global.output_dir, or move {folder} away to start again"
         )
+
+
+def require_same_classes(now: Classes, prefix: Path) -> None:
+    """Check that a run continues with the classes that it began with.
+
+    Raises:
+        CheckpointError: the training data name or number them otherwise.
+    """
+    before = Classes.from_json(checkpoint.read_states(prefix).get("classes"))
+    if before is None:  # of an earlier version
+        return
+    for kind, old, new in (("classes", before.names, now.names), ("labels", before.labels, now.labels)):
+        if old is not None and new is not None and list(old) != list(new):
+            index = next((i for i, pair in enumerate(zip(old, new)) if pair[0] != pair[1]), min(len(old), len(new)))
+            was, found = (repr(values[index]) if index < len(values) else "missing" for values in (old, new))
+            raise CheckpointError(
+                f"{prefix} was trained on other {kind}: number {index} was {was} and is {found} in the training data; "
+                f"undo that, or train another run from its weights: -o Global.checkpoints=null "
+                f"Global.pretrained_model={prefix}"
+            )
 
 
 def require_same_frozen(config: Config, prefix: Path) -> None:

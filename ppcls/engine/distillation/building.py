@@ -10,9 +10,10 @@ import paddle
 
 from ppcls.arch import BACKBONES
 from ppcls.config.schema import ArchSection, Config, ModelSection, TeacherSection
+from ppcls.data.datasets import Classes
+from ppcls.engine import class_count
 from ppcls.engine import model as models
-from ppcls.engine.checkpointing import checkpoint
-from ppcls.engine.checks import first_difference
+from ppcls.engine.checkpointing import checkpoint, saved_classes
 from ppcls.engine.components import load_config
 from ppcls.engine.distillation.step import TEACHER, Distillation, with_teacher
 from ppcls.errors import ConfigError, WeightsError
@@ -96,14 +97,14 @@ def build_distillation(
     config: Config,
     criterion: CombinedLoss,
     trained: Mapping[str, paddle.nn.Layer],
-    class_names: Optional[List[str]],
+    classes: Classes,
 ) -> Optional[Distillation]:
     """Build what ``Distillation`` says, None without it.
 
     Args:
         criterion: the recipe's losses.
         trained: from ``build_trained_models``.
-        class_names: of the training data, where they are known.
+        classes: of the training data.
 
     Raises:
         ConfigError: a teacher cannot be built, has other classes, or has no weights.
@@ -113,7 +114,7 @@ def build_distillation(
         return None
     if config.Distillation.teacher is not None:
         criterion = with_teacher(criterion, config.Distillation)
-    frozen = {model.name: _build_frozen(config, model, class_names) for model in _models(config) if model.frozen}
+    frozen = {model.name: _build_frozen(config, model, classes) for model in _models(config) if model.frozen}
     return Distillation(criterion, frozen, trained)
 
 
@@ -153,7 +154,7 @@ def _recipe(config: Config, model: _Model) -> Config:
             recipe = recipe.stage(list(recipe.stages)[-1])
         given = config.Distillation.pretrained if config.Distillation is not None else None
         weights = given or f"{recipe.run_dir}/best_model"
-        return recipe.with_global(pretrained_model=weights, checkpoints=None)
+        return class_count.for_weights(recipe.with_global(pretrained_model=weights, checkpoints=None))
     arguments = {"class_num": config.Arch.class_num, **settings.arguments}
     if BACKBONES[settings.name].takes("image_size"):
         arguments.setdefault("image_size", list(config.Global.image_shape[1:]))
@@ -175,7 +176,7 @@ def _build(config: Config, model: _Model) -> Tuple[Config, paddle.nn.Layer]:
     return recipe, layer
 
 
-def _build_frozen(config: Config, model: _Model, class_names: Optional[List[str]]) -> paddle.nn.Layer:
+def _build_frozen(config: Config, model: _Model, classes: Classes) -> paddle.nn.Layer:
     """Build a model that is not trained, with its weights."""
     recipe, layer = _build(config, model)
     # Before the weights: their advice about another number of classes is for those who train.
@@ -190,7 +191,7 @@ def _build_frozen(config: Config, model: _Model, class_names: Optional[List[str]
     with _named_weights(model):
         models.fetch_weights(recipe)
         weights = models.load_required_weights(recipe, layer, "teach with")
-    _check_names(model, class_names, weights)
+    _check_classes(model, classes, weights)
     return layer
 
 
@@ -203,12 +204,17 @@ def _named_weights(model: _Model) -> Iterator[None]:
         raise WeightsError(f"{model.weights_description}: {error}") from None
 
 
-def _check_names(model: _Model, class_names: Optional[List[str]], weights: str) -> None:
+def _check_classes(model: _Model, classes: Classes, weights: str) -> None:
     """Raise a ConfigError where a teacher and the recipe's model number their classes differently."""
-    names = checkpoint.class_names(checkpoint.strip_suffix(weights))
-    if names is not None and class_names is not None and names != class_names:
-        index, (theirs, ours) = first_difference(names, class_names)
+    known = saved_classes.classes(checkpoint.strip_suffix(weights))
+    if known is None:
+        return
+    for kind, theirs, ours in (("class", known.names, classes.names), ("label", known.labels, classes.labels)):
+        if theirs is None or ours is None or list(theirs) == list(ours):
+            continue
+        index = next((i for i, pair in enumerate(zip(theirs, ours)) if pair[0] != pair[1]), min(len(theirs), len(ours)))
+        their, our = (repr(values[index]) if index < len(values) else "missing" for values in (theirs, ours))
         raise ConfigError(
-            f"{model.key}: {weights} was trained on other classes, or in another order: class {index} is "
-            f"{theirs} for the teacher and {ours} in the training data"
+            f"{model.key}: {weights} was trained on other classes, or in another order: {kind} {index} is "
+            f"{their} for the teacher and {our} in the training data"
         )

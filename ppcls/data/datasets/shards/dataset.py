@@ -10,8 +10,9 @@ from typing import Iterator, List, Tuple
 import numpy as np
 from tqdm import tqdm
 
-from ppcls.data.datasets.base import DATASETS, Dataset, PathTable, StringTable, format_problems, require_folder
+from ppcls.data.datasets.base import DATASETS, Dataset, format_problems, require_folder
 from ppcls.data.datasets.names import find_class_names
+from ppcls.data.datasets.paths import PathTable, StringTable
 from ppcls.data.datasets.shards import index as shard_index
 from ppcls.data.datasets.shards.reading import ShardFiles, name_matches
 from ppcls.data.datasets.shards.scanning import LABEL_SUFFIX, LONGEST_LABEL, parse_label, sample_key, scan_shard
@@ -63,6 +64,7 @@ class ShardDataset(Dataset):
         self._paths = PathTable(root, [str(path.relative_to(root)) for path in paths])
         self._files = ShardFiles(self._paths)
         super().__init__(labels, find_class_names([root]), on_error)
+        self._stored_labels = self.labels  # others may number the classes otherwise
 
     def read(self, index: int) -> bytes:
         """Return a sample's encoded file. The shard's headers are compared with the index.
@@ -89,8 +91,8 @@ class ShardDataset(Dataset):
             label = parse_label(data[: header.size])
         except DataError as error:
             raise self._index_mismatch(shard, str(error)) from None
-        if label != self.labels[index]:
-            raise self._index_mismatch(shard, f"the label is {label}, not {self.labels[index]}")
+        if label != self._stored_labels[index]:
+            raise self._index_mismatch(shard, f"the label is {label}, not {self._stored_labels[index]}")
 
     def _index_mismatch(self, shard: int, problem: str) -> DataError:
         path = shard_index.index_path(self._files.path(shard))

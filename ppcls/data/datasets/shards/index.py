@@ -9,10 +9,10 @@ from typing import List
 
 import numpy as np
 
-from ppcls.data.datasets.base import read_regular_file
 from ppcls.data.datasets.shards.scanning import BLOCK, Sample
 from ppcls.errors import DataError
 from ppcls.utils import atomic
+from ppcls.utils.files import read_regular_file
 
 SUFFIX = ".idx.tsv"
 _FORMAT = "#ppcls shard index 1"

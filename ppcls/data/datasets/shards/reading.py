@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Tuple
 
-from ppcls.data.datasets.base import PathTable, open_nonblocking
+from ppcls.data.datasets.paths import PathTable
 from ppcls.data.datasets.shards.scanning import BLOCK
 from ppcls.errors import DataError
+from ppcls.utils.files import open_nonblocking
 
 _MAX_OPEN = 64  # open shards per process; enough for the streams that a sampler usually gives to one process
 _READ_AHEAD = 8 << 20  # bytes

@@ -1,0 +1,27 @@
+"""The section ``AMP`` of a recipe."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ppcls.config.fields import Section
+
+
+class AMPSection(Section):
+    """Automatic mixed precision; on when the section is there."""
+
+    use_amp: bool = True
+    level: Annotated[
+        Literal["O1", "O2"], Field(description="O1: operations that are safe in half precision; O2: the weights too.")
+    ] = "O1"
+    dtype: Literal["float16", "bfloat16"] = "float16"
+    scale_loss: Annotated[float, Field(gt=0)] = 1.0
+    use_dynamic_loss_scaling: bool = False
+    use_promote: Annotated[bool, Field(description="Of O2: operations with any float32 input compute in float32.")] = (
+        True
+    )
+    use_fp16_test: Annotated[
+        bool, Field(description="Also evaluate in half precision during training, as O2 always does.")
+    ] = False

@@ -1,0 +1,66 @@
+"""Look for the files of a data set before they are needed: a missing one would end a run in the middle of an epoch."""
+
+from __future__ import annotations
+
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from typing import List, Optional, Sequence, Tuple
+
+from tqdm import tqdm
+
+from ppcls.data.datasets.paths import PathTable
+
+_THREADS = 16  # they wait for network drives together
+_CHUNK = 4096
+_SECONDS = 2.0  # without a progress bar
+
+EMPTY = "the file is empty"
+Problem = Tuple[int, str]
+
+
+def find_problems(paths: PathTable, indices: Sequence[int]) -> List[Problem]:
+    """Return (index, problem) of the files that are missing, empty or no regular files, in order.
+
+    Long checks show a progress bar on a terminal.
+    """
+    if len(indices) <= _CHUNK:
+        return _check(paths, indices)
+    chunks = [indices[start : start + _CHUNK] for start in range(0, len(indices), _CHUNK)]
+    problems: List[Problem] = []
+    with (
+        ThreadPoolExecutor(_THREADS) as pool,
+        tqdm(
+            total=len(indices), desc="looking for files", unit="file", leave=False, disable=None, delay=_SECONDS
+        ) as bar,
+    ):
+        for chunk, found in zip(chunks, pool.map(lambda chunk: _check(paths, chunk), chunks)):
+            problems += found
+            bar.update(len(chunk))
+    return problems
+
+
+def _check(paths: PathTable, indices: Sequence[int]) -> List[Problem]:
+    found = ((index, _problem(paths.text(index))) for index in indices)
+    return [(index, problem) for index, problem in found if problem is not None]
+
+
+def _problem(path: str) -> Optional[str]:
+    try:
+        state = os.stat(path)  # noqa: PTH116 - a million Path objects take seconds
+    except OSError as error:
+        return _missing(path, error)
+    if not stat.S_ISREG(state.st_mode):
+        return "not a regular file"
+    return None if state.st_size else EMPTY
+
+
+def _missing(path: str, error: OSError) -> str:
+    """Return what is wrong with a file that cannot be looked at, with a hint where there is one."""
+    try:
+        return f"a link to {os.readlink(path)}, where there is no file"  # noqa: PTH115
+    except OSError:
+        pass
+    if os.sep == "/" and "\\" in path and os.path.exists(path.replace("\\", "/")):  # noqa: PTH110
+        return "no such file, but there is one with / in place of \\: write the list's paths with /"
+    return "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"

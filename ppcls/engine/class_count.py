@@ -1,0 +1,98 @@
+"""``Arch.class_num`` where the recipe leaves it out: that of the data, or of the weights."""
+
+from __future__ import annotations
+
+from typing import Optional, Tuple
+
+from ppcls.arch import list_models, spec
+from ppcls.config.schema import Config
+from ppcls.data.datasets import Dataset, count_classes
+from ppcls.engine.checkpointing import saved_classes
+from ppcls.engine.checkpointing.checkpoint import strip_suffix
+from ppcls.engine.data import open_dataset
+from ppcls.engine.model import given_weights
+from ppcls.errors import ConfigError, DataError, PpclsError
+from ppcls.utils.logging import get_logger
+from ppcls.weights.download import is_url
+
+
+def for_training(config: Config, supplied: Optional[Dataset] = None) -> Tuple[Config, Optional[Dataset]]:
+    """Return the recipe with the class count of its training data, and these data if they were opened for it.
+
+    Args:
+        supplied: what the recipe calls ``SuppliedDataset``.
+
+    Raises:
+        ConfigError, DataError: the data are wrong, or the models of a distillation have other class counts.
+    """
+    if config.has_class_num:
+        return config, None
+    dataset = open_dataset(config, "Train", supplied)
+    resolved = _of_data(config, "Train", dataset)
+    _log(resolved)
+    models = config.Distillation.models or {} if config.Distillation is not None else {}
+    for name, model in models.items():
+        count = model.arguments.get("class_num", resolved.Arch.class_num)
+        if count != resolved.Arch.class_num:
+            raise ConfigError(
+                f"{config.where('Distillation', 'models', name, 'class_num')}: Distillation.models.{name}.class_num: "
+                f"{count}, and the training data have {resolved.Arch.class_num} classes; leave it out"
+            )
+    return resolved, dataset
+
+
+def for_weights(config: Config) -> Config:
+    """Return the recipe with the class count of its weights: of a checkpoint, else of published ones, else of the data.
+
+    It is 1000 where none of them tells it.
+    """
+    if config.has_class_num:
+        return config
+    resolved = _of_weights(config) or _of_available_data(config) or config
+    _log(resolved)
+    return resolved
+
+
+def for_display(config: Config) -> Config:
+    """Return the recipe with the class count that training would have, as far as that is known here."""
+    if config.has_class_num:
+        return config
+    return _of_available_data(config) or _of_weights(config) or config
+
+
+def _log(config: Config) -> None:
+    where = config.where("Arch", "class_num") if config.has_class_num else "neither weights nor data tell it"
+    get_logger().info("Arch.class_num is not in the recipe: %d (%s)", config.Arch.class_num, where)
+
+
+def _of_data(config: Config, name: str, dataset: Dataset) -> Config:
+    count, reason = count_classes(dataset)
+    return config.with_class_num(count, f"inferred from DataLoader.{name}: {reason}")
+
+
+def _of_available_data(config: Config) -> Optional[Config]:
+    """Return the recipe with the class count of its data, None where they are not here."""
+    for name in ("Train", "Eval"):
+        if getattr(config.DataLoader, name) is None:
+            continue
+        try:
+            return _of_data(config, name, open_dataset(config, name))
+        except (ConfigError, DataError):
+            continue  # what is wrong with them concerns those who use them
+    return None
+
+
+def _of_weights(config: Config) -> Optional[Config]:
+    """Return the recipe with the class count of its weights, None where it is not known."""
+    weights = given_weights(config)
+    published = spec(config.Arch.name) if config.Arch.name in list_models() else None
+    if weights and published is not None and published.url is not None and weights in (True, published.url):
+        return config.with_class_num(published.class_num, "of the published weights")
+    if not isinstance(weights, str) or is_url(weights):
+        return None
+    prefix = strip_suffix(weights)
+    try:
+        count = saved_classes.class_num(prefix)
+    except PpclsError:
+        count = None
+    return None if count is None else config.with_class_num(count, f"inferred from {prefix}.pdstates")

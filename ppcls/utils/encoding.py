@@ -1,0 +1,34 @@
+"""File names of all letters, whatever the locale."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import os
+import sys
+
+
+def restart_in_utf8() -> None:
+    """Start this process again in Python's UTF-8 mode where file names are taken for ASCII, as in the locale C.
+
+    Elsewhere Python chooses UTF-8 itself, unless the environment forbids it. Names of other letters could neither be
+    printed nor written to lists. Call it first of all: whatever the process did is done again.
+    """
+    if os.name != "posix" or sys.flags.utf8_mode or codecs.lookup(sys.getfilesystemencoding()).name != "ascii":
+        return
+    if sys.version_info >= (3, 10):
+        given = sys.orig_argv[1:]
+    else:
+        is_module = sys.modules["__main__"].__spec__ is not None
+        given = [*(("-m", "ppcls") if is_module else sys.argv[:1]), *sys.argv[1:]]
+    os.environ["PYTHONUTF8"] = "1"  # for processes that this one starts
+    os.execv(sys.executable, [sys.executable, "-X", "utf8", *given])
+
+
+def escape_unprintable() -> None:
+    """Let standard output escape what is no valid text, or not in the terminal's encoding.
+
+    File names may be such. In JSON the escapes mean what such a name is in Python.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

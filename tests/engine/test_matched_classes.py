@@ -1,0 +1,162 @@
+"""Evaluation by the classes of training, wherever their names or labels are known."""
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+
+import ppcls
+from ppcls.data.datasets import Classes
+from ppcls.data.datasets.names import read_class_names
+from ppcls.engine import label_names
+from ppcls.errors import DataError
+from ppcls.utils import imagenet
+from tests.helpers.colours import COLOURS, folder, listed, write_colour_recipe, write_folders, write_list
+from tests.helpers.command_line import run_ppcls
+
+SAME = {name: name for name in COLOURS}
+NO_CAT = {name: name for name in COLOURS if name != "cat"}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Return a folder with a recipe, its run in ``out`` and its export, and several data sets to evaluate."""
+    root = tmp_path_factory.mktemp("colours")
+    write_folders(root / "train", SAME, 8)
+    write_folders(root / "val", SAME, 4)
+    write_folders(root / "no_cat", NO_CAT, 4)
+    write_folders(root / "case", {**NO_CAT, "cat": "Cat"}, 4)
+    write_folders(root / "fifth", {**SAME, "eel": "fox"}, 4)
+    (root / "other").mkdir()
+    names = ["eel", "cat", "bee", "dog"]
+    write_folders(root / "other" / "val", SAME, 4)
+    write_list(root / "other" / "list.txt", root / "other" / "val", {name: names.index(name) for name in names})
+    (root / "other" / "labels.txt").write_text("".join(f"{i} {name}\n" for i, name in enumerate(names)))
+    recipe = write_colour_recipe(root / "recipe.yaml", folder(root / "train"), folder(root / "val"))
+    run_ppcls("train", "-c", recipe, cwd=root)
+    run_ppcls("export", root / "out", cwd=root)
+    return root
+
+
+def evaluate(place, dataset, model, code=0):
+    """Evaluate the run or its export on another data set; return the finished command."""
+    values = yaml.safe_load((place / "recipe.yaml").read_text())
+    values["DataLoader"]["Eval"]["dataset"].update(dataset)
+    path = place / "changed.yaml"
+    path.write_text(yaml.safe_dump(values))
+    which = ["--model", "out/inference"] if model == "export" else ["-o", "Global.pretrained_model=out/best_model"]
+    return run_ppcls("eval", "-c", path, *which, cwd=place, code=code)
+
+
+@pytest.mark.parametrize("model", ["checkpoint", "export"])
+def test_a_subset_and_another_order_are_scored_by_name(place, model):
+    done = evaluate(place, folder(place / "no_cat"), model)
+    assert json.loads(done.stdout)["top1"] == 1.0
+    assert "DataLoader.Eval: no images for 1 of the 4 classes of the model: cat" in done.stderr
+    done = evaluate(place, listed(place / "other" / "list.txt"), model)
+    assert json.loads(done.stdout)["top1"] == 1.0
+    assert "numbered otherwise than those of the model, and are matched by name" in done.stderr
+    assert "WARNING" not in evaluate(place, folder(place / "val"), model).stderr
+
+
+@pytest.mark.parametrize("model", ["checkpoint", "export"])
+@pytest.mark.parametrize(("data", "name"), [("case", "'Cat' (is it 'cat'?)"), ("fifth", "'fox'")])
+def test_an_unknown_class_is_an_error(place, model, data, name):
+    error = evaluate(place, folder(place / data), model, code=2).stderr
+    assert f"DataLoader.Eval: {name} is not a class of the model" in error
+    assert "the model (4): bee, cat, dog, eel" in error
+
+
+def test_the_names_of_a_file_in_another_order_do_not_change_the_answers(place, run):
+    (place / "turned.txt").write_text("0 eel\n1 dog\n2 cat\n3 bee\n")
+    change = f"Infer.PostProcess.class_id_map_file={place}/turned.txt"
+    weights = f"Global.pretrained_model={place}/out/best_model"
+    images = f"Infer.infer_imgs={place}/val/cat/0.png"
+    done = run("infer", "-c", place / "recipe.yaml", "-o", weights, change, images)
+    assert json.loads(done.stdout)[0]["label_names"][0] == "cat"
+    assert "in another order; that of training is used" in done.stderr
+
+
+def test_shards_are_matched_by_name(place, tmp_path, run):
+    run("pack-data", place / "other" / "val", "--out", tmp_path / "shards")
+    names = (tmp_path / "shards" / "labels.txt").read_text()
+    assert names.splitlines() == ["0 bee", "1 cat", "2 dog", "3 eel"]
+    shards = {"name": "ShardDataset", "image_root": str(tmp_path / "shards"), "shards": "*.tar"}
+    values = yaml.safe_load((place / "recipe.yaml").read_text())
+    values["DataLoader"]["Train"]["dataset"].update(listed(place / "other" / "list.txt"))
+    ops = values["DataLoader"]["Eval"]["dataset"]["transform_ops"]
+    values["DataLoader"]["Eval"]["dataset"] = {**shards, "transform_ops": ops}
+    values["Global"]["output_dir"] = str(tmp_path / "out")
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(values))
+    done = run("train", "-c", tmp_path / "recipe.yaml", "-o", "Global.epochs=6")
+    assert "numbered otherwise than those of DataLoader.Train, and are matched by name" in done.stderr
+    assert json.loads(done.stdout)["top1"] == 1.0
+
+
+def test_imagenets_folders_and_names_have_one_order():
+    class Data:
+        is_multilabel, list_labels, from_list = False, None, False
+
+    config = ppcls.load_config({"Arch": {"name": "ConvMixer_256_8"}})
+    words = read_class_names(imagenet.LABEL_LIST)
+    folders = [f"n{number:08d}" for number in range(1000)]
+    for own, known in ((folders, words), (words, folders)):
+        data = Data()
+        data.class_names = own
+        assert label_names.matched(config, "Eval", Classes(known), "the model", data) == (data, [])
+    data.class_names, data.labels = folders[:10], np.arange(10)
+    with pytest.raises(DataError, match="are not classes of the model"):  # which of the 1000 they are is not known
+        label_names.matched(config, "Eval", Classes(words), "the model", data)
+
+
+def test_check_data_compares_the_sides(place, run):
+    def check(data, code=0):
+        change = f"DataLoader.Eval.dataset.image_root={place / data}"
+        return run("check-data", "-c", place / "recipe.yaml", "-o", change, code=code)
+
+    done = check("no_cat")
+    assert json.loads(done.stdout)["ok"]
+    assert "no images for 1 of the 4 classes of DataLoader.Train: cat" in done.stderr
+    done = check("case", code=1)
+    assert json.loads(done.stdout)["counts"]["class_mismatch"] == 1
+    assert "'Cat' (is it 'cat'?) is not a class of DataLoader.Train" in done.stderr
+
+
+def test_training_scores_by_its_own_classes(place, tmp_path):
+    recipe = write_colour_recipe(tmp_path / "recipe.yaml", folder(place / "train"), folder(place / "no_cat"))
+    assert ppcls.train(recipe).metrics["top1"] == 1.0
+    unknown = {"DataLoader.Eval.dataset.image_root": str(place / "fifth")}
+    with pytest.raises(DataError, match=r"'fox' is not a class of DataLoader\.Train"):
+        ppcls.train(recipe, changes=unknown)
+
+
+def test_relabelled_lists_have_the_numbers_of_training(place, tmp_path):
+    labels = {"bee": 11, "cat": 12, "dog": 13, "eel": 20}
+    for name in ("train", "no_cat"):
+        write_list(place / f"{name}.txt", place / name, labels)
+    train, evaluation = (listed(place / f"{name}.txt", relabel=True) for name in ("train", "no_cat"))
+    recipe = write_colour_recipe(tmp_path / "recipe.yaml", train, evaluation)
+    assert ppcls.train(recipe).metrics["top1"] == 1.0
+    config = ppcls.load_run_config(tmp_path / "out")
+    assert config.Arch.class_num == 4
+    assert ppcls.evaluate(config)["top1"] == 1.0
+    # Without relabel the labels are still those of a list, of which training has numbered four.
+    raw = ppcls.load_run_config(tmp_path / "out", {"DataLoader.Eval.dataset.relabel": False})
+    assert ppcls.evaluate(raw)["top1"] == 1.0
+    run_ppcls("export", tmp_path / "out", cwd=tmp_path)
+    done = run_ppcls("eval", "-c", recipe, "--model", "out/inference", cwd=tmp_path)
+    assert json.loads(done.stdout)["top1"] == 1.0
+    write_list(place / "no_cat.txt", place / "no_cat", {**labels, "eel": 19})
+    with pytest.raises(DataError, match=r"the label 19 of the list is not among(.|\n)*the model \(4\): 11, 12, 13, 20"):
+        ppcls.evaluate(config)
+
+
+def test_other_classes_do_not_continue_a_run(place, tmp_path, run):
+    write_folders(tmp_path / "train", SAME, 2)
+    recipe = write_colour_recipe(tmp_path / "recipe.yaml", folder(tmp_path / "train"), folder(place / "val"), epochs=1)
+    run("train", "-c", recipe)
+    (tmp_path / "train" / "bee").rename(tmp_path / "train" / "zebra")
+    changes = ("Global.epochs=2", "Global.checkpoints=out/latest", "Global.eval_during_train=false")
+    done = run("train", "-c", recipe, "-o", *changes, code=2)
+    assert "was trained on other classes: number 0 was 'bee' and is 'cat' in the training data" in done.stderr
