@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import re
+import itertools
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, List, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Sequence, Set, Union
 
 from ppcls.commands.command import Command, changes
 from ppcls.errors import ConfigError, DataError
-from ppcls.utils import environment, imagenet
+from ppcls.utils import environment
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
 
-_WORDNET_ID = re.compile(r"n\d{8}")
+if TYPE_CHECKING:
+    from ppcls.config.deployment import Deployment
+
 _NAME_KEYS: Mapping[str, type] = {"class_id_map_file": str, "delimiter": str, "label_list": list}
 _TOLERANCE = 1e-3  # of a normalized pixel; 0.00392157 in place of 1/255 is far below
 
@@ -35,7 +37,10 @@ def _run(options: argparse.Namespace) -> int:
 
     recipe = load_deployment(options.config, changes(options))
     settings, copies = recipe.Global, recipe.PostProcess.SavePreLabel
-    sources = inputs.collect(settings.infer_imgs)
+    try:
+        sources = inputs.collect(settings.infer_imgs)
+    except DataError as error:
+        raise DataError(f"{recipe.locate('Global', 'infer_imgs')}: {error}") from None
     predictor = Predictor(
         settings.inference_model_dir,
         backend={True: "onnx", False: "paddle", None: "auto"}[settings.use_onnx],
@@ -44,11 +49,10 @@ def _run(options: argparse.Namespace) -> int:
         device="gpu" if settings.use_gpu else "cpu",
     )
     if recipe.PreProcess is not None:
-        _compare_preprocessing(recipe.PreProcess.transform_ops, predictor)
-    postprocess = _postprocess(recipe.PostProcess.components, predictor.description)
-    if copies is not None and postprocess.is_multilabel:
-        raise ConfigError("PostProcess.SavePreLabel: an image of this model may have several classes; remove it")
+        _compare_preprocessing(recipe, predictor)
+    postprocess = _postprocess(recipe, predictor.description)
     pipeline = replace(predictor.pipeline, postprocess=postprocess)
+    copier = None if copies is None else _Copier(user_path(copies.save_dir), user_path(settings.infer_imgs))
     broken = 0
     for answer in pipeline.answers(sources):
         if "error" in answer:
@@ -56,8 +60,11 @@ def _run(options: argparse.Namespace) -> int:
             get_logger().error("%s: %s", answer["file_name"], answer["error"])
             continue
         print(_format(answer, predictor.description.class_num), flush=True)
-        if copies is not None:
-            _copy(answer, user_path(copies.save_dir))
+        if copier is not None:
+            try:
+                copier.copy(Path(answer["file_name"]), answer["class_ids"])
+            except ConfigError as error:
+                raise ConfigError(f"{recipe.locate('PostProcess', 'SavePreLabel')}: {error}") from None
     return 2 if broken else 0
 
 
@@ -66,21 +73,57 @@ def _format(answer: Mapping[str, Any], class_num: int) -> str:
     name, class_ids = Path(answer["file_name"]).name, answer["class_ids"]
     if "attributes" in answer:
         output = [int(index in class_ids) for index in range(class_num)]
-        return f"{name}:\t {{'attributes': {answer['attributes']}, 'output': {output}}}"
+        return f"{name}:\t {{'attributes': {_attributes(answer['attributes'])!r}, 'output': {output}}}"
     scores = ", ".join(f"{score:.2f}" for score in answer["scores"])
     return f"{name}:\tclass id(s): {class_ids}, score(s): [{scores}], label_name(s): {answer['label_names']}"
 
 
-def _copy(answer: Mapping[str, Any], folder: Path) -> None:
-    """Copy an image into the subfolder of its class."""
-    image, target = Path(answer["file_name"]), folder / str(answer["class_ids"][0])
-    if not image.is_file():
-        raise ConfigError(f"PostProcess.SavePreLabel: {image} is not a file, and cannot be copied; remove SavePreLabel")
-    target.mkdir(parents=True, exist_ok=True)
-    shutil.copy(image, target)
+def _attributes(words: Sequence[str]) -> Union[str, List[str]]:
+    """Return the words of an answer as PaddleClas has them: "Lower:" has two blanks, vehicles are one text."""
+    if words and words[0].startswith("Color"):
+        return ", ".join(words)
+    return [word.replace("Lower: ", "Lower:  ", 1) if word.startswith("Lower: ") else word for word in words]
 
 
-def _compare_preprocessing(ops: Sequence[Mapping[str, Any]], predictor: Any) -> None:
+class _Copier:
+    """Copies images into subfolders of their classes.
+
+    Args:
+        folder: gets the subfolders.
+        root: the images below it keep their path; others have their name only, with a number where it is taken.
+    """
+
+    def __init__(self, folder: Path, root: Path) -> None:
+        self._folder, self._root = folder, root.resolve()
+        self._written: Set[Path] = set()
+
+    def copy(self, image: Path, class_ids: Sequence[int]) -> None:
+        """Copy an image into the subfolder of each of its classes.
+
+        Raises:
+            ConfigError: it is not a file.
+        """
+        if not image.is_file():
+            raise ConfigError(f"{image} is not a file, and cannot be copied; remove SavePreLabel")
+        path = image.resolve()
+        is_below = self._root.is_dir() and self._root in path.parents
+        relative = path.relative_to(self._root) if is_below else Path(image.name)
+        for class_id in class_ids:
+            target = self._free(self._folder / str(class_id) / relative)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(image, target)
+
+    def _free(self, target: Path) -> Path:
+        """Return a path that this run has not written to."""
+        names = (f"{target.stem}_{number}{target.suffix}" for number in itertools.count(2))
+        free = target
+        while free in self._written:
+            free = target.with_name(next(names))
+        self._written.add(free)
+        return free
+
+
+def _compare_preprocessing(recipe: Deployment, predictor: Any) -> None:
     """Warn if a recipe's preprocessing makes other images than that of the export, which is used.
 
     Raises:
@@ -90,10 +133,12 @@ def _compare_preprocessing(ops: Sequence[Mapping[str, Any]], predictor: Any) -> 
 
     from ppcls.data.transforms import build_transforms
 
+    assert recipe.PreProcess is not None
+    ops, where = recipe.PreProcess.transform_ops, recipe.locate("PreProcess", "transform_ops")
     try:
         transforms = build_transforms([op for op in ops if "DecodeImage" not in op])
     except ConfigError as error:
-        raise ConfigError(f"PreProcess.transform_ops: {error}") from None
+        raise ConfigError(f"{where}: {error}") from None
     image = np.random.default_rng(0).integers(0, 256, (375, 500, 3), np.uint8)
     theirs, ours = (
         np.asarray(run(image, np.random.default_rng(0))) for run in (transforms, predictor.pipeline.transforms)
@@ -106,83 +151,82 @@ def _compare_preprocessing(ops: Sequence[Mapping[str, Any]], predictor: Any) -> 
         else f"pixels that differ by up to {np.abs(theirs - ours).max():.3g}"
     )
     get_logger().warning(
-        "PreProcess is not what %s was exported with: it makes %s. The preprocessing in the export is used; remove "
-        "PreProcess, or export the model with other Infer.transforms",
-        *(predictor.description.path, what),
+        "%s: not what %s was exported with: it makes %s. The preprocessing in the export is used; remove PreProcess, "
+        "or export the model with other Infer.transforms",
+        *(where, predictor.description.path, what),
     )
 
 
-def _postprocess(components: Mapping[str, Any], description: Any) -> Any:
+def _postprocess(recipe: Deployment, description: Any) -> Any:
     """Return the post-processing of the recipe, with the class names; that of the export if the recipe has none.
 
     Raises:
         ConfigError: it is unknown, has a mistake, or is for another kind of model.
     """
+    from ppcls.config import paddleclas
     from ppcls.inference.postprocess import POSTPROCESSES
 
     exported = description.postprocess
-    if not components:
+    if not recipe.PostProcess.components:
         return exported
-    ((name, arguments),) = components.items()
+    ((name, arguments),) = recipe.PostProcess.components.items()
+    where = recipe.locate("PostProcess", name)
     if name not in POSTPROCESSES:
-        raise ConfigError(f"PostProcess: {POSTPROCESSES.unknown(name)}")
-    arguments = dict(arguments or {})
+        raise ConfigError(f"{where}: {paddleclas.unknown('postprocess', name, POSTPROCESSES)}")
+    activation = getattr(POSTPROCESSES[name].target, "activation", exported.activation)
+    if activation != exported.activation:
+        kind = "any number of classes" if exported.is_multilabel else "one class"
+        raise ConfigError(
+            f"{where}: an image has {kind} in {description.path}, which was exported with {type(exported).__name__}; "
+            f"remove {name} (-o PostProcess=null)"
+        )
+    arguments = dict(arguments)
     for key, expected in _NAME_KEYS.items():
         if not isinstance(arguments.get(key), (expected, type(None))):
             what = "a list" if expected is list else "text"
-            raise ConfigError(f"PostProcess.{name}.{key}: must be {what}, not {arguments[key]!r}")
-    file, delimiter, listed = (arguments.pop(key, None) for key in _NAME_KEYS)
-    where = f"PostProcess.{name}." + ("label_list" if file is None else f"class_id_map_file={file}")
-    given = _names_in_file(file, delimiter, where) if file is not None else listed and list(map(str, listed))
-    names = _class_names(given, where, description)
+            raise ConfigError(f"{recipe.locate('PostProcess', name, key)}: must be {what}, not {arguments[key]!r}")
+    given = {key: arguments.pop(key, None) for key in _NAME_KEYS}
+    names = _class_names(recipe, name, given, description)
     try:
         built = POSTPROCESSES.build(name, arguments, class_num=description.class_num, class_names=names)
     except ConfigError as error:
-        raise ConfigError(f"PostProcess: {error}") from None
-    if built.activation != exported.activation:
-        kind = "any number of classes" if exported.is_multilabel else "one class"
-        raise ConfigError(
-            f"PostProcess.{name}: an image has {kind} in {description.path}, which was exported with "
-            f"{type(exported).__name__}; remove {name}"
-        )
+        message = str(error)[len(f"{name}: ") :]
+        key, _, rest = message.partition(": ")
+        if key in arguments:
+            raise ConfigError(f"{recipe.locate('PostProcess', name, key)}: {rest}") from None
+        raise ConfigError(f"{where}: {message}") from None
+    _compare_thresholds(built, exported, where)
     return built
 
 
-def _names_in_file(given: str, delimiter: Optional[str], where: str) -> Optional[List[str]]:
-    """Return the names in a file, or None, with a warning; ImageNet's list need not be there."""
-    from ppcls.data.datasets.names import read_class_names
-
-    file = user_path(given)
-    if not file.exists() and file.name == imagenet.LABEL_LIST.name:
-        file, delimiter = imagenet.LABEL_LIST, None
-    try:
-        return read_class_names(file, delimiter)
-    except DataError as error:
-        get_logger().warning("%s: %s; going on without it", where, error)
-        return None
-
-
-def _class_names(given: Optional[List[str]], where: str, description: Any) -> Optional[List[str]]:
-    """Return the names in an answer: those of the export, else those given if there is one for each class.
-
-    Exports of models that were trained on ImageNet's folders have their names, ``n01440764``. These are replaced.
-    """
-    from ppcls.data.datasets.names import read_class_names
-
-    exported: Optional[List[str]] = description.class_names
-    if given is None:
-        return exported
-    if len(given) != description.class_num:
+def _compare_thresholds(built: Any, exported: Any, where: str) -> None:
+    """Warn if a recipe's thresholds, which are used, are not those of the export."""
+    if type(built) is not type(exported):
+        return
+    given, own = (getattr(item, "thresholds", getattr(item, "threshold", None)) for item in (built, exported))
+    if given is not None and (given != own if isinstance(given, float) else (given != own).any()):
         get_logger().warning(
-            "%s: %d names for %d classes; going on without it", where, len(given), description.class_num
+            "%s: other thresholds than those that the model was exported with; using those of the recipe", where
         )
-        return exported
-    if exported is None or given == exported:
-        return given
-    if all(map(_WORDNET_ID.fullmatch, exported)) and given == read_class_names(imagenet.LABEL_LIST):
-        return given
-    get_logger().warning("%s: not the names that the model was trained with; answering with those", where)
-    return exported
+
+
+def _class_names(recipe: Deployment, name: str, keys: Mapping[str, Any], description: Any) -> Optional[List[str]]:
+    """Return the names in an answer: those in the recipe, else those of the export; see ``choose_names``."""
+    from ppcls.data.datasets import label_files
+
+    file, delimiter, listed = (keys[key] for key in _NAME_KEYS)
+    exported: Optional[List[str]] = description.class_names
+    where = recipe.locate("PostProcess", name, "label_list" if file is None else "class_id_map_file")
+    given: Optional[List[str]] = None
+    if file is not None:
+        is_for_imagenet = exported is not None and label_files.are_imagenet_folders(exported)
+        try:
+            given = label_files.read_label_file(file, delimiter, description.class_num, where, is_for_imagenet)
+        except DataError as error:
+            get_logger().warning("%s: %s; ignored", where, error)
+    elif listed and label_files.has_one_name_per_class(listed, description.class_num, where):
+        given = list(map(str, listed))
+    return exported if given is None else label_files.choose_names(given, exported, where, str(description.path))
 
 
 COMMAND = Command("predict_cls", "predict images with an exported model", _add_options, _run)

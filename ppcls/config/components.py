@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 from ppcls.config import paddleclas
 from ppcls.config.problems import Problem
 from ppcls.config.schema import DEFAULT_POSTPROCESS
-from ppcls.config.tree import Node, Path, child, descend, plain
+from ppcls.config.tree import Node, Path, child, descend, dotted, plain
 from ppcls.errors import ConfigError
 from ppcls.registry import Entry, Mistake, Registry, Source
 
@@ -188,9 +188,20 @@ def _several_names(item: Node, path: Path, registry: Registry) -> Problem:
 
 def _problem_at(tree: Node, place: Path, mistake: Mistake) -> Problem:
     """Return a mistake as a problem of the innermost value that was written."""
+    if mistake.kind == "unknown" and _is_of_base(tree, place, mistake.path[0]):
+        advice = f"a base of the recipe gives it: `_delete_: true` in {dotted(place)} drops what bases say there"
+        return Problem((*place, *mistake.path), f"{mistake.message}; {advice}")
     if mistake.kind != "type":
         return Problem((*place, *mistake.path), mistake.message)
     return Problem(descend(tree, (*place, *mistake.path))[1], mistake.message)
+
+
+def _is_of_base(tree: Node, place: Path, argument: str) -> bool:
+    """Return whether an argument stands in another file than the name of the component."""
+    section = descend(tree, place)[0]
+    name = child(section, "name") or descend(tree, ("Global", "use_multilabel"))[0]  # which names the default
+    files = [node.origin.rpartition(":")[0] for node in (name, child(section, argument))]
+    return files[0] != files[1] and not any(node.origin.startswith("-o") for node in (name, child(section, argument)))
 
 
 def _validates_by_construction(registry: Registry, entry: Entry) -> bool:

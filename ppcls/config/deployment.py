@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Annotated, Any, Dict, List, Optional
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from ppcls.config import inherit, overrides
 from ppcls.config.fields import Component, Positive, Section, Text
 from ppcls.config.overrides import Changes
 from ppcls.config.problems import format_problem, from_validation, raise_all
-from ppcls.config.tree import plain
+from ppcls.config.tree import Node, descend, plain
 from ppcls.errors import ConfigError
 
 _DEVICE = "exported models run on processors and NVIDIA GPUs"
-# Switches of what is not here, or cannot be turned off: the only value of each, and why.
+# The only accepted value of each switch, and why.
 _FIXED = {
     "use_npu": (False, _DEVICE),
     "use_xpu": (False, _DEVICE),
@@ -23,10 +33,15 @@ _FIXED = {
     "use_fp16": (False, "export the model with --fp16, and use that file"),
     "use_int8": (False, "export the model with --int8, and use that file"),
     "use_tensorrt": (False, "deploy/README.md says how to use TensorRT"),
-    "enable_mkldnn": (True, "Paddle 3 always uses oneDNN on processors"),
-    "ir_optim": (True, "the runtimes always optimize the graph"),
     "enable_profile": (False, "measure with a profiler of the operating system"),
     "benchmark": (False, "benchmarks/ has measurements of exported models"),
+}
+
+
+# Switches that change the speed alone, and why they cannot be turned off.
+_ALWAYS_ON = {
+    "enable_mkldnn": "Paddle 3 always uses oneDNN on processors",
+    "ir_optim": "the runtimes always optimize the graph",
 }
 
 
@@ -85,18 +100,19 @@ class DeploymentPostProcess(BaseModel):
 
     @property
     def components(self) -> Dict[str, Any]:
-        """Return the arguments of the post-processing by its name; empty if there is none."""
-        return dict(self.__pydantic_extra__ or {})
+        """Return the arguments of the post-processing by its name; empty if there is none, or it is null."""
+        return {name: value for name, value in (self.__pydantic_extra__ or {}).items() if value is not None}
 
     @model_validator(mode="after")
     def _checked(self) -> DeploymentPostProcess:
         names = list(self.components)
         if len(names) > 1:
             raise ValueError(f"one post-processing expected, not {' and '.join(names)}")
-        if self.main_indicator is not None and self.main_indicator not in names:
-            raise ValueError(f"main_indicator names {self.main_indicator}, which is not there ({', '.join(names)})")
+        if self.main_indicator is not None and self.main_indicator not in (self.__pydantic_extra__ or {}):
+            listed = f" ({', '.join(names)})" if names else "; remove it"
+            raise ValueError(f"main_indicator names {self.main_indicator}, which is not there{listed}")
         for name, arguments in self.components.items():
-            if not isinstance(arguments, (dict, type(None))):
+            if not isinstance(arguments, dict):
                 raise ValueError(f"the arguments of {name} must be a mapping")
         return self
 
@@ -107,6 +123,13 @@ class Deployment(Section):
     Global: DeploymentGlobal
     PreProcess: Optional[DeploymentPreProcess] = None
     PostProcess: DeploymentPostProcess = DeploymentPostProcess()
+
+    _tree: Node = PrivateAttr()
+
+    def locate(self, *path: str) -> str:
+        """Return "file:line: A.b", or "-o ...: A.b", for messages about the value at a path, or what is next to it."""
+        node, reached = descend(self._tree, path)
+        return f"{node.origin}: {'.'.join(path)}" if reached else ".".join(path)
 
 
 def load_deployment(file: Path, changes: Changes = ()) -> Deployment:
@@ -125,4 +148,8 @@ def load_deployment(file: Path, changes: Changes = ()) -> Deployment:
         messages += [format_problem(problem, tree) for problem in from_validation(error, Deployment, tree)]
     raise_all(messages, str(file))
     assert deployment is not None
+    deployment._tree = tree
+    for key, reason in _ALWAYS_ON.items():
+        if not getattr(deployment.Global, key):
+            logging.getLogger(__name__).warning("%s: false has no effect: %s", deployment.locate("Global", key), reason)
     return deployment

@@ -19,6 +19,7 @@ from ppcls.config import (
     layout,
     overrides,
     paddleclas,
+    postprocessing,
     pretrained,
     sizes,
     stages,
@@ -115,6 +116,7 @@ class _Loader:
         if not result.problems and result.schema is not None:
             result.problems += transform_checks.check(result.schema, result.checked)
             result.problems += distillation.check(result.schema, result.checked)
+            result.problems += postprocessing.check(result.schema, result.checked)
         if not result.problems and result.schema is not None:
             result.sizes = sizes.check(result.tree, result.schema, result.checked, self.registries, self.stored_in)
             channels.check(*(result.sizes, result.tree, result.schema, result.checked, self.registries, self.stored_in))

@@ -90,8 +90,12 @@ FILES: Mapping[str, str] = {
     "DataLoader.Eval.Query": f"a recipe with a query and a gallery: {_RETRIEVAL}",
     "DataLoader.Eval.Gallery": f"a recipe with a query and a gallery: {_RETRIEVAL}",
     "Global.eval_mode": f"{{value}}: {_RETRIEVAL}",
+    "Global.train_mode": f"{{value}}: {_SEMI_SUPERVISED}",
 }
-FILE_VALUES: Mapping[str, Tuple[Any, ...]] = {"Global.eval_mode": ("retrieval", "adaface")}
+FILE_VALUES: Mapping[str, Tuple[Any, ...]] = {
+    "Global.eval_mode": ("retrieval", "adaface"),
+    "Global.train_mode": ("fixmatch", "fixmatch_ccssl"),
+}
 
 
 def _names(reason: str, *names: str) -> Dict[str, str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import List, Optional
 
-from ppcls.config.schema import Config
+from ppcls.config.schema import DEFAULT, Config
 from ppcls.data.datasets import Dataset
 from ppcls.errors import ConfigError
-from ppcls.inference.postprocess import POSTPROCESSES, PostProcess
+from ppcls.inference.postprocess import POSTPROCESSES, SIGMOID, PostProcess
 from ppcls.loss import MULTI_LABEL, SINGLE_LABEL, CombinedLoss
 from ppcls.registry import Source
 from ppcls.utils.logging import get_logger
@@ -26,6 +26,9 @@ def build_postprocess(config: Config, class_names: Optional[List[str]], topk: Op
     Raises:
         ConfigError: it does not fit the classes or their names, or is for other labels than the recipe.
     """
+    activation = getattr(POSTPROCESSES[config.postprocess_name].target, "activation", None)
+    if activation is not None:
+        _require_kind(config, activation == SIGMOID)
     try:
         built: PostProcess = POSTPROCESSES.build(
             config.postprocess_name,
@@ -34,13 +37,28 @@ def build_postprocess(config: Config, class_names: Optional[List[str]], topk: Op
             class_names=class_names,
         )
     except ConfigError as error:
-        raise ConfigError(f"{config.where(*_SECTION)}: Infer.PostProcess: {error}") from error.__cause__
-    if kind_of(built.is_multilabel) != label_kind(config):
+        raise ConfigError(f"{_where(config, str(error))}: Infer.PostProcess: {error}") from error.__cause__
+    _require_kind(config, built.is_multilabel)
+    return built if topk is None else built.with_topk(topk)
+
+
+def _where(config: Config, message: str) -> str:
+    """Return where the argument was written whose keys a message has after the name of the post-processing."""
+    path: List[str] = []
+    for key in message.split(": ")[1:]:
+        if config.where(*_SECTION, *path, key) == DEFAULT:
+            break
+        path.append(key)
+    return config.where(*_SECTION, *path)
+
+
+def _require_kind(config: Config, multilabel: bool) -> None:
+    """Refuse a post-processing for another kind of labels than the recipe's."""
+    if kind_of(multilabel) != label_kind(config):
         raise ConfigError(
             f"{config.where(*_SECTION)}: Infer.PostProcess: {config.postprocess_name} is for "
-            f"{kind_of(built.is_multilabel)} models, and {describe_switch(config)}; change one of them"
+            f"{kind_of(multilabel)} models, and {describe_switch(config)}; change one of them"
         )
-    return built if topk is None else built.with_topk(topk)
 
 
 def log_reduced_topk(config: Config) -> None:

@@ -20,7 +20,7 @@ from ppcls.engine.label_names import class_names
 from ppcls.engine.memory import explain_inference_memory
 from ppcls.engine.model import build_model, fetch_weights, load_required_weights
 from ppcls.engine.progress import progress_bar
-from ppcls.errors import ConfigError, MachineError
+from ppcls.errors import ConfigError, DataError, MachineError
 from ppcls.inference import inputs, results
 from ppcls.inference.pipeline import Answer, Pipeline
 from ppcls.inference.postprocess import probabilities
@@ -182,7 +182,10 @@ def _sources(config: Config) -> List[Source]:
         return inputs.read_list(user_path(listed), _list_roots(config))
     if not images:
         raise ConfigError("nothing to predict: give -o Infer.infer_imgs=IMAGE_OR_FOLDER (or Infer.infer_list=FILE)")
-    return inputs.collect(images)
+    try:
+        return inputs.collect(images)
+    except DataError as error:
+        raise DataError(f"{config.where('Infer', 'infer_imgs')}: Infer.infer_imgs: {error}") from None
 
 
 def _list_roots(config: Config) -> List[Path]:

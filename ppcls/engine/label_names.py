@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import copy
-import re
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple
+
+import numpy as np
 
 from ppcls.arch import list_models, spec
 from ppcls.config.schema import Config
 from ppcls.data.datasets import Classes, Dataset, align_classes
 from ppcls.data.datasets.classes import known_names
-from ppcls.data.datasets.names import read_class_names
+from ppcls.data.datasets.label_files import are_imagenet_folders, choose_names, imagenet_names, read_label_file
 from ppcls.engine.checkpointing import checkpoint, saved_classes
 from ppcls.engine.model import given_weights
 from ppcls.errors import DataError
@@ -20,16 +21,13 @@ from ppcls.utils.digests import sha256
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
 
-# The names of ImageNet's folders. Their order is that of its classes.
-_WORDNET_ID = re.compile(r"n\d{8}")
-
 
 def class_names(config: Config, weights: str) -> Optional[List[str]]:
     """Return the class names of a model with its weights, None where there are none.
 
     They are those of ``Infer.PostProcess.class_id_map_file``, else those saved with the weights, else ImageNet's for
-    weights that were published for it. ImageNet's names, which most recipes of PaddleClas ask for, do not replace those
-    of other classes that are saved with the weights.
+    weights that were published for it. Names saved with the weights win over ImageNet's list, and over a file that
+    numbers the same classes in another way.
 
     Args:
         weights: the path that ``load_required_weights`` has returned.
@@ -38,19 +36,11 @@ def class_names(config: Config, weights: str) -> Optional[List[str]]:
         DataError: the file is malformed.
     """
     saved = saved_classes.class_names(checkpoint.strip_suffix(weights))
-    given = _names_in_file(config)
-    if given is not None and saved is not None and given != saved and sorted(given) == sorted(saved):
-        get_logger().warning(
-            "%s: class_id_map_file: has the classes of %s in another order; that of training is used",
-            *(config.where("Infer", "PostProcess", "class_id_map_file"), weights),
-        )
-        return saved
-    others = saved is not None and not all(map(_WORDNET_ID.fullmatch, saved))
-    if given is not None and not (others and given == _imagenet_names()):
-        return given
-    if saved is not None or not _is_for_imagenet(config, weights):
-        return saved
-    return _imagenet_names()
+    is_for_imagenet = are_imagenet_folders(saved) if saved is not None else _is_for_imagenet(config, weights)
+    given = _names_in_file(config, is_for_imagenet)
+    if given is not None:
+        return choose_names(given, saved, _where_file(config), weights)
+    return imagenet_names() if saved is None and is_for_imagenet else saved
 
 
 def model_classes(config: Config, weights: str) -> Optional[Classes]:
@@ -122,7 +112,7 @@ def _named_by_recipe(config: Config, dataset: Dataset, names: Sequence[str]) -> 
     if not given or not user_path(given).is_file():
         return dataset
     try:
-        listed = _names_in_file(config)
+        listed = _names_in_file(config, is_for_imagenet=False)
     except DataError:
         return dataset  # said where names are needed
     if listed is None or listed == list(names) or sorted(listed) != sorted(names):
@@ -136,9 +126,10 @@ def _number_imagenet(names: Sequence[str], others: Optional[Sequence[str]]) -> b
     """Return whether both name ImageNet's classes, one by folders and the other in words: their order is the same."""
     if others is None or len(names) != imagenet.CLASS_NUM or len(others) != imagenet.CLASS_NUM:
         return False
-    folders = [all(map(_WORDNET_ID.fullmatch, side)) for side in (names, others)]
-    words = _imagenet_names()
-    return (folders[0] and list(others) == words) or (folders[1] and list(names) == words)
+    words = imagenet_names()
+    return (are_imagenet_folders(names) and list(others) == words) or (
+        are_imagenet_folders(others) and list(names) == words
+    )
 
 
 def training_class_names(config: Config, dataset: Dataset) -> Optional[List[str]]:
@@ -155,44 +146,44 @@ def training_class_names(config: Config, dataset: Dataset) -> Optional[List[str]
         unused = (f"unused_{number}" for number in range(len(names), config.Arch.class_num))
         return [*names, *unused]
     try:
-        return _names_in_file(config)
+        return _names_in_file(config, is_for_imagenet=_lists_imagenet(config, dataset))
     except DataError as error:  # it concerns inference: no reason not to train
         get_logger().warning("%s; the checkpoints will not have class names", error)
         return None
 
 
-def _names_in_file(config: Config) -> Optional[List[str]]:
+def _lists_imagenet(config: Config, dataset: Dataset) -> bool:
+    """Return whether a list without names has the images of each class in ImageNet's folder of this class."""
+    if config.Arch.class_num != imagenet.CLASS_NUM or not dataset.from_list or dataset.is_multilabel:
+        return False
+    labels, first = np.unique(dataset.labels, return_index=True)
+    return len(labels) == imagenet.CLASS_NUM and are_imagenet_folders(
+        [Path(dataset.describe(int(index))).parent.name for index in first]
+    )
+
+
+def _where_file(config: Config) -> str:
+    return f"{config.where('Infer', 'PostProcess', 'class_id_map_file')}: class_id_map_file"
+
+
+def _names_in_file(config: Config, is_for_imagenet: bool) -> Optional[List[str]]:
     """Return the names in the recipe's file; None, with a warning, if it is missing or does not fit the classes.
+
+    Args:
+        is_for_imagenet: whether ImageNet's names may stand in for a missing file.
 
     Raises:
         DataError: it is malformed.
     """
-    given = config.Infer.PostProcess.class_id_map_file
+    given, delimiter = config.Infer.PostProcess.class_id_map_file, config.Infer.PostProcess.delimiter
     if not given:
         return None
-    file, delimiter = user_path(given), config.Infer.PostProcess.delimiter
-    where = config.where("Infer", "PostProcess", "class_id_map_file")
-    if not file.exists() and file.name == imagenet.LABEL_LIST.name:
-        get_logger().info("%s: not here; the names of ImageNet's classes that come with ppcls are used", given)
-        file, delimiter = imagenet.LABEL_LIST, None
-    if not file.exists():
-        get_logger().warning("%s: class_id_map_file: no such file: %s; going on without it", where, given)
-        return None
+    where = _where_file(config)
     try:
-        names = read_class_names(file, delimiter)
+        return read_label_file(given, delimiter, config.Arch.class_num, where, is_for_imagenet)
     except DataError as error:
+        where = config.where("Infer", "PostProcess", "class_id_map_file")
         raise DataError(f"{where}: {error}; without names: -o Infer.PostProcess.class_id_map_file=null") from None
-    if len(names) == config.Arch.class_num:
-        return names
-    get_logger().warning(
-        "%s: class_id_map_file: %s has %d names for %d classes (Arch.class_num); going on without it",
-        *(where, given, len(names), config.Arch.class_num),
-    )
-    return None
-
-
-def _imagenet_names() -> List[str]:
-    return read_class_names(imagenet.LABEL_LIST)
 
 
 def _is_for_imagenet(config: Config, weights: str) -> bool:

@@ -16,7 +16,7 @@ from ppcls.config.schema import Config
 from ppcls.data.datasets import Classes, Dataset
 from ppcls.data.transforms import TRANSFORMS, TransformOp, name_and_arguments
 from ppcls.engine import device
-from ppcls.engine.answers import describe_switch, kind_of, label_kind
+from ppcls.engine.answers import build_postprocess, describe_switch, kind_of, label_kind
 from ppcls.engine.checks import require_split
 from ppcls.engine.criteria import build_loss, build_metrics, log_reduced_topk
 from ppcls.engine.data import build_loader
@@ -99,6 +99,8 @@ def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto
             )
     with distributed.errors_on_all_ranks():
         _check_preprocessing(config, described)
+        if described.class_names is not None:
+            build_postprocess(config, list(described.class_names))  # it may name classes that are not there
     metrics, criterion = build_metrics(config, "Eval"), build_loss(config, "Eval")
     log_reduced_topk(config)
     if not described.postprocess.is_multilabel:  # a sigmoid's probabilities tell the logits themselves

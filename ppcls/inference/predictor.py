@@ -44,7 +44,7 @@ class BasePredictor:
 
         Returns:
             One dict per image, in order: class_ids, scores, file_name, label_names. A multi-label model gives all
-            classes above their thresholds, which may be none. For an image that cannot be read: file_name and error.
+            classes that reach their thresholds, maybe none. For an image that cannot be read: file_name and error.
 
         Raises:
             DataError: a path does not exist; nothing was predicted.

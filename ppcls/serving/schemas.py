@@ -32,7 +32,7 @@ class ModelInfo(BaseModel):
 
 
 class ImageResult(BaseModel):
-    """Classes of an image, the best one first; of a multi-label model all above their thresholds, which may be none."""
+    """Classes of an image, the best one first; of a multi-label model all that reach their thresholds, maybe none."""
 
     file_name: str
     class_ids: List[int]

@@ -47,7 +47,7 @@ def test_a_broken_image_is_reported_and_the_others_answered(arguments, digits, r
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("Infer.infer_imgs=nowhere", "nowhere: no such image or folder"),
+        ("Infer.infer_imgs=nowhere", "Infer.infer_imgs=nowhere: Infer.infer_imgs: nowhere: no such image or folder"),
         ("Infer.infer_list=nothing.txt", "nothing.txt: cannot be read"),
         ("Global.seed=0", "nothing to predict"),
     ],
@@ -65,7 +65,7 @@ def test_class_names_come_from_the_file_when_there_is_one(arguments, digits, run
     names.write_text("0 only\n")  # of another number of classes: the run's own names are used
     done = run("infer", *arguments, f"Infer.infer_imgs={digits}/val/000.png", change)
     (answer,) = json.loads(done.stdout)
-    assert "names.txt has 1 names for 10 classes (Arch.class_num); going on without it" in done.stderr
+    assert "names.txt has 1 names for 10 classes; ignored" in done.stderr
     assert answer["label_names"][0] == f"digit-{answer['class_ids'][0]}"
 
 

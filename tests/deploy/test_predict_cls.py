@@ -1,15 +1,21 @@
 """``deploy/python/predict_cls.py`` on an exported model."""
 
+import ast
+import hashlib
 import re
 import shutil
 import subprocess
 import sys
 
+import paddle
 import pytest
 import yaml
 
+import ppcls
+from ppcls.data.datasets.names import read_class_names
+from ppcls.utils import imagenet
 from tests.helpers.command_line import process_environment, run_python
-from tests.helpers.recipes import ROOT
+from tests.helpers.recipes import ROOT, write_recipe
 
 SCRIPT, RECIPE = ROOT / "deploy" / "python" / "predict_cls.py", ROOT / "deploy" / "configs" / "inference_cls.yaml"
 LINE = r"(\S+):\tclass id\(s\): \[([\d, ]+)\], score\(s\): \[([\d., ]+)\], label_name\(s\): \[(.*)\]"
@@ -47,8 +53,6 @@ def test_the_script_prints_a_line_for_each_image(models, digits, tmp_path):
 
 
 def test_the_answers_are_those_of_the_predictor(models, digits, predict):
-    import ppcls
-
     expected = ppcls.Predictor(models / "inference", topk=2).predict(digits / "val")
     for changes in ((), ("Global.batch_size=7",), ("Global.use_onnx=false",), ("Global.use_onnx=true",)):
         out = predict("PostProcess.Topk.topk=2", *changes).out
@@ -75,12 +79,11 @@ def test_names_of_a_file_are_used_where_the_export_has_none(digits, predict, unn
 
     (tmp_path / "short.txt").write_text("0 one\n1 two\n")
     done = predict(*unnamed, f"PostProcess.Topk.class_id_map_file={tmp_path}/short.txt")
-    assert "2 names for 10 classes; going on without it" in done.err
+    assert "short.txt has 2 names for 10 classes; ignored" in done.err
     assert "label_name(s): []" in done.out
 
     done = predict(*unnamed, "PostProcess.Topk.class_id_map_file=nowhere.txt")
-    assert "class_id_map_file=nowhere.txt: " in done.err
-    assert "going on without it" in done.err
+    assert "PostProcess.Topk.class_id_map_file: no such file: nowhere.txt; ignored" in done.err
 
 
 def test_a_delimiter_and_the_list_of_imagenet(predict, unnamed, tmp_path):
@@ -88,30 +91,63 @@ def test_a_delimiter_and_the_list_of_imagenet(predict, unnamed, tmp_path):
     names = f"PostProcess.Topk.class_id_map_file={tmp_path}/names.txt"
     assert "'digit 3'" in predict(*unnamed, names, "PostProcess.Topk.delimiter=:").out
     done = predict(*unnamed, "PostProcess.Topk.class_id_map_file=../ppcls/utils/imagenet1k_label_list.txt")
-    assert "1000 names for 10 classes; going on without it" in done.err
+    assert "no such file: ../ppcls/utils/imagenet1k_label_list.txt; ignored" in done.err
 
 
-def test_imagenets_names_replace_those_of_its_folders():
-    """Written without a model of a thousand classes."""
-    from types import SimpleNamespace
+@pytest.fixture(scope="module")
+def thousand(digits, tmp_path_factory):
+    """Return an export with 1000 classes."""
+    folder = tmp_path_factory.mktemp("thousand")
+    recipe = write_recipe(digits, folder)
+    changes = {"Arch.class_num": 1000, "Global.save_inference_dir": str(folder / "inference")}
+    config = ppcls.load_config(recipe, {**changes, "Global.pretrained_model": f"{folder}/w"})
+    arguments = {key: value for key, value in config.Arch.arguments.items() if value is not None}
+    paddle.save(ppcls.create_model("ConvMixer", class_num=1000, **arguments).state_dict(), f"{folder}/w.pdparams")
+    ppcls.export(config)
+    return folder / "inference"
 
-    from ppcls.commands.predict_cls import _class_names, _names_in_file
 
-    words = _names_in_file("nowhere/imagenet1k_label_list.txt", None, "here")
-    assert words[0].startswith("tench")
-    ids = [f"n{number:08d}" for number in range(1000)]
-    for exported, expected in ((ids, words), (None, words), (["other"] * 1000, ["other"] * 1000)):
-        assert _class_names(words, "here", SimpleNamespace(class_names=exported, class_num=1000)) == expected
+@pytest.mark.parametrize("kind", ["imagenet", "subset", "other", None])
+def test_imagenets_names_are_for_its_folders_only(thousand, predict, tmp_path, monkeypatch, kind):
+    shutil.copytree(thousand, tmp_path / "model")
+    file = tmp_path / "model" / "inference.yml"
+    description = yaml.safe_load(file.read_text())
+    own = None if kind is None else [f"{'n' if kind != 'other' else 'my-'}{number:08d}" for number in range(1000)]
+    description["PostProcess"]["Topk"]["label_list"] = own
+    file.write_text(yaml.safe_dump(description))
+    if kind == "imagenet":
+        digest = hashlib.sha256("\n".join(own).encode()).hexdigest()
+        monkeypatch.setattr(imagenet, "FOLDERS_SHA256", digest)  # the real names are not here
+    where = (f"Global.inference_model_dir={tmp_path}/model", "Global.use_onnx=false", "PostProcess.Topk.topk=1")
+
+    def names(given):
+        done = predict(*where, f"PostProcess.Topk.class_id_map_file={given}")
+        ids, found = zip(*((int(match[2]), match[4]) for match in re.finditer(LINE, done.out)))
+        return ids, [ast.literal_eval(name) if name else None for name in found], done.err
+
+    words = read_class_names(imagenet.LABEL_LIST)
+    ids, found, said = names("nowhere/imagenet1k_label_list.txt")
+    expected = words if kind == "imagenet" else own
+    assert found == [expected[index] if expected else None for index in ids]
+    assert ("ignored" in said) == (kind != "imagenet")
+    ids, found, said = names(shutil.copy(imagenet.LABEL_LIST, tmp_path))
+    expected = words if kind in ("imagenet", None) else own
+    assert found == [expected[index] for index in ids]
+    assert ("using the names of the model" in said) == (kind in ("subset", "other"))
 
 
-def test_names_of_the_export_are_never_replaced(digits, predict):
-    assert not predict(f"PostProcess.Topk.class_id_map_file={digits}/labels.txt").err
+def test_names_that_differ_from_those_of_the_export_are_said(digits, predict, tmp_path):
+    assert not predict("PostProcess.Topk.topk=5", f"PostProcess.Topk.class_id_map_file={digits}/labels.txt").err
     done = predict("PostProcess.Topk.label_list=[a, b, c, d, e, f, g, h, i, j]")
-    assert "not the names that the model was trained with" in done.err
-    assert "'digit-" in done.out
-    assert "'a'" not in done.out
+    assert "PostProcess.Topk.label_list: class 0 is 'a' there, and 'digit-0' in" in done.err
+    assert "using the names of the recipe" in done.err
+    assert "'digit-" not in done.out
+    (tmp_path / "turned.txt").write_text("".join(f"{number} digit-{9 - number}\n" for number in range(10)))
+    done = predict(f"PostProcess.Topk.class_id_map_file={tmp_path}/turned.txt")
+    assert "in another order; that of training is used" in done.err
+    assert done.out == predict("PostProcess.Topk.topk=5").out
     done = predict("PostProcess.Topk.label_list=[a, b]")
-    assert "2 names for 10 classes; going on without it" in done.err
+    assert "2 names for 10 classes; ignored" in done.err
     assert "'digit-" in done.out
 
 
@@ -142,6 +178,23 @@ def test_images_are_sorted_by_their_class(predict, digits, tmp_path):
     assert sorted(str(path.relative_to(tmp_path / "sorted")) for path in (tmp_path / "sorted").glob("*/*")) == expected
 
 
+def test_images_of_one_name_do_not_overwrite_each_other(predict, digits, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / "images" / folder).mkdir(parents=True)
+        shutil.copy(digits / "val" / "000.png", tmp_path / "images" / folder)
+    for images, expected in (("images", ["a/000.png", "b/000.png"]), ("images/*/*.png", ["000.png", "000_2.png"])):
+        target = tmp_path / f"sorted_{len(images)}"
+        for _ in range(2):  # the same again does not add to it
+            done = predict(
+                f"Global.infer_imgs={tmp_path}/{images}",
+                "PostProcess.Topk.topk=1",
+                f"PostProcess.SavePreLabel.save_dir={target}",
+            )
+            assert not done.err
+            (folder,) = target.iterdir()
+            assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png")) == expected
+
+
 def test_a_broken_image_is_said_and_the_others_are_answered(predict, digits, tmp_path):
     shutil.copy(digits / "val" / "000.png", tmp_path / "good.png")
     (tmp_path / "bad.png").write_text("not an image")
@@ -155,16 +208,19 @@ def test_a_broken_image_is_said_and_the_others_are_answered(predict, digits, tmp
     [
         ("Global.batchsize=4", "Global.batchsize: unknown key; did you mean 'batch_size'?"),
         ("Global.batch_size=0", "Global.batch_size: must be greater than or equal to 1"),
-        ("Global.infer_imgs=nowhere", "nowhere: no such image or folder"),
+        (
+            "Global.infer_imgs=nowhere",
+            "-o Global.infer_imgs=nowhere: Global.infer_imgs: nowhere: no such image or folder",
+        ),
         ("Global.inference_model_dir=nowhere", "nowhere: no such folder or file"),
         ("Global.use_gpu=true", "device gpu:0: the backend"),
         ("Global.use_fp16=true", "Global.use_fp16: true is not available: export the model with --fp16"),
-        ("Global.enable_mkldnn=false", "Global.enable_mkldnn: false is not available: Paddle 3 always uses oneDNN"),
-        ("PostProcess.Topk.topk=none", "PostProcess: Topk: topk: must be a whole number"),
+        ("PostProcess.Topk.topk=none", "-o PostProcess.Topk.topk=none: PostProcess.Topk.topk: must be a whole number"),
         ("PostProcess.Topk.class_id_map_file=[a]", "PostProcess.Topk.class_id_map_file: must be text, not ['a']"),
         ("PostProcess.Topk.label_list=3", "PostProcess.Topk.label_list: must be a list, not 3"),
-        ("PostProcess.ThreshOutput.threshold=0.5", "one post-processing expected, not Topk and ThreshOutput"),
-        ("PostProcess.main_indicator=ScoreOutput", "main_indicator names ScoreOutput, which is not there (Topk)"),
+        ("PostProcess={Topk: {}, ThreshOutput: {}}", "one post-processing expected, not Topk and ThreshOutput"),
+        ("PostProcess={main_indicator: ScoreOutput, Topk: {}}", "ScoreOutput, which is not there (Topk)"),
+        ("PostProcess.main_indicator=ScoreOutput", "main_indicator names ScoreOutput, which is not there; remove it"),
     ],
 )
 def test_mistakes_end_with_code_2_before_any_work(predict, change, message):
@@ -182,11 +238,14 @@ def test_the_keys_of_paddleclas_are_known(predict, tmp_path):
     """The values are those that its own file has for a processor."""
     values = yaml.safe_load(RECIPE.read_text())
     values["Global"].update(
-        {"enable_mkldnn": True, "enable_benchmark": True, "use_fp16": False, "ir_optim": True, "use_tensorrt": False}
+        {"enable_mkldnn": False, "enable_benchmark": True, "use_fp16": False, "ir_optim": False, "use_tensorrt": False}
     )
     values["Global"].update({"gpu_mem": 8000, "enable_profile": False, "cpu_num_threads": 2})
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(values))
-    assert len(predict(recipe=tmp_path / "recipe.yaml").out.splitlines()) == 40
+    done = predict(recipe=tmp_path / "recipe.yaml")
+    assert len(done.out.splitlines()) == 40
+    assert "recipe.yaml:" in done.err
+    assert "Global.enable_mkldnn: false has no effect: Paddle 3 always uses oneDNN" in done.err
 
 
 def test_no_paddle_is_needed_for_onnx(models, digits):

@@ -1,8 +1,9 @@
 """Which class names a model answers with: of a file, of its own run, or ImageNet's."""
 
-import dataclasses
 import hashlib
 import json
+import re
+import shutil
 
 import numpy as np
 import paddle
@@ -10,7 +11,9 @@ import pytest
 import yaml
 
 import ppcls
-from ppcls.arch import model_spec
+from ppcls.arch import BACKBONES, model_spec
+from ppcls.arch.registry import _SPECS
+from ppcls.data.datasets import label_files
 from ppcls.data.datasets.names import read_class_names
 from ppcls.engine import label_names
 from ppcls.utils import imagenet
@@ -56,71 +59,96 @@ def named(ids):
     return [names[index] for index in ids]
 
 
-def test_the_name_of_paddleclas_means_ours_where_there_is_no_such_file(thousand, run, tmp_path):
-    recipe = thousand / "recipe.yaml"
-    done = run("infer", "-c", recipe, "-o", f"{KEY}={PADDLECLAS}")
-    (found,) = json.loads(done.stdout)
-    assert found["label_names"] == named(found["class_ids"])
-    assert f"{PADDLECLAS}: not here; the names of ImageNet's classes that come with ppcls are used" in done.stderr
-    run("export", "-c", recipe, "-o", f"{KEY}={PADDLECLAS}", f"Global.save_inference_dir={tmp_path}/model")
-    (exported,) = ppcls.Predictor(tmp_path / "model").predict(found["file_name"])
-    assert exported["label_names"] == named(exported["class_ids"])
-
-
 def test_a_thousand_classes_of_something_else_have_no_names_of_imagenet(thousand):
     assert answer(ppcls.load_config(thousand / "recipe.yaml"))[1] == []
 
 
-def test_names_of_the_run_are_not_replaced_by_imagenets(thousand, monkeypatch):
-    config = ppcls.load_config(thousand / "recipe.yaml", {KEY: PADDLECLAS})
-    own = [f"my-{number}" for number in range(1000)]
-    monkeypatch.setattr(label_names.saved_classes, "class_names", lambda prefix: own)
-    ids, names = answer(config)
-    assert names == [own[index] for index in ids]
-    folders = [f"n{number:08d}" for number in range(1000)]  # the folders of ImageNet, whose names nobody reads
-    monkeypatch.setattr(label_names.saved_classes, "class_names", lambda prefix: folders)
-    ids, names = answer(config)
-    assert names == named(ids)
-
-
-@pytest.mark.parametrize("weights", ["path", "true"])
-def test_published_weights_answer_with_imagenets_names(thousand, monkeypatch, tmp_path, weights):
-    """The published weights of a tiny variant: what counts is that the file is that of the variant's facts."""
+@pytest.mark.parametrize("given", [PADDLECLAS, str(imagenet.LABEL_LIST), "copy"])
+def test_names_of_imagenets_folders_alone_are_replaced(thousand, run, monkeypatch, tmp_path, given):
+    """Folders of another thousand synsets, and names of the user's, are not ImageNet's."""
     recipe = thousand / "recipe.yaml"
+    file = shutil.copy(imagenet.LABEL_LIST, tmp_path) if given == "copy" else given
+    shutil.copy(thousand / "w.pdparams", tmp_path)
+
+    def infer(names):
+        monkeypatch.setattr(label_names.saved_classes, "class_names", lambda prefix: names)
+        done = run("infer", "-c", recipe, "-o", f"Global.pretrained_model={tmp_path}/w", f"{KEY}={file}")
+        (found,) = json.loads(done.stdout)
+        return found["class_ids"], found["label_names"], done.stderr
+
+    folders = [f"n{number:08d}" for number in range(1000)]
+    for own in (folders, [f"my-{number}" for number in range(1000)], None):
+        ids, names, said = infer(own)
+        if own is None:
+            assert names == (named(ids) if given == "copy" else [])
+        else:
+            assert names == [own[index] for index in ids]
+        if given == PADDLECLAS:
+            assert f"class_id_map_file: no such file: {PADDLECLAS}; ignored" in said
+        elif given != "copy":
+            assert "has ImageNet's names, and nothing says that the model's classes are those; ignored" in said
+    monkeypatch.setattr(imagenet, "FOLDERS_SHA256", hashlib.sha256("\n".join(folders).encode()).hexdigest())
+    ids, names, said = infer(folders)
+    assert names == named(ids)
+    assert ("does not exist; using the ImageNet names that ship with ppcls" in said) == (given == PADDLECLAS)
+
+
+def test_the_digest_is_that_of_imagenets_folders():
+    assert not label_files.are_imagenet_folders([f"n{number:08d}" for number in range(1000)])
+    assert not label_files.are_imagenet_folders(["n01440764"])
+    assert re.fullmatch(r"[0-9a-f]{64}", imagenet.FOLDERS_SHA256)
+
+
+@pytest.fixture
+def published(thousand, tmp_path, monkeypatch):
+    """Return a recipe of a published variant as small as that of ``thousand``, whose file is in the cache."""
     content = (thousand / "w.pdparams").read_bytes()
-    facts = model_spec.ModelSpec(
-        name="ConvMixer",
-        family="ConvMixer",
-        params=0,
-        macs=0,
-        top1=None,
-        image_size=16,
-        crop_pct=1.0,
-        paper="",
-        url="http://127.0.0.1:9/w.pdparams",
-        sha256=hashlib.sha256(content).hexdigest()[:8],
-    )
-    monkeypatch.setattr(label_names, "list_models", lambda: ["ConvMixer"])
-    monkeypatch.setattr(label_names, "spec", lambda name: facts)
-    if weights == "path":
-        config = ppcls.load_config(recipe, {"Global.pretrained_model": f"{thousand}/w.pdparams"})
-    else:
-        monkeypatch.setattr("ppcls.weights.factory.list_models", lambda: ["ConvMixer"])
-        monkeypatch.setattr("ppcls.weights.factory.spec", lambda name: facts)
-        monkeypatch.setenv("PPCLS_HOME", str(tmp_path))
-        (tmp_path / "weights").mkdir()
-        (tmp_path / "weights" / "w.pdparams").write_bytes(content)
-        config = ppcls.load_config(recipe, {"Global.pretrained_model": None, "Arch.pretrained": True})
+    values = yaml.safe_load((thousand / "recipe.yaml").read_text())
+    facts = {
+        "name": "ConvMixer_tiny",
+        "family": "ConvMixer",
+        "params": 0,
+        "macs": 0,
+        "top1": None,
+        "image_size": 16,
+        "crop_pct": 1.0,
+        "paper": "",
+        "url": "http://127.0.0.1:9/tiny.pdparams",
+        "sha256": hashlib.sha256(content).hexdigest()[:8],
+    }
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "tiny.pdparams").write_bytes(content)
+    monkeypatch.setenv("PPCLS_HOME", str(tmp_path))
+    arguments = {key: values["Arch"].pop(key) for key in list(values["Arch"]) if key not in ("name", "class_num")}
+    values["Arch"]["name"] = "ConvMixer_tiny"
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(values))
+    BACKBONES.register(BACKBONES["ConvMixer"].target, name="ConvMixer_tiny", defaults=arguments)
+
+    def publish(**changes):
+        monkeypatch.setitem(_SPECS, "ConvMixer_tiny", model_spec.ModelSpec(**{**facts, **changes}))
+        return path
+
+    yield publish
+    del BACKBONES._entries["ConvMixer_tiny"]
+
+
+@pytest.mark.parametrize("name", [None, PADDLECLAS])
+@pytest.mark.parametrize("weights", ["path", "true"])
+def test_published_weights_answer_with_imagenets_names(published, thousand, tmp_path, monkeypatch, weights, name):
+    monkeypatch.chdir(tmp_path)  # in the project there is such a file
+    path = {"Global.pretrained_model": f"{thousand}/w.pdparams"}
+    pretrained = {"Global.pretrained_model": None, "Arch.pretrained": True}
+    changes = {**(path if weights == "path" else pretrained), KEY: name}
+    config = ppcls.load_config(published(), changes)
     ids, names = answer(config)
     assert names == named(ids)
     ppcls.export(ppcls.load_config(config, {"Global.save_inference_dir": f"{tmp_path}/model"}))
     (exported,) = ppcls.Predictor(tmp_path / "model").predict(config.Infer.infer_imgs)
     assert (exported["class_ids"], exported["label_names"]) == (ids, names)
     for other in ({"url": None}, {"class_num": 10}, {"url": "http://x/y", "sha256": "0" * 8}):
-        changed = dataclasses.replace(facts, **other)
-        monkeypatch.setattr(label_names, "spec", lambda name, changed=changed: changed)
-        if weights == "path" or "sha256" not in other:
-            assert answer(config)[1] == []
+        if weights == "path" or "url" not in other:
+            assert answer(ppcls.load_config(published(**other), changes))[1] == []
 
 
 def test_a_missing_file_is_a_warning_everywhere(digits, recipe, run, tmp_path):
@@ -134,7 +162,7 @@ def test_a_missing_file_is_a_warning_everywhere(digits, recipe, run, tmp_path):
         dataset.update(image_root=str(no_labels), cls_label_path=f"{no_labels}/{name}_list.txt")
     values["Infer"] = {"infer_imgs": f"{digits}/val/000.png", "PostProcess": {"class_id_map_file": "ppcls/nowhere.txt"}}
     recipe.write_text(yaml.safe_dump(values))
-    said = "class_id_map_file: no such file: ppcls/nowhere.txt; going on without it"
+    said = "class_id_map_file: no such file: ppcls/nowhere.txt; ignored"
     done = run("train", "-c", recipe)
     assert f"{recipe}:" in done.stderr
     assert said in done.stderr
@@ -147,23 +175,40 @@ def test_a_missing_file_is_a_warning_everywhere(digits, recipe, run, tmp_path):
     assert run("eval", "-c", recipe, "-o", weights).returncode == 0
 
     # Of another length: 1000 names for 10 classes.
+    done = run("infer", "-c", recipe, "-o", weights, f"{KEY}={imagenet.LABEL_LIST}")
+    assert f"{imagenet.LABEL_LIST} has 1000 names for 10 classes; ignored" in done.stderr
+    assert json.loads(done.stdout)[0]["label_names"] == []
     done = run("infer", "-c", recipe, "-o", weights, f"{KEY}={PADDLECLAS}")
-    assert f"{PADDLECLAS} has 1000 names for 10 classes (Arch.class_num); going on without it" in done.stderr
+    assert f"class_id_map_file: no such file: {PADDLECLAS}; ignored" in done.stderr
     assert json.loads(done.stdout)[0]["label_names"] == []
     (tmp_path / "twice.txt").write_text("0 a\n0 b\n")
     done = run("infer", "-c", recipe, "-o", weights, f"{KEY}={tmp_path}/twice.txt", code=2)
     assert "twice.txt:2: class 0 has a name already" in done.stderr
 
 
-def test_a_run_with_the_imagenet_recipes_file_keeps_its_names_with_the_weights(thousand, digits, tmp_path):
-    no_labels = tmp_path / "data"
-    no_labels.mkdir()
-    for file in ("train", "train_list.txt"):
-        (no_labels / file).symlink_to(digits / file)
+@pytest.mark.parametrize("kind", ["digits", "folders"])
+def test_a_run_with_the_imagenet_recipes_file_keeps_its_names_if_it_lists_imagenet(
+    thousand, digits, tmp_path, monkeypatch, kind
+):
+    """The folders of the list tell whether its classes are ImageNet's."""
+    monkeypatch.chdir(tmp_path)  # in the project there is such a file
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "train").symlink_to(digits / "train")
+    (data / "train_list.txt").symlink_to(digits / "train_list.txt")
+    if kind == "folders":
+        folders = [f"n{number:08d}" for number in range(1000)]
+        monkeypatch.setattr(imagenet, "FOLDERS_SHA256", hashlib.sha256("\n".join(folders).encode()).hexdigest())
+        (data / "train_list.txt").unlink()
+        for folder in folders:
+            (data / folder).symlink_to(digits / "train")
+        image = next((digits / "train").iterdir()).name
+        lines = (f"{folder}/{image} {number}\n" for number, folder in enumerate(folders))
+        (data / "train_list.txt").write_text("".join(lines))
     changes = {
         KEY: PADDLECLAS,
-        "DataLoader.Train.dataset.image_root": str(no_labels),
-        "DataLoader.Train.dataset.cls_label_path": f"{no_labels}/train_list.txt",
+        "DataLoader.Train.dataset.image_root": str(data),
+        "DataLoader.Train.dataset.cls_label_path": f"{data}/train_list.txt",
         "Global.eval_during_train": False,
         "Global.pretrained_model": None,
         "Global.output_dir": f"{tmp_path}/out",
@@ -171,4 +216,4 @@ def test_a_run_with_the_imagenet_recipes_file_keeps_its_names_with_the_weights(t
     }
     ppcls.train(ppcls.load_config(thousand / "recipe.yaml", changes))
     states = json.loads((tmp_path / "out" / "latest.pdstates").read_text())
-    assert states["class_names"] == named(np.arange(1000))
+    assert states["class_names"] == (named(np.arange(1000)) if kind == "folders" else None)

@@ -1,5 +1,6 @@
 """Evaluation by the classes of training, wherever their names or labels are known."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -94,13 +95,18 @@ def test_shards_are_matched_by_name(place, tmp_path, run):
     assert json.loads(done.stdout)["top1"] == 1.0
 
 
-def test_imagenets_folders_and_names_have_one_order():
+def test_imagenets_folders_and_names_have_one_order(monkeypatch):
     class Data:
         is_multilabel, list_labels, from_list = False, None, False
 
     config = ppcls.load_config({"Arch": {"name": "ConvMixer_256_8"}})
     words = read_class_names(imagenet.LABEL_LIST)
     folders = [f"n{number:08d}" for number in range(1000)]
+    data = Data()
+    data.class_names, data.labels = folders, np.arange(1000)
+    with pytest.raises(DataError, match="are not classes of the model"):  # folders of another thousand synsets
+        label_names.matched(config, "Eval", Classes(words), "the model", data)
+    monkeypatch.setattr(imagenet, "FOLDERS_SHA256", hashlib.sha256("\n".join(folders).encode()).hexdigest())
     for own, known in ((folders, words), (words, folders)):
         data = Data()
         data.class_names = own

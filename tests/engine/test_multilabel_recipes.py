@@ -11,7 +11,7 @@ from ppcls.data.build import build_dataset
 from ppcls.engine import load_config
 from ppcls.inference.postprocess import POSTPROCESSES
 from tests.helpers.multilabel import NAMES, change, write_multilabel_recipe
-from tests.helpers.recipes import MIXED_IMAGES, write_recipe
+from tests.helpers.recipes import MIXED_IMAGES, ROOT, write_recipe
 
 BEST = "Global.pretrained_model=out/best_model"
 
@@ -39,9 +39,12 @@ def recipe(digits, tmp_path):
             "Loss.Eval: FocalLoss is for single-label data, and Global.use_multilabel is true",
         ),
         (["Infer.PostProcess.name=Topk"], "Topk is for single-label models, and Global.use_multilabel is true"),
-        (["Infer.PostProcess.name=ThreshOutput"], "ThreshOutput is for 2 classes, and the model has 3"),
-        (["Infer.PostProcess.name=PersonAttribute"], "PersonAttribute is for 26 classes, and the model has 3"),
-        (["Infer.PostProcess.threshold={odd: 0.5}"], "threshold: unknown class 'odd'"),
+        (["Infer.PostProcess.name=ThreshOutput"], "ThreshOutput is for single-label models"),
+        (["Infer.PostProcess.name=PersonAttribute"], "PersonAttribute: is for 26 classes, and the model has 3"),
+        (
+            ["Infer.PostProcess.name=MultiLabelThreshOutput", "Infer.PostProcess.threshold={odd: 0.5}"],
+            "-o Infer.PostProcess.threshold={odd: 0.5}: Infer.PostProcess: MultiLabelThreshOutput: threshold: odd: ",
+        ),
         (["Infer.PostProcess.threshold=[0.5]"], "threshold: 1 numbers for 3 classes"),
         (["Infer.PostProcess.threshold=2"], "Infer.PostProcess.threshold: must be a number from 0 to 1, not 2"),
         (["Infer.PostProcess.topk=2"], "unknown argument"),
@@ -208,3 +211,45 @@ def test_a_post_processing_of_ones_own(recipe, run, tmp_path, digits):
     stderr = run("infer", "inference", image, code=2).stderr
     assert "PostProcess: unknown post-processing 'CountClasses'" in stderr
     assert "--import FILE" in stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            ["PersonAttribute"],
+            "-o Infer.PostProcess.name=PersonAttribute: Infer.PostProcess: PersonAttribute: is for 26",
+        ),
+        (["MultiLabelThreshOutput", "threshold=[0.5]"], "Infer.PostProcess.threshold: 1 numbers for 3 classes"),
+    ],
+)
+def test_the_class_count_of_a_post_processing_is_checked_when_the_recipe_is_loaded(recipe, run, changes, message):
+    changes = [f"Infer.PostProcess.name={changes[0]}", *(f"Infer.PostProcess.{change}" for change in changes[1:])]
+    assert message in run("config", "-c", recipe, "-o", *changes, code=2).stderr
+
+
+def test_eval_refuses_thresholds_of_an_unknown_class(recipe, run, tmp_path):
+    run("train", "-c", recipe)
+    weights = f"Global.pretrained_model={tmp_path}/out/best_model"
+    run("export", "-c", recipe, "-o", weights)
+    change = "Infer.PostProcess.threshold={od: 0.5}"
+    for where in ((weights,), ()):
+        model = () if where else ("--model", tmp_path / "inference")
+        done = run("eval", "-c", recipe, *model, "-o", *where, change, code=2)
+        assert f"-o {change}: Infer.PostProcess: MultiLabelThreshOutput: threshold: od: unknown class" in done.stderr
+
+
+def test_another_post_processing_than_that_of_a_base(recipe, run):
+    (recipe.parent / "base.yaml").write_text("Infer: {PostProcess: {name: Topk, topk: 3}}\n")
+    text = "_base_: base.yaml\n" + recipe.read_text()
+    recipe.write_text(text)
+    cure = "a base of the recipe gives it: `_delete_: true` in Infer.PostProcess drops what bases say there"
+    recipe.write_text(text + "Infer: {PostProcess: {name: MultiLabelThreshOutput}}\n")
+    said = run("config", "-c", recipe, code=2).stderr
+    assert "base.yaml:1: Infer.PostProcess.topk: unknown argument" in said
+    assert cure in said
+    recipe.write_text(text + "Infer: {PostProcess: {name: MultiLabelThreshOutput, topk: 3}}\n")
+    assert cure not in run("config", "-c", recipe, code=2).stderr
+    page = (ROOT / "docs" / "training.md").read_text().partition("### Thresholds")[2].partition("```yaml\n")[2]
+    recipe.write_text(text + page.partition("```")[0])
+    assert "MultiLabelThreshOutput" in run("config", "-c", recipe).stdout

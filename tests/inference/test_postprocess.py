@@ -129,11 +129,11 @@ def test_a_table_in_words():
         ("MultiLabelThreshOutput", 4, {"threshold": {"a": 0.5}}, "names classes, and the model has no class names"),
         ("MultiLabelThreshOutput", 4, {"threshold": "x"}, "threshold: must be a number or a list or a mapping"),
         ("MultiLabelThreshOutput", 4, {"thresholds": 0.5}, "unknown argument 'thresholds'; did you mean 'threshold'"),
-        ("ThreshOutput", 3, {}, "ThreshOutput is for 2 classes, and the model has 3"),
+        ("ThreshOutput", 3, {}, "ThreshOutput: is for 2 classes, and the model has 3"),
         ("ThreshOutput", 2, {"threshold": -0.5}, "threshold: must be a number from 0 to 1"),
-        ("PersonAttribute", 25, {}, "PersonAttribute is for 26 classes, and the model has 25"),
+        ("PersonAttribute", 25, {}, "PersonAttribute: is for 26 classes, and the model has 25"),
         ("PersonAttribute", 26, {"glasses_threshold": 3}, "glasses_threshold: must be a number from 0 to 1"),
-        ("VehicleAttribute", 10, {}, "VehicleAttribute is for 19 classes"),
+        ("VehicleAttribute", 10, {}, "VehicleAttribute: is for 19 classes"),
         ("TableAttribute", 6, {"angle_threshold": 2}, "angle_threshold: must be a number from 0 to 1"),
         ("MultiLabelThreshOutputs", 4, {}, "did you mean 'MultiLabelThreshOutput'"),
         ("Topk", 4, {"topk": 0}, "topk: must be a whole number of at least 1"),
@@ -145,7 +145,7 @@ def test_wrong_values(name, class_num, arguments, problem):
 
 
 def test_unknown_classes_are_named():
-    with pytest.raises(ConfigError, match="threshold: unknown class 'e'; did you mean 'ea'"):
+    with pytest.raises(ConfigError, match="threshold: e: unknown class; did you mean 'ea'"):
         build("MultiLabelThreshOutput", 2, ["ea", "b"], threshold={"e": 0.5})
 
 

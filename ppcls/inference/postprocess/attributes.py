@@ -36,17 +36,25 @@ class Attributes(PostProcess):
     def __init__(
         self, thresholds: Sequence[float], class_num: Optional[int], class_names: Optional[Sequence[str]]
     ) -> None:
-        kind = type(self).__name__
-        require_classes(kind, len(self.names), class_num)
+        if class_num is not None:
+            self.check_class_num(class_num)
         if class_names is not None and list(class_names) != list(self.names):
             pairs = zip(class_names, self.names)
             found, expected = next((pair for pair in pairs if pair[0] != pair[1]), (len(class_names), len(self.names)))
             raise ConfigError(
-                f"{kind} is for the attributes {', '.join(self.names)}, in this order; the data have {found!r} where "
+                f"is for the attributes {', '.join(self.names)}, in this order; the data have {found!r} where "
                 f"it expects {expected!r}: use MultiLabelThreshOutput"
             )
         self.class_names = list(self.names)
         self.thresholds = np.array(thresholds, np.float32)
+
+    def check_class_num(self, class_num: int) -> None:
+        """Make sure that there are as many classes as attributes.
+
+        Raises:
+            ConfigError: there are more or fewer.
+        """
+        require_classes(len(self.names), class_num)
 
     def __call__(self, scores: np.ndarray) -> Dict[str, List[Any]]:
         """Return {class_ids, scores, label_names, attributes} of probabilities [K], the highest first."""
@@ -181,8 +189,8 @@ class TableAttribute(Attributes):
         number_threshold: above it a table has little text, else much.
         color_threshold: above it a table is black and white, else coloured.
         clarity_threshold: above it a table is clear, else blurry.
-        obstruction_threshold: above it nothing hides a part of the table. (PaddleClas words this and the angle by
-            ``number_threshold``.)
+        obstruction_threshold: above it nothing hides a part of the table. (PaddleClas uses ``number_threshold`` for
+            this and for the angle.)
         angle_threshold: above it a table is horizontal, else tilted.
         class_num: number of classes; None skips its check.
         class_names: those of the data; None skips their check.

@@ -18,7 +18,7 @@ POSTPROCESSES = Registry(
     base="ppcls.inference.postprocess.PostProcess",
 )
 INJECTED = ("class_num", "class_names")
-# What makes the model's outputs probabilities: of classes that exclude each other, or of each class by itself.
+# Activation that turns outputs into probabilities: softmax (exclusive classes) or sigmoid (independent classes).
 SOFTMAX, SIGMOID = "softmax", "sigmoid"
 DEFAULT_THRESHOLD = 0.5
 
@@ -62,6 +62,13 @@ class PostProcess(abc.ABC):
         """Whether an image may have any number of classes."""
         return self.activation == SIGMOID
 
+    def check_class_num(self, class_num: int) -> None:  # noqa: B027  most take any number
+        """Make sure that this is for models of ``class_num`` classes.
+
+        Raises:
+            ConfigError: it is not.
+        """
+
     def with_topk(self, topk: int) -> PostProcess:
         """Return one whose answers have ``topk`` classes.
 
@@ -81,11 +88,11 @@ class PostProcess(abc.ABC):
         }
 
 
-def require_classes(name: str, expected: int, class_num: Optional[int]) -> None:
-    """Check the number of classes; None skips the check.
+def require_classes(expected: int, class_num: int) -> None:
+    """Check the number of classes.
 
     Raises:
         ConfigError: it is another one.
     """
-    if class_num is not None and class_num != expected:
-        raise ConfigError(f"{name} is for {expected} classes, and the model has {class_num} (Arch.class_num)")
+    if class_num != expected:
+        raise ConfigError(f"is for {expected} classes, and the model has {class_num} (Arch.class_num)")

@@ -69,10 +69,19 @@ class ThreshOutput(PostProcess):
         class_names: Optional[Sequence[str]] = None,
     ) -> None:
         self.threshold = require_probability("threshold", threshold)
-        require_classes(type(self).__name__, 2, class_num)
+        if class_num is not None:
+            self.check_class_num(class_num)
         known = class_names or ("0", "1")
         given = [known[0] if label_0 is None else label_0, known[1] if label_1 is None else label_1]
         self.class_names = None if class_names is None and label_0 is None and label_1 is None else given
+
+    def check_class_num(self, class_num: int) -> None:
+        """Make sure that there are two classes.
+
+        Raises:
+            ConfigError: there are more or fewer.
+        """
+        require_classes(2, class_num)
 
     def __call__(self, scores: np.ndarray) -> Dict[str, List[Any]]:
         """Return {class_ids, scores, label_names} of probabilities [2]: those of the chosen class."""
@@ -104,6 +113,17 @@ class MultiLabelThreshOutput(PostProcess):
     ) -> None:
         self.class_names = class_names
         self.thresholds = np.array(_thresholds(threshold, class_num, class_names), np.float32)
+        if class_num is not None:
+            self.check_class_num(class_num)
+
+    def check_class_num(self, class_num: int) -> None:
+        """Make sure that a list of thresholds has one for each class.
+
+        Raises:
+            ConfigError: it has not.
+        """
+        if self.thresholds.ndim and len(self.thresholds) != class_num:
+            raise ConfigError(f"threshold: {len(self.thresholds)} numbers for {class_num} classes (Arch.class_num)")
 
     def __call__(self, scores: np.ndarray) -> Dict[str, List[Any]]:
         """Return {class_ids, scores, label_names} of probabilities [K], the highest first; of equal the lower id."""
@@ -125,11 +145,8 @@ def _thresholds(
             raise ConfigError("threshold: names classes, and the model has no class names; give a list, one per class")
         unknown = next((name for name in values if name not in class_names), None)
         if unknown is not None:
-            raise ConfigError(f"threshold: unknown class {unknown!r}{suggest(unknown, class_names)}")
+            raise ConfigError(f"threshold: {unknown}: unknown class{suggest(unknown, class_names)}")
         return [values.get(name, DEFAULT_THRESHOLD) for name in class_names]
     if isinstance(threshold, (int, float)):
         return require_probability("threshold", threshold)
-    listed = [require_probability(f"threshold: {index}", value) for index, value in enumerate(threshold)]
-    if class_num is not None and len(listed) != class_num:
-        raise ConfigError(f"threshold: {len(listed)} numbers for {class_num} classes (Arch.class_num)")
-    return listed
+    return [require_probability(f"threshold: {index}", value) for index, value in enumerate(threshold)]
