@@ -83,7 +83,7 @@ def load_predictor(
 
 
 def refuse_for_export(path: Union[str, os.PathLike[str]], options: Mapping[str, Any]) -> None:
-    """Refuse options that make no sense for an exported model.
+    """Refuse options that do not apply to exported models.
 
     Args:
         options: values by the names that the user knows, None for options that are not used.

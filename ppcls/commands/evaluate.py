@@ -34,7 +34,7 @@ def _run(options: argparse.Namespace) -> int:
         if options.backend is not None:
             raise ConfigError("--backend is for exported models: give --model PATH")
         config = load_for_weights(options)
-        _say_how_to_predict(config, options)
+        _warn_about_infer_imgs(config, options)
         from ppcls.engine import evaluate
 
         _print(evaluate(config))
@@ -42,7 +42,7 @@ def _run(options: argparse.Namespace) -> int:
     for option in weight_options(options):
         raise ConfigError(f"{option}: with --model {options.model} no weights are used; leave one of the two out")
     config = load_recipe(options)
-    _say_how_to_predict(config, options)
+    _warn_about_infer_imgs(config, options)
     if config.Stages or options.stage is not None:
         config = config.stage(options.stage or list(config.stages)[-1])
     _refuse_weights(config, options.model)
@@ -52,7 +52,7 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _say_how_to_predict(config: Any, options: argparse.Namespace) -> None:
+def _warn_about_infer_imgs(config: Any, options: argparse.Namespace) -> None:
     """Warn where ``-o`` names images to predict, which evaluation does not use."""
     if not any(config.where("Infer", key).startswith("-o") for key in ("infer_imgs", "infer_list")):
         return

@@ -29,7 +29,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _profile(config: Any, options: argparse.Namespace) -> int:
-    """Train with a profile of some batches, which may end the training."""
+    """Train, and profile some batches. Training ends with the profile unless exit_on_finished=false."""
     from ppcls.engine import stages
     from ppcls.engine.profiling import BatchProfiler, ProfilerOptions, ProfilingDoneError
     from ppcls.engine.supplied import Supplied

@@ -84,6 +84,8 @@ class Checked:
         values, mistakes = entry.check({key: plain(value) for key, value in given.items()}, site.section_keys)
         if mistakes:
             self.problems += [_problem_at(tree, place, mistake) for mistake in mistakes]
+            if registry.trial_arguments is not None and not any(mistake.kind == "missing" for mistake in mistakes):
+                self._add_bad_values(tree, place, values, registry, name)
             return
         self.arguments[place] = values
         if not _validates_by_construction(registry, entry):
@@ -92,6 +94,21 @@ class Checked:
             self.components[place] = registry.construct(entry, values, registry.trial_arguments())  # type: ignore[misc]
         except ConfigError as error:
             self.problems.append(_locate_from_message(tree, place, str(error)))
+
+    def _add_bad_values(
+        self, tree: Node, place: Path, values: Mapping[str, Any], registry: Registry, name: str
+    ) -> None:
+        """Add what a component with other mistakes says of the values that it takes."""
+        entry = registry[name]
+        required = {parameter.name for parameter in entry.parameters() if parameter.required}
+        if entry.source is not None or not required.issubset(values):
+            return
+        try:
+            registry.construct(entry, values, registry.trial_arguments())  # type: ignore[misc]
+        except ConfigError as error:
+            problem = _locate_from_message(tree, place, str(error))
+            if problem.path[len(place) :][:1] and problem.path[len(place)] in values:  # else it may lack the others
+                self.problems.append(problem)
 
 
 def check(tree: Node, registries: Mapping[str, Registry]) -> Checked:

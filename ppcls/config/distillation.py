@@ -97,7 +97,7 @@ def _check_keys(tree: Node, arch: Mapping[str, Node]) -> Iterator[Problem]:
             yield Problem((*_ARCH, key), f"unknown key of {DISTILLATION_MODEL}{suggest(key, _KEYS)}")
     section = child(tree, "Distillation")
     if section is not None and section.value is not None:
-        yield Problem(("Distillation",), f"says again what Arch.name: {DISTILLATION_MODEL} says; remove one of them")
+        yield Problem(("Distillation",), f"conflicts with Arch.name: {DISTILLATION_MODEL}; keep one")
 
 
 def _is_switch(key: str) -> bool:
@@ -114,7 +114,7 @@ def _read_models(arch: Node, architectures: Registry, problems: List[Problem]) -
     for index, item in enumerate(listed.value):
         path = (*_MODELS, index)
         if not isinstance(item.value, dict) or len(item.value) != 1:
-            problems.append(Problem(path, "an entry is one `Name: {name: ARCHITECTURE, ...}` map"))
+            problems.append(Problem(path, "each entry must be a map with one key, `Name: {name: ARCHITECTURE}`"))
             continue
         ((name, node),) = item.value.items()
         if not isinstance(node.value, dict) or "name" not in node.value:
@@ -128,7 +128,7 @@ def _read_models(arch: Node, architectures: Registry, problems: List[Problem]) -
 
 
 def _check_arguments(model: _Model, architectures: Registry) -> Iterator[Problem]:
-    """Drop arguments of PaddleClas's networks that ask for nothing; yield those that ask for what there is not."""
+    """Drop arguments of PaddleClas's networks whose feature is disabled; yield those of features that are not here."""
     name = plain(model.values["name"])
     for key, node in list(model.values.items()):
         switch = SWITCHES.get(f"Arch.{key}")
@@ -139,7 +139,7 @@ def _check_arguments(model: _Model, architectures: Registry) -> Iterator[Problem
                 yield Problem((*model.path, key), message)
 
 
-def _read_list(arch: Node, key: str, models: Mapping[str, _Model], problems: List[Problem], put: Any) -> None:
+def _read_list(arch: Node, key: str, models: Mapping[str, _Model], problems: List[Problem], assign: Any) -> None:
     """Give each model its item of a list, if there is one."""
     listed = arch.value.get(key)
     if listed is None or listed.value is None or not models:
@@ -150,7 +150,7 @@ def _read_list(arch: Node, key: str, models: Mapping[str, _Model], problems: Lis
         return
     for model in models.values():
         index = model.path[len(_MODELS)]
-        message = put(model, listed.value[index])
+        message = assign(model, listed.value[index])
         if message is not None:
             problems.append(Problem((*_ARCH, key, index), message))
 
@@ -213,13 +213,14 @@ def check(config: Config, checked: Checked) -> List[Problem]:
             terms = getattr(component, "terms", [(student,)])
             learning.update(_check_loss(path, component, (student, *models), trained, problems))
             named.update(name for term in terms for name in term)
+            problems += _check_targets(config, path, component)
         elif path[:2] == ("Loss", "Eval"):
             _check_loss(path, component, (student,), [student], problems)
         elif path[0] == "Metric" and getattr(component, "model_key", student) != student:
             message = f"{component.model_key!r}: metrics are those of {student}, which is evaluated and exported"
             problems.append(Problem((*path, "model_key"), message))
     if models and not problems:
-        problems += _idle_models(student, models, learning, named)
+        problems += _unused_models(student, models, learning, named)
     return problems
 
 
@@ -245,6 +246,18 @@ def _check_loss(
     return learning
 
 
+def _check_targets(config: Config, path: Path, component: Any) -> Iterator[Problem]:
+    """Yield a problem where a loss needs one class per image, and images are mixed."""
+    train = config.DataLoader.Train
+    mixed = train is not None and train.dataset.batch_transform_ops
+    if mixed and getattr(component, "needs_one_class", False):
+        message = (
+            "mixed images (batch_transform_ops) have several target classes; give use_target_as_gt: true, which takes "
+            "the teacher's decision, or remove the mixing"
+        )
+        yield Problem(path, message)
+
+
 def _names_key(term: Sequence[str]) -> str:
     return "model_names" if len(term) == 1 else "model_name_pairs"
 
@@ -258,7 +271,7 @@ def _unknown_model(path: Path, name: str, known: Sequence[str]) -> str:
     return message
 
 
-def _idle_models(student: str, models: Mapping[str, Any], learning: Set[str], named: Set[str]) -> Iterator[Problem]:
+def _unused_models(student: str, models: Mapping[str, Any], learning: Set[str], named: Set[str]) -> Iterator[Problem]:
     """Yield what is wrong with models that nothing trains, or that teach nobody."""
     if student not in learning:
         yield Problem(("Loss", "Train"), f"nothing trains {student}: no loss has it as a learner")

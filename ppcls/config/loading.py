@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Container, Dict, List, Mapping, Optional, Tuple, Union
 
 from pydantic import ValidationError
 
@@ -20,8 +20,10 @@ from ppcls.config import (
     overrides,
     paddleclas,
     postprocessing,
+    pretrained,
     sizes,
     stages,
+    transform_checks,
     tree,
 )
 from ppcls.config.components import Checked
@@ -50,10 +52,12 @@ class _Loader:
         registries: the components that may be named, by kind.
         stored_in: the checkpoint that the recipe was read from, if it was.
         complete: completes the changed recipe; see ``Completion``.
+        published: the architectures with published weights; None does not check ``pretrained: true``.
     """
 
     registries: Mapping[str, Registry]
     stored_in: Optional[str] = None
+    published: Optional[Container[str]] = None
     complete: Optional[Completion] = None
 
     def load(self, root: Node, name: str, changes: Changes) -> Config:
@@ -110,7 +114,8 @@ class _Loader:
         known = {problem.path for problem in result.problems}
         result.problems += [problem for problem in result.checked.problems if problem.path not in known]
         if not result.problems and result.schema is not None:
-            result.problems = distillation.check(result.schema, result.checked)
+            result.problems += transform_checks.check(result.schema, result.checked)
+            result.problems += distillation.check(result.schema, result.checked)
             result.problems += postprocessing.check(result.schema, result.checked)
         if not result.problems and result.schema is not None:
             result.sizes = sizes.check(result.tree, result.schema, result.checked, self.registries, self.stored_in)
@@ -118,7 +123,11 @@ class _Loader:
             result.problems += result.sizes.problems
             result.warnings += [format_problem(problem, result.mapped) for problem in result.sizes.warnings]
         if not result.problems and result.schema is not None and self.stored_in is None:
+            notes = transform_checks.warnings(result.checked)
+            result.warnings += [format_problem(problem, result.mapped) for problem in notes]
             result.warnings += appearance.check(result.tree, result.checked, self.registries)
+        if self.published is not None:
+            result.problems += pretrained.check(result.tree, self.registries["architecture"], self.published)
         return result
 
 
@@ -194,6 +203,7 @@ def load(
     *,
     registries: Mapping[str, Registry],
     complete: Optional[Completion] = None,
+    published: Optional[Container[str]] = None,
 ) -> Config:
     """Load a recipe.
 
@@ -202,11 +212,12 @@ def load(
         changes: ``Key.sub=value`` overrides, or values by dotted key, applied in order.
         registries: the components that may be named, by kind; ``ppcls.load_config`` passes them all.
         complete: completes the changed recipe; see ``Completion``.
+        published: the architectures with published weights, for ``pretrained: true``; None does not check it.
 
     Raises:
         ConfigError: every mistake at once, each with file and line or the override it came from.
     """
-    loader = _Loader(registries, complete=complete)
+    loader = _Loader(registries, complete=complete, published=published)
     if isinstance(recipe, Config):
         return loader.load(written_values(recipe), "the recipe", changes)
     if isinstance(recipe, Mapping):

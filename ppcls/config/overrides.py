@@ -14,6 +14,7 @@ from ppcls.registry import suggest
 
 # A tuple of numbers, such as (3, 224, 224): a list, for users of PaddleClas, where -o takes Python's values.
 _TUPLE = re.compile(r"\([-+*/.\d\seE()]*,[-+*/.\d\seE,()]*\)")
+_LONGEST_ORIGIN = 80  # characters
 _AS_LIST = str.maketrans("()", "[]")
 Changes = Union[Sequence[str], Mapping[str, Any]]  # ["Global.epochs=3"], or {"Global.epochs": 3}
 
@@ -52,10 +53,15 @@ def as_list(changes: Changes) -> List[Any]:
 
 def _of_mapping(key: Any, value: Any) -> Tuple[List[str], Node]:
     """Return the path and value of ``{"Key.sub": value}``; messages show it as ``-o`` would."""
-    origin = f"-o {key}={value}"
+    origin = _origin(f"{key}={value}")
     if not isinstance(key, str):
         raise ConfigError(f"{origin}: the key {key!r} must be text, for example 'Global.epochs'")
     return _parts(key, origin), from_values({"value": value}, origin).value["value"]
+
+
+def _origin(change: str) -> str:
+    """Return a change as messages name it; each mistake in a long one would repeat all of it."""
+    return f"-o {change if len(change) <= _LONGEST_ORIGIN else change[: _LONGEST_ORIGIN - 3] + '...'}"
 
 
 def _parts(key: str, origin: str) -> List[str]:
@@ -71,7 +77,7 @@ def read(text: str) -> Tuple[List[str], Node]:
     Raises:
         ConfigError: no '=', an empty key, or a value that starts like a list, mapping or quoted text but is not one.
     """
-    origin = f"-o {text}"
+    origin = _origin(text)
     key, equals, value = text.partition("=")
     parts = _parts(key if equals else "", origin)
     return parts, _relabel(_typed(value.strip(), origin), origin)

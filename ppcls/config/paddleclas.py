@@ -1,4 +1,4 @@
-"""Recipes of PaddleClas: keys for what this toolkit does not have are dropped where they ask for nothing.
+"""Recipes of PaddleClas: keys for what this toolkit does not have are dropped where it is disabled.
 
 The tables are in ``ppcls.config.paddleclas_tables``.
 """
@@ -21,12 +21,12 @@ _YAML: Mapping[Any, str] = {None: "null", False: "false", True: "true"}
 
 @dataclass
 class Adapted:
-    """A recipe without the keys that ask for nothing.
+    """A recipe without the keys of what is disabled.
 
     Attributes:
         problems: keys that are refused, with the reason.
         warnings: what has no effect, "file:line: Dotted.path: message".
-        refused: whether the recipe is for something else altogether; its other keys are then not worth a check.
+        refused: whether the whole file is refused; its other keys are then not checked.
     """
 
     tree: Node
@@ -36,7 +36,7 @@ class Adapted:
 
 
 def adapt(tree: Node, registries: Mapping[str, Registry]) -> Adapted:
-    """Drop the keys of PaddleClas that ask for nothing here, and refuse those that ask for what there is not."""
+    """Drop the keys of PaddleClas whose feature is disabled, and refuse those of features that are not here."""
     for key, reason in FILES.items():
         value = _value(tree, key)
         wanted = FILE_VALUES.get(key)
@@ -63,7 +63,7 @@ def adapt(tree: Node, registries: Mapping[str, Registry]) -> Adapted:
 
 
 def refusal(switch: Switch, value: Any) -> Optional[str]:
-    """Return what is wrong with the value of a switch, None if it asks for nothing."""
+    """Return what is wrong with the value of a switch, None if the feature is disabled."""
     if any(type(value) is type(off) and value == off for off in switch.off):
         return None
     return f"must be {_YAML.get(switch.off[0], switch.off[0])}, not {shown(value)}: {switch.reason}"

@@ -18,7 +18,7 @@ class Switch:
     """A key of PaddleClas for something that this toolkit does not have.
 
     Attributes:
-        off: the values that ask for nothing, the usual one first; with them the key is accepted, and dropped.
+        off: values that disable the feature, the usual one first; with them the key is accepted, and dropped.
         reason: why every other value is refused, and what to do instead.
     """
 
@@ -63,7 +63,7 @@ SWITCHES: Mapping[str, Switch] = {
     "Arch.is_rec": Switch((False, None), _RETRIEVAL),
     "Arch.use_ml_decoder": Switch((False, None), _ML_DECODER),
     "Arch.data_format": Switch(("NCHW", None), "images are [B, C, H, W] throughout"),
-    "Arch.input_image_channel": Switch((3, None), "it is called Arch.in_channels here"),
+    "Arch.input_image_channel": Switch((3, None), "leave it out; channels follow from Global.image_shape"),
     "Arch.infer_add_softmax": Switch((True, None), "exported models answer with probabilities"),
     **_schedule_switches(),
     "Slim": Switch((None,), _SLIM),

@@ -73,7 +73,6 @@ def check(
         _compare(found, claims, resizable, stored_in)
         _derive(found, config, claims, architecture, stored_in)
     _derive_transforms(found, tree, checked, registries)
-    found.problems += _training_only(tree, checked)
     if not resizable:
         _check_training(found, tree, checked, registries, architecture)
     return found
@@ -125,16 +124,6 @@ def transforms(tree: Node, path: Path) -> Iterator[Tuple[Path, str]]:
             yield (*path, index, name), arguments.origin
 
 
-def _training_only(tree: Node, checked: Checked) -> Iterator[Problem]:
-    """Yield a problem for each transform of evaluation or inference that changes over training or splits images."""
-    for path in _EVALUATION:
-        for place, _ in transforms(tree, path):
-            component = checked.components[place]
-            if getattr(component, "stages", 0) or getattr(component, "splits", 1) > 1:
-                key = "splits" if getattr(component, "splits", 1) > 1 else "progress_*"
-                yield Problem(place, f"{key} is for training: use it in DataLoader.Train only")
-
-
 def _compare(found: Sizes, claims: Sequence[_SizeClaim], resizable: bool, stored_in: Optional[str]) -> None:
     """Note the sizes that differ from that of evaluation."""
     reference = claims[0]
@@ -142,7 +131,7 @@ def _compare(found: Sizes, claims: Sequence[_SizeClaim], resizable: bool, stored
         if other.size == reference.size or other.origin == reference.origin == stored_in:
             continue
         difference = f"{_describe(other)}, but {reference} {_describe(reference)} (height x width); "
-        if resizable and not other.origin.startswith("-o "):  # what the command line asks for has to come true
+        if resizable and not other.origin.startswith("-o "):  # A size given with -o must take effect.
             inference = _of_inference(claims).size
             advice = f"inference and exported models take {inference[0]} x {inference[1]}"
             found.warnings.append(Problem(other.path, difference + advice))

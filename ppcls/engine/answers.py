@@ -54,10 +54,10 @@ def _where(config: Config, message: str) -> str:
 
 def _require_kind(config: Config, multilabel: bool) -> None:
     """Refuse a post-processing for another kind of labels than the recipe's."""
-    if multilabel != config.Global.use_multilabel:
+    if kind_of(multilabel) != label_kind(config):
         raise ConfigError(
             f"{config.where(*_SECTION)}: Infer.PostProcess: {config.postprocess_name} is for "
-            f"{_kind(multilabel)} models, and {_switch(config)}; change one of them"
+            f"{kind_of(multilabel)} models, and {describe_switch(config)}; change one of them"
         )
 
 
@@ -82,10 +82,10 @@ def require_same_labels(config: Config, dataset: Dataset, name: str) -> None:
     Raises:
         ConfigError: several classes per image where the recipe expects one, or the reverse.
     """
-    if dataset.is_multilabel != config.Global.use_multilabel:
+    if kind_of(dataset.is_multilabel) != label_kind(config):
         advice = f"set {_SWITCH}: {'true' if dataset.is_multilabel else 'false'}, or change the data set"
-        kind = _kind(dataset.is_multilabel)
-        raise ConfigError(f"DataLoader.{name}: the data are {kind}, and {_switch(config)}; {advice}")
+        kind = kind_of(dataset.is_multilabel)
+        raise ConfigError(f"DataLoader.{name}: the data are {kind}, and {describe_switch(config)}; {advice}")
 
 
 def require_losses_for_labels(config: Config, losses: CombinedLoss, mode: str) -> None:
@@ -94,21 +94,28 @@ def require_losses_for_labels(config: Config, losses: CombinedLoss, mode: str) -
     Raises:
         ConfigError: one is not.
     """
-    kind = _kind(config.Global.use_multilabel)
+    kind = label_kind(config)
     for index, (name, loss) in enumerate(zip(losses.names, losses.losses)):
         if kind not in loss.label_kinds:
             advice = "MultiLabelLoss, MultiLabelAsymmetricLoss or BCELoss" if kind == MULTI_LABEL else "CELoss"
             given = " and ".join(sorted(loss.label_kinds))
             raise ConfigError(
-                f"{config.where('Loss', mode, index)}: Loss.{mode}: {name} is for {given} data, and {_switch(config)}; "
-                f"use {advice}, or change {_SWITCH}"
+                f"{config.where('Loss', mode, index)}: Loss.{mode}: {name} is for {given} data, and "
+                f"{describe_switch(config)}; use {advice}, or change {_SWITCH}"
             )
 
 
-def _kind(multilabel: bool) -> str:
+def label_kind(config: Config) -> str:
+    """Return the recipe's kind of labels, ``SINGLE_LABEL`` or ``MULTI_LABEL``."""
+    return kind_of(config.Global.use_multilabel)
+
+
+def kind_of(multilabel: bool) -> str:
+    """Return ``MULTI_LABEL`` or ``SINGLE_LABEL``."""
     return MULTI_LABEL if multilabel else SINGLE_LABEL
 
 
-def _switch(config: Config) -> str:
+def describe_switch(config: Config) -> str:
+    """Return which kind of labels the recipe says it has, and where."""
     value = "true" if config.Global.use_multilabel else "false"
     return f"{_SWITCH} is {value} ({config.where('Global', 'use_multilabel')})"

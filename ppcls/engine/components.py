@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Union
+from typing import Any, Dict, Mapping, Optional, Set, Union
 
 from ppcls import config
-from ppcls.arch import BACKBONES
+from ppcls.arch import BACKBONES, list_models, spec
 from ppcls.config.loading import Completion
 from ppcls.config.overrides import Changes
 from ppcls.config.schema import Config
@@ -52,4 +52,9 @@ def load_config(
     Raises:
         ConfigError: every mistake at once, each with file and line or the change it came from.
     """
-    return config.load(recipe, changes, registries=REGISTRIES, complete=complete)
+    return config.load(recipe, changes, registries=REGISTRIES, complete=complete, published=_published())
+
+
+def _published() -> Set[str]:
+    """Return the architectures with published weights."""
+    return {name for name in list_models() if spec(name).url is not None}

@@ -1,4 +1,4 @@
-"""What is minimised and what is measured: the losses and metrics of a recipe."""
+"""Losses and metrics of a recipe."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from ppcls.utils.logging import get_logger
 
 
 def build_metrics(config: Config, mode: str) -> CombinedMetric:
-    """Build the metrics of ``Metric.Train`` or ``Metric.Eval``, checked against the class count.
+    """Build the metrics of ``Metric.Train`` or ``Metric.Eval``.
 
     Raises:
-        ConfigError: a metric makes no sense for this many classes, or has nothing to log during training.
+        ConfigError: a metric is for another kind of labels, or needs another number of classes, than the recipe has; or
+            it has nothing to log during training.
     """
     components = getattr(config.Metric, mode)
     if components is None:
@@ -28,10 +29,8 @@ def build_metrics(config: Config, mode: str) -> CombinedMetric:
         default: Component = {"MultiLabelMAP": None} if config.Global.use_multilabel else topk
         components = [default] if mode == "Eval" else []
     combined = metrics.build_metrics(components)
-    try:
-        combined.check(config.Arch.class_num)
-    except ConfigError as error:
-        raise ConfigError(f"Metric.{mode}: {error} ({config.where('Arch', 'class_num')})") from None
+    for index, (name, metric) in enumerate(combined.metrics.items()):
+        _check_metric(config, mode, index, name, metric)
     without_numbers = [name for name, metric in combined.metrics.items() if not metric.names]
     if mode == "Train" and without_numbers:
         raise ConfigError(
@@ -53,16 +52,17 @@ def log_reduced_topk(config: Config) -> None:
         )
 
 
-def check_labels(config: Config, mode: str, dataset: Dataset) -> None:
-    """Make sure that the metrics of ``Metric.Train`` or ``Metric.Eval`` are for the labels of a data set.
-
-    Raises:
-        ConfigError: a metric is for data with several labels per image and the data set has one, or the reverse.
-    """
+def _check_metric(config: Config, mode: str, index: int, name: str, metric: metrics.Metric) -> None:
+    reason = "Global", "use_multilabel"
     try:
-        build_metrics(config, mode).check_labels(multi_label=dataset.labels.ndim == 2)
+        metric.check_labels(multi_label=config.Global.use_multilabel)
+        reason = "Arch", "class_num"
+        metric.check(config.Arch.class_num)
     except ConfigError as error:
-        raise ConfigError(f"{config.where('Metric', mode)}: Metric.{mode}: {error}") from error.__cause__
+        raise ConfigError(
+            f"{config.where('Metric', mode, index)}: Metric.{mode}: {name}: {error} "
+            f"({'.'.join(reason)}: {config.where(*reason)})"
+        ) from error.__cause__
 
 
 def build_loss(
@@ -76,8 +76,7 @@ def build_loss(
         views: number of images that the data loader makes of each one.
 
     Raises:
-        ConfigError: a loss makes no sense for this many classes or views, for the recipe's kind of labels, or without
-            training data.
+        ConfigError: a loss needs another number of classes or views, another kind of labels, or training data.
     """
     train_labels = dataset.labels if dataset is not None and mode == "Train" else None
     label_ratio = dataset.label_ratio if dataset is not None else None
@@ -90,4 +89,18 @@ def build_loss(
     except ConfigError as error:
         raise ConfigError(f"Loss.{mode}: {error}") from error.__cause__
     require_losses_for_labels(config, built, mode)
+    if dataset is not None and label_ratio is None:
+        _refuse_weight_ratio(config, built, mode)
     return built if views == 1 else MultiViewLoss(built, views)
+
+
+def _refuse_weight_ratio(config: Config, built: CombinedLoss, mode: str) -> None:
+    """Raise a ConfigError where a loss weights classes by their share of the data, which it does not get."""
+    for index, (name, loss) in enumerate(zip(built.names, built.losses)):
+        if getattr(loss, "weight_ratio", False):
+            path = ("Loss", mode, index, name, "weight_ratio")
+            where = config.where("DataLoader", mode, "dataset", "label_ratio")
+            raise ConfigError(
+                f"{config.where(*path)}: Loss.{mode}: {name}.weight_ratio: needs the data set's label_ratio: true "
+                f"(DataLoader.{mode}.dataset.label_ratio: {where})"
+            )

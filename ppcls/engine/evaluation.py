@@ -47,7 +47,6 @@ def evaluate(config: Config) -> Dict[str, Any]:
                 build_postprocess(config, list(classes.names))  # it may name classes that are not there
             align = functools.partial(match_classes, config, "Eval", classes, "the model")
             loader = stack.enter_context(build_loader(config, "Eval", dataset, align))
-            criteria.check_labels(config, "Eval", loader.dataset)
         distributed.require_equal_on_ranks("numbers of images", len(loader.dataset))
         with explain_evaluation_memory(config):
             result = evaluate_model(model, loader, criteria.build_loss(config, "Eval", loader.dataset), metrics)

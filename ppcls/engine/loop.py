@@ -104,7 +104,10 @@ def train_step(run: Run, batch: Batch) -> None:
 
 
 def _forward(run: Run, batch: Batch) -> Optional[paddle.Tensor]:
-    """Return the logits [views * B, K] of a batch; None if this process has none of its images, as in a last batch."""
+    """Return the logits [views * B, K] of a batch.
+
+    None if this process has no images of the batch (possible in the last batch).
+    """
     if not len(batch.labels):
         return None
     images = paddle.to_tensor(batch.images)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable, List, Optional, Sequence, Tuple, Union
+from typing import Any, List, Optional, Sequence, Tuple, Union
 
 import paddle
 
 from ppcls.arch import BACKBONES
-from ppcls.config.schema import AUTO, Config
+from ppcls.config.schema import AUTO, DEFAULT, Config
 from ppcls.engine.checkpointing import checkpoint
 from ppcls.errors import ConfigError, WeightsError
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
+from ppcls.utils.paths import user_path
 from ppcls.weights import create_model, load_weights
+from ppcls.weights.download import is_url
 from ppcls.weights.factory import local_weights, trained_image_size
+from ppcls.weights.reader import find_file
 
 # How a recipe says what arguments of ``load_weights`` say.
 _RECIPE_WORDS = {
@@ -44,20 +47,28 @@ def compile_static(config: Config, model: paddle.nn.Layer) -> None:
     paddle.set_flags({"FLAGS_new_executor_serial_run": True})
     # Any batch size: tracing a second graph would drop the gradients that were accumulated before it.
     shape = [None, *config.Global.image_shape]
-    model.register_forward_pre_hook(_require_shape(config.Global.image_shape))
+
+    def check(layer: paddle.nn.Layer, inputs: Any) -> None:
+        require_static_shape(config.Global.image_shape, inputs[0])
+
+    model.register_forward_pre_hook(check)  # type: ignore[arg-type]
     paddle.jit.to_static(model, full_graph=True, input_spec=[paddle.static.InputSpec(shape, "float32", "x")])
     get_logger().info("Global.to_static: tracing the model takes seconds")
 
 
-def _require_shape(shape: Sequence[int]) -> Callable[..., Any]:
-    """Return a hook for a model that was traced for one shape of image, and that Paddle would run with any other."""
+def require_static_shape(shape: Sequence[int], images: paddle.Tensor) -> None:
+    """Refuse images of another shape than the one that a model was traced for; Paddle would run it with any.
 
-    def check(layer: paddle.nn.Layer, inputs: Sequence[paddle.Tensor]) -> None:
-        given = list(inputs[0].shape[1:])
-        if given != list(shape):
-            raise ConfigError(f"Global.to_static needs images of Global.image_shape={list(shape)}, and got {given}")
+    Args:
+        shape: ``Global.image_shape``.
+        images: [B, C, H, W].
 
-    return check
+    Raises:
+        ConfigError: they have another shape.
+    """
+    given = list(images.shape[1:])
+    if given != list(shape):
+        raise ConfigError(f"Global.to_static needs images of Global.image_shape={list(shape)}, and got {given}")
 
 
 def weights_path(config: Config) -> Optional[str]:
@@ -68,10 +79,29 @@ def weights_path(config: Config) -> Optional[str]:
     value = given_weights(config)
     if not value:
         return None
+    _require_file(config, value)
     try:
         return str(local_weights(config.Arch.name, value, config.Global.weights_key))
     except WeightsError as error:
         raise WeightsError(f"{error}{_download_advice(config)}") from None
+
+
+def _require_file(config: Config, value: Union[bool, str]) -> None:
+    """Raise a WeightsError that names the key where ``Global.pretrained_model`` or ``.checkpoints`` is no file."""
+    key = next((key for key in ("checkpoints", "pretrained_model") if getattr(config.Global, key) == value), None)
+    if key is None or not isinstance(value, str) or is_url(value):
+        return
+    path, origin = user_path(value), config.where("Global", key)
+    if checkpoint.exists(checkpoint.strip_suffix(value)):  # it may have to be completed first
+        return
+    try:
+        find_file(path)
+    except WeightsError as error:
+        text = str(error) if path.parent.is_dir() else f"{value}: the folder {path.parent} does not exist"
+        found = [prefix for prefix in (path / "best_model", path / "latest") if checkpoint.exists(prefix)]
+        if found:
+            text = f"{value} is a folder; give one of its checkpoints, such as {found[0]}"
+        raise WeightsError(f"{'' if origin == DEFAULT else origin + ': '}Global.{key}: {text}") from None
 
 
 def _download_advice(config: Config) -> str:

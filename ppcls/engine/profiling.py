@@ -78,6 +78,8 @@ class ProfilerOptions:
             if key in values:
                 raise _error(part, f"{key} is there twice")
             values[key] = _parse_value(key, value, part)
+        if not values:
+            raise ConfigError("--profiler_options: no options given, such as batch_range=[10, 20]")
         return cls(**values)
 
 

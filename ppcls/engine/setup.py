@@ -29,7 +29,7 @@ from ppcls.engine.callbacks.metrics_file import MetricsFile, VisualDL
 from ppcls.engine.callbacks.runner import CallbackRunner
 from ppcls.engine.checkpointing import checkpoint, file_set, resume, run_dir
 from ppcls.engine.checkpointing.saver import Saver
-from ppcls.engine.criteria import build_loss, build_metrics, check_labels, log_reduced_topk
+from ppcls.engine.criteria import build_loss, build_metrics, log_reduced_topk
 from ppcls.engine.data import build_loader, open_dataset
 from ppcls.engine.ema import EMA
 from ppcls.engine.label_names import match_classes, training_class_names
@@ -41,6 +41,7 @@ from ppcls.engine.run_header import log_run_header
 from ppcls.engine.signals import SignalHandler
 from ppcls.engine.state import Best, TrainState
 from ppcls.engine.supplied import Supplied, require_logits
+from ppcls.engine.trial import try_first_images
 from ppcls.errors import ConfigError
 from ppcls.optimizer import build_optimizer
 from ppcls.optimizer.schedule import Schedule
@@ -87,6 +88,8 @@ def open_run(
         state.teacher_weights = distributed.run_on_main(lambda: resume.teacher_fingerprints(config))
         saver = stack.enter_context(Saver(folder, config))
         callbacks = stack.enter_context(contextlib.closing(CallbackRunner(_callbacks(config, supplied))))
+        with distributed.errors_on_all_ranks():  # before an earlier run is moved
+            try_first_images(config, state, train_loader, eval_loader, distillation)
         if prefix is not None:
             _resume(config, state, saver, callbacks, prefix)
         else:
@@ -121,7 +124,9 @@ def dry_run(config: Config, supplied: Optional[Supplied] = None) -> None:
     with contextlib.ExitStack() as stack:
         # A copy: what this stage freezes or converts, an earlier one may train.
         config, supplied = _with_class_count(config, (supplied or Supplied()).with_model_copy())
-        _build(config, supplied, stack)
+        train_loader, eval_loader, _, state = _build(config, supplied, stack)
+        if config.Distillation is None:  # a teacher may be the model of an earlier stage
+            try_first_images(config, state, train_loader, eval_loader)
 
 
 def _with_class_count(config: Config, supplied: Supplied) -> Tuple[Config, Supplied]:
@@ -149,13 +154,11 @@ def _build(
     dataset = supplied.opened_dataset or open_dataset(config, "Train", supplied.train_dataset)
     checks.require_class_count(config, dataset)
     train_loader = stack.enter_context(build_loader(config, "Train", dataset))
-    check_labels(config, "Train", train_loader.dataset)
     eval_loader = None
     if config.Global.eval_during_train:
         align = partial(match_classes, config, "Eval", Classes.of(dataset), "DataLoader.Train")
         eval_dataset = open_dataset(config, "Eval", supplied.eval_dataset)
         eval_loader = stack.enter_context(build_loader(config, "Eval", eval_dataset, align))
-        check_labels(config, "Eval", eval_loader.dataset)
         check_disjoint_shards(train_loader.dataset, eval_loader.dataset)
     checks.require_fixed_images(config, train_loader)
     criterion = build_loss(config, "Train", train_loader.dataset, train_loader.views)

@@ -16,7 +16,7 @@ from ppcls.config.schema import Config
 from ppcls.data.datasets import Classes, Dataset
 from ppcls.data.transforms import TRANSFORMS, TransformOp, name_and_arguments
 from ppcls.engine import device
-from ppcls.engine.answers import build_postprocess
+from ppcls.engine.answers import build_postprocess, describe_switch, kind_of, label_kind
 from ppcls.engine.checks import require_split
 from ppcls.engine.criteria import build_loss, build_metrics, log_reduced_topk
 from ppcls.engine.data import build_loader
@@ -92,11 +92,10 @@ def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto
                 f"{path}: has {described.class_num} classes, the recipe {config.Arch.class_num} "
                 f"({config.where('Arch', 'class_num')}): it was exported from another recipe"
             )
-        if described.postprocess.is_multilabel != config.Global.use_multilabel:
-            kind = "multi-label" if described.postprocess.is_multilabel else "single-label"
+        kind = kind_of(described.postprocess.is_multilabel)
+        if kind != label_kind(config):
             raise ConfigError(
-                f"{path}: is a {kind} model, and Global.use_multilabel is {config.Global.use_multilabel} "
-                f"({config.where('Global', 'use_multilabel')}): it was exported from another recipe"
+                f"{path}: is a {kind} model, and {describe_switch(config)}: it was exported from another recipe"
             )
     with distributed.errors_on_all_ranks():
         _check_preprocessing(config, described)
@@ -137,7 +136,6 @@ def _evaluate_backend(config: Config, model: _Logits, metrics: CombinedMetric) -
             ops = [*described.transform_ops, *tail]
             align = functools.partial(match_classes, config, "Eval", _classes(described), "the model")
             loader = stack.enter_context(build_loader(_with_transforms(config, ops), "Eval", align=align))
-            metrics.check_labels(multi_label=loader.dataset.labels.ndim == 2)
         distributed.require_equal_on_ranks("numbers of images", len(loader.dataset))
         criterion = build_loss(config, "Eval", loader.dataset)
         return evaluate_model(model, loader, criterion, metrics), loader.dataset

@@ -33,7 +33,7 @@ def check(config: Config, options: Options, ops: Sequence[TransformOp]) -> None:
     if options.self_contained:
         images.split_normalization(ops)
     if options.int8 and config.Global.use_multilabel:
-        raise ConfigError("int8 is accepted by its top-1 accuracy, which multi-label models do not have; leave it out")
+        raise ConfigError("the int8 check compares top-1 accuracy, which multi-label models do not have; leave it out")
     if options.int8 and config.DataLoader.Eval is None:
         raise ConfigError("int8 needs DataLoader.Eval, on which the accuracy before and after is measured")
 

@@ -28,7 +28,7 @@ class Options:
         image_size: [height, width] to export for; None takes the recipe's.
 
     Raises:
-        ConfigError: a value makes no sense.
+        ConfigError: a value is out of range, or two options exclude each other.
     """
 
     bf16: bool = False

@@ -1,4 +1,4 @@
-"""Asymmetric loss, https://arxiv.org/abs/2009.14119: easy negatives count less than easy positives."""
+"""Asymmetric loss (https://arxiv.org/abs/2009.14119): easy negatives are down-weighted more than easy positives."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def _focus(base: paddle.Tensor, gamma: float) -> paddle.Tensor:
 class MultiLabelAsymmetricLoss(Loss):
     """Asymmetric loss of images with any number of classes each (https://arxiv.org/abs/2009.14119, equations 4 to 7).
 
-    With p = sigmoid(logit), a class that is there costs -(1 - p)^gamma_pos log(p), one that is not there
+    With p = sigmoid(logit), a positive class costs -(1 - p)^gamma_pos log(p), a negative one
     -q^gamma_neg log(1 - q), where q = max(p - clip, 0). A mixed target has the mixture of both.
 
     Args:
-        gamma_pos: exponent of the classes that are there.
-        gamma_neg: exponent of the classes that are not there.
-        clip: margin by which the probability of a class that is not there is lowered; 0 is none.
+        gamma_pos: exponent of the positive classes.
+        gamma_neg: exponent of the negative classes.
+        clip: margin by which the probability of a negative class is lowered; 0 is none.
         epsilon: probabilities below it count as this much in the logarithm.
         disable_focal_loss_grad: take the powers as constants in the gradient.
         reduction: "sum" adds the losses of the classes up, "mean" averages them. Both average over the images, so that

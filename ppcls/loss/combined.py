@@ -19,7 +19,7 @@ class CombinedLoss(nn.Layer):
 
     Args:
         losses: (name, loss) pairs.
-        student: what losses of several models call the model whose logits the others see.
+        student: name of the recipe's model in distillation losses.
     """
 
     def __init__(self, losses: Sequence[Tuple[str, Union[Loss, DistillationLoss]]], student: str = STUDENT) -> None:
@@ -69,7 +69,7 @@ def build_loss(
         class_num: number of classes of the model; None skips the checks that need it.
         train_labels: labels of the training data, integer [N], for losses that depend on them; None in evaluation.
         label_ratio: share of the images that have each class, [K], of multi-label data; see ``Dataset.label_ratio``.
-        student: what losses of several models call the recipe's model.
+        student: name of the recipe's model in distillation losses.
 
     Raises:
         ConfigError: there is no loss, a loss is listed twice or unknown, or its arguments are wrong.

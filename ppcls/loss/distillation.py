@@ -193,6 +193,7 @@ class DistillationMultiLabelLoss(LabelLoss):
     ) -> None:
         loss = MultiLabelLoss(epsilon, size_sum, weight_ratio, label_ratio=label_ratio)
         super().__init__(loss, model_names, key, weight)
+        self.weight_ratio = weight_ratio
 
 
 @LOSSES.register

@@ -59,6 +59,11 @@ class DistillationDKDLoss(PairLoss):
         self.alpha, self.beta = require_non_negative("alpha", alpha), require_non_negative("beta", beta)
         self.use_target_as_gt = use_target_as_gt
 
+    @property
+    def needs_one_class(self) -> bool:
+        """Return whether images must not be mixed."""
+        return not self.use_target_as_gt
+
     def pair_losses(self, student: paddle.Tensor, teacher: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
         """Return each image's loss, float32 [B], for float32 logits [B, K] of two models.
 

@@ -19,9 +19,9 @@ from ppcls.registry.checks import require_fraction, require_non_negative
 class MultiLabelLoss(Loss):
     """Binary cross-entropy of sigmoid(logits) with a target for each class, averaged over samples and classes.
 
-    With ``weight_ratio``, a class that a share r of the images has counts exp(1 - r) where it is there and exp(r)
-    where it is not, so that rare classes count more (https://arxiv.org/abs/2107.03576). A mixed target between 0 and 1
-    has the mixture of both weights.
+    With ``weight_ratio``, a class that a share r of the images has counts exp(1 - r) where it is positive and exp(r)
+    where it is negative, so that rare classes count more (https://arxiv.org/abs/2107.03576). A mixed target between 0
+    and 1 has the mixture of both weights.
 
     Args:
         epsilon: label smoothing, 0 <= epsilon < 1: the target t of K classes becomes (1 - epsilon) t + epsilon / K.

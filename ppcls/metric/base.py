@@ -8,6 +8,7 @@ from typing import Any, Callable, ClassVar, ContextManager, Dict, List, Mapping,
 import paddle
 
 from ppcls.errors import ConfigError
+from ppcls.metric.registry import METRICS
 from ppcls.registry import Source
 from ppcls.registry.failures import located_errors
 
@@ -51,13 +52,13 @@ class Metric:
         """
         if multi_label and not self.multi_label:
             raise ConfigError(
-                "is for data with one label per image, and these have several; for multi-label data there are "
-                "MultiLabelMAP, ATTRMetric, AccuracyScore, HammingDistance, Precision, Recall and F1"
+                f"is for data with one label per image, and these have several; for multi-label data there are "
+                f"{_ours('multi_label')}"
             )
         if not multi_label and not self.single_label:
             raise ConfigError(
-                "is for multi-label data, and these have one label per image, for which there are "
-                "TopkAcc, BalancedAccuracy, MeanAveragePrecision, Precision, Recall and F1"
+                f"is for multi-label data, and these have one label per image, for which there are "
+                f"{_ours('single_label')}"
             )
 
     def reset(self) -> None:
@@ -100,6 +101,13 @@ class Metric:
         return sum_states(states)
 
 
+def _ours(attribute: str) -> str:
+    """Return the names of our metrics that take such labels, ``multi_label`` or ``single_label``."""
+    entries = (METRICS[name] for name in METRICS.names())
+    names = [entry.name for entry in entries if entry.source is None and getattr(entry.target, attribute, False)]
+    return ", ".join(names)
+
+
 def sum_states(states: Sequence[Any]) -> Any:
     """Return the element-wise sum of mappings, lists and numbers, which all have the same structure."""
     first = states[0]
@@ -110,7 +118,7 @@ def sum_states(states: Sequence[Any]) -> Any:
     return sum(states)
 
 
-def per_class(class_names: Optional[Sequence[str]], **columns: Sequence[Any]) -> List[Dict[str, Any]]:
+def class_records(class_names: Optional[Sequence[str]], **columns: Sequence[Any]) -> List[Dict[str, Any]]:
     """Return one record per class, for ``Metric.details``: its id, its name where it is known, and its values."""
     count = len(next(iter(columns.values())))
     return [

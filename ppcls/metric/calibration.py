@@ -12,7 +12,7 @@ from ppcls.metric.registry import METRICS
 from ppcls.metric.sums import SumMetric, Sums
 from ppcls.registry.checks import require_int
 
-# Confidences are added up as integers of this unit, so that the order of the samples does not matter. The error is
+# Fixed-point sums, so that the result does not depend on the order of the samples. The error is
 # below 2^-33, and the sum of 2^31 samples fits into 64 bits.
 _UNITS = 2**32
 

@@ -17,7 +17,7 @@ class ConfusionMatrix(SumMetric):
     """How many samples of each class are predicted as each class; in the details, for one label per image."""
 
     sum_names: ClassVar[Sequence[str]] = ("matrix",)  # [K, K + 1]; the last column: no prediction, because of a NaN
-    max_classes: ClassVar[int] = 4096
+    max_classes: ClassVar[int] = 2048  # 34 MB
 
     @property
     def names(self) -> Sequence[str]:

@@ -68,7 +68,7 @@ class HammingDistance(_ThresholdMetric):
 
     def count(self, logits: paddle.Tensor, targets: paddle.Tensor) -> Dict[str, paddle.Tensor]:
         """Return what a batch adds to the sums."""
-        return {"wrong": self._wrong(logits, targets).sum().reshape([1]), "labels": _constant(int(targets.size))}
+        return {"wrong": self._wrong(logits, targets).sum().reshape([1]), "labels": _count_tensor(int(targets.size))}
 
     def compute(self, sums: Sums) -> Dict[str, float]:
         """Return the share."""
@@ -99,7 +99,7 @@ class AccuracyScore(_ThresholdMetric):
         wrong = self._wrong(logits, targets)
         if self._base == "sample":
             wrong = wrong.max(axis=1)
-        return {"wrong": wrong.sum().reshape([1]), "all": _constant(int(wrong.size))}
+        return {"wrong": wrong.sum().reshape([1]), "all": _count_tensor(int(wrong.size))}
 
     def compute(self, sums: Sums) -> Dict[str, float]:
         """Return the share."""
@@ -108,7 +108,7 @@ class AccuracyScore(_ThresholdMetric):
 
 @METRICS.register
 class MultilabelMeanAccuracy(_MultiLabelMetric):
-    """The share of labels that are predicted correctly, with the best of several thresholds.
+    """Share of correct labels at the best of several thresholds.
 
     They are start_threshold + i (end_threshold - start_threshold) / num_iterations, for i from 0 to num_iterations - 1.
     The details have the best one; among equals, the highest.
@@ -140,7 +140,7 @@ class MultilabelMeanAccuracy(_MultiLabelMetric):
         thresholds = paddle.to_tensor(self._thresholds, dtype="float32")
         predictions = (predicted_labels(logits, targets, threshold) for threshold in thresholds)
         correct = [(predicted == targets).astype("int64").sum() for predicted in predictions]
-        return {"correct": paddle.stack(correct), "labels": _constant(int(targets.size))}
+        return {"correct": paddle.stack(correct), "labels": _count_tensor(int(targets.size))}
 
     def compute(self, sums: Sums) -> Dict[str, float]:
         """Return the highest share."""
@@ -220,7 +220,7 @@ class ATTRMetric(_ThresholdMetric):
         return {name: float(value) for name, value in zip(self.names, values)}
 
 
-def _constant(value: int) -> paddle.Tensor:
+def _count_tensor(value: int) -> paddle.Tensor:
     return paddle.full([1], value, dtype="int64")
 
 

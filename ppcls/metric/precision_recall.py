@@ -8,7 +8,7 @@ import numpy as np
 import paddle
 
 from ppcls.errors import ConfigError
-from ppcls.metric.base import per_class
+from ppcls.metric.base import class_records
 from ppcls.metric.batches import Threshold, count_values, predicted_classes
 from ppcls.metric.registry import METRICS
 from ppcls.metric.sums import SumMetric, Sums
@@ -124,12 +124,12 @@ class _AveragedMetric(_ClassCounts):
         scores = [
             score if known else None for score, known in zip(self.score(correct, predicted, support).tolist(), occurs)
         ]
-        return {"per_class": per_class(class_names, **{self.key: scores}, support=support.tolist())}
+        return {"per_class": class_records(class_names, **{self.key: scores}, support=support.tolist())}
 
 
 @METRICS.register
 class Precision(_AveragedMetric):
-    """Of the samples that are predicted to have a class, the share that has it.
+    """Share of predictions of a class that are correct.
 
     Args:
         average: one or several of macro (the mean over the classes), micro (from the counts of all classes together),
@@ -150,7 +150,7 @@ class Precision(_AveragedMetric):
 
 @METRICS.register
 class Recall(_AveragedMetric):
-    """Of the samples that have a class, the share that is predicted to have it.
+    """Share of a class's samples that are found.
 
     Args:
         average: as for Precision.

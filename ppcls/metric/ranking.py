@@ -9,7 +9,7 @@ import paddle
 from paddle.nn import functional as F
 
 from ppcls.errors import ConfigError
-from ppcls.metric.base import per_class
+from ppcls.metric.base import class_records
 from ppcls.metric.registry import METRICS
 from ppcls.metric.scores import Samples, ScoreMetric
 from ppcls.registry.checks import require_choice, require_probability
@@ -79,7 +79,7 @@ class _MeanAveragePrecision(ScoreMetric):
             return {}
         values, support = self._by_class(samples)
         shown = [None if np.isnan(value) else value for value in values.tolist()]
-        return {"per_class": per_class(class_names, average_precision=shown, support=support.tolist())}
+        return {"per_class": class_records(class_names, average_precision=shown, support=support.tolist())}
 
     def _by_class(self, samples: Samples) -> Tuple[np.ndarray, np.ndarray]:
         """Return the average precision and the number of positive samples of each class, both [K]."""

@@ -18,8 +18,8 @@ Samples = Mapping[str, np.ndarray]
 class ScoreMetric(Metric):
     """Base class. The scores of all samples are kept, since they have to be sorted.
 
-    They take 4 bytes per score: with one score per class, 200 MB for 50,000 images and 1,000 classes. While several
-    processes put theirs together, each of them needs about seven times the memory of all scores. A checkpoint inside an
+    They take 4 bytes per score: with one score per class, 200 MB for 50,000 images and 1,000 classes. While scores
+    are gathered over processes, each process needs about seven times the memory of all scores. A checkpoint inside an
     epoch holds those of ``Metric.Train``.
 
     A subclass implements ``collect`` and ``compute``. Its result must not depend on the order of the samples.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Sequence, Union
 
-import numpy as np
 import paddle
 
 from ppcls.errors import CheckpointError, ConfigError
 from ppcls.metric.base import Metric
+from ppcls.metric.batches import read_batch
 from ppcls.metric.registry import METRICS
 
 
@@ -72,19 +72,12 @@ class TopkAcc(Metric):
             ConfigError: the data are multi-label, or K changes.
             ValueError: wrong shapes or types, or labels out of range (checked on a CPU only, where it costs nothing).
         """
-        logits, labels = _tensor(logits), _tensor(targets)
+        logits, labels = read_batch(logits, targets)
         self.check_labels(multi_label=labels.ndim == 2)
-        if logits.ndim != 2 or list(labels.shape) != list(logits.shape[:1]) or paddle.is_floating_point(labels):
-            raise ValueError(
-                f"expected logits [B, K] and integer labels [B], got {list(logits.shape)} and "
-                f"{labels.dtype} {list(labels.shape)}"
-            )
         self.check(logits.shape[1])
         if not len(labels):
             return
-        if labels.place.is_cpu_place():
-            _check_range(labels.numpy(), logits.shape[1])
-        labels = labels.astype("int64").unsqueeze(1)  # [B, 1]
+        labels = labels.unsqueeze(1)  # [B, 1]
         label_logits = paddle.take_along_axis(logits, labels, axis=1)
         earlier = paddle.arange(logits.shape[1]).unsqueeze(0) < labels  # [B, K]
         ranks_higher = paddle.logical_or(logits > label_logits, paddle.logical_and(logits == label_logits, earlier))
@@ -116,12 +109,3 @@ class TopkAcc(Metric):
             raise CheckpointError(f"TopkAcc: the saved counts are {sorted(state)}, expected {['count', *self.names]}")
         self._count = int(state["count"])
         self._correct = paddle.to_tensor([int(state[name]) for name in self.names], dtype="int64")
-
-
-def _tensor(value: Any) -> paddle.Tensor:
-    return value if isinstance(value, paddle.Tensor) else paddle.to_tensor(np.asarray(value))
-
-
-def _check_range(labels: np.ndarray, class_num: int) -> None:
-    if labels.min() < 0 or labels.max() >= class_num:
-        raise ValueError(f"labels from {labels.min()} to {labels.max()} for {class_num} classes")

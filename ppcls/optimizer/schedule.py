@@ -135,7 +135,7 @@ class Piecewise(Schedule):
         else:
             require_positive("learning_rate", learning_rate)
             overridden = bool(decay_epochs or values)
-            # A tenth of 10^-200 is nothing: the trial run that checks a recipe's arguments is long.
+            # Later steps underflow to 0; the check of the arguments runs with a very long schedule.
             decay_epochs = range(_PERIOD, min(timing.epochs, 200 * _PERIOD), _PERIOD)
             values = [learning_rate * 0.1**n for n in range(len(decay_epochs) + 1)]
             if overridden:

@@ -117,7 +117,7 @@ def load_weights(
     Raises:
         WeightsError: the file cannot be read, anything is missing, unexpected, of another shape or not finite, or the
             weights are not for ``image_size``.
-        ConfigError: ``image_size`` makes no sense, or ``model`` cannot resize weights.
+        ConfigError: ``image_size`` is given and ``model`` cannot resize weights.
     """
     if not isinstance(weights, (str, Path, Mapping)):
         raise WeightsError(f"weights: must be a path, or arrays by name, not {type(weights).__name__}")

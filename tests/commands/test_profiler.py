@@ -50,6 +50,7 @@ def test_too_few_batches_are_said(recipe, run):
     [
         ("batch_rnge=[1, 2]", "unknown option 'batch_rnge'; did you mean 'batch_range'?"),
         ("batch_range", 'batch_range: write key=value, separated by ";"'),
+        ("", "no options given"),
         ("batch_range=[5]", "must be two whole numbers"),
         ("batch_range=[5, x]", "must be two whole numbers"),
         ("batch_range=[-5, 5]", "must be two whole numbers"),

@@ -276,7 +276,7 @@ def test_teachers_without_sense(taught, tmp_path):
     missing = refusal(path, "Arch.models.0.Teacher.pretrained=nowhere")
     assert missing.startswith("the weights of Teacher (Distillation.models.Teacher.pretrained): no weight file at ")
     public = refusal(path, "Arch.models.0.Teacher.pretrained=true")
-    assert "ConvMixer: no published weights are known" in public
+    assert "Teacher.pretrained: no published weights of ConvMixer are known" in public
     other = refusal(
         path, f"Arch.models.0.Teacher={{name: ConvMixer, dim: 4, depth: 1, pretrained: {tmp_path}/teacher/best_model}}"
     )

@@ -87,7 +87,7 @@ def mistakes(path, *changes):
     [
         ("Arch.models=[]", "Arch.models: must be a list of at least two models"),
         (f"Arch.models=[{{Student: {STUDENT}}}]", "Arch.models: must be a list of at least two models"),
-        ("Arch.models.0=Teacher", "Arch.models.0: an entry is one `Name: {name: ARCHITECTURE, ...}` map"),
+        ("Arch.models.0=Teacher", "Arch.models.0: each entry must be a map with one key, `Name: {name: ARCHITECTURE}`"),
         ("Arch.models.0.Teacher={dim: 8}", "Arch.models.0.Teacher: needs a name, as in Arch"),
         (f"Arch.models.0={{Student: {STUDENT}}}", "Arch.models.1.Student: there is another model of this name"),
         (
@@ -128,7 +128,7 @@ def mistakes(path, *changes):
         ("Arch.infer_output_key=features", "Arch.infer_output_key: must be null, not"),
         ("Arch.infer_add_softmax=false", "Arch.infer_add_softmax: must be true"),
         ("Arch.use_ssld=true", "Arch.use_ssld: must be false, not True: an argument of"),
-        ("Distillation={teacher: x.yaml}", "Distillation: says again what Arch.name: DistillationModel says"),
+        ("Distillation={teacher: x.yaml}", "Distillation: conflicts with Arch.name: DistillationModel; keep one"),
         ("Loss.Train.0.DistillationCELoss.model_name_pairs=[[Student, Techer]]", "there is no model 'Techer'; did you"),
         (
             "Loss.Train.0.DistillationCELoss.model_name_pairs=[[Teacher, Student]]",

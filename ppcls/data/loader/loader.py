@@ -130,6 +130,19 @@ class DataLoader:
         """
         return _with_views_first(self._samples.load_batch(epoch, None, draws, _allocate))
 
+    def trial_batches(self) -> Iterator[Batch]:
+        """Yield the first sample of the first epoch as a batch, by each of the transforms that occur in training.
+
+        Raises:
+            DataError: its image is broken.
+        """
+        draw = next((int(batch[0]) for batch in self.sampler.batches(0) if len(batch)), 0)
+        for transforms, _ in self.plan.variants(self.sampler.batch_size):
+            index, image = self._samples.load_sample(0, draw, [], transforms)
+            indices = np.array([index], dtype=np.int64)
+            batch = _with_views_first(Batch(image[None], self.dataset.labels[indices], indices))
+            yield batch if self._batch_transforms is None else self._transformed(batch, 0, 0)
+
     def _iterate(self, epoch: int, start: int, iteration: int) -> Iterator[Batch]:
         self._check_current(iteration)
         if start == len(self):  # a run was resumed at the end of an epoch: do not start workers

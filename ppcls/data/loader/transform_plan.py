@@ -15,7 +15,7 @@ Transforms = Callable[..., Any]
 class TransformPlan:
     """The transforms of each batch. They depend on the epoch and the batch's number only.
 
-    They are the same for all batches, but with a ``MultiScaleSampler``, which gives each batch an image size, and in
+    They are the same for all batches, except with a ``MultiScaleSampler``, which gives each batch an image size, and in
     progressive training (https://arxiv.org/abs/2104.00298, section 4.2), which divides the epochs into stages.
 
     Args:

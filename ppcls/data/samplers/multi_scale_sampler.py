@@ -18,8 +18,8 @@ Size = Tuple[int, int]  # width, height, in pixels
 class MultiScaleSampler(DistributedBatchSampler):
     """Draws an image size for each batch, with fewer images where they are larger (MobileViT, arXiv 2110.02178, 3.2).
 
-    The batches take turns: of each ``len(scales)`` batches in a row, one has each size, in a random order. So the
-    number of batches is the same in every epoch. The size of a batch depends on seed, epoch and the batch's number
+    Each group of ``len(scales)`` consecutive batches has every size once, in random order. So the number of batches is
+    the same in every epoch. The size of a batch depends on seed, epoch and the batch's number
     only; all processes of a step have the same.
 
     Args:

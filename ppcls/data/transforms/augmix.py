@@ -63,7 +63,8 @@ class AugMix:
         mixture_depth: operations per chain; -1 draws 1 to 3, as in the paper.
         aug_severity: strength of the operations, up to 10; 3 in the paper.
         splits: number of images made of each: the clean one and ``splits`` - 1 augmented ones, for JSDCrossEntropy;
-            0 or 1 makes one, augmented. For training only.
+            0 or 1 makes one, augmented. For training only, and with prob: 1, since an image that is not augmented is
+            equal to the clean one.
         backend: "cv2" or "pil". Colours are equal bit for bit; geometry differs by the interpolation.
 
     Raises:

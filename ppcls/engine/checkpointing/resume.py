@@ -61,7 +61,9 @@ def select_checkpoint(config: Config, folder: Path) -> Optional[Path]:
     if not wanted:
         return None
     if wanted != AUTO:
-        return checkpoint.strip_suffix(wanted)
+        prefix = checkpoint.strip_suffix(wanted)
+        _require_prefix(config, prefix)
+        return prefix
     faults: List[str] = []
     for prefix in checkpoint.newest_first(folder):
         wrong = checkpoint.find_damage(prefix)
@@ -78,6 +80,19 @@ def select_checkpoint(config: Config, folder: Path) -> Optional[Path]:
             f"another Global.output_dir"
         )
     return None
+
+
+def _require_prefix(config: Config, prefix: Path) -> None:
+    """Refuse what can hold no checkpoint."""
+    if checkpoint.exists(prefix):
+        return
+    key = f"{config.where('Global', 'checkpoints')}: Global.checkpoints"
+    if prefix.is_dir():
+        there = [other for other in (prefix / "latest", *checkpoint.newest_first(prefix)) if checkpoint.exists(other)]
+        advice = f"give one of its checkpoints, such as {there[0]}" if there else "and it has no checkpoints"
+        raise CheckpointError(f"{key}: {prefix} is a folder; {advice}")
+    if not prefix.parent.is_dir():
+        raise CheckpointError(f"{key}: {prefix}: the folder {prefix.parent} does not exist")
 
 
 def archive_later_checkpoints(folder: Path, prefix: Path) -> None:

@@ -50,7 +50,7 @@ class _Model:
         return not isinstance(self.settings, ModelSection) or self.settings.frozen
 
     @property
-    def weights_key(self) -> str:
+    def weights_description(self) -> str:
         """Return the key of its weights, and whose they are."""
         if self.path[-1] == "teacher":
             key = "pretrained" if isinstance(self.settings, str) else "teacher.pretrained"
@@ -62,7 +62,7 @@ def build_trained_models(config: Config) -> Dict[str, paddle.nn.Layer]:
     """Build the models that are trained beside the recipe's own, by name, each with other random weights.
 
     Raises:
-        ConfigError: one makes no sense.
+        ConfigError: an architecture refuses its arguments.
     """
     return {model.name: _build(config, model)[1] for model in _models(config) if not model.frozen}
 
@@ -107,7 +107,7 @@ def build_distillation(
         classes: of the training data.
 
     Raises:
-        ConfigError: a teacher makes no sense, has other classes, or has no weights.
+        ConfigError: a teacher cannot be built, has other classes, or has no weights.
         WeightsError: its weights are missing or do not fit.
     """
     if config.Distillation is None:
@@ -201,7 +201,7 @@ def _named_weights(model: _Model) -> Iterator[None]:
     try:
         yield
     except WeightsError as error:
-        raise WeightsError(f"{model.weights_key}: {error}") from None
+        raise WeightsError(f"{model.weights_description}: {error}") from None
 
 
 def _check_classes(model: _Model, classes: Classes, weights: str) -> None:

@@ -39,7 +39,7 @@ class Distillation:
                 parameter.stop_gradient = True
 
     def run_models(self, images: paddle.Tensor) -> None:
-        """Run the other models on the images of a batch, mixed as they are; ``per_sample`` uses their logits."""
+        """Compute the other models' logits for a batch (after mixing), for ``per_sample``."""
         with paddle.no_grad():
             self._logits = {name: model(images).astype("float32") for name, model in self._frozen.items()}
         self._logits.update((name, model(images)) for name, model in self._trained.items())
