@@ -8,6 +8,8 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Callable, Optional, Tuple
 
+from tests.properties.worlds import class_count
+
 SAME, ERROR, EITHER = "same", "error", "either"
 NAMED = ("folders", "named list")
 _NEW = 5  # colour of a class that training does not have
@@ -21,19 +23,21 @@ class Mutation:
         apply: ``apply(world, files) -> "same", "error", "either", or None where it changes nothing``.
         layouts: of training data that it needs.
         evaluation: layout of the evaluation data that it needs; None is any.
+        of_training: whether it changes the training data, instead of the evaluation data.
     """
 
     apply: Callable
-    layouts: Tuple[str, ...] = (*NAMED, "list")
-    evaluation: Optional[str] = None
+    layouts: Tuple[str, ...]
+    evaluation: Optional[str]
+    of_training: bool
 
 
 MUTATIONS = {}
 
 
-def _mutation(layouts=(*NAMED, "list"), evaluation=None):
+def _mutation(layouts=(*NAMED, "list"), evaluation=None, of_training=False):
     def register(apply):
-        MUTATIONS[apply.__name__] = Mutation(apply, layouts, evaluation)
+        MUTATIONS[apply.__name__] = Mutation(apply, layouts, evaluation, of_training)
         return apply
 
     return register
@@ -90,8 +94,7 @@ def decomposed_letters(world, files):
     return SAME
 
 
-@_mutation()
-def missing_class(world, files):
+def _remove_class(world, files):
     for path in [path for path, colour in files.entries.items() if colour == _colour(world)]:
         (files.root / path).unlink()
         del files.entries[path]
@@ -100,29 +103,71 @@ def missing_class(world, files):
             folder.rmdir()
         (files.root / world.names[_colour(world)]).rmdir()
     files.write_lists()
+
+
+def _add_class(files):
+    label = max(files.names) + 1
+    files.labels[_NEW], files.names[label] = label, "a new one"
+    files.add("a new one/0", _NEW, 900)
+    files.write_lists()
+
+
+@_mutation()
+def missing_class(world, files):
+    _remove_class(world, files)
     return SAME
 
 
 @_mutation(NAMED)
 def added_class(world, files):
-    label = max(files.labels.values()) + 1
-    files.labels[_NEW], files.names[label] = label, "a new one"
-    files.add("a new one/0", _NEW, 900)
-    files.write_lists()
+    _add_class(files)
     return ERROR
+
+
+@_mutation(NAMED, of_training=True)
+def class_missing_in_training(world, files):
+    _remove_class(world, files)
+    # Of a list, labels.txt still names the class: no image of it was trained on, which the log says.
+    return SAME if files.listed and not files.side.relabel else ERROR
+
+
+@_mutation(NAMED, of_training=True)
+def class_only_in_training(world, files):
+    _add_class(files)
+    return SAME
 
 
 @_mutation(("list",))
 def added_label(world, files):
-    files.labels[_NEW] = next(label for label in range(99) if label not in files.labels.values())
+    label = next(label for label in range(99) if label not in files.labels.values())
+    files.labels[_NEW] = label
     files.add("new", _NEW, 900)
     files.write_lists()
-    return EITHER  # a number below the highest is a class of the model
+    # Without relabel, a label below the highest one is a class that training has no images of.
+    return ERROR if world.train.relabel or label >= class_count(world) else SAME
+
+
+@_mutation()
+def right_class_count(world, files):
+    files.arch["class_num"] = class_count(world)
+    return SAME
+
+
+@_mutation()
+def larger_class_count(world, files):
+    files.arch["class_num"] = class_count(world) + 1
+    return SAME if world.train.layout == "list" else ERROR
+
+
+@_mutation()
+def smaller_class_count(world, files):
+    files.arch["class_num"] = class_count(world) - 1
+    return ERROR
 
 
 @_mutation(NAMED, "named list")
 def label_without_a_name(world, files):
-    files.labels[_NEW] = max(files.labels.values()) + 1
+    files.labels[_NEW] = max(files.names) + 1
     files.add("new", _NEW, 900)
     files.write_lists()
     return ERROR
@@ -145,8 +190,8 @@ def names_without_numbers(world, files):
 
 @_mutation(NAMED, "named list")
 def relabelled(world, files):
-    files.arguments["relabel"] = True
-    return EITHER
+    files.arguments["relabel"] = not files.side.relabel
+    return SAME
 
 
 @_mutation(NAMED, "named list")
@@ -157,7 +202,7 @@ def labels_from_one(world, files):
     return EITHER
 
 
-@_mutation(evaluation=None)
+@_mutation()
 def another_suffix(world, files):
     path = _picked(world, files.entries)
     suffix = _picked(world, ["", ".jfif", ".txt", ".dat", ".png", ".JPG", ".heic", ".tiff", ".html"])
@@ -215,15 +260,14 @@ def dangling_link(world, files):
     return ERROR
 
 
-@_mutation(("folders", "named list"), "folders")
+@_mutation(NAMED, "folders")
 def dangling_class(world, files):
     (files.root / "zoo").symlink_to("nowhere")
     return ERROR
 
 
-@_mutation(("folders", "named list"), "folders")
+@_mutation(NAMED, "folders")
 def empty_class(world, files):
-    (files.root / world.names[0] / "..").resolve()
     (files.root / "zoo").mkdir()
     return ERROR
 
@@ -270,8 +314,7 @@ def malformed_label(world, files):
 
 @_mutation(NAMED, "named list")
 def name_twice(world, files):
-    label, other = list(files.names)[:2]
-    files.names[label] = files.names[other]
+    files.names[files.labels[0]] = files.names[files.labels[1]]
     files.write_lists()
     return ERROR
 

@@ -33,12 +33,13 @@ def quiet_folder():
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def write(folder, world, mutation="nothing", **changes):
+def write(folder, world, mutation="nothing", arch="ConvMixer"):
     """Write a world with its mutation; return the recipe's path, both sides, and what must follow of it."""
     train = write_side(folder / "train", world, world.train, 0)
     evaluation = write_side(folder / "val", world, world.evaluation, 100)
-    expected = MUTATIONS[mutation].apply(world, evaluation)
-    return write_recipe(folder / "recipe.yaml", world, train, evaluation, **changes), train, evaluation, expected
+    change = MUTATIONS[mutation]
+    expected = change.apply(world, train if change.of_training else evaluation)
+    return write_recipe(folder / "recipe.yaml", world, train, evaluation, arch), train, evaluation, expected
 
 
 def identity(classes, label):
@@ -81,7 +82,9 @@ def true_classes(world, files):
 
 def name_of(world, files, colour):
     """Return the name of a picture's class."""
-    return world.names[colour] if colour < len(world.names) else str(files.labels[colour])
+    if colour < len(world.names):
+        return world.names[colour]
+    return files.names.get(files.labels[colour], str(files.labels[colour]))
 
 
 def check_world_of_data(world, mutation="nothing"):

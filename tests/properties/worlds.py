@@ -20,7 +20,7 @@ class Side:
 
     Attributes:
         layout: "folders", "named list" (with a labels.txt), or "list".
-        labels: the label of each class in a list.
+        labels: the label of each class in a list; not all up to the highest need occur.
         counts: number of pictures of each class.
         suffixes: of the pictures, in turn.
         relabel: of the list.
@@ -75,7 +75,10 @@ def worlds(draw, layouts=("folders", "named list", "list"), evaluation=None, ima
     else:
         names = tuple(draw(st.lists(st.sampled_from(NAMES), min_size=count, max_size=count, unique=True)))
         chosen = evaluation or draw(st.sampled_from(["folders", "named list"]))
-        sides = [(kind, tuple(draw(st.permutations(range(count)))), False) for kind in (layout, chosen)]
+        sides = []
+        for kind in (layout, chosen):  # lists may name further classes, which have no pictures
+            numbers = draw(st.permutations(range(count + 2 * (kind == "named list"))))[:count]
+            sides.append((kind, tuple(numbers), kind == "named list" and draw(st.booleans())))
     train, other = (
         Side(
             layout=kind,
@@ -99,9 +102,10 @@ class Files:
         root: its folder.
         side: as it was drawn.
         entries: relative path of each picture, with its class.
-        names: name of each label in labels.txt; the folder of each class where there are folders.
+        names: name of each label in labels.txt.
+        labels: label of each class.
         arguments: further arguments of the data set.
-        text: what changes the text of the list before it is written.
+        arch: further arguments of the recipe's model.
     """
 
     root: Path
@@ -110,6 +114,7 @@ class Files:
     names: Dict[int, str] = field(default_factory=dict)
     labels: Dict[int, int] = field(default_factory=dict)
     arguments: Dict[str, object] = field(default_factory=dict)
+    arch: Dict[str, object] = field(default_factory=dict)
 
     @property
     def listed(self):
@@ -161,9 +166,12 @@ def write_side(root, world, side, first):
         first: number of its first picture; two sides share none.
     """
     files = Files(root, side, labels=dict(enumerate(side.labels)))
+    if side.layout == "named list":
+        files.names = {label: f"unused {label}" for label in range(max(side.labels) + 1)}
     root.mkdir(parents=True)
     for colour, name in enumerate(world.names):
-        files.names[side.labels[colour]] = name
+        if side.layout != "list":
+            files.names[side.labels[colour]] = name
         folder = name if side.layout == "folders" else f"part {colour % 2}"
         for index in range(side.counts[colour]):
             below = f"{folder}/sub {index % 2}" if side.nested else folder
@@ -173,12 +181,14 @@ def write_side(root, world, side, first):
     return files
 
 
-def write_recipe(path, world, train, evaluation, arch="ConvMixer", **changes):
-    """Write the recipe of a world that is on disk; return its path.
+def class_count(world):
+    """Return the number of classes of the training data."""
+    side = world.train
+    return len(side.labels) if side.layout == "folders" or side.relabel else max(side.labels) + 1
 
-    Args:
-        changes: of ``Arch``.
-    """
+
+def write_recipe(path, world, train, evaluation, arch="ConvMixer"):
+    """Write the recipe of a world that is on disk; return its path."""
     height, width = world.size
     ops = [
         {"DecodeImage": None},
@@ -207,7 +217,7 @@ def write_recipe(path, world, train, evaluation, arch="ConvMixer", **changes):
             "image_shape": [3, height, width],
             "save_interval": 0,
         },
-        "Arch": {**models[arch], **changes},
+        "Arch": {**models[arch], **evaluation.arch},
         "Optimizer": {"name": "AdamW", "lr": {"name": "ConstLR", "learning_rate": 0.02}},
         "DataLoader": {"Train": split(train, True), "Eval": split(evaluation, False)},
         "Metric": {"Eval": [{"TopkAcc": {"topk": [1]}}]},
