@@ -220,6 +220,7 @@ def hidden_files(world, files):
     (folder / "Thumbs.db").write_bytes(b"db")
     (files.root / ".cache").mkdir()
     (files.root / ".cache" / "x.png").write_bytes(data)
+    files.unused["hidden"] = 3
     return SAME
 
 
@@ -229,12 +230,15 @@ def other_files(world, files):
     (folder / "notes.txt").write_text("no image")
     (folder / "photo.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(64))
     (folder / "empty").write_bytes(b"")
+    (folder / "link").symlink_to("nowhere")
+    files.unused["no_images"] = 4
     return SAME
 
 
 @_mutation()
 def picture_beside_the_folders(world, files):
     (files.root / "outside.png").write_bytes((files.root / _picked(world, files.entries)).read_bytes())
+    files.unused["outside_folders"] = 1
     return SAME
 
 

@@ -108,18 +108,22 @@ def check_world_of_data(world, mutation="nothing"):
             truth = [sorted(true_classes(world, side)) for side in (train, evaluation)]
             assert found == truth, f"{mutation}: {found} is not {truth}"
         assert expected in (EITHER, outcome), f"{mutation}: {outcome} instead of {expected}"
-        assert _is_good(path, folder / "report") == (outcome == SAME), f"{mutation}: check-data disagrees: {outcome}"
+        _assert_check_data_agrees(path, folder / "report", outcome, {} if evaluation.listed else evaluation.unused)
         if not evaluation.listed:
             _check_split(folder, evaluation, outcome)
         return outcome
 
 
-def _is_good(path, target):
-    """Return the verdict of ``check-data``."""
+def _assert_check_data_agrees(path, target, outcome, unused):
+    """Assert that ``check-data`` refuses what training refuses, and lists the files that are not used."""
     try:
-        return check_data(ppcls.load_config(path), target, workers=1)["ok"]
+        report = check_data(ppcls.load_config(path), target, workers=1)
     except PpclsError:
-        return False
+        report = {"ok": False}
+    assert report["ok"] == (outcome == SAME), f"check-data disagrees with {outcome}: {report.get('problems')}"
+    if outcome == SAME:
+        listed = {kind: report["counts"].get(kind, 0) for kind in ("hidden", "no_images", "outside_folders")}
+        assert listed == {**dict.fromkeys(listed, 0), **unused}
 
 
 def _check_split(folder, files, outcome):

@@ -17,6 +17,16 @@ FEW = settings(
 )
 
 
+def sideways(world):
+    return world.size[0] != world.size[1]
+
+
+@settings(FEW, max_examples=2)
+@given(worlds().filter(sideways))
+def test_another_image_size(world):
+    trained.check_swapped_size(world)
+
+
 @FEW
 @given(st.data())
 def test_all_agree(data):

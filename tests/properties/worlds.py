@@ -106,6 +106,7 @@ class Files:
         labels: label of each class.
         arguments: further arguments of the data set.
         arch: further arguments of the recipe's model.
+        unused: number of files that ``check-data`` lists as not used, by kind.
     """
 
     root: Path
@@ -115,6 +116,7 @@ class Files:
     labels: Dict[int, int] = field(default_factory=dict)
     arguments: Dict[str, object] = field(default_factory=dict)
     arch: Dict[str, object] = field(default_factory=dict)
+    unused: Dict[str, int] = field(default_factory=dict)
 
     @property
     def listed(self):
