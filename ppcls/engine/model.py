@@ -79,15 +79,15 @@ def weights_path(config: Config) -> Optional[str]:
     value = given_weights(config)
     if not value:
         return None
-    _require_file(config, value)
     try:
         return str(local_weights(config.Arch.name, value, config.Global.weights_key))
     except WeightsError as error:
         raise WeightsError(f"{error}{_download_advice(config)}") from None
 
 
-def _require_file(config: Config, value: Union[bool, str]) -> None:
+def _require_file(config: Config) -> None:
     """Raise a WeightsError that names the key where ``Global.pretrained_model`` or ``.checkpoints`` is no file."""
+    value = given_weights(config)
     key = next((key for key in ("checkpoints", "pretrained_model") if getattr(config.Global, key) == value), None)
     if key is None or not isinstance(value, str) or is_url(value):
         return
@@ -125,6 +125,7 @@ def fetch_weights(config: Config) -> Optional[str]:
     """Make the recipe's weights ready to be read by all processes at once; a collective. Return their path."""
 
     def fetch() -> None:
+        _require_file(config)
         path = weights_path(config)
         if path is not None:
             checkpoint.check_weights(path)

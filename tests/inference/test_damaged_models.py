@@ -109,7 +109,7 @@ def test_a_damaged_description_is_refused_by_every_runtime(models, tmp_path, sec
     ("section", "message"),
     [
         ({"Topc": {"topk": 1}}, r"inference\.yml: PostProcess: unknown post-processing 'Topc'; did you mean 'Topk'"),
-        ({"ThreshOutput": {"threshold": 0.5}}, r"inference\.yml: damaged .*ThreshOutput is for 2 classes"),
+        ({"ThreshOutput": {"threshold": 0.5}}, r"inference\.yml: damaged .*ThreshOutput: is for 2 classes"),
         ({"MultiLabelThreshOutput": {"threshold": [0.5]}}, r"inference\.yml: damaged .*1 numbers for 10 classes"),
         ({}, r"inference\.yml: damaged"),
     ],
