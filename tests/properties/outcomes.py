@@ -8,10 +8,12 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 import ppcls
 from ppcls.data.datasets import Classes
 from ppcls.data.inspection.splitting import split_folder
+from ppcls.data.packing import PackOptions, pack
 from ppcls.engine import checks, class_count, data, label_names
 from ppcls.engine.inspection import check_data
 from ppcls.errors import PpclsError
@@ -111,6 +113,8 @@ def check_world_of_data(world, mutation="nothing"):
         _assert_check_data_agrees(path, folder / "report", outcome, {} if evaluation.listed else evaluation.unused)
         if not evaluation.listed:
             _check_split(folder, evaluation, outcome)
+        if outcome == SAME:
+            _check_shards(path, world, train, evaluation)
         return outcome
 
 
@@ -146,3 +150,20 @@ def _check_split(folder, files, outcome):
     assert left_out == 0 or outcome == ERROR, result["left_out"]
     assert {path: path.partition("/")[0] for path in files.entries if path in listed} == listed
     assert len(listed) + left_out == len(files.entries), result
+
+
+def _check_shards(path, world, train, evaluation):
+    """Assert that shards that ``pack-data`` makes of both sides have the same classes; it knows no relabel."""
+    if any(files.side.relabel or files.arguments for files in (train, evaluation)):
+        return
+    folder = path.parent / "shards"
+    recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for side, files in (("Train", train), ("Eval", evaluation)):
+        given = {"list_file": str(files.root / "list.txt"), "delimiter": files.side.delimiter} if files.listed else {}
+        pack(PackOptions(str(files.root), shard_samples=4, **given), folder / side, workers=1)
+        dataset = recipe["DataLoader"][side]["dataset"]
+        section = {"name": "ShardDataset", "image_root": str(folder / side), "transform_ops": dataset["transform_ops"]}
+        recipe["DataLoader"][side]["dataset"] = section
+    path.write_text(yaml.safe_dump(recipe, allow_unicode=True), encoding="utf-8")
+    found = [sorted(side) for side in classes_of_pictures(ppcls.load_config(path))]
+    assert found == [sorted(true_classes(world, files)) for files in (train, evaluation)], f"shards: {found}"

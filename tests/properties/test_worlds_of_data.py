@@ -9,7 +9,7 @@ from tests.properties.worlds import worlds
 
 # The same few worlds in each run; benchmarks/random_worlds.py tries thousands of others.
 FEW = settings(
-    max_examples=3,
+    max_examples=2,
     derandomize=True,
     database=None,
     deadline=None,
