@@ -8,7 +8,7 @@ from tests.properties.mutations import MUTATIONS
 from tests.properties.worlds import worlds
 
 FEW = settings(
-    max_examples=4,
+    max_examples=3,
     derandomize=True,
     database=None,
     deadline=None,
