@@ -103,6 +103,9 @@ def matched(
         raise DataError(f"{dataset.unused_names}, to compare by number with the classes of {owner}")
     if dataset.class_names is None and classes.names is not None and not dataset.list_labels:
         dataset = _named_by_recipe(config, dataset, classes.names)
+    if dataset.class_names is None and classes.names is not None and not dataset.is_multilabel:
+        text = "DataLoader.%s: these data have no class names; labels are compared by number with the classes of %s"
+        get_logger().info(text, name, owner)
     if dataset.class_names is not None and _number_imagenet(dataset.class_names, classes.names):
         return dataset, []
     return align_classes(dataset, classes, owner)

@@ -180,3 +180,15 @@ def test_relabelled_lists_are_matched_by_their_names(place, tmp_path):
     (tmp_path / "labels.txt").write_text("0 eel\n1 dog\n2 cat\n")
     with pytest.raises(DataError, match=r"has the label 3, and labels.txt \(beside it or in image_root\) names 0 to 2"):
         ppcls.evaluate(ppcls.load_run_config(tmp_path / "out"))
+
+
+def test_data_without_names_are_compared_by_number(place, tmp_path, run):
+    write_folders(tmp_path / "val", SAME, 2)
+    write_list(tmp_path / "list.txt", tmp_path / "val", {"bee": 0, "cat": 1, "dog": 2, "eel": 3})
+    recipe = write_colour_recipe(tmp_path / "recipe.yaml", folder(place / "train"), listed(tmp_path / "list.txt"))
+    weights = f"Global.pretrained_model={place}/out/best_model"
+    done = run("eval", "-c", recipe, "-o", weights)
+    assert "these data have no class names; labels are compared by number with the classes of the model" in done.stderr
+    assert json.loads(done.stdout)["top1"] == 1.0
+    (tmp_path / "labels.txt").write_text("bee\ncat\ndog\neel\n")
+    assert "compared by number" not in run("eval", "-c", recipe, "-o", weights).stderr
