@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Sequence
+
 import numpy as np
 
 from ppcls.config.schema import Config, Split
@@ -114,6 +116,10 @@ def require_fixed_images(config: Config, train_loader: DataLoader) -> None:
         )
 
 
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_MAX_LISTED]) + (f" and {len(names) - _MAX_LISTED} more" if names[_MAX_LISTED:] else "")
+
+
 def require_class_count(config: Config, dataset: Dataset) -> None:
     """Refuse to train a model of another class count than that of named classes.
 
@@ -123,9 +129,8 @@ def require_class_count(config: Config, dataset: Dataset) -> None:
     names, count = dataset.class_names, config.Arch.class_num
     if names is None or len(names) == count or dataset.is_multilabel:  # whose columns are counted elsewhere
         return
-    listed = ", ".join(names[:_MAX_LISTED]) + (f" and {len(names) - _MAX_LISTED} more" if names[_MAX_LISTED:] else "")
     found = f"{config.where('Arch', 'class_num')}: Arch.class_num: is {count}, and DataLoader.Train has {len(names)}"
-    found += f" classes: {listed}"
+    found += f" classes: {_listed(names)}"
     if len(names) < count and config.Global.allow_unused_classes:
         get_logger().warning("%s; the other %d get no images", found, count - len(names))
         return
@@ -138,11 +143,17 @@ def require_class_count(config: Config, dataset: Dataset) -> None:
 
 
 def warn_of_unused_classes(config: Config, dataset: Dataset) -> None:
-    """Say that a list without class names has labels of some of the model's classes only."""
-    if dataset.class_names is not None or dataset.is_multilabel:
+    """Say that a list has images of some of the model's classes only."""
+    if dataset.is_multilabel:
         return
     used = np.unique(dataset.labels)
-    if len(used) < config.Arch.class_num:
+    if dataset.class_names is not None:
+        lacking = sorted(set(range(len(dataset.class_names))) - set(used.tolist()))
+        if lacking:
+            names = _listed([dataset.class_names[label] for label in lacking])
+            text = "DataLoader.Train has no images of %d of its %d classes: %s"
+            get_logger().warning(text, len(lacking), len(dataset.class_names), names)
+    elif len(used) < config.Arch.class_num:
         get_logger().warning(
             "DataLoader.Train has images of %d of the %d classes (Arch.class_num, %s), with labels from %d to %d",
             *(len(used), config.Arch.class_num, config.where("Arch", "class_num"), used[0], used[-1]),

@@ -99,8 +99,13 @@ def matched(
             return dataset, [note]
     if classes is None:
         return dataset, []
+    if dataset.unused_names is not None and classes.names is not None:
+        raise DataError(f"{dataset.unused_names}, to compare by number with the classes of {owner}")
     if dataset.class_names is None and classes.names is not None and not dataset.list_labels:
         dataset = _named_by_recipe(config, dataset, classes.names)
+    if dataset.class_names is None and classes.names is not None and not dataset.is_multilabel:
+        text = "DataLoader.%s: these data have no class names; labels are compared by number with the classes of %s"
+        get_logger().info(text, name, owner)
     if dataset.class_names is not None and _number_imagenet(dataset.class_names, classes.names):
         return dataset, []
     return align_classes(dataset, classes, owner)
@@ -145,6 +150,8 @@ def training_class_names(config: Config, dataset: Dataset) -> Optional[List[str]
     if names is not None:  # with Global.allow_unused_classes there are fewer
         unused = (f"unused_{number}" for number in range(len(names), config.Arch.class_num))
         return [*names, *unused]
+    if dataset.unused_names is not None:
+        get_logger().warning("%s: the names are not used", dataset.unused_names)
     try:
         return _names_in_file(config, is_for_imagenet=_lists_imagenet(config, dataset))
     except DataError as error:  # it concerns inference: no reason not to train

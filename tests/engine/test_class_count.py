@@ -97,6 +97,19 @@ def test_lists_without_names(tmp_path, run):
     assert "label 4 is outside 0..3" in run("train", "-c", recipe, "-o", "Arch.class_num=4", code=2).stderr
 
 
+def test_named_classes_without_images_are_said(tmp_path, run):
+    write_folders(tmp_path / "train", NAMES, 2)
+    write_list(tmp_path / "list.txt", tmp_path / "train", {"bee": 0, "cat": 1, "dog": 2, "eel": 5})
+    (tmp_path / "labels.txt").write_text("bee\ncat\ndog\nfox\ngnu\neel\n")
+    data = listed(tmp_path / "list.txt")
+    recipe = write_colour_recipe(tmp_path / "recipe.yaml", data, data, epochs=1)
+    assert "DataLoader.Train has no images of 2 of its 6 classes: fox, gnu" in run("train", "-c", recipe).stderr
+    with_relabel = (f"DataLoader.{side}.dataset.relabel=true" for side in ("Train", "Eval"))
+    done = run("train", "-c", recipe, "-o", *with_relabel)
+    assert "has no images" not in done.stderr
+    assert "no images for" not in done.stderr
+
+
 def test_models_of_a_distillation_have_as_many(recipe, run):
     values = yaml.safe_load(recipe.read_text())
     peer = {"name": "ConvMixer", "dim": 8, "depth": 1, "kernel_size": 3, "patch_size": 4, "frozen": False}

@@ -97,7 +97,7 @@ def test_shards_are_matched_by_name(place, tmp_path, run):
 
 def test_imagenets_folders_and_names_have_one_order(monkeypatch):
     class Data:
-        is_multilabel, list_labels, from_list = False, None, False
+        is_multilabel, list_labels, from_list, unused_names = False, None, False, None
 
     config = ppcls.load_config({"Arch": {"name": "ConvMixer_256_8"}})
     words = read_class_names(imagenet.LABEL_LIST)
@@ -166,3 +166,29 @@ def test_other_classes_do_not_continue_a_run(place, tmp_path, run):
     changes = ("Global.epochs=2", "Global.checkpoints=out/latest", "Global.eval_during_train=false")
     done = run("train", "-c", recipe, "-o", *changes, code=2)
     assert "was trained on other classes: number 0 was 'bee' and is 'cat' in the training data" in done.stderr
+
+
+def test_relabelled_lists_are_matched_by_their_names(place, tmp_path):
+    numbers = {"bee": 3, "cat": 2, "dog": 1, "eel": 0}
+    write_folders(tmp_path / "val", SAME, 4)
+    write_list(tmp_path / "list.txt", tmp_path / "val", numbers)
+    (tmp_path / "labels.txt").write_text("".join(f"{number} {name}\n" for name, number in numbers.items()))
+    evaluation = listed(tmp_path / "list.txt", relabel=True)
+    recipe = write_colour_recipe(tmp_path / "recipe.yaml", folder(place / "train"), evaluation)
+    assert ppcls.train(recipe).metrics["top1"] == 1.0
+    # A label that the file does not name: by number, the others would be taken for other classes.
+    (tmp_path / "labels.txt").write_text("0 eel\n1 dog\n2 cat\n")
+    with pytest.raises(DataError, match=r"has the label 3, and labels.txt \(beside it or in image_root\) names 0 to 2"):
+        ppcls.evaluate(ppcls.load_run_config(tmp_path / "out"))
+
+
+def test_data_without_names_are_compared_by_number(place, tmp_path, run):
+    write_folders(tmp_path / "val", SAME, 2)
+    write_list(tmp_path / "list.txt", tmp_path / "val", {"bee": 0, "cat": 1, "dog": 2, "eel": 3})
+    recipe = write_colour_recipe(tmp_path / "recipe.yaml", folder(place / "train"), listed(tmp_path / "list.txt"))
+    weights = f"Global.pretrained_model={place}/out/best_model"
+    done = run("eval", "-c", recipe, "-o", weights)
+    assert "these data have no class names; labels are compared by number with the classes of the model" in done.stderr
+    assert json.loads(done.stdout)["top1"] == 1.0
+    (tmp_path / "labels.txt").write_text("bee\ncat\ndog\neel\n")
+    assert "compared by number" not in run("eval", "-c", recipe, "-o", weights).stderr

@@ -47,6 +47,7 @@ class Dataset(abc.ABC):
         class_names: by class id; None if not known.
         on_error: how training handles an unreadable image: "error" raises it, "skip" takes the next readable one.
         list_labels: the label of each class id in the list file, where ``relabel`` renumbered them; None elsewhere.
+        unused_names: why class names that were found are not used; None where they are, or where there are none.
         from_list: whether labels come from a list file.
         boundaries: index of each shard's first sample, then the number of samples; None for data that are not in
             shards.
@@ -57,6 +58,7 @@ class Dataset(abc.ABC):
     boundaries: Optional[np.ndarray] = None
     label_ratio: Optional[np.ndarray] = None
     list_labels: Optional[List[int]] = None
+    unused_names: Optional[str] = None
     from_list: ClassVar[bool] = False
 
     def __init__(self, labels: np.ndarray, class_names: Optional[List[str]], on_error: str) -> None:

@@ -225,6 +225,7 @@ def _renumbered(dataset: Dataset, places: Sequence[Optional[int]], names: Option
         table = np.array([-1 if place is None else place for place in places], np.int64)
         changed.labels = table[dataset.labels]
     changed.class_names = names
+    changed.list_labels = None
     return changed
 
 

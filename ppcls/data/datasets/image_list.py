@@ -69,7 +69,7 @@ class ImageNetDataset(ListedImages):
         delimiter: separates path and label; any white space by default. The line is split at the last one, so paths
             may contain it.
         relabel: renumber the labels that occur in the training list to 0, 1, 2, ..., in their order. Evaluation uses
-            the numbers of training. The class names are then unknown.
+            the numbers of training. ``labels.txt`` names the labels as they are in the list.
         on_error: how training handles an unreadable image: "error", or "skip" to take the next readable one.
 
     Raises:
@@ -97,7 +97,16 @@ class ImageNetDataset(ListedImages):
         if relabel:
             distinct, places = np.unique(array, return_inverse=True)
             array, values = places.reshape(-1).astype(np.int64), distinct.tolist()
-        names = None if relabel else find_class_names([list_file.parent, root])
+        names = find_class_names([list_file.parent, root])
+        if values is not None and names is not None:
+            if values[-1] < len(names):
+                names = [names[value] for value in values]
+            else:  # such as labels that count from 1
+                self.unused_names = (
+                    f"{list_file}: has the label {values[-1]}, and labels.txt (beside it or in image_root) names "
+                    f"0 to {len(names) - 1}; correct labels.txt, or remove it"
+                )
+                names = None
         super().__init__(list_file, lines, PathTable(root, paths), array, names, on_error)
         self.list_labels = values
 

@@ -126,6 +126,16 @@ def test_relabel(images):
     assert dataset.labels.dtype == np.int64
 
 
+def test_names_of_renumbered_labels(images):
+    content = "image 00.png 2\nimage 01.png 0\nimage 02.png 2\n"
+    (images / "labels.txt").write_text("0 daisy\n1 rose\n2 tulip\n")
+    assert image_list(images, content, relabel=True).class_names == ["daisy", "tulip"]
+    # Labels that count from 1 are not those that the file names.
+    dataset = image_list(images, content.replace(" 2", " 3"), relabel=True)
+    assert dataset.class_names is None
+    assert "has the label 3, and labels.txt (beside it or in image_root) names 0 to 2" in dataset.unused_names
+
+
 def test_bad_arguments(images):
     with pytest.raises(ConfigError, match="ImageNetDataset: on_error: must be 'error' or 'skip', not 'ignore'"):
         image_list(images, "image 00.png 0", on_error="ignore")
