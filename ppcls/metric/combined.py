@@ -43,33 +43,6 @@ class CombinedMetric:
         for metric in self.metrics.values():
             metric.reset()
 
-    def check(self, class_num: int) -> None:
-        """Make sure that all metrics can be computed for ``class_num`` classes.
-
-        Raises:
-            ConfigError: one cannot.
-        """
-        for name, metric in self.metrics.items():
-            try:
-                metric.check(class_num)
-            except ConfigError as error:
-                raise ConfigError(f"{name}: {error}") from error.__cause__
-
-    def check_labels(self, multi_label: bool) -> None:
-        """Make sure that all metrics are for such data.
-
-        Args:
-            multi_label: whether images have several labels.
-
-        Raises:
-            ConfigError: one is not.
-        """
-        for name, metric in self.metrics.items():
-            try:
-                metric.check_labels(multi_label)
-            except ConfigError as error:
-                raise ConfigError(f"{name}: {error}") from error.__cause__
-
     def update(self, logits: paddle.Tensor, targets: paddle.Tensor) -> None:
         """Accumulate a batch: logits [B, K], targets [B] or [B, K]; nothing is fetched from the device."""
         for metric in self.metrics.values():

@@ -79,9 +79,9 @@ def test_counts_of_another_metric():
 
 def test_too_few_classes():
     metric = build_metrics([{"TopkAcc": {"topk": [1, 7, 5]}}])
-    metric.check(7)
+    metric.metrics["TopkAcc"].check(7)
     assert (metric.names, metric.renamed) == (["top1", "top7", "top5"], {})
-    metric.check(3)
+    metric.metrics["TopkAcc"].check(3)
     assert (metric.names, metric.renamed) == (["top1", "top3"], {"top7": "top3", "top5": "top3"})
     metric.update(np.array([[0.0, 2.0, 1.0], [0.0, 2.0, 1.0]]), np.array([1, 0]))
     assert metric.result() == {"top1": 0.5, "top3": 1.0}
@@ -184,7 +184,7 @@ class Errors(Share):
 def test_a_user_s_metric_may_have_details_and_a_direction():
     metric = CombinedMetric({"Errors": MetricAdapter("Errors", Errors, None), "TopkAcc": TopkAcc(1)})
     assert metric.lower_is_better == ["Errors"]
-    metric.check_labels(multi_label=False)
+    metric.metrics["Errors"].check_labels(multi_label=False)
     metric.update(paddle.to_tensor([[1.0, 0.0], [1.0, 0.0]]), paddle.to_tensor([0, 1]))
     assert metric.result() == {"Errors": 0.5, "top1": 0.5}
     assert metric.details(["cat", "dog"]) == {"Errors": {"first": "cat", "extra": None}}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ppcls.errors import CheckpointError, ConfigError
-from ppcls.metric import build_metrics
+from ppcls.metric import METRICS, build_metrics
 from tests.metric.batching import measure, measure_in_every_way, multi, single
 
 AVERAGES = ["macro", "micro", "weighted", "none"]
@@ -161,17 +161,17 @@ def test_wrong_arguments(component, message):
 
 
 def test_wrong_class_counts_and_labels():
-    with pytest.raises(ConfigError, match="Recall: threshold: 2 numbers for 3 classes"):
-        build_metrics([{"Recall": {"threshold": [0.1, 0.2]}}]).check(3)
-    build_metrics([{"ConfusionMatrix": {}}]).check(2048)
-    with pytest.raises(ConfigError, match=r"ConfusionMatrix: the matrix of 21841 classes would take 3\.8 GB"):
-        build_metrics([{"ConfusionMatrix": {}}]).check(21841)
-    with pytest.raises(ConfigError, match="Recall: threshold: has no meaning for data with one label"):
-        build_metrics([{"Recall": {"threshold": 0.5}}]).check_labels(multi_label=False)
+    with pytest.raises(ConfigError, match="threshold: 2 numbers for 3 classes"):
+        METRICS.build("Recall", {"threshold": [0.1, 0.2]}).check(3)
+    METRICS.build("ConfusionMatrix", {}).check(2048)
+    with pytest.raises(ConfigError, match=r"the matrix of 21841 classes would take 3\.8 GB"):
+        METRICS.build("ConfusionMatrix", {}).check(21841)
+    with pytest.raises(ConfigError, match="threshold: has no meaning for data with one label"):
+        METRICS.build("Recall", {"threshold": 0.5}).check_labels(multi_label=False)
     with pytest.raises(ConfigError, match="is for data with one label per image"):
         build_metrics([{"BalancedAccuracy": {}}]).update(np.zeros((2, 3)), np.zeros((2, 3), np.float32))
-    with pytest.raises(ConfigError, match="TopkAcc: is for data with one label per image"):
-        build_metrics([{"TopkAcc": {}}]).check_labels(multi_label=True)
+    with pytest.raises(ConfigError, match="is for data with one label per image"):
+        METRICS.build("TopkAcc", {}).check_labels(multi_label=True)
 
 
 @pytest.mark.parametrize(

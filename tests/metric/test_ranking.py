@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ppcls.errors import CheckpointError, ConfigError
-from ppcls.metric import build_metrics
+from ppcls.metric import METRICS, build_metrics
 from ppcls.metric.ranking import average_precision
 from tests.metric.batching import measure, measure_in_every_way, multi, single
 
@@ -154,10 +154,10 @@ def test_wrong_arguments(component, message):
 
 
 def test_wrong_classes_labels_and_states():
-    with pytest.raises(ConfigError, match=r"TprAtFpr: is for 2 classes, .* not for 10"):
-        build_metrics([{"TprAtFpr": {}}]).check(10)
-    with pytest.raises(ConfigError, match="MultiLabelMAP: is for multi-label data, and these have one label"):
-        build_metrics([{"MultiLabelMAP": {}}]).check_labels(multi_label=False)
+    with pytest.raises(ConfigError, match=r"is for 2 classes, .* not for 10"):
+        METRICS.build("TprAtFpr", {}).check(10)
+    with pytest.raises(ConfigError, match="is for multi-label data, and these have one label"):
+        METRICS.build("MultiLabelMAP", {}).check_labels(multi_label=False)
     metric = build_metrics([{"MultiLabelMAP": {}}])
     with pytest.raises(CheckpointError, match=r"MultiLabelMAP: the saved arrays are \['scores'\]"):
         metric.load_state({"MultiLabelMAP": {"scores": {}}})
