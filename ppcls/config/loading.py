@@ -221,7 +221,7 @@ def load(
     if isinstance(recipe, Config):
         return loader.load(written_values(recipe), "the recipe", changes)
     if isinstance(recipe, Mapping):
-        return loader.load(inherit.resolve(from_values(recipe, _DICT)), "the recipe", changes)
+        return loader.load(inherit.resolve(from_values(recipe, _DICT, as_written=True)), "the recipe", changes)
     if not isinstance(recipe, (str, Path)):
         raise ConfigError(f"a recipe is a path, a name or a dict, not {type(recipe).__name__}")
     file = find(str(recipe))
