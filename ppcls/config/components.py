@@ -35,10 +35,11 @@ def _splits(*path: str) -> List[Tuple[str, ...]]:
     return [("DataLoader", split, *path) for split in ("Train", "Eval")]
 
 
+_WEIGHTS = ("pretrained", "weights_key", "weights_image_size")
 SITES: Sequence[Site] = (
     Site(("Arch",), "architecture", ("name", "pretrained", "use_sync_bn")),
-    Site(("Distillation", "teacher"), "architecture", ("name", "pretrained")),
-    Site(("Distillation", "models"), "architecture", ("name", "pretrained", "frozen"), by_name=True),
+    Site(("Distillation", "teacher"), "architecture", ("name", *_WEIGHTS)),
+    Site(("Distillation", "models"), "architecture", ("name", *_WEIGHTS, "frozen"), by_name=True),
     Site(("Optimizer",), "optimizer", ("name", "lr", "lr_scaling")),
     Site(("Optimizer", "lr"), "schedule", ("name",)),
     *(Site(path, "dataset", ("name", "transform_ops", "batch_transform_ops")) for path in _splits("dataset")),
@@ -215,7 +216,9 @@ def _replace_advice(tree: Node, place: Path, unknown: Container[str]) -> str:
     values = {key: value for key, value in plain(descend(tree, place)[0]).items() if key not in unknown}
     kept = [f"{key}: {value}" for key, value in values.items() if isinstance(value, (str, int, float))]
     section = ", ".join([*kept, "..."] if len(kept) < len(values) else kept)
-    return f"{values['name']} does not take it: to drop it, replace the whole section, -o '{dotted(place)}={{{section}}}'"
+    return (
+        f"{values['name']} does not take it: to drop it, replace the whole section, -o '{dotted(place)}={{{section}}}'"
+    )
 
 
 def _is_of_base(tree: Node, place: Path, argument: str) -> bool:

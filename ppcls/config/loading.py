@@ -115,7 +115,7 @@ class _Loader:
         result.problems += [problem for problem in result.checked.problems if problem.path not in known]
         if not result.problems and result.schema is not None:
             result.problems += transform_checks.check(result.schema, result.checked)
-            result.problems += distillation.check(result.schema, result.checked)
+            result.problems += distillation.check(result.schema, result.checked, self.registries["architecture"])
             result.problems += postprocessing.check(result.schema, result.checked)
         if not result.problems and result.schema is not None:
             result.sizes = sizes.check(result.tree, result.schema, result.checked, self.registries, self.stored_in)

@@ -22,9 +22,10 @@ from ppcls.engine.progress import format_values, progress_bar
 from ppcls.engine.reduction import SampleLosses
 from ppcls.errors import WeightsError
 from ppcls.utils import distributed
-from ppcls.utils.logging import get_logger
+from ppcls.utils.logging import get_logger, repeats_dropped
 
 
+@repeats_dropped()
 def evaluate(config: Config) -> Dict[str, Any]:
     """Evaluate the recipe's weights on ``DataLoader.Eval``; return losses and metrics by name, in every process.
 

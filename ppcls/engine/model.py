@@ -213,7 +213,5 @@ def _weight_options(config: Config, path: str, strict: bool) -> Tuple[Optional[s
         if value is not None and not (strict and config.where("Global", name).startswith("-o "))
     ]
     for name in unused:
-        get_logger().info(
-            "Global.%s (%s) is not used: %s is a checkpoint of ppcls", name, config.where("Global", name), path
-        )
+        get_logger().info("%s (%s) is not used: %s is a checkpoint of ppcls", name, config.where("Global", name), path)
     return None if "weights_key" in unused else key, None if "weights_image_size" in unused else size

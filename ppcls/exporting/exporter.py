@@ -28,7 +28,7 @@ from ppcls.inference.postprocess import SIGMOID, PostProcess
 from ppcls.registry.sources import records
 from ppcls.utils import distributed
 from ppcls.utils.digests import sha256
-from ppcls.utils.logging import get_logger
+from ppcls.utils.logging import get_logger, repeats_dropped
 from ppcls.weights.reader import find_file
 
 
@@ -45,6 +45,7 @@ class _WithActivation(paddle.nn.Layer):
         return self.activation(self.model(images))
 
 
+@repeats_dropped()
 def export(config: Config, options: Optional[Options] = None) -> Dict[str, Any]:
     """Export the recipe's weights to ``Global.save_inference_dir`` and compare the result with them.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from pathlib import Path
-from typing import Optional
+from typing import Any, Iterator, Optional, Set
 
 from ppcls.utils import distributed
 
@@ -34,6 +35,41 @@ class _File(logging.FileHandler):
 def get_logger() -> logging.Logger:
     """Return the package's logger; as a library it stays silent below warnings until ``setup`` is called."""
     return logging.getLogger("ppcls")
+
+
+_said: Optional[Set[str]] = None
+
+
+@contextlib.contextmanager
+def repeats_dropped() -> Iterator[None]:
+    """Let ``warn_once`` log each warning once until the end of the block; of nested blocks the outermost counts.
+
+    A command or a training reads some things several times, such as the folder that two sections of a recipe name.
+    """
+    global _said
+    if _said is not None:
+        yield
+        return
+    _said = set()
+    try:
+        yield
+    finally:
+        _said = None
+
+
+def warn_once(text: str, *args: Any, logger: Optional[logging.Logger] = None) -> None:
+    """Log a warning, unless the same one was logged in this block of ``repeats_dropped``.
+
+    Args:
+        text: with the placeholders of ``args``, as for ``logging``.
+        logger: None for that of the package.
+    """
+    whole = text % args if args else text
+    if _said is not None and whole in _said:
+        return
+    if _said is not None:
+        _said.add(whole)
+    (logger or get_logger()).warning(text, *args)
 
 
 def setup(file: Optional[Path] = None, console: bool = True) -> None:

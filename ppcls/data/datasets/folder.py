@@ -16,7 +16,7 @@ from ppcls.data.datasets.paths import PathTable
 from ppcls.data.transforms import image_files
 from ppcls.data.transforms.formats import IMAGE_SUFFIXES
 from ppcls.errors import ConfigError, DataError
-from ppcls.utils.logging import get_logger
+from ppcls.utils.logging import warn_once
 
 _HASH_RANGE = 2**64
 
@@ -112,11 +112,11 @@ def _require_no_empty_class(root: Path, names: Sequence[str], counts: Sequence[i
 
 def _warn_of_unused(unused: UnusedFiles) -> None:
     if unused.others:
-        get_logger().warning("%s: %s", unused.root, image_files.describe_others(unused.others))
+        warn_once("%s: %s", unused.root, image_files.describe_others(unused.others))
     if unused.outside:
         names = ", ".join(unused.outside[:10]) + (", ..." if len(unused.outside) > 10 else "")
         text = "%s: %d images are in no class folder and are not used: %s"
-        get_logger().warning(text, unused.root, len(unused.outside), names)
+        warn_once(text, unused.root, len(unused.outside), names)
 
 
 def check_val_fraction(val_fraction: Optional[float]) -> None:

@@ -161,8 +161,12 @@ def _recipe(config: Config, model: _Model) -> Config:
     sync = config.Arch.use_sync_bn and not model.frozen
     arch = ArchSection(name=settings.name, pretrained=settings.pretrained, use_sync_bn=sync, **arguments)
     own = config.model_copy(update={"Arch": arch})
-    student_only = dict.fromkeys(("pretrained_model", "checkpoints", "weights_key", "weights_image_size"))
-    return own.with_global(**student_only, seed=model.seed)
+    keys = ("weights_key", "weights_image_size")
+    weights = {key: getattr(settings, key) for key in keys}
+    recipe = own.with_global(pretrained_model=None, checkpoints=None, **weights, seed=model.seed)
+    origins = {("Global", key): config.where(*model.path, key) for key in keys}  # of the student's they are not
+    recipe._origins = {**recipe._origins, **origins}
+    return recipe
 
 
 def _build(config: Config, model: _Model) -> Tuple[Config, paddle.nn.Layer]:
