@@ -216,9 +216,8 @@ def _replace_advice(tree: Node, place: Path, unknown: Container[str]) -> str:
     values = {key: value for key, value in plain(descend(tree, place)[0]).items() if key not in unknown}
     kept = [f"{key}: {value}" for key, value in values.items() if isinstance(value, (str, int, float))]
     section = ", ".join([*kept, "..."] if len(kept) < len(values) else kept)
-    return (
-        f"{values['name']} does not take it: to drop it, replace the whole section, -o '{dotted(place)}={{{section}}}'"
-    )
+    replaced = f"-o '{dotted(place)}={{{section}}}'"
+    return f"{values['name']} does not take it: to drop it, replace the whole section, {replaced}"
 
 
 def _is_of_base(tree: Node, place: Path, argument: str) -> bool:

@@ -18,10 +18,10 @@ def from_values(values: Mapping[str, Any], origin: str, as_written: bool = False
 
     Args:
         origin: reported as the location of every value.
-        as_written: whether texts may be what a YAML reader makes of a recipe. Recipes have more numbers than YAML: 1e-3,
-            1.0/255.0 and, for users of PaddleClas, (3, 224, 224) and None are text to PyYAML. They are read as in a file
-            or after ``-o`` then; arguments that take text get the text of a number. A text that YAML itself would read
-            as a number, such as "224", was quoted, and stays text.
+        as_written: whether texts may be what a YAML reader makes of a recipe. Recipes have more numbers than YAML:
+            1e-3, 1.0/255.0 and, for users of PaddleClas, (3, 224, 224) and None are text to PyYAML. They are read as
+            in a file or after ``-o`` then; arguments that take text get the text of a number. A text that YAML itself
+            would read as a number, such as "224", was quoted, and stays text.
 
     Raises:
         ConfigError: a key is not text or has a dot, or a value's type is unsupported.

@@ -39,7 +39,7 @@ def evaluate(config: Config) -> Dict[str, Any]:
     with contextlib.ExitStack() as stack:
         with distributed.errors_on_all_ranks():
             dataset = open_dataset(config, "Eval")
-            config = for_weights(config)
+            config = for_weights(config, data_first=True)
             metrics = criteria.build_metrics(config, "Eval")
             criteria.log_reduced_topk(config)
             model = build_model(config)

@@ -11,7 +11,7 @@ import numpy as np
 from ppcls.arch import list_models, spec
 from ppcls.config.schema import Config
 from ppcls.data.datasets import Classes, Dataset, align_classes
-from ppcls.data.datasets.classes import known_names
+from ppcls.data.datasets.classes import find_places, known_names
 from ppcls.data.datasets.label_files import are_imagenet_folders, choose_names, imagenet_names, read_label_file
 from ppcls.engine.checkpointing import checkpoint, saved_classes
 from ppcls.engine.model import given_weights
@@ -125,6 +125,11 @@ def _named_by_recipe(config: Config, dataset: Dataset, names: Sequence[str]) -> 
     named = copy.copy(dataset)
     named.class_names = listed
     return named
+
+
+def number_same_classes(names: Sequence[str], others: Sequence[str]) -> bool:
+    """Return whether two lists name the same classes in the same order."""
+    return find_places(names, others) == list(range(len(names))) or _number_imagenet(names, others)
 
 
 def _number_imagenet(names: Sequence[str], others: Optional[Sequence[str]]) -> bool:

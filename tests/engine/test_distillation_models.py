@@ -333,28 +333,3 @@ def test_images_with_several_classes(digits, run, tmp_path):
     one = f"Distillation={{teacher: {{name: ConvMixer, dim: 16, depth: 2, pretrained: {tmp_path}/teacher/latest}}}}"
     done = run("train", "-c", recipe, "-o", one, code=2)
     assert "Distillation.teacher: its classes exclude each other" in done.stderr
-
-
-@pytest.mark.parametrize("inline", ["models", "teacher"])
-def test_weights_of_a_teacher_that_are_one_of_several_in_a_file(taught, run, tmp_path, inline):
-    """The one that ``weights_key`` names teaches: with the other one, the loss is another."""
-    arrays = weights(tmp_path / "teacher" / "best_model")
-    zeros = {key: array * 0 for key, array in arrays.items()}
-    (tmp_path / "two.pdparams").write_bytes(pickle.dumps({"ema": zeros, "model": arrays}, protocol=4))
-    shutil.copy(tmp_path / "teacher" / "best_model.pdparams", tmp_path / "alone.pdparams")
-    if inline == "models":
-        path, place = write_distillation(taught), "Arch.models.0.Teacher"
-    else:
-        path, place = taught, "Distillation.teacher"
-        values = yaml.safe_load(path.read_text())
-        path.write_text(yaml.safe_dump({**values, "Distillation": {"teacher": {**TEACHER, "pretrained": "x"}}}))
-    losses = {}
-    for name, changes in {
-        "alone": ["pretrained=alone.pdparams"],
-        "model": ["pretrained=two.pdparams", "weights_key=model"],
-        "ema": ["pretrained=two.pdparams"],
-    }.items():
-        options = ("Global.epochs=1", f"Global.output_dir={name}", *(f"{place}.{change}" for change in changes))
-        run("train", "-c", path, "-o", *options)
-        losses[name] = records(tmp_path / name)[0]["loss"]
-    assert losses["alone"] == losses["model"] != losses["ema"]

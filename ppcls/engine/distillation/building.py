@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from functools import partial
 from typing import Dict, Iterator, List, Mapping, Optional, Tuple, Union
 
 import paddle
@@ -11,14 +12,16 @@ import paddle
 from ppcls.arch import BACKBONES
 from ppcls.config.schema import ArchSection, Config, ModelSection, TeacherSection
 from ppcls.data.datasets import Classes
-from ppcls.engine import class_count
+from ppcls.engine import class_count, initial_weights
 from ppcls.engine import model as models
 from ppcls.engine.checkpointing import checkpoint, saved_classes
 from ppcls.engine.components import load_config
 from ppcls.engine.distillation.step import TEACHER, Distillation, with_teacher
+from ppcls.engine.label_names import number_same_classes
 from ppcls.errors import ConfigError, WeightsError
 from ppcls.loss import CombinedLoss
 from ppcls.utils import distributed
+from ppcls.weights.head import has_linear_head
 
 _SEEDS = 2**32
 
@@ -67,11 +70,12 @@ def build_trained_models(config: Config) -> Dict[str, paddle.nn.Layer]:
     return {model.name: _build(config, model)[1] for model in _models(config) if not model.frozen}
 
 
-def load_initial_weights(config: Config, trained: Mapping[str, paddle.nn.Layer]) -> List[str]:
+def load_initial_weights(config: Config, trained: Mapping[str, paddle.nn.Layer], classes: Classes) -> List[str]:
     """Load the weights from which the models beside the recipe's own are trained; a collective.
 
     Args:
         trained: from ``build_trained_models``.
+        classes: of the training data.
 
     Returns:
         What to log.
@@ -88,7 +92,7 @@ def load_initial_weights(config: Config, trained: Mapping[str, paddle.nn.Layer])
             weights = models.fetch_weights(recipe)
             if weights is not None:
                 with distributed.errors_on_all_ranks():
-                    text = models.load_initial_weights(recipe, trained[model.name], weights)
+                    text = initial_weights.load_initial_weights(recipe, trained[model.name], weights, classes)
                     loaded.append(f"{model.name}: {text}")
     return loaded
 
@@ -194,8 +198,8 @@ def _build_frozen(config: Config, model: _Model, classes: Classes) -> paddle.nn.
         )
     with _named_weights(model):
         models.fetch_weights(recipe)
-        weights = models.load_required_weights(recipe, layer, "teach with")
-    _check_classes(model, classes, weights)
+        find_order = partial(_class_order, model, layer, classes)
+        models.load_required_weights(recipe, layer, "teach with", find_order)
     return layer
 
 
@@ -208,17 +212,25 @@ def _named_weights(model: _Model) -> Iterator[None]:
         raise WeightsError(f"{model.weights_description}: {error}") from None
 
 
-def _check_classes(model: _Model, classes: Classes, weights: str) -> None:
-    """Raise a ConfigError where a teacher and the recipe's model number their classes differently."""
+def _class_order(model: _Model, layer: paddle.nn.Layer, classes: Classes, weights: str) -> Optional[List[int]]:
+    """Return the class id of a teacher for each class of the data, where it has them in another order.
+
+    Raises:
+        ConfigError: it has other classes, or its outputs cannot be put into their order.
+    """
+    order = initial_weights.differing_order(weights, classes)
     known = saved_classes.classes(checkpoint.strip_suffix(weights))
-    if known is None:
-        return
+    if known is None or (order is not None and has_linear_head(layer)):
+        return order
     for kind, theirs, ours in (("class", known.names, classes.names), ("label", known.labels, classes.labels)):
-        if theirs is None or ours is None or list(theirs) == list(ours):
+        if theirs is None or ours is None or (kind == "class" and number_same_classes(ours, theirs)):
+            continue
+        if list(theirs) == list(ours):
             continue
         index = next((i for i, pair in enumerate(zip(theirs, ours)) if pair[0] != pair[1]), min(len(theirs), len(ours)))
         their, our = (repr(values[index]) if index < len(values) else "missing" for values in (theirs, ours))
         raise ConfigError(
-            f"{model.key}: {weights} was trained on other classes, or in another order: {kind} {index} is "
-            f"{their} for the teacher and {our} in the training data"
+            f"{model.key}: {weights} was trained on other classes{'' if order is None else ', or in another order'}: "
+            f"{kind} {index} is {their} for the teacher and {our} in the training data"
         )
+    return None
