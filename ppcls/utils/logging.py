@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, Iterator, Optional, Set
 
 from ppcls.utils import distributed
+from ppcls.utils.encoding import as_text
 
 
 class _Console(logging.Handler):
     """Writes to standard error above the progress bar, if one is drawn."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = self.format(record)
+        text = as_text(self.format(record))
         if "tqdm" in sys.modules:
             sys.modules["tqdm"].tqdm.write(text, file=sys.stderr)
         else:
@@ -23,7 +24,11 @@ class _Console(logging.Handler):
 
 
 class _File(logging.FileHandler):
-    """Reports once that it cannot write, without a traceback for every line."""
+    """Writes names of files as text, and reports once that it cannot write, without a traceback for every line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        return as_text(super().format(record))
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the base class's name
         error = sys.exc_info()[1]
@@ -89,7 +94,7 @@ def setup(file: Optional[Path] = None, console: bool = True) -> None:
     style = logging.Formatter(f"[%(asctime)s] {name} %(levelname)s: %(message)s", "%Y/%m/%d %H:%M:%S")
     handlers: list = [_Console(logging.NOTSET if console else logging.ERROR)] if console or several else []
     if file is not None:
-        handlers.append(_File(file, encoding="utf-8"))
+        handlers.append(_File(file, encoding="utf-8", errors="backslashreplace"))
     for handler in handlers or [logging.NullHandler()]:
         handler.setFormatter(style)
         logger.addHandler(handler)
