@@ -11,9 +11,7 @@ import yaml
 
 from tests.helpers.command_line import run_python
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux", reason="takes root's right to write anywhere away as Linux does"
-)
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="root loses its rights as on Linux")
 _DROP_FROM_BOUNDING_SET, _OVERRIDE_WRITES, _OVERRIDE_READS = 24, 1, 2  # prctl's and the kernel's numbers
 
 
