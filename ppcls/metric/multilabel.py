@@ -8,7 +8,7 @@ import numpy as np
 import paddle
 
 from ppcls.errors import ConfigError
-from ppcls.metric.batches import Threshold, count_values, predicted_labels
+from ppcls.metric.predictions import Threshold, count_values, predicted_labels
 from ppcls.metric.registry import METRICS
 from ppcls.metric.sums import SumMetric, Sums
 from ppcls.registry.checks import require_choice, require_fraction, require_int
