@@ -38,7 +38,7 @@ def test_the_list_of_commands_is_printed_before_what_only_their_runs_need_is_loa
     assert "split-data  write training and validation lists" in done.stdout
     imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
     assert {"argparse", "ppcls.commands.serve"} <= imported
-    # Each takes several milliseconds, the 0.05 s that the help may take in all would soon be used up.
+    # Each takes several milliseconds of the 0.05 s that the help may take.
     assert not {"dataclasses", "inspect", "logging", "json", "ppcls.serving", "ppcls.registry", "numpy"} & imported
 
 

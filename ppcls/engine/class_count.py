@@ -28,7 +28,7 @@ def for_training(config: Config, supplied: Optional[Dataset] = None) -> Tuple[Co
     if config.has_class_num:
         return config, None
     dataset = open_dataset(config, "Train", supplied)
-    resolved = _of_data(config, "Train", dataset)
+    resolved = _from_data(config, "Train", dataset)
     _log(resolved)
     models = config.Distillation.models or {} if config.Distillation is not None else {}
     for name, model in models.items():
@@ -48,7 +48,7 @@ def for_weights(config: Config) -> Config:
     """
     if config.has_class_num:
         return config
-    resolved = _of_weights(config) or _of_available_data(config) or config
+    resolved = _from_weights(config) or _from_available_data(config) or config
     _log(resolved)
     return resolved
 
@@ -57,7 +57,7 @@ def for_display(config: Config) -> Config:
     """Return the recipe with the class count that training would have, as far as that is known here."""
     if config.has_class_num:
         return config
-    return _of_available_data(config) or _of_weights(config) or config
+    return _from_available_data(config) or _from_weights(config) or config
 
 
 def _log(config: Config) -> None:
@@ -65,24 +65,24 @@ def _log(config: Config) -> None:
     get_logger().info("Arch.class_num is not in the recipe: %d (%s)", config.Arch.class_num, where)
 
 
-def _of_data(config: Config, name: str, dataset: Dataset) -> Config:
+def _from_data(config: Config, name: str, dataset: Dataset) -> Config:
     count, reason = count_classes(dataset)
     return config.with_class_num(count, f"inferred from DataLoader.{name}: {reason}")
 
 
-def _of_available_data(config: Config) -> Optional[Config]:
+def _from_available_data(config: Config) -> Optional[Config]:
     """Return the recipe with the class count of its data, None where they are not here."""
     for name in ("Train", "Eval"):
         if getattr(config.DataLoader, name) is None:
             continue
         try:
-            return _of_data(config, name, open_dataset(config, name))
+            return _from_data(config, name, open_dataset(config, name))
         except (ConfigError, DataError):
             continue  # what is wrong with them concerns those who use them
     return None
 
 
-def _of_weights(config: Config) -> Optional[Config]:
+def _from_weights(config: Config) -> Optional[Config]:
     """Return the recipe with the class count of its weights, None where it is not known."""
     weights = given_weights(config)
     published = spec(config.Arch.name) if config.Arch.name in list_models() else None

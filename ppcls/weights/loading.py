@@ -15,7 +15,7 @@ from ppcls.arch.backbone.fixed_size import FixedSizeBackbone
 from ppcls.errors import WeightsError
 from ppcls.utils.logging import get_logger
 from ppcls.weights.detection import detect_architecture
-from ppcls.weights.image_size import SourceSize, recorded_image_size, require_own_size, size_advice, source_size
+from ppcls.weights.image_size import SourceSize, recorded_image_size, require_same_size, size_advice, source_size
 from ppcls.weights.name_scheme import NameScheme
 from ppcls.weights.names import name_schemes_of
 from ppcls.weights.reader import read_selection, require_finite
@@ -146,7 +146,7 @@ def load_weights(
         size = source_size(model, match.arrays, image_size, recorded, origin)
         resized = adapt_weights(model, target, match, size)
     else:
-        require_own_size(model, match.arrays, recorded)
+        require_same_size(model, match.arrays, recorded)
     fresh = _drop_head(match) if drop_mismatched_head else []
     require_match(model, origin, match, arrays, selection, size)
     require_finite({name: _rounded(array) for name, array in match.arrays.items()}, origin)

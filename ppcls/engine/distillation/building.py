@@ -160,9 +160,9 @@ def _recipe(config: Config, model: _Model) -> Config:
         arguments.setdefault("image_size", list(config.Global.image_shape[1:]))
     sync = config.Arch.use_sync_bn and not model.frozen
     arch = ArchSection(name=settings.name, pretrained=settings.pretrained, use_sync_bn=sync, **arguments)
-    own = config.model_copy(update={"Arch": arch})
+    teacher = config.model_copy(update={"Arch": arch})
     student_only = dict.fromkeys(("pretrained_model", "checkpoints", "weights_key", "weights_image_size"))
-    return own.with_global(**student_only, seed=model.seed)
+    return teacher.with_global(**student_only, seed=model.seed)
 
 
 def _build(config: Config, model: _Model) -> Tuple[Config, paddle.nn.Layer]:
@@ -180,9 +180,11 @@ def _build_frozen(config: Config, model: _Model, classes: Classes) -> paddle.nn.
     """Build a model that is not trained, with its weights."""
     recipe, layer = _build(config, model)
     # Before the weights: their advice about another number of classes is for those who train.
-    ours, theirs = config.Arch.class_num, recipe.Arch.class_num
-    if ours != theirs:
-        raise ConfigError(f"{model.key}: has {theirs} classes, and Arch.class_num is {ours}: they must agree")
+    class_num, teacher_class_num = config.Arch.class_num, recipe.Arch.class_num
+    if class_num != teacher_class_num:
+        raise ConfigError(
+            f"{model.key}: has {teacher_class_num} classes, and Arch.class_num is {class_num}: they must agree"
+        )
     if not isinstance(model.settings, str) and not model.settings.pretrained:
         raise ConfigError(
             f"{config.where(*model.path)}: {model.key}: is frozen and has no weights, so what it teaches would be "
@@ -209,12 +211,12 @@ def _check_classes(model: _Model, classes: Classes, weights: str) -> None:
     known = saved_classes.classes(checkpoint.strip_suffix(weights))
     if known is None:
         return
-    for kind, theirs, ours in (("class", known.names, classes.names), ("label", known.labels, classes.labels)):
-        if theirs is None or ours is None or list(theirs) == list(ours):
+    for kind, before, now in (("class", known.names, classes.names), ("label", known.labels, classes.labels)):
+        if before is None or now is None or list(before) == list(now):
             continue
-        index = next((i for i, pair in enumerate(zip(theirs, ours)) if pair[0] != pair[1]), min(len(theirs), len(ours)))
-        their, our = (repr(values[index]) if index < len(values) else "missing" for values in (theirs, ours))
+        index = next((i for i, pair in enumerate(zip(before, now)) if pair[0] != pair[1]), min(len(before), len(now)))
+        of_teacher, of_data = (repr(values[index]) if index < len(values) else "missing" for values in (before, now))
         raise ConfigError(
             f"{model.key}: {weights} was trained on other classes, or in another order: {kind} {index} is "
-            f"{their} for the teacher and {our} in the training data"
+            f"{of_teacher} for the teacher and {of_data} in the training data"
         )

@@ -20,9 +20,9 @@ NAME_SCHEMES: Dict[type, Tuple[NameScheme, ...]] = {
     CycleMLP: cyclemlp.NAME_SCHEMES,
     gMLP: gmlp.NAME_SCHEMES,
 }
-_OWN_NAMES = NameScheme("ppcls", rules=[(r".*", None)])
+_PPCLS_NAMES = NameScheme("ppcls", rules=[(r".*", None)])
 
 
 def name_schemes_of(model: nn.Layer) -> Tuple[NameScheme, ...]:
     """Return the name schemes of a model's weight files; for a layer of no family, its own names alone."""
-    return next((NAME_SCHEMES[kind] for kind in type(model).__mro__ if kind in NAME_SCHEMES), (_OWN_NAMES,))
+    return next((NAME_SCHEMES[kind] for kind in type(model).__mro__ if kind in NAME_SCHEMES), (_PPCLS_NAMES,))
