@@ -30,7 +30,7 @@ def for_training(config: Config, supplied: Optional[Dataset] = None) -> Tuple[Co
     if config.has_class_num:
         return config, None
     dataset = open_dataset(config, "Train", supplied)
-    resolved = _of_data(config, "Train", dataset)
+    resolved = _from_data(config, "Train", dataset)
     _log(resolved)
     models = config.Distillation.models or {} if config.Distillation is not None else {}
     for name, model in models.items():
@@ -54,8 +54,8 @@ def for_weights(config: Config, data_first: bool = False) -> Config:
     """
     if config.has_class_num:
         return config
-    sources = [_of_head, _of_available_data]
-    resolved = _of_weights(config)
+    sources = [_from_head, _from_available_data]
+    resolved = _from_weights(config)
     for source in reversed(sources) if data_first else sources:
         resolved = resolved or source(config)
     resolved = resolved or config
@@ -68,7 +68,7 @@ def for_display(config: Config) -> Config:
     if config.has_class_num:
         return config
     is_local = not is_url(str(given_weights(config)))
-    return _of_available_data(config) or _of_weights(config) or (_of_head(config) if is_local else None) or config
+    return _from_available_data(config) or _from_weights(config) or (_from_head(config) if is_local else None) or config
 
 
 def _log(config: Config) -> None:
@@ -76,24 +76,24 @@ def _log(config: Config) -> None:
     get_logger().info("Arch.class_num is not in the recipe: %d (%s)", config.Arch.class_num, where)
 
 
-def _of_data(config: Config, name: str, dataset: Dataset) -> Config:
+def _from_data(config: Config, name: str, dataset: Dataset) -> Config:
     count, reason = count_classes(dataset)
     return config.with_class_num(count, f"inferred from DataLoader.{name}: {reason}")
 
 
-def _of_available_data(config: Config) -> Optional[Config]:
+def _from_available_data(config: Config) -> Optional[Config]:
     """Return the recipe with the class count of its data, None where they are not here."""
     for name in ("Train", "Eval"):
         if getattr(config.DataLoader, name) is None:
             continue
         try:
-            return _of_data(config, name, open_dataset(config, name))
+            return _from_data(config, name, open_dataset(config, name))
         except (ConfigError, DataError):
             continue  # what is wrong with them concerns those who use them
     return None
 
 
-def _of_weights(config: Config) -> Optional[Config]:
+def _from_weights(config: Config) -> Optional[Config]:
     """Return the recipe with the class count of its weights, None where it is not known."""
     weights = given_weights(config)
     published = spec(config.Arch.name) if config.Arch.name in list_models() else None
@@ -109,7 +109,7 @@ def _of_weights(config: Config) -> Optional[Config]:
     return None if count is None else config.with_class_num(count, f"inferred from {prefix}.pdstates")
 
 
-def _of_head(config: Config) -> Optional[Config]:
+def _from_head(config: Config) -> Optional[Config]:
     """Return the recipe with as many classes as the classifier in its weight file has, None where it has none."""
     if not isinstance(given_weights(config), str):
         return None

@@ -69,12 +69,12 @@ def build_lr_schedule(config: Config, steps_per_epoch: int, quiet: bool = False)
 def _warn_of_late_changes(schedule: Schedule, epochs: int, log: logging.Logger) -> None:
     """Say which changes of the learning rate come after the end of the run."""
     step_size = [schedule.step_size] if isinstance(schedule, Step) else []
-    for key, places in (
+    for key, changes in (
         ("milestones", getattr(schedule, "milestones", [])),
         ("decay_epochs", getattr(schedule, "boundaries", [])),
         ("step_size", step_size),
     ):
-        late = [place / schedule.units_per_epoch for place in places if place >= schedule.length]
+        late = [change / schedule.units_per_epoch for change in changes if change >= schedule.length]
         if late:
             warmup = schedule.start / schedule.units_per_epoch
             warn_once(

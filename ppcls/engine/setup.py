@@ -223,14 +223,14 @@ def _build_ema(config: Config, model: paddle.nn.Layer, optimizer: paddle.optimiz
 
 
 def _callbacks(config: Config, supplied: Supplied) -> List[Any]:
-    """Return the callbacks of a run: ours, those of the recipe, then those that Python code gives."""
-    ours: List[Any] = [ImageSizeCheck(), ConsoleLog(), MetricsFile(), SkippedImages()]
+    """Return the callbacks of a run: built-in ones, those of the recipe, then those that Python code gives."""
+    builtin: List[Any] = [ImageSizeCheck(), ConsoleLog(), MetricsFile(), SkippedImages()]
     if config.Global.use_visualdl:
-        ours.append(VisualDL())
+        builtin.append(VisualDL())
     if config.Global.early_stopping is not None:
-        ours.append(EarlyStopping(config.Global.early_stopping))
+        builtin.append(EarlyStopping(config.Global.early_stopping))
     named = [CALLBACKS.build(name, arguments) for item in config.Callbacks or [] for name, arguments in item.items()]
-    return [*ours, *named, *supplied.callbacks]
+    return [*builtin, *named, *supplied.callbacks]
 
 
 def _init_new_run(config: Config, state: TrainState, folder: Path) -> None:

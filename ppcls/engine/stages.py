@@ -213,9 +213,9 @@ def _check_classes(recipes: Mapping[str, Config], name: str, previous: str) -> N
     """Raise a ConfigError for a classifier that would be dropped without being asked to."""
     if not (recipes[name].has_class_num and recipes[previous].has_class_num):
         return  # they follow from the data
-    ours, theirs = recipes[name].Arch.class_num, recipes[previous].Arch.class_num
-    if ours != theirs and not recipes[name].Global.drop_mismatched_head:
+    count, previous_count = recipes[name].Arch.class_num, recipes[previous].Arch.class_num
+    if count != previous_count and not recipes[name].Global.drop_mismatched_head:
         raise ConfigError(
-            f"{recipes[name].where('Arch', 'class_num')}: stage {name} has {ours} classes and starts from stage "
-            f"{previous}, which has {theirs}; Global.drop_mismatched_head: true begins with a new classifier"
+            f"{recipes[name].where('Arch', 'class_num')}: stage {name} has {count} classes and starts from stage "
+            f"{previous}, which has {previous_count}; Global.drop_mismatched_head: true begins with a new classifier"
         )

@@ -114,16 +114,15 @@ def _record_of(net: nn.Layer, source: WeightsRecord) -> WeightsRecord:
 def rename_tensors(net: nn.Layer, match: WeightMatch, naming: NameScheme) -> Dict[str, np.ndarray]:
     """Return weights under the names and in the layout of another scheme, in the model's order.
 
-    The buffers that strict loads of PyTorch expect are added (``Backbone.torch_buffers``).
+    The buffers that strict loads of PyTorch expect are added.
     """
     names = naming.restore(list(net.state_dict()))
     transposed = linear_weight_names(net) if naming.torch else set()
     tensors: Dict[str, np.ndarray] = {}
     for name, target_name in names.items():
         tensors[target_name] = match.arrays[name].T if name in transposed else match.arrays[name]
-        if naming.torch:
-            layer = target_name.rpartition(".")[0]
-            tensors.update((f"{layer}.{leaf}", array) for leaf, array in net.torch_buffers(name).items())
+        layer = target_name.rpartition(".")[0]
+        tensors.update((f"{layer}.{leaf}", array) for leaf, array in naming.buffers_beside(net, name).items())
     return tensors
 
 

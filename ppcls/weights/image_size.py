@@ -78,7 +78,7 @@ def source_size(
     return SourceSize(known, note, assumption if unclear else "")
 
 
-def require_own_size(model: nn.Layer, arrays: Mapping[str, np.ndarray], recorded: Optional[List[int]]) -> None:
+def require_same_size(model: nn.Layer, arrays: Mapping[str, np.ndarray], recorded: Optional[List[int]]) -> None:
     """Refuse weights that were made for another image size, where they must not be resized.
 
     Raises:
@@ -98,12 +98,12 @@ def size_advice(model: nn.Layer, arrays: Mapping[str, np.ndarray], known: ImageS
     patches = _patches(model, arrays)
     if patches is None or known is not None or not isinstance(model, FixedSizeBackbone):
         return []
-    own = model.grid[0] * model.grid[1]
-    if patches == own:
+    expected = model.grid[0] * model.grid[1]
+    if patches == expected:
         return []
     return [
         f"They are for images of another size: {patches} patches of {model.patch_size} px, the model for "
-        f"{_text(model.image_size)} px has {own}. To have them resized, give the size that they were made for: "
+        f"{_text(model.image_size)} px has {expected}. To have them resized, give the size that they were made for: "
         "image_size=[height, width]"
     ]
 

@@ -16,7 +16,7 @@ from ppcls.errors import WeightsError
 from ppcls.utils.logging import get_logger
 from ppcls.weights.detection import detect_architecture
 from ppcls.weights.head import drop_head, drop_wrong_head, in_head, reorder_head
-from ppcls.weights.image_size import SourceSize, require_own_size, size_advice, source_size
+from ppcls.weights.image_size import SourceSize, require_same_size, size_advice, source_size
 from ppcls.weights.matching import WeightMatch, best_match, fits_model
 from ppcls.weights.reader import read_selection, require_finite
 from ppcls.weights.record import read_record
@@ -123,7 +123,7 @@ def load_weights(
         size = source_size(model, match.arrays, image_size, recorded, origin)
         resized = adapt_weights(model, target, match, size)
     else:
-        require_own_size(model, match.arrays, recorded)
+        require_same_size(model, match.arrays, recorded)
     reordered = bool(class_ids) and reorder_head(match, class_ids or ())
     fresh: List[str] = []
     if class_ids is not None and not class_ids:

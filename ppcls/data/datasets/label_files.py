@@ -81,7 +81,7 @@ def choose_names(given: Sequence[str], saved: Optional[Sequence[str]], where: st
     if saved is None or list(given) == list(saved):
         return list(given)
     known = set(saved)
-    if any(name in known and name != own for name, own in zip(given, saved)):
+    if any(name in known and name != of_model for name, of_model in zip(given, saved)):
         warn_once("%s: has the classes of %s in another order; that of training is used", where, model)
         return list(saved)
     if are_imagenet_folders(saved):

@@ -164,10 +164,10 @@ def _recipe(config: Config, model: _Model) -> Config:
         arguments.setdefault("image_size", list(config.Global.image_shape[1:]))
     sync = config.Arch.use_sync_bn and not model.frozen
     arch = ArchSection(name=settings.name, pretrained=settings.pretrained, use_sync_bn=sync, **arguments)
-    own = config.model_copy(update={"Arch": arch})
+    teacher = config.model_copy(update={"Arch": arch})
     keys = ("weights_key", "weights_image_size")
     weights = {key: getattr(settings, key) for key in keys}
-    recipe = own.with_global(pretrained_model=None, checkpoints=None, **weights, seed=model.seed)
+    recipe = teacher.with_global(pretrained_model=None, checkpoints=None, **weights, seed=model.seed)
     origins = {("Global", key): config.where(*model.path, key) for key in keys}  # of the student's they are not
     recipe._origins = {**recipe._origins, **origins}
     return recipe
@@ -188,9 +188,11 @@ def _build_frozen(config: Config, model: _Model, classes: Classes) -> paddle.nn.
     """Build a model that is not trained, with its weights."""
     recipe, layer = _build(config, model)
     # Before the weights: their advice about another number of classes is for those who train.
-    ours, theirs = config.Arch.class_num, recipe.Arch.class_num
-    if ours != theirs:
-        raise ConfigError(f"{model.key}: has {theirs} classes, and Arch.class_num is {ours}: they must agree")
+    class_num, teacher_class_num = config.Arch.class_num, recipe.Arch.class_num
+    if class_num != teacher_class_num:
+        raise ConfigError(
+            f"{model.key}: has {teacher_class_num} classes, and Arch.class_num is {class_num}: they must agree"
+        )
     if not isinstance(model.settings, str) and not model.settings.pretrained:
         raise ConfigError(
             f"{config.where(*model.path)}: {model.key}: is frozen and has no weights, so what it teaches would be "
@@ -222,15 +224,15 @@ def _class_order(model: _Model, layer: paddle.nn.Layer, classes: Classes, weight
     known = saved_classes.classes(checkpoint.strip_suffix(weights))
     if known is None or (order is not None and has_linear_head(layer)):
         return order
-    for kind, theirs, ours in (("class", known.names, classes.names), ("label", known.labels, classes.labels)):
-        if theirs is None or ours is None or (kind == "class" and number_same_classes(ours, theirs)):
+    for kind, before, now in (("class", known.names, classes.names), ("label", known.labels, classes.labels)):
+        if before is None or now is None or (kind == "class" and number_same_classes(now, before)):
             continue
-        if list(theirs) == list(ours):
+        if list(before) == list(now):
             continue
-        index = next((i for i, pair in enumerate(zip(theirs, ours)) if pair[0] != pair[1]), min(len(theirs), len(ours)))
-        their, our = (repr(values[index]) if index < len(values) else "missing" for values in (theirs, ours))
+        index = next((i for i, pair in enumerate(zip(before, now)) if pair[0] != pair[1]), min(len(before), len(now)))
+        of_teacher, of_data = (repr(values[index]) if index < len(values) else "missing" for values in (before, now))
         raise ConfigError(
             f"{model.key}: {weights} was trained on other classes{'' if order is None else ', or in another order'}: "
-            f"{kind} {index} is {their} for the teacher and {our} in the training data"
+            f"{kind} {index} is {of_teacher} for the teacher and {of_data} in the training data"
         )
     return None
