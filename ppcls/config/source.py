@@ -15,7 +15,7 @@ _SCALARS = ("bool", "null", "int", "float", "str", "timestamp", "value", "merge"
 # A tuple of numbers, such as (3, 224, 224): a list, for users of PaddleClas, where -o takes Python's values.
 _TUPLE = re.compile(r"\([-+*/.\d\seE()]*,[-+*/.\d\seE,()]*\)")
 _AS_LIST = str.maketrans("()", "[]")
-_PLAIN = yaml.resolver.Resolver()  # type: ignore[no-untyped-call]
+_PLAIN = yaml.resolver.Resolver()
 
 
 def parse(text: str, name: str) -> Node:
@@ -58,7 +58,7 @@ def parse_tuple(text: str, name: str) -> Node:
 
 def is_text_in_yaml(text: str) -> bool:
     """Return whether YAML readers take an unquoted ``text`` for text, as they do with 1e-3 and 1.0/255.0."""
-    return _PLAIN.resolve(yaml.ScalarNode, text, (True, False)) == "tag:yaml.org,2002:str"  # type: ignore[no-untyped-call]
+    return _PLAIN.resolve(yaml.ScalarNode, text, (True, False)) == "tag:yaml.org,2002:str"
 
 
 class _Builder:

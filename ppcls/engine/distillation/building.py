@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from functools import partial
-from typing import Dict, Iterator, List, Mapping, Optional, Tuple, Union
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 import paddle
 
@@ -166,8 +166,8 @@ def _recipe(config: Config, model: _Model) -> Config:
     arch = ArchSection(name=settings.name, pretrained=settings.pretrained, use_sync_bn=sync, **arguments)
     teacher = config.model_copy(update={"Arch": arch})
     keys = ("weights_key", "weights_image_size")
-    weights = {key: getattr(settings, key) for key in keys}
-    recipe = teacher.with_global(pretrained_model=None, checkpoints=None, **weights, seed=model.seed)
+    values = {key: getattr(settings, key) for key in keys}
+    recipe = teacher.with_global(pretrained_model=None, checkpoints=None, **values, seed=model.seed)
     origins = {("Global", key): config.where(*model.path, key) for key in keys}  # of the student's they are not
     recipe._origins = {**recipe._origins, **origins}
     return recipe
@@ -224,10 +224,11 @@ def _class_order(model: _Model, layer: paddle.nn.Layer, classes: Classes, weight
     known = saved_classes.classes(checkpoint.strip_suffix(weights))
     if known is None or (order is not None and has_linear_head(layer)):
         return order
-    for kind, before, now in (("class", known.names, classes.names), ("label", known.labels, classes.labels)):
-        if before is None or now is None or (kind == "class" and number_same_classes(now, before)):
-            continue
-        if list(before) == list(now):
+    pairs: List[Tuple[str, Optional[Sequence[object]], Optional[Sequence[object]]]] = []
+    if known.names is not None and classes.names is not None and not number_same_classes(classes.names, known.names):
+        pairs.append(("class", known.names, classes.names))
+    for kind, before, now in (*pairs, ("label", known.labels, classes.labels)):
+        if before is None or now is None or list(before) == list(now):
             continue
         index = next((i for i, pair in enumerate(zip(before, now)) if pair[0] != pair[1]), min(len(before), len(now)))
         of_teacher, of_data = (repr(values[index]) if index < len(values) else "missing" for values in (before, now))
