@@ -13,7 +13,7 @@ from paddle import nn
 
 from ppcls.arch.backbone.base import require_odd, require_sizes
 from ppcls.arch.backbone.isotropic import IsotropicBackbone
-from ppcls.arch.layers import activation, batch_norm2d, conv2d
+from ppcls.arch.layers import activation, batch_norm2d, conv2d, from_map, to_map
 from ppcls.arch.model_spec import CIFAR10_MEAN, CIFAR10_STD, ModelSpec
 from ppcls.arch.registry import register_family
 
@@ -60,7 +60,7 @@ class ConvMixer(IsotropicBackbone):
     def features(self, x: paddle.Tensor) -> List[paddle.Tensor]:
         """Return the maps after each quarter of the blocks, [B, in, H, W] -> [B, h, H / p, W / p]; see ``Backbone``."""
         self.check_input(x)
-        return self.run_blocks(self.stem(x))  # z(0), equation 1
+        return [from_map(z) for z in self.run_blocks(self.stem(to_map(x)))]  # z(0), equation 1
 
 
 class Block(nn.Layer):

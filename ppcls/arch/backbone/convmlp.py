@@ -15,8 +15,20 @@ from paddle.nn.initializer import Normal
 
 from ppcls.arch.backbone.base import Depth, FeatureInfo, hidden_width, require_sizes, require_stages
 from ppcls.arch.backbone.pyramid import PyramidBackbone
-from ppcls.arch.layers import MLP, DropPath, batch_norm2d, conv2d, staged_drop_path_rates
-from ppcls.arch.layers.layout import to_nchw, to_nhwc
+from ppcls.arch.layers import (
+    MLP,
+    DropPath,
+    LayerNorm,
+    MaxPool2D,
+    batch_norm2d,
+    conv2d,
+    from_map,
+    map_to_nhwc,
+    nhwc_to_map,
+    staged_drop_path_rates,
+    to_map,
+)
+from ppcls.arch.layers.layout import to_nchw
 from ppcls.arch.model_spec import ModelSpec
 from ppcls.arch.registry import register_family
 from ppcls.registry.checks import require_int
@@ -70,12 +82,12 @@ class ConvMLP(PyramidBackbone):
             ConvNormAct(in_channels, channels // 2, 3, stride=2),
             ConvNormAct(channels // 2, channels // 2, 3),
             ConvNormAct(channels // 2, channels, 3),
-            nn.MaxPool2D(3, stride=2, padding=1),
+            MaxPool2D(3, stride=2, padding=1),
         )
         self.conv_blocks = nn.LayerList([ConvBlock(channels, dims[0]) for _ in range(conv_blocks)])
         rates = staged_drop_path_rates(drop_path_rate, blocks, drop_path_schedule)
         self.stages = nn.LayerList([Stage(*sizes) for sizes in zip([channels, *dims], dims, hidden, rates)])
-        self.norm = nn.LayerNorm(dims[-1])
+        self.norm = LayerNorm(dims[-1])
         self.feature_info = [FeatureInfo(width, 4 << index) for index, width in enumerate([channels, *dims])]
         self.reset_classifier(class_num)
 
@@ -86,14 +98,13 @@ class ConvMLP(PyramidBackbone):
         [B, dims[0], H / 8, W / 8], ...; see ``Backbone``.
         """
         self.check_input(x)
-        x = self.tokenizer(x)  # [B, channels, H / 4, W / 4]
+        x = self.tokenizer(to_map(x))  # [B, channels, H / 4, W / 4]
         for block in self.conv_blocks:
             x = self.run(block, x)
         maps = [x]
         for stage in self.stages:
             maps.append(stage(maps[-1], self.run))
-        maps[-1] = to_nchw(self.norm(to_nhwc(maps[-1])))
-        return maps
+        return [*map(from_map, maps[:-1]), to_nchw(self.norm(map_to_nhwc(maps[-1])))]
 
 
 class Stage(nn.Layer):
@@ -106,10 +117,10 @@ class Stage(nn.Layer):
 
     def forward(self, x: paddle.Tensor, run: Callable[[nn.Layer, paddle.Tensor], paddle.Tensor]) -> paddle.Tensor:
         """Return the stage's map; ``run(block, x)`` computes a block."""
-        x = to_nhwc(self.downsample(x))
+        x = map_to_nhwc(self.downsample(x))
         for block in self.blocks:
             x = run(block, x)
-        return to_nchw(x)
+        return nhwc_to_map(x)
 
 
 class ConvMLPBlock(nn.Layer):
@@ -117,18 +128,18 @@ class ConvMLPBlock(nn.Layer):
 
     def __init__(self, dim: int, hidden: int, drop_path: float) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(dim)
+        self.norm1 = LayerNorm(dim)
         self.channel_mlp1 = MLP(dim, hidden, dim)
-        self.connect_norm = nn.LayerNorm(dim)
-        self.connect = _conv(dim, dim, 3, groups=dim)
-        self.norm2 = nn.LayerNorm(dim)
+        self.connect_norm = LayerNorm(dim)
+        self.connect = _conv(dim, dim, 3, groups=dim, channels_last=True)
+        self.norm2 = LayerNorm(dim)
         self.channel_mlp2 = MLP(dim, hidden, dim)
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return the block's output."""
         x = x + self.drop_path(self.channel_mlp1(self.norm1(x)))
-        x = to_nhwc(self.connect(to_nchw(self.connect_norm(x))))
+        x = self.connect(self.connect_norm(x))
         return x + self.drop_path(self.channel_mlp2(self.norm2(x)))
 
 
@@ -162,11 +173,13 @@ class ConvNormAct(nn.Layer):
 
 
 def _conv(
-    in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, groups: int = 1, bias: bool = False
+    in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, groups: int = 1, bias: bool = False, channels_last: bool = False
 ) -> nn.Conv2D:
     # The authors' kaiming_normal_(mode="fan_out") does not divide by the groups, and leaves biases as PyTorch has them.
     weight_init = Normal(std=math.sqrt(2 / (out_channels * kernel_size**2)))
-    return conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, groups, bias, weight_init)
+    return conv2d(
+        in_channels, out_channels, kernel_size, stride, kernel_size // 2, groups, bias, weight_init, None, channels_last
+    )
 
 
 _spec = functools.partial(

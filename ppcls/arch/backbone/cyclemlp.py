@@ -17,8 +17,8 @@ from paddle.nn.initializer import Constant, Normal
 
 from ppcls.arch.backbone.base import Depth, FeatureInfo, hidden_width, require_odd, require_stages
 from ppcls.arch.backbone.pyramid import PyramidBackbone
-from ppcls.arch.layers import MLP, CycleFC, DropPath, conv2d, drop_path_rates, normal_linear
-from ppcls.arch.layers.layout import to_nchw, to_nhwc
+from ppcls.arch.layers import MLP, CycleFC, DropPath, LayerNorm, conv2d, drop_path_rates, map_to_nhwc, normal_linear, to_map
+from ppcls.arch.layers.layout import to_nchw
 from ppcls.arch.model_spec import ModelSpec
 from ppcls.arch.registry import register_family
 from ppcls.registry.checks import require_fraction, require_int, require_positive
@@ -79,14 +79,14 @@ class CycleMLP(PyramidBackbone):
         drop_paths = iter(drop_path_rates(drop_path_rate, sum(layers)))
         self.stages = nn.LayerList()
         for index, (depth, dim, ratio) in enumerate(zip(layers, embed_dims, mlp_ratios)):
-            downsample = conv2d(embed_dims[index - 1], dim, 3, stride=2, padding=1) if index else None
+            downsample = conv2d(embed_dims[index - 1], dim, 3, stride=2, padding=1, channels_last=True) if index else None
             blocks = []
             for _ in range(depth):
                 mixer = CycleMixer(dim, kernel_size, qkv_bias, attn_drop_rate)
                 mlp = MLP(dim, hidden_width("mlp_ratios", dim, ratio), dim, drop_rate)
                 blocks.append(Block(mixer, mlp, dim, next(drop_paths), skip_lam))
             self.stages.append(Stage(downsample, blocks))
-        self.norm = nn.LayerNorm(embed_dims[-1])
+        self.norm = LayerNorm(embed_dims[-1])
         self.feature_info = [FeatureInfo(dim, 4 * 2**index) for index, dim in enumerate(embed_dims)]
         self.reset_classifier(class_num)
 
@@ -106,9 +106,9 @@ class CycleMLP(PyramidBackbone):
     def _maps(self, x: paddle.Tensor) -> List[paddle.Tensor]:
         """Return each stage's map, [B, H', W', C']."""
         self.check_input(x)
-        x, maps = self.stem(x), []
+        x, maps = map_to_nhwc(self.stem(to_map(x))), []
         for stage in self.stages:
-            x = to_nhwc(x if stage.downsample is None else stage.downsample(to_nchw(x)))
+            x = x if stage.downsample is None else stage.downsample(x)
             for block in stage.blocks:
                 x = self.run(block, x)
             maps.append(x)
@@ -129,9 +129,9 @@ class Block(nn.Layer):
 
     def __init__(self, mixer: CycleMixer, mlp: MLP, dim: int, drop_path_rate: float, skip_lam: float) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(dim)
+        self.norm1 = LayerNorm(dim)
         self.mixer = mixer
-        self.norm2 = nn.LayerNorm(dim)
+        self.norm2 = LayerNorm(dim)
         self.mlp = mlp
         self.drop_path = DropPath(drop_path_rate)
         self.skip_lam = skip_lam

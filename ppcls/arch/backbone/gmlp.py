@@ -13,9 +13,10 @@ import paddle
 from paddle import nn
 from paddle.nn.initializer import Constant, Normal, XavierUniform
 
+from ppcls.arch import ops
 from ppcls.arch.backbone.base import hidden_width, require_sizes
 from ppcls.arch.backbone.fixed_size import FixedSizeBackbone
-from ppcls.arch.layers import DropPath, TruncatedNormal, conv2d, drop_path_rates, linear
+from ppcls.arch.layers import DropPath, LayerNorm, TruncatedNormal, conv2d, drop_path_rates, linear, map_to_nhwc, to_map
 from ppcls.arch.model_spec import ModelSpec
 from ppcls.arch.registry import register_family
 from ppcls.errors import ConfigError
@@ -76,7 +77,7 @@ class gMLP(FixedSizeBackbone):  # noqa: N801 (the paper's name)
         )
         rates = drop_path_rates(drop_path_rate, depth, drop_path_schedule)
         self.blocks = nn.LayerList([Block(dim, ffn_dim, tokens, drop, rate) for rate in rates])
-        self.norm = nn.LayerNorm(dim, epsilon=1e-6)
+        self.norm = LayerNorm(dim, epsilon=1e-6)
         self.dropout = nn.Dropout(require_fraction("drop_rate", drop_rate))
         self.reset_classifier(class_num)
 
@@ -96,7 +97,7 @@ class gMLP(FixedSizeBackbone):  # noqa: N801 (the paper's name)
         are a ConfigError.
         """
         self.check_input(x)
-        x = self.stem(x).flatten(2).transpose([0, 2, 1])  # [B, n, dim]
+        x = map_to_nhwc(self.stem(to_map(x))).flatten(1, 2)  # [B, n, dim]
         *earlier, last = self.run_blocks(x)
         return [tokens.transpose([0, 2, 1]).reshape([0, 0, *self.grid]) for tokens in (*earlier, self.norm(last))]
 
@@ -106,7 +107,7 @@ class Block(nn.Layer):
 
     def __init__(self, dim: int, ffn_dim: int, tokens: int, drop: float, drop_path: float) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(dim, epsilon=1e-6)
+        self.norm = LayerNorm(dim, epsilon=1e-6)
         self.proj_in = linear(dim, ffn_dim, weight_init=XavierUniform(), bias_init=Normal(std=1e-6))
         self.sgu = SpatialGatingUnit(ffn_dim, tokens)
         self.proj_out = linear(ffn_dim // 2, dim, weight_init=XavierUniform(), bias_init=Normal(std=1e-6))
@@ -115,7 +116,7 @@ class Block(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return x + V s(GELU(U norm(x)))."""
-        z = self.dropout(nn.functional.gelu(self.proj_in(self.norm(x))))
+        z = self.dropout(ops.gelu(self.proj_in(self.norm(x))))
         return x + self.drop_path(self.dropout(self.proj_out(self.sgu(z))))
 
 
@@ -127,7 +128,7 @@ class SpatialGatingUnit(nn.Layer):
 
     def __init__(self, ffn_dim: int, tokens: int) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(ffn_dim // 2)
+        self.norm = LayerNorm(ffn_dim // 2)
         self.spatial_proj = SpatialProjection(tokens)
 
     def forward(self, z: paddle.Tensor) -> paddle.Tensor:

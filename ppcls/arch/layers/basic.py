@@ -13,10 +13,11 @@ from typing import Callable, Dict, Optional, Union
 from paddle import nn
 from paddle.nn.initializer import Initializer, Uniform
 
+from ppcls.arch.layers.modules import GELU, BatchNorm2D, ChannelsLastConv2D, Conv2D, Linear
 from ppcls.errors import ConfigError
 from ppcls.registry import suggest
 
-_ACTIVATIONS: Dict[str, Callable[[], nn.Layer]] = {"gelu": nn.GELU, "relu": nn.ReLU}
+_ACTIVATIONS: Dict[str, Callable[[], nn.Layer]] = {"gelu": GELU, "relu": nn.ReLU}
 
 
 def activation(name: str) -> nn.Layer:
@@ -40,10 +41,15 @@ def conv2d(
     bias: bool = True,
     weight_init: Optional[Initializer] = None,
     bias_init: Optional[Initializer] = None,
+    channels_last: bool = False,
 ) -> nn.Conv2D:
-    """Return a convolution, [B, in, H, W] -> [B, out, H', W'], initialised as PyTorch's unless told otherwise."""
+    """Return a convolution of a convolutional stage's maps, initialised as PyTorch's unless told otherwise.
+
+    Args:
+        channels_last: for maps that are always [B, H, W, C].
+    """
     fan_in = in_channels // groups * kernel_size**2
-    return nn.Conv2D(
+    return (ChannelsLastConv2D if channels_last else Conv2D)(
         in_channels,
         out_channels,
         kernel_size,
@@ -63,7 +69,7 @@ def linear(
     bias_init: Optional[Initializer] = None,
 ) -> nn.Linear:
     """Return a projection, [..., in] -> [..., out], initialised as PyTorch's unless told otherwise."""
-    return nn.Linear(
+    return Linear(
         in_features,
         out_features,
         weight_attr=weight_init or default_init(in_features),
@@ -72,8 +78,8 @@ def linear(
 
 
 def batch_norm2d(channels: int) -> nn.BatchNorm2D:
-    """Return a batch normalisation of [B, C, H, W]; momentum 0.9 is PyTorch's 0.1."""
-    return nn.BatchNorm2D(channels, momentum=0.9, epsilon=1e-5)
+    """Return a batch normalisation of a convolutional stage's maps; momentum 0.9 is PyTorch's 0.1."""
+    return BatchNorm2D(channels, momentum=0.9, epsilon=1e-5)
 
 
 def is_batch_norm_statistic(name: str) -> bool:

@@ -13,27 +13,9 @@ import paddle
 from paddle import nn
 from paddle.nn.initializer import Initializer
 
+from ppcls.arch import ops
 from ppcls.arch.layers.basic import bias_attr, default_init
 from ppcls.errors import ConfigError
-
-
-def cycle_shift(x: paddle.Tensor, axis: int, kernel_size: int) -> paddle.Tensor:
-    """Return [B, H, W, C] whose channel i at n is ``x`` at n + (i + k // 2) % k - k // 2 along ``axis``, or 0 outside.
-
-    Args:
-        axis: 1 to shift along the height, 2 along the width.
-        kernel_size: k, the number of positions that the channels cycle through.
-    """
-    reach = kernel_size // 2
-    size = x.shape[axis] if paddle.in_dynamic_mode() else paddle.shape(x)[axis]
-    residue = paddle.arange(x.shape[-1]) % kernel_size
-    source = paddle.arange(size).reshape([-1] + [1] * (3 - axis)) + (residue + reach) % kernel_size - reach
-    # Not by padding, concatenation or slices: on channels-last maps, Paddle Inference's (oneDNN) fail, and the backward
-    # passes of slices and of gathered channels take ten times as long.
-    shifted = x
-    for r in range(1, kernel_size):
-        shifted = paddle.where(residue == r, paddle.roll(x, reach - (r + reach) % kernel_size, axis), shifted)
-    return paddle.where((source >= 0) & (source < size), shifted, paddle.zeros_like(x))
 
 
 class CycleFC(nn.Conv2D):
@@ -71,8 +53,8 @@ class CycleFC(nn.Conv2D):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return the projection of the shifted ``x``."""
-        x = cycle_shift(x, self.cycle_axis, self.cycle_size)
-        return paddle.matmul(x, self.weight.flatten(1), transpose_y=True) + self.bias
+        x = ops.cycle_shift(x, self.cycle_axis, self.cycle_size)
+        return ops.linear(x, self.weight.flatten(1), self.bias, transposed=True)
 
     def offsets(self) -> np.ndarray:
         """Return where the authors' deformable convolution samples, [1, 2 * in_channels, 1, 1]: y, x by channel."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import paddle
-import paddle.nn.functional as F
 from paddle import nn
 from paddle.nn.initializer import Constant, Normal
 
+from ppcls.arch import ops
 from ppcls.arch.layers.basic import linear
 
 
@@ -33,4 +33,4 @@ class MLP(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return fc2(GELU(fc1(x)))."""
-        return self.drop(self.fc2(self.drop(F.gelu(self.fc1(x)))))
+        return self.drop(self.fc2(self.drop(ops.gelu(self.fc1(x)))))

@@ -1,0 +1,105 @@
+"""Paddle's layers with the project's operators inside: the same parameters and results, faster on CPUs.
+
+Maps of convolutional stages are [B, C, H, W] where Paddle's operators compute them, and [B, H, W, C] where the CPU
+kernels do, which ``is_channels_last`` tells. ``to_map`` and ``from_map`` convert at the ends of such a stage, or do
+nothing.
+"""
+
+from __future__ import annotations
+
+import paddle
+import paddle.nn.functional as F
+from paddle import nn
+
+from ppcls.arch import ops
+from ppcls.arch.layers.layout import to_nchw, to_nhwc
+
+
+def is_channels_last(x: paddle.Tensor) -> bool:
+    """Return whether convolutional stages compute ``x`` as [B, H, W, C]."""
+    return ops.uses_onednn(x)
+
+
+def to_map(x: paddle.Tensor) -> paddle.Tensor:
+    """Return images [B, C, H, W] in the order in which a convolutional stage computes them."""
+    return to_nhwc(x) if is_channels_last(x) else x
+
+
+def from_map(x: paddle.Tensor) -> paddle.Tensor:
+    """Return a convolutional stage's map as [B, C, H, W]."""
+    return to_nchw(x) if is_channels_last(x) else x
+
+
+def map_to_nhwc(x: paddle.Tensor) -> paddle.Tensor:
+    """Return a convolutional stage's map as [B, H, W, C]."""
+    return x if is_channels_last(x) else to_nhwc(x)
+
+
+def nhwc_to_map(x: paddle.Tensor) -> paddle.Tensor:
+    """Return [B, H, W, C] in the order in which a convolutional stage computes it."""
+    return x if is_channels_last(x) else to_nchw(x)
+
+
+class Linear(nn.Linear):
+    """A projection, [..., in] -> [..., out]."""
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """Return x W + b."""
+        return ops.linear(x, self.weight, self.bias)
+
+
+class GELU(nn.GELU):
+    """GELU, not its approximation by tanh."""
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """Return GELU(x)."""
+        return ops.gelu(x)
+
+
+class LayerNorm(nn.LayerNorm):
+    """Layer normalization of the last axis."""
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """Return the normalized x, [..., C]."""
+        return ops.layer_norm(x, self.weight, self.bias, self._epsilon)
+
+
+class BatchNorm2D(nn.BatchNorm2D):
+    """Batch normalization of a convolutional stage's maps."""
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """Return the normalized map."""
+        return ops.batch_norm(x, self) if is_channels_last(x) else super().forward(x)
+
+
+class MaxPool2D(nn.Layer):
+    """Maximum over windows of a convolutional stage's maps; padding counts as minus infinity."""
+
+    def __init__(self, kernel_size: int, stride: int, padding: int) -> None:
+        super().__init__()
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """Return the smaller map."""
+        data_format = "NHWC" if is_channels_last(x) else "NCHW"
+        return F.max_pool2d(x, self.kernel_size, self.stride, self.padding, data_format=data_format)
+
+
+class Conv2D(nn.Conv2D):
+    """Convolution of a convolutional stage's maps; kernels, strides and paddings are square."""
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """Return the convolution."""
+        return self.compute_nhwc(x) if is_channels_last(x) else nn.Conv2D.forward(self, x)
+
+    def compute_nhwc(self, x: paddle.Tensor) -> paddle.Tensor:
+        """Return the convolution of a map [B, H, W, C] by the CPU kernels."""
+        return ops.conv2d_nhwc(x, self.weight, self.bias, self._stride[0], self._updated_padding[0], self._groups)
+
+
+class ChannelsLastConv2D(Conv2D):
+    """Convolution of maps that are always [B, H, W, C]."""
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """Return the convolution, [B, H', W', C']."""
+        return self.compute_nhwc(x) if is_channels_last(x) else to_nhwc(nn.Conv2D.forward(self, to_nchw(x)))

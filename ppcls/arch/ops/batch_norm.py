@@ -1,0 +1,106 @@
+"""Batch normalization of channels-last maps."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any, Tuple
+
+import paddle
+import paddle.nn.functional as F
+from paddle import nn
+from paddle.autograd import PyLayer
+
+from ppcls.arch.ops import onednn
+from ppcls.arch.ops.dispatch import contiguous, gradient_of, uses_onednn
+from ppcls.arch.ops.onednn import (
+    DIFF_DST,
+    DIFF_SCALE,
+    DIFF_SHIFT,
+    DIFF_SRC,
+    DST,
+    MEAN,
+    SCALE,
+    SHIFT,
+    SRC,
+    VARIANCE,
+    Layout,
+    channels_last,
+)
+
+
+def batch_norm(x: paddle.Tensor, norm: nn.BatchNorm2D) -> paddle.Tensor:
+    """Return a channels-last map normalized per channel, [B, H, W, C] -> [B, H, W, C].
+
+    In training the statistics are the batch's, and the running ones of ``norm`` follow them.
+
+    Args:
+        norm: holds weight, bias, running statistics, momentum and epsilon.
+
+    Source: https://arxiv.org/abs/1502.03167.
+    """
+    if not norm.training or not uses_onednn(x) or x.size == 0:
+        return F.batch_norm(
+            x,
+            norm._mean,
+            norm._variance,
+            norm.weight,
+            norm.bias,
+            training=norm.training,
+            momentum=norm._momentum,
+            epsilon=norm._epsilon,
+            data_format="NHWC",
+        )
+    y, mean, variance = _BatchNorm.apply(contiguous(x), norm.weight, norm.bias, norm._epsilon)
+    with paddle.no_grad():  # as Paddle's operator: of the variance, too, the batch's own and not its unbiased estimate
+        for running, batch in ((norm._mean, mean), (norm._variance, variance)):
+            running.set_value(running * norm._momentum + batch * (1 - norm._momentum))
+    return y
+
+
+class _BatchNorm(PyLayer):
+    @staticmethod
+    def forward(ctx: Any, x: Any, weight: Any, bias: Any, epsilon: float) -> Any:
+        y, mean, variance = paddle.empty_like(x), paddle.empty_like(weight), paddle.empty_like(weight)
+        forward = _primitives(*x.shape, epsilon)[0]
+        forward(*(t.data_ptr() for t in (x, y, mean, variance, weight, bias)))
+        ctx.save_for_backward(x, weight, bias, mean, variance)
+        ctx.epsilon = epsilon
+        ctx.mark_non_differentiable(mean, variance)
+        return y, mean, variance
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any, *_: Any) -> Any:
+        x, weight, bias, mean, variance = ctx.saved_tensor()
+        if paddle.is_grad_enabled():
+            return gradient_of(lambda *inputs: _plain(*inputs, ctx.epsilon), (x, weight, bias), dy)
+        dy, dx = contiguous(dy), paddle.empty_like(x)
+        dweight, dbias = paddle.empty_like(weight), paddle.empty_like(bias)
+        backward = _primitives(*x.shape, ctx.epsilon)[1]
+        backward(*(t.data_ptr() for t in (x, dy, dx, mean, variance, weight, dweight, dbias)))
+        gradients = zip((x, weight, bias), (dx, dweight, dbias))
+        return tuple(None if t.stop_gradient else gradient for t, gradient in gradients)
+
+
+def _plain(x: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor, epsilon: float) -> paddle.Tensor:
+    unused = [paddle.zeros_like(weight), paddle.ones_like(weight)]  # running statistics
+    return F.batch_norm(x, *unused, weight, bias, training=True, epsilon=epsilon, data_format="NHWC")
+
+
+@onednn.cached
+def _primitives(
+    batch: int, height: int, width: int, channels: int, epsilon: float
+) -> Tuple[onednn.Primitive, onednn.Primitive]:
+    """Return forward(x, y, mean, variance, weight, bias) and backward(x, dy, dx, mean, ..., dweight, dbias)."""
+    x, channel = channels_last((batch, height, width, channels)), Layout((channels,))
+    settings = (ctypes.c_float(epsilon), onednn.USE_SCALE_AND_SHIFT)
+    name = "batch_normalization"
+    forward = onednn.Descriptor(name + "_forward", onednn.FORWARD_TRAINING, x, x, *settings)
+    backward = onednn.Descriptor(name + "_backward", onednn.BACKWARD, x, x, x, *settings, forward)
+    statistics = {MEAN: channel, VARIANCE: channel, SCALE: channel}
+    return (
+        onednn.Primitive(forward, {SRC: x, DST: x, **statistics, SHIFT: channel}),
+        onednn.Primitive(
+            backward,
+            {SRC: x, DIFF_DST: x, DIFF_SRC: x, **statistics, DIFF_SCALE: channel, DIFF_SHIFT: channel},
+        ),
+    )

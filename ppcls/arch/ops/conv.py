@@ -1,0 +1,225 @@
+"""Convolutions of channels-last maps, dense and depthwise."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, NamedTuple, Optional, Tuple
+
+import paddle
+import paddle.nn.functional as F
+from paddle.autograd import PyLayer
+
+from ppcls.arch.ops import onednn
+from ppcls.arch.ops.depthwise_gradient import depthwise_weight_gradient, is_fast_directly
+from ppcls.arch.ops.dispatch import contiguous, gradient_of, in_bfloat16, uses_onednn
+from ppcls.arch.ops.linear import column_sums, rounded
+from ppcls.arch.ops.onednn import (
+    BFLOAT16,
+    BIAS,
+    DIFF_DST,
+    DIFF_SRC,
+    DIFF_WEIGHTS,
+    DST,
+    FLOAT32,
+    SRC,
+    WEIGHTS,
+    Layout,
+    channels_last,
+    dims,
+)
+
+
+class ConvShape(NamedTuple):
+    """What a convolution's primitives depend on."""
+
+    x: Tuple[int, ...]  # [B, H, W, C]
+    weight: Tuple[int, ...]  # [C', C / groups, k, k]
+    stride: int
+    padding: int
+    groups: int
+    bias: bool
+    half: bool
+
+    @property
+    def y(self) -> Tuple[int, ...]:
+        """Return the shape of the result, [B, H', W', C']."""
+        height, width = ((n + 2 * self.padding - self.weight[-1]) // self.stride + 1 for n in self.x[1:3])
+        return (self.x[0], height, width, self.weight[0])
+
+
+def conv2d_nhwc(
+    x: paddle.Tensor,
+    weight: paddle.Tensor,
+    bias: Optional[paddle.Tensor] = None,
+    stride: int = 1,
+    padding: int = 0,
+    groups: int = 1,
+) -> paddle.Tensor:
+    """Return the convolution of a channels-last map, [B, H, W, C] -> [B, H', W', C'].
+
+    Args:
+        weight: [C', C / groups, k, k].
+        bias: [C'].
+    """
+    if not uses_onednn(x) or x.size == 0:
+        return _plain(x, weight, bias, stride=stride, padding=padding, groups=groups)
+    half = in_bfloat16() and groups == 1
+    shape = ConvShape(tuple(x.shape), tuple(weight.shape), stride, padding, groups, bias is not None, half)
+    return _Conv.apply(contiguous(x), weight, bias, shape)
+
+
+def _plain(
+    x: paddle.Tensor, weight: paddle.Tensor, bias: Optional[paddle.Tensor], stride: int, padding: int, groups: int
+) -> paddle.Tensor:
+    y = F.conv2d(x.transpose([0, 3, 1, 2]), weight, bias, stride=stride, padding=padding, groups=groups)
+    return y.transpose([0, 2, 3, 1])
+
+
+class _Conv(PyLayer):
+    @staticmethod
+    def forward(ctx: Any, x: Any, weight: Any, bias: Any, shape: ConvShape) -> Any:
+        y = paddle.empty(shape.y, "float32")
+        kept = rounded(x) if shape.half else x
+        addresses = [kept.data_ptr(), y.data_ptr(), *([] if bias is None else [bias.data_ptr()])]
+        _forward(shape)(weight.data_ptr(), *addresses)
+        ctx.save_for_backward(kept, weight)
+        ctx.x_needs_gradient, ctx.bias, ctx.shape = not x.stop_gradient, bias, shape
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        x, weight = ctx.saved_tensor()
+        shape, bias = ctx.shape, ctx.bias
+        if paddle.is_grad_enabled():
+            settings = {"stride": shape.stride, "padding": shape.padding, "groups": shape.groups}
+            return gradient_of(lambda *inputs: _plain(*inputs, **settings), (x, weight, bias), dy)
+        dy = contiguous(dy)
+        kept_dy = rounded(dy) if shape.half else dy
+        dx = dweight = None
+        if ctx.x_needs_gradient:
+            dx = paddle.empty(shape.x, "float32")
+            _by_input(shape)(weight.data_ptr(), kept_dy.data_ptr(), dx.data_ptr())
+        if not weight.stop_gradient:
+            dweight = _weight_gradient(shape, x, kept_dy, weight)
+        if bias is None:
+            return dx, dweight
+        return dx, dweight, None if bias.stop_gradient else column_sums(dy.reshape([-1, shape.weight[0]]))
+
+
+def _weight_gradient(shape: ConvShape, x: paddle.Tensor, dy: paddle.Tensor, weight: paddle.Tensor) -> paddle.Tensor:
+    dweight = paddle.empty_like(weight)
+    depthwise = shape.groups == shape.x[-1] == shape.weight[0]
+    if depthwise and shape.stride == 1 and not is_fast_directly(shape.weight[-1], shape.padding):
+        depthwise_weight_gradient(x, dy, dweight)
+    else:
+        _by_weight(shape)(x.data_ptr(), dy.data_ptr(), dweight.data_ptr())
+    return dweight
+
+
+class _WithWeight:
+    """A primitive whose weight is first put into the layout and data type that the primitive chose."""
+
+    def __init__(self, descriptor: onednn.Descriptor, layouts: Dict[int, Optional[Layout]], shape: ConvShape) -> None:
+        chosen = descriptor.chosen_layout(WEIGHTS)
+        self._reorder = onednn.reorder(_weight_layout(shape), chosen)
+        self._weight = onednn.buffer(chosen.size)
+        self._primitive = onednn.Primitive(descriptor, layouts)
+
+    def __call__(self, weight: int, *addresses: int) -> None:
+        """Compute with the weight at an address; ``addresses`` are those of the primitive's other arguments."""
+        self._reorder(weight, self._weight.ctypes.data)
+        self._primitive(self._weight.ctypes.data, *addresses)
+
+
+class _WeightGradient:
+    """A primitive whose result is put into the layout of Paddle's weights."""
+
+    def __init__(self, descriptor: onednn.Descriptor, layouts: Dict[int, Optional[Layout]], shape: ConvShape) -> None:
+        chosen = descriptor.chosen_layout(DIFF_WEIGHTS)
+        self._reorder = onednn.reorder(chosen, _weight_layout(shape))
+        self._gradient = onednn.buffer(chosen.size)
+        self._primitive = onednn.Primitive(descriptor, layouts)
+
+    def __call__(self, x: int, dy: int, dweight: int) -> None:
+        """Write the gradient by the weight; the arguments are addresses."""
+        self._primitive(x, dy, self._gradient.ctypes.data)
+        self._reorder(self._gradient.ctypes.data, dweight)
+
+
+@onednn.cached
+def _forward(shape: ConvShape) -> _WithWeight:
+    """Return what computes y at the addresses (weight, x, y, bias)."""
+    layouts = {WEIGHTS: None, SRC: _map(shape.x, shape), DST: channels_last(shape.y)}
+    if shape.bias:
+        layouts[BIAS] = Layout(shape.weight[:1])
+    return _WithWeight(_forward_descriptor(shape), layouts, shape)
+
+
+@onednn.cached
+def _by_input(shape: ConvShape) -> _WithWeight:
+    """Return what computes dx at the addresses (weight, dy, dx)."""
+    dx, dy = channels_last(shape.x), _map(shape.y, shape)
+    descriptor = onednn.Descriptor("convolution_backward_data",
+        onednn.CONVOLUTION_DIRECT,
+        dx,
+        _any_weight(shape),
+        dy,
+        *_geometry(shape),
+        _forward_descriptor(shape),
+        None,
+    )
+    return _WithWeight(descriptor, {WEIGHTS: None, DIFF_DST: dy, DIFF_SRC: dx}, shape)
+
+
+@onednn.cached
+def _by_weight(shape: ConvShape) -> _WeightGradient:
+    """Return what computes dweight at the addresses (x, dy, dweight)."""
+    x, dy = _map(shape.x, shape), _map(shape.y, shape)
+    descriptor = onednn.Descriptor("convolution_backward_weights",
+        onednn.CONVOLUTION_DIRECT,
+        x,
+        _any_weight(shape, FLOAT32),
+        None,
+        dy,
+        *_geometry(shape),
+        _forward_descriptor(shape),
+        None,
+    )
+    return _WeightGradient(descriptor, {SRC: x, DIFF_DST: dy, DIFF_WEIGHTS: None}, shape)
+
+
+def _forward_descriptor(shape: ConvShape) -> onednn.Descriptor:
+    return onednn.Descriptor("convolution_forward",
+        onednn.FORWARD_TRAINING,
+        onednn.CONVOLUTION_DIRECT,
+        _map(shape.x, shape),
+        _any_weight(shape),
+        Layout(shape.weight[:1]) if shape.bias else None,
+        channels_last(shape.y),
+        *_geometry(shape),
+        None,
+    )
+
+
+def _map(shape: Tuple[int, ...], conv: ConvShape) -> Layout:
+    return channels_last(shape, BFLOAT16 if conv.half else FLOAT32)
+
+
+def _any_weight(shape: ConvShape, dtype: Optional[int] = None) -> Layout:
+    return Layout(_grouped(shape), dtype=dtype or (BFLOAT16 if shape.half else FLOAT32), any_layout=True)
+
+
+def _weight_layout(shape: ConvShape) -> Layout:
+    return Layout(_grouped(shape))
+
+
+def _grouped(shape: ConvShape) -> Tuple[int, ...]:
+    """Return the weight's shape as the library wants it, with the groups in front."""
+    if shape.groups == 1:
+        return shape.weight
+    return (shape.groups, shape.weight[0] // shape.groups, *shape.weight[1:])
+
+
+def _geometry(shape: ConvShape) -> Tuple[Any, ...]:
+    """Return strides, dilations (0 means none) and paddings before and after."""
+    padding = dims(shape.padding, shape.padding)
+    return dims(shape.stride, shape.stride), dims(0, 0), padding, padding

@@ -1,0 +1,91 @@
+"""The gradient of depthwise convolutions by their weights, for kernels wider than three.
+
+oneDNN has a fast kernel for it where the kernel is at most three columns wide; a wider one takes 5 to 30 times as long for
+each column. So a wide kernel's gradient is computed three columns at a time. Each of these reads the same two padded
+copies: the map's begins further to the right by as many pixels as there are columns before it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional, Tuple
+
+import paddle
+
+from ppcls.arch.ops import onednn
+from ppcls.arch.ops.onednn import DIFF_DST, DIFF_WEIGHTS, SRC, Layout, channels_last, dims
+
+_COLUMNS = 3
+_FLOAT_BYTES = 4
+
+
+def is_fast_directly(kernel_size: int, padding: int) -> bool:
+    """Return whether oneDNN's own kernel is fast, or the only one for this padding."""
+    return kernel_size <= _COLUMNS or padding != kernel_size // 2 or kernel_size % 2 == 0
+
+
+def depthwise_weight_gradient(x: paddle.Tensor, dy: paddle.Tensor, dweight: paddle.Tensor) -> None:
+    """Write the gradient by the weight of a depthwise convolution that keeps the map's size.
+
+    Args:
+        x: the map [B, H, W, C], contiguous.
+        dy: gradient of the result [B, H, W, C], contiguous.
+        dweight: [C, 1, k, k] to write to; k is odd and above three.
+    """
+    _plan(tuple(x.shape), dweight.shape[-1])(x.data_ptr(), dy.data_ptr(), dweight.data_ptr())
+
+
+@onednn.cached
+def _plan(shape: Tuple[int, ...], kernel_size: int) -> _ColumnGroups:
+    return _ColumnGroups(shape, kernel_size)
+
+
+class _ColumnGroups:
+    """Gradients of three columns at a time.
+
+    Both maps are copied into rows of W + 2r pixels, r = k // 2: the map behind r zeros, the gradient behind one. With
+    the map read from pixel j on, a convolution of three columns finds for each of the gradient's pixels the map's
+    pixels under the columns j, j + 1 and j + 2. It also reads across the ends of rows, where the gradient is zero.
+    """
+
+    def __init__(self, shape: Tuple[int, ...], kernel_size: int) -> None:
+        batch, height, width, channels = shape
+        reach = kernel_size // 2
+        padded = (batch, height, width + 2 * reach, channels)
+        self._pixel = channels * _FLOAT_BYTES
+        self._x_offset, self._dy_offset = reach * self._pixel, self._pixel
+        size = batch * height * padded[2] * channels
+        # The copies never write to the zeros between the rows, so they stay.
+        self._x = paddle.zeros([size + 2 * reach * channels])
+        self._dy = paddle.zeros([size])
+        row = (height * padded[2] * channels, 1, padded[2] * channels, channels)
+        self._copy = onednn.reorder(channels_last(shape), Layout((batch, channels, height, width), row))
+        self._first_columns = [*range(0, kernel_size - _COLUMNS, _COLUMNS), kernel_size - _COLUMNS]
+        descriptor, layouts = _gradient_of_columns(padded, kernel_size)
+        self._gradient = onednn.Primitive(descriptor, layouts)
+        chosen = descriptor.chosen_layout(DIFF_WEIGHTS)
+        self._result = onednn.buffer(chosen.size)
+        area = kernel_size**2
+        columns = Layout((channels, 1, 1, kernel_size, _COLUMNS), (area, area, area, kernel_size, 1))
+        self._write = onednn.reorder(chosen, columns)
+
+    def __call__(self, x: int, dy: int, dweight: int) -> None:
+        """Write the gradient; the arguments are addresses."""
+        self._copy(x, self._x.data_ptr() + self._x_offset)
+        self._copy(dy, self._dy.data_ptr() + self._dy_offset)
+        for column in self._first_columns:
+            result = self._result.ctypes.data
+            self._gradient(self._x.data_ptr() + column * self._pixel, self._dy.data_ptr(), result)
+            self._write(result, dweight + column * _FLOAT_BYTES)
+
+
+def _gradient_of_columns(padded: Tuple[int, ...], kernel_size: int) -> Tuple[onednn.Descriptor, Dict[int, Optional[Layout]]]:
+    """Return the gradient by a weight of k rows and three columns, called with (x, dy, dweight)."""
+    layout = channels_last(padded)
+    weight = Layout((padded[-1], 1, 1, kernel_size, _COLUMNS), any_layout=True)
+    padding = dims(kernel_size // 2, _COLUMNS // 2)
+    geometry: List[Any] = [dims(1, 1), dims(0, 0), padding, padding]
+    direct = onednn.CONVOLUTION_DIRECT
+    maps = (layout, weight, None, layout)
+    forward = onednn.Descriptor("convolution_forward", onednn.FORWARD_TRAINING, direct, *maps, *geometry)
+    descriptor = onednn.Descriptor("convolution_backward_weights", direct, *maps, *geometry, forward)
+    return descriptor, {SRC: layout, DIFF_DST: layout, DIFF_WEIGHTS: None}

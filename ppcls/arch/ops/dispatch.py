@@ -1,0 +1,114 @@
+"""Which path an operator takes: oneDNN's kernels on a CPU, or Paddle's own expression."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import threading
+from typing import Callable, Iterator, Sequence, Tuple
+
+import paddle
+
+from ppcls.arch.ops import onednn
+from ppcls.errors import ConfigError
+from ppcls.registry import suggest
+
+CHOICE = "PPCLS_CPU_OPS"  # environment variable
+_CHOICES = ("auto", "onednn", "plain")
+_products = threading.local()
+
+
+def uses_onednn(x: paddle.Tensor) -> bool:
+    """Return whether an operator computes ``x`` by oneDNN's kernels.
+
+    They take float32 tensors on the CPU. Graphs that are traced, for an export or by ``to_static``, contain Paddle's own
+    operators.
+    """
+    return (
+        paddle.in_dynamic_mode()
+        and x.dtype == paddle.float32
+        and x.place.is_cpu_place()
+        and available()
+    )
+
+
+@functools.lru_cache(maxsize=None)
+def available() -> bool:
+    """Return whether oneDNN's kernels are used on this machine.
+
+    Raises:
+        ConfigError: ``PPCLS_CPU_OPS`` has no known value, or is ``onednn`` where the library cannot be used.
+    """
+    chosen = choice()
+    if chosen == "plain":
+        return False
+    try:
+        onednn.load()
+    except onednn.Unavailable as error:
+        if chosen == "onednn":
+            raise ConfigError(f"{CHOICE}=onednn: {error}; leave {CHOICE} unset to use Paddle's operators") from None
+        return False
+    return True
+
+
+def choice() -> str:
+    """Return what ``PPCLS_CPU_OPS`` says: "auto", "onednn" or "plain".
+
+    Raises:
+        ConfigError: it has another value.
+    """
+    value = os.environ.get(CHOICE) or "auto"
+    if value not in _CHOICES:
+        raise ConfigError(f"{CHOICE}={value}: must be one of {', '.join(_CHOICES)}{suggest(value, _CHOICES)}")
+    return value
+
+
+def describe() -> str:
+    """Return a line for the log: which kernels compute on the CPU, and why."""
+    chosen = choice()
+    reason = f"chosen here, override with {CHOICE}" if chosen == "auto" else f"set by the user with {CHOICE}"
+    if available():
+        return f"CPU operators: oneDNN {onednn.load().version} ({reason})"
+    if chosen == "auto":
+        try:
+            onednn.load()
+        except onednn.Unavailable as error:
+            reason = str(error)
+    return f"CPU operators: Paddle's own ({reason})"
+
+
+@contextlib.contextmanager
+def bfloat16_products() -> Iterator[None]:
+    """Compute matrix products and convolutions on rounded (bfloat16) inputs in this thread; sums stay in float32."""
+    before = in_bfloat16()
+    _products.bfloat16 = True
+    try:
+        yield
+    finally:
+        _products.bfloat16 = before
+
+
+def in_bfloat16() -> bool:
+    """Return whether products are computed in bfloat16 in this thread."""
+    return getattr(_products, "bfloat16", False)
+
+
+def contiguous(x: paddle.Tensor) -> paddle.Tensor:
+    """Return ``x`` in row-major memory, which views and gradients need not be in."""
+    return x if x.is_contiguous() else x.contiguous()
+
+
+def gradient_of(
+    function: Callable[..., paddle.Tensor], inputs: Sequence[paddle.Tensor], dy: paddle.Tensor
+) -> Tuple[paddle.Tensor, ...]:
+    """Return gradients of ``function`` that can be differentiated again.
+
+    Args:
+        function: an operator's plain expression.
+        inputs: its arguments, of which those that need no gradient get None.
+        dy: the gradient of its result.
+    """
+    needed = [x for x in inputs if not x.stop_gradient]
+    gradients = iter(paddle.grad(function(*inputs), needed, dy, create_graph=True))
+    return tuple(None if x.stop_gradient else next(gradients) for x in inputs)

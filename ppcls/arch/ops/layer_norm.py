@@ -1,0 +1,96 @@
+"""Layer normalization over the last axis."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from typing import Any, Tuple
+
+import paddle
+import paddle.nn.functional as F
+from paddle.autograd import PyLayer
+
+from ppcls.arch.ops import onednn
+from ppcls.arch.ops.dispatch import contiguous, gradient_of, uses_onednn
+from ppcls.arch.ops.onednn import (
+    DIFF_DST,
+    DIFF_SCALE,
+    DIFF_SHIFT,
+    DIFF_SRC,
+    DST,
+    MEAN,
+    SCALE,
+    SHIFT,
+    SRC,
+    VARIANCE,
+    Layout,
+)
+
+
+def layer_norm(x: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor, epsilon: float) -> paddle.Tensor:
+    """Return (x - mean) / sqrt(variance + epsilon) * weight + bias over the last axis; keeps the shape [..., C].
+
+    Args:
+        weight: [C].
+        bias: [C].
+
+    Source: https://arxiv.org/abs/1607.06450.
+    """
+    if not uses_onednn(x) or x.size == 0:
+        return _plain(x, weight, bias, epsilon=epsilon)
+    return _LayerNorm.apply(contiguous(x), weight, bias, epsilon)
+
+
+def _plain(x: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor, epsilon: float) -> paddle.Tensor:
+    return F.layer_norm(x, x.shape[-1:], weight, bias, epsilon)
+
+
+class _LayerNorm(PyLayer):
+    @staticmethod
+    def forward(ctx: Any, x: Any, weight: Any, bias: Any, epsilon: float) -> Any:
+        rows, y = x.size // x.shape[-1], paddle.empty_like(x)
+        mean, variance = paddle.empty([rows]), paddle.empty([rows])
+        forward = _primitives(rows, x.shape[-1], epsilon)[0]
+        forward(*(t.data_ptr() for t in (x, y, mean, variance, weight, bias)))
+        ctx.save_for_backward(x, weight, bias, mean, variance)
+        ctx.epsilon = epsilon
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        x, weight, bias, mean, variance = ctx.saved_tensor()
+        if paddle.is_grad_enabled():
+            return gradient_of(functools.partial(_plain, epsilon=ctx.epsilon), (x, weight, bias), dy)
+        dy, dx = contiguous(dy), paddle.empty_like(x)
+        dweight, dbias = paddle.empty_like(weight), paddle.empty_like(bias)
+        backward = _primitives(mean.size, x.shape[-1], ctx.epsilon)[1]
+        backward(*(t.data_ptr() for t in (x, dy, dx, mean, variance, weight, bias, dweight, dbias)))
+        gradients = zip((x, weight, bias), (dx, dweight, dbias))
+        return tuple(None if t.stop_gradient else gradient for t, gradient in gradients)
+
+
+@onednn.cached
+def _primitives(rows: int, channels: int, epsilon: float) -> Tuple[onednn.Primitive, onednn.Primitive]:
+    """Return forward(x, y, mean, variance, weight, bias) and backward(x, dy, dx, mean, ..., dweight, dbias)."""
+    x, row, channel = Layout((rows, channels)), Layout((rows,)), Layout((channels,))
+    settings = (ctypes.c_float(epsilon), onednn.USE_SCALE_AND_SHIFT)
+    name = "layer_normalization"
+    forward = onednn.Descriptor(name + "_forward", onednn.FORWARD_TRAINING, x, x, row, *settings)
+    backward = onednn.Descriptor(name + "_backward",
+        onednn.BACKWARD,
+        x,
+        x,
+        x,
+        row,
+        *settings,
+        forward,
+        None,
+    )
+    statistics = {MEAN: row, VARIANCE: row, SCALE: channel}
+    return (
+        onednn.Primitive(forward, {SRC: x, DST: x, **statistics, SHIFT: channel}),
+        onednn.Primitive(
+            backward,
+            {SRC: x, DIFF_DST: x, DIFF_SRC: x, **statistics, SHIFT: channel, DIFF_SCALE: channel, DIFF_SHIFT: channel},
+        ),
+    )
