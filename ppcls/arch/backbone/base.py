@@ -10,7 +10,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ppcls.arch.layers import checkpointed, linear
+from ppcls.arch.layers import checkpointed, linear, pooled
 from ppcls.arch.model_spec import ModelSpec
 from ppcls.arch.resizing import adapt_in_channels
 from ppcls.errors import ConfigError
@@ -84,7 +84,7 @@ class Backbone(nn.Layer):
 
     def forward_head(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return logits [B, class_num] of the last map [B, num_features, H', W']."""
-        x = x.mean([2, 3])
+        x = pooled(x)
         return x if self.head is None else self.head(x)
 
     def features(self, x: paddle.Tensor) -> List[paddle.Tensor]:

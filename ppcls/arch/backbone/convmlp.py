@@ -13,6 +13,7 @@ import paddle
 from paddle import nn
 from paddle.nn.initializer import Normal
 
+from ppcls.arch import ops
 from ppcls.arch.backbone.base import Depth, FeatureInfo, hidden_width, require_sizes, require_stages
 from ppcls.arch.backbone.pyramid import PyramidBackbone
 from ppcls.arch.layers import (
@@ -169,7 +170,7 @@ class ConvNormAct(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return ReLU(BN(conv(x)))."""
-        return nn.functional.relu(self.norm(self.conv(x)))
+        return ops.relu(self.norm(self.conv(x)))
 
 
 def _conv(

@@ -15,6 +15,7 @@ import paddle.nn.functional as F
 from paddle import nn
 from paddle.nn.initializer import Constant, Normal
 
+from ppcls.arch import ops
 from ppcls.arch.backbone.base import Depth, FeatureInfo, hidden_width, require_odd, require_stages
 from ppcls.arch.backbone.pyramid import PyramidBackbone
 from ppcls.arch.layers import MLP, CycleFC, DropPath, LayerNorm, conv2d, drop_path_rates, map_to_nhwc, normal_linear, to_map
@@ -162,7 +163,7 @@ class CycleMixer(nn.Layer):
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return proj(a_h * h + a_w * w + a_c * c), where the three weights of a channel sum to 1."""
         h, w, c = self.fc_h(x), self.fc_w(x), self.fc_c(x)
-        a = self.reweight((h + w + c).mean([1, 2]))  # [B, dim * 3], a channel's three values side by side
+        a = self.reweight(ops.spatial_mean(h + w + c))  # [B, dim * 3], a channel's three values side by side
         a = F.softmax(a.reshape([-1, 1, 1, x.shape[-1], 3]))
         # Expanded first, because Paddle's CPU kernels multiply equal shapes several times faster than they broadcast.
         a_h, a_w, a_c = (weight.expand_as(x) for weight in paddle.unbind(a, -1))  # each [B, 1, 1, dim]

@@ -16,7 +16,7 @@ from paddle.nn.initializer import Constant, Normal, XavierUniform
 from ppcls.arch import ops
 from ppcls.arch.backbone.base import hidden_width, require_sizes
 from ppcls.arch.backbone.fixed_size import FixedSizeBackbone
-from ppcls.arch.layers import DropPath, LayerNorm, TruncatedNormal, conv2d, drop_path_rates, linear, map_to_nhwc, to_map
+from ppcls.arch.layers import DropPath, LayerNorm, TruncatedNormal, conv2d, drop_path_rates, linear, map_to_nhwc, pooled, to_map
 from ppcls.arch.model_spec import ModelSpec
 from ppcls.arch.registry import register_family
 from ppcls.errors import ConfigError
@@ -87,7 +87,7 @@ class gMLP(FixedSizeBackbone):  # noqa: N801 (the paper's name)
 
     def forward_head(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return logits [B, class_num] of the last map [B, dim, H', W']."""
-        x = self.dropout(x.mean([2, 3]))
+        x = self.dropout(pooled(x))
         return x if self.head is None else self.head(x)
 
     def features(self, x: paddle.Tensor) -> List[paddle.Tensor]:
@@ -133,8 +133,8 @@ class SpatialGatingUnit(nn.Layer):
 
     def forward(self, z: paddle.Tensor) -> paddle.Tensor:
         """Return s(z)."""
-        u, v = z.chunk(2, axis=-1)
-        return u * self.spatial_proj(self.norm(v))
+        norm, proj = self.norm, self.spatial_proj
+        return ops.spatial_gating(z, ops.GatingParameters(norm.weight, norm.bias, proj.weight, proj.bias), norm._epsilon)
 
 
 class SpatialProjection(nn.Linear):

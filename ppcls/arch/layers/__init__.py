@@ -5,7 +5,7 @@ from ppcls.arch.layers.checkpointing import checkpointed
 from ppcls.arch.layers.cycle_fc import CycleFC
 from ppcls.arch.layers.drop_path import DropPath, drop_path_rates, staged_drop_path_rates
 from ppcls.arch.layers.initialization import TruncatedNormal
-from ppcls.arch.layers.modules import LayerNorm, MaxPool2D, from_map, map_to_nhwc, nhwc_to_map, to_map
+from ppcls.arch.layers.modules import LayerNorm, MaxPool2D, from_map, map_to_nhwc, nhwc_to_map, pooled, to_map
 from ppcls.arch.layers.mlp import MLP, normal_linear
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "from_map",
     "map_to_nhwc",
     "nhwc_to_map",
+    "pooled",
     "to_map",
     "activation",
     "batch_norm2d",

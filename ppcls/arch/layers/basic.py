@@ -13,11 +13,11 @@ from typing import Callable, Dict, Optional, Union
 from paddle import nn
 from paddle.nn.initializer import Initializer, Uniform
 
-from ppcls.arch.layers.modules import GELU, BatchNorm2D, ChannelsLastConv2D, Conv2D, Linear
+from ppcls.arch.layers.modules import GELU, BatchNorm2D, ChannelsLastConv2D, Conv2D, Linear, ReLU
 from ppcls.errors import ConfigError
 from ppcls.registry import suggest
 
-_ACTIVATIONS: Dict[str, Callable[[], nn.Layer]] = {"gelu": GELU, "relu": nn.ReLU}
+_ACTIVATIONS: Dict[str, Callable[[], nn.Layer]] = {"gelu": GELU, "relu": ReLU}
 
 
 def activation(name: str) -> nn.Layer:

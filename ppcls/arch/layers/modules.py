@@ -40,12 +40,25 @@ def nhwc_to_map(x: paddle.Tensor) -> paddle.Tensor:
     return x if is_channels_last(x) else to_nchw(x)
 
 
+def pooled(x: paddle.Tensor) -> paddle.Tensor:
+    """Return the mean of a map over its positions, [B, C, H, W] -> [B, C]."""
+    return ops.spatial_mean(to_nhwc(x)) if is_channels_last(x) else x.mean([2, 3])
+
+
 class Linear(nn.Linear):
     """A projection, [..., in] -> [..., out]."""
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return x W + b."""
         return ops.linear(x, self.weight, self.bias)
+
+
+class ReLU(nn.ReLU):
+    """max(x, 0)."""
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """Return ReLU(x)."""
+        return ops.relu(x)
 
 
 class GELU(nn.GELU):
@@ -81,8 +94,8 @@ class MaxPool2D(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return the smaller map."""
-        data_format = "NHWC" if is_channels_last(x) else "NCHW"
-        return F.max_pool2d(x, self.kernel_size, self.stride, self.padding, data_format=data_format)
+        pool = ops.max_pool_nhwc if is_channels_last(x) else F.max_pool2d
+        return pool(x, self.kernel_size, self.stride, self.padding)
 
 
 class Conv2D(nn.Conv2D):

@@ -11,7 +11,7 @@ from paddle.autograd import PyLayer
 from ppcls.arch.ops import onednn
 from ppcls.arch.ops.depthwise_gradient import depthwise_weight_gradient, is_fast_directly
 from ppcls.arch.ops.dispatch import contiguous, gradient_of, in_bfloat16, uses_onednn
-from ppcls.arch.ops.linear import column_sums, rounded
+from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.onednn import (
     BFLOAT16,
     BIAS,
@@ -27,6 +27,7 @@ from ppcls.arch.ops.onednn import (
     dims,
 )
 
+from ppcls.arch.ops.products import column_sums, operand
 
 class ConvShape(NamedTuple):
     """What a convolution's primitives depend on."""
@@ -77,36 +78,36 @@ def _plain(
 class _Conv(PyLayer):
     @staticmethod
     def forward(ctx: Any, x: Any, weight: Any, bias: Any, shape: ConvShape) -> Any:
-        y = paddle.empty(shape.y, "float32")
-        kept = rounded(x) if shape.half else x
+        y = empty(shape.y)
+        kept = operand(x, shape.half)
         addresses = [kept.data_ptr(), y.data_ptr(), *([] if bias is None else [bias.data_ptr()])]
         _forward(shape)(weight.data_ptr(), *addresses)
-        ctx.save_for_backward(kept, weight)
+        ctx.kept, ctx.weight = kept, weight
         ctx.x_needs_gradient, ctx.bias, ctx.shape = not x.stop_gradient, bias, shape
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        x, weight = ctx.saved_tensor()
+        x, weight = ctx.kept, ctx.weight
         shape, bias = ctx.shape, ctx.bias
         if paddle.is_grad_enabled():
             settings = {"stride": shape.stride, "padding": shape.padding, "groups": shape.groups}
             return gradient_of(lambda *inputs: _plain(*inputs, **settings), (x, weight, bias), dy)
         dy = contiguous(dy)
-        kept_dy = rounded(dy) if shape.half else dy
+        kept_dy = operand(dy, shape.half)
         dx = dweight = None
         if ctx.x_needs_gradient:
-            dx = paddle.empty(shape.x, "float32")
+            dx = empty(shape.x)
             _by_input(shape)(weight.data_ptr(), kept_dy.data_ptr(), dx.data_ptr())
         if not weight.stop_gradient:
             dweight = _weight_gradient(shape, x, kept_dy, weight)
         if bias is None:
             return dx, dweight
-        return dx, dweight, None if bias.stop_gradient else column_sums(dy.reshape([-1, shape.weight[0]]))
+        return dx, dweight, None if bias.stop_gradient else column_sums(dy, shape.weight[0])
 
 
 def _weight_gradient(shape: ConvShape, x: paddle.Tensor, dy: paddle.Tensor, weight: paddle.Tensor) -> paddle.Tensor:
-    dweight = paddle.empty_like(weight)
+    dweight = empty(weight.shape)
     depthwise = shape.groups == shape.x[-1] == shape.weight[0]
     if depthwise and shape.stride == 1 and not is_fast_directly(shape.weight[-1], shape.padding):
         depthwise_weight_gradient(x, dy, dweight)

@@ -12,6 +12,7 @@ from paddle.autograd import PyLayer
 
 from ppcls.arch.ops import onednn
 from ppcls.arch.ops.dispatch import contiguous, gradient_of, uses_onednn
+from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.onednn import (
     DIFF_DST,
     DIFF_SCALE,
@@ -48,9 +49,9 @@ def _plain(x: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor, epsilon
 class _LayerNorm(PyLayer):
     @staticmethod
     def forward(ctx: Any, x: Any, weight: Any, bias: Any, epsilon: float) -> Any:
-        rows, y = x.size // x.shape[-1], paddle.empty_like(x)
-        mean, variance = paddle.empty([rows]), paddle.empty([rows])
-        forward = _primitives(rows, x.shape[-1], epsilon)[0]
+        rows, y = x.size // x.shape[-1], empty(x.shape)
+        mean, variance = empty([rows]), empty([rows])
+        forward = primitives(rows, x.shape[-1], epsilon)[0]
         forward(*(t.data_ptr() for t in (x, y, mean, variance, weight, bias)))
         ctx.save_for_backward(x, weight, bias, mean, variance)
         ctx.epsilon = epsilon
@@ -61,36 +62,28 @@ class _LayerNorm(PyLayer):
         x, weight, bias, mean, variance = ctx.saved_tensor()
         if paddle.is_grad_enabled():
             return gradient_of(functools.partial(_plain, epsilon=ctx.epsilon), (x, weight, bias), dy)
-        dy, dx = contiguous(dy), paddle.empty_like(x)
-        dweight, dbias = paddle.empty_like(weight), paddle.empty_like(bias)
-        backward = _primitives(mean.size, x.shape[-1], ctx.epsilon)[1]
+        dy, dx = contiguous(dy), empty(x.shape)
+        dweight, dbias = empty(weight.shape), empty(bias.shape)
+        backward = primitives(mean.size, x.shape[-1], ctx.epsilon)[1]
         backward(*(t.data_ptr() for t in (x, dy, dx, mean, variance, weight, bias, dweight, dbias)))
         gradients = zip((x, weight, bias), (dx, dweight, dbias))
         return tuple(None if t.stop_gradient else gradient for t, gradient in gradients)
 
 
 @onednn.cached
-def _primitives(rows: int, channels: int, epsilon: float) -> Tuple[onednn.Primitive, onednn.Primitive]:
-    """Return forward(x, y, mean, variance, weight, bias) and backward(x, dy, dx, mean, ..., dweight, dbias)."""
+def primitives(rows: int, channels: int, epsilon: float) -> Tuple[onednn.Primitive, onednn.Primitive]:
+    """Return forward(x, y, mean, variance, weight, bias) and backward(x, dy, dx, mean, ..., bias, dweight, dbias).
+
+    All memory is contiguous: the library's kernels do not heed the distance between rows.
+    """
     x, row, channel = Layout((rows, channels)), Layout((rows,)), Layout((channels,))
-    settings = (ctypes.c_float(epsilon), onednn.USE_SCALE_AND_SHIFT)
-    name = "layer_normalization"
-    forward = onednn.Descriptor(name + "_forward", onednn.FORWARD_TRAINING, x, x, row, *settings)
-    backward = onednn.Descriptor(name + "_backward",
-        onednn.BACKWARD,
-        x,
-        x,
-        x,
-        row,
-        *settings,
-        forward,
-        None,
-    )
-    statistics = {MEAN: row, VARIANCE: row, SCALE: channel}
+    settings = (row, ctypes.c_float(epsilon), onednn.USE_SCALE_AND_SHIFT)
+    forward = onednn.Descriptor("layer_normalization_forward", onednn.FORWARD_TRAINING, x, x, *settings)
+    backward = onednn.Descriptor("layer_normalization_backward", onednn.BACKWARD, x, x, x, *settings, forward)
+    statistics = {MEAN: row, VARIANCE: row, SCALE: channel, SHIFT: channel}
     return (
-        onednn.Primitive(forward, {SRC: x, DST: x, **statistics, SHIFT: channel}),
+        onednn.Primitive(forward, {SRC: x, DST: x, **statistics}),
         onednn.Primitive(
-            backward,
-            {SRC: x, DIFF_DST: x, DIFF_SRC: x, **statistics, SHIFT: channel, DIFF_SCALE: channel, DIFF_SHIFT: channel},
+            backward, {SRC: x, DIFF_DST: x, DIFF_SRC: x, **statistics, DIFF_SCALE: channel, DIFF_SHIFT: channel}
         ),
     )

@@ -12,6 +12,7 @@ from paddle.autograd import PyLayer
 
 from ppcls.arch.ops import onednn
 from ppcls.arch.ops.dispatch import contiguous, gradient_of, uses_onednn
+from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.onednn import (
     DIFF_DST,
     DIFF_SCALE,
@@ -60,7 +61,7 @@ def batch_norm(x: paddle.Tensor, norm: nn.BatchNorm2D) -> paddle.Tensor:
 class _BatchNorm(PyLayer):
     @staticmethod
     def forward(ctx: Any, x: Any, weight: Any, bias: Any, epsilon: float) -> Any:
-        y, mean, variance = paddle.empty_like(x), paddle.empty_like(weight), paddle.empty_like(weight)
+        y, mean, variance = empty(x.shape), empty(weight.shape), empty(weight.shape)
         forward = _primitives(*x.shape, epsilon)[0]
         forward(*(t.data_ptr() for t in (x, y, mean, variance, weight, bias)))
         ctx.save_for_backward(x, weight, bias, mean, variance)
@@ -73,8 +74,8 @@ class _BatchNorm(PyLayer):
         x, weight, bias, mean, variance = ctx.saved_tensor()
         if paddle.is_grad_enabled():
             return gradient_of(lambda *inputs: _plain(*inputs, ctx.epsilon), (x, weight, bias), dy)
-        dy, dx = contiguous(dy), paddle.empty_like(x)
-        dweight, dbias = paddle.empty_like(weight), paddle.empty_like(bias)
+        dy, dx = contiguous(dy), empty(x.shape)
+        dweight, dbias = empty(weight.shape), empty(bias.shape)
         backward = _primitives(*x.shape, ctx.epsilon)[1]
         backward(*(t.data_ptr() for t in (x, dy, dx, mean, variance, weight, dweight, dbias)))
         gradients = zip((x, weight, bias), (dx, dweight, dbias))

@@ -1,0 +1,133 @@
+"""gMLP's spatial gating unit."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, List, NamedTuple, Tuple
+
+import paddle
+import paddle.nn.functional as F
+from paddle.autograd import PyLayer
+
+from ppcls.arch.ops import layer_normalization, onednn
+from ppcls.arch.ops.dispatch import contiguous, gradient_of, in_bfloat16, uses_onednn
+from ppcls.arch.ops.memory import empty
+from ppcls.arch.ops.onednn import BINARY_ADD, BINARY_MUL, DST, SRC, SRC_1, Layout, row_major
+from ppcls.arch.ops.products import column_sums, matmul, ones, operand
+
+_FLOAT_BYTES = 4
+
+
+class GatingParameters(NamedTuple):
+    """Of the norm over the channels [C] and of the projection over the tokens [n, n] and [n]."""
+
+    norm_weight: paddle.Tensor
+    norm_bias: paddle.Tensor
+    weight: paddle.Tensor
+    bias: paddle.Tensor
+
+
+def spatial_gating(z: paddle.Tensor, parameters: GatingParameters, epsilon: float) -> paddle.Tensor:
+    """Return u * (W^T norm(v) + b) of z = [u, v], [B, n, 2C] -> [B, n, C].
+
+    Args:
+        epsilon: of the norm.
+
+    Source: https://arxiv.org/abs/2105.08050, section 2.1.
+    """
+    if not uses_onednn(z) or z.size == 0:
+        return _plain(z, *parameters, epsilon=epsilon)
+    return _SpatialGating.apply(contiguous(z), *parameters, epsilon, in_bfloat16())
+
+
+def _plain(z: Any, norm_weight: Any, norm_bias: Any, weight: Any, bias: Any, epsilon: float) -> paddle.Tensor:
+    u, v = z.chunk(2, axis=-1)
+    v = F.layer_norm(v, v.shape[-1:], norm_weight, norm_bias, epsilon)
+    return u * (paddle.matmul(weight, v, transpose_x=True) + bias.unsqueeze(-1))
+
+
+class _SpatialGating(PyLayer):
+    @staticmethod
+    def forward(ctx: Any, z: Any, norm_weight: Any, norm_bias: Any, weight: Any, bias: Any, eps: float, half: bool) -> Any:
+        batch, tokens, channels = shape = (z.shape[0], z.shape[1], z.shape[2] // 2)
+        (u, v), normed, gate, y = _halves(z, shape), *(empty(shape) for _ in range(3))
+        mean, variance = empty([batch * tokens]), empty([batch * tokens])
+        norm = layer_normalization.primitives(batch * tokens, channels, eps)[0]
+        norm(*(t.data_ptr() for t in (v, normed, mean, variance, norm_weight, norm_bias)))
+        kept, kept_weight = operand(normed, half), operand(weight, half)
+        project = matmul(tokens, tokens, channels, (0, 1, tokens), tuple(row_major(shape)), half, None, (batch,))
+        project(kept_weight.data_ptr(), kept.data_ptr(), gate.data_ptr())
+        _binary(BINARY_ADD, shape, (1, tokens, 1))(gate.data_ptr(), bias.data_ptr(), gate.data_ptr())
+        _binary(BINARY_MUL, shape, shape)(u.data_ptr(), gate.data_ptr(), y.data_ptr())
+        ctx.save_for_backward(z, norm_weight, norm_bias, weight, bias)
+        ctx.kept = (gate, kept, kept_weight, mean, variance)
+        ctx.settings = (shape, eps, half)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        inputs = ctx.saved_tensor()
+        shape, epsilon, half = ctx.settings
+        if paddle.is_grad_enabled():
+            return gradient_of(functools.partial(_plain, epsilon=epsilon), inputs, dy)
+        gate, normed, weight, mean, variance = ctx.kept
+        batch, tokens, channels = shape
+        u, v = _halves(inputs[0], shape)
+        dy, du, dv, dgate, dnormed = contiguous(dy), *(empty(shape) for _ in range(4))
+        _binary(BINARY_MUL, shape, shape)(dy.data_ptr(), gate.data_ptr(), du.data_ptr())
+        _binary(BINARY_MUL, shape, shape)(dy.data_ptr(), u.data_ptr(), dgate.data_ptr())
+        kept_dgate = operand(dgate, half)
+        project = matmul(tokens, tokens, channels, (0, tokens, 1), tuple(row_major(shape)), half, None, (batch,))
+        project(weight.data_ptr(), kept_dgate.data_ptr(), dnormed.data_ptr())
+        dweight, dbias = _projection_gradients(shape, normed, kept_dgate, dgate, half)
+        dnorm_weight, dnorm_bias = empty([channels]), empty([channels])
+        backward = layer_normalization.primitives(batch * tokens, channels, epsilon)[1]
+        arguments = (v, dnormed, dv, mean, variance, *inputs[1:3], dnorm_weight, dnorm_bias)
+        backward(*(t.data_ptr() for t in arguments))
+        dz = empty((batch, tokens, 2 * channels))
+        for index, part in enumerate((du, dv)):
+            _copy_half(shape, False)(part.data_ptr(), dz.data_ptr() + index * channels * _FLOAT_BYTES)
+        gradients = zip(inputs, (dz, dnorm_weight, dnorm_bias, dweight, dbias))
+        return tuple(None if t.stop_gradient else gradient for t, gradient in gradients)
+
+
+def _halves(z: paddle.Tensor, shape: Tuple[int, ...]) -> List[paddle.Tensor]:
+    """Return contiguous copies [B, n, C] of u and v of z = [u, v]."""
+    halves = [empty(shape), empty(shape)]
+    for index, half in enumerate(halves):
+        _copy_half(shape, True)(z.data_ptr() + index * shape[-1] * _FLOAT_BYTES, half.data_ptr())
+    return halves
+
+
+def _projection_gradients(shape: Any, normed: Any, kept_dgate: Any, dgate: Any, half: bool) -> Tuple[Any, Any]:
+    """Return the gradients by the projection's weight [n, n] and bias [n]."""
+    batch, tokens, channels = shape
+    strides = tuple(row_major(shape))
+    transposed = (strides[0], 1, channels)
+    products, sums = empty([batch, tokens, tokens]), empty([batch * tokens])
+    product = matmul(tokens, channels, tokens, strides, transposed, half, None, (batch,))
+    product(normed.data_ptr(), kept_dgate.data_ptr(), products.data_ptr())
+    total = matmul(batch * tokens, channels, 1, (channels, 1), (1, 1))
+    total(dgate.data_ptr(), ones(channels).data_ptr(), sums.data_ptr())
+    return column_sums(products, tokens * tokens).reshape([tokens, tokens]), sums.reshape([batch, tokens]).sum(0)
+
+
+@onednn.cached
+def _copy_half(shape: Tuple[int, ...], from_half: bool) -> onednn.Primitive:
+    """Return a copy from one half of rows of 2C channels to contiguous memory [B, n, C], or back.
+
+    The halves are copied because the library's fast kernels want contiguous memory.
+    """
+    whole, half = Layout(shape), Layout(shape, row_major((*shape[:-1], 2 * shape[-1])))
+    return onednn.reorder(half, whole) if from_half else onednn.reorder(whole, half)
+
+
+@onednn.cached
+def _binary(kind: int, shape: Tuple[int, ...], second: Tuple[int, ...]) -> onednn.Primitive:
+    """Return a sum or product of each element, called with the addresses of the operands and the result.
+
+    Args:
+        second: shape of the second operand, with sizes of 1 where it is the same for all.
+    """
+    x, y = Layout(shape), Layout(second)
+    return onednn.Primitive(onednn.Descriptor("binary", kind, x, y, x), {SRC: x, SRC_1: y, DST: x})
