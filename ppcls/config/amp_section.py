@@ -16,12 +16,15 @@ class AMPSection(Section):
     level: Annotated[
         Literal["O1", "O2"], Field(description="O1: operations that are safe in half precision; O2: the weights too.")
     ] = "O1"
-    dtype: Literal["float16", "bfloat16"] = "float16"
+    dtype: Annotated[
+        Literal["auto", "float16", "bfloat16"],
+        Field(description="auto: bfloat16 on CPUs, float16 elsewhere. CPUs compute float16 in float32."),
+    ] = "auto"
     scale_loss: Annotated[float, Field(gt=0)] = 1.0
     use_dynamic_loss_scaling: bool = False
     use_promote: Annotated[bool, Field(description="Of O2: operations with any float32 input compute in float32.")] = (
         True
     )
     use_fp16_test: Annotated[
-        bool, Field(description="Also evaluate in half precision during training, as O2 always does.")
+        bool, Field(description="Also evaluate in half precision during training, as O2 and CPUs always do.")
     ] = False

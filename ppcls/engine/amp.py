@@ -1,22 +1,26 @@
 """Mixed precision: half-precision arithmetic where it is safe, with the loss scaled so that small gradients survive.
 
+On GPUs by Paddle's autocast and scaler. On CPUs, which have no half-precision operators in dygraph, by the project's
+own: matrix products and dense convolutions read inputs rounded to bfloat16, and everything else is float32.
+
 Follows Paddle's guide, https://www.paddlepaddle.org.cn/documentation/docs/en/guides/performance_improving/amp_en.html.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 from typing import Any, ContextManager, Dict, Mapping, Optional
 
 import paddle
 
+from ppcls.arch import ops
 from ppcls.config.schema import AMPSection
-from ppcls.utils.logging import get_logger
+from ppcls.utils import environment
+from ppcls.utils.logging import get_logger, warn_once
 
 
 class MixedPrecision:
-    """Mixed precision for training; on a CPU, or without ``AMP``, everything is computed in float32.
+    """Mixed precision for training; without ``AMP`` everything is computed in float32.
 
     Args:
         settings: the recipe's ``AMP``, None for float32.
@@ -28,35 +32,42 @@ class MixedPrecision:
         self, settings: Optional[AMPSection], model: paddle.nn.Layer, optimizer: paddle.optimizer.Optimizer
     ) -> None:
         wanted = settings is not None and settings.use_amp
-        self._unused = wanted and paddle.get_device() == "cpu"
-        self._settings = settings if wanted and not self._unused else None
+        on_cpu = paddle.get_device() == "cpu"
+        self._why_unused = _why_float32_on_cpu(settings) if settings is not None and wanted and on_cpu else None
+        self._rounds_products = wanted and on_cpu and self._why_unused is None
+        self._settings = settings if wanted and not on_cpu else None
         self._scaler: Any = None
         if self._settings is None:
             return
+        self._dtype = "float16" if self._settings.dtype == "auto" else self._settings.dtype
         if self._settings.level == "O2":
-            paddle.amp.decorate(model, optimizer, level="O2", dtype=self._settings.dtype, master_weight=True)
+            paddle.amp.decorate(model, optimizer, level="O2", dtype=self._dtype, master_weight=True)
         self._scaler = paddle.amp.GradScaler(
-            enable=self._settings.dtype == "float16",  # bfloat16 has float32's range
+            enable=self._dtype == "float16",  # bfloat16 has float32's range
             init_loss_scaling=self._settings.scale_loss,
             use_dynamic_loss_scaling=self._settings.use_dynamic_loss_scaling,
         )
 
-    def warn_if_unused(self) -> None:
-        """Say in the log what was asked for and is not done."""
-        if self._unused:
-            _warn_unused()
+    def log(self) -> None:
+        """Say in the log what is computed in half precision, or why nothing is."""
+        if self._why_unused is not None:
+            warn_once("AMP has no effect: %s; everything is computed in float32", self._why_unused)
+        elif self._rounds_products:
+            get_logger().info("AMP: products are computed in bfloat16, all else in float32")
 
     def autocast(self) -> ContextManager[None]:
         """Return the context in which the model and the loss are computed."""
-        if self._settings is None:
-            return contextlib.nullcontext()
+        if self._rounds_products:
+            return ops.bfloat16_products()
         settings = self._settings
-        return paddle.amp.auto_cast(level=settings.level, dtype=settings.dtype, use_promote=settings.use_promote)
+        if settings is None:
+            return contextlib.nullcontext()
+        return paddle.amp.auto_cast(level=settings.level, dtype=self._dtype, use_promote=settings.use_promote)
 
     def eval_autocast(self) -> ContextManager[None]:
-        """Return the autocast context for evaluation: that of training where the weights are half-precision."""
+        """Return the autocast context for evaluation: that of training on CPUs and where weights are half-precision."""
         settings = self._settings
-        half = settings is not None and (settings.level == "O2" or settings.use_fp16_test)
+        half = self._rounds_products or (settings is not None and (settings.level == "O2" or settings.use_fp16_test))
         return self.autocast() if half else contextlib.nullcontext()
 
     def backward(self, loss: paddle.Tensor) -> None:
@@ -96,10 +107,15 @@ class MixedPrecision:
             self._scaler.load_state_dict(dict(state))
 
 
-@functools.cache
-def _warn_unused() -> None:
-    """Say it once, however many trainings follow each other."""
-    get_logger().warning("AMP has no effect on a CPU: everything is computed in float32")
+def _why_float32_on_cpu(settings: AMPSection) -> Optional[str]:
+    """Return why mixed precision is not computed on this CPU; None where it is."""
+    if settings.dtype == "float16":
+        return "CPUs do not compute in float16; use AMP.dtype: auto"
+    if not environment.has_bfloat16():
+        return "this processor has no instructions for bfloat16"
+    if not ops.available():
+        return f"it needs the project's CPU operators ({ops.describe()})"
+    return None
 
 
 def full_precision(model: paddle.nn.Layer, optimizer: paddle.optimizer.Optimizer) -> Dict[str, paddle.Tensor]:

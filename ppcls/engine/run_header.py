@@ -6,6 +6,7 @@ from pathlib import Path
 
 import paddle
 
+from ppcls.arch import ops
 from ppcls.config.schema import Config, DistillationSection
 from ppcls.config.show import to_yaml
 from ppcls.engine import device, freezing
@@ -19,6 +20,8 @@ def log_run_header(config: Config, state: TrainState, folder: Path) -> None:
     logging.setup(folder / "train.log" if distributed.is_main() else None, console=device.logs_to_console(config))
     log = logging.get_logger()
     log.info("%s; device: %s; paddle %s", environment.describe(), paddle.get_device(), paddle.__version__)
+    if paddle.get_device() == "cpu":
+        log.info(ops.describe())
     if distributed.world_size() > 1:
         batch = state.batch_layout["sampler"]["batch_size"]
         log.info("%d processes, batches of %d images together", distributed.world_size(), batch)
@@ -28,7 +31,7 @@ def log_run_header(config: Config, state: TrainState, folder: Path) -> None:
         atomic.write_text(folder / "config.yaml", to_yaml(start))
     if config.Distillation is not None:
         _log_distillation(config, config.Distillation, state)
-    state.amp.warn_if_unused()
+    state.amp.log()
     counts = freezing.count(state.model)
     log.info(
         "%s: %s trainable parameters, %d classes", config.Arch.name, f"{counts['trainable']:,}", config.Arch.class_num

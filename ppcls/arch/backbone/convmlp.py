@@ -174,12 +174,19 @@ class ConvNormAct(nn.Layer):
 
 
 def _conv(
-    in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, groups: int = 1, bias: bool = False, channels_last: bool = False
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    stride: int = 1,
+    groups: int = 1,
+    bias: bool = False,
+    channels_last: bool = False,
 ) -> nn.Conv2D:
     # The authors' kaiming_normal_(mode="fan_out") does not divide by the groups, and leaves biases as PyTorch has them.
-    weight_init = Normal(std=math.sqrt(2 / (out_channels * kernel_size**2)))
+    init = Normal(std=math.sqrt(2 / (out_channels * kernel_size**2)))
+    padding = kernel_size // 2
     return conv2d(
-        in_channels, out_channels, kernel_size, stride, kernel_size // 2, groups, bias, weight_init, None, channels_last
+        in_channels, out_channels, kernel_size, stride, padding, groups, bias, init, channels_last=channels_last
     )
 
 

@@ -18,7 +18,17 @@ from paddle.nn.initializer import Constant, Normal
 from ppcls.arch import ops
 from ppcls.arch.backbone.base import Depth, FeatureInfo, hidden_width, require_odd, require_stages
 from ppcls.arch.backbone.pyramid import PyramidBackbone
-from ppcls.arch.layers import MLP, CycleFC, DropPath, LayerNorm, conv2d, drop_path_rates, map_to_nhwc, normal_linear, to_map
+from ppcls.arch.layers import (
+    MLP,
+    CycleFC,
+    DropPath,
+    LayerNorm,
+    conv2d,
+    drop_path_rates,
+    map_to_nhwc,
+    normal_linear,
+    to_map,
+)
 from ppcls.arch.layers.layout import to_nchw
 from ppcls.arch.model_spec import ModelSpec
 from ppcls.arch.registry import register_family
@@ -80,7 +90,9 @@ class CycleMLP(PyramidBackbone):
         drop_paths = iter(drop_path_rates(drop_path_rate, sum(layers)))
         self.stages = nn.LayerList()
         for index, (depth, dim, ratio) in enumerate(zip(layers, embed_dims, mlp_ratios)):
-            downsample = conv2d(embed_dims[index - 1], dim, 3, stride=2, padding=1, channels_last=True) if index else None
+            downsample = (
+                conv2d(embed_dims[index - 1], dim, 3, stride=2, padding=1, channels_last=True) if index else None
+            )
             blocks = []
             for _ in range(depth):
                 mixer = CycleMixer(dim, kernel_size, qkv_bias, attn_drop_rate)
@@ -114,6 +126,10 @@ class CycleMLP(PyramidBackbone):
                 x = self.run(block, x)
             maps.append(x)
         return maps
+
+
+def _downsampling(in_channels: int, out_channels: int) -> nn.Conv2D:
+    return conv2d(in_channels, out_channels, 3, stride=2, padding=1, channels_last=True)
 
 
 class Stage(nn.Layer):

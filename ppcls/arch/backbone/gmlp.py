@@ -16,7 +16,17 @@ from paddle.nn.initializer import Constant, Normal, XavierUniform
 from ppcls.arch import ops
 from ppcls.arch.backbone.base import hidden_width, require_sizes
 from ppcls.arch.backbone.fixed_size import FixedSizeBackbone
-from ppcls.arch.layers import DropPath, LayerNorm, TruncatedNormal, conv2d, drop_path_rates, linear, map_to_nhwc, pooled, to_map
+from ppcls.arch.layers import (
+    DropPath,
+    LayerNorm,
+    TruncatedNormal,
+    conv2d,
+    drop_path_rates,
+    linear,
+    map_to_nhwc,
+    pooled,
+    to_map,
+)
 from ppcls.arch.model_spec import ModelSpec
 from ppcls.arch.registry import register_family
 from ppcls.errors import ConfigError
@@ -129,26 +139,15 @@ class SpatialGatingUnit(nn.Layer):
     def __init__(self, ffn_dim: int, tokens: int) -> None:
         super().__init__()
         self.norm = LayerNorm(ffn_dim // 2)
-        self.spatial_proj = SpatialProjection(tokens)
+        self.spatial_proj = linear(tokens, tokens, weight_init=Normal(std=1e-6), bias_init=Constant(1.0))
 
     def forward(self, z: paddle.Tensor) -> paddle.Tensor:
         """Return s(z)."""
         norm, proj = self.norm, self.spatial_proj
-        return ops.spatial_gating(z, ops.GatingParameters(norm.weight, norm.bias, proj.weight, proj.bias), norm._epsilon)
-
-
-class SpatialProjection(nn.Linear):
-    """W Z + b over the tokens, [B, n, C] -> [B, n, C]; W is near 0 and b is 1 at first.
-
-    A quarter faster than transposing the tokens to the end and back (forward and backward, n = 196).
-    """
-
-    def __init__(self, tokens: int) -> None:
-        super().__init__(tokens, tokens, weight_attr=Normal(std=1e-6), bias_attr=Constant(1.0))
-
-    def forward(self, z: paddle.Tensor) -> paddle.Tensor:
-        """Return W z + b; the weight is [tokens in, tokens out], as of every projection."""
-        return paddle.matmul(self.weight, z, transpose_x=True) + self.bias.unsqueeze(-1)
+        assert norm.weight is not None and norm.bias is not None
+        return ops.spatial_gating(
+            z, ops.GatingParameters(norm.weight, norm.bias, proj.weight, proj.bias), norm._epsilon
+        )
 
 
 _HALF = (0.5, 0.5, 0.5)

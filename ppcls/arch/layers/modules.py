@@ -74,6 +74,7 @@ class LayerNorm(nn.LayerNorm):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return the normalized x, [..., C]."""
+        assert self.weight is not None and self.bias is not None
         return ops.layer_norm(x, self.weight, self.bias, self._epsilon)
 
 

@@ -1,17 +1,18 @@
 """Operators of the backbones, each with Paddle's plain expression and a faster path on CPUs."""
 
+from ppcls.arch.ops.activation import gelu, relu
 from ppcls.arch.ops.batch_normalization import batch_norm
 from ppcls.arch.ops.conv import conv2d_nhwc
-from ppcls.arch.ops.shift import cycle_shift
-from ppcls.arch.ops.dispatch import bfloat16_products, describe, uses_onednn
-from ppcls.arch.ops.activation import gelu, relu
+from ppcls.arch.ops.dispatch import available, bfloat16_products, describe, uses_onednn
+from ppcls.arch.ops.gating import GatingParameters, spatial_gating
 from ppcls.arch.ops.layer_normalization import layer_norm
 from ppcls.arch.ops.pooling import max_pool_nhwc, spatial_mean
 from ppcls.arch.ops.projection import linear
-from ppcls.arch.ops.gating import GatingParameters, spatial_gating
+from ppcls.arch.ops.shift import cycle_shift
 
 __all__ = [
     "GatingParameters",
+    "available",
     "batch_norm",
     "bfloat16_products",
     "conv2d_nhwc",

@@ -26,7 +26,7 @@ def relu(x: paddle.Tensor) -> paddle.Tensor:
 
 
 def _activate(x: paddle.Tensor, kind: int, plain: Callable[[paddle.Tensor], paddle.Tensor]) -> paddle.Tensor:
-    if not uses_onednn(x) or x.size == 0:
+    if not uses_onednn(x):
         return plain(x)
     return _Activation.apply(contiguous(x), kind, plain)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 from typing import Any, Tuple
 
 import paddle
@@ -39,7 +40,7 @@ def batch_norm(x: paddle.Tensor, norm: nn.BatchNorm2D) -> paddle.Tensor:
 
     Source: https://arxiv.org/abs/1502.03167.
     """
-    if not norm.training or not uses_onednn(x) or x.size == 0:
+    if not norm.training or not uses_onednn(x, norm.weight, norm.bias) or x.shape[-1] != norm._num_features:
         return F.batch_norm(
             x,
             norm._mean,
@@ -73,7 +74,7 @@ class _BatchNorm(PyLayer):
     def backward(ctx: Any, dy: Any, *_: Any) -> Any:
         x, weight, bias, mean, variance = ctx.saved_tensor()
         if paddle.is_grad_enabled():
-            return gradient_of(lambda *inputs: _plain(*inputs, ctx.epsilon), (x, weight, bias), dy)
+            return gradient_of(functools.partial(_plain, epsilon=ctx.epsilon), (x, weight, bias), dy)
         dy, dx = contiguous(dy), empty(x.shape)
         dweight, dbias = empty(weight.shape), empty(bias.shape)
         backward = _primitives(*x.shape, ctx.epsilon)[1]
@@ -83,8 +84,8 @@ class _BatchNorm(PyLayer):
 
 
 def _plain(x: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor, epsilon: float) -> paddle.Tensor:
-    unused = [paddle.zeros_like(weight), paddle.ones_like(weight)]  # running statistics
-    return F.batch_norm(x, *unused, weight, bias, training=True, epsilon=epsilon, data_format="NHWC")
+    mean, variance = paddle.zeros_like(weight), paddle.ones_like(weight)  # running ones, of which nothing is read
+    return F.batch_norm(x, mean, variance, weight, bias, training=True, epsilon=epsilon, data_format="NHWC")
 
 
 @onednn.cached

@@ -26,8 +26,8 @@ from ppcls.arch.ops.onednn import (
     channels_last,
     dims,
 )
+from ppcls.arch.ops.products import Operand, column_sums, operand
 
-from ppcls.arch.ops.products import column_sums, operand
 
 class ConvShape(NamedTuple):
     """What a convolution's primitives depend on."""
@@ -61,7 +61,7 @@ def conv2d_nhwc(
         weight: [C', C / groups, k, k].
         bias: [C'].
     """
-    if not uses_onednn(x) or x.size == 0:
+    if not uses_onednn(x, weight, bias) or x.shape[-1] != weight.shape[1] * groups:
         return _plain(x, weight, bias, stride=stride, padding=padding, groups=groups)
     half = in_bfloat16() and groups == 1
     shape = ConvShape(tuple(x.shape), tuple(weight.shape), stride, padding, groups, bias is not None, half)
@@ -79,38 +79,37 @@ class _Conv(PyLayer):
     @staticmethod
     def forward(ctx: Any, x: Any, weight: Any, bias: Any, shape: ConvShape) -> Any:
         y = empty(shape.y)
-        kept = operand(x, shape.half)
-        addresses = [kept.data_ptr(), y.data_ptr(), *([] if bias is None else [bias.data_ptr()])]
+        x_read = operand(x, shape.half)
+        addresses = [x_read.data_ptr(), y.data_ptr(), *([] if bias is None else [bias.data_ptr()])]
         _forward(shape)(weight.data_ptr(), *addresses)
-        ctx.kept, ctx.weight = kept, weight
-        ctx.x_needs_gradient, ctx.bias, ctx.shape = not x.stop_gradient, bias, shape
+        ctx.inputs = (None if shape.half else x, weight, bias)
+        ctx.x_read, ctx.x_needs_gradient, ctx.shape = x_read, not x.stop_gradient, shape
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        x, weight = ctx.kept, ctx.weight
-        shape, bias = ctx.shape, ctx.bias
+        (_, weight, bias), shape = ctx.inputs, ctx.shape
         if paddle.is_grad_enabled():
-            settings = {"stride": shape.stride, "padding": shape.padding, "groups": shape.groups}
-            return gradient_of(lambda *inputs: _plain(*inputs, **settings), (x, weight, bias), dy)
+            settings = (shape.stride, shape.padding, shape.groups)
+            return gradient_of(lambda x, w, b=None: _plain(x, w, b, *settings), ctx.inputs, dy)
         dy = contiguous(dy)
-        kept_dy = operand(dy, shape.half)
+        dy_read = operand(dy, shape.half)
         dx = dweight = None
         if ctx.x_needs_gradient:
             dx = empty(shape.x)
-            _by_input(shape)(weight.data_ptr(), kept_dy.data_ptr(), dx.data_ptr())
+            _by_input(shape)(weight.data_ptr(), dy_read.data_ptr(), dx.data_ptr())
         if not weight.stop_gradient:
-            dweight = _weight_gradient(shape, x, kept_dy, weight)
+            dweight = _weight_gradient(shape, ctx.x_read, dy_read)
         if bias is None:
             return dx, dweight
         return dx, dweight, None if bias.stop_gradient else column_sums(dy, shape.weight[0])
 
 
-def _weight_gradient(shape: ConvShape, x: paddle.Tensor, dy: paddle.Tensor, weight: paddle.Tensor) -> paddle.Tensor:
-    dweight = empty(weight.shape)
+def _weight_gradient(shape: ConvShape, x: Operand, dy: Operand) -> paddle.Tensor:
+    dweight = empty(shape.weight)
     depthwise = shape.groups == shape.x[-1] == shape.weight[0]
     if depthwise and shape.stride == 1 and not is_fast_directly(shape.weight[-1], shape.padding):
-        depthwise_weight_gradient(x, dy, dweight)
+        depthwise_weight_gradient(shape.x, x, dy, dweight)
     else:
         _by_weight(shape)(x.data_ptr(), dy.data_ptr(), dweight.data_ptr())
     return dweight
@@ -159,7 +158,8 @@ def _forward(shape: ConvShape) -> _WithWeight:
 def _by_input(shape: ConvShape) -> _WithWeight:
     """Return what computes dx at the addresses (weight, dy, dx)."""
     dx, dy = channels_last(shape.x), _map(shape.y, shape)
-    descriptor = onednn.Descriptor("convolution_backward_data",
+    descriptor = onednn.Descriptor(
+        "convolution_backward_data",
         onednn.CONVOLUTION_DIRECT,
         dx,
         _any_weight(shape),
@@ -175,7 +175,8 @@ def _by_input(shape: ConvShape) -> _WithWeight:
 def _by_weight(shape: ConvShape) -> _WeightGradient:
     """Return what computes dweight at the addresses (x, dy, dweight)."""
     x, dy = _map(shape.x, shape), _map(shape.y, shape)
-    descriptor = onednn.Descriptor("convolution_backward_weights",
+    descriptor = onednn.Descriptor(
+        "convolution_backward_weights",
         onednn.CONVOLUTION_DIRECT,
         x,
         _any_weight(shape, FLOAT32),
@@ -189,7 +190,8 @@ def _by_weight(shape: ConvShape) -> _WeightGradient:
 
 
 def _forward_descriptor(shape: ConvShape) -> onednn.Descriptor:
-    return onednn.Descriptor("convolution_forward",
+    return onednn.Descriptor(
+        "convolution_forward",
         onednn.FORWARD_TRAINING,
         onednn.CONVOLUTION_DIRECT,
         _map(shape.x, shape),

@@ -1,8 +1,8 @@
 """The gradient of depthwise convolutions by their weights, for kernels wider than three.
 
-oneDNN has a fast kernel for it where the kernel is at most three columns wide; a wider one takes 5 to 30 times as long for
-each column. So a wide kernel's gradient is computed three columns at a time. Each of these reads the same two padded
-copies: the map's begins further to the right by as many pixels as there are columns before it.
+oneDNN is fast where the kernel is at most three columns wide; with a wider one it takes 3 to 10 times as long for each
+column. So a wide kernel's gradient is computed three columns at a time. Each time the same two padded copies are read,
+the map's from as many pixels further to the right as there are columns before these three.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import paddle
 
 from ppcls.arch.ops import onednn
 from ppcls.arch.ops.onednn import DIFF_DST, DIFF_WEIGHTS, SRC, Layout, channels_last, dims
+from ppcls.arch.ops.products import Operand
 
+Shape = Tuple[int, ...]
 _COLUMNS = 3
 _FLOAT_BYTES = 4
 
@@ -23,19 +25,20 @@ def is_fast_directly(kernel_size: int, padding: int) -> bool:
     return kernel_size <= _COLUMNS or padding != kernel_size // 2 or kernel_size % 2 == 0
 
 
-def depthwise_weight_gradient(x: paddle.Tensor, dy: paddle.Tensor, dweight: paddle.Tensor) -> None:
+def depthwise_weight_gradient(shape: Shape, x: Operand, dy: Operand, dweight: paddle.Tensor) -> None:
     """Write the gradient by the weight of a depthwise convolution that keeps the map's size.
 
     Args:
-        x: the map [B, H, W, C], contiguous.
-        dy: gradient of the result [B, H, W, C], contiguous.
+        shape: of the map and its gradient, [B, H, W, C].
+        x: the map, contiguous float32 memory.
+        dy: gradient of the result, likewise.
         dweight: [C, 1, k, k] to write to; k is odd and above three.
     """
-    _plan(tuple(x.shape), dweight.shape[-1])(x.data_ptr(), dy.data_ptr(), dweight.data_ptr())
+    _plan(shape, dweight.shape[-1])(x.data_ptr(), dy.data_ptr(), dweight.data_ptr())
 
 
 @onednn.cached
-def _plan(shape: Tuple[int, ...], kernel_size: int) -> _ColumnGroups:
+def _plan(shape: Shape, kernel_size: int) -> _ColumnGroups:
     return _ColumnGroups(shape, kernel_size)
 
 
@@ -47,7 +50,7 @@ class _ColumnGroups:
     pixels under the columns j, j + 1 and j + 2. It also reads across the ends of rows, where the gradient is zero.
     """
 
-    def __init__(self, shape: Tuple[int, ...], kernel_size: int) -> None:
+    def __init__(self, shape: Shape, kernel_size: int) -> None:
         batch, height, width, channels = shape
         reach = kernel_size // 2
         padded = (batch, height, width + 2 * reach, channels)
@@ -78,8 +81,8 @@ class _ColumnGroups:
             self._write(result, dweight + column * _FLOAT_BYTES)
 
 
-def _gradient_of_columns(padded: Tuple[int, ...], kernel_size: int) -> Tuple[onednn.Descriptor, Dict[int, Optional[Layout]]]:
-    """Return the gradient by a weight of k rows and three columns, called with (x, dy, dweight)."""
+def _gradient_of_columns(padded: Shape, kernel_size: int) -> Tuple[onednn.Descriptor, Dict[int, Optional[Layout]]]:
+    """Return what finds the gradient by a weight of k rows and three columns, and the layouts of x, dy and dweight."""
     layout = channels_last(padded)
     weight = Layout((padded[-1], 1, 1, kernel_size, _COLUMNS), any_layout=True)
     padding = dims(kernel_size // 2, _COLUMNS // 2)

@@ -6,11 +6,11 @@ import contextlib
 import functools
 import os
 import threading
-from typing import Callable, Iterator, Sequence, Tuple
+from typing import Callable, Iterator, Optional, Sequence, Tuple
 
 import paddle
 
-from ppcls.arch.ops import onednn
+from ppcls.arch.ops import memory, onednn
 from ppcls.errors import ConfigError
 from ppcls.registry import suggest
 
@@ -19,21 +19,20 @@ _CHOICES = ("auto", "onednn", "plain")
 _products = threading.local()
 
 
-def uses_onednn(x: paddle.Tensor) -> bool:
-    """Return whether an operator computes ``x`` by oneDNN's kernels.
+def uses_onednn(*tensors: Optional[paddle.Tensor]) -> bool:
+    """Return whether an operator on these tensors computes by oneDNN's kernels; None is left out.
 
-    They take float32 tensors on the CPU. Graphs that are traced, for an export or by ``to_static``, contain Paddle's own
-    operators.
+    They take float32 tensors on the CPU that are not empty. Graphs that are traced, for an export or by ``to_static``,
+    contain Paddle's own operators.
     """
     return (
         paddle.in_dynamic_mode()
-        and x.dtype == paddle.float32
-        and x.place.is_cpu_place()
+        and all(x is None or (x.dtype == paddle.float32 and x.place.is_cpu_place() and x.size > 0) for x in tensors)
         and available()
     )
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def available() -> bool:
     """Return whether oneDNN's kernels are used on this machine.
 
@@ -45,10 +44,11 @@ def available() -> bool:
         return False
     try:
         onednn.load()
-    except onednn.Unavailable as error:
+    except onednn.UnavailableError as error:
         if chosen == "onednn":
             raise ConfigError(f"{CHOICE}=onednn: {error}; leave {CHOICE} unset to use Paddle's operators") from None
         return False
+    memory.keep_freed()
     return True
 
 
@@ -73,7 +73,7 @@ def describe() -> str:
     if chosen == "auto":
         try:
             onednn.load()
-        except onednn.Unavailable as error:
+        except onednn.UnavailableError as error:
             reason = str(error)
     return f"CPU operators: Paddle's own ({reason})"
 
@@ -100,15 +100,21 @@ def contiguous(x: paddle.Tensor) -> paddle.Tensor:
 
 
 def gradient_of(
-    function: Callable[..., paddle.Tensor], inputs: Sequence[paddle.Tensor], dy: paddle.Tensor
-) -> Tuple[paddle.Tensor, ...]:
+    function: Callable[..., paddle.Tensor], inputs: Sequence[Optional[paddle.Tensor]], dy: paddle.Tensor
+) -> Tuple[Optional[paddle.Tensor], ...]:
     """Return gradients of ``function`` that can be differentiated again.
 
     Args:
         function: an operator's plain expression.
         inputs: its arguments, of which those that need no gradient get None.
         dy: the gradient of its result.
+
+    Raises:
+        ConfigError: the inputs were rounded to bfloat16.
     """
-    needed = [x for x in inputs if not x.stop_gradient]
-    gradients = iter(paddle.grad(function(*inputs), needed, dy, create_graph=True))
-    return tuple(None if x.stop_gradient else next(gradients) for x in inputs)
+    if inputs[0] is None:
+        raise ConfigError("gradients of gradients are not computed in bfloat16 on CPUs: leave AMP out")
+    given = [x for x in inputs if x is not None]
+    needed = [x for x in given if not x.stop_gradient]
+    gradients = iter(paddle.grad(function(*given), needed, dy, create_graph=True))
+    return tuple(None if x.stop_gradient else next(gradients) for x in given)

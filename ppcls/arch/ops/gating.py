@@ -35,7 +35,8 @@ def spatial_gating(z: paddle.Tensor, parameters: GatingParameters, epsilon: floa
 
     Source: https://arxiv.org/abs/2105.08050, section 2.1.
     """
-    if not uses_onednn(z) or z.size == 0:
+    sizes = [len(parameters.bias), 2 * len(parameters.norm_bias)]
+    if not uses_onednn(z, *parameters) or list(z.shape[1:]) != sizes:
         return _plain(z, *parameters, epsilon=epsilon)
     return _SpatialGating.apply(contiguous(z), *parameters, epsilon, in_bfloat16())
 
@@ -48,11 +49,12 @@ def _plain(z: Any, norm_weight: Any, norm_bias: Any, weight: Any, bias: Any, eps
 
 class _SpatialGating(PyLayer):
     @staticmethod
-    def forward(ctx: Any, z: Any, norm_weight: Any, norm_bias: Any, weight: Any, bias: Any, eps: float, half: bool) -> Any:
+    def forward(ctx: Any, z: Any, *rest: Any) -> Any:
+        norm_weight, norm_bias, weight, bias, epsilon, half = rest
         batch, tokens, channels = shape = (z.shape[0], z.shape[1], z.shape[2] // 2)
         (u, v), normed, gate, y = _halves(z, shape), *(empty(shape) for _ in range(3))
         mean, variance = empty([batch * tokens]), empty([batch * tokens])
-        norm = layer_normalization.primitives(batch * tokens, channels, eps)[0]
+        norm = layer_normalization.primitives(batch * tokens, channels, epsilon)[0]
         norm(*(t.data_ptr() for t in (v, normed, mean, variance, norm_weight, norm_bias)))
         kept, kept_weight = operand(normed, half), operand(weight, half)
         project = matmul(tokens, tokens, channels, (0, 1, tokens), tuple(row_major(shape)), half, None, (batch,))
@@ -61,7 +63,7 @@ class _SpatialGating(PyLayer):
         _binary(BINARY_MUL, shape, shape)(u.data_ptr(), gate.data_ptr(), y.data_ptr())
         ctx.save_for_backward(z, norm_weight, norm_bias, weight, bias)
         ctx.kept = (gate, kept, kept_weight, mean, variance)
-        ctx.settings = (shape, eps, half)
+        ctx.settings = (shape, epsilon, half)
         return y
 
     @staticmethod

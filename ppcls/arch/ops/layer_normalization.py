@@ -37,7 +37,7 @@ def layer_norm(x: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor, eps
 
     Source: https://arxiv.org/abs/1607.06450.
     """
-    if not uses_onednn(x) or x.size == 0:
+    if not uses_onednn(x, weight, bias) or x.shape[-1:] != weight.shape:
         return _plain(x, weight, bias, epsilon=epsilon)
     return _LayerNorm.apply(contiguous(x), weight, bias, epsilon)
 

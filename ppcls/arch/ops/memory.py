@@ -1,7 +1,8 @@
 """Memory for the results of operators, kept and used again.
 
 A fresh buffer of 8 MB costs 2 to 4 ms of page faults on Linux, more than many operators take. The C library can be told
-to keep freed memory, but then cannot give it out again for aligned requests of the same size (glibc before 2.38).
+to keep freed memory (``keep_freed``), which is what Paddle's own operators get. But glibc before 2.38 rarely gives it
+out again for aligned requests of the same size, so that memory grows; the project's operators have a pool.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import math
+import platform
 import threading
 from collections import defaultdict
 from typing import Any, DefaultDict, List, Sequence, Type
@@ -16,7 +18,9 @@ from typing import Any, DefaultDict, List, Sequence, Type
 import numpy as np
 import paddle
 
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # of malloc.h
 _ALIGNMENT = 64  # bytes, of a cache line and of the widest vector
+_LARGEST_SHARE = 1.5  # of the most that was in use at once: what in use and idle buffers may take together
 _CPU = paddle.CPUPlace()
 _SMALLEST = 1 << 16  # bytes; the C library serves smaller requests well
 
@@ -26,32 +30,33 @@ class _Pool:
 
     def __init__(self) -> None:
         self._idle: DefaultDict[int, List[np.ndarray]] = defaultdict(list)
-        self._lock = threading.Lock()
-        self.bytes_in_use = self.bytes_idle = 0
+        self._lock = threading.RLock()  # garbage collection may give a buffer back while one is taken
+        self._bytes_in_use = self._bytes_idle = self._most_in_use = 0
 
     def take(self, size: int) -> np.ndarray:
         """Return a buffer of ``size`` bytes and the padding that alignment may need."""
         with self._lock:
-            self.bytes_in_use += size
+            self._bytes_in_use += size
+            self._most_in_use = max(self._most_in_use, self._bytes_in_use)
             if self._idle[size]:
-                self.bytes_idle -= size
+                self._bytes_idle -= size
                 return self._idle[size].pop()
             # Sizes that are not asked for any more, as after another image size, must not add up.
-            if self.bytes_idle > self.bytes_in_use // 2:
+            if self._bytes_in_use + self._bytes_idle > self._most_in_use * _LARGEST_SHARE:
                 self._idle.clear()
-                self.bytes_idle = 0
+                self._bytes_idle, self._most_in_use = 0, self._bytes_in_use
         return np.empty(size + _ALIGNMENT, np.uint8)
 
     def give_back(self, buffer: np.ndarray) -> None:
         """Take back what ``take`` returned."""
         size = buffer.size - _ALIGNMENT
         with self._lock:
-            self.bytes_in_use -= size
-            self.bytes_idle += size
+            self._bytes_in_use -= size
+            self._bytes_idle += size
             self._idle[size].append(buffer)
 
 
-POOL = _Pool()
+_POOL = _Pool()
 
 
 class _Loan:
@@ -61,12 +66,12 @@ class _Loan:
 
     def __del__(self) -> None:
         if hasattr(self, "buffer"):
-            POOL.give_back(self.buffer)
+            _POOL.give_back(self.buffer)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _loan_type(size: int) -> Type[Any]:
-    """Return a ctypes array of ``size`` bytes: NumPy keeps the object itself, and not only its memory, in its arrays."""
+    """Return a ctypes array of ``size`` bytes: of these, NumPy keeps the object and not only its memory."""
     return type("_LoanOfSize", (_Loan, ctypes.c_char * size), {})
 
 
@@ -74,10 +79,19 @@ def empty_array(shape: Sequence[int], dtype: Any = np.float32) -> np.ndarray:
     """Return an uninitialised, aligned array."""
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
-    buffer = POOL.take(size)
+    buffer = _POOL.take(size)
     loan = _loan_type(size).from_buffer(buffer, -buffer.ctypes.data % _ALIGNMENT)
     loan.buffer = buffer
     return np.frombuffer(loan, dtype).reshape(shape)
+
+
+def keep_freed() -> None:
+    """Tell the C library to keep the memory that Paddle frees, instead of returning it to the system; glibc only."""
+    if platform.libc_ver()[0] != "glibc":
+        return
+    mallopt = ctypes.CDLL(None).mallopt
+    for parameter, value in ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 64 << 20)):
+        mallopt(parameter, value)
 
 
 def empty(shape: Sequence[int]) -> paddle.Tensor:

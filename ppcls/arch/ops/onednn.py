@@ -50,7 +50,7 @@ class Library(NamedTuple):
     stream: Handle
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """The library cannot be used; the message says why."""
 
 
@@ -58,25 +58,25 @@ class OneDNNError(RuntimeError):
     """A call of the library failed."""
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def load() -> Library:
     """Return the library that Paddle's wheel contains.
 
     Raises:
-        Unavailable: it is not there, cannot be loaded, or has another major version than 3.
+        UnavailableError: it is not there, cannot be loaded, or has another major version than 3.
     """
     files = sorted((Path(paddle.__file__).parent / "libs").glob("libdnnl.so*"))
     if not files:
-        raise Unavailable("this build of Paddle contains no oneDNN")
+        raise UnavailableError("this build of Paddle contains no oneDNN")
     try:
         functions = ctypes.CDLL(str(files[0]))
         functions.dnnl_version.restype = ctypes.POINTER(_Version)
         version = functions.dnnl_version().contents
     except (OSError, AttributeError) as error:
-        raise Unavailable(f"oneDNN cannot be loaded: {error}") from None
+        raise UnavailableError(f"oneDNN cannot be loaded: {error}") from None
     text = f"{version.major}.{version.minor}.{version.patch}"
     if version.major != _MAJOR:
-        raise Unavailable(f"oneDNN {text} is not known here, only {_MAJOR}.x")
+        raise UnavailableError(f"oneDNN {text} is not known here, only {_MAJOR}.x")
     functions.dnnl_primitive_desc_query_md.restype = Handle
     functions.dnnl_memory_desc_get_size.restype = ctypes.c_size_t
     engine, stream = Handle(), Handle()
@@ -115,6 +115,8 @@ class Layout:
         dtype: ``FLOAT32`` or ``BFLOAT16``.
         any_layout: let the primitive choose the strides.
     """
+
+    handle: Handle
 
     def __init__(
         self,
@@ -173,6 +175,8 @@ class Descriptor:
     Raises:
         OneDNNError: the library refuses the arguments.
     """
+
+    handle: Handle
 
     def __init__(self, kind: str, *arguments: object) -> None:
         handles = [a.handle if isinstance(a, (Layout, Descriptor)) else a for a in arguments]
@@ -239,18 +243,18 @@ def reorder(source: Layout, destination: Layout) -> Primitive:
 
 
 def cached(build: Callable[..., _T]) -> Callable[..., _T]:
-    """Keep what ``build`` makes for each set of arguments, for each thread: memory objects hold one address at a time."""
+    """Keep what ``build`` makes for each set of arguments, and for each thread, since primitives hold addresses."""
     local = threading.local()
 
     @functools.wraps(build)
     def get(*key: object) -> _T:
         cache = local.__dict__.setdefault("cache", OrderedDict())
         if key in cache:
-            return cache[key]  # type: ignore[no-any-return]
+            return cache[key]
         if len(cache) >= _CACHED_PRIMITIVES:
             cache.popitem(last=False)
         cache[key] = build(*key)
-        return cache[key]  # type: ignore[no-any-return]
+        return cache[key]
 
     return get
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, NamedTuple, Optional
 
 import paddle
 import paddle.nn.functional as F
@@ -10,6 +10,7 @@ from paddle.autograd import PyLayer
 
 from ppcls.arch.ops.dispatch import contiguous, gradient_of, in_bfloat16, uses_onednn
 from ppcls.arch.ops.memory import empty
+from ppcls.arch.ops.onednn import Primitive
 from ppcls.arch.ops.products import column_sums, matmul, operand
 
 
@@ -22,65 +23,83 @@ def linear(
         weight: [in, out], or [out, in] as of a convolution if ``transposed``.
         bias: [out].
     """
-    if not uses_onednn(x) or x.size == 0:
+    inner = weight.shape[-1 if transposed else 0]
+    if not uses_onednn(x, weight, bias) or x.shape[-1] != inner:
         return _plain(x, weight, bias, transposed)
-    return _Linear.apply(contiguous(x), weight, bias, transposed, in_bfloat16())
+    return _Linear.apply(contiguous(x), contiguous(weight), bias, transposed, in_bfloat16())
 
 
-def _plain(
-    x: paddle.Tensor, weight: paddle.Tensor, bias: Optional[paddle.Tensor], transposed: bool
-) -> paddle.Tensor:
+def _plain(x: paddle.Tensor, weight: paddle.Tensor, bias: Optional[paddle.Tensor], transposed: bool) -> paddle.Tensor:
     if not transposed:
         return F.linear(x, weight, bias)
     y = paddle.matmul(x, weight, transpose_y=True)
     return y if bias is None else y + bias
 
 
+class _Sizes(NamedTuple):
+    """Of a projection of ``rows`` vectors; whether the weight is [out, in], and whether the factors are rounded."""
+
+    rows: int
+    inner: int
+    outer: int
+    transposed: bool
+    half: bool
+
+
 class _Linear(PyLayer):
     @staticmethod
-    def forward(ctx, x, weight, bias, transposed, half):  # type: ignore[no-untyped-def]
+    def forward(ctx: Any, x: Any, weight: Any, bias: Any, transposed: bool, half: bool) -> Any:
         inner, outer = weight.shape[::-1] if transposed else weight.shape
-        rows = x.size // inner
+        sizes = _Sizes(x.size // inner, inner, outer, transposed, half)
         y = empty([*x.shape[:-1], outer])
-        plan = _forward(rows, inner, outer, transposed, bias is not None, half)
-        kept, kept_weight = operand(x, half), operand(weight, half)
-        addresses = [kept.data_ptr(), kept_weight.data_ptr(), y.data_ptr()]
-        plan(*addresses, *([] if bias is None else [bias.data_ptr()]))
-        ctx.operands = (kept, kept_weight)
-        ctx.sizes = (rows, inner, outer, transposed, half)
-        ctx.shape, ctx.parameters, ctx.x_needs_gradient = x.shape, (weight, bias), not x.stop_gradient
+        x_read, weight_read = operand(x, half), operand(weight, half)
+        addresses = [t.data_ptr() for t in (x_read, weight_read, y)]
+        _product(sizes, bias is not None)(*addresses, *([] if bias is None else [bias.data_ptr()]))
+        ctx.inputs = (None if half else x, weight, bias)
+        ctx.read, ctx.sizes, ctx.shape, ctx.x_needs_gradient = (
+            (x_read, weight_read),
+            sizes,
+            x.shape,
+            not x.stop_gradient,
+        )
         return y
 
     @staticmethod
-    def backward(ctx, dy):  # type: ignore[no-untyped-def]
-        (x, kept_weight), (weight, bias) = ctx.operands, ctx.parameters
-        rows, inner, outer, transposed, half = ctx.sizes
+    def backward(ctx: Any, dy: Any) -> Any:
+        (_, weight, bias), (x_read, weight_read), sizes = ctx.inputs, ctx.read, ctx.sizes
         if paddle.is_grad_enabled():
-            return gradient_of(lambda *inputs: _plain(*inputs, transposed), (x, weight, bias), dy)
+            return gradient_of(lambda x, w, b=None: _plain(x, w, b, sizes.transposed), ctx.inputs, dy)
         dy = contiguous(dy)
-        kept_dy = operand(dy, half)
+        dy_read = operand(dy, sizes.half)
         dx = dweight = None
         if ctx.x_needs_gradient:
             dx = empty(ctx.shape)
-            _by_input(rows, inner, outer, transposed, half)(kept_dy.data_ptr(), kept_weight.data_ptr(), dx.data_ptr())
+            _product_by_input(sizes)(dy_read.data_ptr(), weight_read.data_ptr(), dx.data_ptr())
         if not weight.stop_gradient:
             dweight = empty(weight.shape)
-            operands = (kept_dy, x) if transposed else (x, kept_dy)
-            _by_weight(rows, inner, outer, transposed, half)(*(t.data_ptr() for t in operands), dweight.data_ptr())
+            factors = (dy_read, x_read) if sizes.transposed else (x_read, dy_read)
+            _product_by_weight(sizes)(*(t.data_ptr() for t in factors), dweight.data_ptr())
         if bias is None:
             return dx, dweight
-        return dx, dweight, None if bias.stop_gradient else column_sums(dy, outer)
+        return dx, dweight, None if bias.stop_gradient else column_sums(dy, sizes.outer)
 
 
-def _forward(rows, inner, outer, transposed, bias, half):  # type: ignore[no-untyped-def]
-    return matmul(rows, inner, outer, (inner, 1), (1, inner) if transposed else (outer, 1), half, (1, outer) if bias else None)
+def _product(sizes: _Sizes, bias: bool) -> Primitive:
+    """Return y = x W + b, called with the addresses of x, W, y and b."""
+    rows, inner, outer, transposed, half = sizes
+    strides = (1, inner) if transposed else (outer, 1)
+    return matmul(rows, inner, outer, (inner, 1), strides, half, (1, outer) if bias else None)
 
 
-def _by_input(rows, inner, outer, transposed, half):  # type: ignore[no-untyped-def]
+def _product_by_input(sizes: _Sizes) -> Primitive:
+    """Return dx = dy W^T, called with the addresses of dy, W and dx."""
+    rows, inner, outer, transposed, half = sizes
     return matmul(rows, outer, inner, (outer, 1), (inner, 1) if transposed else (1, outer), half)
 
 
-def _by_weight(rows, inner, outer, transposed, half):  # type: ignore[no-untyped-def]
-    if transposed:  # dy^T x, [out, in]
+def _product_by_weight(sizes: _Sizes) -> Primitive:
+    """Return dW = x^T dy, called with the addresses of x, dy and dW, or dW^T = dy^T x with those of dy, x and dW^T."""
+    rows, inner, outer, transposed, half = sizes
+    if transposed:
         return matmul(outer, rows, inner, (1, outer), (inner, 1), half)
     return matmul(inner, rows, outer, (1, inner), (outer, 1), half)

@@ -23,7 +23,7 @@ def cycle_shift(x: paddle.Tensor, axis: int, kernel_size: int) -> paddle.Tensor:
 
     Source: https://arxiv.org/abs/2107.10224, section 3.2.
     """
-    if not uses_onednn(x) or x.size == 0:
+    if not uses_onednn(x):
         return _plain(x, axis, kernel_size)
     return _CycleShift.apply(contiguous(x), axis, kernel_size)
 
@@ -52,7 +52,8 @@ class _CycleShift(PyLayer):
     def backward(ctx: Any, dy: Any) -> Any:
         if paddle.is_grad_enabled():
             return gradient_of(lambda x: _plain(x, *ctx.arguments), ctx.saved_tensor(), dy)[0]
-        return _shifted(contiguous(dy), *ctx.arguments, -1)
+        axis, kernel_size = ctx.arguments
+        return _shifted(contiguous(dy), axis, kernel_size, -1)
 
 
 def _shifted(x: paddle.Tensor, axis: int, kernel_size: int, sign: int) -> paddle.Tensor:
@@ -64,9 +65,7 @@ def _shifted(x: paddle.Tensor, axis: int, kernel_size: int, sign: int) -> paddle
 
 
 @onednn.cached
-def _copies(
-    shape: Tuple[int, ...], axis: int, kernel_size: int, sign: int
-) -> List[Tuple[onednn.Primitive, int, int]]:
+def _copies(shape: Tuple[int, ...], axis: int, kernel_size: int, sign: int) -> List[Tuple[onednn.Primitive, int, int]]:
     """Return copies of every k-th channel, each with the offsets in bytes of what it reads and writes."""
     channels, strides = shape[3], onednn.row_major(shape)
     cycles = channels // kernel_size
