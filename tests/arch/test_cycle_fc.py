@@ -4,7 +4,8 @@ import numpy as np
 import paddle
 import pytest
 
-from ppcls.arch.layers.cycle_fc import CycleFC, cycle_shift
+from ppcls.arch.layers import CycleFC
+from ppcls.arch.ops import cycle_shift
 from ppcls.errors import ConfigError
 
 SIZES = [(2, 5, 7, 8), (1, 1, 1, 5), (1, 3, 1, 10), (2, 8, 3, 7), (1, 2, 9, 21)]
