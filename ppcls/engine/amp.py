@@ -48,6 +48,11 @@ class MixedPrecision:
             use_dynamic_loss_scaling=self._settings.use_dynamic_loss_scaling,
         )
 
+    @property
+    def unused_reason(self) -> Optional[str]:
+        """Why ``AMP`` has no effect on this device; None where it has, or was not asked for."""
+        return self._why_unused
+
     def log(self) -> None:
         """Say in the log what is computed in half precision, or why nothing is."""
         if self._why_unused is not None:
