@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-SMALL = ("benchmark", "ConvMixer_256_8", "--image-size", "8", "--batch-size", "2", "--seconds", "0.1", "--device", "cpu")
+SIZES = ("--image-size", "8", "--batch-size", "2", "--seconds", "0.1", "--device", "cpu")
+SMALL = ("benchmark", "ConvMixer_256_8", *SIZES)
 
 
 def test_both_modes_are_measured(run):
