@@ -18,6 +18,7 @@ from ppcls.arch.backbone.base import hidden_width, require_sizes
 from ppcls.arch.backbone.fixed_size import FixedSizeBackbone
 from ppcls.arch.layers import (
     DropPath,
+    HalvesLinear,
     LayerNorm,
     TruncatedNormal,
     conv2d,
@@ -118,7 +119,7 @@ class Block(nn.Layer):
     def __init__(self, dim: int, ffn_dim: int, tokens: int, drop: float, drop_path: float) -> None:
         super().__init__()
         self.norm = LayerNorm(dim, epsilon=1e-6)
-        self.proj_in = linear(dim, ffn_dim, weight_init=XavierUniform(), bias_init=Normal(std=1e-6))
+        self.proj_in = HalvesLinear(dim, ffn_dim, weight_attr=XavierUniform(), bias_attr=Normal(std=1e-6))
         self.sgu = SpatialGatingUnit(ffn_dim, tokens)
         self.proj_out = linear(ffn_dim // 2, dim, weight_init=XavierUniform(), bias_init=Normal(std=1e-6))
         self.dropout = nn.Dropout(drop)

@@ -6,12 +6,22 @@ from ppcls.arch.layers.cycle_fc import CycleFC
 from ppcls.arch.layers.drop_path import DropPath, drop_path_rates, staged_drop_path_rates
 from ppcls.arch.layers.initialization import TruncatedNormal
 from ppcls.arch.layers.mlp import MLP, normal_linear
-from ppcls.arch.layers.modules import LayerNorm, MaxPool2D, from_map, map_to_nhwc, nhwc_to_map, pooled, to_map
+from ppcls.arch.layers.modules import (
+    HalvesLinear,
+    LayerNorm,
+    MaxPool2D,
+    from_map,
+    map_to_nhwc,
+    nhwc_to_map,
+    pooled,
+    to_map,
+)
 
 __all__ = [
     "MLP",
     "CycleFC",
     "DropPath",
+    "HalvesLinear",
     "LayerNorm",
     "MaxPool2D",
     "TruncatedNormal",

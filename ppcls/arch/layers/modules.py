@@ -53,6 +53,15 @@ class Linear(nn.Linear):
         return ops.linear(x, self.weight, self.bias)
 
 
+class HalvesLinear(nn.Linear):
+    """A projection whose result a gating unit halves, [B, n, in] -> [B, n, 2C], or [2, B, n, C] of the CPU kernels."""
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """Return x W + b."""
+        assert self.bias is not None
+        return ops.linear_halves(x, self.weight, self.bias)
+
+
 class ReLU(nn.ReLU):
     """max(x, 0)."""
 

@@ -5,6 +5,7 @@ from ppcls.arch.ops.batch_normalization import batch_norm
 from ppcls.arch.ops.conv import conv2d_nhwc
 from ppcls.arch.ops.dispatch import available, bfloat16_products, describe, uses_onednn
 from ppcls.arch.ops.gating import GatingParameters, spatial_gating
+from ppcls.arch.ops.halves import linear_halves
 from ppcls.arch.ops.layer_normalization import layer_norm
 from ppcls.arch.ops.pooling import max_pool_nhwc, spatial_mean
 from ppcls.arch.ops.projection import linear
@@ -21,6 +22,7 @@ __all__ = [
     "gelu",
     "layer_norm",
     "linear",
+    "linear_halves",
     "max_pool_nhwc",
     "relu",
     "spatial_gating",

@@ -12,12 +12,11 @@ from typing import Any, Dict, List, Optional, Tuple
 import paddle
 
 from ppcls.arch.ops import onednn
-from ppcls.arch.ops.onednn import DIFF_DST, DIFF_WEIGHTS, SRC, Layout, channels_last, dims
+from ppcls.arch.ops.onednn import DIFF_DST, DIFF_WEIGHTS, FLOAT_BYTES, SRC, Layout, channels_last, dims
 from ppcls.arch.ops.products import Operand
 
 Shape = Tuple[int, ...]
 _COLUMNS = 3
-_FLOAT_BYTES = 4
 
 
 def is_fast_directly(kernel_size: int, padding: int) -> bool:
@@ -54,7 +53,7 @@ class _ColumnGroups:
         batch, height, width, channels = shape
         reach = kernel_size // 2
         padded = (batch, height, width + 2 * reach, channels)
-        self._pixel = channels * _FLOAT_BYTES
+        self._pixel = channels * FLOAT_BYTES
         self._x_offset, self._dy_offset = reach * self._pixel, self._pixel
         size = batch * height * padded[2] * channels
         # The copies never write to the zeros between the rows, so they stay.
@@ -78,7 +77,7 @@ class _ColumnGroups:
         for column in self._first_columns:
             result = self._result.ctypes.data
             self._gradient(self._x.data_ptr() + column * self._pixel, self._dy.data_ptr(), result)
-            self._write(result, dweight + column * _FLOAT_BYTES)
+            self._write(result, dweight + column * FLOAT_BYTES)
 
 
 def _gradient_of_columns(padded: Shape, kernel_size: int) -> Tuple[onednn.Descriptor, Dict[int, Optional[Layout]]]:

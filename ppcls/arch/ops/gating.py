@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, List, NamedTuple, Tuple
+from typing import Any, NamedTuple, Tuple
 
 import paddle
 import paddle.nn.functional as F
 from paddle.autograd import PyLayer
 
 from ppcls.arch.ops import layer_normalization, onednn
-from ppcls.arch.ops.dispatch import contiguous, gradient_of, in_bfloat16, uses_onednn
+from ppcls.arch.ops.dispatch import contiguous, gradient_of, in_bfloat16
 from ppcls.arch.ops.memory import empty
-from ppcls.arch.ops.onednn import BINARY_ADD, BINARY_MUL, DST, SRC, SRC_1, Layout, row_major
-from ppcls.arch.ops.products import column_sums, matmul, ones, operand
-
-_FLOAT_BYTES = 4
+from ppcls.arch.ops.onednn import BINARY_ADD, BINARY_MUL, DST, FLOAT_BYTES, SRC, SRC_1, Layout, row_major
+from ppcls.arch.ops.products import Matmul, column_sums, ones, operand
 
 
 class GatingParameters(NamedTuple):
@@ -31,36 +29,41 @@ def spatial_gating(z: paddle.Tensor, parameters: GatingParameters, epsilon: floa
     """Return u * (W^T norm(v) + b) of z = [u, v], [B, n, 2C] -> [B, n, C].
 
     Args:
+        z: as ``linear_halves`` returns it, [B, n, 2C] or [2, B, n, C].
         epsilon: of the norm.
 
     Source: https://arxiv.org/abs/2105.08050, section 2.1.
     """
-    sizes = [len(parameters.bias), 2 * len(parameters.norm_bias)]
-    if not uses_onednn(z, *parameters) or list(z.shape[1:]) != sizes:
-        return _plain(z, *parameters, epsilon=epsilon)
+    if z.ndim == 3:
+        u, v = z.chunk(2, axis=-1)
+        return _plain(u, v, *parameters, epsilon)
     return _SpatialGating.apply(contiguous(z), *parameters, epsilon, in_bfloat16())
 
 
-def _plain(z: Any, norm_weight: Any, norm_bias: Any, weight: Any, bias: Any, epsilon: float) -> paddle.Tensor:
-    u, v = z.chunk(2, axis=-1)
+def _plain(u: Any, v: Any, norm_weight: Any, norm_bias: Any, weight: Any, bias: Any, epsilon: float) -> paddle.Tensor:
     v = F.layer_norm(v, v.shape[-1:], norm_weight, norm_bias, epsilon)
     return u * (paddle.matmul(weight, v, transpose_x=True) + bias.unsqueeze(-1))
+
+
+def _plain_of_halves(z: Any, a: Any, b: Any, c: Any, d: Any, epsilon: float) -> paddle.Tensor:
+    return _plain(z[0], z[1], a, b, c, d, epsilon)
 
 
 class _SpatialGating(PyLayer):
     @staticmethod
     def forward(ctx: Any, z: Any, *rest: Any) -> Any:
         norm_weight, norm_bias, weight, bias, epsilon, half = rest
-        batch, tokens, channels = shape = (z.shape[0], z.shape[1], z.shape[2] // 2)
-        (u, v), normed, gate, y = _halves(z, shape), *(empty(shape) for _ in range(3))
+        batch, tokens, channels = shape = tuple(z.shape[1:])
+        u, v = _halves(z)
+        normed, gate, y = (empty(shape) for _ in range(3))
         mean, variance = empty([batch * tokens]), empty([batch * tokens])
         norm = layer_normalization.primitives(batch * tokens, channels, epsilon)[0]
-        norm(*(t.data_ptr() for t in (v, normed, mean, variance, norm_weight, norm_bias)))
+        norm(v, *(t.data_ptr() for t in (normed, mean, variance, norm_weight, norm_bias)))
         kept, kept_weight = operand(normed, half), operand(weight, half)
-        project = matmul(tokens, tokens, channels, (0, 1, tokens), tuple(row_major(shape)), half, None, (batch,))
+        project = Matmul(tokens, tokens, channels, (0, 1, tokens), tuple(row_major(shape)), half, None, (batch,))
         project(kept_weight.data_ptr(), kept.data_ptr(), gate.data_ptr())
         _binary(BINARY_ADD, shape, (1, tokens, 1))(gate.data_ptr(), bias.data_ptr(), gate.data_ptr())
-        _binary(BINARY_MUL, shape, shape)(u.data_ptr(), gate.data_ptr(), y.data_ptr())
+        _binary(BINARY_MUL, shape, shape)(u, gate.data_ptr(), y.data_ptr())
         ctx.save_for_backward(z, norm_weight, norm_bias, weight, bias)
         ctx.kept = (gate, kept, kept_weight, mean, variance)
         ctx.settings = (shape, epsilon, half)
@@ -71,34 +74,29 @@ class _SpatialGating(PyLayer):
         inputs = ctx.saved_tensor()
         shape, epsilon, half = ctx.settings
         if paddle.is_grad_enabled():
-            return gradient_of(functools.partial(_plain, epsilon=epsilon), inputs, dy)
+            return gradient_of(functools.partial(_plain_of_halves, epsilon=epsilon), inputs, dy)
         gate, normed, weight, mean, variance = ctx.kept
         batch, tokens, channels = shape
-        u, v = _halves(inputs[0], shape)
-        dy, du, dv, dgate, dnormed = contiguous(dy), *(empty(shape) for _ in range(4))
-        _binary(BINARY_MUL, shape, shape)(dy.data_ptr(), gate.data_ptr(), du.data_ptr())
-        _binary(BINARY_MUL, shape, shape)(dy.data_ptr(), u.data_ptr(), dgate.data_ptr())
+        u, v = _halves(inputs[0])
+        dy, dz, dgate, dnormed = contiguous(dy), empty(inputs[0].shape), empty(shape), empty(shape)
+        du, dv = _halves(dz)
+        _binary(BINARY_MUL, shape, shape)(dy.data_ptr(), gate.data_ptr(), du)
+        _binary(BINARY_MUL, shape, shape)(dy.data_ptr(), u, dgate.data_ptr())
         kept_dgate = operand(dgate, half)
-        project = matmul(tokens, tokens, channels, (0, tokens, 1), tuple(row_major(shape)), half, None, (batch,))
+        project = Matmul(tokens, tokens, channels, (0, tokens, 1), tuple(row_major(shape)), half, None, (batch,))
         project(weight.data_ptr(), kept_dgate.data_ptr(), dnormed.data_ptr())
         dweight, dbias = _projection_gradients(shape, normed, kept_dgate, dgate, half)
         dnorm_weight, dnorm_bias = empty([channels]), empty([channels])
         backward = layer_normalization.primitives(batch * tokens, channels, epsilon)[1]
-        arguments = (v, dnormed, dv, mean, variance, *inputs[1:3], dnorm_weight, dnorm_bias)
-        backward(*(t.data_ptr() for t in arguments))
-        dz = empty((batch, tokens, 2 * channels))
-        for index, part in enumerate((du, dv)):
-            _copy_half(shape, False)(part.data_ptr(), dz.data_ptr() + index * channels * _FLOAT_BYTES)
+        arguments = (mean, variance, *inputs[1:3], dnorm_weight, dnorm_bias)
+        backward(v, dnormed.data_ptr(), dv, *(t.data_ptr() for t in arguments))
         gradients = zip(inputs, (dz, dnorm_weight, dnorm_bias, dweight, dbias))
         return tuple(None if t.stop_gradient else gradient for t, gradient in gradients)
 
 
-def _halves(z: paddle.Tensor, shape: Tuple[int, ...]) -> List[paddle.Tensor]:
-    """Return contiguous copies [B, n, C] of u and v of z = [u, v]."""
-    halves = [empty(shape), empty(shape)]
-    for index, half in enumerate(halves):
-        _copy_half(shape, True)(z.data_ptr() + index * shape[-1] * _FLOAT_BYTES, half.data_ptr())
-    return halves
+def _halves(z: paddle.Tensor) -> Tuple[int, int]:
+    """Return the addresses of u and v of a contiguous z = [u, v], [2, B, n, C]."""
+    return z.data_ptr(), z.data_ptr() + z.size // 2 * FLOAT_BYTES
 
 
 def _projection_gradients(shape: Any, normed: Any, kept_dgate: Any, dgate: Any, half: bool) -> Tuple[Any, Any]:
@@ -107,21 +105,11 @@ def _projection_gradients(shape: Any, normed: Any, kept_dgate: Any, dgate: Any, 
     strides = tuple(row_major(shape))
     transposed = (strides[0], 1, channels)
     products, sums = empty([batch, tokens, tokens]), empty([batch * tokens])
-    product = matmul(tokens, channels, tokens, strides, transposed, half, None, (batch,))
+    product = Matmul(tokens, channels, tokens, strides, transposed, half, None, (batch,))
     product(normed.data_ptr(), kept_dgate.data_ptr(), products.data_ptr())
-    total = matmul(batch * tokens, channels, 1, (channels, 1), (1, 1))
+    total = Matmul(batch * tokens, channels, 1, (channels, 1), (1, 1))
     total(dgate.data_ptr(), ones(channels).data_ptr(), sums.data_ptr())
     return column_sums(products, tokens * tokens).reshape([tokens, tokens]), sums.reshape([batch, tokens]).sum(0)
-
-
-@onednn.cached
-def _copy_half(shape: Tuple[int, ...], from_half: bool) -> onednn.Primitive:
-    """Return a copy from one half of rows of 2C channels to contiguous memory [B, n, C], or back.
-
-    The halves are copied because the library's fast kernels want contiguous memory.
-    """
-    whole, half = Layout(shape), Layout(shape, row_major((*shape[:-1], 2 * shape[-1])))
-    return onednn.reorder(half, whole) if from_half else onednn.reorder(whole, half)
 
 
 @onednn.cached

@@ -18,6 +18,7 @@ import paddle
 
 # Values of the enumerations of oneDNN 3.x (oneapi/dnnl/dnnl_types.h and dnnl_common_types.h).
 FLOAT32, BFLOAT16 = 3, 2
+FLOAT_BYTES, BFLOAT16_BYTES = 4, 2
 FORWARD_TRAINING, FORWARD_INFERENCE, BACKWARD = 64, 96, 128
 CONVOLUTION_DIRECT, POOLING_MAX, RELU, GELU_ERF, BINARY_ADD, BINARY_MUL = 1, 0x1FF, 0x20, 0x31, 0x1FFF0, 0x1FFF1
 USE_GLOBAL_STATS, USE_SCALE_AND_SHIFT = 1, 2 | 4
@@ -171,6 +172,7 @@ class Descriptor:
     Args:
         kind: of primitive and direction, as in the name of the function that creates it: "eltwise_forward".
         arguments: of this function, between the engine and the attributes.
+        accumulates: add the result to what is in its memory.
 
     Raises:
         OneDNNError: the library refuses the arguments.
@@ -178,13 +180,13 @@ class Descriptor:
 
     handle: Handle
 
-    def __init__(self, kind: str, *arguments: object) -> None:
+    def __init__(self, kind: str, *arguments: object, accumulates: bool = False) -> None:
         handles = [a.handle if isinstance(a, (Layout, Descriptor)) else a for a in arguments]
         engine = load().engine
         if kind == "reorder":
             self.handle = create("reorder_primitive_desc_create", handles[0], engine, handles[1], engine, None)
         else:
-            self.handle = create(f"{kind}_primitive_desc_create", engine, *handles, None)
+            self.handle = create(f"{kind}_primitive_desc_create", engine, *handles, _summing() if accumulates else None)
 
     def chosen_layout(self, index: int) -> Layout:
         """Return the layout that the library chose for an argument."""
@@ -194,6 +196,16 @@ class Descriptor:
     def __del__(self) -> None:
         if hasattr(self, "handle"):
             load().functions.dnnl_primitive_desc_destroy(self.handle)
+
+
+@functools.cache
+def _summing() -> Handle:
+    """Return the attributes of a primitive that adds its result to what is in the memory."""
+    operations, attributes = create("post_ops_create"), create("primitive_attr_create")
+    functions, scale, zero_point, undefined_type = load().functions, ctypes.c_float(1), 0, 0
+    _check("append_sum", functions.dnnl_post_ops_append_sum(operations, scale, zero_point, undefined_type))
+    _check("attr_set_post_ops", functions.dnnl_primitive_attr_set_post_ops(attributes, operations))
+    return attributes
 
 
 class Primitive:

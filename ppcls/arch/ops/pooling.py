@@ -14,7 +14,7 @@ from ppcls.arch.ops import onednn
 from ppcls.arch.ops.dispatch import contiguous, gradient_of, uses_onednn
 from ppcls.arch.ops.memory import empty, empty_array
 from ppcls.arch.ops.onednn import DIFF_DST, DIFF_SRC, DST, SRC, WORKSPACE, channels_last, dims
-from ppcls.arch.ops.products import matmul
+from ppcls.arch.ops.products import Matmul
 
 Shape = Tuple[int, ...]
 
@@ -37,7 +37,7 @@ class _SpatialMean(PyLayer):
         positions = height * width
         y = empty([batch, channels])
         strides = (positions * channels, channels, 1)
-        product = matmul(1, positions, channels, (0, positions, 1), strides, False, None, (batch,))
+        product = Matmul(1, positions, channels, (0, positions, 1), strides, False, None, (batch,))
         product(_weights(positions).data_ptr(), x.data_ptr(), y.data_ptr())
         ctx.save_for_backward(x)
         return y
@@ -50,7 +50,7 @@ class _SpatialMean(PyLayer):
         batch, height, width, channels = x.shape
         positions = height * width
         dy, dx = contiguous(dy), empty(x.shape)
-        product = matmul(positions, 1, channels, (0, 1, 1), (channels, channels, 1), False, None, (batch,))
+        product = Matmul(positions, 1, channels, (0, 1, 1), (channels, channels, 1), False, None, (batch,))
         product(_weights(positions).data_ptr(), dy.data_ptr(), dx.data_ptr())
         return dx
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Optional, Tuple, Union
+from typing import Dict, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 import paddle
@@ -34,35 +34,47 @@ def operand(x: paddle.Tensor, half: bool) -> Operand:
     return Rounded(x) if half else x
 
 
-@onednn.cached
-def matmul(
-    m: int,
-    k: int,
-    n: int,
-    a_strides: Strides,
-    b_strides: Strides,
-    half: bool = False,
-    bias: Optional[Tuple[int, ...]] = None,
-    batch: Tuple[int, ...] = (),
-) -> onednn.Primitive:
-    """Return a product C = A B (+ bias), called with the addresses of A [m, k], B [k, n], C [m, n] and the bias.
+class Matmul(NamedTuple):
+    """A product C = A B (+ bias), called with the addresses of A [m, k], B [k, n], C [m, n] and the bias.
 
-    Args:
+    Attributes:
         a_strides: of A's memory in elements; with a ``batch``, also of its matrices (0: the same one for all).
         b_strides: likewise of B.
         half: A and B are in bfloat16. C is in float32.
         bias: the shape of what is added, each size 1 or that of C.
         batch: the number of products, as a tuple of one; () for a single product.
+        c_strides: likewise of C; None if it is contiguous.
+        accumulates: add the product to C.
     """
-    dtype = BFLOAT16 if half else FLOAT32
+
+    m: int
+    k: int
+    n: int
+    a_strides: Strides
+    b_strides: Strides
+    half: bool = False
+    bias: Optional[Tuple[int, ...]] = None
+    batch: Tuple[int, ...] = ()
+    c_strides: Optional[Strides] = None
+    accumulates: bool = False
+
+    def __call__(self, *addresses: int) -> None:
+        """Compute."""
+        _primitive(self)(*addresses)
+
+
+@onednn.cached
+def _primitive(product: Matmul) -> onednn.Primitive:
+    dtype = BFLOAT16 if product.half else FLOAT32
     layouts: Dict[int, Optional[Layout]] = {
-        SRC: _matrices((m, k), a_strides, dtype, batch),
-        WEIGHTS: _matrices((k, n), b_strides, dtype, batch),
-        DST: Layout((*batch, m, n)),
+        SRC: _matrices((product.m, product.k), product.a_strides, dtype, product.batch),
+        WEIGHTS: _matrices((product.k, product.n), product.b_strides, dtype, product.batch),
+        DST: Layout((*product.batch, product.m, product.n), product.c_strides),
     }
-    if bias:
-        layouts[BIAS] = Layout(bias)
-    descriptor = onednn.Descriptor("matmul", layouts[SRC], layouts[WEIGHTS], layouts.get(BIAS), layouts[DST])
+    if product.bias:
+        layouts[BIAS] = Layout(product.bias)
+    arguments = (layouts[SRC], layouts[WEIGHTS], layouts.get(BIAS), layouts[DST])
+    descriptor = onednn.Descriptor("matmul", *arguments, accumulates=product.accumulates)
     return onednn.Primitive(descriptor, layouts)
 
 
@@ -76,10 +88,14 @@ def _matrices(shape: Tuple[int, int], strides: Strides, dtype: int, batch: Tuple
 
 def column_sums(x: paddle.Tensor, columns: int) -> paddle.Tensor:
     """Return the sums [columns] over the rows of x [..., columns]: as a product, ten times as fast as Paddle's sum."""
-    rows = x.size // columns
     total = empty([columns])
-    matmul(1, rows, columns, (rows, 1), (columns, 1))(ones(rows).data_ptr(), x.data_ptr(), total.data_ptr())
+    write_column_sums(x.data_ptr(), x.size // columns, columns, total.data_ptr())
     return total
+
+
+def write_column_sums(x: int, rows: int, columns: int, total: int) -> None:
+    """Write the sums over the rows of a matrix; ``x`` and ``total`` are addresses."""
+    Matmul(1, rows, columns, (rows, 1), (columns, 1))(ones(rows).data_ptr(), x, total)
 
 
 @onednn.cached

@@ -10,8 +10,7 @@ from paddle.autograd import PyLayer
 
 from ppcls.arch.ops.dispatch import contiguous, gradient_of, in_bfloat16, uses_onednn
 from ppcls.arch.ops.memory import empty
-from ppcls.arch.ops.onednn import Primitive
-from ppcls.arch.ops.products import column_sums, matmul, operand
+from ppcls.arch.ops.products import Matmul, column_sums, operand
 
 
 def linear(
@@ -84,22 +83,22 @@ class _Linear(PyLayer):
         return dx, dweight, None if bias.stop_gradient else column_sums(dy, sizes.outer)
 
 
-def _product(sizes: _Sizes, bias: bool) -> Primitive:
+def _product(sizes: _Sizes, bias: bool) -> Matmul:
     """Return y = x W + b, called with the addresses of x, W, y and b."""
     rows, inner, outer, transposed, half = sizes
     strides = (1, inner) if transposed else (outer, 1)
-    return matmul(rows, inner, outer, (inner, 1), strides, half, (1, outer) if bias else None)
+    return Matmul(rows, inner, outer, (inner, 1), strides, half, (1, outer) if bias else None)
 
 
-def _product_by_input(sizes: _Sizes) -> Primitive:
+def _product_by_input(sizes: _Sizes) -> Matmul:
     """Return dx = dy W^T, called with the addresses of dy, W and dx."""
     rows, inner, outer, transposed, half = sizes
-    return matmul(rows, outer, inner, (outer, 1), (inner, 1) if transposed else (1, outer), half)
+    return Matmul(rows, outer, inner, (outer, 1), (inner, 1) if transposed else (1, outer), half)
 
 
-def _product_by_weight(sizes: _Sizes) -> Primitive:
+def _product_by_weight(sizes: _Sizes) -> Matmul:
     """Return dW = x^T dy, called with the addresses of x, dy and dW, or dW^T = dy^T x with those of dy, x and dW^T."""
     rows, inner, outer, transposed, half = sizes
     if transposed:
-        return matmul(outer, rows, inner, (1, outer), (inner, 1), half)
-    return matmul(inner, rows, outer, (1, inner), (outer, 1), half)
+        return Matmul(outer, rows, inner, (1, outer), (inner, 1), half)
+    return Matmul(inner, rows, outer, (1, inner), (outer, 1), half)

@@ -9,9 +9,7 @@ from paddle.autograd import PyLayer
 
 from ppcls.arch.ops import onednn
 from ppcls.arch.ops.dispatch import contiguous, gradient_of, uses_onednn
-from ppcls.arch.ops.onednn import Layout
-
-_FLOAT_BYTES = 4
+from ppcls.arch.ops.onednn import FLOAT_BYTES, Layout
 
 
 def cycle_shift(x: paddle.Tensor, axis: int, kernel_size: int) -> paddle.Tensor:
@@ -82,6 +80,6 @@ def _copies(shape: Tuple[int, ...], axis: int, kernel_size: int, sign: int) -> L
         skipped = abs(offset) * strides[axis]
         source, destination = (skipped, 0) if offset > 0 else (0, skipped)
         copies.append(
-            (onednn.reorder(layout, layout), (source + first) * _FLOAT_BYTES, (destination + first) * _FLOAT_BYTES)
+            (onednn.reorder(layout, layout), (source + first) * FLOAT_BYTES, (destination + first) * FLOAT_BYTES)
         )
     return copies
