@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--suite", choices=[*SUITES, "all"], required=True)
     parser.add_argument("--models", nargs="+", metavar="NAME", help="of train and infer; default: one a family")
+    parser.add_argument("--contestants", nargs="+", metavar="NAME", help="of train and infer, as tables name them")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="of a contestant in a round; default: 3")
     parser.add_argument("--threads", type=int, default=2)

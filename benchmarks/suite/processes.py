@@ -41,14 +41,11 @@ class Contestant:
 
 
 class Worker:
-    """A process that measures one contestant whenever it is told to.
+    """A process that measures one contestant whenever it is told to. Its methods raise SystemExit if it fails.
 
     Args:
         contestant: what it measures.
         threads: how many it may use.
-
-    Raises:
-        SystemExit: it fails.
     """
 
     def __init__(self, contestant: Contestant, threads: int) -> None:
@@ -65,7 +62,10 @@ class Worker:
             stderr=self._errors,
             text=True,
         )
-        self.facts = self._read()
+
+    def facts(self) -> Dict[str, Any]:
+        """Wait until the process can measure; return what it says about itself."""
+        return self._read()
 
     def measure(self, seconds: float) -> Dict[str, Any]:
         """Return the seconds of each step of about so many seconds, and the peak memory so far."""
@@ -102,7 +102,7 @@ def measure_by_turns(
         for contestant in contestants:
             workers.append(Worker(contestant, threads))
         found: Dict[str, Dict[str, Any]] = {
-            worker.name: {"facts": worker.facts, "rounds": [], "peak_mib": None} for worker in workers
+            worker.name: {"facts": worker.facts(), "rounds": [], "peak_mib": None} for worker in workers
         }
         for _ in range(rounds):
             for worker in workers:

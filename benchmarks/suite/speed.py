@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from benchmarks.suite.processes import Contestant, measure_by_turns
 from benchmarks.suite.results import Table
@@ -42,10 +42,18 @@ def run(options: argparse.Namespace, mode: str) -> Dict[str, Any]:
     found = {}
     for name in chosen:
         setting = settings[name]
-        contestants = contestants_of(name, setting, mode, options)
+        contestants = _chosen(contestants_of(name, setting, mode, options), options.contestants)
         measured = measure_by_turns(contestants, options.rounds, options.seconds, options.threads)
         found[name] = {"batch": setting.batch, "size": setting.size, "contestants": measured}
     return found
+
+
+def _chosen(contestants: List[Contestant], names: Optional[List[str]]) -> List[Contestant]:
+    """Return the contestants of these names, or all."""
+    chosen = [one for one in contestants if names is None or one.name in names]
+    if not chosen:
+        raise SystemExit(f"--contestants: must be some of {'; '.join(one.name for one in contestants)}")
+    return chosen
 
 
 def contestants_of(name: str, setting: Setting, mode: str, options: argparse.Namespace) -> List[Contestant]:
@@ -130,9 +138,10 @@ def _share_of_limit(found: Dict[str, Any], contestant: str, mode: str) -> str:
     """Return the operations per second as a share of those of the matrix product in the same type."""
     contestants = found["contestants"]
     limit = contestants.get(MATMUL["bfloat16" if "bfloat16" in contestant else "float32"])
-    if limit is None:
+    ours = contestants.get("ours, float32")
+    if limit is None or ours is None:
         return ""
-    operations = 2 * contestants["ours, float32"]["facts"]["macs"] * _PASSES[mode] * found["batch"]
+    operations = 2 * ours["facts"]["macs"] * _PASSES[mode] * found["batch"]
     rate = operations / seconds(contestants[contestant])
     return f"{rate / (limit['facts']['operations'] / seconds(limit)):.0%}"
 

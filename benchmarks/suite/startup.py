@@ -15,6 +15,8 @@ SCRIPT = ROOT / "benchmarks" / "startup.py"
 
 def run(options: argparse.Namespace) -> None:
     """Measure, print and write."""
+    if not SCRIPT.exists():
+        raise SystemExit(f"{SCRIPT} is not there")
     command = [sys.executable, str(SCRIPT)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -6,14 +6,14 @@ import contextlib
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, List, Optional, Tuple
 
 from paddle import profiler
-from paddle.autograd import PyLayer
 
 from ppcls.engine.callbacks.base import Callback
+from ppcls.engine.operator_events import named_operators
 from ppcls.engine.profile_page import Profile, render_profile
-from ppcls.engine.trace import CALLBACK, OPERATOR, read_trace
+from ppcls.engine.trace import CALLBACK, read_trace
 from ppcls.errors import ConfigError
 from ppcls.utils import atomic, distributed
 from ppcls.utils.logging import get_logger
@@ -110,7 +110,7 @@ class StepProfile(Callback):
         if self._done or not distributed.is_main():
             return
         self._recording = contextlib.ExitStack()
-        self._recording.enter_context(_named_operators())
+        self._recording.enter_context(named_operators())
         self._recording.callback(run.callbacks.wrap_steps(self._recorded_callback))
         self._profiler = profiler.Profiler()
         self._profiler.start()
@@ -131,25 +131,3 @@ class StepProfile(Callback):
         path = run.run_dir / FILE
         atomic.write_text(path, render_profile(profile))
         get_logger().info("wrote the profile of steps %d to %d: %s", self._first, self._first + len(self._times), path)
-
-
-@contextlib.contextmanager
-def _named_operators() -> Iterator[None]:
-    """Record the project's own operators under their names; Paddle's profiler sees only what they call."""
-    with contextlib.ExitStack() as stack:
-        for operator in PyLayer.__subclasses__():
-            if operator.__module__.partition(".")[0] != "ppcls":
-                continue
-            for method in ("forward", "backward"):
-                original = vars(operator)[method]
-                stack.callback(setattr, operator, method, original)
-                setattr(operator, method, staticmethod(_recorded(operator.__name__, original.__func__)))
-        yield
-
-
-def _recorded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    def call(*arguments: Any, **settings: Any) -> Any:
-        with profiler.RecordEvent(OPERATOR + name):
-            return function(*arguments, **settings)
-
-    return call

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, DefaultDict, Dict, Iterator, List, NamedTuple, Optional
 
-# Names of the events that the profile adds to Paddle's own.
-CALLBACK, OPERATOR = "callback: ", "operator: "
+from ppcls.engine.operator_events import OPERATOR
+
+CALLBACK = "callback: "  # what the names of the events of callbacks begin with
 PHASES = ("forward", "backward", "update", "callbacks", "other")
 # By Paddle's category of an event: the phase that it begins.
 _PHASES = {"Forward": "forward", "Backward": "backward", "Optimization": "update"}
