@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Sequence
-
 import numpy as np
 
 from ppcls.config.schema import Config, Split
@@ -15,6 +13,7 @@ from ppcls.engine.state import Best
 from ppcls.errors import ConfigError
 from ppcls.registry import suggest
 from ppcls.utils.logging import get_logger
+from ppcls.utils.text import listed
 
 _MAX_LISTED = 20  # classes in a message
 
@@ -116,10 +115,6 @@ def require_fixed_images(config: Config, train_loader: DataLoader) -> None:
         )
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:_MAX_LISTED]) + (f" and {len(names) - _MAX_LISTED} more" if names[_MAX_LISTED:] else "")
-
-
 def require_class_count(config: Config, dataset: Dataset) -> None:
     """Refuse to train a model of another class count than that of named classes.
 
@@ -130,7 +125,7 @@ def require_class_count(config: Config, dataset: Dataset) -> None:
     if names is None or len(names) == count or dataset.is_multilabel:  # whose columns are counted elsewhere
         return
     found = f"{config.where('Arch', 'class_num')}: Arch.class_num: is {count}, and DataLoader.Train has {len(names)}"
-    found += f" classes: {_listed(names)}"
+    found += f" classes: {listed(names, _MAX_LISTED)}"
     if len(names) < count and config.Global.allow_unused_classes:
         get_logger().warning("%s; the other %d get no images", found, count - len(names))
         return
@@ -150,7 +145,7 @@ def warn_of_unused_classes(config: Config, dataset: Dataset) -> None:
     if dataset.class_names is not None:
         lacking = sorted(set(range(len(dataset.class_names))) - set(used.tolist()))
         if lacking:
-            names = _listed([dataset.class_names[label] for label in lacking])
+            names = listed([dataset.class_names[label] for label in lacking], _MAX_LISTED)
             text = "DataLoader.Train has no images of %d of its %d classes: %s"
             get_logger().warning(text, len(lacking), len(dataset.class_names), names)
     elif len(used) < config.Arch.class_num:

@@ -142,7 +142,7 @@ def list_images(folder: Path) -> List[Path]:
         DataError: there are none.
     """
     found = image_files.find(folder)
-    others = image_files.describe_others(found.others) if found.others else ""
+    others = image_files.describe_others(folder, found.others) if found.others else ""
     if not found.images:
         raise DataError(f"{folder}: no images in this folder or below it{others and f' ({others})'}")
     if others:

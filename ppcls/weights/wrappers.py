@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
-from ppcls.utils.text import printable
+from ppcls.utils.text import listed, printable
 
 Fits = Callable[[Iterable[str]], bool]
 Tensors = Dict[str, Any]
@@ -122,8 +122,7 @@ def prefix_groups(names: Iterable[str]) -> List[str]:
 
 def list_names(names: Sequence[str], limit: int = _MAX_LISTED) -> str:
     """Return names from a file as one text, the first ones of many."""
-    more = len(names) - limit
-    return ", ".join(map(printable, names[:limit])) + (f" and {more} more" if more > 0 else "")
+    return listed([printable(name) for name in names], limit)
 
 
 def rank_of(key: str, submodel: str = STUDENT) -> int:

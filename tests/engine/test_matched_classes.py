@@ -57,7 +57,7 @@ def test_a_subset_and_another_order_are_scored_by_name(place, model):
     assert "DataLoader.Eval: no images for 1 of the 4 classes of the model: cat" in done.stderr
     done = evaluate(place, listed(place / "other" / "list.txt"), model)
     assert json.loads(done.stdout)["top1"] == 1.0
-    assert "numbered otherwise than those of the model, and are matched by name" in done.stderr
+    assert "class numbers differ from those of the model; classes are matched by name" in done.stderr
     assert "WARNING" not in evaluate(place, folder(place / "val"), model).stderr
 
 
@@ -91,7 +91,7 @@ def test_shards_are_matched_by_name(place, tmp_path, run):
     values["Global"]["output_dir"] = str(tmp_path / "out")
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(values))
     done = run("train", "-c", tmp_path / "recipe.yaml", "-o", "Global.epochs=6")
-    assert "numbered otherwise than those of DataLoader.Train, and are matched by name" in done.stderr
+    assert "class numbers differ from those of DataLoader.Train; classes are matched by name" in done.stderr
     assert json.loads(done.stdout)["top1"] == 1.0
 
 

@@ -230,7 +230,7 @@ def test_everything_wrong_is_listed_and_nothing_loaded():
     assert "does not fit ConvMixer, nothing was loaded" in text
     assert "1 missing: stem.conv.bias" in text
     assert "12 unexpected: extra.0, " in text
-    assert "extra.9 and 2 more" in text
+    assert "extra.9, ... and 2 more" in text
     assert "2 mis-shaped: " in text
     assert "blocks.1.pointwise.conv.weight [8, 8, 3, 3] instead of [8, 8, 1, 1]" in text
     assert "stem.norm.weight holds int64" in text

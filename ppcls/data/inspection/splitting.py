@@ -18,6 +18,7 @@ from ppcls.errors import ConfigError, DataError
 from ppcls.utils import atomic
 from ppcls.utils.folders import ensure_writable
 from ppcls.utils.logging import get_logger
+from ppcls.utils.text import listed
 
 FILES = ("train_list.txt", "val_list.txt", "labels.txt")
 
@@ -100,11 +101,10 @@ def _without_validation(names: Sequence[str], val: Sequence[int], train: Sequenc
     """Return the classes that have no validation image, and warn of them."""
     counts, lacking = Counter(train), sorted(set(range(len(names))) - set(val))
     if lacking:
-        classes = ", ".join(f"{names[label]} ({counts[label]} for training)" for label in lacking[:10])
-        more = f", ... and {len(lacking) - 10:,} more" if len(lacking) > 10 else ""
+        classes = listed([f"{names[label]} ({counts[label]} for training)" for label in lacking])
         get_logger().warning(
-            "no validation image for %d of %d classes, because a class needs two images that are not near copies: %s%s",
-            *(len(lacking), len(names), classes, more),
+            "no validation image for %d of %d classes, because a class needs two images that are not near copies: %s",
+            *(len(lacking), len(names), classes),
         )
     return [names[label] for label in lacking]
 
