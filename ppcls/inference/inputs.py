@@ -21,8 +21,8 @@ from ppcls.utils.text import read_lines
 
 _PROBED_LINES = 20  # of a list, to choose the folder of its paths
 _ACCEPTED = (
-    "a path, a pattern, a URL, encoded bytes, a file opened in binary mode, an array [H, W, 3] uint8 in RGB, or a "
-    "Pillow image"
+    "a path, a pattern, a URL, encoded bytes, a file opened in binary mode, a uint8 array (RGB [H, W, 3], "
+    "RGBA [H, W, 4] or grayscale [H, W]), or a Pillow image"
 )
 # One image, or a folder or pattern of images: see ``expand``. Files and Pillow images are recognized by their methods.
 Image = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, np.ndarray, io.IOBase, Source, Any]
