@@ -19,7 +19,7 @@ from ppcls.engine import checks
 from ppcls.engine.checks import require_split
 from ppcls.engine.class_count import for_display
 from ppcls.engine.data import build_loader, open_dataset
-from ppcls.engine.label_names import matched
+from ppcls.engine.label_names import match_classes
 from ppcls.errors import ConfigError, DataError, MachineError
 from ppcls.utils import atomic, json_text
 from ppcls.utils.folders import ensure_writable
@@ -67,7 +67,7 @@ def _compare_classes(config: Config, datasets: Dict[str, Dataset]) -> Tuple[Dict
     if "Eval" not in datasets:
         return datasets, problems
     try:
-        aligned, notes = matched(config, "Eval", Classes.of(datasets["Train"]), "DataLoader.Train", datasets["Eval"])
+        aligned, notes = match_classes(config, Classes.of(datasets["Train"]), "DataLoader.Train", datasets["Eval"])
     except DataError as error:
         problems["class_mismatch"].append(f"DataLoader.Eval: {error}")
         return datasets, problems

@@ -156,7 +156,7 @@ def _build(
     train_loader = stack.enter_context(build_loader(config, "Train", dataset))
     eval_loader = None
     if config.Global.eval_during_train:
-        align = partial(match_classes, config, "Eval", Classes.of(dataset), "DataLoader.Train")
+        align = partial(match_classes, config, Classes.of(dataset), "DataLoader.Train")
         eval_dataset = open_dataset(config, "Eval", supplied.eval_dataset)
         eval_loader = stack.enter_context(build_loader(config, "Eval", eval_dataset, align))
         check_disjoint_shards(train_loader.dataset, eval_loader.dataset)

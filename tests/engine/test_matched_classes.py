@@ -105,15 +105,15 @@ def test_imagenets_folders_and_names_have_one_order(monkeypatch):
     data = Data()
     data.class_names, data.labels = folders, np.arange(1000)
     with pytest.raises(DataError, match="are not classes of the model"):  # folders of another thousand synsets
-        label_names.matched(config, "Eval", Classes(words), "the model", data)
+        label_names.match_classes(config, Classes(words), "the model", data)
     monkeypatch.setattr(imagenet, "FOLDERS_SHA256", hashlib.sha256("\n".join(folders).encode()).hexdigest())
     for own, known in ((folders, words), (words, folders)):
         data = Data()
         data.class_names = own
-        assert label_names.matched(config, "Eval", Classes(known), "the model", data) == (data, [])
+        assert label_names.match_classes(config, Classes(known), "the model", data) == (data, [])
     data.class_names, data.labels = folders[:10], np.arange(10)
     with pytest.raises(DataError, match="are not classes of the model"):  # which of the 1000 they are is not known
-        label_names.matched(config, "Eval", Classes(words), "the model", data)
+        label_names.match_classes(config, Classes(words), "the model", data)
 
 
 def test_check_data_compares_the_sides(place, run):

@@ -8,7 +8,7 @@ import functools
 import re
 import unicodedata
 from dataclasses import dataclass
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -31,6 +31,11 @@ class Classes:
 
     names: Optional[Sequence[str]] = None
     labels: Optional[Sequence[int]] = None
+
+    @property
+    def label_names(self) -> Optional[List[str]]:
+        """The labels as text, by class id: what to call classes that have no names."""
+        return None if self.labels is None else [str(label) for label in self.labels]
 
     @classmethod
     def of(cls, dataset: Dataset) -> Classes:
@@ -151,7 +156,8 @@ def _match_names(
     exact, composed = _by_name(names), _by_name(map(_composed, names))
     new_ids: List[Optional[int]] = []
     unknown = []
-    present, taken = set(used), set()
+    present = set(used)
+    taken: Set[int] = set()
     for index, name in enumerate(data_names):
         # One name may be written with composed letters or with separate accents, as macOS does.
         found = exact.get(name) or composed.get(_composed(name), [])

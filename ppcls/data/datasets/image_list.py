@@ -43,7 +43,8 @@ class ListedImages(FileDataset):
         labels: np.ndarray,
         on_error: str,
     ) -> None:
-        super().__init__(PathTable(root, paths), labels, find_class_names([list_file.parent, root]), on_error)
+        names = find_class_names([list_file.parent, root], labels.shape[1] if labels.ndim == 2 else None)
+        super().__init__(PathTable(root, paths), labels, names, on_error)
         self._list = list_file
         self._lines = np.array(lines, dtype=np.int32)
         if on_error == "error":

@@ -15,21 +15,27 @@ from ppcls.utils.text import read_lines
 CLASS_NAMES_FILE = "labels.txt"
 
 
-def find_class_names(folders: Iterable[Path]) -> Optional[List[str]]:
+def find_class_names(folders: Iterable[Path], columns: Optional[int] = None) -> Optional[List[str]]:
     """Return the class names in the ``labels.txt`` of these folders; None if there is none.
+
+    Args:
+        columns: of multi-label data, whose number of classes is known: a file with other classes is for another list,
+            if there is one that fits.
 
     Raises:
         DataError: it is malformed, gives two classes one name, or two of the folders have other names.
     """
     files = [folder / CLASS_NAMES_FILE for folder in folders if (folder / CLASS_NAMES_FILE).is_file()]
-    if not files:
+    found = [(file, read_class_names(file)) for file in files]
+    found = [item for item in found if len(item[1]) == columns] or found
+    if not found:
         return None
-    names = read_class_names(files[0])
-    for other in files[1:]:
-        _require_equal(files[0], names, other, read_class_names(other))
+    file, names = found[0]
+    for other in found[1:]:
+        _require_equal(file, names, *other)
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None and names != read_class_names(imagenet.LABEL_LIST):  # where two classes are called crane
-        raise DataError(f"{files[0]}: two classes are called {twice!r}; rename one")
+        raise DataError(f"{file}: two classes are called {twice!r}; rename one")
     return names
 
 

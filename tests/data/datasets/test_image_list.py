@@ -193,8 +193,12 @@ def test_two_files_of_class_names_must_agree(images):
         (images / "labels.txt").write_text(content)
         with pytest.raises(DataError, match=f"{images}/lists/labels.txt and {images}/labels.txt contradict.*{problem}"):
             DATASETS.build("ImageNetDataset", arguments)
-    (images / "lists" / "list.txt").write_text("image 00.png\t0,1,1\n")
-    with pytest.raises(DataError, match="contradict each other"):
+    # Of several labels per image, the number of classes tells which file is for the list.
+    for labels, names in (("0,1,1", ["daisy", "rose", "tulip"]), ("0,1", ["daisy", "rose"])):
+        (images / "lists" / "list.txt").write_text(f"image 00.png\t{labels}\n")
+        assert DATASETS.build("MultiLabelDataset", arguments).class_names == names
+    (images / "labels.txt").write_text("0 rose\n1 daisy\n")
+    with pytest.raises(DataError, match="class 0 is 'daisy' in the first, and 'rose' in the second"):
         DATASETS.build("MultiLabelDataset", arguments)
 
 
