@@ -92,10 +92,14 @@ def _run(options: argparse.Namespace) -> int:
     sources = inputs.collect(options.images)
     broken = 0
     on_screen = options.out is None and sys.stdout.isatty() and sys.stderr.isatty()
-    pipeline = _predictor(options).pipeline
+    predictor = _predictor(options)
+    pipeline = predictor.pipeline
     with exit_on_sigterm(), _output(options, pipeline.postprocess.is_multilabel) as file:
         if pipeline.postprocess.class_names is None:
             get_logger().warning("%s has no class names: the answers have class ids only", options.model)
+        elif predictor.names_are_labels:
+            text = "%s has no class names: answers have the labels of the list that it was trained on as names"
+            get_logger().warning(text, options.model)
         answers = pipeline.answers(sources)
         for answer in _with_bar(answers, len(sources), bar=not on_screen):
             if "error" in answer:

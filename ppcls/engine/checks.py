@@ -6,6 +6,7 @@ import numpy as np
 
 from ppcls.config.schema import Config, Split
 from ppcls.data import check_validation_split
+from ppcls.data.build import shared_files
 from ppcls.data.datasets import Dataset
 from ppcls.data.loader import DataLoader
 from ppcls.engine import criteria
@@ -135,6 +136,17 @@ def require_class_count(config: Config, dataset: Dataset) -> None:
     if len(names) < count:
         advice += "; for more outputs than classes: -o Global.allow_unused_classes=true"
     raise ConfigError(f"{found}; {advice}")
+
+
+def warn_of_shared_files(train: Dataset, evaluation: Dataset) -> None:
+    """Say that images are used for both training and evaluation."""
+    shared = shared_files(train, evaluation)
+    if shared:
+        get_logger().warning(
+            "DataLoader.Eval: %d of its images are in DataLoader.Train too, such as %s: the evaluation does not show how "
+            "well the model does on new images; split them, with val_fraction or ppcls split-data",
+            *(len(shared), shared[0]),
+        )
 
 
 def warn_of_unused_classes(config: Config, dataset: Dataset) -> None:

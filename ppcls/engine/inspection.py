@@ -44,7 +44,7 @@ def check_data(config: Config, target: Path, workers: Optional[int] = None) -> D
     if not datasets:
         raise ConfigError("DataLoader: missing; the recipe has no data to check")
     ensure_writable(target, f"--out={target}", "choose another folder with --out")
-    config = for_display(config)
+    config = for_display(config, datasets)
     datasets, found = _compare_classes(config, datasets)
     report, checked = check_datasets(datasets, config.Arch.class_num, _crop_size(config), workers, found)
     report["counts"] = {name: len(lines) for name, lines in report["problems"].items()}

@@ -79,6 +79,8 @@ def open_run(
             checks.warn_of_unused_classes(config, train_loader.dataset)
             log_reduced_topk(config)
             if distributed.is_main():
+                if eval_loader is not None:
+                    checks.warn_of_shared_files(train_loader.dataset, eval_loader.dataset)
                 run_dir.check_space(folder, state.trained, averaged=state.ema is not None)
         loaders = [loader for loader in (train_loader, eval_loader) if loader is not None]
         distributed.require_equal_on_ranks("numbers of images", [len(loader.dataset) for loader in loaders])

@@ -69,6 +69,10 @@ class PathTable:
         """Return a path as text, which is faster."""
         return os.path.join(self._prefix, self._names[index])  # noqa: PTH118 - a million Path objects take seconds
 
+    def name(self, index: int) -> str:
+        """Return a path as it was given."""
+        return self._names[index]
+
     def content(self) -> Iterator[bytes]:
         """Yield bytes that are equal for equal paths, without the folder."""
         return self._names.content()
