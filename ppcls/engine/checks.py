@@ -143,8 +143,8 @@ def warn_of_shared_files(train: Dataset, evaluation: Dataset) -> None:
     shared = shared_files(train, evaluation)
     if shared:
         get_logger().warning(
-            "DataLoader.Eval: %d of its images are in DataLoader.Train too, such as %s: the evaluation does not show how "
-            "well the model does on new images; split them, with val_fraction or ppcls split-data",
+            "DataLoader.Eval: %d of its images are in DataLoader.Train too, such as %s: the evaluation does not show "
+            "how well the model does on new images; split them, with val_fraction or ppcls split-data",
             *(len(shared), shared[0]),
         )
 
