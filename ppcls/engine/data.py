@@ -14,7 +14,7 @@ from ppcls.engine.answers import require_same_labels
 from ppcls.engine.checks import require_split
 from ppcls.errors import ConfigError, DataError
 from ppcls.utils import distributed
-from ppcls.utils.logging import get_logger
+from ppcls.utils.logging import warn_once
 
 
 def open_dataset(config: Config, name: str, supplied: Optional[Dataset] = None) -> Dataset:
@@ -53,7 +53,7 @@ def build_loader(
     with _located(config, name):
         dataset, notes = align(dataset)
         for note in notes:
-            get_logger().warning("DataLoader.%s: %s", name, note)
+            warn_once("DataLoader.%s: %s", name, note)
         loader = build_from_section(
             section,
             train=name == "Train",

@@ -11,7 +11,7 @@ import numpy as np
 from ppcls.arch import list_models, spec
 from ppcls.config.schema import Config
 from ppcls.data.datasets import Classes, Dataset, align_classes
-from ppcls.data.datasets.classes import known_names
+from ppcls.data.datasets.classes import find_places, known_names
 from ppcls.data.datasets.label_files import are_imagenet_folders, choose_names, imagenet_names, read_label_file
 from ppcls.engine.checkpointing import checkpoint, saved_classes
 from ppcls.engine.data import open_dataset
@@ -19,7 +19,7 @@ from ppcls.engine.model import given_weights
 from ppcls.errors import ConfigError, DataError
 from ppcls.utils import imagenet
 from ppcls.utils.digests import sha256
-from ppcls.utils.logging import get_logger
+from ppcls.utils.logging import get_logger, warn_once
 from ppcls.utils.paths import user_path
 from ppcls.utils.text import listed
 
@@ -62,7 +62,7 @@ def answer_names(config: Config, weights: str) -> Optional[List[str]]:
     saved = saved_classes.classes(checkpoint.strip_suffix(weights)) if names is None else None
     if saved is None or saved.labels is None or len(saved.labels) != config.Arch.class_num:
         return names
-    get_logger().warning(
+    warn_once(
         "%s has no class names: answers have the labels of the list that it was trained on as names (%s)",
         *(weights, listed(saved.labels)),
     )
@@ -83,7 +83,7 @@ def model_classes(config: Config, weights: str) -> Optional[Classes]:
         try:
             names = class_names(config, weights=weights)
         except DataError as error:  # the numbers are right without them
-            get_logger().warning("%s", error)
+            warn_once("%s", error)
     names = names if names is not None and len(names) == config.Arch.class_num else None
     return None if names is None and saved is None else Classes(names, None if saved is None else saved.labels)
 
@@ -181,6 +181,11 @@ def _named_by_recipe(config: Config, dataset: Dataset, names: Sequence[str]) -> 
     return named
 
 
+def number_same_classes(names: Sequence[str], others: Sequence[str]) -> bool:
+    """Return whether two lists name the same classes in the same order."""
+    return find_places(names, others) == list(range(len(names))) or _number_imagenet(names, others)
+
+
 def _number_imagenet(names: Sequence[str], others: Optional[Sequence[str]]) -> bool:
     """Return whether both name ImageNet's classes, one by folders and the other in words: their order is the same."""
     if others is None or len(names) != imagenet.CLASS_NUM or len(others) != imagenet.CLASS_NUM:
@@ -195,17 +200,17 @@ def training_class_names(config: Config, dataset: Dataset) -> Optional[List[str]
     """Return the class names to keep with the weights: the data set's, else those of the recipe's file."""
     names = known_names(dataset)
     if names is None and dataset.class_names is not None:
-        get_logger().warning("DataLoader.Train: %s", _unused_names(dataset))
+        warn_once("DataLoader.Train: %s", _unused_names(dataset))
         return None
     if names is not None:  # with Global.allow_unused_classes there are fewer
         unused = (f"unused_{number}" for number in range(len(names), config.Arch.class_num))
         return [*names, *unused]
     if dataset.unused_names is not None:
-        get_logger().warning("%s: the names are not used", dataset.unused_names)
+        warn_once("%s: the names are not used", dataset.unused_names)
     try:
         return _names_in_file(config, is_for_imagenet=_lists_imagenet(config, dataset))
     except DataError as error:  # it concerns inference: no reason not to train
-        get_logger().warning("%s; the checkpoints will not have class names", error)
+        warn_once("%s; the checkpoints will not have class names", error)
         return None
 
 
