@@ -125,6 +125,7 @@ class _Loader:
         if not result.problems and result.schema is not None and self.stored_in is None:
             notes = transform_checks.warnings(result.checked)
             result.warnings += [format_problem(problem, result.mapped) for problem in notes]
+        if not result.problems and result.schema is not None:
             result.warnings += appearance.check(result.tree, result.checked, self.registries)
         if self.published is not None:
             result.problems += pretrained.check(result.tree, self.registries["architecture"], self.published)

@@ -34,7 +34,7 @@ _MAY_CHANGE = (
     *("Global.eval_during_train", "Global.eval_interval", "Global.start_eval_epoch", "Global.save_inference_dir"),
     *("Global.drop_mismatched_head", "DataLoader.Train.loader", "DataLoader.Eval.loader", "Infer"),
     *("DataLoader.Eval.sampler.batch_size", "Global.early_stopping", "Metric.Train", "Global.image_shape", "Callbacks"),
-    *("Global.imported", "Global.allow_unused_classes"),
+    *("Global.imported", "Global.allow_unused_classes", "Global.allow_other_preprocessing"),
     # The same numbers, computed otherwise; the same files, elsewhere.
     *(
         "Arch.recompute",
