@@ -9,7 +9,7 @@ from ppcls.config.schema import Config
 from ppcls.data.transforms import TRANSFORMS, TransformOp, name_and_arguments
 from ppcls.engine.checkpointing import checkpoint
 from ppcls.errors import CheckpointError, ConfigError
-from ppcls.utils.logging import get_logger
+from ppcls.utils.logging import get_logger, warn_once
 
 TRAIN, EVAL, INFER = "Train", "Eval", "Infer"
 # Where the recipe of a run says how its images were prepared, the first that it has.
@@ -50,20 +50,24 @@ def require_as_trained(config: Config, ops: Sequence[TransformOp], side: str, we
         warn_of_other_ops(ops, reference, f"the run of {weights}")
 
 
-def warn_of_other_training(ops: Sequence[TransformOp], weights: str, what: str, reference: Any = None) -> None:
+def warn_of_other_training(config: Config, weights: str, what: str, recipe: Optional[Config] = None) -> None:
     """Warn where training images look different to those that given weights were trained on.
 
     Args:
-        ops: the transforms of training.
-        what: what the weights are to the model that is trained, such as "the teacher's weights".
-        reference: the transforms of their run where no record of it is beside them; None where it is not known.
+        weights: their path.
+        what: what they are to the model that is trained, such as "the teacher's weights".
+        recipe: by which they were trained, for weights that come without a record of their run.
     """
     recorded = _recorded(checkpoint.strip_suffix(weights), TRAIN)
-    reference = recorded[1] if recorded is not None else reference
-    found = differences(ops, reference, ("DataLoader.Train", "its run")) if reference is not None else []
+    if recorded is None and recipe is not None:
+        recorded = _first_side(recipe.plain(), TRAIN)
+    if recorded is None or config.DataLoader.Train is None:
+        return
+    ops = config.DataLoader.Train.dataset.transform_ops
+    found = differences(ops, recorded[1], ("DataLoader.Train", "its run"))
     if found:
-        text = "%s (%s): images are prepared in another way than in its training: %s"
-        get_logger().warning(text, what, weights, "; ".join(found))
+        text = "%s (%s): images were prepared in another way in its training: %s"
+        warn_once(text, weights, what, "; ".join(found))
 
 
 def differences(
@@ -107,6 +111,10 @@ def _recorded(prefix: Any, side: str) -> Optional[Tuple[str, Sequence[TransformO
         recipe = checkpoint.read_states(prefix)["config"]
     except CheckpointError:
         return None
+    return _first_side(recipe, side)
+
+
+def _first_side(recipe: Mapping[str, Any], side: str) -> Optional[Tuple[str, Sequence[TransformOp]]]:
     for name in _SIDES[side]:
         ops = _ops_of(recipe, name)
         if ops is not None:

@@ -127,9 +127,9 @@ def test_what_follows_is_in_the_recipe():
         (
             4,
             [{"DecodeImage": {}}, {"ColorJitter": {"brightness": 0.4}}],
-            "ColorJitter: is for RGB images, and Arch.in_ch",
+            "ColorJitter: needs RGB images, and Arch.in_ch",
         ),
-        (1, [{"DecodeImage": {}}, {"TimmAutoAugment": {}}], "TimmAutoAugment: is for RGB images.*leave it out"),
+        (1, [{"DecodeImage": {}}, {"TimmAutoAugment": {}}], "TimmAutoAugment: needs RGB images.*remove this transform"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_work(channels, operations, message):

@@ -90,7 +90,7 @@ def test_an_export_is_not_evaluated_by_another_preprocessing(trained, run, tmp_p
     call = ("eval", "-c", trained / "recipe.yaml", "--model", tmp_path / "model")
     run(*call)
     done = run(*call, "-o", f"{EVAL}.1.NormalizeImage.mean=[0.1,0.5,0.5]", code=2)
-    assert "prepares images otherwise than the recipe: normalization: scale" in done.stderr
+    assert "prepares images in another way than the recipe: normalization: scale" in done.stderr
     assert "mean [0.1, 0.5, 0.5], std [0.5, 0.5, 0.5] (the recipe) and" in done.stderr
     done = run(*call, "-o", f"{EVAL}.0.DecodeImage.to_rgb=false", code=2)
     assert "channel order: BGR (the recipe) and RGB (the export)" in done.stderr

@@ -27,17 +27,17 @@ def test_a_warm_up_as_long_as_the_run(recipe, caplog):
 def test_changes_of_the_rate_after_the_end(recipe, caplog):
     milestones = {"name": "MultiStepDecay", "learning_rate": 0.1, "milestones": [2, 30, 60]}
     assert warnings(caplog, recipe, milestones, 30) == [
-        "Optimizer.lr.milestones: 30, 60 not reached, as Global.epochs is 30: the learning rate does not change there"
+        "Optimizer.lr.milestones: 30, 60 are after the last epoch (Global.epochs: 30): no change of the rate there"
     ]
     # They count from the end of the warm-up.
     (text,) = warnings(caplog, recipe, {**milestones, "warmup_epoch": 5}, 62)
-    assert "milestones: 60 after 5 of warm-up not reached, as Global.epochs is 62" in text
+    assert "milestones: 60 after 5 of warm-up is after the last epoch (Global.epochs: 62)" in text
     assert warnings(caplog, recipe, milestones, 61) == []
     pieces = {"name": "Piecewise", "decay_epochs": [1, 4], "values": [0.1, 0.01, 0.001]}
     (text,) = warnings(caplog, recipe, pieces, 3)
-    assert "Optimizer.lr.decay_epochs: 4 not reached, as Global.epochs is 3" in text
+    assert "Optimizer.lr.decay_epochs: 4 is after the last epoch (Global.epochs: 3)" in text
     (text,) = warnings(caplog, recipe, {"name": "Step", "learning_rate": 0.1, "step_size": 30}, 20)
-    assert "Optimizer.lr.step_size: 30 not reached, as Global.epochs is 20" in text
+    assert "Optimizer.lr.step_size: 30 is after the last epoch (Global.epochs: 20)" in text
 
 
 def test_fewer_epochs_than_were_trained(recipe, run):

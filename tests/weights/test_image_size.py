@@ -76,10 +76,10 @@ def test_our_checkpoints_are_resized_from_their_own_size(wide, run):
     assert by_recipe == given
     converted, text = evaluate(run, wide, "tall", "converted")  # which keeps the size
     assert converted == given
-    assert "resized from 16x24 to 24x16 px: " in text and "nothing tells" not in text
+    assert "resized from 16x24 to 24x16 px: " in text and "nothing says" not in text
     # Nothing tells: as they are, which is said, and wrong.
     assumed, text = evaluate(run, wide, "tall", "foreign")
-    assert "nothing tells which image size these weights were made for; taken to be 24x16 px" in text
+    assert "nothing says which image size these weights are for; assuming 24x16 px" in text
     assert abs(assumed - resized) > 1e-3
     square, text = evaluate(run, wide, "square", "out/best_model")
     assert "resized from 16x24 to 20x20 px: " in text
@@ -157,7 +157,7 @@ def test_in_python(wide, monkeypatch, caplog):
     assert set(same.resized) == set(report.resized)
     load_weights(tall, wide / "foreign")
     np.testing.assert_array_equal(tall.state_dict()[SPATIAL].numpy(), weight)
-    assert "taken to be 24x16 px. If it is another one, say so: --weights-image-size" in caplog.text
+    assert "assuming 24x16 px. Otherwise give --weights-image-size HEIGHTxWIDTH" in caplog.text
 
 
 def test_what_is_recorded(wide, tmp_path):

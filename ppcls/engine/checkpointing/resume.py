@@ -261,6 +261,22 @@ def require_same_frozen(config: Config, prefix: Path) -> None:
         )
 
 
+def require_same_weight_options(config: Config, prefix: Path) -> None:
+    """Refuse to resume with settings of weights to start from that the run did not start with.
+
+    Raises:
+        ConfigError: there are some; the checkpoint knows its own weights.
+    """
+    before = checkpoint.read_states(prefix)["config"]["Global"]
+    for key in ("weights_key", "weights_image_size"):
+        value = getattr(config.Global, key)
+        if value is not None and value != before.get(key):
+            raise ConfigError(
+                f"{config.where('Global', key)}: Global.{key}: is about weights to start from, and {prefix}, which is "
+                "resumed, knows its own; leave it out"
+            )
+
+
 def _where(config: Config, key: str) -> str:
     return config.where(*(int(part) if part.isdigit() else part for part in key.split(".")))
 
