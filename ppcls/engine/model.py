@@ -52,11 +52,12 @@ def _warn_of_pixels_left_out(config: Config, model: paddle.nn.Layer) -> None:
         return
     height, width = config.Global.image_shape[1:]
     rows, columns = model.pixels_left_out(height, width)
-    if rows or columns:
+    lost = [f"{count} {name}" for count, name in ((rows, "rows"), (columns, "columns")) if count]
+    if lost:
         warn_once(
-            "patches of %d px do not divide images of %dx%d px: the last %d rows and %d columns of each image are not "
-            "used; change Arch.patch_size or the size of the images",
-            *(model.patch_size, height, width, rows, columns),
+            "patches of %d px do not divide images of %dx%d px: the last %s of each image are not used; change "
+            "Arch.patch_size or the size of the images",
+            *(model.patch_size, height, width, " and ".join(lost)),
         )
 
 

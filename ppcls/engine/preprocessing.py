@@ -100,7 +100,7 @@ def warn_of_other_ops(ops: Sequence[TransformOp], reference: Sequence[TransformO
     """Warn where two lists of transforms differ in what ``differences`` does not tell, such as sizes and crops."""
     used, others = _complete(ops), _complete(reference)
     if used != others:
-        text = "the recipe resizes or crops images in another way than %s: %s instead of %s"
+        text = "the transforms of the recipe are others than those of %s: %s instead of %s"
         only = [[op for op in first if op not in second] for first, second in ((used, others), (others, used))]
         get_logger().warning(text, owner, *(_text(items) for items in only))
 
