@@ -4,7 +4,6 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.properties import trained
-from tests.properties.mutations import MUTATIONS
 from tests.properties.worlds import worlds
 
 FEW = settings(
@@ -30,7 +29,7 @@ def test_another_image_size(world):
 @pytest.mark.parametrize("name", ["names_in_another_order", "relabelled", "missing_class"])
 def test_all_agree(name):
     """The others of ``trained.AFTER_TRAINING`` are tried by benchmarks/random_worlds.py."""
-    mutation = MUTATIONS[name]
+    mutation = trained.EVERY_MUTATION[name]
 
     @settings(FEW, max_examples=1)
     @given(worlds(mutation.layouts, mutation.evaluation))
