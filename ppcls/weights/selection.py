@@ -8,7 +8,8 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ppcls.errors import WeightsError
 from ppcls.utils.text import printable
-from ppcls.weights.torch_unpickler import Placeholder, UnsupportedTensor
+from ppcls.weights.placeholders import Placeholder
+from ppcls.weights.torch_unpickler import UnsupportedTensor
 from ppcls.weights.wrappers import (
     CALLBACKS,
     NOT_WEIGHTS,
@@ -46,8 +47,8 @@ class Selection:
         texts = []
         if self.others:
             texts.append(
-                f"holds several copies of weights: took {self.copy}, not {', '.join(self.others)}; another one is chosen "
-                "by its name (--weights-key, Global.weights_key, key= of load_weights)"
+                f"holds several copies of weights: took {self.copy}, not {', '.join(self.others)}; another one is "
+                "chosen by its name (--weights-key, Global.weights_key, key= of load_weights)"
             )
         if self.copy.left_out and not self.others:
             texts.append(f"left out {list_names(self.copy.left_out)}, which belong to training")

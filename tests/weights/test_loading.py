@@ -1,11 +1,15 @@
 """Weight files: what loads, what is refused, and how the message puts it."""
 
+import argparse
+import collections
 import contextlib
+import datetime
 import json
 import os
 import pickle
 import random
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import paddle
@@ -14,6 +18,7 @@ from safetensors.numpy import save_file
 
 from ppcls.errors import WeightsError
 from ppcls.weights import create_model, load_weights, read_weights, restricted_load
+from ppcls.weights.placeholders import Placeholder
 
 
 def tiny(**arguments):
@@ -137,6 +142,34 @@ def test_code_is_refused(tmp_path, protocol, function, name):
     with pytest.raises(WeightsError, match=rf"asks for ({name}|numpy.*_frombuffer).*nothing was run"):
         read_weights(path)
     assert not marker.exists()
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_settings_beside_the_weights(tmp_path, protocol):
+    """They become placeholders; nothing of them is built, and none is taken for weights."""
+    settings = argparse.Namespace(lr=1, out=Path("/x"), parts={1, 2}, kind=np.float32, config=collections.Counter("ab"))
+    content = {
+        "model": {"w": np.ones(2, "f4")},
+        "args": settings,
+        "tags": {"a"},
+        "out": Path("/x"),
+        "day": datetime.date.min,
+    }
+    path = tmp_path / "w.pdparams"
+    path.write_bytes(pickle.dumps(content, protocol=protocol))
+    np.testing.assert_array_equal(read_weights(path)["w"], [1, 1])
+    found = restricted_load(path)
+    assert [type(found[name]).__mro__[-2] for name in others] == [Placeholder] * 4
+    assert not hasattr(found["args"], "lr")
+    paddle.save({"model": {"w": paddle.ones([2])}, "args": settings}, str(path))
+    np.testing.assert_array_equal(read_weights(path)["w"], [1, 1])
+    path.write_bytes(pickle.dumps({"model": argparse.Namespace(w=1)}, protocol=protocol))
+    with pytest.raises(WeightsError, match=r"a whole pickled model \(Namespace\)"):
+        read_weights(path)
+    for harmful in (collections.OrderedDict(a=print), {"a": os.getenv}):
+        path.write_bytes(pickle.dumps({"model": {"w": np.ones(2, "f4")}, "args": harmful}, protocol=protocol))
+        with pytest.raises(WeightsError, match="refused, because it asks for"):
+            read_weights(path)
 
 
 def test_object_arrays_are_refused(tmp_path):

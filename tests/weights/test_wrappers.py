@@ -124,7 +124,10 @@ def several(state):
         "all": ({"state_dict": other, "teacher": other, "student": other, "model_ema": state}, "model_ema"),
         "timm": ({"state_dict": other, "state_dict_ema": state}, "state_dict_ema"),
         "swa": ({"state_dict": other, "swa_state_dict": state}, "swa_state_dict"),
-        "torch swa": ({"model": other, "avg_model": {"n_averaged": np.array(3), **prefixed(state, "module.")}}, "avg_model"),
+        "torch swa": (
+            {"model": other, "avg_model": {"n_averaged": np.array(3), **prefixed(state, "module.")}},
+            "avg_model",
+        ),
         "capitals": ({"State_Dict": other, "model_EMA": state}, "model_EMA"),
         "all capitals": ({"model": other, "EMA": state}, "EMA"),
         # Lightning: WeightAveraging swaps the two, and keeps a counter; other callbacks keep an average.
