@@ -61,7 +61,8 @@ def _run(parse: Callable[[], Tuple[Command, argparse.Namespace]]) -> int:
         from ppcls.utils import logging
 
         logging.setup()
-        return int(command.run(options))
+        with logging.repeats_dropped():
+            return int(command.run(options))
     except PpclsError as error:
         if debug:
             raise

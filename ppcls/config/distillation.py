@@ -14,7 +14,7 @@ from ppcls.config.overrides import set_at
 from ppcls.config.paddleclas import unsupported_reason
 from ppcls.config.paddleclas_tables import SWITCHES
 from ppcls.config.problems import Problem
-from ppcls.config.schema import Config
+from ppcls.config.schema import Config, DistillationSection, TeacherSection
 from ppcls.config.tree import Node, Path, child, descend, plain
 from ppcls.registry import Registry, suggest
 from ppcls.registry.arguments import shown
@@ -192,11 +192,11 @@ def _student(arch: Node, models: Mapping[str, _Model], problems: List[Problem]) 
     return node
 
 
-def check(config: Config, checked: Checked) -> List[Problem]:
+def check(config: Config, checked: Checked, architectures: Registry) -> List[Problem]:
     """Check models and losses against each other, in a recipe without other mistakes."""
     section = config.Distillation
     models = section.models or {} if section is not None else {}
-    problems: List[Problem] = []
+    problems: List[Problem] = list(_check_weight_options(section, architectures))
     student = config.student
     # Without Arch.class_num it follows from the data, and is compared when they are there.
     is_given = "class_num" in config.Arch.model_fields_set
@@ -222,6 +222,23 @@ def check(config: Config, checked: Checked) -> List[Problem]:
     if models and not problems:
         problems += _unused_models(student, models, learning, named)
     return problems
+
+
+def _check_weight_options(section: Optional[DistillationSection], architectures: Registry) -> Iterator[Problem]:
+    """Yield what is wrong with the keys that say more of the weights of a model beside that of ``Arch``."""
+    if section is None:
+        return
+    found: Dict[Path, Any] = {("Distillation", "models", name): model for name, model in (section.models or {}).items()}
+    if isinstance(section.teacher, TeacherSection):
+        found["Distillation", "teacher"] = section.teacher
+    for path, model in found.items():
+        for key in ("weights_key", "weights_image_size"):
+            if getattr(model, key) is None:
+                continue
+            if not isinstance(model.pretrained, str):
+                yield Problem((*path, key), "is about the file of pretrained, which must be its path or URL then")
+            elif key == "weights_image_size" and not architectures[model.name].takes("image_size"):
+                yield Problem((*path, key), f"the weights of {model.name} fit images of any size; leave it out")
 
 
 def _check_loss(

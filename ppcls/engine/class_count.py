@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Optional, Tuple
 
 from ppcls.arch import list_models, spec
@@ -10,9 +11,10 @@ from ppcls.data.datasets import Dataset, count_classes
 from ppcls.engine.checkpointing import saved_classes
 from ppcls.engine.checkpointing.checkpoint import strip_suffix
 from ppcls.engine.data import open_dataset
-from ppcls.engine.model import given_weights
+from ppcls.engine.model import given_weights, weights_path
 from ppcls.errors import ConfigError, DataError, PpclsError
 from ppcls.utils.logging import get_logger
+from ppcls.weights.class_count import class_num_in_file
 from ppcls.weights.download import is_url
 
 
@@ -41,14 +43,22 @@ def for_training(config: Config, supplied: Optional[Dataset] = None) -> Tuple[Co
     return resolved, dataset
 
 
-def for_weights(config: Config) -> Config:
-    """Return the recipe with the class count of its weights: of a checkpoint, else of published ones, else of the data.
+def for_weights(config: Config, data_first: bool = False) -> Config:
+    """Return the recipe with the class count of its weights: of a checkpoint, of published ones, or of the file's head.
 
-    It is 1000 where none of them tells it.
+    Where they do not tell it, it is that of the data, else 1000.
+
+    Args:
+        data_first: whether the data come before the head in a file of others, which says nothing of its classes but
+            their number: in an evaluation, another number of classes is an error, not another way to count.
     """
     if config.has_class_num:
         return config
-    resolved = _from_weights(config) or _from_available_data(config) or config
+    sources = [_from_head, _from_available_data]
+    resolved = _from_weights(config)
+    for source in reversed(sources) if data_first else sources:
+        resolved = resolved or source(config)
+    resolved = resolved or config
     _log(resolved)
     return resolved
 
@@ -57,7 +67,8 @@ def for_display(config: Config) -> Config:
     """Return the recipe with the class count that training would have, as far as that is known here."""
     if config.has_class_num:
         return config
-    return _from_available_data(config) or _from_weights(config) or config
+    is_local = not is_url(str(given_weights(config)))
+    return _from_available_data(config) or _from_weights(config) or (_from_head(config) if is_local else None) or config
 
 
 def _log(config: Config) -> None:
@@ -96,3 +107,16 @@ def _from_weights(config: Config) -> Optional[Config]:
     except PpclsError:
         count = None
     return None if count is None else config.with_class_num(count, f"inferred from {prefix}.pdstates")
+
+
+def _from_head(config: Config) -> Optional[Config]:
+    """Return the recipe with as many classes as the classifier in its weight file has, None where it has none."""
+    if not isinstance(given_weights(config), str):
+        return None
+    try:
+        path = weights_path(config)
+        assert path is not None
+        count = class_num_in_file(Path(path), config.Arch.name, config.Global.weights_key, config.student)
+    except PpclsError:  # said when they are loaded
+        return None
+    return None if count is None else config.with_class_num(count, f"that of the classifier in {path}")

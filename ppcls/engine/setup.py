@@ -32,9 +32,10 @@ from ppcls.engine.checkpointing.saver import Saver
 from ppcls.engine.criteria import build_loss, build_metrics, log_reduced_topk
 from ppcls.engine.data import build_loader, open_dataset
 from ppcls.engine.ema import EMA
+from ppcls.engine.initial_weights import load_initial_weights
 from ppcls.engine.label_names import match_classes, training_class_names
 from ppcls.engine.lr_schedule import build_lr_schedule, log_changed_epochs
-from ppcls.engine.model import build_model, compile_static, fetch_weights, load_initial_weights
+from ppcls.engine.model import build_model, compile_static, fetch_weights
 from ppcls.engine.model_group import ModelGroup
 from ppcls.engine.run import Run
 from ppcls.engine.run_header import log_run_header
@@ -237,8 +238,9 @@ def _init_new_run(config: Config, state: TrainState, folder: Path) -> None:
     weights = fetch_weights(config)
     # Before anything is moved: they may lie in this folder, or not fit.
     with distributed.errors_on_all_ranks():
-        loaded = [load_initial_weights(config, state.model, weights)] if weights is not None else []
-    loaded += distillations.load_initial_weights(config, state.peers)
+        classes = Classes(state.class_names, state.classes.labels)
+        loaded = [load_initial_weights(config, state.model, weights, classes)] if weights is not None else []
+    loaded += distillations.load_initial_weights(config, state.peers, classes)
     state.init_weights = distributed.run_on_main(lambda: resume.fingerprint(weights))
     if state.ema is not None:
         state.ema.restart()

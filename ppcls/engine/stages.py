@@ -17,7 +17,7 @@ from ppcls.engine.signals import InterruptedRunError, SignalHandler
 from ppcls.engine.supplied import Supplied, copy_weights
 from ppcls.errors import ConfigError, DataError, MachineError, WeightsError
 from ppcls.utils import atomic, distributed, json_text
-from ppcls.utils.logging import get_logger
+from ppcls.utils.logging import get_logger, repeats_dropped
 from ppcls.utils.paths import user_path
 from ppcls.weights import load_weights
 from ppcls.weights.download import is_url
@@ -28,6 +28,7 @@ FINISHED = "finished.json"
 _LENGTH_KEYS = ("Global.epochs", "Global.early_stopping")
 
 
+@repeats_dropped()
 def train(config: Config, stage: Optional[str] = None, supplied: Optional[Supplied] = None) -> TrainResult:
     """Train as the recipe says; stages in their order, those that are finished left out.
 

@@ -32,7 +32,7 @@ from ppcls.inference.description import PIXELS, Description
 from ppcls.metric import CombinedMetric
 from ppcls.registry.provenance import require_imported
 from ppcls.utils import distributed, gpus
-from ppcls.utils.logging import get_logger
+from ppcls.utils.logging import get_logger, repeats_dropped
 from ppcls.utils.paths import user_path
 
 _SMALLEST = float(np.finfo(np.float32).tiny)
@@ -65,6 +65,7 @@ class _Logits(paddle.nn.Layer):
         return paddle.to_tensor(logits)
 
 
+@repeats_dropped()
 def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto") -> Dict[str, Any]:
     """Evaluate an exported model on ``DataLoader.Eval``; return losses and metrics by name, in every process.
 

@@ -157,6 +157,18 @@ def _match_names(names: Sequence[str], data_names: Sequence[str], used: Set[int]
     return new_ids
 
 
+def find_places(own: Sequence[Any], others: Sequence[Any]) -> Optional[List[int]]:
+    """Return the place of each of some classes among others; None unless both have the same classes, each once.
+
+    Args:
+        own: names or labels by class id; ``others`` likewise.
+    """
+    places = {_composed(item) if isinstance(item, str) else item: index for index, item in enumerate(others)}
+    found = [places.get(_composed(item) if isinstance(item, str) else item) for item in own]
+    known = [place for place in found if place is not None]
+    return known if sorted(known) == list(range(len(own))) == list(range(len(others))) else None
+
+
 def _by_name(names: Iterable[str]) -> Dict[str, List[int]]:
     """Return the class ids of each name."""
     found: Dict[str, List[int]] = {}
