@@ -17,6 +17,7 @@ from ppcls.weights.paddle_reader import restricted_load
 from ppcls.weights.selection import Selection, select
 from ppcls.weights.torch_reader import LEGACY_START, ZIP_MAGIC, TorchFile
 from ppcls.weights.torch_unpickler import TensorInfo
+from ppcls.weights.wording import CHOOSE
 from ppcls.weights.wrappers import Wanted, list_names
 
 PathLike = Union[str, Path]
@@ -113,15 +114,16 @@ def read_selection(path: PathLike, key: Optional[str] = None, wanted: Optional[W
     if not tensors:
         raise WeightsError(f"{file}: holds no tensors")
     arrays = {name: _to_float32(array) for name, array in tensors.items()}
-    require_finite(arrays, str(file))
+    require_finite(arrays, str(file), selection)
     return ReadWeights(file, selection, arrays)
 
 
-def require_finite(arrays: Mapping[str, np.ndarray], origin: str) -> None:
+def require_finite(arrays: Mapping[str, np.ndarray], origin: str, selection: Optional[Selection] = None) -> None:
     """Refuse weights with NaN or infinity in them: what they give is no result.
 
     Args:
         origin: the file, for messages.
+        selection: what was taken from it.
 
     Raises:
         WeightsError: a tensor has such numbers.
@@ -132,10 +134,13 @@ def require_finite(arrays: Mapping[str, np.ndarray], origin: str) -> None:
         if array.dtype.kind in "fc" and not np.isfinite(array).all()
     ]
     if broken:
+        advice = ""
+        if selection is not None and selection.others:
+            advice = f"\nThis is {selection.copy}; the file also holds {list_names(selection.others)}: {CHOOSE}"
         raise WeightsError(
             f"{origin}: {len(broken)} of {len(arrays)} tensors have numbers that are not finite (NaN or infinity): "
             f"{list_names(broken)}. The training that wrote them diverged, or the file is damaged: use an earlier "
-            "checkpoint or another file"
+            f"checkpoint or another file{advice}"
         )
 
 

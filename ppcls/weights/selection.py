@@ -10,6 +10,7 @@ from ppcls.errors import WeightsError
 from ppcls.utils.text import printable
 from ppcls.weights.placeholders import Placeholder
 from ppcls.weights.torch_unpickler import UnsupportedTensor
+from ppcls.weights.wording import CHOOSE
 from ppcls.weights.wrappers import (
     CALLBACKS,
     NOT_WEIGHTS,
@@ -26,8 +27,6 @@ from ppcls.weights.wrappers import (
 )
 
 _MAX_NODES, _MAX_DEPTH = 1000, 32
-# How a message ends that lists what may be taken. Callers whose users name it otherwise replace it.
-CHOOSE = "choose with key=..."
 
 
 @dataclass(frozen=True)
@@ -59,10 +58,10 @@ class Candidate(NamedTuple):
     """What looks like weights: the keys that lead to a dict, and the number of tensors in it."""
 
     path: Tuple[str, ...]
-    count: int
+    tensors: int
 
     def __str__(self) -> str:
-        return f"{printable('.'.join(self.path))} ({self.count} tensors)"
+        return f"{printable('.'.join(self.path))} ({self.tensors} tensors)"
 
 
 @dataclass
@@ -135,7 +134,7 @@ class _Search:
         with contextlib.suppress(WeightsError):  # nested too deeply: the first ones will do
             for candidate in self.candidates(node, path):
                 inside = any(copy.path[: len(candidate.path)] == candidate.path for copy in copies)
-                if not inside and candidate.count > len(copies[0].tensors) / 2:
+                if not inside and candidate.tensors > len(copies[0].tensors) / 2:
                     found.append(str(candidate))
         return found
 

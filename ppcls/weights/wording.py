@@ -1,0 +1,43 @@
+"""Errors about weights in the words of those who read them: arguments in Python, options, or keys of a recipe."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Iterator, Mapping
+
+from ppcls.errors import ConfigError, WeightsError
+
+# As the messages of ``load_weights`` have them.
+CHOOSE = "choose with key=..."
+DROP_HEAD = "drop_mismatched_head=True"
+IMAGE_SIZE = "image_size=[height, width]"
+
+OF_RECIPES = {
+    DROP_HEAD: "Global.drop_mismatched_head: true (-o Global.drop_mismatched_head=true)",
+    CHOOSE: "choose with Global.weights_key (--weights-key)",
+    IMAGE_SIZE: "Global.weights_image_size: [height, width] (--weights-image-size HEIGHTxWIDTH)",
+}
+OF_CREATE_MODEL = {
+    CHOOSE: "choose with weights_key=...",
+    IMAGE_SIZE: f"pretrained_{IMAGE_SIZE}",
+    "image_size: ": "pretrained_image_size: ",
+}
+OF_CONVERT = {
+    CHOOSE: "choose with --weights-key",
+    IMAGE_SIZE: "--weights-image-size HEIGHTxWIDTH",
+    "image_size: ": "--weights-image-size: ",
+}
+
+
+@contextlib.contextmanager
+def reworded(words: Mapping[str, str]) -> Iterator[None]:
+    """Replace words in the errors that the block raises."""
+    try:
+        yield
+    except (ConfigError, WeightsError) as error:
+        text = str(error)
+        for ours, theirs in words.items():
+            text = text.replace(ours, theirs)
+        if text == str(error):
+            raise
+        raise type(error)(text) from None
