@@ -41,7 +41,7 @@ from ppcls.registry.sources import records
 
 # Adds what a recipe, with its changes, leaves out. Returns the completed recipe and messages about what is missing.
 Completion = Callable[[Node], Tuple[Node, List[str]]]
-_DICT = "dict"  # the origin of the values of a dict
+_DICT = "the dict"  # the origin of the values of a dict
 
 
 @dataclass

@@ -26,7 +26,7 @@ Read = Tuple[Selection, Dict[str, np.ndarray]]
 _MAX_LISTED = 5  # files of a folder in an error
 TORCH_SUFFIXES = (".pth", ".pth.tar", ".pt", ".bin")
 # In the order in which they are tried behind a path without one.
-_SUFFIXES = (".pdparams", ".safetensors", *TORCH_SUFFIXES)
+SUFFIXES = (".pdparams", ".safetensors", *TORCH_SUFFIXES)
 # Little-endian by definition of the format; bfloat16 is widened afterwards, I64 occurs as a counter.
 _SAFETENSORS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4"}
 _HEADER_BYTES = 512
@@ -48,12 +48,12 @@ def find_file(path: PathLike) -> Path:
     path = user_path(path)
     if not path.name:
         raise WeightsError(f"{path}: a folder; name a weight file")
-    tried = [path, *(path.with_name(path.name + suffix) for suffix in _SUFFIXES)]
+    tried = [path, *(path.with_name(path.name + suffix) for suffix in SUFFIXES)]
     for candidate in tried:
         if candidate.is_file():
             return candidate
     if path.is_dir():
-        inside = sorted(file for suffix in _SUFFIXES for file in path.glob(f"*{suffix}"))
+        inside = sorted(file for suffix in SUFFIXES for file in path.glob(f"*{suffix}"))
         contents = f"; it holds {', '.join(str(file) for file in inside[:_MAX_LISTED])}" if inside else ""
         raise WeightsError(f"{path}: a folder; name a weight file{contents}")
     raise WeightsError(f"no weight file at {path}; tried {', '.join(str(candidate) for candidate in tried)}")

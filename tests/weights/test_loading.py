@@ -16,7 +16,7 @@ import paddle
 import pytest
 from safetensors.numpy import save_file
 
-from ppcls.errors import PpclsError, WeightsError
+from ppcls.errors import WeightsError
 from ppcls.weights import create_model, load_weights, read_weights, restricted_load
 from ppcls.weights.placeholders import Placeholder
 
@@ -262,58 +262,6 @@ def test_everything_wrong_is_listed_and_nothing_loaded():
     assert "1 mis-shaped: blocks.1.pointwise.conv.weight [8, 8, 3, 3] instead of [8, 8, 1, 1]" in text
     assert "1 of another type than floating-point numbers: stem.norm.weight holds int64" in text
     assert all(np.array_equal(before[name], array) for name, array in arrays_of(model).items())
-
-
-@pytest.mark.parametrize("drop", [False, True])
-def test_integers_are_no_weights(drop):
-    weights = {name: array.astype(np.int32) for name, array in arrays_of(tiny()).items()}
-    with pytest.raises(WeightsError) as caught:
-        load_weights(tiny(), weights, drop_mismatched_head=drop)
-    text = str(caught.value)
-    assert "nothing was loaded; the names and shapes are right:" in text
-    assert f"{len(weights)} of another type than floating-point numbers: " in text
-    assert "head.weight holds int32" not in text or not drop
-    assert "looks like" not in text
-    assert "Only the head" not in text
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"model": "output/fl"}, r"model: must be a paddle\.nn\.Layer, not str"),
-        ({"weights": 5}, "weights: must be a path"),
-        ({"image_size": [32, 32]}, "image_size: the weights of ConvMixer fit images of any size; leave it out"),
-    ],
-)
-def test_wrong_arguments(arguments, message):
-    model = tiny()
-    with pytest.raises(PpclsError, match=message):
-        load_weights(**{"model": model, "weights": arrays_of(model), **arguments})
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"weights_key": "nope"}, "weights_key: there are no weights that it is about; give pretrained"),
-        ({"pretrained_image_size": [32, 48]}, "pretrained_image_size: there are no weights that it is about"),
-        ({"weights_key": "nope", "pretrained": False}, "weights_key: there are no weights"),
-        (
-            {"pretrained": "w", "pretrained_image_size": 32},
-            "pretrained_image_size: the weights of ConvMixer fit images of",
-        ),
-        (
-            {"pretrained": "w", "weights_key": "x"},
-            r"(?s)no 'x' in it\n.*blocks.* tensors\).*; choose with weights_key=",
-        ),
-        ({"pretrained": "w", "weights_key": "x", "class_num": None}, r"(?s)no 'x' in it\n.*; choose with weights_key="),
-    ],
-)
-def test_wrong_arguments_of_create_model(tmp_path, monkeypatch, arguments, message):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "w.pdparams").write_bytes(pickle.dumps(arrays_of(tiny()), protocol=4))
-    assert same(tiny(pretrained="w"), tiny(pretrained="w", weights_key=None, pretrained_image_size=None))
-    with pytest.raises(PpclsError, match=message):
-        tiny(**arguments)
 
 
 @pytest.mark.parametrize("timm", [None, False, True])
