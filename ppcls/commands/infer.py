@@ -139,7 +139,7 @@ def _check_model_and_images(options: argparse.Namespace) -> None:
     if distributed.world_size() > 1:
         raise ConfigError("MODEL IMAGES runs in one process; for several: -c RECIPE -o Infer.infer_imgs=FOLDER")
     if Path(options.model).suffix.lower() in IMAGE_SUFFIXES and not Path(options.model).is_dir():
-        raise ConfigError(f"{options.model} is an image, no model; MODEL comes first: ppcls infer MODEL IMAGES...")
+        raise ConfigError(f"{options.model} is an image, not a model; MODEL comes first: ppcls infer MODEL IMAGES...")
     if options.images:
         return
     taken = [change for group in options.override for change in group if "=" not in change]

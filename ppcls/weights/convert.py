@@ -22,6 +22,7 @@ from ppcls.weights.name_scheme import NameScheme
 from ppcls.weights.names import name_schemes_of
 from ppcls.weights.reader import find_file, read_selection
 from ppcls.weights.record import WeightsRecord, read_record
+from ppcls.weights.wording import NAME_MODEL
 from ppcls.weights.wrappers import Wanted
 from ppcls.weights.writer import format_of, write_weights
 
@@ -136,7 +137,7 @@ def _build_model(
     detected = detect_architecture(arrays)
     if name is None and (detected is None or detected.variant is None):
         what = f"looks like {detected}, in a size" if detected else "has tensor names"
-        raise WeightsError(f"{file}: {what} that no registered architecture has; name it with --model, and --argument")
+        raise WeightsError(f"{file}: {what} that no registered architecture has; {NAME_MODEL}")
     if detected is not None:
         arguments.setdefault("class_num", detected.class_num)
     name = name or str(detected and detected.variant)

@@ -47,7 +47,7 @@ def find_file(path: PathLike) -> Path:
     """
     path = user_path(path)
     if not path.name:
-        raise WeightsError(f"{path}: a folder; name a weight file")
+        raise WeightsError(f"{path}: a folder; give a weight file")
     tried = [path, *(path.with_name(path.name + suffix) for suffix in SUFFIXES)]
     for candidate in tried:
         if candidate.is_file():
@@ -55,7 +55,7 @@ def find_file(path: PathLike) -> Path:
     if path.is_dir():
         inside = sorted(file for suffix in SUFFIXES for file in path.glob(f"*{suffix}"))
         contents = f"; it holds {', '.join(str(file) for file in inside[:_MAX_LISTED])}" if inside else ""
-        raise WeightsError(f"{path}: a folder; name a weight file{contents}")
+        raise WeightsError(f"{path}: a folder; give a weight file{contents}")
     raise WeightsError(f"no weight file at {path}; tried {', '.join(str(candidate) for candidate in tried)}")
 
 
@@ -198,7 +198,7 @@ def _read_safetensors(path: Path, key: Optional[str], wanted: Wanted) -> Read:
     tensors: Dict[str, np.ndarray] = {}
     for name, entry in entries:
         if entry["dtype"] not in _SAFETENSORS:
-            raise WeightsError(f"{path}: {name} is of type {entry['dtype']}, which no weight has")
+            raise WeightsError(f"{path}: {name} has numbers of type {entry['dtype']}, which weights do not have")
         array = np.frombuffer(entry["data"], _SAFETENSORS[entry["dtype"]]).reshape(entry["shape"])
         tensors[name] = _from_bfloat16(array)
     found = select(tensors, str(path), (np.ndarray,), key, wanted)

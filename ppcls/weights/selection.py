@@ -180,7 +180,8 @@ def describe(value: Any) -> str:
     if isinstance(value, UnsupportedTensor):
         return value.description
     kind = next((kind for kind in (dict, Placeholder) if isinstance(value, kind)), type(value))
-    return f"a {'special object' if kind is Placeholder else kind.__name__}"
+    name = "special object" if kind is Placeholder else kind.__name__
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
 def is_pickled_model(value: Any) -> bool:

@@ -11,6 +11,7 @@ from ppcls.errors import ConfigError, WeightsError
 CHOOSE = "choose with key=..."
 DROP_HEAD = "drop_mismatched_head=True"
 IMAGE_SIZE = "image_size=[height, width]"
+NAME_MODEL = "give model=... and its arguments={...}"
 
 OF_RECIPES = {
     DROP_HEAD: "Global.drop_mismatched_head: true (-o Global.drop_mismatched_head=true)",
@@ -25,6 +26,7 @@ OF_CREATE_MODEL = {
 OF_CONVERT = {
     CHOOSE: "choose with --weights-key",
     IMAGE_SIZE: "--weights-image-size HEIGHTxWIDTH",
+    NAME_MODEL: "give --model, and its --argument",
     "image_size: ": "--weights-image-size: ",
 }
 

@@ -45,9 +45,7 @@ def test_an_accuracy_that_is_always_one_chooses_no_model(recipe, caplog, monkeyp
         assert not caplog.text
         return
     assert best.metric == "top10"
-    assert (
-        f"{metric} of 10 classes is 1 whatever the model answers: the best model is the one with" in caplog.text
-    )
+    assert f"{metric} of 10 classes is 1 whatever the model answers: the best model is the one with" in caplog.text
     assert f"give Global.best_metric, such as {better}\n" in caplog.text
     assert ("never sees an improvement" in caplog.text) == ("early_stopping" in str(changes))
 

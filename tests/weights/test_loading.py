@@ -199,7 +199,7 @@ def test_damaged_files(tmp_path):
     [
         ("w.pdparams", b"version https://git-lfs.github.com/spec/v1", "damaged, or not a file of paddle.save"),
         ("w.pdparams", pickle.dumps([1, 2]), "expected a dict of arrays, found list"),
-        ("w.pdparams", pickle.dumps({"epoch": 3}), "not a weight file: 'epoch' is a int"),
+        ("w.pdparams", pickle.dumps({"epoch": 3}), "not a weight file: 'epoch' is an int"),
         ("w.pdparams", pickle.dumps({}), "holds no tensors"),
         ("w.pdparams", pickle.dumps({"UnpackBigParamInfor@@": {}}), "protocol=4"),
         ("w.safetensors", b"\x10\0\0\0\0\0\0\0{", "damaged, or not a safetensors file"),

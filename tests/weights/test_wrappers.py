@@ -223,7 +223,7 @@ def test_a_key_chooses(tmp_path, state, suffix, log):
 
 @FORMATS
 def test_what_is_not_known_is_listed(tmp_path, state, suffix):
-    with pytest.raises(WeightsError, match=r"'epoch' is a int\nWhat looks like weights in it: mine \(\d+ tensors\)"):
+    with pytest.raises(WeightsError, match=r"'epoch' is an int\nWhat looks like weights in it: mine \(\d+ tensors\)"):
         content = {"epoch": 3, "mine": state, "optimizer": {"mine": state}, "rng_state": {"x": np.ones(3, "u1")}}
         read_weights(write(tmp_path / f"a.{suffix}", content))
     path = write(tmp_path / f"b.{suffix}", {**prefixed(state, "encoder."), "projector.0.weight": np.ones(2, "f4")})
