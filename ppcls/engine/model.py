@@ -8,6 +8,7 @@ from typing import Any, Callable, List, Optional, Sequence, Tuple, Union
 import paddle
 
 from ppcls.arch import BACKBONES
+from ppcls.arch.backbone.isotropic import IsotropicBackbone
 from ppcls.config.schema import AUTO, DEFAULT, Config
 from ppcls.engine.checkpointing import checkpoint
 from ppcls.errors import ConfigError, WeightsError
@@ -18,7 +19,7 @@ from ppcls.weights import create_model, load_weights
 from ppcls.weights.download import is_url
 from ppcls.weights.factory import local_weights, trained_image_size
 from ppcls.weights.reader import find_file
-from ppcls.weights.wording import OF_RECIPES, reworded
+from ppcls.weights.wording import OF_RECIPES, OF_USED_WEIGHTS, reworded
 
 
 def build_model(config: Config) -> paddle.nn.Layer:
@@ -28,9 +29,24 @@ def build_model(config: Config) -> paddle.nn.Layer:
         model = create_model(config.Arch.name, class_num=config.Arch.class_num, **config.Arch.arguments)
     except ConfigError as error:
         raise ConfigError(f"{config.where('Arch', 'name')}: Arch: {error}") from None
+    _warn_of_pixels_left_out(config, model)
     # One process sees the whole batch anyhow.
     several = distributed.world_size() > 1
     return paddle.nn.SyncBatchNorm.convert_sync_batchnorm(model) if config.Arch.use_sync_bn and several else model
+
+
+def _warn_of_pixels_left_out(config: Config, model: paddle.nn.Layer) -> None:
+    if not isinstance(model, IsotropicBackbone):
+        return
+    height, width = config.Global.image_shape[1:]
+    rows, columns = model.pixels_left_out(height, width)
+    lost = [f"{count} {name}" for count, name in ((rows, "rows"), (columns, "columns")) if count]
+    if lost:
+        warn_once(
+            "patches of %d px do not divide images of %dx%d px: the last %s of each image are not used; change "
+            "Arch.patch_size or the size of the images",
+            *(model.patch_size, height, width, " and ".join(lost)),
+        )
 
 
 def compile_static(config: Config, model: paddle.nn.Layer) -> None:
@@ -204,17 +220,19 @@ def load_from(
 
     Args:
         class_ids: as for ``load_weights``.
-        strict: whether values of the command line are about these weights in any case. Of a training with stages, they
-            are about those of the first one.
+        strict: whether the weights are used without training, so that classifier and image channels have to be theirs,
+            and values of the command line are about them in any case. Of a training with stages, they are about those
+            of the first one.
     """
     key, image_size = _weight_options(config, path, strict)
     size = image_size or trained_image_size(config.Arch.name, given_weights(config))
-    with reworded(OF_RECIPES):
+    with reworded(OF_USED_WEIGHTS if strict else OF_RECIPES):
         report = load_weights(
             model,
             path,
             key=key,
             drop_mismatched_head=drop_mismatched_head,
+            adapt="image_size" if strict else True,
             image_size=size,
             submodel=config.student,
             class_ids=class_ids,
