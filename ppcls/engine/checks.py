@@ -88,7 +88,7 @@ def require_split(config: Config, name: str) -> Split:
 
 
 def best_by(config: Config) -> Best:
-    """Return by which metric or loss the best model is chosen.
+    """Return by which metric or loss the best model is chosen; warn of one that is the same for all models.
 
     Raises:
         ConfigError: the evaluation gives no such value.
@@ -106,7 +106,22 @@ def best_by(config: Config) -> Best:
     if metric not in (*metrics, *losses):
         where = config.where("Global", "best_metric")
         raise ConfigError(f"{where}: Global.best_metric: no {metric!r} is evaluated{suggest(metric, metrics + losses)}")
+    if metric == f"top{config.Arch.class_num}" and metric in metrics:
+        _warn_of_constant(config, metric, "top1" if "top1" in metrics and metric != "top1" else "loss")
     return Best(metric, lower=metric in (combined.lower_is_better if metric in metrics else losses))
+
+
+def _warn_of_constant(config: Config, metric: str, better: str) -> None:
+    """Say that a top-k accuracy of k classes chooses no model, and which metric would."""
+    asked = config.Global.best_metric
+    key = ("Metric", "Eval") if asked is None else ("Global", "best_metric")
+    stopping = "; Global.early_stopping never sees an improvement" if config.Global.early_stopping is not None else ""
+    warn_once(
+        "%s: %s: %s of %d classes is 1 whatever the model answers: the best model is the one with the lowest loss%s; "
+        "to choose it otherwise, give Global.best_metric, such as %s",
+        *(config.where(*key), ".".join(key), metric, config.Arch.class_num, stopping),
+        better,
+    )
 
 
 def require_fixed_images(config: Config, train_loader: DataLoader) -> None:

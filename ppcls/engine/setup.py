@@ -35,7 +35,7 @@ from ppcls.engine.ema import EMA
 from ppcls.engine.initial_weights import load_initial_weights
 from ppcls.engine.label_names import match_classes, training_class_names
 from ppcls.engine.lr_schedule import build_lr_schedule, log_changed_epochs
-from ppcls.engine.model import build_model, compile_static, fetch_weights
+from ppcls.engine.model import build_model, compile_static, fetch_weights, require_weights_of_options
 from ppcls.engine.model_group import ModelGroup
 from ppcls.engine.run import Run
 from ppcls.engine.run_header import log_run_header
@@ -69,6 +69,7 @@ def open_run(
     """
     supplied = supplied or Supplied()
     checks.require_trainable(config)
+    require_weights_of_options(config)
     device.setup_device(config)
     with distributed.errors_on_all_ranks():
         config, supplied = _with_class_count(config, supplied)

@@ -273,7 +273,7 @@ def test_pretrained(tmp_path, monkeypatch):
         create_model("ConvMixer_256_8", dim=8, depth=1, pretrained=True)
     with pytest.raises(WeightsError, match="no weight file at"):
         create_model("ConvMixer_256_8", dim=8, depth=1, pretrained="/nowhere/w")
-    with pytest.raises(WeightsError, match="a folder; name a weight file"):
+    with pytest.raises(WeightsError, match="a folder; give a weight file"):
         create_model("ConvMixer_256_8", dim=8, depth=1, pretrained="")
     with pytest.raises(WeightsError, match="must be a path, or arrays by name, not NoneType"):
         load_weights(create_model("ConvMixer_256_8", dim=8, depth=1), None)

@@ -130,7 +130,7 @@ def test_what_follows_is_in_the_recipe():
         (
             1,
             [{"DecodeImage": {"channels": 3}}],
-            r"DecodeImage.channels: is 3, but Arch.in_channels \(dict\) asks for 1",
+            r"DecodeImage.channels: is 3, but Arch.in_channels \(the dict\) asks for 1",
         ),
         (
             1,
@@ -155,7 +155,7 @@ def test_what_does_not_fit_is_refused_before_work(channels, operations, message)
 def test_a_contradicting_image_shape(caplog):
     loaded = load(1, _TRANSFORMS, Global={"image_shape": [3, 16, 16]})
     assert loaded.Global.image_shape == [1, 16, 16]
-    assert "image_shape: has 3 channels, but Arch.in_channels (dict) is 1" in caplog.text
+    assert "image_shape: has 3 channels, but Arch.in_channels (the dict) is 1" in caplog.text
     with pytest.raises(ConfigError, match=r"has 3 channels, but Arch.in_channels"):
         ppcls.load_config(loaded, ["Global.image_shape=[3, 16, 16]"])
 
