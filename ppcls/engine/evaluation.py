@@ -11,7 +11,7 @@ import paddle
 
 from ppcls.config.schema import Config
 from ppcls.data.loader import DataLoader
-from ppcls.engine import criteria, device, preprocessing
+from ppcls.engine import amp, criteria, device, preprocessing
 from ppcls.engine.answers import build_postprocess
 from ppcls.engine.checks import require_split
 from ppcls.engine.class_count import for_weights
@@ -53,7 +53,8 @@ def evaluate(config: Config) -> Dict[str, Any]:
             align = functools.partial(match_classes, config, classes, "the model")
             loader = stack.enter_context(build_loader(config, "Eval", dataset, align))
         distributed.require_equal_on_ranks("numbers of images", len(loader.dataset))
-        with explain_evaluation_memory(config):
+        amp.log_rounding(config.AMP)
+        with explain_evaluation_memory(config), amp.evaluation_context(config.AMP):
             result = evaluate_model(model, loader, criteria.build_loss(config, "Eval", loader.dataset), metrics)
     names = complete_names(config, loader.dataset.class_names or (classes.names if classes is not None else None))
     get_logger().info("[Eval][Epoch 0][Avg]%s", format_values(result))
