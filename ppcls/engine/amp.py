@@ -33,8 +33,8 @@ class MixedPrecision:
     ) -> None:
         wanted = settings is not None and settings.use_amp
         on_cpu = paddle.get_device() == "cpu"
-        self._why_unused = _why_float32_on_cpu(settings) if settings is not None and wanted and on_cpu else None
-        self._rounds_products = wanted and on_cpu and self._why_unused is None
+        self._on_cpu = settings if on_cpu else None
+        self._rounds_products = rounds_products(settings)
         self._settings = settings if wanted and not on_cpu else None
         self._scaler: Any = None
         if self._settings is None:
@@ -55,10 +55,7 @@ class MixedPrecision:
 
     def log(self) -> None:
         """Say in the log what is computed in half precision, or why nothing is."""
-        if self._why_unused is not None:
-            warn_once("AMP has no effect: %s; everything is computed in float32", self._why_unused)
-        elif self._rounds_products:
-            get_logger().info("AMP: products are computed in bfloat16, all else in float32")
+        log_rounding(self._on_cpu)
 
     def autocast(self) -> ContextManager[None]:
         """Return the context in which the model and the loss are computed."""
@@ -110,6 +107,28 @@ class MixedPrecision:
         """Continue from what ``state_dict`` returned."""
         if self._scaler is not None and state:
             self._scaler.load_state_dict(dict(state))
+
+
+def rounds_products(settings: Optional[AMPSection]) -> bool:
+    """Return whether products are computed in bfloat16 by the CPU operators."""
+    wanted = settings is not None and settings.use_amp and paddle.get_device() == "cpu"
+    return wanted and _why_float32_on_cpu(settings) is None  # type: ignore[arg-type]
+
+
+def evaluation_context(settings: Optional[AMPSection]) -> ContextManager[None]:
+    """Return the context in which an evaluation on its own computes the model: on CPUs that of training."""
+    return ops.bfloat16_products() if rounds_products(settings) else contextlib.nullcontext()
+
+
+def log_rounding(settings: Optional[AMPSection]) -> None:
+    """Say in the log what a CPU computes in bfloat16, or why nothing is."""
+    if settings is None or not settings.use_amp or paddle.get_device() != "cpu":
+        return
+    reason = _why_float32_on_cpu(settings)
+    if reason is None:
+        get_logger().info("AMP: products are computed in bfloat16, all else in float32")
+    else:
+        warn_once("AMP has no effect: %s; everything is computed in float32", reason)
 
 
 def _why_float32_on_cpu(settings: AMPSection) -> Optional[str]:
