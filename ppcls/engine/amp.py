@@ -48,11 +48,6 @@ class MixedPrecision:
             use_dynamic_loss_scaling=self._settings.use_dynamic_loss_scaling,
         )
 
-    @property
-    def unused_reason(self) -> Optional[str]:
-        """Why ``AMP`` has no effect on this device; None where it has, or was not asked for."""
-        return self._why_unused
-
     def log(self) -> None:
         """Say in the log what is computed in half precision, or why nothing is."""
         log_rounding(self._on_cpu)
@@ -118,6 +113,13 @@ def rounds_products(settings: Optional[AMPSection]) -> bool:
 def evaluation_context(settings: Optional[AMPSection]) -> ContextManager[None]:
     """Return the context in which an evaluation on its own computes the model: on CPUs that of training."""
     return ops.bfloat16_products() if rounds_products(settings) else contextlib.nullcontext()
+
+
+def unused_reason(settings: Optional[AMPSection]) -> Optional[str]:
+    """Return why ``AMP`` has no effect on this device; None where it has, or is not asked for."""
+    if settings is None or not settings.use_amp or paddle.get_device() != "cpu":
+        return None
+    return _why_float32_on_cpu(settings)
 
 
 def log_rounding(settings: Optional[AMPSection]) -> None:

@@ -12,7 +12,7 @@ import paddle.nn.functional as F
 
 from ppcls.arch import BACKBONES
 from ppcls.config.schema import AMPSection
-from ppcls.engine.amp import MixedPrecision
+from ppcls.engine.amp import MixedPrecision, unused_reason
 from ppcls.engine.device import set_device
 from ppcls.errors import ConfigError
 from ppcls.utils import memory
@@ -90,9 +90,11 @@ def build_step(options: SpeedOptions, mode: str) -> Callable[[], None]:
     height, width = options.image_size
     model = _build(options)
     optimizer = paddle.optimizer.AdamW(1e-3, parameters=model.parameters())
-    amp = MixedPrecision(AMPSection() if options.amp else None, model, optimizer)
-    if amp.unused_reason is not None:
-        raise ConfigError(f"AMP has no effect: {amp.unused_reason}")
+    settings = AMPSection() if options.amp else None
+    reason = unused_reason(settings)
+    if reason is not None:
+        raise ConfigError(f"AMP has no effect: {reason}")
+    amp = MixedPrecision(settings, model, optimizer)
     images = paddle.rand([options.batch_size, 3, height, width])
     labels = paddle.randint(0, _CLASSES, [options.batch_size])
 
