@@ -61,7 +61,7 @@ def _run(options: argparse.Namespace) -> int:
     before = memory.process_memory()
     modes = [options.mode] if options.mode else _MODES
     rows = [_row(mode, speed.measure(settings, mode, options.seconds, before)) for mode in modes]
-    print(f"{_describe(settings)}\n\n{_table(rows)}")
+    print(f"{speed.describe(settings)}\n\n{_table(rows)}")
     return 0
 
 
@@ -80,24 +80,6 @@ def _set_threads(threads: Any) -> None:
     if "paddle" in sys.modules:
         raise ConfigError(f"--threads {threads}: Paddle is imported already; set {environment.THREADS} before that")
     os.environ[environment.THREADS] = str(threads)
-
-
-def _describe(settings: Any) -> str:
-    """Return what was measured, and on what."""
-    import paddle
-
-    from ppcls.arch import ops
-    from ppcls.utils import environment
-
-    height, width = settings.image_size
-    parts = [f"{settings.model}: batches of {settings.batch_size}, {height} x {width} pixels"]
-    parts.append("mixed precision" if settings.amp else "float32")
-    device = paddle.get_device()
-    if device != "cpu":
-        return f"{', '.join(parts)}\n{device}, PaddlePaddle {paddle.__version__}"
-    threads = os.environ.get(environment.THREADS, "1")
-    machine = f"{environment.processor_name()}, threads: {threads}, PaddlePaddle {paddle.__version__}"
-    return f"{', '.join(parts)}\n{machine}\n{ops.describe()}"
 
 
 def _row(mode: str, measured: Any) -> List[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from dataclasses import dataclass
@@ -10,12 +11,12 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 import paddle
 import paddle.nn.functional as F
 
-from ppcls.arch import BACKBONES
+from ppcls.arch import BACKBONES, ops
 from ppcls.config.schema import AMPSection
 from ppcls.engine.amp import MixedPrecision, unused_reason
 from ppcls.engine.device import set_device
 from ppcls.errors import ConfigError
-from ppcls.utils import memory
+from ppcls.utils import environment, memory
 from ppcls.weights import create_model
 
 _CLASSES = 10  # which labels are drawn does not matter to the speed
@@ -158,3 +159,16 @@ def time_steps(step: Callable[[], None], seconds: float, least: int = 3) -> List
         step()
         times.append(time.perf_counter() - begun)
     return times
+
+
+def describe(options: SpeedOptions) -> str:
+    """Return what is measured, and on what, as lines of text."""
+    height, width = options.image_size
+    parts = [f"{options.model}: batches of {options.batch_size}, {height} x {width} pixels"]
+    parts.append("mixed precision" if options.amp else "float32")
+    device = paddle.get_device()
+    if device != "cpu":
+        return f"{', '.join(parts)}\n{device}, PaddlePaddle {paddle.__version__}"
+    threads = os.environ.get(environment.THREADS, "1")
+    machine = f"{environment.processor_name()}, threads: {threads}, PaddlePaddle {paddle.__version__}"
+    return f"{', '.join(parts)}\n{machine}\n{ops.describe()}"
