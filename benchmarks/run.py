@@ -18,6 +18,7 @@ pieces (of the suites train and infer).
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -72,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cifar", type=Path, help="CIFAR-10's unpacked files for the suite data")
     parser.add_argument("--quick", action="store_true", help="a tiny model, to try the suite out")
     parser.add_argument("--add", action="store_true", help="add to the rounds in --output")
+    parser.add_argument(
+        "--page", type=Path, help="of train and infer: a page to put the table into, docs/performance.md"
+    )
     parser.add_argument("--output", type=Path, default=ROOT / "logs" / "benchmarks")
     return parser
 
@@ -82,14 +86,20 @@ def _speed(suite: str, options: argparse.Namespace) -> None:
     found = speed.run(options, suite)
     if options.add:
         found = results.merged(options.output / f"{suite}.json", found)
-    results.write(options.output, suite, _command(), found, speed.tables(found, suite))
+    tables = speed.tables(found, suite)
+    results.write(options.output, suite, _command(), found, tables)
+    if options.page is not None:
+        content = {"tables": tables[:1], "command": _command(), "versions": speed.versions(found)}
+        results.write_into(options.page, suite, content)
     results.draw_bars(options.output / f"{suite}.png", f"Suite {suite}", speed.bars(found), "images/s")
     if suite == "infer" and not options.quick:
         exports.run(options)
 
 
 def _command() -> str:
-    return "python benchmarks/run.py " + " ".join(sys.argv[1:])
+    """Return the command, with the paths of this machine as PATH."""
+    words = [word if not Path(word).is_absolute() else "PATH" for word in sys.argv[1:]]
+    return shlex.join(["python", "benchmarks/run.py", *words])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """``benchmarks/run.py``, tried out on a tiny model."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -22,7 +23,9 @@ def test_rounds_are_measured_and_added(tmp_path):
     pytest.importorskip("matplotlib")
     turns = ("--rounds", 2, "--seconds", 0.01, "--threads", 1, "--output", tmp_path, "--add")
     suite("--contestants", "ours, float32", LIMIT, *turns)
-    done = suite("--contestants", LIMIT, *turns)
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- suite train -->\nold\n<!-- end of suite train -->\nafter\n")
+    done = suite("--contestants", LIMIT, *turns, "--page", page)
     report = json.loads((tmp_path / "train.json").read_text())
     found = report["results"]["ConvMixer_256_8"]["contestants"]
     assert {name: len(one["rounds"]) for name, one in found.items()} == {"ours, float32": 2, LIMIT: 4}
@@ -30,6 +33,11 @@ def test_rounds_are_measured_and_added(tmp_path):
     assert found["ours, float32"]["facts"]["macs"] > 0
     assert (tmp_path / "train.png").read_bytes().startswith(b"\x89PNG")
     assert "| ConvMixer_256_8 | ours, float32 |" in done.stdout
+    text = page.read_text()
+    assert text.startswith("before\n<!-- suite train -->\n")
+    assert text.endswith("<!-- end of suite train -->\nafter\n")
+    assert "old" not in text
+    assert re.search(r"^\| ConvMixer_256_8 \| 2 of 8 px \|  \| [0-9.]+ \|.*\| not measured \|$", text, re.MULTILINE)
     assert done.stdout.strip() == (tmp_path / "train.md").read_text().strip()
 
 

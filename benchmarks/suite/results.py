@@ -70,6 +70,30 @@ def write(folder: Path, suite: str, command: str, results: Dict[str, Any], table
     print(described)
 
 
+def write_into(page: Path, suite: str, content: Dict[str, Any]) -> None:
+    """Replace what a page has between ``<!-- suite NAME -->`` and ``<!-- end of suite NAME -->``.
+
+    Args:
+        content: "tables", "command" and "versions" of the measurement.
+
+    Raises:
+        SystemExit: the page has no such place.
+    """
+    begin, end = f"<!-- suite {suite} -->", f"<!-- end of suite {suite} -->"
+    before, found, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise SystemExit(f"--page {page}: has no {begin} ... {end}")
+    here = machine()
+    instructions = ", ".join(here["instructions"]) or "instructions unknown"
+    setting = (
+        f"{here['processor']} ({instructions}), {here['cores']} cores. {', '.join(content['versions'])}. "
+        f"Measured on {here['date']} by `{content['command']}`."
+    )
+    described = "\n".join(table.markdown() for table in content["tables"])
+    page.write_text(f"{before}{begin}\n{setting}\n\n{described}{end}{after}", encoding="utf-8")
+
+
 def draw_bars(path: Path, title: str, values: Dict[str, Dict[str, float]], unit: str) -> None:
     """Draw values by group and name as bars, one axis a group."""
     figure, axes = _figure(1, len(values))

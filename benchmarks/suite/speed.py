@@ -100,7 +100,7 @@ def spread(measured: Dict[str, Any]) -> float:
 
 
 def tables(results: Dict[str, Any], mode: str) -> List[Table]:
-    """Return a table of all contestants, and one row a model of their rates beside PyTorch's."""
+    """Return a row a model, a row a contestant, and the limits."""
     header = [
         "model",
         "contestant",
@@ -131,7 +131,37 @@ def tables(results: Dict[str, Any], mode: str) -> List[Table]:
                     _share_of_limit(found, contestant, mode),
                 ]
             )
-    return [Table(f"Suite {mode}", header, rows), _limits(results)]
+    return [_summary(results, mode), Table("All contestants", header, rows), _limits(results)]
+
+
+def _summary(results: Dict[str, Any], mode: str) -> Table:
+    """Return a row a model: rates, and ratios to PyTorch in the same type; empty where something was not measured."""
+    dtypes = ("float32", "bfloat16")
+    names = ["ours, plain operators", *(f"{who}, {dtype}" for who in ("ours", "PyTorch") for dtype in dtypes)]
+    header = [
+        "model",
+        "images",
+        *names,
+        *(f"ours / PyTorch, {dtype}" for dtype in dtypes),
+        "MiB, ours / PyTorch",
+        "GPU",
+    ]
+    rows = []
+    for name, found in results.items():
+        contestants = found["contestants"]
+        rates = {one: found["batch"] / seconds(contestants[one]) for one in names if one in contestants}
+        peaks = [contestants.get(f"{who}, float32", {}).get("peak_mib") for who in ("ours", "PyTorch")]
+        ratios = []
+        for dtype in dtypes:
+            ours, theirs = rates.get(f"ours, {dtype}"), rates.get(f"PyTorch, {dtype}")
+            ratios.append("" if ours is None or theirs is None else f"{ours / theirs:.2f}")
+        row = [
+            name,
+            f"{found['batch']} of {found['size']} px",
+            *(f"{rates[one]:.3g}" if one in rates else "" for one in names),
+        ]
+        rows.append([*row, *ratios, " / ".join(str(peak or "") for peak in peaks), "not measured"])
+    return Table(f"Suite {mode}, images/s", header, rows)
 
 
 def _share_of_limit(found: Dict[str, Any], contestant: str, mode: str) -> str:
@@ -153,6 +183,12 @@ def _limits(results: Dict[str, Any]) -> Table:
         rates = ["" if one is None else f"{one['facts']['operations'] / seconds(one) / 1e9:.0f}" for one in limits]
         rows.append([name, *rates])
     return Table("Matrix products in the same run, GFLOP/s", ["model", *MATMUL], rows)
+
+
+def versions(results: Dict[str, Any]) -> List[str]:
+    """Return the versions of the libraries that were measured."""
+    facts = [one["facts"] for found in results.values() for one in found["contestants"].values()]
+    return sorted({str(one["version"]) for one in facts if "version" in one})
 
 
 def bars(results: Dict[str, Any]) -> Dict[str, Dict[str, float]]:
