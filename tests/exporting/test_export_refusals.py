@@ -21,7 +21,6 @@ from ppcls.inference import description
 from ppcls.inference.backends import open_backend
 from tests.helpers.exports import FAMILIES, prepared
 from tests.helpers.recipes import ROOT
-from tests.helpers.runs import limit_file_size
 
 pytest.importorskip("onnxruntime", reason='needs pip install ".[onnx]"')
 pytest.importorskip("paddle2onnx", reason='needs pip install ".[onnx]"')
@@ -175,7 +174,7 @@ def test_a_full_disk_leaves_nothing(digits, tmp_path, run):
     sizes = sorted(path.stat().st_size for path in model.iterdir() if path.suffix != ".yml")
     shutil.rmtree(model)
     for size in sizes:  # one file after the other does not fit
-        done = run(*command, code=2, process=True, preexec=limit_file_size(size - 1))
+        done = run(*command, code=2, limit=size - 1)
         assert "nothing was exported" in done.stderr
         assert "Traceback" not in done.stderr
         assert sorted(path.name for path in tmp_path.iterdir()) == before
