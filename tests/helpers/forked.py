@@ -1,5 +1,6 @@
 """What runs in the process that ``tests.helpers.forks`` forks from, which imports this, and in the forked ones."""
 
+import contextlib
 import importlib
 import os
 import resource
@@ -18,6 +19,8 @@ for _name in (
     *("engine.evaluation", "engine.stages", "engine.trial", "exporting.exporter"),
 ):
     importlib.import_module(f"ppcls.{_name}")
+with contextlib.suppress(ImportError):  # an extra
+    importlib.import_module("ppcls.serving.runner")
 
 
 @dataclass(frozen=True)

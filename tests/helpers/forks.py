@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import tempfile
+import time
 
 from tests.helpers.command_line import checked
 from tests.helpers.recipes import ROOT
@@ -26,19 +27,21 @@ class Fork:
         environment: variables to set; what is read when Python or Paddle starts is not.
         program: Python code to run instead of ``ppcls``, with ``arguments`` as its ``sys.argv[1:]``.
         limit: the largest size in bytes that the process can write a file to.
+        log: the path of a new file for standard error; without it there is a temporary one.
     """
 
-    def __init__(self, *arguments, cwd, environment=None, program=None, limit=None):
+    def __init__(self, *arguments, cwd, environment=None, program=None, limit=None, log=None):
         from tests.helpers import forked
 
         self.returncode = None
         self.args = ["ppcls", *map(str, arguments)]
-        self._files = [tempfile.NamedTemporaryFile("r", errors="replace") for _ in range(2)]  # noqa: SIM115
+        errors = tempfile.NamedTemporaryFile("r", errors="replace") if log is None else log.open("x+")  # noqa: SIM115
+        self._files = [tempfile.NamedTemporaryFile("r", errors="replace"), errors]  # noqa: SIM115
         settings = forked.Settings(
             arguments=self.args[1:],
             cwd=str(cwd),
             environment={**os.environ, **(environment or {})},
-            outputs=[file.name for file in self._files],
+            outputs=[str(file.name) for file in self._files],
             program=program,
             limit=limit,
         )
@@ -76,6 +79,15 @@ class Fork:
         """Return (standard output, standard error) when the process has ended."""
         self.wait(timeout)
         return tuple(self.said())
+
+    def first_line(self):
+        """Return the first line of standard output when it is there, what there is when the process has ended."""
+        while True:
+            ended = self.poll() is not None
+            line, found, _ = self.said()[0].partition("\n")
+            if found or ended:
+                return line
+            time.sleep(0.01)
 
     def said(self):
         """Return what the process has written so far: standard output, standard error."""
