@@ -79,22 +79,20 @@ def test_another_models_answers_are_told_apart_where_all_probabilities_are_small
     import paddle
 
     sample = Sample([], np.random.default_rng(0).standard_normal((4, 3, 16, 16)).astype(np.float32))
+    changes = {"Arch.class_num": 1000, "Infer.PostProcess.class_id_map_file": "null"}
+    config = prepared("ConvMixer", digits, tmp_path, **changes)
     expected = {}
-    for seed in (1, 2):
-        folder = tmp_path / str(seed)
-        folder.mkdir()
-        changes = {"Arch.class_num": 1000, "Infer.PostProcess.class_id_map_file": "null"}
-        config = prepared("ConvMixer", digits, folder, **changes)
+    for seed in (2, 1):
         paddle.seed(seed)
         model = ppcls.create_model("ConvMixer", class_num=1000, **FAMILIES["ConvMixer"])
         model.eval()
-        paddle.save(model.state_dict(), f"{folder}/weights.pdparams")
-        ppcls.export(config, Options(fp16=True))
         expected[seed] = Expected.of(model, sample, [], "softmax")
+    paddle.save(model.state_dict(), f"{tmp_path}/weights.pdparams")
+    ppcls.export(config, Options(fp16=True))
     for name in ("inference.onnx", "inference_fp16.onnx"):
-        assert compare(expected[1], tmp_path / "1" / "model" / name, "onnx")["logit_error"] < 0.01
+        assert compare(expected[1], tmp_path / "model" / name, "onnx")["logit_error"] < 0.01
         with pytest.raises(ExportError, match=rf"\({re.escape(name)}\) differs from the trained one: "):
-            compare(expected[2], tmp_path / "1" / "model" / name, "onnx")
+            compare(expected[2], tmp_path / "model" / name, "onnx")
 
 
 @pytest.mark.parametrize(
