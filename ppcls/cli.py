@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import sys
-from typing import Callable, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from ppcls.commands import COMMANDS, GROUPS
 from ppcls.commands.command import Command
@@ -62,7 +61,8 @@ def _run(parse: Callable[[], Tuple[Command, argparse.Namespace]]) -> int:
         from ppcls.utils import logging
 
         logging.setup()
-        return int(command.run(options))
+        with logging.repeats_dropped():
+            return int(command.run(options))
     except PpclsError as error:
         if debug:
             raise
@@ -119,6 +119,8 @@ def _hint(argument: str, command: argparse.ArgumentParser) -> str:
 
 
 def _similar(word: str, known: Iterable[str]) -> str:
+    import difflib
+
     near = difflib.get_close_matches(word, list(known), n=1)
     return f" (did you mean {near[0]}?)" if near else ""
 
@@ -144,18 +146,28 @@ class _Parser(argparse.ArgumentParser):
         super()._check_value(action, value)
 
 
-def _parser() -> Tuple[argparse.ArgumentParser, Dict[str, argparse.ArgumentParser]]:
+class _CommandParser(argparse.ArgumentParser):
+    """The parser of one command. It adds the command's options when it parses, that is if this command was typed."""
+
+    command: Optional[Command] = None
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Return the options and the arguments that are not known."""
+        if self.command is not None:
+            _add_options(self.command, self)
+            self.command = None
+        return super().parse_known_args(args, namespace)
+
+
+def _parser() -> Tuple[argparse.ArgumentParser, Dict[str, _CommandParser]]:
     """Return the main parser, and the parser of each command."""
     parser = _Parser(prog="ppcls", description="Vision MLPs on PaddlePaddle.")
     parser.add_argument("--version", action="version", version=f"ppcls {__import__('ppcls').__version__}")
-    commands = parser.add_subparsers(
-        dest="command", required=True, metavar="COMMAND", parser_class=argparse.ArgumentParser
-    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_CommandParser)
     parsers = {}
     for command in COMMANDS.values():
-        options = commands.add_parser(command.name, help=command.help, description=command.help)
-        parsers[command.name] = options
-        _add_options(command, options)
+        parsers[command.name] = commands.add_parser(command.name, help=command.help, description=command.help)
+        parsers[command.name].command = command
     return parser, parsers
 
 

@@ -16,6 +16,14 @@ class PpclsError(Exception):
     # Whether every process of a distributed run raises this error, see ``ppcls.utils.distributed``.
     on_all_ranks = False
 
+    def __str__(self) -> str:
+        """Return the message; names of files in it are text even where Python takes them for ASCII."""
+        text = super().__str__()
+        try:
+            return text.encode("utf-8", "surrogateescape").decode("utf-8")
+        except UnicodeError:  # a name that is not valid UTF-8
+            return text
+
 
 class ConfigError(PpclsError, ValueError):
     """A recipe, an override or a component's argument is wrong.

@@ -1,4 +1,7 @@
-"""The class of commands, and what they share. Importing a command's module must not import Paddle or numpy."""
+"""The class of commands, and what they share.
+
+`ppcls --help` imports every command's module, so these import what only their run needs inside functions.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,12 @@ import argparse
 import contextlib
 import re
 import signal
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, Callable, Dict, Iterator, List, Optional
-
-from ppcls.utils import json_text
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(NamedTuple):
     """A command of ``ppcls``.
 
     Attributes:
@@ -97,6 +96,8 @@ def load_recipe(options: argparse.Namespace) -> Any:
 
 def changes(options: argparse.Namespace) -> List[str]:
     """Return the ``Key.sub=value`` changes of all ``-o``, in order, then those of the options for weights."""
+    from ppcls.utils import json_text
+
     given = weight_options(options).items()
     return [
         *(change for group in options.override for change in group),
@@ -133,6 +134,8 @@ def print_result(value: Any) -> None:
 
 def to_json(value: Any) -> str:
     """Return ``value`` as JSON to print; a list has one item per line."""
+    from ppcls.utils import json_text
+
     if isinstance(value, list):
         return "[" + ",\n ".join(json_text.dumps(item, ensure_ascii=False) for item in value) + "]"
     return json_text.dumps(value, indent=1, ensure_ascii=False)

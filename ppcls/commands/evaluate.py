@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from typing import Any, Dict
 
 from ppcls.commands.command import (
@@ -16,8 +15,6 @@ from ppcls.commands.command import (
     weight_options,
 )
 from ppcls.errors import ConfigError
-from ppcls.utils import json_text
-from ppcls.utils.logging import get_logger
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +53,10 @@ def _warn_about_infer_imgs(config: Any, options: argparse.Namespace) -> None:
     """Warn where ``-o`` names images to predict, which evaluation does not use."""
     if not any(config.where("Infer", key).startswith("-o") for key in ("infer_imgs", "infer_list")):
         return
+    import shlex
+
+    from ppcls.utils.logging import get_logger
+
     if options.model is None:
         changed = [f"-o {shlex.quote(change)}" for change in changes(options)]
         stage = [f"--stage {options.stage}"] if options.stage else []
@@ -70,7 +71,7 @@ def _warn_about_infer_imgs(config: Any, options: argparse.Namespace) -> None:
 
 def _print(result: Dict[str, Any]) -> None:
     """Print a result as JSON, once if there are several processes."""
-    from ppcls.utils import distributed
+    from ppcls.utils import distributed, json_text
 
     if distributed.is_main():
         items = (f"{json_text.dumps(key, ensure_ascii=False)}: {_to_json(value, 1)}" for key, value in result.items())
@@ -79,6 +80,8 @@ def _print(result: Dict[str, Any]) -> None:
 
 def _to_json(value: Any, depth: int) -> str:
     """Return ``value`` as indented JSON, with each innermost list or dict, such as a row of a matrix, on one line."""
+    from ppcls.utils import json_text
+
     nested = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     if not any(isinstance(item, (dict, list)) for item in nested):
         return json_text.dumps(value, ensure_ascii=False)

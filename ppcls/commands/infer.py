@@ -22,8 +22,7 @@ from ppcls.commands.command import (
     weight_options,
 )
 from ppcls.errors import ConfigError
-from ppcls.utils import distributed, environment
-from ppcls.utils.logging import get_logger
+from ppcls.utils import distributed
 from ppcls.utils.paths import user_path
 
 # Options of `MODEL IMAGES...`, and their defaults; with -c, keys of the recipe say these things.
@@ -76,12 +75,15 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     if options.model is None:
         return _by_recipe(options)
+    from ppcls.utils import environment
+
     if options.threads and options.threads > environment.MAX_THREADS:
         raise ConfigError(f"--threads {options.threads}: at most {environment.MAX_THREADS}")
     if options.threads:
         os.environ[environment.THREADS] = str(options.threads)
     environment.prepare()  # before numpy is imported
     from ppcls.inference import inputs, results
+    from ppcls.utils.logging import get_logger
 
     _check_model_and_images(options)
     if options.features is not None:
@@ -109,6 +111,7 @@ def _run(options: argparse.Namespace) -> int:
 def _write_features(options: argparse.Namespace) -> int:
     """Write ``--features``."""
     from ppcls.inference import feature_files, inputs
+    from ppcls.utils.logging import get_logger
 
     for name in ("out", "topk"):
         if getattr(options, name) is not None:

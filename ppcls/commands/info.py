@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import re
 import sys
 from pathlib import Path
@@ -46,6 +44,8 @@ def _run(options: argparse.Namespace) -> int:
 
 def collect() -> Dict[str, Any]:
     """Return versions, processor, devices, threads and paths, as JSON holds them."""
+    import platform
+
     from ppcls.config.find import library
     from ppcls.utils import environment
     from ppcls.utils.paths import cache_folder
@@ -79,6 +79,7 @@ def collect() -> Dict[str, Any]:
 
 def _paddle() -> Dict[str, Any]:
     """Return Paddle's version and devices, or {"error": why it cannot be used}."""
+    import json
     import subprocess
 
     package = str(Path(ppcls.__file__).parent.parent)

@@ -140,15 +140,15 @@ def _compare_preprocessing(recipe: Deployment, predictor: Any) -> None:
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
     image = np.random.default_rng(0).integers(0, 256, (375, 500, 3), np.uint8)
-    theirs, ours = (
+    of_recipe, of_export = (
         np.asarray(run(image, np.random.default_rng(0))) for run in (transforms, predictor.pipeline.transforms)
     )
-    if theirs.shape == ours.shape and np.allclose(theirs, ours, rtol=0, atol=_TOLERANCE):
+    if of_recipe.shape == of_export.shape and np.allclose(of_recipe, of_export, rtol=0, atol=_TOLERANCE):
         return
     what = (
-        f"images of {list(theirs.shape)}, not {list(ours.shape)}"
-        if theirs.shape != ours.shape
-        else f"pixels that differ by up to {np.abs(theirs - ours).max():.3g}"
+        f"images of {list(of_recipe.shape)}, not {list(of_export.shape)}"
+        if of_recipe.shape != of_export.shape
+        else f"pixels that differ by up to {np.abs(of_recipe - of_export).max():.3g}"
     )
     get_logger().warning(
         "%s: not what %s was exported with: it makes %s. The preprocessing in the export is used; remove PreProcess, "
@@ -203,8 +203,8 @@ def _compare_thresholds(built: Any, exported: Any, where: str) -> None:
     """Warn if a recipe's thresholds, which are used, are not those of the export."""
     if type(built) is not type(exported):
         return
-    given, own = (getattr(item, "thresholds", getattr(item, "threshold", None)) for item in (built, exported))
-    if given is not None and (given != own if isinstance(given, float) else (given != own).any()):
+    given, before = (getattr(item, "thresholds", getattr(item, "threshold", None)) for item in (built, exported))
+    if given is not None and (given != before if isinstance(given, float) else (given != before).any()):
         get_logger().warning(
             "%s: other thresholds than those that the model was exported with; using those of the recipe", where
         )

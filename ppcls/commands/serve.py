@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import signal
-from typing import Any, Dict, get_type_hints
+from typing import TYPE_CHECKING, Any, Dict, get_type_hints
 
 from ppcls.commands.command import Command, add_import_option, import_components
-from ppcls.serving import Settings, serve
-from ppcls.utils import environment
+
+if TYPE_CHECKING:
+    import dataclasses
 
 _KEY = "PPCLS_API_KEY"
-_HINTS = get_type_hints(Settings)
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
+    import dataclasses
+
+    from ppcls.serving import Settings
+
+    hints = get_type_hints(Settings)
     parser.add_argument("model", metavar="MODEL", help="exported model: the folder that `ppcls export` wrote")
     add_import_option(parser)
     for option in dataclasses.fields(Settings):
@@ -25,12 +29,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         name = "--" + option.name.replace("_", "-")
         shown = "" if option.default in (None, False, ()) else f" (default: {option.default})"
         default = [] if option.default == () else option.default
-        parser.add_argument(name, default=default, help=option.metadata["help"] + shown, **_kind(option))
+        parser.add_argument(
+            name, default=default, help=option.metadata["help"] + shown, **_kind(option, hints[option.name])
+        )
 
 
-def _kind(option: dataclasses.Field) -> Dict[str, Any]:
+def _kind(option: dataclasses.Field, hint: Any) -> Dict[str, Any]:
     """Return the arguments by which argparse knows an option's type."""
-    hint = _HINTS[option.name]
     if hint is bool:
         return {"action": "store_true"}
     if option.default == ():
@@ -46,6 +51,11 @@ def _end_at_once(number: int, _: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    import dataclasses
+
+    from ppcls.serving import Settings, serve
+    from ppcls.utils import environment
+
     values = {option.name: getattr(options, option.name) for option in dataclasses.fields(Settings)}
     values["cors"] = tuple(values["cors"])
     if values["api_key"] is None:

@@ -80,7 +80,7 @@ def _of_recipe(
 def _decoded_by_others(tree: Node, registries: Mapping[str, Registry]) -> bool:
     """Return whether a transform of the user's own may make images of any number of channels."""
     registry = registries["transform"]
-    return any(registry[place[-1]].source is not None for path in LISTS for place, _ in transforms(tree, path))
+    return any(registry[op_path[-1]].source is not None for path in LISTS for op_path, _ in transforms(tree, path))
 
 
 def _check_list(
@@ -88,39 +88,41 @@ def _check_list(
 ) -> Iterator[Problem]:
     """Yield what does not fit the model's channels in a list of transforms, and note what follows from them."""
     channels, origin = model
-    places = [place for place, _ in transforms(tree, path)]
-    components = {place: checked.components.get(place) for place in places}
-    if any(registry[place[-1]].source is not None for place in places):
+    op_paths = [op_path for op_path, _ in transforms(tree, path)]
+    components = {op_path: checked.components.get(op_path) for op_path in op_paths}
+    if any(registry[op_path[-1]].source is not None for op_path in op_paths):
         return
     pads = any(getattr(component, "appends_zeros", False) for component in components.values())
     if pads and channels != _RGB + 1:
-        place = next(place for place, component in components.items() if getattr(component, "appends_zeros", False))
-        yield Problem(place, f"channel_num: makes 4 channels, but {origin} is {channels}; change one of them")
+        op_path = next(
+            op_path for op_path, component in components.items() if getattr(component, "appends_zeros", False)
+        )
+        yield Problem(op_path, f"channel_num: makes 4 channels, but {origin} is {channels}; change one of them")
         return
     decoded = _RGB if pads else channels
-    for place, component in components.items():
+    for op_path, component in components.items():
         if decoded != _RGB and getattr(component, "needs_rgb", False):
-            yield Problem(place, f"is for RGB images, and {origin} is {channels}; leave it out")
-        yield from _check_arguments(found, checked.arguments.get(place, {}), place, decoded, origin)
+            yield Problem(op_path, f"is for RGB images, and {origin} is {channels}; leave it out")
+        yield from _check_arguments(found, checked.arguments.get(op_path, {}), op_path, decoded, origin)
 
 
 def _check_arguments(
-    found: Sizes, arguments: Mapping[str, Any], place: Path, decoded: int, origin: str
+    found: Sizes, arguments: Mapping[str, Any], op_path: Path, decoded: int, origin: str
 ) -> Iterator[Problem]:
-    if place[-1] == _DECODE:
+    if op_path[-1] == _DECODE:
         if arguments.get("channels", decoded) != decoded:
             text = f"is {arguments['channels']}, but {origin} asks for {decoded}; leave it out"
-            yield Problem((*place, "channels"), text)
+            yield Problem((*op_path, "channels"), text)
         elif "channels" not in arguments and decoded != _RGB:
-            found.derived[(*place, "channels")] = (decoded, "derived from Arch.in_channels")
+            found.derived[(*op_path, "channels")] = (decoded, "derived from Arch.in_channels")
     for index, key in enumerate(("mean", "std")):
         values = arguments.get(key)
         if isinstance(values, (list, tuple)):
             if len(values) != decoded:
                 text = f"has {len(values)} values, but images have {decoded} channels ({origin}); give one per channel"
-                yield Problem((*place, key), text)
-        elif values is None and place[-1] == _NORMALIZE and decoded in _STATISTICS:
-            found.derived[(*place, key)] = (list(_STATISTICS[decoded][index]), "derived from Arch.in_channels")
+                yield Problem((*op_path, key), text)
+        elif values is None and op_path[-1] == _NORMALIZE and decoded in _STATISTICS:
+            found.derived[(*op_path, key)] = (list(_STATISTICS[decoded][index]), "derived from Arch.in_channels")
 
 
 def _check_teachers(checked: Checked, registries: Mapping[str, Registry], channels: int) -> Iterator[Problem]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Container, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ppcls.config import paddleclas
 from ppcls.config.problems import Problem
@@ -35,10 +35,11 @@ def _splits(*path: str) -> List[Tuple[str, ...]]:
     return [("DataLoader", split, *path) for split in ("Train", "Eval")]
 
 
+_WEIGHTS = ("pretrained", "weights_key", "weights_image_size")
 SITES: Sequence[Site] = (
     Site(("Arch",), "architecture", ("name", "pretrained", "use_sync_bn")),
-    Site(("Distillation", "teacher"), "architecture", ("name", "pretrained")),
-    Site(("Distillation", "models"), "architecture", ("name", "pretrained", "frozen"), by_name=True),
+    Site(("Distillation", "teacher"), "architecture", ("name", *_WEIGHTS)),
+    Site(("Distillation", "models"), "architecture", ("name", *_WEIGHTS, "frozen"), by_name=True),
     Site(("Optimizer",), "optimizer", ("name", "lr", "lr_scaling")),
     Site(("Optimizer", "lr"), "schedule", ("name",)),
     *(Site(path, "dataset", ("name", "transform_ops", "batch_transform_ops")) for path in _splits("dataset")),
@@ -83,7 +84,8 @@ class Checked:
             self.sources.append(entry.source)
         values, mistakes = entry.check({key: plain(value) for key, value in given.items()}, site.section_keys)
         if mistakes:
-            self.problems += [_problem_at(tree, place, mistake) for mistake in mistakes]
+            unknown = {mistake.path[0] for mistake in mistakes if mistake.kind == "unknown"}
+            self.problems += [_problem_at(tree, place, mistake, unknown) for mistake in mistakes]
             if registry.trial_arguments is not None and not any(mistake.kind == "missing" for mistake in mistakes):
                 self._add_bad_values(tree, place, values, registry, name)
             return
@@ -186,14 +188,36 @@ def _several_names(item: Node, path: Path, registry: Registry) -> Problem:
     return Problem((*path, names[-1]), f"an entry is one `name: arguments` map, and this one has {', '.join(names)}")
 
 
-def _problem_at(tree: Node, place: Path, mistake: Mistake) -> Problem:
-    """Return a mistake as a problem of the innermost value that was written."""
+def _problem_at(tree: Node, place: Path, mistake: Mistake, unknown: Container[str]) -> Problem:
+    """Return a mistake as a problem of the innermost value that was written.
+
+    Args:
+        unknown: all arguments that the component does not take.
+    """
     if mistake.kind == "unknown" and _is_of_base(tree, place, mistake.path[0]):
         advice = f"a base of the recipe gives it: `_delete_: true` in {dotted(place)} drops what bases say there"
         return Problem((*place, *mistake.path), f"{mistake.message}; {advice}")
+    if mistake.kind == "unknown" and _is_renamed_by_option(tree, place, mistake.path[0]):
+        return Problem((*place, *mistake.path), f"{mistake.message}; {_replace_advice(tree, place, unknown)}")
     if mistake.kind != "type":
         return Problem((*place, *mistake.path), mistake.message)
     return Problem(descend(tree, (*place, *mistake.path))[1], mistake.message)
+
+
+def _is_renamed_by_option(tree: Node, place: Path, argument: str) -> bool:
+    """Return whether ``-o`` names another component than the one that a file gives an argument to."""
+    section = descend(tree, place)[0]
+    name, given = child(section, "name"), child(section, argument)
+    return name is not None and name.origin.startswith("-o") and not given.origin.startswith("-o")
+
+
+def _replace_advice(tree: Node, place: Path, unknown: Container[str]) -> str:
+    """Return how to drop what a file gives to another component than the one that ``-o`` names."""
+    values = {key: value for key, value in plain(descend(tree, place)[0]).items() if key not in unknown}
+    kept = [f"{key}: {value}" for key, value in values.items() if isinstance(value, (str, int, float))]
+    section = ", ".join([*kept, "..."] if len(kept) < len(values) else kept)
+    replaced = f"-o '{dotted(place)}={{{section}}}'"
+    return f"{values['name']} does not take it: to drop it, replace the whole section, {replaced}"
 
 
 def _is_of_base(tree: Node, place: Path, argument: str) -> bool:

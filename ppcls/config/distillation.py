@@ -11,10 +11,10 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set, 
 
 from ppcls.config.components import Checked
 from ppcls.config.overrides import set_at
-from ppcls.config.paddleclas import refusal
+from ppcls.config.paddleclas import unsupported_reason
 from ppcls.config.paddleclas_tables import SWITCHES
 from ppcls.config.problems import Problem
-from ppcls.config.schema import Config
+from ppcls.config.schema import Config, DistillationSection, TeacherSection
 from ppcls.config.tree import Node, Path, child, descend, plain
 from ppcls.registry import Registry, suggest
 from ppcls.registry.arguments import shown
@@ -52,18 +52,18 @@ def map_models(tree: Node, architectures: Registry) -> Tuple[Node, List[Problem]
     student = _student(arch, models, problems)
     if problems or student is None:
         return tree, problems
-    own = models.pop(student.value)
+    student_model = models.pop(student.value)
     class_num = arch.value.get("class_num")
-    shared = {} if class_num is None else {"class_num": class_num}
-    count = own.values.get("class_num", class_num)
+    common = {} if class_num is None else {"class_num": class_num}
+    count = student_model.values.get("class_num", class_num)
     if count is not None and class_num is not None and plain(count) != plain(class_num):
-        path = (*own.path, "class_num")
+        path = (*student_model.path, "class_num")
         return tree, [Problem(path, f"{plain(count)}, and Arch.class_num is {plain(class_num)}: they must agree")]
     section = {key: arch.value[key] for key in arch.value if key == "use_sync_bn" or _is_switch(key)}
-    others = {name: _model_section(model, shared) for name, model in models.items()}
+    others = {name: _model_section(model, common) for name, model in models.items()}
     values = {
         **tree.value,
-        "Arch": Node({**shared, **section, **own.values}, arch.origin),
+        "Arch": Node({**common, **section, **student_model.values}, arch.origin),
         "Distillation": Node({"student": student, "models": Node(others, arch.origin)}, arch.origin),
     }
     return _map_postprocess(Node(values, tree.origin), str(student.value))
@@ -86,8 +86,8 @@ def _map_postprocess(tree: Node, student: str) -> Tuple[Node, List[Problem]]:
     return (tree, problems) if problems else (set_at(tree, _POSTPROCESS, section), [])
 
 
-def _model_section(model: _Model, shared: Mapping[str, Node]) -> Node:
-    values = {**shared, **model.values, "frozen": model.frozen}
+def _model_section(model: _Model, common: Mapping[str, Node]) -> Node:
+    values = {**common, **model.values, "frozen": model.frozen}
     return Node(values, model.values["name"].origin)
 
 
@@ -134,7 +134,7 @@ def _check_arguments(model: _Model, architectures: Registry) -> Iterator[Problem
         switch = SWITCHES.get(f"Arch.{key}")
         if switch is not None and not (name in architectures and architectures[name].takes(key)):
             del model.values[key]
-            message = refusal(switch, plain(node))
+            message = unsupported_reason(switch, plain(node))
             if message is not None:
                 yield Problem((*model.path, key), message)
 
@@ -165,9 +165,9 @@ def _set_frozen(model: _Model, node: Node) -> Optional[str]:
 def _set_pretrained(model: _Model, node: Node) -> Optional[str]:
     if node.value is None:
         return None
-    own = plain(model.values["pretrained"]) if "pretrained" in model.values else None
-    if own not in (None, False, node.value):
-        return f"the model itself has pretrained: {own}; remove one of them"
+    given = plain(model.values["pretrained"]) if "pretrained" in model.values else None
+    if given not in (None, False, node.value):
+        return f"the model itself has pretrained: {given}; remove one of them"
     model.values["pretrained"] = node
     return None
 
@@ -192,11 +192,11 @@ def _student(arch: Node, models: Mapping[str, _Model], problems: List[Problem]) 
     return node
 
 
-def check(config: Config, checked: Checked) -> List[Problem]:
+def check(config: Config, checked: Checked, architectures: Registry) -> List[Problem]:
     """Check models and losses against each other, in a recipe without other mistakes."""
     section = config.Distillation
     models = section.models or {} if section is not None else {}
-    problems: List[Problem] = []
+    problems: List[Problem] = list(_check_weight_options(section, architectures))
     student = config.student
     # Without Arch.class_num it follows from the data, and is compared when they are there.
     is_given = "class_num" in config.Arch.model_fields_set
@@ -210,9 +210,9 @@ def check(config: Config, checked: Checked) -> List[Problem]:
     named: Set[str] = set()
     for path, component in checked.components.items():
         if path[:2] == ("Loss", "Train"):
-            terms = getattr(component, "terms", [(student,)])
+            compared = getattr(component, "compared_models", [(student,)])
             learning.update(_check_loss(path, component, (student, *models), trained, problems))
-            named.update(name for term in terms for name in term)
+            named.update(name for models_of_term in compared for name in models_of_term)
             problems += _check_targets(config, path, component)
         elif path[:2] == ("Loss", "Eval"):
             _check_loss(path, component, (student,), [student], problems)
@@ -224,15 +224,32 @@ def check(config: Config, checked: Checked) -> List[Problem]:
     return problems
 
 
+def _check_weight_options(section: Optional[DistillationSection], architectures: Registry) -> Iterator[Problem]:
+    """Yield what is wrong with the keys that say more of the weights of a model beside that of ``Arch``."""
+    if section is None:
+        return
+    found: Dict[Path, Any] = {("Distillation", "models", name): model for name, model in (section.models or {}).items()}
+    if isinstance(section.teacher, TeacherSection):
+        found["Distillation", "teacher"] = section.teacher
+    for path, model in found.items():
+        for key in ("weights_key", "weights_image_size"):
+            if getattr(model, key) is None:
+                continue
+            if not isinstance(model.pretrained, str):
+                yield Problem((*path, key), "is about the file of pretrained, which must be its path or URL then")
+            elif key == "weights_image_size" and not architectures[model.name].takes("image_size"):
+                yield Problem((*path, key), f"the weights of {model.name} fit images of any size; leave it out")
+
+
 def _check_loss(
     path: Path, component: Any, known: Sequence[str], trained: Sequence[str], problems: List[Problem]
 ) -> Set[str]:
     """Check the models of a loss; return those that learn from it."""
-    terms: Optional[Sequence[Sequence[str]]] = getattr(component, "terms", None)
-    if terms is None:
+    compared: Optional[Sequence[Sequence[str]]] = getattr(component, "compared_models", None)
+    if compared is None:
         return {known[0]}
     learning: Set[str] = set()
-    for term in terms:
+    for term in compared:
         unknown = [name for name in term if name not in known]
         if unknown:
             problems.append(Problem((*path, _names_key(term)), _unknown_model(path, unknown[0], known)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Dict, Mapping, Optional
+from typing import Annotated, Any, Dict, List, Mapping, Optional
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -22,6 +22,19 @@ Int = Annotated[int, BeforeValidator(_exact_int)]
 Text = Annotated[str, BeforeValidator(_original_text)]
 Positive = Annotated[Int, Field(ge=1)]
 NotNegative = Annotated[Int, Field(ge=0)]
+WeightsKey = Annotated[
+    Optional[str],
+    BeforeValidator(_original_text),
+    Field(description="Which weights of a file that holds several, such as teacher or state_dict.model."),
+]
+WeightsImageSize = Annotated[
+    Optional[List[Positive]],
+    Field(
+        min_length=2,
+        max_length=2,
+        description="[H, W] of the images that weights of others were made for; checkpoints of ppcls record it.",
+    ),
+]
 # A list entry such as `RandFlipImage: {flip_code: 1}`; ppcls.config.components checks the inside.
 Component = Dict[str, Optional[Dict[str, Any]]]
 

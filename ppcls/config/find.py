@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Iterator, List
 
 from ppcls.errors import ConfigError
+from ppcls.utils.encoding import as_file_name
+from ppcls.utils.paths import require_access
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -31,8 +33,10 @@ def find(name: str) -> Path:
 
     Raises:
         ConfigError: there is no such file; the message names the nearest shipped recipes.
+        DataError: it is in a folder that may not be entered.
     """
     for candidate in _candidates(name):
+        require_access(candidate)
         if candidate.is_file():
             return candidate
     shipped = {recipe[: -len(".yaml")]: recipe for recipe in recipes()}  # suffixes would make all names similar
@@ -44,7 +48,7 @@ def find(name: str) -> Path:
 
 
 def _candidates(name: str) -> Iterator[Path]:
-    path = Path(os.path.expanduser(name))  # noqa: PTH111 - pathlib raises an error for an unknown user
+    path = Path(as_file_name(os.path.expanduser(name)))  # noqa: PTH111 - pathlib raises an error for an unknown user
     for base in (path, library() / _inside_library(name)):
         for suffix in ("", ".yaml", ".yml"):
             yield base.with_name(base.name + suffix) if base.name else base

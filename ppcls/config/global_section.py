@@ -6,7 +6,7 @@ from typing import Annotated, Any, List, Literal, Optional
 
 from pydantic import BeforeValidator, Field
 
-from ppcls.config.fields import Int, NotNegative, Positive, Section, Text
+from ppcls.config.fields import Int, NotNegative, Positive, Section, Text, WeightsImageSize, WeightsKey
 
 
 def _as_text(value: Any) -> Any:
@@ -37,18 +37,8 @@ class GlobalSection(Section):
         Field(description="Prefix of a checkpoint to resume from; auto: the newest of output_dir, if there is one."),
     ] = None
     pretrained_model: Annotated[Optional[Text], Field(description="Weights to start from, evaluate or export.")] = None
-    weights_key: Annotated[
-        Optional[Text],
-        Field(description="Which weights of a file that holds several, such as teacher or state_dict.model."),
-    ] = None
-    weights_image_size: Annotated[
-        Optional[List[Positive]],
-        Field(
-            min_length=2,
-            max_length=2,
-            description="[H, W] of the images that weights of others were made for; checkpoints of ppcls record it.",
-        ),
-    ] = None
+    weights_key: WeightsKey = None
+    weights_image_size: WeightsImageSize = None
     drop_mismatched_head: Annotated[
         bool, Field(description="Load pretrained_model although its classifier has another class count.")
     ] = False

@@ -115,7 +115,7 @@ class _Loader:
         result.problems += [problem for problem in result.checked.problems if problem.path not in known]
         if not result.problems and result.schema is not None:
             result.problems += transform_checks.check(result.schema, result.checked)
-            result.problems += distillation.check(result.schema, result.checked)
+            result.problems += distillation.check(result.schema, result.checked, self.registries["architecture"])
             result.problems += postprocessing.check(result.schema, result.checked)
         if not result.problems and result.schema is not None:
             result.sizes = sizes.check(result.tree, result.schema, result.checked, self.registries, self.stored_in)
@@ -221,7 +221,7 @@ def load(
     if isinstance(recipe, Config):
         return loader.load(written_values(recipe), "the recipe", changes)
     if isinstance(recipe, Mapping):
-        return loader.load(inherit.resolve(from_values(recipe, _DICT)), "the recipe", changes)
+        return loader.load(inherit.resolve(from_values(recipe, _DICT, as_written=True)), "the recipe", changes)
     if not isinstance(recipe, (str, Path)):
         raise ConfigError(f"a recipe is a path, a name or a dict, not {type(recipe).__name__}")
     file = find(str(recipe))

@@ -28,13 +28,16 @@ _SIGNS: Dict[type, Callable[[Any], Any]] = {ast.USub: operator.neg, ast.UAdd: op
 
 
 class ArithmeticFloat(float):
-    """The value of an arithmetic expression. ``text`` is how it was written, for arguments that are text."""
+    """The value of an arithmetic expression, or of a number that a dict has as text.
+
+    ``text`` is how it was written, for arguments that are text.
+    """
 
     text: str
 
 
 class ArithmeticInt(int):
-    """The whole-number value of an arithmetic expression; see ``ArithmeticFloat``."""
+    """The same for a whole number; see ``ArithmeticFloat``."""
 
     text: str
 
@@ -52,10 +55,15 @@ def parse_scalar(text: str) -> Any:
     if _ARITHMETIC.fullmatch(text):
         value = _evaluate(text)
         if value is not None:
-            written = ArithmeticInt(value) if isinstance(value, int) else ArithmeticFloat(value)
-            written.text = text
-            return written
+            return with_text(value, text)
     return text
+
+
+def with_text(value: Union[int, float], text: str) -> Union[ArithmeticInt, ArithmeticFloat]:
+    """Return a number that remembers how it was written."""
+    written = ArithmeticInt(value) if isinstance(value, int) else ArithmeticFloat(value)
+    written.text = text
+    return written
 
 
 def _evaluate(text: str) -> Optional[Union[int, float]]:

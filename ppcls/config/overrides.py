@@ -6,16 +6,13 @@ import re
 from typing import Any, Callable, List, Mapping, Sequence, Tuple, Union
 
 from ppcls.config.numbers import parse_scalar
-from ppcls.config.source import parse
+from ppcls.config.source import is_tuple, parse, parse_tuple
 from ppcls.config.tree import Node, Path, dotted
 from ppcls.config.values import from_values
 from ppcls.errors import ConfigError
 from ppcls.registry import suggest
 
-# A tuple of numbers, such as (3, 224, 224): a list, for users of PaddleClas, where -o takes Python's values.
-_TUPLE = re.compile(r"\([-+*/.\d\seE()]*,[-+*/.\d\seE,()]*\)")
 _LONGEST_ORIGIN = 80  # characters
-_AS_LIST = str.maketrans("()", "[]")
 Changes = Union[Sequence[str], Mapping[str, Any]]  # ["Global.epochs=3"], or {"Global.epochs": 3}
 
 
@@ -56,7 +53,7 @@ def _of_mapping(key: Any, value: Any) -> Tuple[List[str], Node]:
     origin = _origin(f"{key}={value}")
     if not isinstance(key, str):
         raise ConfigError(f"{origin}: the key {key!r} must be text, for example 'Global.epochs'")
-    return _parts(key, origin), from_values({"value": value}, origin).value["value"]
+    return _parts(key, origin), from_values({"value": value}, origin, as_written=True).value["value"]
 
 
 def _origin(change: str) -> str:
@@ -86,8 +83,8 @@ def read(text: str) -> Tuple[List[str], Node]:
 def _typed(value: str, origin: str) -> Node:
     if value[:1] in "[{'\"" and value:
         return parse(value, origin)
-    if _TUPLE.fullmatch(value):
-        return parse(value.translate(_AS_LIST), origin)
+    if is_tuple(value):
+        return parse_tuple(value, origin)
     # Anything else is one word: a path with ': ', ' #' or '*' in it stays what the user typed.
     return Node(parse_scalar(value), origin)
 

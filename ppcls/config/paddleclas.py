@@ -48,7 +48,7 @@ def adapt(tree: Node, registries: Mapping[str, Registry]) -> Adapted:
         node = _node(tree, key)
         if node is None or _is_argument(tree, key, registries):
             continue
-        refused = refusal(switch, plain(node))
+        refused = unsupported_reason(switch, plain(node))
         if refused is not None:
             adapted.problems.append(Problem(_path(key), refused))
         adapted.tree = _without(adapted.tree, _path(key))
@@ -62,7 +62,7 @@ def adapt(tree: Node, registries: Mapping[str, Registry]) -> Adapted:
     return adapted
 
 
-def refusal(switch: Switch, value: Any) -> Optional[str]:
+def unsupported_reason(switch: Switch, value: Any) -> Optional[str]:
     """Return what is wrong with the value of a switch, None if the feature is disabled."""
     if any(type(value) is type(off) and value == off for off in switch.off):
         return None

@@ -15,6 +15,8 @@ from ppcls.config.fields import (
     Positive,
     Section,
     Text,
+    WeightsImageSize,
+    WeightsKey,
     folder_name,
     model_name,
 )
@@ -165,6 +167,8 @@ class TeacherSection(ComponentSection):
     pretrained: Annotated[
         Union[bool, Text], Field(description="Path or URL of its weights; true: the public ones.")
     ] = False
+    weights_key: WeightsKey = None
+    weights_image_size: WeightsImageSize = None
 
 
 class ModelSection(ComponentSection):
@@ -174,6 +178,8 @@ class ModelSection(ComponentSection):
     pretrained: Annotated[
         Union[bool, Text, None], Field(description="Path or URL of weights to start from; true: the public ones.")
     ] = False
+    weights_key: WeightsKey = None
+    weights_image_size: WeightsImageSize = None
     frozen: Annotated[bool, Field(description="true: a teacher that is not trained; false: it is trained, too.")] = True
 
 

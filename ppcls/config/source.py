@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Dict, List
 
 import yaml
@@ -11,6 +12,10 @@ from ppcls.config.tree import Node
 from ppcls.errors import ConfigError
 
 _SCALARS = ("bool", "null", "int", "float", "str", "timestamp", "value", "merge")
+# A tuple of numbers, such as (3, 224, 224): a list, for users of PaddleClas, where -o takes Python's values.
+_TUPLE = re.compile(r"\([-+*/.\d\seE()]*,[-+*/.\d\seE,()]*\)")
+_AS_LIST = str.maketrans("()", "[]")
+_PLAIN = yaml.resolver.Resolver()
 
 
 def parse(text: str, name: str) -> Node:
@@ -35,6 +40,25 @@ def parse(text: str, name: str) -> Node:
     if root is None:
         return Node({}, f"{name}:1")
     return _Builder(name).build(root)
+
+
+def is_tuple(text: str) -> bool:
+    """Return whether a text is a tuple of numbers, such as (3, 224, 224)."""
+    return _TUPLE.fullmatch(text) is not None
+
+
+def parse_tuple(text: str, name: str) -> Node:
+    """Return a tuple of numbers as a list.
+
+    Raises:
+        ConfigError: its parentheses do not match.
+    """
+    return parse(text.translate(_AS_LIST), name)
+
+
+def is_text_in_yaml(text: str) -> bool:
+    """Return whether YAML readers take an unquoted ``text`` for text, as they do with 1e-3 and 1.0/255.0."""
+    return _PLAIN.resolve(yaml.ScalarNode, text, (True, False)) == "tag:yaml.org,2002:str"
 
 
 class _Builder:

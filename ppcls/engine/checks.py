@@ -14,7 +14,7 @@ from ppcls.engine import criteria
 from ppcls.engine.state import Best
 from ppcls.errors import ConfigError
 from ppcls.registry import suggest
-from ppcls.utils.logging import get_logger
+from ppcls.utils.logging import warn_once
 
 _MAX_LISTED = 20  # classes in a message
 
@@ -132,7 +132,7 @@ def require_class_count(config: Config, dataset: Dataset) -> None:
     found = f"{config.where('Arch', 'class_num')}: Arch.class_num: is {count}, and DataLoader.Train has {len(names)}"
     found += f" classes: {_listed(names)}"
     if len(names) < count and config.Global.allow_unused_classes:
-        get_logger().warning("%s; the other %d get no images", found, count - len(names))
+        warn_once("%s; the other %d get no images", found, count - len(names))
         return
     advice = "set it to that number, or leave it out (-o Arch.class_num=null)"
     if dataset.from_list:
@@ -152,9 +152,9 @@ def warn_of_unused_classes(config: Config, dataset: Dataset) -> None:
         if lacking:
             names = _listed([dataset.class_names[label] for label in lacking])
             text = "DataLoader.Train has no images of %d of its %d classes: %s"
-            get_logger().warning(text, len(lacking), len(dataset.class_names), names)
+            warn_once(text, len(lacking), len(dataset.class_names), names)
     elif len(used) < config.Arch.class_num:
-        get_logger().warning(
+        warn_once(
             "DataLoader.Train has images of %d of the %d classes (Arch.class_num, %s), with labels from %d to %d",
             *(len(used), config.Arch.class_num, config.where("Arch", "class_num"), used[0], used[-1]),
         )

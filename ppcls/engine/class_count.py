@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Optional, Tuple
 
 from ppcls.arch import list_models, spec
@@ -10,9 +11,10 @@ from ppcls.data.datasets import Dataset, count_classes
 from ppcls.engine.checkpointing import saved_classes
 from ppcls.engine.checkpointing.checkpoint import strip_suffix
 from ppcls.engine.data import open_dataset
-from ppcls.engine.model import given_weights
+from ppcls.engine.model import given_weights, weights_path
 from ppcls.errors import ConfigError, DataError, PpclsError
 from ppcls.utils.logging import get_logger
+from ppcls.weights.class_count import class_num_in_file
 from ppcls.weights.download import is_url
 
 
@@ -28,7 +30,7 @@ def for_training(config: Config, supplied: Optional[Dataset] = None) -> Tuple[Co
     if config.has_class_num:
         return config, None
     dataset = open_dataset(config, "Train", supplied)
-    resolved = _of_data(config, "Train", dataset)
+    resolved = _from_data(config, "Train", dataset)
     _log(resolved)
     models = config.Distillation.models or {} if config.Distillation is not None else {}
     for name, model in models.items():
@@ -41,14 +43,22 @@ def for_training(config: Config, supplied: Optional[Dataset] = None) -> Tuple[Co
     return resolved, dataset
 
 
-def for_weights(config: Config) -> Config:
-    """Return the recipe with the class count of its weights: of a checkpoint, else of published ones, else of the data.
+def for_weights(config: Config, data_first: bool = False) -> Config:
+    """Return the recipe with the class count of its weights: of a checkpoint, of published ones, or of the file's head.
 
-    It is 1000 where none of them tells it.
+    Where they do not tell it, it is that of the data, else 1000.
+
+    Args:
+        data_first: whether the data come before the head in a file of others, which says nothing of its classes but
+            their number: in an evaluation, another number of classes is an error, not another way to count.
     """
     if config.has_class_num:
         return config
-    resolved = _of_weights(config) or _of_available_data(config) or config
+    sources = [_from_head, _from_available_data]
+    resolved = _from_weights(config)
+    for source in reversed(sources) if data_first else sources:
+        resolved = resolved or source(config)
+    resolved = resolved or config
     _log(resolved)
     return resolved
 
@@ -57,7 +67,8 @@ def for_display(config: Config) -> Config:
     """Return the recipe with the class count that training would have, as far as that is known here."""
     if config.has_class_num:
         return config
-    return _of_available_data(config) or _of_weights(config) or config
+    is_local = not is_url(str(given_weights(config)))
+    return _from_available_data(config) or _from_weights(config) or (_from_head(config) if is_local else None) or config
 
 
 def _log(config: Config) -> None:
@@ -65,24 +76,24 @@ def _log(config: Config) -> None:
     get_logger().info("Arch.class_num is not in the recipe: %d (%s)", config.Arch.class_num, where)
 
 
-def _of_data(config: Config, name: str, dataset: Dataset) -> Config:
+def _from_data(config: Config, name: str, dataset: Dataset) -> Config:
     count, reason = count_classes(dataset)
     return config.with_class_num(count, f"inferred from DataLoader.{name}: {reason}")
 
 
-def _of_available_data(config: Config) -> Optional[Config]:
+def _from_available_data(config: Config) -> Optional[Config]:
     """Return the recipe with the class count of its data, None where they are not here."""
     for name in ("Train", "Eval"):
         if getattr(config.DataLoader, name) is None:
             continue
         try:
-            return _of_data(config, name, open_dataset(config, name))
+            return _from_data(config, name, open_dataset(config, name))
         except (ConfigError, DataError):
             continue  # what is wrong with them concerns those who use them
     return None
 
 
-def _of_weights(config: Config) -> Optional[Config]:
+def _from_weights(config: Config) -> Optional[Config]:
     """Return the recipe with the class count of its weights, None where it is not known."""
     weights = given_weights(config)
     published = spec(config.Arch.name) if config.Arch.name in list_models() else None
@@ -96,3 +107,16 @@ def _of_weights(config: Config) -> Optional[Config]:
     except PpclsError:
         count = None
     return None if count is None else config.with_class_num(count, f"inferred from {prefix}.pdstates")
+
+
+def _from_head(config: Config) -> Optional[Config]:
+    """Return the recipe with as many classes as the classifier in its weight file has, None where it has none."""
+    if not isinstance(given_weights(config), str):
+        return None
+    try:
+        path = weights_path(config)
+        assert path is not None
+        count = class_num_in_file(Path(path), config.Arch.name, config.Global.weights_key, config.student)
+    except PpclsError:  # said when they are loaded
+        return None
+    return None if count is None else config.with_class_num(count, f"that of the classifier in {path}")

@@ -13,7 +13,7 @@ from ppcls.engine.answers import require_losses_for_labels
 from ppcls.errors import ConfigError
 from ppcls.loss import CombinedLoss, MultiViewLoss
 from ppcls.metric import CombinedMetric
-from ppcls.utils.logging import get_logger
+from ppcls.utils.logging import warn_once
 
 
 def build_metrics(config: Config, mode: str) -> CombinedMetric:
@@ -44,7 +44,7 @@ def log_reduced_topk(config: Config) -> None:
     """Say which top-k accuracies of the evaluation are reported under another name, as there are fewer classes."""
     renamed = build_metrics(config, "Eval").renamed
     if renamed:
-        get_logger().warning(
+        warn_once(
             "%s: Metric.Eval: with %d classes %s",
             config.where("Metric", "Eval"),
             config.Arch.class_num,

@@ -22,9 +22,10 @@ from ppcls.engine.progress import format_values, progress_bar
 from ppcls.engine.reduction import SampleLosses
 from ppcls.errors import WeightsError
 from ppcls.utils import distributed
-from ppcls.utils.logging import get_logger
+from ppcls.utils.logging import get_logger, repeats_dropped
 
 
+@repeats_dropped()
 def evaluate(config: Config) -> Dict[str, Any]:
     """Evaluate the recipe's weights on ``DataLoader.Eval``; return losses and metrics by name, in every process.
 
@@ -38,7 +39,7 @@ def evaluate(config: Config) -> Dict[str, Any]:
     with contextlib.ExitStack() as stack:
         with distributed.errors_on_all_ranks():
             dataset = open_dataset(config, "Eval")
-            config = for_weights(config)
+            config = for_weights(config, data_first=True)
             metrics = criteria.build_metrics(config, "Eval")
             criteria.log_reduced_topk(config)
             model = build_model(config)

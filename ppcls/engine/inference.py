@@ -27,10 +27,11 @@ from ppcls.inference.postprocess import probabilities
 from ppcls.inference.source import Source
 from ppcls.utils import distributed, json_text
 from ppcls.utils.folders import ensure_writable
-from ppcls.utils.logging import get_logger
+from ppcls.utils.logging import get_logger, repeats_dropped
 from ppcls.utils.paths import user_path
 
 
+@repeats_dropped()
 def infer(config: Config) -> List[Answer]:
     """Classify ``Infer.infer_imgs`` (or the images of ``Infer.infer_list``) and write ``predictions.json``.
 

@@ -23,12 +23,13 @@ from ppcls.engine.label_names import matched
 from ppcls.errors import ConfigError, DataError, MachineError
 from ppcls.utils import atomic, json_text
 from ppcls.utils.folders import ensure_writable
-from ppcls.utils.logging import get_logger
+from ppcls.utils.logging import get_logger, repeats_dropped, warn_once
 from ppcls.utils.opencv import cv2
 
 _SIDES = ("Train", "Eval")
 
 
+@repeats_dropped()
 def check_data(config: Config, target: Path, workers: Optional[int] = None) -> Dict[str, Any]:
     """Read every image of ``DataLoader.Train`` and ``.Eval``; write ``report.html`` and ``report.json``.
 
@@ -72,7 +73,7 @@ def _compare_classes(config: Config, datasets: Dict[str, Dataset]) -> Tuple[Dict
         problems["class_mismatch"].append(f"DataLoader.Eval: {error}")
         return datasets, problems
     for note in notes:
-        get_logger().warning("DataLoader.Eval: %s", note)
+        warn_once("DataLoader.Eval: %s", note)
     problems["differing_classes"] = [f"DataLoader.Eval: {note}" for note in notes]
     return {**datasets, "Eval": aligned}, problems
 

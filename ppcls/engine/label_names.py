@@ -11,14 +11,14 @@ import numpy as np
 from ppcls.arch import list_models, spec
 from ppcls.config.schema import Config
 from ppcls.data.datasets import Classes, Dataset, align_classes
-from ppcls.data.datasets.classes import known_names
+from ppcls.data.datasets.classes import find_places, known_names
 from ppcls.data.datasets.label_files import are_imagenet_folders, choose_names, imagenet_names, read_label_file
 from ppcls.engine.checkpointing import checkpoint, saved_classes
 from ppcls.engine.model import given_weights
 from ppcls.errors import DataError
 from ppcls.utils import imagenet
 from ppcls.utils.digests import sha256
-from ppcls.utils.logging import get_logger
+from ppcls.utils.logging import get_logger, warn_once
 from ppcls.utils.paths import user_path
 
 
@@ -57,7 +57,7 @@ def model_classes(config: Config, weights: str) -> Optional[Classes]:
         try:
             names = class_names(config, weights=weights)
         except DataError as error:  # the numbers are right without them
-            get_logger().warning("%s", error)
+            warn_once("%s", error)
     names = names if names is not None and len(names) == config.Arch.class_num else None
     return None if names is None and saved is None else Classes(names, None if saved is None else saved.labels)
 
@@ -72,7 +72,7 @@ def match_classes(config: Config, name: str, classes: Optional[Classes], owner: 
     """
     aligned, notes = matched(config, name, classes, owner, dataset)
     for note in notes:
-        get_logger().warning("DataLoader.%s: %s", name, note)
+        warn_once("DataLoader.%s: %s", name, note)
     return aligned
 
 
@@ -127,6 +127,11 @@ def _named_by_recipe(config: Config, dataset: Dataset, names: Sequence[str]) -> 
     return named
 
 
+def number_same_classes(names: Sequence[str], others: Sequence[str]) -> bool:
+    """Return whether two lists name the same classes in the same order."""
+    return find_places(names, others) == list(range(len(names))) or _number_imagenet(names, others)
+
+
 def _number_imagenet(names: Sequence[str], others: Optional[Sequence[str]]) -> bool:
     """Return whether both name ImageNet's classes, one by folders and the other in words: their order is the same."""
     if others is None or len(names) != imagenet.CLASS_NUM or len(others) != imagenet.CLASS_NUM:
@@ -141,7 +146,7 @@ def training_class_names(config: Config, dataset: Dataset) -> Optional[List[str]
     """Return the class names to keep with the weights: the data set's, else those of the recipe's file."""
     names = known_names(dataset)
     if names is None and dataset.class_names is not None:
-        get_logger().warning(
+        warn_once(
             "there are names of %d classes (in labels.txt beside the list, or in image_root), and the labels have %d "
             "columns: the names are not used",
             *(len(dataset.class_names), dataset.labels.shape[1]),
@@ -151,11 +156,11 @@ def training_class_names(config: Config, dataset: Dataset) -> Optional[List[str]
         unused = (f"unused_{number}" for number in range(len(names), config.Arch.class_num))
         return [*names, *unused]
     if dataset.unused_names is not None:
-        get_logger().warning("%s: the names are not used", dataset.unused_names)
+        warn_once("%s: the names are not used", dataset.unused_names)
     try:
         return _names_in_file(config, is_for_imagenet=_lists_imagenet(config, dataset))
     except DataError as error:  # it concerns inference: no reason not to train
-        get_logger().warning("%s; the checkpoints will not have class names", error)
+        warn_once("%s; the checkpoints will not have class names", error)
         return None
 
 

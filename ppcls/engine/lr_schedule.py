@@ -13,7 +13,7 @@ from ppcls.engine.data import build_loader, global_batch_size
 from ppcls.errors import ConfigError, DataError
 from ppcls.optimizer import build_schedule
 from ppcls.optimizer.schedule import PEAKS, Schedule, Step
-from ppcls.utils.logging import get_logger
+from ppcls.utils.logging import get_logger, warn_once
 
 _COMPARED = 200  # updates at which two schedules are compared
 _SILENT = logging.Logger("silent", logging.CRITICAL + 1)
@@ -41,16 +41,18 @@ def build_lr_schedule(config: Config, steps_per_epoch: int, quiet: bool = False)
         arguments["mode"] = arguments.get("mode") or _direction(config)
     warmup, cooldown = arguments.get("warmup_epoch", 0), arguments.get("cooldown_epoch", 0)
     if warmup >= epochs:
-        log.warning(
+        warn_once(
             "Optimizer.lr.warmup_epoch is %g, and Global.epochs is %d: warming up for all of them, so the main "
             "schedule never begins",
             *(warmup, epochs),
+            logger=log,
         )
         arguments["warmup_epoch"] = warmup = epochs
     if cooldown and warmup + cooldown >= epochs:
-        log.warning(
+        warn_once(
             "Optimizer.lr.cooldown_epoch is %g, which leaves nothing of the %d of Global.epochs: no cooldown",
             *(cooldown, epochs),
+            logger=log,
         )
         arguments["cooldown_epoch"] = 0
     schedule = build_schedule(arguments, epochs=epochs, steps_per_epoch=steps_per_epoch)
@@ -67,18 +69,19 @@ def build_lr_schedule(config: Config, steps_per_epoch: int, quiet: bool = False)
 def _warn_of_late_changes(schedule: Schedule, epochs: int, log: logging.Logger) -> None:
     """Say which changes of the learning rate come after the end of the run."""
     step_size = [schedule.step_size] if isinstance(schedule, Step) else []
-    for key, places in (
+    for key, changes in (
         ("milestones", getattr(schedule, "milestones", [])),
         ("decay_epochs", getattr(schedule, "boundaries", [])),
         ("step_size", step_size),
     ):
-        late = [place / schedule.units_per_epoch for place in places if place >= schedule.length]
+        late = [change / schedule.units_per_epoch for change in changes if change >= schedule.length]
         if late:
             warmup = schedule.start / schedule.units_per_epoch
-            log.warning(
+            warn_once(
                 "Optimizer.lr.%s: %s%s not reached, as Global.epochs is %d: the learning rate does not change there",
                 *(key, ", ".join(f"{epoch:g}" for epoch in late), f" after {warmup:g} of warm-up" if warmup else ""),
                 epochs,
+                logger=log,
             )
 
 

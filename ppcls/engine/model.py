@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, List, Optional, Sequence, Tuple, Union
 
 import paddle
 
@@ -135,8 +135,17 @@ def fetch_weights(config: Config) -> Optional[str]:
         return weights_path(config)
 
 
-def load_required_weights(config: Config, model: paddle.nn.Layer, purpose: str) -> str:
+def load_required_weights(
+    config: Config,
+    model: paddle.nn.Layer,
+    purpose: str,
+    find_order: Optional[Callable[[str], Optional[Sequence[int]]]] = None,
+) -> str:
     """Load the recipe's weights into the model; return their path.
+
+    Args:
+        purpose: what they are loaded for, for messages.
+        find_order: returns ``class_ids`` of ``load_weights`` for a path; None keeps the order of the classes.
 
     Raises:
         ConfigError: the recipe names none: a model of random weights would answer nonsense.
@@ -149,25 +158,28 @@ def load_required_weights(config: Config, model: paddle.nn.Layer, purpose: str) 
             f"{Path(config.run_dir) / 'best_model'})"
         )
     # Never without its head: one that was not trained would answer nonsense.
-    get_logger().info(_load(config, model, path, False, *_weight_options(config, path, strict=True)))
+    get_logger().info(load_from(config, model, path, False, find_order(path) if find_order else None, strict=True))
     return path
 
 
-def load_initial_weights(config: Config, model: paddle.nn.Layer, path: str) -> str:
-    """Load weights to train from; return what to log: what was loaded, and what left out."""
-    drop_head = config.Global.drop_mismatched_head
-    return _load(config, model, path, drop_head, *_weight_options(config, path, strict=False))
-
-
-def _load(
+def load_from(
     config: Config,
     model: paddle.nn.Layer,
     path: str,
     drop_mismatched_head: bool,
-    key: Optional[str],
-    image_size: Union[int, List[int], None],
+    class_ids: Optional[Sequence[int]] = None,
+    strict: bool = False,
 ) -> str:
-    """Load weights; an interrupted checkpoint was finished by ``fetch_weights``."""
+    """Load weights; return what to log: what was loaded, and what left out.
+
+    An interrupted checkpoint was finished by ``fetch_weights``.
+
+    Args:
+        class_ids: as for ``load_weights``.
+        strict: whether values of the command line are about these weights in any case. Of a training with stages, they
+            are about those of the first one.
+    """
+    key, image_size = _weight_options(config, path, strict)
     size = image_size or trained_image_size(config.Arch.name, given_weights(config))
     try:
         report = load_weights(
@@ -177,6 +189,7 @@ def _load(
             drop_mismatched_head=drop_mismatched_head,
             image_size=size,
             submodel=config.student,
+            class_ids=class_ids,
         )
     except WeightsError as error:  # the recipe's words for it
         text = str(error)
@@ -192,8 +205,7 @@ def _weight_options(config: Config, path: str, strict: bool) -> Tuple[Optional[s
     A recipe has them for the weights of others that it starts from. Our own checkpoints need neither.
 
     Args:
-        strict: whether values of the command line are about these weights in any case. Of a training with stages, they
-            are about those of the first one.
+        strict: see ``load_from``.
 
     Raises:
         ConfigError: the architecture takes images of any size.

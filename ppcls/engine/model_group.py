@@ -39,9 +39,9 @@ class ModelGroup(paddle.nn.Layer):
         Raises:
             ConfigError: its model does not tell.
         """
-        own, _, parameter = name.partition(".")
-        depth: int = getattr(self, own).depth_of(parameter)
-        return depth + max(self._depths.values()) - self._depths[own]
+        model, _, parameter = name.partition(".")
+        depth: int = getattr(self, model).depth_of(parameter)
+        return depth + max(self._depths.values()) - self._depths[model]
 
     @property
     def _depths(self) -> Dict[str, int]:

@@ -32,9 +32,10 @@ from ppcls.engine.checkpointing.saver import Saver
 from ppcls.engine.criteria import build_loss, build_metrics, log_reduced_topk
 from ppcls.engine.data import build_loader, open_dataset
 from ppcls.engine.ema import EMA
+from ppcls.engine.initial_weights import load_initial_weights
 from ppcls.engine.label_names import match_classes, training_class_names
 from ppcls.engine.lr_schedule import build_lr_schedule, log_changed_epochs
-from ppcls.engine.model import build_model, compile_static, fetch_weights, load_initial_weights
+from ppcls.engine.model import build_model, compile_static, fetch_weights
 from ppcls.engine.model_group import ModelGroup
 from ppcls.engine.run import Run
 from ppcls.engine.run_header import log_run_header
@@ -222,14 +223,14 @@ def _build_ema(config: Config, model: paddle.nn.Layer, optimizer: paddle.optimiz
 
 
 def _callbacks(config: Config, supplied: Supplied) -> List[Any]:
-    """Return the callbacks of a run: ours, those of the recipe, then those that Python code gives."""
-    ours: List[Any] = [ImageSizeCheck(), ConsoleLog(), MetricsFile(), SkippedImages()]
+    """Return the callbacks of a run: built-in ones, those of the recipe, then those that Python code gives."""
+    builtin: List[Any] = [ImageSizeCheck(), ConsoleLog(), MetricsFile(), SkippedImages()]
     if config.Global.use_visualdl:
-        ours.append(VisualDL())
+        builtin.append(VisualDL())
     if config.Global.early_stopping is not None:
-        ours.append(EarlyStopping(config.Global.early_stopping))
+        builtin.append(EarlyStopping(config.Global.early_stopping))
     named = [CALLBACKS.build(name, arguments) for item in config.Callbacks or [] for name, arguments in item.items()]
-    return [*ours, *named, *supplied.callbacks]
+    return [*builtin, *named, *supplied.callbacks]
 
 
 def _init_new_run(config: Config, state: TrainState, folder: Path) -> None:
@@ -237,8 +238,9 @@ def _init_new_run(config: Config, state: TrainState, folder: Path) -> None:
     weights = fetch_weights(config)
     # Before anything is moved: they may lie in this folder, or not fit.
     with distributed.errors_on_all_ranks():
-        loaded = [load_initial_weights(config, state.model, weights)] if weights is not None else []
-    loaded += distillations.load_initial_weights(config, state.peers)
+        classes = Classes(state.class_names, state.classes.labels)
+        loaded = [load_initial_weights(config, state.model, weights, classes)] if weights is not None else []
+    loaded += distillations.load_initial_weights(config, state.peers, classes)
     state.init_weights = distributed.run_on_main(lambda: resume.fingerprint(weights))
     if state.ema is not None:
         state.ema.restart()

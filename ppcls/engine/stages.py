@@ -17,7 +17,7 @@ from ppcls.engine.signals import InterruptedRunError, SignalHandler
 from ppcls.engine.supplied import Supplied, copy_weights
 from ppcls.errors import ConfigError, DataError, MachineError, WeightsError
 from ppcls.utils import atomic, distributed, json_text
-from ppcls.utils.logging import get_logger
+from ppcls.utils.logging import get_logger, repeats_dropped
 from ppcls.utils.paths import user_path
 from ppcls.weights import load_weights
 from ppcls.weights.download import is_url
@@ -28,6 +28,7 @@ FINISHED = "finished.json"
 _LENGTH_KEYS = ("Global.epochs", "Global.early_stopping")
 
 
+@repeats_dropped()
 def train(config: Config, stage: Optional[str] = None, supplied: Optional[Supplied] = None) -> TrainResult:
     """Train as the recipe says; stages in their order, those that are finished left out.
 
@@ -212,9 +213,9 @@ def _check_classes(recipes: Mapping[str, Config], name: str, previous: str) -> N
     """Raise a ConfigError for a classifier that would be dropped without being asked to."""
     if not (recipes[name].has_class_num and recipes[previous].has_class_num):
         return  # they follow from the data
-    ours, theirs = recipes[name].Arch.class_num, recipes[previous].Arch.class_num
-    if ours != theirs and not recipes[name].Global.drop_mismatched_head:
+    count, previous_count = recipes[name].Arch.class_num, recipes[previous].Arch.class_num
+    if count != previous_count and not recipes[name].Global.drop_mismatched_head:
         raise ConfigError(
-            f"{recipes[name].where('Arch', 'class_num')}: stage {name} has {ours} classes and starts from stage "
-            f"{previous}, which has {theirs}; Global.drop_mismatched_head: true begins with a new classifier"
+            f"{recipes[name].where('Arch', 'class_num')}: stage {name} has {count} classes and starts from stage "
+            f"{previous}, which has {previous_count}; Global.drop_mismatched_head: true begins with a new classifier"
         )

@@ -32,7 +32,7 @@ from ppcls.inference.description import PIXELS, Description
 from ppcls.metric import CombinedMetric
 from ppcls.registry.provenance import require_imported
 from ppcls.utils import distributed, gpus
-from ppcls.utils.logging import get_logger
+from ppcls.utils.logging import get_logger, repeats_dropped
 from ppcls.utils.paths import user_path
 
 _SMALLEST = float(np.finfo(np.float32).tiny)
@@ -65,6 +65,7 @@ class _Logits(paddle.nn.Layer):
         return paddle.to_tensor(logits)
 
 
+@repeats_dropped()
 def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto") -> Dict[str, Any]:
     """Evaluate an exported model on ``DataLoader.Eval``; return losses and metrics by name, in every process.
 
@@ -207,10 +208,10 @@ def _check_preprocessing(config: Config, described: Description) -> None:
         recipe_ops = [op for op in recipe_ops if op[0] not in ("NormalizeImage", "ToCHWImage")]
         found = [text for text in found if not text.startswith(appearance.NORMALIZATION)]
     before = described.values["Model"].get("image_shape_of_recipe")  # where the export was asked for another size
-    ours = list(config.Global.image_shape)
-    if ours not in (list(described.image_shape), before):
+    expected = list(config.Global.image_shape)
+    if expected not in (list(described.image_shape), before):
         where = config.where("Global", "image_shape")
-        found.append(f"image_shape: {ours} ({where}) and {list(described.image_shape)} (the export)")
+        found.append(f"image_shape: {expected} ({where}) and {list(described.image_shape)} (the export)")
     if found:
         raise ConfigError(
             f"{described.path}: prepares images otherwise than the recipe: {'; '.join(found)}; evaluate it with the "

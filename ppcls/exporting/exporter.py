@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import tempfile
 import warnings
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 import paddle
 
@@ -28,7 +31,8 @@ from ppcls.inference.postprocess import SIGMOID, PostProcess
 from ppcls.registry.sources import records
 from ppcls.utils import distributed
 from ppcls.utils.digests import sha256
-from ppcls.utils.logging import get_logger
+from ppcls.utils.encoding import takes_names_for_ascii
+from ppcls.utils.logging import get_logger, repeats_dropped
 from ppcls.weights.reader import find_file
 
 
@@ -45,6 +49,7 @@ class _WithActivation(paddle.nn.Layer):
         return self.activation(self.model(images))
 
 
+@repeats_dropped()
 def export(config: Config, options: Optional[Options] = None) -> Dict[str, Any]:
     """Export the recipe's weights to ``Global.save_inference_dir`` and compare the result with them.
 
@@ -137,11 +142,27 @@ def _save(layer: paddle.nn.Layer, config: Config, folder: Path) -> None:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Tensor do not have 'place' interface")  # of no use to anybody
-            paddle.jit.save(static, str(folder / description.STEM))
+            with _for_paddle(folder) as writable:
+                paddle.jit.save(static, str(writable / description.STEM))
     except (OSError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[-1]
         target = config.Global.save_inference_dir
         raise ExportError(f"{target}: cannot be written (is the disk full?): {reason}") from error
+
+
+@contextlib.contextmanager
+def _for_paddle(folder: Path) -> Iterator[Path]:
+    """Give a folder whose files Paddle can write, and move these to ``folder``.
+
+    It writes partly by Python and partly by C++, which name a file of other letters differently in the locale C.
+    """
+    if str(folder).isascii() or not takes_names_for_ascii():
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        yield Path(temporary)
+        for file in Path(temporary).iterdir():
+            shutil.move(file, folder / file.name)
 
 
 def _digests(folder: Path) -> Dict[str, str]:

@@ -15,7 +15,7 @@ from ppcls.data.transforms.conversion import is_pillow
 from ppcls.errors import DataError
 from ppcls.inference.download import is_http_url
 from ppcls.inference.source import Source, Url
-from ppcls.utils.logging import get_logger
+from ppcls.utils.logging import warn_once
 from ppcls.utils.paths import user_path
 from ppcls.utils.text import read_lines
 
@@ -146,7 +146,7 @@ def list_images(folder: Path) -> List[Path]:
     if not found.images:
         raise DataError(f"{folder}: no images in this folder or below it{others and f' ({others})'}")
     if others:
-        get_logger().warning("%s: %s", folder, others)
+        warn_once("%s: %s", folder, others)
     return sorted(folder / file for file in found.images)
 
 

@@ -14,6 +14,7 @@ from ppcls.inference.postprocess import PostProcess
 from ppcls.inference.source import Source
 from ppcls.registry.checks import require_int
 from ppcls.utils import environment
+from ppcls.utils.encoding import as_text
 
 Output = Tuple[str, Union[np.ndarray, DataError]]
 # class_ids, scores, file_name, label_names and what else the post-processing gives; or file_name and error
@@ -72,11 +73,11 @@ class Pipeline:
         with contextlib.closing(self.outputs(sources)) as outputs:
             for name, scores in outputs:
                 if isinstance(scores, DataError):
-                    yield {"file_name": name, "error": str(scores)}
+                    yield {"file_name": as_text(name), "error": str(scores)}
                     continue
                 answer = dict(self.postprocess(scores))
                 first = {"class_ids": answer.pop("class_ids"), "scores": answer.pop("scores")}
-                yield {**first, "file_name": name, **answer}
+                yield {**first, "file_name": as_text(name), **answer}
 
     def outputs(self, sources: Iterable[Source]) -> Generator[Output, None, None]:
         """Yield each image's name with the model's output, or with the image's error.

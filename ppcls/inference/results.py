@@ -193,11 +193,11 @@ class _Csv:
     def __init__(self, file: TextIO) -> None:
         self._rows = csv.writer(file)
         self._classes: Optional[int] = None
-        self._waiting: List[Answer] = []  # until the first image with classes tells the number of columns
+        self._buffered: List[Answer] = []  # until the first image with classes tells the number of columns
 
     def add(self, answer: Answer) -> None:
         if self._classes is None:
-            self._waiting.append(answer)
+            self._buffered.append(answer)
             if "class_ids" in answer:
                 self._begin(len(answer["class_ids"]))
         else:
@@ -211,9 +211,9 @@ class _Csv:
         self._classes = classes
         ends = ["", *(f"_{rank + 1}" for rank in range(1, classes))]
         self._rows.writerow(["file_name", "error", *(n + end for end in ends for n in ("class_id", "label", "score"))])
-        for answer in self._waiting:
+        for answer in self._buffered:
             self._write(answer)
-        self._waiting = []
+        self._buffered = []
 
     def _write(self, answer: Answer) -> None:
         values = [value for rank in range(self._classes or 0) for value in _flat(answer, rank)]

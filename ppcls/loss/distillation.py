@@ -26,17 +26,17 @@ _SMALLEST = 1e-12  # PaddleClas's, added to both probabilities of a quotient
 
 
 class DistillationLoss(nn.Layer):
-    """A loss of several models. A subclass implements ``sample_losses`` and sets ``terms``.
+    """A loss of several models. A subclass implements ``sample_losses`` and sets ``compared_models``.
 
     Attributes:
         weight: factor of this loss in the sum of all losses.
-        terms: for each term, the models that it compares.
+        compared_models: for each term of the loss, the models that it compares.
         both_learn: whether every model of a term learns from it; otherwise only the first one does.
         label_kinds: as of ``Loss``.
     """
 
     weight: float = 1.0
-    terms: Sequence[Tuple[str, ...]] = ()
+    compared_models: Sequence[Tuple[str, ...]] = ()
     both_learn: ClassVar[bool] = False
     label_kinds: FrozenSet[str] = frozenset({SINGLE_LABEL})
 
@@ -71,13 +71,13 @@ class PairLoss(DistillationLoss):
             if len(pair) != 2 or pair[0] == pair[1]:
                 raise ConfigError(f"model_name_pairs: must be pairs of two different models, not {list(pair)}")
         _require_logits(key)
-        self.terms = [tuple(pair) for pair in model_name_pairs]
+        self.compared_models = [tuple(pair) for pair in model_name_pairs]
         self.weight = require_non_negative("weight", weight)
 
     def sample_losses(self, logits: Mapping[str, paddle.Tensor], labels: paddle.Tensor) -> paddle.Tensor:
         """Return each image's loss, float32 [B], for logits [B, K] by the name of the model."""
         losses = []
-        for learner, teacher in self.terms:
+        for learner, teacher in self.compared_models:
             other = logits[teacher] if self.both_learn else logits[teacher].detach()
             losses.append(self.pair_losses(logits[learner].astype("float32"), other.astype("float32"), labels))
         return sum(losses[1:], losses[0])
@@ -128,14 +128,14 @@ class LabelLoss(DistillationLoss):
         if not model_names or len(set(model_names)) < len(model_names):
             raise ConfigError(f"model_names: must be different models, such as [Student], not {list(model_names)}")
         _require_logits(key)
-        self.terms = [(name,) for name in model_names]
+        self.compared_models = [(name,) for name in model_names]
         self.weight = require_non_negative("weight", weight)
         self.label_kinds = loss.label_kinds
         self._loss = loss
 
     def sample_losses(self, logits: Mapping[str, paddle.Tensor], labels: paddle.Tensor) -> paddle.Tensor:
         """Return each image's loss, float32 [B], for logits [B, K] by the name of the model."""
-        losses = [self._loss.sample_losses(logits[name], labels) for (name,) in self.terms]
+        losses = [self._loss.sample_losses(logits[name], labels) for (name,) in self.compared_models]
         return sum(losses[1:], losses[0])
 
 

@@ -123,8 +123,10 @@ class DistillationWSLLoss(PairLoss):
         """Return each image's loss, float32 [B], for float32 logits [B, K] of two models."""
         targets = soft_targets(student, labels)
         with paddle.no_grad():
-            own, teachers = (-(targets * F.log_softmax(logits, axis=1)).sum(axis=1) for logits in (student, teacher))
-            importance = 1 - paddle.exp(-own / (teachers + 1e-7))
+            student_loss, teacher_loss = (
+                -(targets * F.log_softmax(logits, axis=1)).sum(axis=1) for logits in (student, teacher)
+            )
+            importance = 1 - paddle.exp(-student_loss / (teacher_loss + 1e-7))
         soft = F.softmax(teacher / self.temperature, axis=1)
         losses = -(soft * F.log_softmax(student / self.temperature, axis=1)).sum(axis=1)
         return self.temperature**2 * importance * losses
@@ -173,10 +175,10 @@ class DistillationSKDLoss(PairLoss):
     def pair_losses(self, student: paddle.Tensor, teacher: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
         """Return each image's loss, float32 [B], for float32 logits [B, K] of two models."""
         targets = _target_distribution(student, teacher, labels, self.use_target_as_gt)
-        own, teachers = (self._normalized(logits) for logits in (student, teacher))
-        soft = F.softmax(teachers / self.temperature, axis=1)
-        distilled = -(soft * F.log_softmax(own / self.temperature, axis=1)).sum(axis=1) * self.temperature**2
-        labelled = -(targets * F.log_softmax(own, axis=1)).sum(axis=1)
+        student, teacher = self._normalized(student), self._normalized(teacher)
+        soft = F.softmax(teacher / self.temperature, axis=1)
+        distilled = -(soft * F.log_softmax(student / self.temperature, axis=1)).sum(axis=1) * self.temperature**2
+        labelled = -(targets * F.log_softmax(student, axis=1)).sum(axis=1)
         return self.alpha * distilled + (1 - self.alpha) * labelled
 
     def _normalized(self, logits: paddle.Tensor) -> paddle.Tensor:
@@ -217,9 +219,9 @@ class DistillationDISTLoss(PairLoss):
 
     def pair_losses(self, student: paddle.Tensor, teacher: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
         """Return each image's loss, float32 [B], for float32 logits [B, K] of two models."""
-        own, teachers = F.softmax(student, axis=1), F.softmax(teacher, axis=1)
-        between_classes = 1 - _correlation(own, teachers, axis=1)  # [B]
-        between_images = 1 - _correlation(own, teachers, axis=0).mean()
+        student, teacher = F.softmax(student, axis=1), F.softmax(teacher, axis=1)
+        between_classes = 1 - _correlation(student, teacher, axis=1)  # [B]
+        between_images = 1 - _correlation(student, teacher, axis=0).mean()
         return self.beta * between_classes + self.gamma * between_images
 
 

@@ -53,12 +53,12 @@ class Metric:
         if multi_label and not self.multi_label:
             raise ConfigError(
                 f"is for data with one label per image, and these have several; for multi-label data there are "
-                f"{_ours('multi_label')}"
+                f"{_builtin_names('multi_label')}"
             )
         if not multi_label and not self.single_label:
             raise ConfigError(
                 f"is for multi-label data, and these have one label per image, for which there are "
-                f"{_ours('single_label')}"
+                f"{_builtin_names('single_label')}"
             )
 
     def reset(self) -> None:
@@ -101,7 +101,7 @@ class Metric:
         return sum_states(states)
 
 
-def _ours(attribute: str) -> str:
+def _builtin_names(attribute: str) -> str:
     """Return the names of our metrics that take such labels, ``multi_label`` or ``single_label``."""
     entries = (METRICS[name] for name in METRICS.names())
     names = [entry.name for entry in entries if entry.source is None and getattr(entry.target, attribute, False)]

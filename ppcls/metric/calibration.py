@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Dict, Optional, Sequence
 import paddle
 from paddle.nn import functional as F
 
-from ppcls.metric.batches import count_values, predicted_classes
+from ppcls.metric.predictions import count_values, predicted_classes
 from ppcls.metric.registry import METRICS
 from ppcls.metric.sums import SumMetric, Sums
 from ppcls.registry.checks import require_int

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Dict, List, Optional, Sequence
 import paddle
 
 from ppcls.errors import ConfigError
-from ppcls.metric.batches import count_values, predicted_classes
+from ppcls.metric.predictions import count_values, predicted_classes
 from ppcls.metric.registry import METRICS
 from ppcls.metric.sums import SumMetric, Sums
 

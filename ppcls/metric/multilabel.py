@@ -8,7 +8,7 @@ import numpy as np
 import paddle
 
 from ppcls.errors import ConfigError
-from ppcls.metric.batches import Threshold, count_values, predicted_labels
+from ppcls.metric.predictions import Threshold, count_values, predicted_labels
 from ppcls.metric.registry import METRICS
 from ppcls.metric.sums import SumMetric, Sums
 from ppcls.registry.checks import require_choice, require_fraction, require_int
@@ -211,10 +211,10 @@ class ATTRMetric(_ThresholdMetric):
         accuracy, precision, instance_recall = (
             _mean_ratio(sums[name]) for name in ("by_union", "by_predicted", "by_positive")
         )
-        together = precision + instance_recall
+        denominator = precision + instance_recall
         values = (
             *((recall + negative_recall).mean() / 2, f1.mean(), recall.mean(), negative_recall.mean()),
-            2 * precision * instance_recall / together if together else 0.0,
+            2 * precision * instance_recall / denominator if denominator else 0.0,
             *(accuracy, precision, instance_recall),
         )
         return {name: float(value) for name, value in zip(self.names, values)}

@@ -9,7 +9,7 @@ import paddle
 
 from ppcls.errors import ConfigError
 from ppcls.metric.base import class_records
-from ppcls.metric.batches import Threshold, count_values, predicted_classes
+from ppcls.metric.predictions import Threshold, count_values, predicted_classes
 from ppcls.metric.registry import METRICS
 from ppcls.metric.sums import SumMetric, Sums
 

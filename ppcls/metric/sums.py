@@ -9,7 +9,7 @@ import paddle
 
 from ppcls.errors import CheckpointError
 from ppcls.metric.base import Metric
-from ppcls.metric.batches import read_batch
+from ppcls.metric.predictions import read_batch
 
 Sums = Mapping[str, np.ndarray]
 

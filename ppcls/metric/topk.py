@@ -8,7 +8,7 @@ import paddle
 
 from ppcls.errors import CheckpointError, ConfigError
 from ppcls.metric.base import Metric
-from ppcls.metric.batches import read_batch
+from ppcls.metric.predictions import read_batch
 from ppcls.metric.registry import METRICS
 
 

@@ -22,7 +22,7 @@ from ppcls.optimizer.schedule_base import (
 from ppcls.registry import Source
 from ppcls.registry.checks import require_non_negative, require_positive
 from ppcls.registry.failures import located_errors
-from ppcls.utils.logging import get_logger
+from ppcls.utils.logging import warn_once
 
 _PERIOD = 30  # epochs between the steps of Piecewise with learning_rate
 # Arguments that are scaled with the batch size. As in DeiT, the first and last learning rates of a schedule are not.
@@ -232,6 +232,6 @@ def build_schedule(args: Mapping[str, Any], *, epochs: int, steps_per_epoch: int
     source = SCHEDULES[name].source
     if source is None:
         if schedule.note:
-            get_logger().warning("Optimizer.lr: %s", schedule.note)
+            warn_once("Optimizer.lr: %s", schedule.note)
         return schedule
     return ScheduleAdapter(name, schedule, Timing(epochs, steps_per_epoch), source)

@@ -220,8 +220,8 @@ async def _until_disconnected(request: Request, work: Awaitable[T], seconds: flo
             raise ClientDisconnectedError
         raise RequestError(503, f"no answer within {seconds:g} s; try again later", {"Retry-After": "1"})
     finally:
-        for waiting in (task, disconnected):
-            waiting.cancel()
+        for pending in (task, disconnected):
+            pending.cancel()
         await asyncio.gather(task, disconnected, return_exceptions=True)
 
 

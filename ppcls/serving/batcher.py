@@ -139,7 +139,7 @@ class Batcher:
         self._task = asyncio.get_running_loop().create_task(self._work())
 
     @property
-    def waiting(self) -> int:
+    def queue_length(self) -> int:
         """Return how many images wait."""
         return len(self._queue) + len(self._background_queue)
 
@@ -208,16 +208,16 @@ class Batcher:
 
     def _next_batch(self) -> List[_QueuedImage]:
         """Remove the next batch from the queue: the oldest image, and later ones of the same shape."""
-        waiting = self._queue or self._background_queue
+        queue = self._queue or self._background_queue
         batch: List[_QueuedImage] = []
         others: List[_QueuedImage] = []
-        while waiting and len(batch) < self._max_batch:
-            item = waiting.popleft()
+        while queue and len(batch) < self._max_batch:
+            item = queue.popleft()
             if item.answer.done():
                 continue
             fits = not batch or item.image.shape == batch[0].image.shape
             (batch if fits else others).append(item)
-        waiting.extendleft(reversed(others))
+        queue.extendleft(reversed(others))
         return batch
 
     async def _run(self, batch: List[_QueuedImage]) -> None:

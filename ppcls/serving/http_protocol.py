@@ -67,10 +67,10 @@ class _TimeoutProtocol(H11Protocol):
             super().shutdown()
 
     def _update_head_timer(self) -> None:
-        waiting = self.conn.their_state is h11.IDLE and not self.transport.is_closing()
-        if waiting and self._head_timer is None:
+        is_idle = self.conn.their_state is h11.IDLE and not self.transport.is_closing()
+        if is_idle and self._head_timer is None:
             self._head_timer = self.loop.call_later(self.seconds, self._on_head_timeout)
-        elif not waiting and self._head_timer is not None:
+        elif not is_idle and self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
 

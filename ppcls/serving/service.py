@@ -52,7 +52,9 @@ class Service:
         self.images = Limiter(settings.queue, "images")
         self.memory = Limiter(settings.max_buffer, "bytes of bodies")
         self.draining = False
-        self.metrics = Metrics(lambda: self.batcher.waiting, lambda: self.open_requests.used, lambda: self.memory.used)
+        self.metrics = Metrics(
+            lambda: self.batcher.queue_length, lambda: self.open_requests.used, lambda: self.memory.used
+        )
         self.batcher = Batcher(model.run, settings.max_batch, settings.max_wait, self.metrics.observe_batch)
         self._decoders = Workers(settings.decode_threads, "decode")
         self._fetchers = Workers(_FETCHES, "fetch")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Iterator
 
 from ppcls.errors import MachineError
+from ppcls.utils.encoding import as_text
 
 
 @contextlib.contextmanager
@@ -58,7 +59,7 @@ def write_text(path: Path, text: str) -> None:
     """
     try:
         with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_text(as_text(text), encoding="utf-8")
     except OSError as error:
         raise MachineError(f"{path} cannot be written: {error.strerror}") from None
 

@@ -8,13 +8,35 @@ import os
 import sys
 
 
+def takes_names_for_ascii() -> bool:
+    """Return whether Python takes file names for ASCII, as in the locale C without its UTF-8 mode."""
+    return os.name == "posix" and codecs.lookup(sys.getfilesystemencoding()).name == "ascii"
+
+
+def as_file_name(text: str) -> str:
+    """Return a path as Python needs it to find the file; names of files are UTF-8 whatever Python takes them for."""
+    if text.isascii() or not takes_names_for_ascii():
+        return text
+    return os.fsdecode(text.encode("utf-8", "surrogateescape"))
+
+
+def as_text(name: str) -> str:
+    """Return the name of a file, or a text with such names in it, as text; as it is where that is not valid UTF-8."""
+    if name.isascii() or not takes_names_for_ascii():
+        return name
+    try:
+        return name.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        return name
+
+
 def restart_in_utf8() -> None:
     """Start this process again in Python's UTF-8 mode where file names are taken for ASCII, as in the locale C.
 
     Elsewhere Python chooses UTF-8 itself, unless the environment forbids it. Names of other letters could neither be
     printed nor written to lists. Call it first of all: whatever the process did is done again.
     """
-    if os.name != "posix" or sys.flags.utf8_mode or codecs.lookup(sys.getfilesystemencoding()).name != "ascii":
+    if sys.flags.utf8_mode or not takes_names_for_ascii():
         return
     if sys.version_info >= (3, 10):
         given = sys.orig_argv[1:]

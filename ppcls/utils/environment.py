@@ -23,7 +23,7 @@ _TOO_LATE = "paddle was imported before ppcls: not chosen here"
 # As Linux names them. The last two compute with bfloat16.
 _INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "amx_int8", "amx_tile", "avx512_bf16", "amx_bf16")
 _prepared: List[bool] = []
-_chosen: Dict[str, str] = {}
+_applied: Dict[str, str] = {}
 
 
 def prepare() -> None:
@@ -39,9 +39,9 @@ def prepare() -> None:
         if value is None:
             continue
         if "paddle" in sys.modules:  # it has read them already, and set one thread
-            _chosen[key] = _TOO_LATE
+            _applied[key] = _TOO_LATE
         elif key not in os.environ or (key == THREADS and _set_by_launcher()):
-            os.environ[key] = _chosen[key] = value
+            os.environ[key] = _applied[key] = value
     # Paddle says it whenever it is imported, also by a file of the user's; nothing is compiled here.
     warnings.filterwarnings("ignore", message="No ccache found")
     os.environ.setdefault("GLOG_minloglevel", "2")  # Paddle's C++ chatter; errors still show
@@ -78,8 +78,8 @@ def describe() -> str:
     parts = []
     for key, name in ((THREADS, "CPU threads"), (MKL_PATH, "MKL code path")):
         value = os.environ.get(key)
-        source = f"set by the user with {key}" if key not in _chosen else f"chosen here, override with {key}"
-        if _chosen.get(key) == _TOO_LATE:
+        source = f"set by the user with {key}" if key not in _applied else f"chosen here, override with {key}"
+        if _applied.get(key) == _TOO_LATE:
             parts.append(f"{name}: {value or 'default'} ({_TOO_LATE})")
         else:
             parts.append(f"{name}: {value} ({source})" if value is not None else f"{name}: default")

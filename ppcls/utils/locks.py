@@ -17,7 +17,7 @@ _POLL = 0.05  # seconds between two attempts
 _LOCKED_BYTE = 1 << 30  # on Windows; beyond the text, which others could not read otherwise
 # The paths that threads of this process have locked, with the process and the thread's attempt. The system's locks are
 # of whole processes, and are lost when any thread closes the file. A forked process has its parent's entries.
-_held: Dict[str, Tuple[int, object]] = {}
+_locked_paths: Dict[str, Tuple[int, object]] = {}
 
 
 class _LockedError(Exception):
@@ -91,15 +91,15 @@ def _try_lock(path: Path) -> contextlib.ExitStack:
 @contextlib.contextmanager
 def _locked_in_this_process(path: Path) -> Iterator[None]:
     key, entry = os.path.realpath(path), (os.getpid(), object())
-    other = _held.setdefault(key, entry)
+    other = _locked_paths.setdefault(key, entry)
     if other is not entry:
         if other[0] == os.getpid():
             raise _LockedError(_this_process())
-        _held[key] = entry  # the parent's, from before the fork; the system knows its lock
+        _locked_paths[key] = entry  # the parent's, from before the fork; the system knows its lock
     try:
         yield
     finally:
-        del _held[key]
+        del _locked_paths[key]
 
 
 def _lock_file(file: IO[str]) -> bool:

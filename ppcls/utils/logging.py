@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from pathlib import Path
-from typing import Optional
+from typing import Any, Iterator, Optional, Set
 
 from ppcls.utils import distributed
+from ppcls.utils.encoding import as_text
 
 
 class _Console(logging.Handler):
     """Writes to standard error above the progress bar, if one is drawn."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = self.format(record)
+        text = as_text(self.format(record))
         if "tqdm" in sys.modules:
             sys.modules["tqdm"].tqdm.write(text, file=sys.stderr)
         else:
@@ -22,7 +24,11 @@ class _Console(logging.Handler):
 
 
 class _File(logging.FileHandler):
-    """Reports once that it cannot write, without a traceback for every line."""
+    """Writes names of files as text, and reports once that it cannot write, without a traceback for every line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        return as_text(super().format(record))
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the base class's name
         error = sys.exc_info()[1]
@@ -34,6 +40,41 @@ class _File(logging.FileHandler):
 def get_logger() -> logging.Logger:
     """Return the package's logger; as a library it stays silent below warnings until ``setup`` is called."""
     return logging.getLogger("ppcls")
+
+
+_said: Optional[Set[str]] = None
+
+
+@contextlib.contextmanager
+def repeats_dropped() -> Iterator[None]:
+    """Let ``warn_once`` log each warning once until the end of the block; of nested blocks the outermost counts.
+
+    A command or a training reads some things several times, such as the folder that two sections of a recipe name.
+    """
+    global _said
+    if _said is not None:
+        yield
+        return
+    _said = set()
+    try:
+        yield
+    finally:
+        _said = None
+
+
+def warn_once(text: str, *args: Any, logger: Optional[logging.Logger] = None) -> None:
+    """Log a warning, unless the same one was logged in this block of ``repeats_dropped``.
+
+    Args:
+        text: with the placeholders of ``args``, as for ``logging``.
+        logger: None for that of the package.
+    """
+    whole = text % args if args else text
+    if _said is not None and whole in _said:
+        return
+    if _said is not None:
+        _said.add(whole)
+    (logger or get_logger()).warning(text, *args)
 
 
 def setup(file: Optional[Path] = None, console: bool = True) -> None:
@@ -53,7 +94,7 @@ def setup(file: Optional[Path] = None, console: bool = True) -> None:
     style = logging.Formatter(f"[%(asctime)s] {name} %(levelname)s: %(message)s", "%Y/%m/%d %H:%M:%S")
     handlers: list = [_Console(logging.NOTSET if console else logging.ERROR)] if console or several else []
     if file is not None:
-        handlers.append(_File(file, encoding="utf-8"))
+        handlers.append(_File(file, encoding="utf-8", errors="backslashreplace"))
     for handler in handlers or [logging.NullHandler()]:
         handler.setFormatter(style)
         logger.addHandler(handler)

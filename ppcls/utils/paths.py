@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
 from typing import Union
 
 from ppcls.errors import ConfigError, DataError
+from ppcls.utils.encoding import as_file_name
 
 
 def user_path(path: Union[str, os.PathLike[str]]) -> Path:
@@ -14,17 +17,35 @@ def user_path(path: Union[str, os.PathLike[str]]) -> Path:
 
     Raises:
         ConfigError: it is no path.
-        DataError: there is no such user.
+        DataError: there is no such user, or the path is in a folder that may not be entered.
     """
     if not isinstance(path, (str, os.PathLike)):
         raise ConfigError(f"a path is text or a pathlib.Path, not {type(path).__name__}")
     try:
-        return Path(path).expanduser()
+        expanded = Path(as_file_name(os.fspath(path))).expanduser()
     except RuntimeError:  # what pathlib raises where the home folder is not known
         first = Path(path).parts[0]
         raise DataError(
             f"{path}: no home folder known for {first}; if that is a folder's name, give its whole path"
         ) from None
+    require_access(expanded)
+    return expanded
+
+
+def require_access(path: Path) -> None:
+    """Refuse a path that this user may not look at; that there is nothing passes.
+
+    Raises:
+        DataError: it is in a folder that may not be entered, or is such a folder.
+    """
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except PermissionError as error:
+        raise DataError(f"{path}: {error.strerror}: check the permissions of its folder") from None
+    except (OSError, ValueError):  # nothing there, or no possible name: said where it is used
+        return
+    if is_folder and not os.access(path, os.X_OK):
+        raise DataError(f"{path}: {os.strerror(errno.EACCES)}: this user may not enter the folder")
 
 
 def add_suffix(prefix: Path, suffix: str) -> Path:
@@ -35,4 +56,7 @@ def add_suffix(prefix: Path, suffix: str) -> Path:
 def cache_folder() -> Path:
     """Return where downloaded files are kept: ``$PPCLS_HOME``, by default ``~/.cache/ppcls``."""
     home = os.environ.get("PPCLS_HOME")
-    return user_path(home) if home else Path.home() / ".cache" / "ppcls"
+    try:
+        return user_path(home or "~/.cache/ppcls")
+    except DataError as error:
+        raise DataError(f"{error}; or set PPCLS_HOME to a folder for downloads") from None

@@ -15,18 +15,13 @@ from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
 from ppcls.weights.detection import detect_architecture
 from ppcls.weights.factory import create_model
-from ppcls.weights.image_size import image_size_of, recorded_image_size, source_size
-from ppcls.weights.loading import (
-    WeightMatch,
-    adapt_weights,
-    best_match,
-    fits_model,
-    linear_weight_names,
-    require_match,
-)
+from ppcls.weights.image_size import image_size_of, source_size
+from ppcls.weights.loading import adapt_weights, require_match
+from ppcls.weights.matching import WeightMatch, best_match, fits_model, linear_weight_names
 from ppcls.weights.name_scheme import NameScheme
 from ppcls.weights.names import name_schemes_of
 from ppcls.weights.reader import find_file, read_selection
+from ppcls.weights.record import WeightsRecord, read_record
 from ppcls.weights.wrappers import Wanted
 from ppcls.weights.writer import format_of, write_weights
 
@@ -59,9 +54,13 @@ def convert_weights(
         key: which weights of ``source``, as for ``load_weights``.
         image_size: of the images that the weights were made for, as for ``load_weights``.
 
+    safetensors files keep the image size and the names of the classes, where the source records them. The other formats
+    have no place for them; the log says so.
+
     Returns:
-        A summary with the keys source, target, format, naming, tensors (their number) and left_out; also, of gMLP,
-        image_size, [height, width], and, if they were resized, resized.
+        A summary with the keys source, target, format, naming, tensors (their number), left_out and recorded (whether
+        what is known of images and classes is in the file); also, of gMLP, image_size, [height, width], and, if they
+        were resized, resized; and classes, the number of those whose names are known.
 
     Raises:
         WeightsError: a file cannot be read or written, or the weights do not fit the architecture.
@@ -70,7 +69,8 @@ def convert_weights(
     file, target = find_file(source), user_path(target)
     to = to or format_of(target)
     read = read_selection(file, key)
-    recorded = recorded_image_size(file)
+    known = read_record(file)
+    recorded = known.image_size
     net = _build_model(file, read.arrays, model, dict(arguments or {}), image_size or recorded)
     fits = fits_model(net)
     if not fits(read.arrays):  # of an architecture that has parts called as common prefixes are
@@ -89,7 +89,8 @@ def convert_weights(
     extra = {name: arrays[name] for name in match.dropped} if target_naming == match.naming else {}
     written = rename_tensors(net, match, target_naming)
     written.update((name, array) for name, array in extra.items())
-    write_weights(written, target, to)
+    record = _record_of(net, known)
+    kept = write_weights(written, target, to, record)
     return {
         "source": str(file),
         "target": str(target),
@@ -98,23 +99,30 @@ def convert_weights(
         "tensors": len(written),
         "left_out": [*read.selection.copy.left_out, *(name for name in match.dropped if name not in extra)],
         **({} if image_size_of(net) is None else {"image_size": image_size_of(net)}),
+        **({} if record.class_names is None else {"classes": len(record.class_names)}),
+        **({"recorded": kept} if record != WeightsRecord() else {}),
         **({"resized": size.note} if resized else {}),
     }
+
+
+def _record_of(net: nn.Layer, source: WeightsRecord) -> WeightsRecord:
+    """Return what to record with the weights of a model, as far as the source's record is about its classifier."""
+    names = source.class_names if len(source.class_names or ()) == getattr(net, "class_num", None) else None
+    return WeightsRecord(image_size_of(net), names, source.classes if names is not None else None)
 
 
 def rename_tensors(net: nn.Layer, match: WeightMatch, naming: NameScheme) -> Dict[str, np.ndarray]:
     """Return weights under the names and in the layout of another scheme, in the model's order.
 
-    The buffers that strict loads of PyTorch expect are added (``Backbone.torch_buffers``).
+    The buffers that strict loads of PyTorch expect are added.
     """
     names = naming.restore(list(net.state_dict()))
     transposed = linear_weight_names(net) if naming.torch else set()
     tensors: Dict[str, np.ndarray] = {}
     for name, target_name in names.items():
         tensors[target_name] = match.arrays[name].T if name in transposed else match.arrays[name]
-        if naming.torch:
-            layer = target_name.rpartition(".")[0]
-            tensors.update((f"{layer}.{leaf}", array) for leaf, array in net.torch_buffers(name).items())
+        layer = target_name.rpartition(".")[0]
+        tensors.update((f"{layer}.{leaf}", array) for leaf, array in naming.buffers_beside(net, name).items())
     return tensors
 
 

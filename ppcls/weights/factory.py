@@ -9,15 +9,19 @@ from paddle import nn
 
 from ppcls.arch import BACKBONES, FeatureExtractor, list_models, spec
 from ppcls.errors import ConfigError, WeightsError
+from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
+from ppcls.weights.class_count import class_num_in_file
 from ppcls.weights.download import is_url
 from ppcls.weights.loading import load_weights
 from ppcls.weights.published import download_weights, public_weights
 
+_CLASS_NUM = 1000  # of an architecture that nothing is known of
+
 
 def create_model(
     name: str,
-    class_num: int = 1000,
+    class_num: Optional[int] = None,
     pretrained: Union[bool, str, Path, None] = None,
     drop_mismatched_head: bool = False,
     pretrained_image_size: Union[int, Sequence[int], None] = None,
@@ -29,7 +33,8 @@ def create_model(
 
     Args:
         name: of a variant, a family, or any ``paddle.nn.Layer`` that was registered.
-        class_num: outputs of the classifier; 0 gives the pooled features instead.
+        class_num: outputs of the classifier; 0 gives the pooled features instead. None: those of the weights, which
+            the log shows, else 1000.
         pretrained: path or URL of a weight file (see ``load_weights`` for what it may hold); True for the published
             weights, which are downloaded once into ``$PPCLS_HOME`` (``~/.cache/ppcls``).
         drop_mismatched_head: keep the fresh classifier if that of the weights has another number of classes.
@@ -48,6 +53,8 @@ def create_model(
         WeightsError: the weight file cannot be fetched or read, or does not fit.
     """
     _check_recompute(name, arguments)
+    if class_num is None:
+        class_num = _class_num(name, pretrained, weights_key)
     model: nn.Layer = BACKBONES.build(name, {"class_num": class_num, **arguments})
     if name in list_models():
         model.spec = spec(name)
@@ -62,6 +69,19 @@ def create_model(
     if hasattr(model, "reset_classifier"):
         model.reset_classifier(0)
     return extractor
+
+
+def _class_num(name: str, pretrained: Union[bool, str, Path, None], key: Optional[str]) -> int:
+    """Return the number of classes of weights, else that of the published ones, else 1000."""
+    default = spec(name).class_num if name in list_models() else _CLASS_NUM
+    if name not in BACKBONES or pretrained in (None, False, True):
+        return default  # an unknown name is refused when the model is built
+    path = local_weights(name, pretrained, key)
+    found = class_num_in_file(path, name, key) if path is not None else None
+    where = f"as in {pretrained}" if found is not None else f"{pretrained} has no classifier, so it is the default"
+    count = default if found is None else found
+    get_logger().info("class_num is not given: %d (%s)", count, where)
+    return count
 
 
 def _check_recompute(name: str, arguments: Mapping[str, Any]) -> None:

@@ -6,27 +6,18 @@ shapes, and mean different things.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from paddle import nn
 
-from ppcls.arch import BACKBONES
 from ppcls.arch.backbone.fixed_size import FixedSizeBackbone
 from ppcls.errors import WeightsError
-from ppcls.utils.digests import sha256
-from ppcls.utils.paths import add_suffix
 
 ImageSize = Union[int, Sequence[int], None]
 Grid = Tuple[int, int]
-
-# Of a checkpoint: its position and recipe, and the weights that belong to it.
-_STATES = ".pdstates"
-_WEIGHTS = ("_raw.pdparams", ".pdparams")  # the longer one first
 
 
 @dataclass(frozen=True)
@@ -47,39 +38,6 @@ class SourceSize:
 def image_size_of(model: nn.Layer) -> Optional[List[int]]:
     """Return [height, width] in pixels of the images that a model's weights are for; None if they fit any size."""
     return list(model.image_size) if isinstance(model, FixedSizeBackbone) else None
-
-
-def recorded_image_size(file: Path) -> Optional[List[int]]:
-    """Return the image size that a checkpoint of ours records beside its weights; None where there is no such record.
-
-    Args:
-        file: the weights. If they are not those that the checkpoint was written with, its record is not of them.
-    """
-    suffix = next((suffix for suffix in _WEIGHTS if file.name.endswith(suffix)), None)
-    if suffix is None:
-        return None
-    states = add_suffix(file.with_name(file.name[: -len(suffix)]), _STATES)
-    try:
-        values = json.loads(states.read_text(encoding="utf-8"))
-        digest, size = values["files"][suffix], values.get("image_size") or _size_in_recipe(values["config"]["Arch"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none, damaged, or of another program
-        return None
-    if not _is_size(size) or digest != sha256(file):
-        return None
-    return [size, size] if isinstance(size, int) else list(size)
-
-
-def _size_in_recipe(arch: Mapping[str, Any]) -> Any:
-    """Return the image size by which a recipe builds its model, for checkpoints of versions that did not record it."""
-    if arch.get("image_size") is not None or arch["name"] not in BACKBONES:
-        return arch.get("image_size")
-    defaults = (item.default for item in BACKBONES[arch["name"]].parameters() if item.name == "image_size")
-    return next(defaults, None)
-
-
-def _is_size(size: Any) -> bool:
-    sides = size if isinstance(size, (list, tuple)) else [size, size]
-    return len(sides) == 2 and all(type(side) is int and side > 0 for side in sides)
 
 
 def source_size(
@@ -120,7 +78,7 @@ def source_size(
     return SourceSize(known, note, assumption if unclear else "")
 
 
-def require_own_size(model: nn.Layer, arrays: Mapping[str, np.ndarray], recorded: Optional[List[int]]) -> None:
+def require_same_size(model: nn.Layer, arrays: Mapping[str, np.ndarray], recorded: Optional[List[int]]) -> None:
     """Refuse weights that were made for another image size, where they must not be resized.
 
     Raises:
@@ -140,12 +98,12 @@ def size_advice(model: nn.Layer, arrays: Mapping[str, np.ndarray], known: ImageS
     patches = _patches(model, arrays)
     if patches is None or known is not None or not isinstance(model, FixedSizeBackbone):
         return []
-    own = model.grid[0] * model.grid[1]
-    if patches == own:
+    expected = model.grid[0] * model.grid[1]
+    if patches == expected:
         return []
     return [
         f"They are for images of another size: {patches} patches of {model.patch_size} px, the model for "
-        f"{_text(model.image_size)} px has {own}. To have them resized, give the size that they were made for: "
+        f"{_text(model.image_size)} px has {expected}. To have them resized, give the size that they were made for: "
         "image_size=[height, width]"
     ]
 

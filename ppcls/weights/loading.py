@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple, Union
+from typing import List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import paddle
@@ -15,10 +15,11 @@ from ppcls.arch.backbone.fixed_size import FixedSizeBackbone
 from ppcls.errors import WeightsError
 from ppcls.utils.logging import get_logger
 from ppcls.weights.detection import detect_architecture
-from ppcls.weights.image_size import SourceSize, recorded_image_size, require_own_size, size_advice, source_size
-from ppcls.weights.name_scheme import NameScheme
-from ppcls.weights.names import name_schemes_of
+from ppcls.weights.head import drop_head, drop_wrong_head, in_head, reorder_head
+from ppcls.weights.image_size import SourceSize, require_same_size, size_advice, source_size
+from ppcls.weights.matching import WeightMatch, best_match, fits_model
 from ppcls.weights.reader import read_selection, require_finite
+from ppcls.weights.record import read_record
 from ppcls.weights.selection import Selection, select
 from ppcls.weights.wrappers import STUDENT, Wanted, list_names, prefix_groups
 
@@ -35,6 +36,7 @@ class LoadReport:
         resized: names in the model of the tensors that came from another image size or number of channels.
         key: which of the file's dicts and prefixes they were found under ("state_dict.model"); empty for none.
         size: the image sizes from and to which they were resized; empty where that is not so.
+        reordered: whether the outputs of the classifier were put into another order.
     """
 
     naming: str
@@ -44,6 +46,7 @@ class LoadReport:
     resized: Tuple[str, ...] = ()
     key: str = ""
     size: str = ""
+    reordered: bool = False
 
     def __str__(self) -> str:
         text = f"loaded {len(self.loaded)} tensors ({self.naming} names)" + (f" of {self.key}" if self.key else "")
@@ -51,41 +54,11 @@ class LoadReport:
             text += f", left out {list_names(self.dropped)}"
         if self.resized:
             text += f", resized {f'{self.size}: ' if self.size else ''}{list_names(self.resized)}"
+        if self.reordered:
+            text += ", put the classifier's outputs into the order of the classes here, matched by name"
         if self.fresh:
             text += f", freshly initialised: {list_names(self.fresh)}"
         return text
-
-
-@dataclass
-class WeightMatch:
-    """How a source's tensors fit a model's."""
-
-    naming: NameScheme
-    arrays: Dict[str, np.ndarray]  # by name in the model, in the model's layout
-    dropped: List[str]
-    unexpected: List[str]
-    missing: List[str]
-    misshaped: Dict[str, str]  # name in the model: what is wrong
-    transposed: bool = False  # the source's linear weights were [out, in]
-    ambiguous: List[str] = field(default_factory=list)  # linear weights in the model that may be [in, out] or [out, in]
-
-    @property
-    def source(self) -> str:
-        """Whose names the source uses, and its layout where that differs."""
-        return self.naming.source + (", Paddle's layout," if self.naming.torch and not self.transposed else "")
-
-    def problems(self) -> List[str]:
-        """Return what is wrong, one line per kind of problem."""
-        problems = []
-        for kind, lines in (
-            ("missing", self.missing),
-            ("unexpected", self.unexpected),
-            ("mis-shaped", [f"{name} {problem}" for name, problem in self.misshaped.items()]),
-            ("square, and nothing tells whether they are [in, out] or [out, in]", self.ambiguous),
-        ):
-            if lines:
-                problems.append(f"  {len(lines)} {kind}: {list_names(lines)}")
-        return problems
 
 
 def load_weights(
@@ -97,6 +70,7 @@ def load_weights(
     adapt: bool = True,
     image_size: Union[int, Sequence[int], None] = None,
     submodel: str = STUDENT,
+    class_ids: Optional[Sequence[int]] = None,
 ) -> LoadReport:
     """Set all weights of ``model``, or none of them.
 
@@ -113,6 +87,9 @@ def load_weights(
             else the model's proportions; a warning says what was assumed.
         submodel: which model to take of a distillation's, whose tensor names begin with those of the models
             (``Student.head.weight``); the only one of a file is taken whatever it is called.
+        class_ids: the class id in the weights of each class of the model, where the weights number the same classes
+            otherwise; the classifier is a linear layer ``head`` then. An empty sequence keeps the classifier's
+            initialisation, as the weights are for other classes.
 
     Raises:
         WeightsError: the file cannot be read, anything is missing, unexpected, of another shape or not finite, or the
@@ -130,7 +107,7 @@ def load_weights(
         found = read_selection(weights, key, wanted)
         found.log()
         origin, arrays, selection = str(weights), found.arrays, found.selection
-        recorded = recorded_image_size(found.file) if isinstance(model, FixedSizeBackbone) else None
+        recorded = read_record(found.file).image_size if isinstance(model, FixedSizeBackbone) else None
     else:
         origin, arrays = "weights", {name: np.asarray(array) for name, array in weights.items()}
         if arrays:
@@ -146,8 +123,13 @@ def load_weights(
         size = source_size(model, match.arrays, image_size, recorded, origin)
         resized = adapt_weights(model, target, match, size)
     else:
-        require_own_size(model, match.arrays, recorded)
-    fresh = _drop_head(match) if drop_mismatched_head else []
+        require_same_size(model, match.arrays, recorded)
+    reordered = bool(class_ids) and reorder_head(match, class_ids or ())
+    fresh: List[str] = []
+    if class_ids is not None and not class_ids:
+        fresh = drop_head(match)
+    elif drop_mismatched_head:
+        fresh = drop_wrong_head(match)
     require_match(model, origin, match, arrays, selection, size)
     require_finite({name: _rounded(array) for name, array in match.arrays.items()}, origin)
     if size.assumption:
@@ -157,35 +139,15 @@ def load_weights(
             target[name].set_value(paddle.to_tensor(array).astype(target[name].dtype))
     left_out = (*match.dropped, *(selection.copy.left_out if selection is not None else ()))
     taken = selection.copy.key if selection is not None else ""
-    return LoadReport(match.source, tuple(match.arrays), left_out, tuple(fresh), tuple(resized), taken, size.note)
-
-
-def fits_model(model: nn.Layer) -> Callable[[Iterable[str]], bool]:
-    """Return a function that tells whether most of a model's tensors are among names from a file."""
-    target = set(model.state_dict())
-
-    def fits(names: Iterable[str]) -> bool:
-        names = list(names)
-        return any(
-            len(target & {naming.rename(name) for name in names}) > len(target) / 2 for naming in name_schemes_of(model)
-        )
-
-    return fits
+    return LoadReport(
+        *(match.source, tuple(match.arrays), left_out, tuple(fresh), tuple(resized), taken, size.note, reordered)
+    )
 
 
 def _rounded(array: np.ndarray) -> np.ndarray:
     """Return what a float32 model gets: float64 holds numbers that are infinite there."""
     with np.errstate(over="ignore"):
         return array.astype(np.float32) if array.dtype == np.float64 else array
-
-
-def best_match(model: nn.Layer, arrays: Mapping[str, np.ndarray]) -> WeightMatch:
-    """Return how ``arrays`` fit ``model`` under the name scheme that leaves the fewest problems."""
-    target = model.state_dict()
-    return min(
-        (_match(model, target, arrays, naming) for naming in name_schemes_of(model)),
-        key=lambda match: len(match.missing) + len(match.unexpected) + len(match.misshaped) + len(match.ambiguous),
-    )
 
 
 def require_match(
@@ -222,60 +184,6 @@ def _other_weights(match: WeightMatch, arrays: Mapping[str, np.ndarray], selecti
     return [f"What else in the file looks like weights: {list_names(found)}; choose with weights_key"] if found else []
 
 
-def linear_weight_names(model: nn.Layer) -> Set[str]:
-    """Return the names of the linear layers' weights, which PyTorch keeps transposed."""
-    return {f"{name}.weight" for name, layer in model.named_sublayers() if isinstance(layer, nn.Linear)}
-
-
-def _match(
-    model: nn.Layer, target: Mapping[str, paddle.Tensor], arrays: Mapping[str, np.ndarray], naming: NameScheme
-) -> WeightMatch:
-    match = WeightMatch(naming, {}, [], [], [], {})
-    for name, array in arrays.items():
-        model_name = naming.rename(name)
-        if naming.drops(name):
-            match.dropped.append(name)
-        elif model_name is None or model_name not in target or model_name in match.arrays:
-            match.unexpected.append(name)
-        else:
-            match.arrays[model_name] = array
-    if naming.torch:
-        _transpose_linear_weights(match, linear_weight_names(model), target, arrays)
-    for name, tensor in target.items():
-        if name not in match.arrays:
-            match.missing.append(name)
-            continue
-        array = match.arrays[name]
-        if array.dtype.kind != "f":
-            match.misshaped[name] = f"holds {array.dtype}, not floating-point numbers"
-        elif list(array.shape) != list(tensor.shape):
-            match.misshaped[name] = f"{list(array.shape)} instead of {list(tensor.shape)}"
-    return match
-
-
-def _transpose_linear_weights(
-    match: WeightMatch, names: Set[str], target: Mapping[str, paddle.Tensor], source: Mapping[str, np.ndarray]
-) -> None:
-    """Transpose linear weights from PyTorch's [out, in] to [in, out], where the file has PyTorch's layout.
-
-    Paddle ports of PyTorch models use PyTorch's names with Paddle's layout. The weights that are not square tell which
-    layout a file has; if there are none, the names of its batch norms do.
-    """
-    weights = {name: match.arrays[name] for name in names if name in match.arrays and match.arrays[name].ndim == 2}
-    not_square = [name for name, array in weights.items() if array.shape[0] != array.shape[1]]
-    as_torch = sum(list(weights[name].shape[::-1]) == list(target[name].shape) for name in not_square)
-    as_paddle = sum(list(weights[name].shape) == list(target[name].shape) for name in not_square)
-    if as_torch == as_paddle:
-        as_torch = sum(name.endswith((".running_mean", ".running_var")) for name in source)
-        as_paddle = sum(name.endswith(("._mean", "._variance")) for name in source)
-    if as_torch == as_paddle and weights:
-        match.ambiguous = sorted(weights)
-        return
-    match.transposed = as_torch >= as_paddle
-    if match.transposed:
-        match.arrays.update((name, array.T) for name, array in weights.items())
-
-
 def adapt_weights(
     model: nn.Layer,
     target: Mapping[str, paddle.Tensor],
@@ -298,29 +206,6 @@ def adapt_weights(
     return resized
 
 
-def _in_head(name: str) -> bool:
-    return name.split(".", 1)[0] == "head"
-
-
-def _drop_head(match: WeightMatch) -> List[str]:
-    """Take a head that does not fit out of ``match``; return the names that keep their initialisation."""
-    unexpected = [name for name in match.unexpected if _in_head(match.naming.rename(name) or "")]
-    match.unexpected = [name for name in match.unexpected if name not in unexpected]
-    match.dropped.extend(unexpected)
-    wrong = [name for name in (*match.misshaped, *match.missing) if _in_head(name)]
-    if not wrong:
-        return []
-    # A weight without its bias is no classifier: the whole head goes.
-    head = [name for name in match.arrays if _in_head(name)]
-    for name in head:
-        del match.arrays[name]
-        match.misshaped.pop(name, None)
-    match.dropped.extend(head)
-    fresh = sorted({*head, *wrong})
-    match.missing = [name for name in match.missing if name not in fresh]
-    return fresh
-
-
 def _headline(model: nn.Layer, origin: str, match: WeightMatch, arrays: Mapping[str, np.ndarray]) -> str:
     text = f"{origin}: does not fit {type(model).__name__}, nothing was loaded"
     detected = detect_architecture(arrays)
@@ -334,7 +219,7 @@ def _advice(model: nn.Layer, match: WeightMatch, arrays: Mapping[str, np.ndarray
         *match.misshaped,
         *(match.naming.rename(name) or name for name in match.unexpected),
     ]
-    if not all(_in_head(name) for name in wrong):
+    if not all(in_head(name) for name in wrong):
         return []
     biases = [array for name, array in arrays.items() if match.naming.rename(name) == "head.bias"]
     classifier = f"{biases[0].size} classes" if biases else "no classifier"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Callable, Dict, List, Match, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Match, Optional, Sequence, Tuple, Union
+
+import numpy as np
 
 from ppcls.errors import WeightsError
 
@@ -29,6 +31,8 @@ class NameScheme:
         dropped: pattern of names that hold no weights.
         inverse: (pattern of the whole name in our model, name in the source), with ``_mean`` for ``running_mean``. For
             the rules that cannot be inverted automatically: those with a function, and those that lose information.
+        buffers: returns further buffers that the source has beside the weight of that name in our model, by their
+            last name.
     """
 
     source: str
@@ -37,6 +41,7 @@ class NameScheme:
     # A counter that PyTorch's batch norm uses only when it has no momentum.
     dropped: str = r".*\bnum_batches_tracked"
     inverse: Sequence[Tuple[str, Restoration]] = ()
+    buffers: Optional[Callable[[Any, str], Dict[str, np.ndarray]]] = None
 
     def drops(self, name: str) -> bool:
         """Return whether the tensor called ``name`` is left out on purpose."""
@@ -66,6 +71,16 @@ class NameScheme:
         if len(set(originals.values())) != len(originals):
             raise WeightsError(f"{self.source}: gives several tensors the same name")
         return originals
+
+    def buffers_beside(self, model: Any, name: str) -> Dict[str, np.ndarray]:
+        """Return the buffers beside the weight called ``name`` that strict loads of PyTorch expect, by their last name.
+
+        Every batch norm has the number of batches that it has seen, which is not used.
+        """
+        if not self.torch:
+            return {}
+        counter = {"num_batches_tracked": np.zeros((), np.int64)} if name.endswith("._variance") else {}
+        return {**counter, **(self.buffers(model, name) if self.buffers is not None else {})}
 
     def _original_name(self, name: str, names: Sequence[str]) -> str:
         rules: List[Tuple[str, Restoration]] = [*self.inverse]

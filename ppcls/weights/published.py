@@ -20,6 +20,7 @@ from ppcls.utils import atomic
 from ppcls.utils.paths import cache_folder
 from ppcls.weights.download import RetryPolicy, check_sha256, download, download_lock
 from ppcls.weights.reader import read_selection
+from ppcls.weights.record import read_record
 from ppcls.weights.wrappers import Wanted
 
 _SOURCE = "source"
@@ -97,7 +98,7 @@ def _convert(url: str, file: Path, sha256: Optional[str], converted: Path, stamp
         return False
     arrays = {name: array.copy(order="C") for name, array in read.arrays.items()}
     with atomic.replacing(converted) as temporary:
-        save_file(arrays, str(temporary), {_SOURCE: stamp})
+        save_file(arrays, str(temporary), {**read_record(file).to_metadata(), _SOURCE: stamp})
     return True
 
 

@@ -81,8 +81,8 @@ class _Search:
         tensors = self.tensors(node)
         if not found and tensors and not is_optimizer(tensors):
             # Not its tensors alone: what is no tensor is refused by name once it is chosen.
-            own = {name: value for name, value in node.items() if name != PADDLE_NAMES}
-            yield from without_prefixes(own, path, self.wanted)
+            weights = {name: value for name, value in node.items() if name != PADDLE_NAMES}
+            yield from without_prefixes(weights, path, self.wanted)
 
     def tensors(self, node: Dict[Any, Any]) -> List[str]:
         """Return the names of the tensors in a dict, those that cannot be read included."""
@@ -134,9 +134,9 @@ def select(content: Any, origin: str, types: Tuple[type, ...], key: Optional[str
             raise WeightsError(f"{origin}: {_nothing_found(search, node, key)}{_list_candidates(content, types)}")
     except WeightsError as error:
         raise error if str(error).startswith(origin) else WeightsError(f"{origin}: {error}") from None
-    chosen, *others = sorted_copies(content, copies, wanted.submodel)
-    _require_tensors(chosen, origin, types, content)
-    return Selection(chosen, (*map(str, others), *search.unreadable))
+    selected, *others = sorted_copies(content, copies, wanted.submodel)
+    _require_tensors(selected, origin, types, content)
+    return Selection(selected, (*map(str, others), *search.unreadable))
 
 
 def describe(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zipfile
 from pathlib import Path
-from typing import Callable, Dict, Mapping, Union
+from typing import Callable, Dict, Mapping, Optional, Union
 
 import numpy as np
 import paddle
@@ -14,7 +14,9 @@ from safetensors.numpy import save_file
 
 from ppcls.errors import WeightsError
 from ppcls.utils import atomic
+from ppcls.utils.logging import get_logger
 from ppcls.weights.reader import TORCH_SUFFIXES
+from ppcls.weights.record import WeightsRecord
 
 _STORAGES = {"f8": "Double", "f4": "Float", "f2": "Half", "i8": "Long", "i4": "Int", "i2": "Short", "i1": "Char"}
 _STORAGES["u1"] = "Byte"
@@ -45,37 +47,60 @@ def format_of(path: Path) -> str:
     )
 
 
-def write_weights(arrays: Mapping[str, np.ndarray], path: Union[str, Path], to: str) -> None:
+def write_weights(
+    arrays: Mapping[str, np.ndarray], path: Union[str, Path], to: str, record: Optional[WeightsRecord] = None
+) -> bool:
     """Write tensors to a file, which appears there whole or not at all.
 
     Args:
         to: "torch" (its zip format, readable by ``torch.load(weights_only=True)``), "safetensors" or "pdparams".
+        record: what to keep with them; of these formats, safetensors alone has a place for it.
+
+    Returns:
+        Whether the record was kept; the log says what was not.
 
     Raises:
         WeightsError: the file cannot be written.
     """
     path = Path(path)
+    metadata = record.to_metadata() if record is not None else {}
     # Not ascontiguousarray, which makes a number a list of one.
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic.replacing(path) as temporary:
-            WRITERS[to](arrays, temporary)
+            WRITERS[to](arrays, temporary, metadata)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be written: {error.strerror or error}") from None
     except SafetensorError as error:
         raise WeightsError(f"{path}: cannot be written: {error}") from None
+    if record is not None and metadata and to != "safetensors":
+        get_logger().warning("%s: %s", path, _not_kept(record))
+    return bool(metadata) and to == "safetensors"
 
 
-def _write_safetensors(arrays: Mapping[str, np.ndarray], path: Path) -> None:
-    save_file(dict(arrays), str(path))
+def _not_kept(record: WeightsRecord) -> str:
+    """Return what a format without a place for it does not keep, and what to do about it."""
+    lost, advice = [], []
+    if record.image_size is not None:
+        height, width = record.image_size
+        lost.append(f"the image size, {height}x{width}")
+        advice.append(f"give --weights-image-size {height}x{width} where the file is used")
+    if record.class_names is not None:
+        lost.append(f"the names of the {len(record.class_names)} classes")
+        advice.append("give a file of names there (Infer.PostProcess.class_id_map_file)")
+    return f"this format cannot keep {' and '.join(lost)}; convert to .safetensors, or {', and '.join(advice)}"
 
 
-def _write_pdparams(arrays: Mapping[str, np.ndarray], path: Path) -> None:
+def _write_safetensors(arrays: Mapping[str, np.ndarray], path: Path, metadata: Mapping[str, str]) -> None:
+    save_file(dict(arrays), str(path), dict(metadata) or None)
+
+
+def _write_pdparams(arrays: Mapping[str, np.ndarray], path: Path, _: Mapping[str, str]) -> None:
     paddle.save({name: paddle.to_tensor(array) for name, array in arrays.items()}, str(path), protocol=4)
 
 
-def _write_torch(arrays: Mapping[str, np.ndarray], path: Path) -> None:
+def _write_torch(arrays: Mapping[str, np.ndarray], path: Path, _: Mapping[str, str]) -> None:
     native = {name: array.astype(array.dtype.newbyteorder("<"), copy=False) for name, array in arrays.items()}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         _add(archive, "archive/data.pkl", _description(native))
@@ -121,7 +146,7 @@ def _number(value: int) -> bytes:
     return b"\x8a\x08" + struct.pack("<q", value)
 
 
-WRITERS: Dict[str, Callable[[Mapping[str, np.ndarray], Path], None]] = {
+WRITERS: Dict[str, Callable[[Mapping[str, np.ndarray], Path, Mapping[str, str]], None]] = {
     "torch": _write_torch,
     "safetensors": _write_safetensors,
     "pdparams": _write_pdparams,

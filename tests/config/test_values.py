@@ -13,7 +13,7 @@ from tests.config.conftest import RECIPE
 
 @pytest.fixture
 def values():
-    return yaml.safe_load(RECIPE.replace("1e-1", "0.1").replace("1e-3", "0.001").replace("1.0/20.0", "0.05"))
+    return yaml.safe_load(RECIPE)
 
 
 def test_a_dict_means_what_the_file_means(values, recipe, registries):
@@ -21,6 +21,31 @@ def test_a_dict_means_what_the_file_means(values, recipe, registries):
     assert loaded.plain() == config.load(recipe, registries=registries).plain()
     assert loaded.where("Global", "epochs") == "dict"
     assert loaded.where("Global", "seed") == "default"
+
+
+def test_text_that_recipes_read_as_numbers_is_read_so_in_a_dict(values, registries):
+    crop = {"size": "(8, 9)", "scale": ["1e-3", "1.0/20.0", "-1e-2"], "prob": "1/2"}
+    values["DataLoader"]["Train"]["dataset"].update(
+        image_root="2024/11", cls_label_path="1e-3", delimiter="None", transform_ops=[{"CropImage": crop}]
+    )
+    values["Optimizer"]["lr"]["learning_rate"] = "1e-3"
+    values["Global"].update(output_dir="1/2", image_shape="(3, 8*2, 16)", checkpoints="None", epochs="1e2")
+    loaded = config.load(values, {"Optimizer.weight_decay": "5e-2"}, registries=registries)
+    dataset = loaded.DataLoader.Train.dataset
+    assert dataset.transform_ops[0]["CropImage"] == {"size": [8, 9], "scale": [0.001, 0.05, -0.01], "prob": 0.5}
+    assert dataset.arguments == {"image_root": "2024/11", "cls_label_path": "1e-3", "delimiter": None}
+    assert loaded.Optimizer.lr.arguments["learning_rate"] == 0.001
+    assert loaded.Optimizer.arguments["weight_decay"] == 0.05
+    assert (loaded.Global.output_dir, loaded.Global.image_shape) == ("1/2", [3, 16, 16])
+    assert (loaded.Global.checkpoints, loaded.Global.epochs) == (None, 100)
+    assert config.load(loaded, registries=registries).plain() == loaded.plain()
+
+
+def test_values_of_a_stored_recipe_are_not_read_again(values, registries):
+    values["Arch"]["act"] = "1e-3"
+    stored = config.load(values, registries=registries).plain()
+    stored["Arch"]["act"] = "None"  # text that was quoted
+    assert config.load_values(stored, "run", registries=registries).Arch.arguments["act"] == "None"
 
 
 def test_changes_may_be_a_mapping(values, registries):
@@ -60,9 +85,12 @@ def test_a_dict_may_have_bases_and_stages(values, registries, recipe):
         ),
         ({"Global": {"epoch": 3}}, r"dict: Global\.epoch: unknown key; did you mean 'epochs'"),
         (
-            {"Optimizer": {"name": "AdamW", "lr": {"name": "Cosine", "learning_rate": "1e-3"}}},
-            "must be a number, not '1e-3'",
+            {"Optimizer": {"name": "AdamW", "lr": {"name": "Cosine", "learning_rate": "fast"}}},
+            "must be a number, not 'fast'",
         ),
+        ({"Global": {"epochs": "3"}}, "must be a whole number, not '3'"),  # quoted, in a file as well
+        ({"Global": {"epochs": "3/2"}}, "must be a whole number, not 3/2"),
+        ({"Global": {"output_dir": "None"}}, "must be text, not null"),
         ({"Arch": {}}, r"dict: Arch\.name: missing"),
         ({"Arch": "Net"}, "Arch: must be a mapping, not 'Net'"),
     ],

@@ -31,6 +31,18 @@ ALL = sorted(set(commands()))
 RUN_HERE = sorted({text for _, text in ALL if not ELSEWHERE.search(text)})
 
 
+# What a command prints when it has done its work.
+RESULTS = {
+    "train": "training is done; best top1",
+    "train -p": "training ends after the profile",
+    "eval": '"top1": ',
+    "export": '"max_difference": ',
+    "infer": '"class_ids": [',
+    "infer --out": "wrote predictions.json: 40 images, 0 of them broken",
+    "infer --features": "wrote features.npy: 40 images, 0 of them broken",
+}
+
+
 def words_of(text):
     """Return what ``ppcls`` gets, for a command with or without ``python tools/``."""
     words = shlex.split(text)
@@ -79,7 +91,10 @@ def test_the_command_runs(text, workplace, run):
     # Values that the small data and the machine allow.
     text = text.replace("batch_range=[10,20]", "batch_range=[2,4]").replace("num_workers=8", "num_workers=1")
     more = ["-o", "Global.epochs=11"] if "Global.checkpoints" in text else []  # the run has ten
-    run(*words_of(text), *more, cwd=workplace)
+    words = words_of(text)
+    done = run(*words, *more, cwd=workplace)
+    kind = " ".join([words[0], *(word for word in words if word in ("-p", "--out", "--features"))])
+    assert RESULTS[kind] in done.stdout + done.stderr
 
 
 def test_the_python_of_the_page_runs(workplace, monkeypatch, capsys):

@@ -1,5 +1,7 @@
 """Recipes with several models: those of PaddleClas become ours, and mistakes are found when they are loaded."""
 
+import re
+
 import pytest
 import yaml
 
@@ -25,7 +27,8 @@ def test_what_a_recipe_of_paddleclas_means(recipe):
     assert config.Arch.use_sync_bn
     assert (config.Arch.arguments["dim"], config.Arch.arguments["depth"]) == (8, 1)
     assert config.student == "Student"
-    teacher = {**TEACHER, "pretrained": "teacher/best_model", "frozen": True}
+    options = {"weights_key": None, "weights_image_size": None}
+    teacher = {**TEACHER, "pretrained": "teacher/best_model", "frozen": True, **options}
     assert config.Distillation.model_dump() == {**OURS, "models": {"Teacher": teacher}}
     # Its text is a recipe that means the same, and so is what was loaded.
     again = path.with_name("again.yaml")
@@ -186,3 +189,31 @@ def test_mistakes_in_our_words(recipe):
         assert message in mistakes(recipe, f"Distillation={section}"), section
     losses = "Loss.Train=[{DistillationCELoss: {model_name_pairs: [[Student, Teacher]]}}]"
     assert "there is no model 'Teacher' (allowed: Student); others are given by Arch.name" in mistakes(recipe, losses)
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        ({}, "weights_key: ema", "weights_key: is about the file of pretrained, which must be its path or URL then"),
+        ({"pretrained": True}, "weights_key: ema", "weights_key: is about the file of pretrained"),
+        (
+            {"pretrained": "x"},
+            "weights_image_size: [16, 24]",
+            "weights_image_size: the weights of ConvMixer fit images",
+        ),
+        ({"pretrained": "x"}, "weights_image_size: [16]", "weights_image_size"),
+        ({"pretrained": "x"}, "weights_keys: ema", "unknown argument; did you mean 'weights_key'?"),
+    ],
+)
+def test_what_is_said_of_the_weights_of_a_model_is_checked(recipe, model, options, message):
+    models = [{"Teacher": {**TEACHER, **model, **yaml.safe_load(options)}}, {"Student": STUDENT}]
+    with pytest.raises(ConfigError, match=re.escape(message)) as caught:
+        ppcls.load_config(write_distillation(recipe, models))
+    assert "Distillation.models.Teacher" in str(caught.value)
+    if model.get("pretrained") != "x" or options.endswith("[16]"):
+        return  # of a teacher, these are other messages
+    section = {"teacher": {**TEACHER, **model, **yaml.safe_load(options)}}
+    values = yaml.safe_load(recipe.read_text())
+    recipe.write_text(yaml.safe_dump({**values, "Distillation": section}))
+    with pytest.raises(ConfigError, match="Distillation.teacher.*" + re.escape(message)):
+        ppcls.load_config(recipe)

@@ -152,4 +152,5 @@ def test_mistakes_end_with_code_2_before_training(request, run, kind, changes, m
 
 
 def test_one_size_suits_a_model_of_that_size(multi_scale):
-    train(multi_scale, GMLP, "DataLoader.Train.sampler.scales=[16]", "Global.epochs=1")
+    done = train(multi_scale, GMLP, "DataLoader.Train.sampler.scales=[16]", "Global.epochs=1")
+    assert "[Eval][Epoch 1][best metric: " in done.stderr

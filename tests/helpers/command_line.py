@@ -54,7 +54,7 @@ def run_process(*arguments, cwd, code=0, environment=None, timeout=240):
     return checked(done, code)
 
 
-def run_python(code, *arguments, cwd=None, returncode=0, environment=None, timeout=240):
+def run_python(code, *arguments, cwd=None, returncode=0, environment=None, timeout=240, preexec=None):
     """Run a Python program in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
@@ -63,6 +63,7 @@ def run_python(code, *arguments, cwd=None, returncode=0, environment=None, timeo
         cwd=cwd,
         timeout=timeout,
         env=process_environment(environment),
+        preexec_fn=preexec,
     )
     return checked(done, returncode)
 

@@ -156,7 +156,7 @@ def test_a_model_that_hangs_is_told_and_the_server_is_not_ready(faulty, photo):
                     assert (await client.request(method, "/health")).status_code == 503
                 assert "the model has not answered for 1.2 s" in (await client.get("/health")).json()["error"]
             go.set()
-            await until(lambda: service.readiness_problem() is None and not service.batcher.waiting)
+            await until(lambda: service.readiness_problem() is None and not service.batcher.queue_length)
             for path in ("/ready", "/health"):
                 for method in ("GET", "HEAD"):
                     assert (await client.request(method, path)).status_code == 200

@@ -8,13 +8,14 @@ import numpy as np
 import paddle
 import pytest
 import yaml
+from safetensors.numpy import load_file, save_file
 
 from ppcls.arch.resizing import inverse_interpolation
 from ppcls.errors import WeightsError
 from ppcls.utils.logging import get_logger
 from ppcls.weights import create_model, load_weights, read_weights
 from ppcls.weights.convert import convert_weights
-from ppcls.weights.image_size import recorded_image_size
+from ppcls.weights.record import read_record
 from tests.helpers.command_line import run_ppcls
 from tests.helpers.recipes import write_recipe
 
@@ -43,7 +44,8 @@ def wide(digits, tmp_path_factory):
     for name, size in {"wide": (16, 24), "tall": (24, 16), "square": (20, 20)}.items():
         change(recipe, size, folder / f"{name}.yaml")
     run_ppcls("train", "-c", "wide.yaml", "-o", "Global.epochs=4", cwd=folder)
-    run_ppcls("convert", "out/best_model.pdparams", "foreign.safetensors", *model_arguments(), cwd=folder)
+    run_ppcls("convert", "out/best_model.pdparams", "converted.safetensors", *model_arguments(), cwd=folder)
+    save_file(load_file(folder / "converted.safetensors"), folder / "foreign.safetensors")  # without the record
     return folder
 
 
@@ -72,6 +74,9 @@ def test_our_checkpoints_are_resized_from_their_own_size(wide, run):
     assert "resized from 16x24 to 24x16 px: " in text
     by_recipe, _ = evaluate(run, wide, "tall", "foreign", "Global.weights_image_size=[16,24]")
     assert by_recipe == given
+    converted, text = evaluate(run, wide, "tall", "converted")  # which keeps the size
+    assert converted == given
+    assert "resized from 16x24 to 24x16 px: " in text and "nothing tells" not in text
     # Nothing tells: as they are, which is said, and wrong.
     assumed, text = evaluate(run, wide, "tall", "foreign")
     assert "nothing tells which image size these weights were made for; taken to be 24x16 px" in text
@@ -160,19 +165,19 @@ def test_what_is_recorded(wide, tmp_path):
         shutil.copy(wide / "out" / name, tmp_path / name)
     weights, states = tmp_path / "best_model.pdparams", tmp_path / "best_model.pdstates"
     values = json.loads(states.read_text())
-    assert recorded_image_size(weights) == [16, 24]
+    assert read_record(weights).image_size == [16, 24]
     del values["image_size"]  # earlier versions had the recipe only
     states.write_text(json.dumps(values))
-    assert recorded_image_size(weights) == [16, 24]
+    assert read_record(weights).image_size == [16, 24]
     del values["config"]["Arch"]["image_size"]
     states.write_text(json.dumps(values))
-    assert recorded_image_size(weights) == [224, 224]  # the default of gMLP
+    assert read_record(weights).image_size == [224, 224]  # the default of gMLP
     for broken in ("", "[]", json.dumps({**values, "image_size": "x"}), json.dumps({"files": {}})):
         states.write_text(broken)
-        assert recorded_image_size(weights) is None
+        assert read_record(weights).image_size is None
     states.write_text(json.dumps(values))
     paddle.save({"x": paddle.ones([1])}, str(weights))  # others than the record is of
-    assert recorded_image_size(weights) is None
+    assert read_record(weights).image_size is None
 
 
 def test_conversions_keep_or_change_the_size(wide, tmp_path):

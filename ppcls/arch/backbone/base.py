@@ -163,13 +163,6 @@ class Backbone(nn.Layer):
             return adapt_in_channels(array, self.in_channels)
         return array
 
-    def torch_buffers(self, name: str) -> Dict[str, np.ndarray]:
-        """Return the buffers beside the weight called ``name`` that strict loads of PyTorch expect, by their last name.
-
-        Here, the number of batches that each batch norm has seen, which is not used.
-        """
-        return {"num_batches_tracked": np.zeros((), np.int64)} if name.endswith("._variance") else {}
-
     def run(self, block: nn.Layer, x: paddle.Tensor) -> paddle.Tensor:
         """Return ``block(x)``, by gradient checkpointing if that is on."""
         return checkpointed(block, x) if self.recompute and self.training else block(x)

@@ -8,10 +8,8 @@ authors' code, ``fc_h`` has the stepsize 1x3 and reads along the width, ``fc_w``
 from __future__ import annotations
 
 import functools
-import re
-from typing import Dict, List, Optional, Sequence
+from typing import List, Optional, Sequence
 
-import numpy as np
 import paddle
 import paddle.nn.functional as F
 from paddle import nn
@@ -115,14 +113,6 @@ class CycleMLP(PyramidBackbone):
                 x = self.run(block, x)
             maps.append(x)
         return maps
-
-    def torch_buffers(self, name: str) -> Dict[str, np.ndarray]:
-        """Return the sampling offsets of the authors' cycle FCs, which their state dicts contain; see ``Backbone``."""
-        match = re.fullmatch(r"stages\.(\d+)\.blocks\.(\d+)\.mixer\.(fc_[hw])\.bias", name)
-        if match is None:
-            return super().torch_buffers(name)
-        mixer = self.stages[int(match[1])].blocks[int(match[2])].mixer
-        return {"offset": getattr(mixer, match[3]).offsets()}
 
 
 class Stage(nn.Layer):

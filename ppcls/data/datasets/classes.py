@@ -90,15 +90,17 @@ def align_classes(dataset: Dataset, classes: Classes, owner: str) -> Tuple[Datas
     return dataset, []
 
 
-def _align_names(dataset: Dataset, names: Sequence[str], own: Sequence[str], owner: str) -> Tuple[Dataset, List[str]]:
-    _require_names(dataset, own)
-    used = _used(dataset, len(own))
+def _align_names(
+    dataset: Dataset, names: Sequence[str], data_names: Sequence[str], owner: str
+) -> Tuple[Dataset, List[str]]:
+    _require_names(dataset, data_names)
+    used = _used(dataset, len(data_names))
     notes = []
-    if list(own) != list(names):
-        places = _places(names, own, used, owner)
-        dataset = _renumbered(dataset, places, list(names))
-        used = _used(dataset, len(names)) if not dataset.is_multilabel else {i for i in places if i is not None}
-        if [place for place in places if place is not None] != list(range(len(names))):
+    if list(data_names) != list(names):
+        new_ids = _match_names(names, data_names, used, owner)
+        dataset = _renumbered(dataset, new_ids, list(names))
+        used = _used(dataset, len(names)) if not dataset.is_multilabel else {i for i in new_ids if i is not None}
+        if [new_id for new_id in new_ids if new_id is not None] != list(range(len(names))):
             notes.append(f"its classes are numbered otherwise than those of {owner}, and are matched by name")
     absent = [name for index, name in enumerate(names) if index not in used]
     if absent:
@@ -125,32 +127,46 @@ def _used(dataset: Dataset, count: int) -> Set[int]:
     return set(range(count)) if dataset.is_multilabel else set(np.unique(dataset.labels).tolist())
 
 
-def _places(names: Sequence[str], own: Sequence[str], used: Set[int], owner: str) -> List[Optional[int]]:
-    """Return the place of each of a data set's names among the model's, None for one that is not used there.
+def _match_names(names: Sequence[str], data_names: Sequence[str], used: Set[int], owner: str) -> List[Optional[int]]:
+    """Return the model's id of each of a data set's class names, None for one that is not used there.
 
     Raises:
         DataError: there is no such name, or it is there twice.
     """
     exact, composed = _by_name(names), _by_name(map(_composed, names))
-    counts = Counter(own)
-    places: List[Optional[int]] = []
+    counts = Counter(data_names)
+    new_ids: List[Optional[int]] = []
     unknown = []
-    for index, name in enumerate(own):
+    for index, name in enumerate(data_names):
         # One name may be written with composed letters or with separate accents, as macOS does.
         found = exact.get(name) or composed.get(_composed(name), [])
         if index in used and (len(found) > 1 or counts[name] > 1):
             raise DataError(f"the class {name!r} is there twice, so classes cannot be matched by name; rename one")
         if index in used and not found:
             unknown.append(name)
-        places.append(found[0] if found else None)
+        new_ids.append(found[0] if found else None)
     if unknown:
-        hints = [f"{name!r} (is it {hint!r}?)" if hint else repr(name) for name, hint in _hints(unknown, names, own)]
+        hints = [
+            f"{name!r} (is it {hint!r}?)" if hint else repr(name) for name, hint in _hints(unknown, names, data_names)
+        ]
         verb = "is not a class" if len(unknown) == 1 else "are not classes"
         raise DataError(
             f"{_listed(hints)} {verb} of {owner}; rename or remove {'it' if len(unknown) == 1 else 'them'}\n"
-            f"  {owner} ({len(names)}): {_listed(names)}\n  these data ({len(own)}): {_listed(own)}"
+            f"  {owner} ({len(names)}): {_listed(names)}\n  these data ({len(data_names)}): {_listed(data_names)}"
         )
-    return places
+    return new_ids
+
+
+def find_places(own: Sequence[Any], others: Sequence[Any]) -> Optional[List[int]]:
+    """Return the place of each of some classes among others; None unless both have the same classes, each once.
+
+    Args:
+        own: names or labels by class id; ``others`` likewise.
+    """
+    places = {_composed(item) if isinstance(item, str) else item: index for index, item in enumerate(others)}
+    found = [places.get(_composed(item) if isinstance(item, str) else item) for item in own]
+    known = [place for place in found if place is not None]
+    return known if sorted(known) == list(range(len(own))) == list(range(len(others))) else None
 
 
 def _by_name(names: Iterable[str]) -> Dict[str, List[int]]:
@@ -165,10 +181,10 @@ def _composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _hints(unknown: Sequence[str], names: Sequence[str], own: Sequence[str]) -> List[Tuple[str, Optional[str]]]:
+def _hints(unknown: Sequence[str], names: Sequence[str], data_names: Sequence[str]) -> List[Tuple[str, Optional[str]]]:
     """Return each unknown name with the known one that it may be, which the data do not have."""
-    ours = set(own)
-    names = [name for name in names if name not in ours]
+    present = set(data_names)
+    names = [name for name in names if name not in present]
     folded = {name.casefold().strip(): name for name in names}
     hints = []
     for name in unknown:
@@ -184,8 +200,8 @@ def _align_labels(dataset: Dataset, labels: Optional[Sequence[int]], owner: str)
     Args:
         labels: the label of each class of the model; None where they are the class ids.
     """
-    own = dataset.list_labels
-    values = dataset.labels if own is None else np.array(own, np.int64)[dataset.labels]
+    listed = dataset.list_labels
+    values = dataset.labels if listed is None else np.array(listed, np.int64)[dataset.labels]
     present = np.unique(values).tolist()
     known = {value: value for value in present} if labels is None else {label: i for i, label in enumerate(labels)}
     unknown = [value for value in present if value not in known]
@@ -203,16 +219,16 @@ def _align_labels(dataset: Dataset, labels: Optional[Sequence[int]], owner: str)
     return changed, [note] if absent else []
 
 
-def _renumbered(dataset: Dataset, places: Sequence[Optional[int]], names: Optional[List[str]]) -> Dataset:
+def _renumbered(dataset: Dataset, new_ids: Sequence[Optional[int]], names: Optional[List[str]]) -> Dataset:
     """Return a copy of a data set with other class ids; the original stays as it is.
 
     Args:
-        places: the new id of each class; None for a class that does not occur.
+        new_ids: the new id of each class; None for a class that does not occur.
         names: by new class id.
     """
     changed = copy.copy(dataset)
     if dataset.is_multilabel:
-        columns = [(old, new) for old, new in enumerate(places) if new is not None]
+        columns = [(old, new) for old, new in enumerate(new_ids) if new is not None]
         count = len(names or [])
         changed.labels = np.zeros((len(dataset), count), dataset.labels.dtype)
         ratio = None if dataset.label_ratio is None else np.zeros(count, dataset.label_ratio.dtype)
@@ -222,7 +238,7 @@ def _renumbered(dataset: Dataset, places: Sequence[Optional[int]], names: Option
                 ratio[new] = dataset.label_ratio[old]
         changed.label_ratio = ratio
     else:
-        table = np.array([-1 if place is None else place for place in places], np.int64)
+        table = np.array([-1 if new_id is None else new_id for new_id in new_ids], np.int64)
         changed.labels = table[dataset.labels]
     changed.class_names = names
     changed.list_labels = None

@@ -16,7 +16,8 @@ from ppcls.data.datasets.paths import PathTable
 from ppcls.data.transforms import image_files
 from ppcls.data.transforms.formats import IMAGE_SUFFIXES
 from ppcls.errors import ConfigError, DataError
-from ppcls.utils.logging import get_logger
+from ppcls.utils.encoding import as_text
+from ppcls.utils.logging import warn_once
 
 _HASH_RANGE = 2**64
 
@@ -73,7 +74,7 @@ class ImageFolder(FileDataset):
         _require_no_empty_class(root, names, counts, unused)
         _warn_of_unused(unused)
         labels = np.repeat(np.arange(len(names), dtype=np.int64), counts)
-        super().__init__(PathTable(root, paths), labels, names, on_error)
+        super().__init__(PathTable(root, paths), labels, [as_text(name) for name in names], on_error)
         self.unused = unused
 
 
@@ -81,10 +82,14 @@ def _find_classes(root: Path) -> Tuple[List[str], UnusedFiles]:
     """Return the names of the class folders, and what else is in their folder.
 
     Raises:
-        DataError: a link leads nowhere.
+        DataError: a link leads nowhere, or the folder may not be read.
     """
     names, unused = [], UnusedFiles(root)
-    for path in sorted(root.iterdir()):
+    try:
+        paths = sorted(root.iterdir())
+    except OSError as error:
+        raise DataError(f"image_root: {root}: cannot be read: {error.strerror}") from None
+    for path in paths:
         if image_files.is_hidden(path.name):
             unused.hidden.append(path.name + "/" * path.is_dir())
         elif path.is_dir():
@@ -112,11 +117,11 @@ def _require_no_empty_class(root: Path, names: Sequence[str], counts: Sequence[i
 
 def _warn_of_unused(unused: UnusedFiles) -> None:
     if unused.others:
-        get_logger().warning("%s: %s", unused.root, image_files.describe_others(unused.others))
+        warn_once("%s: %s", unused.root, image_files.describe_others(unused.others))
     if unused.outside:
         names = ", ".join(unused.outside[:10]) + (", ..." if len(unused.outside) > 10 else "")
         text = "%s: %d images are in no class folder and are not used: %s"
-        get_logger().warning(text, unused.root, len(unused.outside), names)
+        warn_once(text, unused.root, len(unused.outside), names)
 
 
 def check_val_fraction(val_fraction: Optional[float]) -> None:

@@ -95,8 +95,8 @@ class ImageNetDataset(ListedImages):
         array = np.array(labels, dtype=np.int64)
         values: Optional[List[int]] = None
         if relabel:
-            distinct, places = np.unique(array, return_inverse=True)
-            array, values = places.reshape(-1).astype(np.int64), distinct.tolist()
+            distinct, inverse = np.unique(array, return_inverse=True)
+            array, values = inverse.reshape(-1).astype(np.int64), distinct.tolist()
         names = find_class_names([list_file.parent, root])
         if values is not None and names is not None:
             if values[-1] < len(names):

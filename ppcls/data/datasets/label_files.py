@@ -7,7 +7,7 @@ from typing import List, Optional, Sequence
 
 from ppcls.data.datasets.names import read_class_names
 from ppcls.utils import imagenet
-from ppcls.utils.logging import get_logger
+from ppcls.utils.logging import get_logger, warn_once
 from ppcls.utils.paths import user_path
 
 
@@ -43,13 +43,13 @@ def read_label_file(
         if is_for_imagenet and file.name == imagenet.LABEL_LIST.name:
             get_logger().info("%s: %s does not exist; using the ImageNet names that ship with ppcls", where, given)
             return imagenet_names()
-        get_logger().warning("%s: no such file: %s; ignored", where, given)
+        warn_once("%s: no such file: %s; ignored", where, given)
         return None
     names = read_class_names(file, delimiter)
     if not has_one_name_per_class(names, class_num, f"{where}: {given}"):
         return None
     if file.samefile(imagenet.LABEL_LIST) and not is_for_imagenet:  # the path that most recipes of PaddleClas have
-        get_logger().warning(
+        warn_once(
             "%s: %s has ImageNet's names, and nothing says that the model's classes are those; ignored. If they are, "
             "give a copy of the file",
             *(where, given),
@@ -62,7 +62,7 @@ def has_one_name_per_class(names: Sequence[str], class_num: int, where: str) -> 
     """Return whether there is a name for each class; if not, the log says that the names are ignored."""
     if len(names) == class_num:
         return True
-    get_logger().warning("%s has %d names for %d classes; ignored", where, len(names), class_num)
+    warn_once("%s has %d names for %d classes; ignored", where, len(names), class_num)
     return False
 
 
@@ -81,14 +81,14 @@ def choose_names(given: Sequence[str], saved: Optional[Sequence[str]], where: st
     if saved is None or list(given) == list(saved):
         return list(given)
     known = set(saved)
-    if any(name in known and name != own for name, own in zip(given, saved)):
-        get_logger().warning("%s: has the classes of %s in another order; that of training is used", where, model)
+    if any(name in known and name != of_model for name, of_model in zip(given, saved)):
+        warn_once("%s: has the classes of %s in another order; that of training is used", where, model)
         return list(saved)
     if are_imagenet_folders(saved):
         return list(given)
     index = next(index for index, pair in enumerate(zip(given, saved)) if pair[0] != pair[1])
     is_imagenet = list(given) == imagenet_names()
-    get_logger().warning(
+    warn_once(
         "%s: class %d is %r there, and %r in %s; using the names of %s",
         *(where, index, given[index], saved[index], model, "the model" if is_imagenet else "the recipe"),
     )

@@ -9,6 +9,7 @@ from typing import Iterable, Iterator, Sequence
 import numpy as np
 
 from ppcls.errors import DataError
+from ppcls.utils.encoding import as_file_name
 from ppcls.utils.files import read_regular_file
 
 
@@ -63,11 +64,11 @@ class PathTable:
         return len(self._names)
 
     def __getitem__(self, index: int) -> Path:
-        return self.root / self._names[index]
+        return self.root / as_file_name(self._names[index])
 
     def text(self, index: int) -> str:
         """Return a path as text, which is faster."""
-        return os.path.join(self._prefix, self._names[index])  # noqa: PTH118 - a million Path objects take seconds
+        return os.path.join(self._prefix, as_file_name(self._names[index]))  # noqa: PTH118 - a million Path objects take seconds
 
     def content(self) -> Iterator[bytes]:
         """Yield bytes that are equal for equal paths, without the folder."""

@@ -121,9 +121,11 @@ def describe_others(others: Sequence[str]) -> str:
     """Return what to say of files that are no images: their number, by suffix, and the first ten names."""
     counts = ", ".join(f"{count:,} {suffix}" for suffix, count in count_by_suffix(others))
     more = f", ... and {len(others) - _MAX_LISTED:,} more" if len(others) > _MAX_LISTED else ""
-    files = "1 file is" if len(others) == 1 else f"{len(others):,} files are"
+    files, why = f"{len(others):,} files are", "they are no images"
+    if len(others) == 1:
+        files, why = "1 file is", "it is no image"
     return (
-        f"{files} not used, because they are no images that can be decoded here ({counts}): "
+        f"{files} not used, because {why} that can be decoded here ({counts}): "
         f"{', '.join(others[:_MAX_LISTED])}{more}{''.join(_advice(others))}"
     )
 

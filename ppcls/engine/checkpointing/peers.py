@@ -37,7 +37,7 @@ def load_peers(state: TrainState, prefix: Path) -> None:
     arrays = restricted_load(path) if state.peers and path.is_file() else {}
     for name, model in state.peers.items():
         start = f"{name}."
-        own = {key[len(start) :]: array for key, array in arrays.items() if key.startswith(start)}
-        if not own:
+        weights = {key[len(start) :]: array for key, array in arrays.items() if key.startswith(start)}
+        if not weights:
             raise CheckpointError(f"{prefix}: has no weights of {name}, which is trained, too, by this recipe")
-        load_weights(model, own, adapt=False)
+        load_weights(model, weights, adapt=False)

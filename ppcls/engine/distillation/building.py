@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import Dict, Iterator, List, Mapping, Optional, Tuple, Union
+from functools import partial
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 import paddle
 
 from ppcls.arch import BACKBONES
 from ppcls.config.schema import ArchSection, Config, ModelSection, TeacherSection
 from ppcls.data.datasets import Classes
-from ppcls.engine import class_count
+from ppcls.engine import class_count, initial_weights
 from ppcls.engine import model as models
 from ppcls.engine.checkpointing import checkpoint, saved_classes
 from ppcls.engine.components import load_config
 from ppcls.engine.distillation.step import TEACHER, Distillation, with_teacher
+from ppcls.engine.label_names import number_same_classes
 from ppcls.errors import ConfigError, WeightsError
 from ppcls.loss import CombinedLoss
 from ppcls.utils import distributed
+from ppcls.weights.head import has_linear_head
 
 _SEEDS = 2**32
 
@@ -67,11 +70,12 @@ def build_trained_models(config: Config) -> Dict[str, paddle.nn.Layer]:
     return {model.name: _build(config, model)[1] for model in _models(config) if not model.frozen}
 
 
-def load_initial_weights(config: Config, trained: Mapping[str, paddle.nn.Layer]) -> List[str]:
+def load_initial_weights(config: Config, trained: Mapping[str, paddle.nn.Layer], classes: Classes) -> List[str]:
     """Load the weights from which the models beside the recipe's own are trained; a collective.
 
     Args:
         trained: from ``build_trained_models``.
+        classes: of the training data.
 
     Returns:
         What to log.
@@ -88,7 +92,7 @@ def load_initial_weights(config: Config, trained: Mapping[str, paddle.nn.Layer])
             weights = models.fetch_weights(recipe)
             if weights is not None:
                 with distributed.errors_on_all_ranks():
-                    text = models.load_initial_weights(recipe, trained[model.name], weights)
+                    text = initial_weights.load_initial_weights(recipe, trained[model.name], weights, classes)
                     loaded.append(f"{model.name}: {text}")
     return loaded
 
@@ -160,9 +164,13 @@ def _recipe(config: Config, model: _Model) -> Config:
         arguments.setdefault("image_size", list(config.Global.image_shape[1:]))
     sync = config.Arch.use_sync_bn and not model.frozen
     arch = ArchSection(name=settings.name, pretrained=settings.pretrained, use_sync_bn=sync, **arguments)
-    own = config.model_copy(update={"Arch": arch})
-    student_only = dict.fromkeys(("pretrained_model", "checkpoints", "weights_key", "weights_image_size"))
-    return own.with_global(**student_only, seed=model.seed)
+    teacher = config.model_copy(update={"Arch": arch})
+    keys = ("weights_key", "weights_image_size")
+    values = {key: getattr(settings, key) for key in keys}
+    recipe = teacher.with_global(pretrained_model=None, checkpoints=None, **values, seed=model.seed)
+    origins = {("Global", key): config.where(*model.path, key) for key in keys}  # of the student's they are not
+    recipe._origins = {**recipe._origins, **origins}
+    return recipe
 
 
 def _build(config: Config, model: _Model) -> Tuple[Config, paddle.nn.Layer]:
@@ -180,9 +188,11 @@ def _build_frozen(config: Config, model: _Model, classes: Classes) -> paddle.nn.
     """Build a model that is not trained, with its weights."""
     recipe, layer = _build(config, model)
     # Before the weights: their advice about another number of classes is for those who train.
-    ours, theirs = config.Arch.class_num, recipe.Arch.class_num
-    if ours != theirs:
-        raise ConfigError(f"{model.key}: has {theirs} classes, and Arch.class_num is {ours}: they must agree")
+    class_num, teacher_class_num = config.Arch.class_num, recipe.Arch.class_num
+    if class_num != teacher_class_num:
+        raise ConfigError(
+            f"{model.key}: has {teacher_class_num} classes, and Arch.class_num is {class_num}: they must agree"
+        )
     if not isinstance(model.settings, str) and not model.settings.pretrained:
         raise ConfigError(
             f"{config.where(*model.path)}: {model.key}: is frozen and has no weights, so what it teaches would be "
@@ -190,8 +200,8 @@ def _build_frozen(config: Config, model: _Model, classes: Classes) -> paddle.nn.
         )
     with _named_weights(model):
         models.fetch_weights(recipe)
-        weights = models.load_required_weights(recipe, layer, "teach with")
-    _check_classes(model, classes, weights)
+        find_order = partial(_class_order, model, layer, classes)
+        models.load_required_weights(recipe, layer, "teach with", find_order)
     return layer
 
 
@@ -204,17 +214,26 @@ def _named_weights(model: _Model) -> Iterator[None]:
         raise WeightsError(f"{model.weights_description}: {error}") from None
 
 
-def _check_classes(model: _Model, classes: Classes, weights: str) -> None:
-    """Raise a ConfigError where a teacher and the recipe's model number their classes differently."""
+def _class_order(model: _Model, layer: paddle.nn.Layer, classes: Classes, weights: str) -> Optional[List[int]]:
+    """Return the class id of a teacher for each class of the data, where it has them in another order.
+
+    Raises:
+        ConfigError: it has other classes, or its outputs cannot be put into their order.
+    """
+    order = initial_weights.differing_order(weights, classes)
     known = saved_classes.classes(checkpoint.strip_suffix(weights))
-    if known is None:
-        return
-    for kind, theirs, ours in (("class", known.names, classes.names), ("label", known.labels, classes.labels)):
-        if theirs is None or ours is None or list(theirs) == list(ours):
+    if known is None or (order is not None and has_linear_head(layer)):
+        return order
+    pairs: List[Tuple[str, Optional[Sequence[object]], Optional[Sequence[object]]]] = []
+    if known.names is not None and classes.names is not None and not number_same_classes(classes.names, known.names):
+        pairs.append(("class", known.names, classes.names))
+    for kind, before, now in (*pairs, ("label", known.labels, classes.labels)):
+        if before is None or now is None or list(before) == list(now):
             continue
-        index = next((i for i, pair in enumerate(zip(theirs, ours)) if pair[0] != pair[1]), min(len(theirs), len(ours)))
-        their, our = (repr(values[index]) if index < len(values) else "missing" for values in (theirs, ours))
+        index = next((i for i, pair in enumerate(zip(before, now)) if pair[0] != pair[1]), min(len(before), len(now)))
+        of_teacher, of_data = (repr(values[index]) if index < len(values) else "missing" for values in (before, now))
         raise ConfigError(
-            f"{model.key}: {weights} was trained on other classes, or in another order: {kind} {index} is "
-            f"{their} for the teacher and {our} in the training data"
+            f"{model.key}: {weights} was trained on other classes{'' if order is None else ', or in another order'}: "
+            f"{kind} {index} is {of_teacher} for the teacher and {of_data} in the training data"
         )
+    return None

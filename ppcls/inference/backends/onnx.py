@@ -20,6 +20,7 @@ from ppcls.inference.backends.checks import check_files, check_input, checked_ba
 from ppcls.inference.backends.devices import Device, load_on_device
 from ppcls.inference.description import Description
 from ppcls.utils import environment
+from ppcls.utils.encoding import as_text
 
 # Everything that ONNX Runtime raises.
 RUNTIME_ERRORS: Tuple[Type[BaseException], ...] = (
@@ -75,7 +76,9 @@ class OnnxBackend:
         options.log_severity_level = _FATAL
         try:
             # Its fallback prints to standard output and takes the CPU.
-            session = onnxruntime.InferenceSession(str(self._path), options, providers=providers, enable_fallback=0)
+            session = onnxruntime.InferenceSession(
+                as_text(str(self._path)), options, providers=providers, enable_fallback=0
+            )
         except RUNTIME_ERRORS as error:
             raise DataError(f"{self._path}: {_explain(error)}") from None
         if device.kind == "gpu" and _CUDA not in session.get_providers():

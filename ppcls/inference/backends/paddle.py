@@ -17,6 +17,7 @@ from ppcls.inference.backends.checks import check_files, checked_batch, checked_
 from ppcls.inference.backends.devices import Device, load_on_device
 from ppcls.inference.description import Description
 from ppcls.utils import environment
+from ppcls.utils.encoding import as_text
 
 # What Paddle's C++ errors become in Python.
 _RUNTIME_ERRORS = (RuntimeError, ValueError, MemoryError, OSError, SystemError, IndexError, TypeError)
@@ -63,7 +64,7 @@ class PaddleBackend:
         """
         from paddle import inference
 
-        config = inference.Config(str(self._path), str(self._parameters))
+        config = inference.Config(as_text(str(self._path)), as_text(str(self._parameters)))
         if device.kind == "gpu":
             config.enable_use_gpu(_GPU_MEMORY, device.index)
         else:

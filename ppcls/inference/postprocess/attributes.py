@@ -59,16 +59,16 @@ class Attributes(PostProcess):
     def __call__(self, scores: np.ndarray) -> Dict[str, List[Any]]:
         """Return {class_ids, scores, label_names, attributes} of probabilities [K], the highest first."""
         scores = scores.astype(np.float32)
-        chosen = scores > self.thresholds
-        answer = self._answer((i for i in np.argsort(-scores, kind="stable") if chosen[i]), scores)
-        return {**answer, "attributes": self.in_words(scores, chosen)}
+        is_above = scores > self.thresholds
+        answer = self._answer((i for i in np.argsort(-scores, kind="stable") if is_above[i]), scores)
+        return {**answer, "attributes": self.in_words(scores, is_above)}
 
-    def in_words(self, scores: np.ndarray, chosen: np.ndarray) -> List[str]:
+    def in_words(self, scores: np.ndarray, is_above: np.ndarray) -> List[str]:
         """Return the answer in words.
 
         Args:
             scores: probabilities [K].
-            chosen: whether they are above their thresholds, [K].
+            is_above: whether they are above their thresholds, [K].
         """
         raise NotImplementedError
 
@@ -115,26 +115,26 @@ class PersonAttribute(Attributes):
         thresholds[18] = require_probability("hold_threshold", hold_threshold)
         super().__init__(thresholds, class_num, class_names)
 
-    def in_words(self, scores: np.ndarray, chosen: np.ndarray) -> List[str]:
+    def in_words(self, scores: np.ndarray, is_above: np.ndarray) -> List[str]:
         """Return gender, age, direction, glasses, hat, what is held, bag, upper and lower clothes and shoes."""
         bag = 15 + int(np.argmax(scores[15:18]))
         sleeve = "LongSleeve" if scores[3] > scores[2] else "ShortSleeve"
-        lower = self._chosen(chosen, range(8, 14)) or [_best(self.names[8:14], scores[8:14])]
+        lower = self._names_above(is_above, range(8, 14)) or [_best(self.names[8:14], scores[8:14])]
         return [
-            "Female" if chosen[22] else "Male",
+            "Female" if is_above[22] else "Male",
             _best(self.names[19:22], scores[19:22]),
             _best(self.names[23:], scores[23:]),
-            f"Glasses: {bool(chosen[1])}",
-            f"Hat: {bool(chosen[0])}",
-            f"HoldObjectsInFront: {bool(chosen[18])}",
-            self.names[bag] if chosen[bag] else "No bag",
-            " ".join(["Upper:", sleeve, *self._chosen(chosen, range(4, 8))]),
+            f"Glasses: {bool(is_above[1])}",
+            f"Hat: {bool(is_above[0])}",
+            f"HoldObjectsInFront: {bool(is_above[18])}",
+            self.names[bag] if is_above[bag] else "No bag",
+            " ".join(["Upper:", sleeve, *self._names_above(is_above, range(4, 8))]),
             " ".join(["Lower:", *lower]),
-            "Boots" if chosen[14] else "No boots",
+            "Boots" if is_above[14] else "No boots",
         ]
 
-    def _chosen(self, chosen: np.ndarray, indices: Sequence[int]) -> List[str]:
-        return [self.names[index] for index in indices if chosen[index]]
+    def _names_above(self, is_above: np.ndarray, indices: Sequence[int]) -> List[str]:
+        return [self.names[index] for index in indices if is_above[index]]
 
 
 _COLORS = ("yellow", "orange", "green", "gray", "red", "blue", "white", "golden", "brown", "black")
@@ -169,7 +169,7 @@ class VehicleAttribute(Attributes):
         types = [require_probability("type_threshold", type_threshold)] * len(_TYPES)
         super().__init__([*colors, *types], class_num, class_names)
 
-    def in_words(self, scores: np.ndarray, chosen: np.ndarray) -> List[str]:
+    def in_words(self, scores: np.ndarray, is_above: np.ndarray) -> List[str]:
         """Return the likeliest colour and type with their probabilities, "unknown" below their thresholds."""
         count = len(_COLORS)
         words = []
@@ -225,6 +225,6 @@ class TableAttribute(Attributes):
         thresholds = [require_probability(name, value) for name, value in given.items()]
         super().__init__(thresholds, class_num, class_names)
 
-    def in_words(self, scores: np.ndarray, chosen: np.ndarray) -> List[str]:
+    def in_words(self, scores: np.ndarray, is_above: np.ndarray) -> List[str]:
         """Return for each attribute its name, or its opposite."""
-        return [pair[0] if is_chosen else pair[1] for *pair, is_chosen in zip(self.names, self._OPPOSITES, chosen)]
+        return [pair[0] if above else pair[1] for *pair, above in zip(self.names, self._OPPOSITES, is_above)]

@@ -127,8 +127,8 @@ class MultiLabelThreshOutput(PostProcess):
 
     def __call__(self, scores: np.ndarray) -> Dict[str, List[Any]]:
         """Return {class_ids, scores, label_names} of probabilities [K], the highest first; of equal the lower id."""
-        chosen = scores.astype(np.float32) >= self.thresholds
-        return self._answer((i for i in np.argsort(-scores, kind="stable") if chosen[i]), scores)
+        is_above = scores.astype(np.float32) >= self.thresholds
+        return self._answer((i for i in np.argsort(-scores, kind="stable") if is_above[i]), scores)
 
 
 def _thresholds(

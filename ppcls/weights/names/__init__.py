@@ -20,9 +20,14 @@ NAME_SCHEMES: Dict[type, Tuple[NameScheme, ...]] = {
     CycleMLP: cyclemlp.NAME_SCHEMES,
     gMLP: gmlp.NAME_SCHEMES,
 }
-_OWN_NAMES = NameScheme("ppcls", rules=[(r".*", None)])
+_PPCLS_NAMES = NameScheme("ppcls", rules=[(r".*", None)])
 
 
 def name_schemes_of(model: nn.Layer) -> Tuple[NameScheme, ...]:
     """Return the name schemes of a model's weight files; for a layer of no family, its own names alone."""
-    return next((NAME_SCHEMES[kind] for kind in type(model).__mro__ if kind in NAME_SCHEMES), (_OWN_NAMES,))
+    return name_schemes_of_class(type(model))
+
+
+def name_schemes_of_class(kind: type) -> Tuple[NameScheme, ...]:
+    """Return the name schemes of the weight files of a class of models; see ``name_schemes_of``."""
+    return next((NAME_SCHEMES[base] for base in kind.__mro__ if base in NAME_SCHEMES), (_PPCLS_NAMES,))

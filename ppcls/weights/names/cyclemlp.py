@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from typing import List, Match, Tuple
+import re
+from typing import Dict, List, Match, Tuple
 
+import numpy as np
+
+from ppcls.arch.backbone.cyclemlp import CycleMLP
 from ppcls.weights.name_scheme import NameScheme, Replacement, Restoration
 
 # Parts of names within a block: the authors', ours.
@@ -23,6 +27,15 @@ def _original_suffix(suffix: str) -> str:
     return suffix
 
 
+def _offsets(model: CycleMLP, name: str) -> Dict[str, np.ndarray]:
+    """Return the sampling offsets of the authors' cycle FCs, which their state dicts contain."""
+    match = re.fullmatch(r"stages\.(\d+)\.blocks\.(\d+)\.mixer\.(fc_[hw])\.bias", name)
+    if match is None:
+        return {}
+    mixer = model.stages[int(match[1])].blocks[int(match[2])].mixer
+    return {"offset": getattr(mixer, match[3]).offsets()}
+
+
 _RULES: List[Tuple[str, Replacement]] = [
     (r"patch_embed\.proj\.(\w+)", r"stem.\1"),
     # A list in which stages (even) and the convolutions between them (odd) alternate.
@@ -35,7 +48,7 @@ _INVERSE: List[Tuple[str, Restoration]] = [
     (r"stages\.(\d+)\.blocks\.(\d+)\.(.+)", lambda m, _: f"network.{2 * int(m[1])}.{m[2]}.{_original_suffix(m[3])}"),
 ]
 # Where a deformable convolution would sample: constants that follow from the kernel size.
-_OFFSETS = r"network\.\d+\.\d+\.attn\.sfc_[hw]\.offset|.*\bnum_batches_tracked"
+_IGNORED = r"network\.\d+\.\d+\.attn\.sfc_[hw]\.offset|.*\bnum_batches_tracked"
 
 NAME_SCHEMES = (
     NameScheme(
@@ -46,5 +59,5 @@ NAME_SCHEMES = (
             (r"stages\.\d+\.blocks\.\d+\.(norm[12]|mixer\.(fc_[chw]|proj|reweight\.fc[12])|mlp\.fc[12])\.\w+", None),
         ],
     ),
-    NameScheme("ShoufaChen/CycleMLP", torch=True, rules=_RULES, dropped=_OFFSETS, inverse=_INVERSE),
+    NameScheme("ShoufaChen/CycleMLP", torch=True, rules=_RULES, dropped=_IGNORED, inverse=_INVERSE, buffers=_offsets),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from pathlib import Path
 from typing import Iterator, List, Tuple
@@ -17,6 +16,7 @@ from ppcls.data.datasets.shards import index as shard_index
 from ppcls.data.datasets.shards.reading import ShardFiles, name_matches
 from ppcls.data.datasets.shards.scanning import LABEL_SUFFIX, LONGEST_LABEL, parse_label, sample_key, scan_shard
 from ppcls.errors import ConfigError, DataError
+from ppcls.utils.logging import warn_once
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
@@ -53,7 +53,7 @@ class ShardDataset(Dataset):
             numbers.append(index.numbers)
             counts.append(len(index.names))
         if unwritten:
-            logging.getLogger(__name__).warning(
+            warn_once(
                 "%s: %s searched anew each time",
                 unwritten[0],
                 "the shard is" if len(unwritten) == 1 else f"this and {len(unwritten) - 1} more shards are",

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from tests.helpers.command_line import run_python
 from tests.helpers.recipes import write_recipe
 
 # The locale C, without what Python does to read file names as UTF-8 all the same.
@@ -46,6 +47,53 @@ def test_chinese_names_in_the_c_locale(chinese, digits, run, tmp_path):
     assert {answer["label_names"][0] for answer in answers} <= {"第0类", "第1类"}
     assert all(answer["file_name"].startswith("数据/第") for answer in answers)
     call("check-data", "-c", recipe.name, "-o", *changes)
+
+
+API = """
+import json, sys
+import ppcls
+
+folder, listed, out = "数据", "列表/train_list.txt", "输出"
+ops = [{"DecodeImage": {}}, {"NormalizeImage": {"order": ""}}, {"ToCHWImage": None}]
+sides = ("Train", "Eval")
+changes = {"Arch.class_num": None, "Global.epochs": 1, "Metric.Eval": [{"TopkAcc": {"topk": [1]}}]}
+lists = {f"DataLoader.{side}.dataset.image_root": folder for side in sides}
+lists.update({f"DataLoader.{side}.dataset.cls_label_path": listed for side in sides})
+folders = {"name": "ImageFolder", "image_root": folder, "transform_ops": ops}
+folders = {f"DataLoader.{side}.dataset": folders for side in sides}
+ppcls.train("配方.yaml", changes={**changes, **lists, "Global.output_dir": "lists"})
+result = ppcls.train("配方.yaml", changes={**changes, **folders, "Global.output_dir": out})
+run = ppcls.load_run_config(out, {"Infer.infer_imgs": folder})
+assert ppcls.evaluate(run)["top1"] == result.best["top1"]
+answers = ppcls.infer(run)
+assert ppcls.export(run)["images"]
+(exported,) = ppcls.load_predictor(out + "/inference").predict(sys.argv[1])
+messages = []
+for use, wrong in ((ppcls.infer, "Infer.infer_imgs"), (ppcls.evaluate, "Global.pretrained_model")):
+    try:
+        use(ppcls.load_run_config(out, {wrong: "没有"}))
+    except ppcls.PpclsError as error:
+        messages.append(str(error))
+print(json.dumps([answers, exported, messages]))
+"""
+
+
+def test_the_python_api_in_the_c_locale(chinese, digits, run, tmp_path):
+    run("split-data", "数据", "--out", "列表")
+    write_recipe(digits, tmp_path).rename(tmp_path / "配方.yaml")
+    environment = {key: value for key, value in C_LOCALE.items() if key != "PYTHONIOENCODING"}
+    image = next((chinese / "第0类").iterdir()).relative_to(tmp_path)
+    (tmp_path / "api.py").write_text(API, encoding="utf-8")  # which Python reads as UTF-8; not so the text of -c
+    done = run_python("import runpy; runpy.run_path('api.py')", image, cwd=tmp_path, environment=environment)
+    answers, exported, messages = json.loads(done.stdout)
+    names = {answer["file_name"] for answer in answers}
+    assert len(names) == 120 and str(image) in names
+    assert {answer["label_names"][0] for answer in [*answers, exported]} <= {"第0类", "第1类"}
+    assert exported["file_name"] == str(image)
+    assert all("没有" in message for message in messages) and len(messages) == 2
+    log = (tmp_path / "输出" / "train.log").read_text(encoding="utf-8")
+    assert "training is done" in log and "输出/best_model" in log
+    assert "Traceback" not in done.stderr and "UnicodeEncodeError" not in done.stderr
 
 
 def test_lists_with_the_separators_of_windows(recipe, run, digits, tmp_path):

@@ -1,0 +1,83 @@
+"""Weights to train from: the classifier of other data is put into the order of these, or left out."""
+
+from __future__ import annotations
+
+from typing import List, Optional, Sequence, Tuple
+
+import paddle
+
+from ppcls.config.schema import Config
+from ppcls.data.datasets import Classes
+from ppcls.data.datasets.classes import find_places
+from ppcls.engine.checkpointing import checkpoint, saved_classes
+from ppcls.engine.label_names import number_same_classes
+from ppcls.engine.model import load_from
+from ppcls.utils.logging import warn_once
+from ppcls.weights.head import has_linear_head
+
+_MAX_LISTED = 5  # classes in a message
+
+
+def load_initial_weights(config: Config, model: paddle.nn.Layer, path: str, classes: Classes) -> str:
+    """Load weights to train from; return what to log: what was loaded, and what left out.
+
+    Args:
+        classes: of the training data.
+    """
+    return load_from(config, model, path, config.Global.drop_mismatched_head, _class_ids(model, path, classes))
+
+
+def differing_order(path: str, classes: Classes) -> Optional[List[int]]:
+    """Return the class id in weights of each class of the data, where both have the same classes in another order.
+
+    Args:
+        path: of the weights.
+        classes: of the data.
+
+    Returns:
+        None where the order is the same, the classes are others, or they are not known on both sides.
+    """
+    pair = _comparable(path, classes)
+    return find_places(*pair) if pair is not None else None
+
+
+def _class_ids(model: paddle.nn.Layer, path: str, classes: Classes) -> Optional[Sequence[int]]:
+    """Return ``class_ids`` of ``load_weights``; the log says where the weights are for other classes."""
+    pair = _comparable(path, classes)
+    if pair is None or len(pair[0]) != len(pair[1]):  # another number of classes is found by their shapes
+        return None
+    ours, theirs = pair
+    order = find_places(ours, theirs)
+    usable = has_linear_head(model)
+    if order is not None and usable:
+        return order
+    what = "is for other classes than the data" if order is None else "has these classes in another order"
+    if usable:
+        use = "a new classifier is trained; to keep that of the file, give the classes the names that it has"
+    else:
+        use = f"nothing tells which output of {type(model).__name__} is which, and its classifier is used as it is"
+    warn_once(
+        "%s %s: %s\n  the weights (%d): %s\n  the data (%d): %s",
+        *(path, what, use, len(theirs), _listed(theirs), len(ours), _listed(ours)),
+    )
+    return [] if usable else None
+
+
+def _comparable(path: str, classes: Classes) -> Optional[Tuple[Sequence[object], Sequence[object]]]:
+    """Return the classes of the data and those of weights where they differ; None where not, or where it is not known.
+
+    They are compared by name or, of lists without names that ``relabel`` renumbers, by label.
+    """
+    known = saved_classes.classes(checkpoint.strip_suffix(path))
+    if known is None:
+        return None
+    if known.names is not None and classes.names is not None:
+        return None if number_same_classes(classes.names, known.names) else (classes.names, known.names)
+    if known.labels is not None and classes.labels is not None and list(known.labels) != list(classes.labels):
+        return classes.labels, known.labels
+    return None
+
+
+def _listed(items: Sequence[object]) -> str:
+    """Return the first classes as text."""
+    return ", ".join(map(str, items[:_MAX_LISTED])) + (", ..." if len(items) > _MAX_LISTED else "")
