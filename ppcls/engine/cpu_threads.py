@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +22,12 @@ from ppcls.engine.state import TrainState
 from ppcls.utils import distributed, environment
 from ppcls.utils.logging import get_logger
 
-_LONGEST_STEP = 0.15  # seconds, with all threads; longer steps gain from each thread, and cost too much to measure
+_LONGEST_STEP = 0.2  # seconds, with one thread; longer steps gain from more threads, and cost too much to measure
 _BACKWARD_FACTOR = 3  # a step takes about as long as this many forward passes
 _GROWTH = 4  # of the batch with which the length of a step is estimated
 _MARGIN = 0.9  # one thread must take at most this share of the time
-_MEASURED_SECONDS = 0.05  # for each of two measurements of a thread count, at least one step
+_MEASURED_SECONDS = 0.05  # of steps that are timed in a row, at least one
+_REPEATED_SECONDS = 0.4  # the longest comparison that is repeated
 _OVERRIDE = f"override with Global.cpu_threads or {environment.THREADS}"
 
 
@@ -113,25 +115,23 @@ def _measure(config: Config, state: TrainState, loader: DataLoader) -> Optional[
     try:
         if not _is_short(state, batch, count):
             return None
-        step = _training_step(config, state, loader, batch, count)
-        return _compare(step, threads)
+        return _compare(_training_step(config, state, loader, batch, count), threads)
     finally:
         ops.set_threads(threads)
         paddle.set_rng_state(before)
 
 
 def _is_short(state: TrainState, batch: Batch, count: int) -> bool:
-    """Return whether a step is short, by forward passes of growing batches; the first long one ends it."""
+    """Return whether a step is short with one thread, by passes of growing batches; the first long one ends it."""
+    ops.set_threads(1)
     state.trained.eval()
     images, limit = 1, _LONGEST_STEP / _BACKWARD_FACTOR
     try:
         with paddle.no_grad(), state.amp.autocast():
             while True:
-                inputs = _repeated(batch.images, images)
-                seconds = _seconds(lambda x=inputs: state.model(x))
-                if seconds > limit:  # the first pass builds what others find
-                    seconds = _seconds(lambda x=inputs: state.model(x))
-                if seconds > limit:
+                forward = functools.partial(state.model, _repeated(batch.images, images))
+                # The first pass builds what others find.
+                if _seconds(forward) > limit and _seconds(forward) > limit:
                     return False
                 if images == count:
                     return True
@@ -153,7 +153,7 @@ def _training_step(
     def step() -> None:
         with state.amp.autocast():
             losses = criterion.per_sample(model(images), targets).values()
-            loss = sum(values.sum() for values, _ in losses)
+            loss = paddle.stack([values.sum() for values, _ in losses]).sum()
         if not loss.stop_gradient:
             loss.backward()
         model.clear_gradients()
@@ -161,17 +161,16 @@ def _training_step(
     return step
 
 
-def _compare(step: Callable[[], None], threads: int) -> Optional[Tuple[float, float]]:
-    """Return the seconds of a step with one thread and with all; None for a long step."""
-    best = {threads: float("inf"), 1: float("inf")}
+def _compare(step: Callable[[], None], threads: int) -> Tuple[float, float]:
+    """Return the seconds of a step with one thread and with all."""
+    best = {1: float("inf"), threads: float("inf")}
+    started = time.perf_counter()
     for _ in range(2):
         for count in best:
             ops.set_threads(count)
             step()  # builds what the next ones find
             best[count] = min([best[count], *_timed(step)])
-            if best[threads] > _LONGEST_STEP:
-                return None
-        if best[1] > _MARGIN * best[threads]:
+        if best[1] > _MARGIN * best[threads] or time.perf_counter() - started > _REPEATED_SECONDS:
             break  # all threads are what there is without a measurement: it need not be sure
     return best[1], best[threads]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import paddle
 
 from ppcls.arch import ops
-from ppcls.config.schema import AUTO, Config
+from ppcls.config.schema import Config
 from ppcls.engine.checks import require_single_run
 from ppcls.errors import ConfigError, MachineError
 from ppcls.utils import distributed, environment, gpus, logging
@@ -37,7 +37,7 @@ def setup_device(config: Config) -> None:
 def _set_threads(config: Config) -> None:
     ops.reset_threads()
     count = config.Global.cpu_threads
-    if count == AUTO:
+    if isinstance(count, str):  # auto
         return
     if not ops.can_set_threads():
         raise ConfigError(
