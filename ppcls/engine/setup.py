@@ -37,6 +37,7 @@ from ppcls.engine.label_names import match_classes, training_class_names
 from ppcls.engine.lr_schedule import build_lr_schedule, log_changed_epochs
 from ppcls.engine.model import build_model, compile_static, fetch_weights
 from ppcls.engine.model_group import ModelGroup
+from ppcls.engine.reduction import GradientReducer
 from ppcls.engine.run import Run
 from ppcls.engine.run_header import log_run_header
 from ppcls.engine.signals import SignalHandler
@@ -105,13 +106,20 @@ def open_run(
             eval_loader=eval_loader,
             criterion=distillation or criterion,
             distillation=distillation,
-            averages=EpochAverages(config),
+            averages=EpochAverages(config, (distillation or criterion).names),
+            reducer=GradientReducer(state.model, state.trained, overlap=_can_overlap(config, supplied, state)),
             eval_criterion=build_loss(config, "Eval", eval_loader.dataset if eval_loader is not None else None),
             eval_metrics=build_metrics(config, "Eval"),
             callbacks=callbacks,
             saver=saver,
             signals=signals or stack.enter_context(SignalHandler()),
         )
+
+
+def _can_overlap(config: Config, supplied: Supplied, state: TrainState) -> bool:
+    """Return whether gradients can be reduced during the backward pass; ``ppcls.engine.reduction`` says why not."""
+    is_ours = supplied.model is None and BACKBONES[config.Arch.name].source is None
+    return is_ours and state.group is None and not getattr(state.model, "recompute", False)
 
 
 def dry_run(config: Config, supplied: Optional[Supplied] = None) -> None:
