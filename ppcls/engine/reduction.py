@@ -166,7 +166,7 @@ class GradientReducer:
             self._local_samples = self._global_samples = 0
         if distributed.world_size() == 1:
             return True
-        statistics = list(_statistics(self._trained)) if ends_group else []
+        statistics = list(batch_norm_statistics(self._trained)) if ends_group else []
         flag = paddle.full([1], float(asks), "float32")
         with paddle.no_grad():
             for tensor in statistics:
@@ -207,7 +207,7 @@ class GradientReducer:
                     paddle.assign(parameter.grad * factor.astype(parameter.grad.dtype), parameter.grad)
 
 
-def _statistics(model: paddle.nn.Layer) -> Iterator[paddle.Tensor]:
+def batch_norm_statistics(model: paddle.nn.Layer) -> Iterator[paddle.Tensor]:
     """Yield the running statistics of the batch norms that are training; frozen ones are the same everywhere."""
     for layer in model.sublayers(include_self=True):
         if layer.training and hasattr(layer, "_mean") and hasattr(layer, "_variance"):
