@@ -1,20 +1,23 @@
 """What the processes of a run exchange: losses, gradients, batch-norm statistics and counts.
 
-Paddle's reducer (``paddle.DataParallel``) adds up the gradients while the backward pass still computes others. It
-averages over processes and waits for each of them, therefore
+On GPUs Paddle's reducer (``paddle.DataParallel``) adds up the gradients while the backward pass still computes others.
+It averages over processes and waits for each of them, therefore
 
 - each process's loss is a sum over its images, divided by the number of all images and multiplied by that of processes,
 - a process without images of the last batch computes an image that weighs nothing,
 - inside an accumulation group the model is called without it,
 - only the call goes through it: the model keeps its names and methods.
 
-Some models are reduced after the backward pass instead, in few calls. Each was tried with PaddlePaddle 3.3.1 and gloo:
+Otherwise gradients are added up after the backward pass, in few calls, because the reducer (PaddlePaddle 3.3.1, gloo)
 
-- with ``recompute``: the reducer fails with "parameter ... has been ready before", with and without
-  ``find_unused_parameters``, because Paddle's recomputation is a backward pass inside the backward pass,
-- of other people's code: where a parameter is left out in a step it fails with "a serious error has occurred here",
-  unless ``find_unused_parameters`` costs a further exchange and a wait in every step; and such code may recompute, too,
-- several that are trained together, whose losses may leave one out.
+- on CPUs overlaps nothing, since gloo works in the thread that computes; and where a process dies, gloo's exception
+  ends the others inside the backward pass ("terminate called after throwing an instance of 'gloo::IoException'", signal
+  6), so that none can say what happened, and the launcher may name the wrong one,
+- with ``recompute`` fails with "parameter ... has been ready before", with and without ``find_unused_parameters``,
+  because Paddle's recomputation is a backward pass inside the backward pass,
+- with other people's models fails where one leaves a parameter out in a step ("a serious error has occurred here"),
+  unless ``find_unused_parameters`` costs a further exchange and a wait in every step; and such a model may recompute,
+- with several models that are trained together fails likewise, where no loss uses one of them.
 
 With one process nothing is exchanged, and the same code runs.
 """
@@ -57,13 +60,20 @@ class GradientReducer:
     Args:
         model: is called with the images.
         trained: everything that is trained, the model included; None for the model alone.
-        overlap: let Paddle's reducer work during the backward pass; the model must use each parameter exactly once, in
-            every step.
+        all_used: whether each step uses the same parameters in all processes; else they tell each other.
+        overlap: let Paddle's reducer work during the backward pass.
     """
 
-    def __init__(self, model: paddle.nn.Layer, trained: Optional[paddle.nn.Layer] = None, overlap: bool = False):
+    def __init__(
+        self,
+        model: paddle.nn.Layer,
+        trained: Optional[paddle.nn.Layer] = None,
+        all_used: bool = False,
+        overlap: bool = False,
+    ) -> None:
         self._model = model
         self._trained = trained or model
+        self._all_used = all_used
         self._overlaps = overlap and distributed.world_size() > 1
         # Newest last. Those before stay, because hooks of the parameters refer to them.
         self._reducers: List[Any] = []
@@ -141,8 +151,7 @@ class GradientReducer:
             ConfigError: losses whose samples weigh differently were accumulated: they have no common gradient.
             MachineError: another process is gone.
         """
-        with distributed.lost_processes():
-            backward(loss)
+        backward(loss)
         if ends_group:
             if not self._overlaps and distributed.world_size() > 1:
                 self._reduce_gradients()
@@ -180,7 +189,9 @@ class GradientReducer:
         parameters = [parameter for parameter in self._trained.parameters() if not parameter.stop_gradient]
         # None means "not used", and an optimizer leaves such a parameter alone; used by some is used by all.
         is_used = np.array([parameter.grad is not None for parameter in parameters], np.int32)
-        used = [one for one, count in zip(parameters, distributed.all_reduce_array(is_used)) if count]
+        if not self._all_used:
+            is_used = distributed.all_reduce_array(is_used)
+        used = [parameter for parameter, count in zip(parameters, is_used) if count]
         for parameter in used:
             if parameter.grad is None:
                 parameter.grad = paddle.zeros_like(parameter)

@@ -43,6 +43,7 @@ from ppcls.engine.run_header import log_run_header
 from ppcls.engine.signals import SignalHandler
 from ppcls.engine.state import Best, TrainState
 from ppcls.engine.supplied import Supplied, require_logits
+from ppcls.engine.transfer import is_asynchronous
 from ppcls.engine.trial import try_first_images
 from ppcls.errors import ConfigError
 from ppcls.optimizer import build_optimizer
@@ -107,7 +108,7 @@ def open_run(
             criterion=distillation or criterion,
             distillation=distillation,
             averages=EpochAverages(config, (distillation or criterion).names),
-            reducer=GradientReducer(state.model, state.trained, overlap=_can_overlap(config, supplied, state)),
+            reducer=_build_reducer(config, supplied, state),
             eval_criterion=build_loss(config, "Eval", eval_loader.dataset if eval_loader is not None else None),
             eval_metrics=build_metrics(config, "Eval"),
             callbacks=callbacks,
@@ -116,10 +117,12 @@ def open_run(
         )
 
 
-def _can_overlap(config: Config, supplied: Supplied, state: TrainState) -> bool:
-    """Return whether gradients can be reduced during the backward pass; ``ppcls.engine.reduction`` says why not."""
+def _build_reducer(config: Config, supplied: Supplied, state: TrainState) -> GradientReducer:
     is_ours = supplied.model is None and BACKBONES[config.Arch.name].source is None
-    return is_ours and state.group is None and not getattr(state.model, "recompute", False)
+    all_used = is_ours and state.group is None
+    # ``ppcls.engine.reduction`` says why.
+    overlap = all_used and is_asynchronous() and not getattr(state.model, "recompute", False)
+    return GradientReducer(state.model, state.trained, all_used, overlap)
 
 
 def dry_run(config: Config, supplied: Optional[Supplied] = None) -> None:

@@ -287,18 +287,6 @@ def _all_reduce(values: Any, operation: str) -> Any:
 
 
 @contextlib.contextmanager
-def lost_processes() -> Iterator[None]:
-    """Translate an error of a collective inside a block that does other things, too, to MachineError."""
-    try:
-        yield
-    except (RuntimeError, OSError) as error:
-        if world_size() == 1 or not any(name in f"{error}".lower() for name in ("gloo", "nccl")):
-            raise
-        with _errors_with_rank():
-            raise
-
-
-@contextlib.contextmanager
 def _errors_with_rank() -> Iterator[None]:
     """Translate the error of a failed collective to MachineError."""
     try:

@@ -10,12 +10,25 @@ from tests.distributed.jobs import CLOSE, PART, largest_difference
 
 pytestmark = pytest.mark.slow
 
+WEIGHTED = ["Loss.Train=[{CELoss: {class_weights: [1, 2, 3, 1, 2, 3, 1, 2, 3, 1]}}]"]
+
+# Lets Paddle's reducer work during the backward pass, as on a GPU.
+_OVERLAPPING = """
+import sys
+from ppcls.cli import main
+from ppcls.engine import setup
+setup.is_asynchronous = lambda: True
+sys.exit(main(["train", *sys.argv[1:]]))
+"""
+
 # Counts the collectives that Python calls in each training step, and whether Paddle's reducer was used.
 _COUNTING = """
 import json, os, sys
 import paddle
 from paddle import distributed
-from ppcls.engine import loop
+from ppcls.engine import loop, setup
+if "{overlap}":
+    setup.is_asynchronous = lambda: True
 calls, steps, wrapped = [], [], []
 for name in ("all_reduce", "all_gather", "all_gather_object", "broadcast", "reduce", "barrier"):
     def counted(*arguments, _call=getattr(distributed, name), _name=name, **options):
@@ -51,10 +64,11 @@ class FreezesLater:
 """
 
 
-def test_a_step_has_one_exchange_beside_the_gradients(recipe, job, run, tmp_path):
+@pytest.mark.parametrize("overlap", [True, False])
+def test_a_step_has_one_exchange_beside_the_gradients(recipe, job, run, tmp_path, overlap):
     """Also where an empty part of a batch has to be made up for, and where layers are frozen between epochs."""
     script, parts = tmp_path / "counting.py", tmp_path / "parts.py"
-    script.write_text(_COUNTING)
+    script.write_text(_COUNTING.replace("{overlap}", "yes" if overlap else ""))
     parts.write_text(_FREEZING)
     changes = ("Global.epochs=2", "Global.print_batch_step=3", f"Global.imports=[{parts}]")
     changes += ("Callbacks=[{FreezesLater: {}}]", "Optimizer.lr.learning_rate=0.02")
@@ -64,16 +78,19 @@ def test_a_step_has_one_exchange_beside_the_gradients(recipe, job, run, tmp_path
     for rank in range(2):
         steps = json.loads((tmp_path / f"steps-{rank}.json").read_text())
         assert len(steps) == 16
-        assert all(wrapped == 1 for _, wrapped in steps)
+        assert all(wrapped == overlap for _, wrapped in steps)
         ordinary = [calls for number, (calls, _) in enumerate(steps) if number % 8 % 3]
-        assert ordinary == [1] * 10
-        assert all(calls > 1 for number, (calls, _) in enumerate(steps) if number % 8 % 3 == 0)
+        assert ordinary == [1 if overlap else 2] * 10
+        assert all(calls > 2 for number, (calls, _) in enumerate(steps) if number % 8 % 3 == 0)
 
 
 def test_a_static_graph_equals_one_process(recipe, job, run, tmp_path):
-    changes = ("Global.to_static=true", "Global.epochs=1", "Global.update_freq=3", "EMA.decay=0.5")
+    """Of which some accumulate gradients before Paddle's reducer adds them up."""
+    script = tmp_path / "overlapping.py"
+    script.write_text(_OVERLAPPING)
+    changes = ("Global.to_static=true", "Global.epochs=1", "Global.update_freq=3", "EMA.decay=0.5", *WEIGHTED)
     run("train", "-c", recipe, "-o", *changes, "Global.output_dir=one")
-    job("train", recipe, *changes, PART, "Global.output_dir=two").finish()
+    job("train", recipe, *changes, PART, "Global.output_dir=two", script=script).finish()
     assert largest_difference(tmp_path / "one", tmp_path / "two") < CLOSE
 
 
@@ -101,7 +118,10 @@ class Moody(paddle.nn.Layer):
 
 @pytest.mark.parametrize("kind", ["recompute", "foreign"])
 def test_models_that_paddles_reducer_cannot_serve(recipe, job, run, tmp_path, kind):
-    changes = ["Global.epochs=1", "Global.eval_during_train=false"]
+    """The script would let it; the engine does not."""
+    script = tmp_path / "overlapping.py"
+    script.write_text(_OVERLAPPING)
+    changes = ["Global.epochs=1", "Global.eval_during_train=false", *WEIGHTED]
     if kind == "recompute":
         changes.append("Arch.recompute=true")
     else:
@@ -112,7 +132,7 @@ def test_models_that_paddles_reducer_cannot_serve(recipe, job, run, tmp_path, ki
         recipe.write_text(yaml.safe_dump(values))
         changes.append(f"Global.imports=[{parts}]")
     run("train", "-c", recipe, "-o", *changes, "Global.output_dir=one")
-    job("train", recipe, *changes, PART, "Global.output_dir=two").finish()
+    job("train", recipe, *changes, PART, "Global.output_dir=two", script=script).finish()
     assert largest_difference(tmp_path / "one", tmp_path / "two") < CLOSE
 
 
