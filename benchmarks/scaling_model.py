@@ -124,7 +124,7 @@ def measure(path: str) -> None:
                 distributed.all_reduce_tensors(used)
             model.clear_gradients()
 
-        alone, together = median_seconds(lambda: step(False), lambda: step(True))  # noqa: B023  called at once
+        alone, together = median_seconds(lambda: step(False), lambda: step(True))
         size = exchanged_bytes(model)["gradients"]
         results[name] = {
             "gradients, MB": size / 1e6,
