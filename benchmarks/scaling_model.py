@@ -76,12 +76,7 @@ def tables(options: argparse.Namespace) -> None:
     for gbits in GBITS:
         print(f"\n{gbits} Gbit/s:\n\n| | {' | '.join(map(str, DEVICES))} |\n| --- |{' --- |' * len(DEVICES)}")
         for name, size, step in rows:
-            values = [
-                efficiency(
-                    n, step, size["gradients"], size["extra"], gbits * 1.25e8, options.latency / 1e6, LAST_BUCKET
-                )
-                for n in DEVICES
-            ]
+            values = [efficiency(n, step, size, gbits * 1.25e8, options.latency / 1e6) for n in DEVICES]
             print(f"| {name} | {' | '.join(f'{100 * value:.0f} %' for value in values)} |")
 
 

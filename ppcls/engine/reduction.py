@@ -99,7 +99,7 @@ class GradientReducer:
         self,
         criterion: Any,
         logits: paddle.Tensor,
-        targets: Any,
+        targets: paddle.Tensor,
         samples: int,
         global_samples: Optional[int] = None,
         group_size: Optional[int] = None,
@@ -118,7 +118,7 @@ class GradientReducer:
         self._local_samples += samples
         self._global_samples += global_samples
         if samples:
-            parts = criterion.per_sample(logits, paddle.to_tensor(targets)).values()
+            parts = criterion.per_sample(logits, targets).values()
             sums = [(losses.sum(), weights.sum()) for losses, weights in parts]
         else:
             nothing = (logits * 0.0).sum().astype("float32")

@@ -44,7 +44,7 @@ def test_the_losses_are_those_of_their_definitions(kind, mixed):
     before = {name: tensor.numpy() for name, tensor in teacher.state_dict().items()}
     distillation.run_models(paddle.to_tensor(images))
     student = paddle.to_tensor(logits, stop_gradient=False)
-    losses = GradientReducer(paddle.nn.Identity()).reduce_losses(distillation, student, labels, 6)
+    losses = GradientReducer(paddle.nn.Identity()).reduce_losses(distillation, student, paddle.to_tensor(labels), 6)
     by_name = dict(zip(distillation.names, losses.sums[:, 0].numpy() / losses.sums[:, 1].numpy()))
     answers = teacher(paddle.to_tensor(images)).numpy().astype("float64")
     if kind == "soft":
