@@ -37,11 +37,13 @@ from ppcls.engine.label_names import match_classes, training_class_names
 from ppcls.engine.lr_schedule import build_lr_schedule, log_changed_epochs
 from ppcls.engine.model import build_model, compile_static, fetch_weights, require_weights_of_options
 from ppcls.engine.model_group import ModelGroup
+from ppcls.engine.reduction import GradientReducer
 from ppcls.engine.run import Run
 from ppcls.engine.run_header import log_run_header
 from ppcls.engine.signals import SignalHandler
 from ppcls.engine.state import Best, TrainState
 from ppcls.engine.supplied import Supplied, require_logits
+from ppcls.engine.transfer import is_asynchronous
 from ppcls.engine.trial import try_first_images
 from ppcls.errors import ConfigError
 from ppcls.optimizer import build_optimizer
@@ -111,13 +113,22 @@ def open_run(
             eval_loader=eval_loader,
             criterion=distillation or criterion,
             distillation=distillation,
-            averages=EpochAverages(config),
+            averages=EpochAverages(config, (distillation or criterion).names),
+            reducer=_build_reducer(config, supplied, state),
             eval_criterion=build_loss(config, "Eval", eval_loader.dataset if eval_loader is not None else None),
             eval_metrics=build_metrics(config, "Eval"),
             callbacks=callbacks,
             saver=saver,
             signals=signals or stack.enter_context(SignalHandler()),
         )
+
+
+def _build_reducer(config: Config, supplied: Supplied, state: TrainState) -> GradientReducer:
+    is_ours = supplied.model is None and BACKBONES[config.Arch.name].source is None
+    all_used = is_ours and state.group is None
+    # ``ppcls.engine.reduction`` says why.
+    overlap = all_used and is_asynchronous() and not getattr(state.model, "recompute", False)
+    return GradientReducer(state.model, state.trained, all_used, overlap)
 
 
 def dry_run(config: Config, supplied: Optional[Supplied] = None) -> None:

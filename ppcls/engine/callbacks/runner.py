@@ -82,6 +82,11 @@ class CallbackRunner:
             except Exception as error:  # noqa: BLE001  the run's own end or error is what the user has to see
                 get_logger().error("%s", _describe_error(name, "close", error, callback))
 
+    @property
+    def failed(self) -> bool:
+        """Return whether a callback has failed since the last ``take_error``."""
+        return self._error is not None
+
     def take_error(self) -> Optional[PpclsError]:
         """Return the first error since the last call, None if there was none."""
         error, self._error = self._error, None
