@@ -59,7 +59,9 @@ def open_backend(
 
     Args:
         name: "paddle", "onnx", "openvino", or "auto" for one that has files, is installed and can use the device: of
-            ONNX Runtime and OpenVINO the faster one, which is measured once for a model; then Paddle. Paddle first if the model was exported in bfloat16, or if a GPU may be used and only Paddle is installed for GPUs.
+            ONNX Runtime and OpenVINO the faster one, which is measured once for a model; then Paddle.
+            Paddle first if the model was exported in bfloat16, or if a GPU may be used and only Paddle is installed for
+            GPUs.
         threads: CPU threads for the model; None takes those chosen at start-up (OMP_NUM_THREADS).
         device: "auto" is a GPU where the runtime can use one, unless the model was made for processors (bfloat16 or
             int8).
