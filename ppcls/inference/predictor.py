@@ -29,11 +29,15 @@ class BasePredictor:
         pipeline: from images to answers.
         backend: the runtime, "paddle", "onnx" or "openvino".
         device: where the model computes, "cpu", "gpu:0" or another GPU.
+        precision: in what it computes, "float32", "float16", "bfloat16" or "int8".
+        label: these three and, where they were chosen by a measurement, its result; for the log.
     """
 
     pipeline: Pipeline
     backend: str
     device: str
+    precision: str
+    label: str
 
     def predict(self, images: Union[inputs.Image, Sequence[inputs.Image]]) -> List[Answer]:
         """Classify images.
@@ -120,7 +124,7 @@ class Predictor(BasePredictor):
         backend: the runtime, "paddle", "onnx" or "openvino".
         device: where the model computes, "cpu", "gpu:0" or another GPU.
         precision: in what it computes, "float32", "float16", "bfloat16" or "int8".
-        label: these three, for the log.
+        label: these three and, where they were chosen by a measurement, its result; for the log.
         pipeline: from images to answers.
 
     Args:

@@ -51,16 +51,18 @@ def test_both_are_really_measured(folder):
 
 
 @pytest.mark.parametrize("faster", ["onnx", "openvino"])
-def test_the_faster_one_is_taken_and_measured_once(folder, timed, faster, caplog):
+def test_the_faster_one_is_taken_and_measured_once(folder, timed, faster):
     seconds, sizes = timed
     seconds[faster] = 0.001
-    with caplog.at_level("INFO", "ppcls"):
-        assert Predictor(folder).backend == faster
-        assert f"backend auto: {faster}, images/s at batch 1 / " in caplog.text
-        assert f"measured now, kept in {folder / FILE}" in caplog.text
-        seconds[faster] = 1.0  # what is kept decides
-        assert Predictor(folder).backend == faster
-    assert f"measured before: {folder / FILE}" in caplog.text
+    predictor = Predictor(folder)
+    assert predictor.backend == faster
+    assert " (images/s at batch 1 / " in predictor.label
+    assert f"{faster} in float32 1000 / " in predictor.label
+    assert f", measured now, kept in {folder / FILE})" in predictor.label
+    seconds[faster] = 1.0  # what is kept decides
+    predictor = Predictor(folder)
+    assert predictor.backend == faster
+    assert f", measured before: {folder / FILE})" in predictor.label
     assert sizes == [1, 32 if faster == "onnx" else 20]
 
 
@@ -99,12 +101,12 @@ def test_a_folder_that_cannot_be_written_is_left_alone(folder, timed, home):
     assert len(list(home.rglob("*.json"))) == 1
 
 
-def test_where_nothing_can_be_kept_the_log_says_so(folder, timed, home, caplog):
+def test_where_nothing_can_be_kept_the_log_says_so(folder, timed, home):
     (folder / FILE).mkdir()
     home.write_text("a file")
-    with caplog.at_level("INFO", "ppcls"):
-        assert Predictor(folder).backend == "openvino"
-    assert "measured now, and at each start, since it cannot be kept" in caplog.text
+    predictor = Predictor(folder)
+    assert predictor.backend == "openvino"
+    assert "measured now, and at each start, since it cannot be kept" in predictor.label
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", '[{"key": 1, "values": {}}]', "{}"])

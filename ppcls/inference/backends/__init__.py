@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 from dataclasses import replace
-from typing import List, Optional, Protocol
+from typing import List, Optional, Protocol, Tuple
 
 import numpy as np
 
@@ -33,11 +33,13 @@ class Backend(Protocol):
         name: of the runtime, "paddle", "onnx" or "openvino".
         device: where it computes, "cpu", "gpu:0" or another GPU.
         precision: in what it computes, "float32", "float16", "bfloat16" or "int8".
+        reason: what the choice of the runtime or the precision is based on, if it was left to ``open_backend``.
     """
 
     name: str
     device: str
     precision: str
+    reason: str
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """Return the probabilities [B, K] of a batch; ``Description.input`` says of what.
@@ -81,7 +83,8 @@ def open_backend(
         raise ConfigError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
     request = Request(description, threads, device, precision, batch_size)
     reasons: List[str] = []
-    for candidate in choose(name, request):
+    candidates, measured = choose(name, request)
+    for candidate in candidates:
         try:
             backend = _open(candidate, request)
         except MachineError as error:
@@ -89,12 +92,13 @@ def open_backend(
             continue
         if reasons:
             get_logger().warning("%s; so the backend is %s", "; ".join(reasons), candidate)
+        backend.reason = "; ".join(filter(None, [measured, backend.reason]))
         return backend
     raise MachineError("; ".join(reasons))
 
 
-def choose(name: str, request: Request) -> List[str]:
-    """Return the runtimes to try in this order, see ``open_backend``; those that have to be measured are measured.
+def choose(name: str, request: Request) -> Tuple[List[str], str]:
+    """Return the runtimes to try in this order, and what was measured for it; see ``open_backend``.
 
     Raises:
         DataError, MachineError: as ``open_backend``.
@@ -103,13 +107,14 @@ def choose(name: str, request: Request) -> List[str]:
     usable = _in_precision(usable, request.description, request.precision)
     if name == "auto" and _may_be_measured(usable, request):
         return fastest_first(usable, request, _open)
-    return usable
+    return usable, ""
 
 
 def label(backend: Backend) -> str:
-    """Return what a backend is, for the log: "onnx on cpu"; with its precision where that is a choice of the user's."""
-    chosen = backend.name == "openvino" or backend.precision != "float32"
-    return f"{backend.name} on {backend.device}" + (f" in {backend.precision}" if chosen else "")
+    """Return what a backend is and why, for the log: "onnx on cpu"; with its precision where that may be chosen."""
+    may_be_chosen = backend.name == "openvino" or backend.precision != "float32"
+    precision = f" in {backend.precision}" if may_be_chosen else ""
+    return f"{backend.name} on {backend.device}{precision}" + (f" ({backend.reason})" if backend.reason else "")
 
 
 def runtimes(description: Description) -> List[str]:
@@ -204,8 +209,8 @@ def _open(name: str, request: Request) -> Backend:
             return OnnxBackend(description, request.threads, device)
         from ppcls.inference.backends.openvino import OpenvinoBackend
 
-        precision = openvino_precision(replace(request, device=device))
-        return OpenvinoBackend(description, request.threads, device, precision)
+        precision, reason = openvino_precision(replace(request, device=device))
+        return OpenvinoBackend(description, request.threads, device, precision, reason)
     except ImportError as error:
         raise MachineError(f"the backend {name} cannot be loaded: {error}; install {_PACKAGES[name]} anew") from None
 

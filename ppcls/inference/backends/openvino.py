@@ -31,7 +31,12 @@ class OpenvinoBackend:
     device = "cpu"
 
     def __init__(
-        self, description: Description, threads: Optional[int], device: Device, precision: str = "float32"
+        self,
+        description: Description,
+        threads: Optional[int],
+        device: Device,
+        precision: str = "float32",
+        reason: str = "",
     ) -> None:
         assert description.onnx_file is not None
         check_files(description, [description.onnx_file])
@@ -44,7 +49,7 @@ class OpenvinoBackend:
             )
         environment.prepare()
         threads = threads or int(os.environ.get(environment.THREADS, "1"))
-        self.precision = precision
+        self.precision, self.reason = precision, reason
         self._description = description
         self._path = description.folder / description.onnx_file
         try:

@@ -8,7 +8,7 @@ import math
 import os
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -57,8 +57,10 @@ class Request:
         }
 
 
-def fastest_first(names: List[str], request: Request, open_one: Callable[[str, Request], Backend]) -> List[str]:
-    """Return runtimes with the faster one of ONNX Runtime and OpenVINO first, and log its lead.
+def fastest_first(
+    names: List[str], request: Request, open_one: Callable[[str, Request], Backend]
+) -> Tuple[List[str], str]:
+    """Return runtimes with the faster one of ONNX Runtime and OpenVINO first, and what was measured.
 
     The faster one needs less time for a single image and for a batch, by the geometric mean of the two ratios.
 
@@ -71,37 +73,35 @@ def fastest_first(names: List[str], request: Request, open_one: Callable[[str, R
         )
     except (DataError, MachineError) as error:
         get_logger().warning("the backends are not measured: %s", error)
-        return names
-    get_logger().info("backend auto: %s, %s (%s)", found.get("backend"), found.get("summary"), source)
-    return sorted(names, key=lambda name: name != found.get("backend"))
+        return names, ""
+    return sorted(names, key=lambda name: name != found.get("backend")), f"{found.get('summary')}, {source}"
 
 
-def openvino_precision(request: Request) -> str:
-    """Return the precision in which OpenVINO is to compute.
+def openvino_precision(request: Request) -> Tuple[str, str]:
+    """Return the precision in which OpenVINO is to compute, and what that is based on.
 
     Raises:
         DataError: OpenVINO cannot run the model.
     """
     if request.precision != "auto":
-        return request.precision or "float32"
+        return request.precision or "float32", ""
     from ppcls.inference.backends.openvino import has_bfloat16
 
     if not has_bfloat16():
-        return "float32"
+        return "float32", "the processor has no bfloat16"
     found, source = _recorded_comparison(request.description), "compared when it was exported"
     if found is None:
         found, source = measurements.recall(
             request.description, request.key("bfloat16"), lambda: _compare_precisions(request)
         )
-    # Numbers that are not finite are null in JSON.
-    is_finite = all(isinstance(found.get(name), float) for name in ("max_difference", "logit_error"))
+    values = [found.get(name) for name in ("max_difference", "logit_error")]  # null in JSON if not finite
+    is_finite = all(isinstance(value, float) and math.isfinite(value) for value in values)
     precision = "bfloat16" if is_finite and within_tolerance(found, "bfloat16") else "float32"
     change = "gives answers that are not finite"
     if is_finite:
         difference, logits = found["max_difference"], found["logit_error"]
         change = f"changes a probability by up to {difference:.2g}, and the logits by {logits:.1%} of their spread"
-    get_logger().info("precision auto: %s; bfloat16 %s (%s)", precision, change, source)
-    return precision
+    return precision, f"bfloat16 {change}, {source}"
 
 
 def _version(name: str) -> Optional[str]:
@@ -131,10 +131,13 @@ def _summary(rates: Mapping[str, Mapping[int, float]], precisions: Mapping[str, 
     """Return rates as text: "images/s at batch 1 / 32: onnx 45 / 50, openvino 60 / 70"."""
     sizes = " / ".join(str(size) for size in next(iter(rates.values())))
     shown = (
-        f"{name} in {precisions[name]} {' / '.join(f'{rate:.3g}' for rate in by_size.values())}"
-        for name, by_size in rates.items()
+        f"{name} in {precisions[name]} {' / '.join(map(_shown, by_size.values()))}" for name, by_size in rates.items()
     )
     return f"images/s at batch {sizes}: {', '.join(shown)}"
+
+
+def _shown(rate: float) -> str:
+    return f"{rate:.0f}" if rate >= 100 else f"{rate:.3g}"
 
 
 def _times(backends: Mapping[str, Backend], batch: np.ndarray) -> Dict[str, float]:
