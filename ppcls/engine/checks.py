@@ -39,6 +39,7 @@ def require_trainable(config: Config) -> None:
         ConfigError: it does.
     """
     require_single_run(config)
+    require_training_sizes(config)
     if config.Global.epochs is None:
         raise ConfigError("Global.epochs: missing; training needs it")
     if config.Optimizer is None:
@@ -59,6 +60,16 @@ def require_trainable(config: Config) -> None:
     if config.has_class_num:  # else it is not known yet, and this is called again when it is
         criteria.build_metrics(config, "Train")
         best_by(config)
+
+
+def require_training_sizes(config: Config) -> None:
+    """Refuse images of training that the model is not built for; evaluation and inference do not mind them.
+
+    Raises:
+        ConfigError: they have another size.
+    """
+    if config.training_problems:
+        raise ConfigError("\n".join(config.training_problems))
 
 
 def require_split(config: Config, name: str) -> Split:

@@ -72,7 +72,8 @@ def for_display(config: Config) -> Config:
 
 
 def _log(config: Config) -> None:
-    where = config.where("Arch", "class_num") if config.has_class_num else "neither weights nor data tell it"
+    default = "the default: neither weights nor data tell the count"
+    where = config.where("Arch", "class_num") if config.has_class_num else default
     get_logger().info("Arch.class_num is not in the recipe: %d (%s)", config.Arch.class_num, where)
 
 

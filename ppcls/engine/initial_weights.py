@@ -9,6 +9,7 @@ import paddle
 from ppcls.config.schema import Config
 from ppcls.data.datasets import Classes
 from ppcls.data.datasets.classes import find_places
+from ppcls.engine import preprocessing
 from ppcls.engine.checkpointing import checkpoint, saved_classes
 from ppcls.engine.label_names import number_same_classes
 from ppcls.engine.model import load_from
@@ -24,7 +25,9 @@ def load_initial_weights(config: Config, model: paddle.nn.Layer, path: str, clas
     Args:
         classes: of the training data.
     """
-    return load_from(config, model, path, config.Global.drop_mismatched_head, _class_ids(model, path, classes))
+    text = load_from(config, model, path, config.Global.drop_mismatched_head, _class_ids(model, path, classes))
+    preprocessing.warn_of_other_training(config, path, "the weights to start from")
+    return text
 
 
 def differing_order(path: str, classes: Classes) -> Optional[List[int]]:
@@ -73,9 +76,20 @@ def _comparable(path: str, classes: Classes) -> Optional[Tuple[Sequence[object],
         return None
     if known.names is not None and classes.names is not None:
         return None if number_same_classes(classes.names, known.names) else (classes.names, known.names)
-    if known.labels is not None and classes.labels is not None and list(known.labels) != list(classes.labels):
-        return classes.labels, known.labels
-    return None
+    ours, theirs = comparable_labels(known, classes)
+    return (ours, theirs) if ours is not None and theirs is not None and list(ours) != list(theirs) else None
+
+
+def comparable_labels(known: Classes, classes: Classes) -> Tuple[Optional[Sequence[int]], Optional[Sequence[int]]]:
+    """Return the labels of the data and of weights in list files, by class id; None where they are not known.
+
+    Without names on either side, labels that were not renumbered are the class ids.
+    """
+    ours, theirs = classes.labels, known.labels
+    if known.names is None and classes.names is None:
+        count = len(ours or theirs or ())
+        ours, theirs = ours or range(count), theirs or range(count)
+    return ours, theirs
 
 
 def _listed(items: Sequence[object]) -> str:

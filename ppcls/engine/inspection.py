@@ -44,6 +44,7 @@ def check_data(config: Config, target: Path, workers: Optional[int] = None) -> D
     datasets = {side: open_dataset(config, side) for side in _SIDES if getattr(config.DataLoader, side) is not None}
     if not datasets:
         raise ConfigError("DataLoader: missing; the recipe has no data to check")
+    checks.require_training_sizes(config)
     ensure_writable(target, f"--out={target}", "choose another folder with --out")
     config = for_display(config)
     datasets, found = _compare_classes(config, datasets)

@@ -8,15 +8,17 @@ from typing import Any, Callable, List, Optional, Sequence, Tuple, Union
 import paddle
 
 from ppcls.arch import BACKBONES
+from ppcls.arch.backbone.isotropic import IsotropicBackbone
 from ppcls.config.schema import AUTO, DEFAULT, Config
 from ppcls.engine.checkpointing import checkpoint
 from ppcls.errors import ConfigError, WeightsError
 from ppcls.utils import distributed
-from ppcls.utils.logging import get_logger
+from ppcls.utils.logging import get_logger, warn_once
 from ppcls.utils.paths import user_path
 from ppcls.weights import create_model, load_weights
 from ppcls.weights.download import is_url
 from ppcls.weights.factory import local_weights, trained_image_size
+from ppcls.weights.loading import HEAD_ADVICE
 from ppcls.weights.reader import find_file
 
 # How a recipe says what arguments of ``load_weights`` say.
@@ -24,7 +26,12 @@ _RECIPE_WORDS = {
     "drop_mismatched_head=True": "-o Global.drop_mismatched_head=true",
     "choose with weights_key": "choose with --weights-key (Global.weights_key)",
     "image_size=[height, width]": "--weights-image-size HEIGHTxWIDTH (Global.weights_image_size)",
+    "in_channels of the model is": "Arch.in_channels is",
+    "Build it with in_channels: ": "Set Arch.in_channels: ",
 }
+_OWN_HEAD_ADVICE = (
+    "Without training, the classifier has to be that of the weights: leave Arch.class_num out (-o Arch.class_num=null)"
+)
 
 
 def build_model(config: Config) -> paddle.nn.Layer:
@@ -34,9 +41,24 @@ def build_model(config: Config) -> paddle.nn.Layer:
         model = create_model(config.Arch.name, class_num=config.Arch.class_num, **config.Arch.arguments)
     except ConfigError as error:
         raise ConfigError(f"{config.where('Arch', 'name')}: Arch: {error}") from None
+    _warn_of_pixels_left_out(config, model)
     # One process sees the whole batch anyhow.
     several = distributed.world_size() > 1
     return paddle.nn.SyncBatchNorm.convert_sync_batchnorm(model) if config.Arch.use_sync_bn and several else model
+
+
+def _warn_of_pixels_left_out(config: Config, model: paddle.nn.Layer) -> None:
+    if not isinstance(model, IsotropicBackbone):
+        return
+    height, width = config.Global.image_shape[1:]
+    rows, columns = model.pixels_left_out(height, width)
+    lost = [f"{count} {name}" for count, name in ((rows, "rows"), (columns, "columns")) if count]
+    if lost:
+        warn_once(
+            "patches of %d px do not divide images of %dx%d px: the last %s of each image are not used; change "
+            "Arch.patch_size or the size of the images",
+            *(model.patch_size, height, width, " and ".join(lost)),
+        )
 
 
 def compile_static(config: Config, model: paddle.nn.Layer) -> None:
@@ -176,8 +198,9 @@ def load_from(
 
     Args:
         class_ids: as for ``load_weights``.
-        strict: whether values of the command line are about these weights in any case. Of a training with stages, they
-            are about those of the first one.
+        strict: whether the weights are used without training, so that classifier and image channels have to be theirs,
+            and values of the command line are about them in any case. Of a training with stages, they are about those
+            of the first one.
     """
     key, image_size = _weight_options(config, path, strict)
     size = image_size or trained_image_size(config.Arch.name, given_weights(config))
@@ -187,12 +210,13 @@ def load_from(
             path,
             key=key,
             drop_mismatched_head=drop_mismatched_head,
+            adapt="image_size" if strict else True,
             image_size=size,
             submodel=config.student,
             class_ids=class_ids,
         )
     except WeightsError as error:  # the recipe's words for it
-        text = str(error)
+        text = str(error).replace(HEAD_ADVICE, _OWN_HEAD_ADVICE) if strict else str(error)
         for argument, option in _RECIPE_WORDS.items():
             text = text.replace(argument, option)
         raise WeightsError(text) from None

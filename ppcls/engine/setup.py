@@ -255,6 +255,7 @@ def _resume(config: Config, state: TrainState, saver: Saver, callbacks: Callback
     """Bring the state and the callbacks to where a checkpoint left off."""
     with distributed.errors_on_all_ranks():
         resume.require_same_frozen(config, prefix)
+        resume.require_same_weight_options(config, prefix)
         resume.require_same_classes(state.classes, prefix)
         saved = checkpoint.resume(state, prefix)
     same_folder = prefix.parent.resolve() == saver.folder.resolve()

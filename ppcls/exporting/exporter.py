@@ -14,6 +14,7 @@ import paddle
 import ppcls
 from ppcls.config.schema import Config
 from ppcls.data.transforms import TRANSFORMS, TransformOp, name_and_arguments
+from ppcls.engine import preprocessing
 from ppcls.engine.answers import build_postprocess, log_reduced_topk, postprocess_source
 from ppcls.engine.checks import require_single_run
 from ppcls.engine.class_count import for_weights
@@ -74,12 +75,13 @@ def export(config: Config, options: Optional[Options] = None) -> Dict[str, Any]:
     set_device("cpu")  # the files do not depend on the device that wrote them
     if config.Global.device not in ("auto", "cpu"):
         get_logger().info("Global.device=%s: an export is computed and compared on the CPU", config.Global.device)
-    recipe_shape = list(config.Global.image_shape)
+    recipe_shape, recipe_ops = list(config.Global.image_shape), transform_ops(config)
     config = with_image_size(config, options.image_size) if options.image_size is not None else config
     ops = transform_ops(config)
     onnx_models.check(config, options, ops)
     model = build_model(config)
     weights = load_required_weights(config, model, "export")
+    preprocessing.require_as_trained(config, recipe_ops, preprocessing.INFER, weights)
     model.eval()
     postprocess = build_postprocess(config, class_names(config, weights=weights))
     log_reduced_topk(config)

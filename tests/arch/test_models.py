@@ -129,11 +129,16 @@ def test_weights_of_another_number_of_channels(name, given, wanted):
     source = create_model(name, class_num=3, in_channels=given)
     model = create_model(name, class_num=3, in_channels=wanted)
     state = {key: value.numpy() for key, value in source.state_dict().items()}
-    with pytest.raises(WeightsError, match=f"1 mis-shaped: {source.first_conv}"):
-        load_weights(model, state, adapt=False)
+    advice = f"made for images of {given} channels, and in_channels of the model is {wanted}. Build it with"
+    for adapt in (False, "image_size"):
+        with pytest.raises(
+            WeightsError, match=rf"(?s)1 mis-shaped: {source.first_conv}.*{advice} in_channels: {given}"
+        ):
+            load_weights(model, state, adapt=adapt)
     report = load_weights(model, state)
-    assert report.resized == (source.first_conv,)
-    assert f"resized {source.first_conv}" in str(report)
+    assert report.channels == f"from {given} to {wanted} channels"
+    assert report.resized == ()
+    assert str(report).endswith(f", adapted from {given} to {wanted} channels")
     before, after = state[source.first_conv], model.state_dict()[source.first_conv].numpy()
     assert after.dtype == np.float32
     if wanted == 1:

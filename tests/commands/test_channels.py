@@ -73,6 +73,21 @@ def test_every_command_sees_the_channels(trained, run, tmp_path):
     np.testing.assert_array_equal(predictor.prepare(path.read_bytes()), prepared)
 
 
+def test_weights_of_other_channels_are_for_training_alone(trained, run, tmp_path):
+    recipe, _, channels = trained
+    given = ["Arch.in_channels=3", "Global.image_shape=[3,16,16]", f"Global.output_dir={tmp_path}/out"]
+    given += [f"Global.pretrained_model={recipe.parent}/out/best_model", f"Global.save_inference_dir={tmp_path}/export"]
+    for command in ("eval", "infer", "export"):
+        done = run(command, "-c", recipe, "-o", *given, code=2)
+        assert (
+            f"made for images of {channels} channels, and Arch.in_channels is 3. Set Arch.in_channels: " in done.stderr
+        )
+        assert not done.stdout
+    done = run("train", "-c", recipe, "-o", *given, "Global.epochs=1")
+    assert f", adapted from {channels} to 3 channels" in done.stderr
+    assert "resized" not in done.stderr
+
+
 def test_onnx_has_the_channels(trained, run, tmp_path):
     pytest.importorskip("paddle2onnx")
     recipe, *_ = trained
@@ -127,9 +142,9 @@ def test_what_follows_is_in_the_recipe():
         (
             4,
             [{"DecodeImage": {}}, {"ColorJitter": {"brightness": 0.4}}],
-            "ColorJitter: is for RGB images, and Arch.in_ch",
+            "ColorJitter: needs RGB images, and Arch.in_ch",
         ),
-        (1, [{"DecodeImage": {}}, {"TimmAutoAugment": {}}], "TimmAutoAugment: is for RGB images.*leave it out"),
+        (1, [{"DecodeImage": {}}, {"TimmAutoAugment": {}}], "TimmAutoAugment: needs RGB images.*remove this transform"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_work(channels, operations, message):

@@ -4,7 +4,6 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.properties import trained
-from tests.properties.mutations import MUTATIONS
 from tests.properties.worlds import worlds
 
 FEW = settings(
@@ -31,5 +30,5 @@ def test_another_image_size(world):
 @given(st.data())
 def test_all_agree(data):
     name = data.draw(st.sampled_from(trained.AFTER_TRAINING))
-    mutation = MUTATIONS[name]
+    mutation = trained.EVERY_MUTATION[name]
     trained.check_world_with_training(data.draw(worlds(mutation.layouts, mutation.evaluation)), name)

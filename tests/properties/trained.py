@@ -6,6 +6,7 @@ import ppcls
 from ppcls.errors import PpclsError
 from tests.properties import outcomes
 from tests.properties.mutations import EITHER, ERROR, MUTATIONS, SAME
+from tests.properties.recipe_mutations import RECIPE_MUTATIONS
 from tests.properties.worlds import World, write_recipe
 
 # What is done to the evaluation data after training; files that cannot be read are the matter of worlds of data.
@@ -24,7 +25,9 @@ AFTER_TRAINING = (
     "other_files",
     "reordered_lines",
     "zero_bytes",
+    *RECIPE_MUTATIONS,
 )
+EVERY_MUTATION = {**MUTATIONS, **RECIPE_MUTATIONS}
 _WEIGHTS = "Global.pretrained_model={}/out/best_model"
 
 
@@ -47,7 +50,7 @@ def check_world_with_training(world, mutation="nothing", arch="ConvMixer"):
         top1s = _evaluate(path, changes, folder)
         _assert_equal("before", [share, result.best["top1"], *top1s])
 
-        expected = MUTATIONS[mutation].apply(world, evaluation)
+        expected = EVERY_MUTATION[mutation].apply(world, evaluation)
         if expected is None:
             return None, share
         write_recipe(path, world, train, evaluation, arch=arch)
