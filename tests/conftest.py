@@ -24,6 +24,14 @@ from tests.helpers.recipes import ROOT, write_recipe  # noqa: E402
 pytest_plugins = ["tests.helpers.serving"]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory):
+    """Keep what tests measure and download out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PPCLS_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def forget_imports():
     """Forget the components that a test imports: the next test may register the same names, or list what there is."""
