@@ -43,10 +43,10 @@ schema: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(RUN)/python tools/make_reference.py
 
-# Everything that is measured, one after the other; some need tools/make_digits.py dataset/digits first.
+# All suites; see `python benchmarks/run.py --help` for peers to measure beside.
 bench: $(VENV)/.dev
 	$(RUN)/python tools/make_digits.py dataset/digits
-	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(RUN)/python $$script || exit 1; done
+	$(RUN)/python benchmarks/run.py --suite all
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -86,7 +86,9 @@ def load_predictor(
     if backend != "auto":
         raise ConfigError(f"backend {backend}: {path} is not an exported model, and runs in Paddle; export it first")
     if precision is not None:
-        raise ConfigError(f"precision {precision}: {path} is not an exported model, and runs in float32; export it first")
+        raise ConfigError(
+            f"precision {precision}: {path} is not an exported model, and runs in float32; export it first"
+        )
     if threads is not None:
         raise ConfigError(f"threads: {path} is not an exported model; set {environment.THREADS} before ppcls is used")
     environment.import_paddle()

@@ -3,6 +3,7 @@
 from typing import Dict, Sequence
 
 from ppcls.commands import (
+    benchmark,
     check_data,
     config,
     convert,
@@ -26,7 +27,7 @@ GROUPS: Dict[str, Sequence[Command]] = {
     "Train and evaluate": (train.COMMAND, evaluate.COMMAND, schedule.COMMAND),
     "Use and deploy": (infer.COMMAND, export.COMMAND, serve.COMMAND, convert.COMMAND),
     "Data": (check_data.COMMAND, show_data.COMMAND, split_data.COMMAND, pack_data.COMMAND),
-    "Recipes and models": (config.COMMAND, models.COMMAND, summary.COMMAND),
+    "Recipes and models": (config.COMMAND, models.COMMAND, summary.COMMAND, benchmark.COMMAND),
     "This installation": (info.COMMAND,),
 }
 COMMANDS: Dict[str, Command] = {command.name: command for group in GROUPS.values() for command in group}

@@ -16,15 +16,33 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "profile some batches and end: 'batch_range=[10, 20]; profile_path=FOLDER; exit_on_finished=false; ...'"
     )
     parser.add_argument("-p", "--profiler_options", metavar="KEY=VALUE;...", help=profiler_help)
+    profile_help = "write profile.html, a page about where the time of some steps goes; default: 10:20"
+    parser.add_argument("--profile", metavar="FIRST:END", nargs="?", const="10:20", help=profile_help)
 
 
 def _run(options: argparse.Namespace) -> int:
     config = load_recipe(options)
+    if options.profile is not None:
+        return _profile_steps(config, options)
     if options.profiler_options is not None:
         return _profile(config, options)
     from ppcls.engine import train
 
     print_result(train(config, options.stage).summary())
+    return 0
+
+
+def _profile_steps(config: Any, options: argparse.Namespace) -> int:
+    """Train, and write a page about some steps."""
+    from ppcls.engine import stages
+    from ppcls.engine.step_profile import StepProfile, parse_steps
+    from ppcls.engine.supplied import Supplied
+    from ppcls.errors import ConfigError
+
+    if options.profiler_options is not None:
+        raise ConfigError("--profile and --profiler_options cannot be used together")
+    supplied = Supplied(callbacks=[StepProfile(parse_steps(options.profile))])
+    print_result(stages.train(config, options.stage, supplied).summary())
     return 0
 
 

@@ -115,6 +115,13 @@ def evaluation_context(settings: Optional[AMPSection]) -> ContextManager[None]:
     return ops.bfloat16_products() if rounds_products(settings) else contextlib.nullcontext()
 
 
+def unused_reason(settings: Optional[AMPSection]) -> Optional[str]:
+    """Return why ``AMP`` has no effect on this device; None where it has, or is not asked for."""
+    if settings is None or not settings.use_amp or paddle.get_device() != "cpu":
+        return None
+    return _why_float32_on_cpu(settings)
+
+
 def log_rounding(settings: Optional[AMPSection]) -> None:
     """Say in the log what a CPU computes in bfloat16, or why nothing is."""
     if settings is None or not settings.use_amp or paddle.get_device() != "cpu":

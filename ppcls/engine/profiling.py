@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
 from paddle import profiler
 
 from ppcls.engine.callbacks.base import Callback
+from ppcls.engine.operator_events import named_operators
 from ppcls.errors import ConfigError
 from ppcls.registry import suggest
 from ppcls.utils.folders import ensure_writable
@@ -125,6 +126,7 @@ class BatchProfiler(Callback):
     def __init__(self, options: ProfilerOptions) -> None:
         self._options = options
         self._profiler: Optional[profiler.Profiler] = None
+        self._names = contextlib.ExitStack()
         self._batches = 0
         self._folder = ""
 
@@ -143,6 +145,7 @@ class BatchProfiler(Callback):
             on_trace_ready=None if options.timer_only else profiler.export_chrome_tracing(self._folder),
             timer_only=options.timer_only,
         )
+        self._names.enter_context(named_operators())
         self._profiler.start()
 
     def on_step(self, run: Run) -> None:
@@ -175,6 +178,7 @@ class BatchProfiler(Callback):
 
     def close(self) -> None:
         """Stop the profiler of a run that ends before the last batch of the range."""
+        self._names.close()
         if self._profiler is not None:
             self._profiler.stop()
             self._profiler = None
@@ -182,6 +186,7 @@ class BatchProfiler(Callback):
     def _finish(self) -> None:
         assert self._profiler is not None
         self._profiler.stop()
+        self._names.close()
         if not self._options.timer_only:
             details = self._options.tracer_option != "Default"
             with contextlib.redirect_stdout(io.StringIO()) as table:  # results alone go to standard output

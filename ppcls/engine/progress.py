@@ -26,10 +26,14 @@ def format_values(values: Mapping[str, float]) -> str:
 
 
 class Throughput:
-    """The cost of a batch, and of waiting for its data, averaged since the last restart."""
+    """The cost of a batch, and of waiting for its data, averaged since the last restart.
+
+    Attributes:
+        data_seconds: how long the loop waited for the newest batch.
+    """
 
     def __init__(self) -> None:
-        self._data_seconds = 0.0  # how long the loop waited for the newest batch
+        self.data_seconds = 0.0
         self.restart()
 
     def restart(self) -> None:
@@ -44,7 +48,7 @@ class Throughput:
         while True:
             started = time.perf_counter()
             batch = next(iterator, None)
-            self._data_seconds = time.perf_counter() - started
+            self.data_seconds = time.perf_counter() - started
             if batch is None:
                 return
             yield batch
@@ -53,7 +57,7 @@ class Throughput:
         """Count the newest batch, of ``images`` over all processes."""
         self._batches += 1
         self._images += images
-        self._waited += self._data_seconds
+        self._waited += self.data_seconds
 
     def text(self, remaining_batches: int, unit: str) -> str:
         """Return the costs as the log line has them: seconds per batch, images per second, time left.

@@ -7,7 +7,7 @@ import inspect
 import json
 import sys
 import traceback
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from ppcls.errors import CallbackError, ConfigError, PpclsError
 from ppcls.registry import suggest
@@ -86,6 +86,16 @@ class CallbackRunner:
     def failed(self) -> bool:
         """Return whether a callback has failed since the last ``take_error``."""
         return self._error is not None
+
+    def wrap_steps(self, wrap: Callable[[str, Callable[[Run], None]], Callable[[Run], None]]) -> Callable[[], None]:
+        """Call what ``wrap(name, on_step)`` returns instead of each ``on_step``; return what ends that."""
+        original = self._hooks["on_step"]
+        self._hooks["on_step"] = [(name, wrap(name, function)) for name, function in original]
+
+        def unwrap() -> None:
+            self._hooks["on_step"] = original
+
+        return unwrap
 
     def take_error(self) -> Optional[PpclsError]:
         """Return the first error since the last call, None if there was none."""
