@@ -15,7 +15,7 @@ $(VENV)/.user: $(RUN)/python pyproject.toml
 	@touch $@
 
 $(VENV)/.dev: $(RUN)/python pyproject.toml
-	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e ".[report,onnx,serve,heic,dev]"
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e ".[report,onnx,openvino,serve,heic,dev]"
 	@touch $@ $(VENV)/.user
 
 quickstart: $(VENV)/.user

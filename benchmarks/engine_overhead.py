@@ -23,13 +23,14 @@ CHANGES = ["Global.eval_during_train=false", "Global.use_visualdl=false", "DataL
 def by_engine(run, batches) -> list:
     """Return the seconds of each step by the engine."""
     from ppcls.engine import loop, saving
+    from ppcls.engine.prefetch import place
 
     run.state.batch = 0
     run.averages.reset({})
     seconds = []
     for batch in batches:
         started = time.perf_counter()
-        loop.train_step(run, batch)
+        loop.train_step(run, place(batch))
         saving.save_if_due(run)
         seconds.append(time.perf_counter() - started)
     return seconds

@@ -1,28 +1,32 @@
-"""Images a second of exported models in both runtimes, beside the checkpoint in Paddle and the same model in PyTorch.
+"""Images a second of exported models in each runtime, beside the checkpoint in Paddle and the same model in PyTorch.
 
-    python benchmarks/inference_speed.py [VARIANT...] [--torch-python PATH]
+    python benchmarks/inference_speed.py [VARIANT...] [--runtimes RUNTIME...] [--torch-python PATH]
 
 The model alone is timed, from a batch in memory to probabilities. Weights are random: they do not change the speed.
-Every runtime gets ``--threads`` threads and a process of its own, in turns; the median of the rounds counts. PyTorch is
-measured where ``--torch-python`` names a Python that has torch and timm, in eager mode, for the variants that timm has.
-Prints a line of JSON a variant: {"name", "threads", "images/s": {runtime: {batch size: ...}}}.
+Every runtime gets ``--threads`` threads and a process of its own, in turns. The fastest round counts, since other
+programs can only slow it down. PyTorch is measured where ``--torch-python`` names a Python that has torch and timm, in
+eager mode, for the variants that timm has.
+Prints a line of JSON a variant and number of threads: {"name", "threads", "images/s": {runtime: {batch size: ...}}}.
+``--exports FOLDER`` keeps the exports, and takes those that are there; ``--export-only`` measures nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, Iterator, List
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 VARIANTS = ["ConvMLP_S", "ConvMixer_1024_20", "gMLP_S16", "CycleMLP_B1"]
+PRECISIONS = {"openvino": "float32", "openvino-bfloat16": "bfloat16"}
+RUNTIMES = ["dygraph", "paddle", "onnx", *PRECISIONS]
 TIMM = {
     "ConvMixer_768_32": "convmixer_768_32",
     "ConvMixer_1024_20": "convmixer_1024_20_ks9_p14",
@@ -72,7 +76,8 @@ def child(runtime: str, folder: Path, batches: List[int], seconds: float, thread
     described = description.read(folder / "inference")
     size = described.image_shape[1]
     if runtime != "dygraph":
-        rates(open_backend(described, runtime, threads, CPU).run, size, batches, seconds)
+        name, precision = runtime.partition("-")[0], PRECISIONS.get(runtime)
+        rates(open_backend(described, name, threads, CPU, precision).run, size, batches, seconds)
         return
     environment.import_paddle()
     import ppcls
@@ -84,39 +89,48 @@ def child(runtime: str, folder: Path, batches: List[int], seconds: float, thread
     rates(make_predict_fn(model, "softmax"), size, batches, seconds)
 
 
-def measure(name: str, options: argparse.Namespace) -> Dict[str, Any]:
-    """Return the rates of one variant in all runtimes."""
+@contextlib.contextmanager
+def exported(name: str, options: argparse.Namespace) -> Iterator[Path]:
+    """Give a folder with the recipe, the weights and the export of a variant."""
     import export_differences
 
     import ppcls
     from ppcls.exporting.options import Options
 
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        if options.exports:
+            folder = options.exports / name
+            folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "inference").is_dir():
+            ppcls.export(export_differences.prepared(name, folder, options.images), Options(onnx=True))
+        yield folder
+
+
+def measure(name: str, folder: Path, threads: int, options: argparse.Namespace) -> Dict[str, Any]:
+    """Return the rates of one variant in all runtimes."""
     sizes = [str(size) for size in options.batches]
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        ppcls.export(export_differences.prepared(name, folder, options.images), Options(onnx=True))
-        common = ["--folder", str(folder), "--seconds", str(options.seconds), "--threads", str(options.threads)]
-        commands = {
-            runtime: [sys.executable, __file__, "--child", runtime, *common, "--batches", *sizes]
-            for runtime in ("dygraph", "paddle", "onnx")
-        }
-        if options.torch_python and name in TIMM:
-            here, threads = str(Path(__file__).parent), str(options.threads)
-            given = [here, threads, TIMM[name], str(options.seconds), *sizes]
-            commands["torch"] = [options.torch_python, "-c", _TORCH, *given]
-        rounds: Dict[str, List[Dict[str, float]]] = {runtime: [] for runtime in commands}
-        environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
-        for _ in range(options.rounds):
-            for runtime, command in commands.items():
-                done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-                if done.returncode:
-                    raise SystemExit(f"{runtime}: {done.stderr}")
-                rounds[runtime].append(json.loads(done.stdout.splitlines()[-1]))
-    medians = {
-        runtime: {size: round(statistics.median(values[size] for values in found), 2) for size in sizes}
+    common = ["--folder", str(folder), "--seconds", str(options.seconds), "--threads", str(threads)]
+    commands = {
+        runtime: [sys.executable, __file__, "--child", runtime, *common, "--batches", *sizes]
+        for runtime in options.runtimes
+    }
+    if options.torch_python and name in TIMM:
+        given = [str(Path(__file__).parent), str(threads), TIMM[name], str(options.seconds), *sizes]
+        commands["torch"] = [options.torch_python, "-c", _TORCH, *given]
+    rounds: Dict[str, List[Dict[str, float]]] = {runtime: [] for runtime in commands}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    for _ in range(options.rounds):
+        for runtime, command in commands.items():
+            done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+            if done.returncode:
+                raise SystemExit(f"{runtime}: {done.stderr}")
+            rounds[runtime].append(json.loads(done.stdout.splitlines()[-1]))
+    fastest = {
+        runtime: {size: round(max(values[size] for values in found), 2) for size in sizes}
         for runtime, found in rounds.items()
     }
-    return {"name": name, "threads": options.threads, "images/s": medians}
+    return {"name": name, "threads": threads, "images/s": fastest}
 
 
 def main() -> None:
@@ -125,18 +139,23 @@ def main() -> None:
     parser.add_argument("variants", nargs="*", default=VARIANTS, help=f"default: {' '.join(VARIANTS)}")
     parser.add_argument("--images", type=Path, default=Path("dataset/digits/val"), help="to compare the export on")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32])
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, nargs="+", default=[2])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="for a batch size in a round")
+    parser.add_argument("--runtimes", nargs="+", choices=RUNTIMES, default=RUNTIMES)
+    parser.add_argument("--exports", type=Path, help="a folder to keep the exports in")
+    parser.add_argument("--export-only", action="store_true", help="make the exports, and measure nothing")
     parser.add_argument("--torch-python", help="a Python that has torch and timm")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        child(options.child, options.folder, options.batches, options.seconds, options.threads)
+        child(options.child, options.folder, options.batches, options.seconds, options.threads[0])
         return
     for name in options.variants:
-        print(json.dumps(measure(name, options)), flush=True)
+        with exported(name, options) as folder:
+            for threads in [] if options.export_only else options.threads:
+                print(json.dumps(measure(name, folder, threads, options)), flush=True)
 
 
 if __name__ == "__main__":

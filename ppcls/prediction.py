@@ -41,6 +41,7 @@ def load_predictor(
     device: Optional[str] = "auto",
     backend: str = "auto",
     threads: Optional[int] = None,
+    precision: Optional[str] = None,
     model: Optional[nn.Layer] = None,
 ) -> BasePredictor:
     """Load a trained model as a predictor, with the methods of ``ppcls.Predictor``.
@@ -55,8 +56,10 @@ def load_predictor(
         topk: classes in an answer, or all where there are fewer; None takes the recipe's.
         device: "cpu", "gpu" or, for exports, "gpu:1"; "auto" for a GPU where one can be used, else the CPU; None for
             the device in the recipe.
-        backend: the runtime of an export, "paddle" or "onnx"; "auto" takes what the export and this machine have.
+        backend: the runtime of an export, "paddle", "onnx" or "openvino"; "auto" takes the fastest that the export and
+            this machine have.
         threads: CPU threads of an export; None for OMP_NUM_THREADS, by default all cores.
+        precision: of an export: "float32", "bfloat16" or "auto", see ``ppcls.Predictor``; None for the exported one.
         model: the model to load the weights into, for a run whose model was given in Python.
 
     Raises:
@@ -69,9 +72,23 @@ def load_predictor(
     recipe_options: Dict[str, Any] = {"config": config, "changes": changes or None, "stage": stage, "model": model}
     if description.is_export(resolved):
         refuse_for_export(path, recipe_options)
-        return _load_export(path, backend, threads, batch_size, topk, device)
+        predictor = Predictor(
+            path,
+            backend=backend,
+            threads=threads,
+            topk=topk,
+            device="auto" if device is None else device,
+            batch_size=_EXPORT_BATCH_SIZE if batch_size is None else batch_size,
+            precision=precision,
+        )
+        get_logger().info("%s, by the backend %s", predictor.description.name, predictor.label)
+        return predictor
     if backend != "auto":
         raise ConfigError(f"backend {backend}: {path} is not an exported model, and runs in Paddle; export it first")
+    if precision is not None:
+        raise ConfigError(
+            f"precision {precision}: {path} is not an exported model, and runs in float32; export it first"
+        )
     if threads is not None:
         raise ConfigError(f"threads: {path} is not an exported model; set {environment.THREADS} before ppcls is used")
     environment.import_paddle()
@@ -94,21 +111,6 @@ def refuse_for_export(path: Union[str, os.PathLike[str]], options: Mapping[str, 
     for name, value in options.items():
         if value is not None:
             raise ConfigError(f"{name}: {path} is an exported model, which has its recipe in it; leave {name} out")
-
-
-def _load_export(
-    path: Any, backend: str, threads: Optional[int], batch_size: Optional[int], topk: Optional[int], device: Any
-) -> Predictor:
-    predictor = Predictor(
-        path,
-        backend=backend,
-        threads=threads,
-        topk=topk,
-        device="auto" if device is None else device,
-        batch_size=_EXPORT_BATCH_SIZE if batch_size is None else batch_size,
-    )
-    get_logger().info("%s, by the backend %s on %s", predictor.description.name, predictor.backend, predictor.device)
-    return predictor
 
 
 def _settings(changes: Changes, device: Optional[str], path: Any) -> List[Any]:

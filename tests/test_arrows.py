@@ -61,6 +61,7 @@ LIBRARIES = {
     "PIL": {"data.transforms"},
     "pillow_heif": {"data.transforms"},
     "onnxruntime": {"inference.backends.onnx", "exporting"},
+    "openvino": {"inference.backends.openvino"},
     "onnx": {"exporting"},
     "paddle2onnx": {"exporting"},
     "visualdl": {"engine"},

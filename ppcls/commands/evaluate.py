@@ -15,21 +15,22 @@ from ppcls.commands.command import (
     weight_options,
 )
 from ppcls.errors import ConfigError
+from ppcls.inference.choices import BACKENDS, PRECISIONS
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add_recipe_options(parser)
     add_weight_options(parser)
     parser.add_argument("--model", metavar="PATH", help="evaluate an exported model: its folder, or an .onnx file")
-    parser.add_argument(
-        "--backend", choices=("auto", "paddle", "onnx"), help="what runs --model (default: as `ppcls infer` does)"
-    )
+    parser.add_argument("--backend", choices=BACKENDS, help="what runs --model (default: as `ppcls infer` does)")
+    parser.add_argument("--precision", choices=PRECISIONS, help="in what --model computes (default: as exported)")
 
 
 def _run(options: argparse.Namespace) -> int:
     if options.model is None:
-        if options.backend is not None:
-            raise ConfigError("--backend is for exported models: give --model PATH")
+        for name in ("backend", "precision"):
+            if getattr(options, name) is not None:
+                raise ConfigError(f"--{name} is for exported models: give --model PATH")
         config = load_for_weights(options)
         _warn_about_infer_imgs(config, options)
         from ppcls.engine import evaluate
@@ -45,7 +46,7 @@ def _run(options: argparse.Namespace) -> int:
     _refuse_weights(config, options.model)
     from ppcls.exporting import evaluate_export
 
-    _print(evaluate_export(config, options.model, options.backend or "auto"))
+    _print(evaluate_export(config, options.model, options.backend or "auto", options.precision))
     return 0
 
 

@@ -22,6 +22,7 @@ from ppcls.commands.command import (
     weight_options,
 )
 from ppcls.errors import ConfigError
+from ppcls.inference.choices import BACKENDS, PRECISIONS
 from ppcls.utils import distributed
 from ppcls.utils.paths import user_path
 
@@ -33,6 +34,7 @@ _MODEL_ONLY_OPTIONS = {
     "topk": None,
     "batch_size": None,
     "backend": "auto",
+    "precision": None,
     "device": None,
     "threads": None,
 }
@@ -66,7 +68,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--topk", metavar="N", type=_count, help="classes in an answer; all where there are fewer")
     parser.add_argument("--batch-size", metavar="N", type=_count, help="images that go through the model together")
     backend_help = "what runs an exported model"
-    parser.add_argument("--backend", choices=("auto", "paddle", "onnx"), default="auto", help=backend_help)
+    parser.add_argument("--backend", choices=BACKENDS, default="auto", help=backend_help)
+    precision_help = "in what an exported model computes (default: as exported); bfloat16 needs the backend openvino"
+    parser.add_argument("--precision", choices=PRECISIONS, help=precision_help)
     device_help = "cpu, gpu, or of several gpu:1 (default: a GPU where the model's runtime can use one)"
     parser.add_argument("--device", metavar="DEVICE", help=device_help)
     parser.add_argument("--threads", metavar="N", type=_count, help="CPU threads of the model")
@@ -212,6 +216,7 @@ def _predictor(options: argparse.Namespace) -> Any:
         topk=options.topk,
         device=options.device,
         backend=options.backend,
+        precision=options.precision,
         threads=options.threads if is_export else None,
     )
 

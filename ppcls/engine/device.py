@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import paddle
 
+from ppcls.arch import ops
 from ppcls.config.schema import Config
 from ppcls.engine.checks import require_single_run
 from ppcls.errors import ConfigError, MachineError
-from ppcls.utils import distributed, gpus, logging
+from ppcls.utils import distributed, environment, gpus, logging
 
 
 def setup_device(config: Config) -> None:
-    """Select the device and start the process group; a collective.
+    """Select the device and the number of CPU threads, and start the process group; a collective.
 
     After it, only ``Global.log_ranks`` log to the console.
 
@@ -21,6 +22,7 @@ def setup_device(config: Config) -> None:
     """
     require_single_run(config)
     set_device(config.Global.device)
+    _set_threads(config)
     device = paddle.get_device()
     if config.Arch.use_sync_bn and device == "cpu" and distributed.world_size() > 1:
         raise ConfigError(
@@ -30,6 +32,19 @@ def setup_device(config: Config) -> None:
     distributed.init(device)
     if distributed.world_size() > 1:
         logging.setup(console=logs_to_console(config))
+
+
+def _set_threads(config: Config) -> None:
+    ops.reset_threads()
+    count = config.Global.cpu_threads
+    if isinstance(count, str):  # auto
+        return
+    if not ops.can_set_threads():
+        raise ConfigError(
+            f"{config.where('Global', 'cpu_threads')}: Global.cpu_threads: cannot be set with this build of Paddle, "
+            f"which has no Intel OpenMP runtime; set {environment.THREADS}={count} instead"
+        )
+    ops.set_threads(count)
 
 
 def set_device(name: str) -> str:

@@ -13,9 +13,10 @@ import numpy as np
 import paddle
 
 from ppcls.config.schema import Config
-from ppcls.data.loader import Batch
 from ppcls.engine import evaluation, freezing, saving
+from ppcls.engine.finiteness import require_finite_losses, require_finite_weights
 from ppcls.engine.memory import explain_evaluation_memory, explain_training_memory
+from ppcls.engine.prefetch import DeviceBatch, Prefetcher
 from ppcls.engine.progress import progress_bar
 from ppcls.engine.reduction import Losses
 from ppcls.engine.result import TrainResult
@@ -72,30 +73,38 @@ def _train_epoch(run: Run) -> None:
     state.trained.train()
     freezing.keep_frozen_in_eval(state.model, run.config.Global.freeze)
     run.throughput.restart()
-    batches = run.throughput.timed(distributed.synchronized(run.train_loader.epoch(state.epoch, start=state.batch)))
+    run.batches = Prefetcher(run.train_loader.epoch(state.epoch, start=state.batch), lambda: run.asked)
+    batches = run.throughput.timed(run.batches)
+    asked = False
     for batch in progress_bar(batches, f"epoch {run.epoch_number}/{run.num_epochs}", run.num_batches, state.batch):
         train_step(run, batch)
-        if run.is_update_step:
+        asked = asked or run.asked
+        if run.is_update_step and (asked or state.batch == run.num_batches):
             saving.save_if_due(run)
+            asked = False
 
 
-def train_step(run: Run, batch: Batch) -> None:
-    """Use one batch: forward, loss, backward and, at the end of an accumulation group, an update."""
-    state = run.state
+def train_step(run: Run, batch: DeviceBatch) -> None:
+    """Use one batch: forward, loss, backward and, at the end of an accumulation group, an update.
+
+    On ordinary steps nothing here waits for the device; what is computed is fetched every ``Global.print_batch_step``.
+    """
+    state, number = run.state, run.state.batch
+    ends_group = run.ends_group(number + 1)
     # Random layers depend on the run's seed and the batch's number alone, so a resumed run draws the same.
-    paddle.seed(_batch_seed(run.config.Global.seed, state.epoch, state.batch))
+    paddle.seed(_batch_seed(run.config.Global.seed, state.epoch, number))
     state.optimizer.set_lr(state.schedule.lr_at(state.step))
-    targets = batch.labels if batch.targets is None else batch.targets
+    global_samples = run.batch_size(number, number + 1)
     with state.amp.autocast():
-        logits = _forward(run, batch)
-        losses = run.reducer.reduce_losses(run.criterion, logits, targets, len(batch.labels), _group_size(run))
-    _require_finite_loss(run, losses.by_name["loss"])
-    if losses.local_loss is not None:
-        _require_gradient(losses.local_loss)
-        state.amp.backward(losses.local_loss)
+        logits = _forward(run, batch, ends_group)
+        losses = run.reducer.reduce_losses(
+            run.criterion, logits, batch.target_tensor, len(batch.labels), global_samples, _group_size(run)
+        )
+    _require_gradient(losses.local_loss)
+    run.reducer.backward(state.amp.backward, losses.local_loss, ends_group)
+    run.asked = run.reducer.exchange(saving.asks_for_others(run), ends_group)
     state.batch += 1
-    if run.is_update_step:
-        run.reducer.reduce_gradients(state.trained)
+    if ends_group:
         state.amp.step(state.optimizer)
         state.step += 1
         if state.ema is not None:
@@ -103,17 +112,18 @@ def train_step(run: Run, batch: Batch) -> None:
     _report_step(run, batch, logits, losses)
 
 
-def _forward(run: Run, batch: Batch) -> Optional[paddle.Tensor]:
+def _forward(run: Run, batch: DeviceBatch, ends_group: bool) -> paddle.Tensor:
     """Return the logits [views * B, K] of a batch.
 
-    None if this process has no images of the batch (possible in the last batch).
+    If this process has no images of it (possible in the last batch), the logits are those of an image that weighs
+    nothing: the others wait for this process's gradients.
     """
+    images = batch.image_tensor
     if not len(batch.labels):
-        return None
-    images = paddle.to_tensor(batch.images)
-    if run.distillation is not None:
+        images = paddle.to_tensor(next(run.train_loader.trial_batches()).images[:1])
+    elif run.distillation is not None:
         run.distillation.run_models(images)
-    return run.state.model(images)
+    return run.reducer.forward(images, ends_group)
 
 
 def _group_size(run: Run) -> Optional[int]:
@@ -122,8 +132,7 @@ def _group_size(run: Run) -> Optional[int]:
     if frequency == 1:
         return None
     first = run.state.batch // frequency * frequency
-    last = min(first + frequency, run.num_batches)  # an epoch ends a group
-    return run.train_loader.sampler.draws(first, last, run.state.epoch)
+    return run.batch_size(first, first + frequency)  # an epoch ends a group
 
 
 def _batch_seed(*numbers: int) -> int:
@@ -132,11 +141,13 @@ def _batch_seed(*numbers: int) -> int:
     return int(np.random.SeedSequence((*numbers, *rank)).generate_state(1)[0])
 
 
-def _report_step(run: Run, batch: Batch, logits: Optional[paddle.Tensor], losses: Losses) -> None:
+def _report_step(run: Run, batch: DeviceBatch, logits: paddle.Tensor, losses: Losses) -> None:
     """Take the batch into the averages, and call the callbacks."""
-    clean = None if logits is None else logits[: len(batch.labels)]  # without augmented views
-    run.averages.update(losses, clean, paddle.to_tensor(batch.labels))
+    own = logits[: len(batch.labels)] if len(batch.labels) else None  # without augmented views
+    run.averages.update(run.state.batch, losses, own, batch.label_tensor)
     run.throughput.add(losses.num_samples)
+    if run.is_log_step:
+        require_finite_losses(run)
     run.batch = batch
     run.callbacks.on_step(run)
     run.batch = None  # its images would take memory while the next ones are made
@@ -150,23 +161,11 @@ def _require_gradient(loss: paddle.Tensor) -> None:
         )
 
 
-def _require_finite_loss(run: Run, value: float) -> None:
-    state = run.state
-    if np.isfinite(value) or state.amp.can_skip_update():
-        return
-    error = TrainingError(
-        f"the loss is {value} at epoch {run.epoch_number}, batch {state.batch + 1}/{run.num_batches} "
-        f"(update {state.step + 1}, learning rate {state.schedule.lr_at(state.step):g}); the weights are not saved. "
-        f"Try a lower Optimizer.lr.learning_rate, a longer Optimizer.lr.warmup_epoch, or Optimizer.clip_norm=1.0"
-        f"{run.saver.resume_hint()}"
-    )
-    raise distributed.mark_on_all_ranks(error)
-
-
 def _finish_epoch(run: Run) -> None:
     """Evaluate and save at the end of an epoch."""
     state, settings = run.state, run.config.Global
-    saving.require_finite_weights(run)
+    require_finite_losses(run)
+    require_finite_weights(run)
     if not state.epoch_ended:  # else the run was stopped during this evaluation before
         state.epoch_ended = True
         run.callbacks.on_epoch(run)

@@ -1,25 +1,37 @@
 """What the processes of a run exchange: losses, gradients, batch-norm statistics and counts.
 
-The gradients are added up here, not by ``paddle.DataParallel``, because that
+On GPUs Paddle's reducer (``paddle.DataParallel``) adds up the gradients while the backward pass still computes others.
+It averages over processes and waits for each of them, therefore
 
-- averages over processes, whatever the size of their parts: a last batch of 7 images for 2 processes would be wrong,
-- waits for ever where a process's part is empty, since its hooks never run,
-- needs ``no_sync`` for accumulation and ``find_unused_parameters`` for frozen parts,
-- wraps the model, and so changes the names of its weights and hides its methods.
+- each process's loss is a sum over its images, divided by the number of all images and multiplied by that of processes,
+- a process without images of the last batch computes an image that weighs nothing,
+- inside an accumulation group the model is called without it,
+- only the call goes through it: the model keeps its names and methods.
 
-It overlaps communication with the backward pass, which this does not. With one process nothing is exchanged, and the
-same code runs.
+Otherwise gradients are added up after the backward pass, in few calls, because the reducer (PaddlePaddle 3.3.1, gloo)
+
+- on CPUs overlaps nothing, since gloo works in the thread that computes; and where a process dies, gloo's exception
+  ends the others inside the backward pass ("terminate called after throwing an instance of 'gloo::IoException'", signal
+  6), so that none can say what happened, and the launcher may name the wrong one,
+- with ``recompute`` fails with "parameter ... has been ready before", with and without ``find_unused_parameters``,
+  because Paddle's recomputation is a backward pass inside the backward pass,
+- with other people's models fails where one leaves a parameter out in a step ("a serious error has occurred here"),
+  unless ``find_unused_parameters`` costs a further exchange and a wait in every step; and such a model may recompute,
+- with several models that are trained together fails likewise, where no loss uses one of them.
+
+With one process nothing is exchanged, and the same code runs.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Deque, Dict, Iterator, List, Mapping, Optional, Sequence
 
 import numpy as np
 import paddle
 
-from ppcls.data.loader import Batch
+from ppcls.engine.transfer import fetch_later, is_asynchronous
 from ppcls.errors import ConfigError
 from ppcls.loss.base import MIN_WEIGHT
 from ppcls.utils import distributed
@@ -29,117 +41,184 @@ _SAME = 1e-9  # sums of float32 weights in float64
 
 @dataclass(frozen=True)
 class Losses:
-    """The losses of a batch of all processes.
+    """The losses of a batch.
 
     Attributes:
-        local_loss: what this process adds to the loss, a scalar to call ``backward`` on; None where its part is empty.
-        by_name: the losses of the whole batch by name, and their sum as "loss".
-        num_samples: how many the whole batch has.
+        local_loss: what this process adds to the loss of all, a scalar to call ``backward`` on.
+        sums: float32 [losses, 2], on the device: each loss's sum over this process's images, and that of their weights.
+        num_samples: how many images the batch has in all processes.
     """
 
-    local_loss: Optional[paddle.Tensor]
-    by_name: Dict[str, float]
+    local_loss: paddle.Tensor
+    sums: paddle.Tensor
     num_samples: int
 
 
 class GradientReducer:
-    """All-reduces losses, gradients and batch-norm statistics; every method is a collective."""
+    """Reduces losses, gradients and batch-norm statistics over the processes.
 
-    def __init__(self) -> None:
+    Args:
+        model: is called with the images.
+        trained: everything that is trained, the model included; None for the model alone.
+        all_used: whether each step uses the same parameters in all processes; else they tell each other.
+        overlap: let Paddle's reducer work during the backward pass.
+    """
+
+    def __init__(
+        self,
+        model: paddle.nn.Layer,
+        trained: Optional[paddle.nn.Layer] = None,
+        all_used: bool = False,
+        overlap: bool = False,
+    ) -> None:
+        self._model = model
+        self._trained = trained or model
+        self._all_used = all_used
+        self._overlaps = overlap and distributed.world_size() > 1
+        # Newest last. Those before stay, because hooks of the parameters refer to them.
+        self._reducers: List[Any] = []
+        self._frozen: List[bool] = []
         # Since the last update: images of this process, and of all.
         self._local_samples = self._global_samples = 0
-        # Of the accumulation group: how many samples it has, and for each loss the sum of their weights so far.
+        # Of the accumulation group: how many samples it has, and for each loss the sum of the weights so far.
         self._group_size = 0
-        self._group_weights: Any = 0.0
+        self._group_weights: Optional[paddle.Tensor] = None
+        self._answers: Deque[Callable[[], np.ndarray]] = deque()
+
+    def forward(self, images: paddle.Tensor, ends_group: bool) -> paddle.Tensor:
+        """Return the logits; after the backward pass that ends an accumulation group, gradients are those of all."""
+        if not self._overlaps or not ends_group:
+            return self._model(images)
+        frozen = [parameter.stop_gradient for parameter in self._model.parameters()]
+        if frozen != self._frozen:  # this is the first step, or a callback has frozen layers or freed them
+            self._frozen = frozen
+            self._reducers.append(distributed.data_parallel(self._model))
+        return self._reducers[-1](images)
 
     def reduce_losses(
         self,
         criterion: Any,
-        logits: Optional[paddle.Tensor],
-        targets: Optional[np.ndarray],
+        logits: paddle.Tensor,
+        targets: paddle.Tensor,
         samples: int,
+        global_samples: Optional[int] = None,
         group_size: Optional[int] = None,
     ) -> Losses:
-        """Return the losses of a batch, of which this process has ``samples``.
+        """Return the losses of a batch, of which this process has ``samples``; a collective where they have weights.
 
         Args:
             criterion: the losses, see ``CombinedLoss``.
-            logits: [B, K], or [views * B, K]; None where this process's part is empty.
+            logits: [B, K], or [views * B, K]; of an image without weight where this process's part is empty.
             targets: [B] or [B, K].
             samples: B.
+            global_samples: B of all processes; None for one process.
             group_size: how many samples all batches of the update have together; None where this batch is the only one.
         """
-        parts = {}
-        if logits is not None and targets is not None:
-            parts = criterion.per_sample(logits, paddle.to_tensor(targets))
-        sums = [(losses.sum(), weights.sum()) for losses, weights in parts.values()]
-        local = np.zeros(2 * len(criterion.names) + 1, np.float64)
-        if sums:
-            local[:-1] = paddle.stack([value for pair in sums for value in pair]).astype("float64").numpy()
-        local[-1] = samples
-        reduced = distributed.all_reduce_array(local)
-        loss_sums, weight_sums = reduced[:-1:2], np.maximum(reduced[1:-1:2], MIN_WEIGHT)
-        global_samples = int(reduced[-1])
+        global_samples = samples if global_samples is None else global_samples
         self._local_samples += samples
         self._global_samples += global_samples
-        values = {name: float(value) for name, value in zip(criterion.names, loss_sums / weight_sums)}
-        values["loss"] = float(sum(values.values()))
-        # A group's total weight is known only at its end; until then its losses are divided by its size.
-        self._group_size = group_size or 0
-        self._group_weights = self._group_weights + weight_sums
-        shares = [losses / float(group_size or weight) for (losses, _), weight in zip(sums, weight_sums)]
-        return Losses(sum(shares[1:], shares[0]) if shares else None, values, global_samples)
+        if samples:
+            parts = criterion.per_sample(logits, targets).values()
+            sums = [(losses.sum(), weights.sum()) for losses, weights in parts]
+        else:
+            nothing = (logits * 0.0).sum().astype("float32")
+            sums = [(nothing, nothing.detach())] * len(criterion.names)
+        divisors: Sequence[Any] = [float(group_size or global_samples)] * len(sums)
+        if criterion.is_weighted:
+            weights = paddle.stack([weight.detach() for _, weight in sums]).astype("float64")
+            if group_size is None:
+                distributed.all_reduce_tensors([weights])
+                divisors = paddle.clip(weights, min=MIN_WEIGHT).astype("float32").unbind()
+            else:
+                # A group's total weight is known only at its end; until then its losses are divided by its size.
+                self._group_size = group_size
+                self._group_weights = weights if self._group_weights is None else self._group_weights + weights
+        shares = [losses / divisor for (losses, _), divisor in zip(sums, divisors)]
+        loss = sum(shares[1:], shares[0])
+        if self._overlaps:
+            loss = loss * float(distributed.world_size())
+        with paddle.no_grad():
+            stacked = paddle.stack([paddle.stack(pair) for pair in sums])
+        return Losses(loss, stacked.detach(), global_samples)
 
-    def reduce_gradients(self, model: paddle.nn.Layer) -> None:
-        """Before an update: add the gradients up, and average batch-norm statistics over the samples seen.
+    def backward(self, backward: Callable[[paddle.Tensor], None], loss: paddle.Tensor, ends_group: bool) -> None:
+        """Add the gradients of a loss; those of a whole accumulation group, over all processes, at its end.
 
-        The statistics are averaged here, and not only before they are used, so that all processes have the same
-        weights at any time: whatever is saved, averaged (EMA) or evaluated needs no special case.
+        Args:
+            backward: adds those of this process.
 
         Raises:
             ConfigError: losses whose samples weigh differently were accumulated: they have no common gradient.
+            MachineError: another process is gone.
         """
-        self._rescale_by_weights(model)
+        backward(loss)
+        if ends_group:
+            if not self._overlaps and distributed.world_size() > 1:
+                self._reduce_gradients()
+            self._rescale_by_weights()
+
+    def exchange(self, asks: bool, ends_group: bool) -> bool:
+        """After the backward pass: tell whether a process asks for the others, and average batch-norm statistics.
+
+        The statistics are averaged before each update, over the samples seen since the last one, so that all processes
+        have the same weights at any time: whatever is saved, averaged (EMA) or evaluated needs no special case.
+
+        Args:
+            asks: whether this process has something to say; it will be asked what.
+
+        Returns:
+            Whether any process asked: in this step or, on GPUs, in the step before, whose answer has arrived meanwhile.
+            With one process always: asking costs nothing.
+        """
         share = self._local_samples / max(self._global_samples, 1)
-        self._local_samples = self._global_samples = 0
+        if ends_group:
+            self._local_samples = self._global_samples = 0
         if distributed.world_size() == 1:
-            return
-        parameters = [parameter for parameter in model.parameters() if not parameter.stop_gradient]
+            return True
+        statistics = list(batch_norm_statistics(self._trained)) if ends_group else []
+        flag = paddle.full([1], float(asks), "float32")
+        with paddle.no_grad():
+            for tensor in statistics:
+                tensor.scale_(share)
+        distributed.all_reduce_tensors([*statistics, flag])
+        self._answers.append(fetch_later(flag))
+        delay = int(is_asynchronous())
+        return len(self._answers) > delay and bool(self._answers.popleft()()[0])
+
+    def _reduce_gradients(self) -> None:
+        parameters = [parameter for parameter in self._trained.parameters() if not parameter.stop_gradient]
         # None means "not used", and an optimizer leaves such a parameter alone; used by some is used by all.
         is_used = np.array([parameter.grad is not None for parameter in parameters], np.int32)
-        used = [one for one, count in zip(parameters, distributed.all_reduce_array(is_used)) if count]
+        if not self._all_used:
+            is_used = distributed.all_reduce_array(is_used)
+        used = [parameter for parameter, count in zip(parameters, is_used) if count]
         for parameter in used:
             if parameter.grad is None:
                 parameter.grad = paddle.zeros_like(parameter)
         distributed.all_reduce_tensors([parameter.grad for parameter in used])
-        statistics = list(_statistics(model))
-        with paddle.no_grad():
-            for tensor in statistics:
-                tensor.set_value(tensor * share)
-        distributed.all_reduce_tensors(statistics)
 
-    def _rescale_by_weights(self, model: paddle.nn.Layer) -> None:
+    def _rescale_by_weights(self) -> None:
         """Divide the gradients of an accumulation group by the weight of its samples, instead of by their number."""
-        group_size, weights = self._group_size, self._group_weights
-        self._group_size, self._group_weights = 0, 0.0
-        if not group_size:
+        weights, size = self._group_weights, self._group_size
+        if weights is None:
             return
-        if weights.max() - weights.min() > _SAME * group_size:
+        self._group_weights = None
+        distributed.all_reduce_tensors([weights])
+        if len(weights) > 1 and float(weights.max() - weights.min()) > _SAME * size:
             raise distributed.mark_on_all_ranks(
                 ConfigError(
                     "Global.update_freq: cannot be more than 1 with several losses of which one has class_weights; "
                     "remove the weights or a loss, or make the batch larger instead"
                 )
             )
-        factor = group_size / max(float(weights[0]), MIN_WEIGHT)
-        if abs(factor - 1) > _SAME:
-            with paddle.no_grad():
-                for parameter in model.parameters():
-                    if parameter.grad is not None:
-                        parameter.grad.set_value(parameter.grad * factor)
+        with paddle.no_grad():
+            factor = (size / paddle.clip(weights[0], min=MIN_WEIGHT)).astype("float32")
+            for parameter in self._trained.parameters():
+                if parameter.grad is not None:
+                    paddle.assign(parameter.grad * factor.astype(parameter.grad.dtype), parameter.grad)
 
 
-def _statistics(model: paddle.nn.Layer) -> Iterator[paddle.Tensor]:
+def batch_norm_statistics(model: paddle.nn.Layer) -> Iterator[paddle.Tensor]:
     """Yield the running statistics of the batch norms that are training; frozen ones are the same everywhere."""
     for layer in model.sublayers(include_self=True):
         if layer.training and hasattr(layer, "_mean") and hasattr(layer, "_variance"):
@@ -171,9 +250,8 @@ class SampleLosses:
         return {**means, "loss": float(sum(means.values()))}
 
 
-def gather_skipped_images(batch: Batch) -> List[str]:
-    """Return the messages about images that were replaced in a batch of all processes; a collective."""
-    messages = [message for _, message in batch.skipped]
+def gather_messages(messages: List[str]) -> List[str]:
+    """Return the messages of all processes; a collective."""
     if not distributed.sync_errors(None, len(messages))[0]:
         return []
     return [message for part in distributed.all_gather(messages) for message in part]

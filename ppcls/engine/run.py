@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
 
 from ppcls.config.schema import Config
 from ppcls.data.loader import DataLoader
@@ -13,11 +15,13 @@ from ppcls.engine.averages import EpochAverages
 from ppcls.engine.callbacks.runner import CallbackRunner
 from ppcls.engine.checkpointing.saver import Saver
 from ppcls.engine.distillation import Distillation
+from ppcls.engine.prefetch import Prefetcher
 from ppcls.engine.progress import Throughput
 from ppcls.engine.reduction import GradientReducer
 from ppcls.engine.signals import SignalHandler
 from ppcls.engine.state import TrainState
 from ppcls.metric import CombinedMetric
+from ppcls.utils import distributed
 
 
 @dataclass
@@ -31,11 +35,14 @@ class Run:
         eval_loader: None where nothing is evaluated.
         criterion: the losses, those of distillation included.
         averages: losses and training metrics over the epoch so far.
+        reducer: what the processes exchange in a step.
         eval_criterion: the losses of evaluation.
         eval_metrics: the metrics of evaluation.
+        batches: those of the epoch in progress.
         batch: the newest batch, while callbacks see a step.
         evaluation: losses and metrics of the newest evaluation: "eval", and "eval_ema" of the averaged weights.
         evaluation_details: what the metrics of the newest evaluation report that is not one number, by the same keys.
+        asked: whether a process asked for the others in the newest step, see ``GradientReducer.exchange``.
         stop_reason: why training ends before its last epoch; None while it goes on.
     """
 
@@ -52,12 +59,15 @@ class Run:
     callbacks: CallbackRunner
     saver: Saver
     signals: SignalHandler
-    reducer: GradientReducer = field(default_factory=GradientReducer)
+    reducer: GradientReducer
     throughput: Throughput = field(default_factory=Throughput)
+    batches: Optional[Prefetcher] = None
     batch: Any = None
     evaluation: Dict[str, Dict[str, float]] = field(default_factory=dict)
     evaluation_details: Dict[str, Dict[str, Any]] = field(default_factory=dict)
     stop_reason: Optional[str] = None
+    asked: bool = False
+    _batch_sizes: Tuple[int, Sequence[int]] = field(default=(-1, ()), init=False)  # an epoch, and those of its batches
 
     @property
     def num_epochs(self) -> int:
@@ -77,7 +87,29 @@ class Run:
     @property
     def is_update_step(self) -> bool:
         """Whether the batch that was used last completed an accumulation group, and so made an update."""
-        return self.state.batch % self.config.Global.update_freq == 0 or self.state.batch == self.num_batches
+        return self.ends_group(self.state.batch)
+
+    def ends_group(self, batch: int) -> bool:
+        """Return whether batch ``batch`` of the epoch, counted from 1, completes an accumulation group."""
+        return batch % self.config.Global.update_freq == 0 or batch == self.num_batches
+
+    def updates_before(self, batch: int) -> int:
+        """Return the number of updates of the run before batch ``batch`` of the epoch in progress, counted from 1."""
+        frequency = self.config.Global.update_freq
+        done = self.state.batch // frequency + (self.is_update_step and self.state.batch % frequency != 0)
+        return self.state.step - done + (batch - 1) // frequency
+
+    def batch_size(self, first: int, last: int) -> int:
+        """Return the number of samples of all processes in batches ``first`` to ``last``, not included, from 0.
+
+        A collective, the first time in an epoch.
+        """
+        epoch, sizes = self._batch_sizes
+        if epoch != self.state.epoch:
+            own = [len(part) for part in self.train_loader.sampler.batches(self.state.epoch)]
+            sizes = distributed.all_reduce_array(np.array(own, np.int64)).tolist()
+            self._batch_sizes = self.state.epoch, sizes
+        return sum(sizes[first:last])
 
     @property
     def is_log_step(self) -> bool:

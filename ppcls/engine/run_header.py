@@ -10,16 +10,18 @@ from ppcls.arch import ops
 from ppcls.config.schema import Config, DistillationSection
 from ppcls.config.show import to_yaml
 from ppcls.engine import device, freezing
+from ppcls.engine.cpu_threads import Threads
 from ppcls.engine.state import TrainState
 from ppcls.optimizer.decay import decay_settings
 from ppcls.utils import atomic, distributed, environment, logging
 
 
-def log_run_header(config: Config, state: TrainState, folder: Path) -> None:
+def log_run_header(config: Config, state: TrainState, folder: Path, threads: Threads) -> None:
     """Start the log in a run's folder with what is trained, by which recipe and where; keep the recipe there."""
     logging.setup(folder / "train.log" if distributed.is_main() else None, console=device.logs_to_console(config))
     log = logging.get_logger()
-    log.info("%s; device: %s; paddle %s", environment.describe(), paddle.get_device(), paddle.__version__)
+    described = None if threads.reason is None else f"{threads.count} ({threads.reason})"
+    log.info("%s; device: %s; paddle %s", environment.describe(described), paddle.get_device(), paddle.__version__)
     if paddle.get_device() == "cpu":
         log.info(ops.describe())
     if distributed.world_size() > 1:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Optional
 
-import paddle
-
+from ppcls.engine.finiteness import require_finite_losses, require_finite_weights
 from ppcls.engine.run import Run
 from ppcls.engine.signals import InterruptedRunError
-from ppcls.errors import CheckpointError, PpclsError, TrainingError
+from ppcls.errors import CheckpointError, PpclsError
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
 
@@ -38,6 +37,13 @@ def save_if_due(run: Run) -> None:
         run.saver.save(run.state, run.callbacks.state_dict())
 
 
+def asks_for_others(run: Run) -> bool:
+    """Return whether this process has something to say after the step in progress: to ``save_if_due``, or an error."""
+    lacks_batch = run.batches is not None and run.batches.failed
+    stops = run.signals.signal is not None or run.callbacks.failed
+    return lacks_batch or stops or run.saver.asks_for_others(run.state.step + 1)
+
+
 def save_epoch(run: Run) -> None:
     """Write what the end of an epoch calls for; a collective.
 
@@ -60,32 +66,9 @@ def save_for_repair(run: Run) -> str:
     return f"\nThe run up to there is saved: repair the data and continue with {_save_and_wait(run)}"
 
 
-def require_finite_weights(run: Run) -> None:
-    """Refuse to go on with, and to save, weights that an update has ruined; the loss would show it one batch later.
-
-    Raises:
-        TrainingError: a weight is not finite.
-    """
-    state = run.state
-    wrong = [name for name, tensor in state.trained.state_dict().items() if not _is_finite(tensor)]
-    if not wrong:
-        return
-    rate = state.schedule.lr_at(max(0, state.step - 1))
-    error = TrainingError(
-        f"after update {state.step} (epoch {run.epoch_number}, learning rate {rate:g}) "
-        f"{len(wrong)} of the model's tensors are not finite, {wrong[0]} for one; they are not saved. Try a lower "
-        f"Optimizer.lr.learning_rate, a longer Optimizer.lr.warmup_epoch, or Optimizer.clip_norm=1.0"
-        f"{run.saver.resume_hint()}"
-    )
-    raise distributed.mark_on_all_ranks(error)
-
-
-def _is_finite(tensor: paddle.Tensor) -> bool:
-    return not tensor.is_floating_point() or bool(paddle.isfinite(tensor).all())
-
-
 def _prepare(run: Run) -> None:
     """Bring the state up to date for a checkpoint inside an epoch; a collective."""
+    require_finite_losses(run)
     require_finite_weights(run)
     run.state.epoch_averages = run.averages.state_dict()
     run.callbacks.on_save(run)

@@ -10,13 +10,13 @@ from typing import Any, Iterator, List, Optional, Tuple
 
 import paddle
 
-from ppcls.arch import BACKBONES
+from ppcls.arch import BACKBONES, ops
 from ppcls.config.schema import AUTO, Config
 from ppcls.data import check_disjoint_shards
 from ppcls.data.datasets import Classes
 from ppcls.data.datasets.classes import known_names
 from ppcls.data.loader import DataLoader
-from ppcls.engine import checks, class_count, device, freezing
+from ppcls.engine import checks, class_count, cpu_threads, device, freezing
 from ppcls.engine import distillation as distillations
 from ppcls.engine.amp import MixedPrecision, full_precision
 from ppcls.engine.answers import build_postprocess
@@ -37,11 +37,13 @@ from ppcls.engine.label_names import match_classes, training_class_names
 from ppcls.engine.lr_schedule import build_lr_schedule, log_changed_epochs
 from ppcls.engine.model import build_model, compile_static, fetch_weights, require_weights_of_options
 from ppcls.engine.model_group import ModelGroup
+from ppcls.engine.reduction import GradientReducer
 from ppcls.engine.run import Run
 from ppcls.engine.run_header import log_run_header
 from ppcls.engine.signals import SignalHandler
 from ppcls.engine.state import Best, TrainState
 from ppcls.engine.supplied import Supplied, require_logits
+from ppcls.engine.transfer import is_asynchronous
 from ppcls.engine.trial import try_first_images
 from ppcls.errors import ConfigError
 from ppcls.optimizer import build_optimizer
@@ -94,10 +96,13 @@ def open_run(
         callbacks = stack.enter_context(contextlib.closing(CallbackRunner(_callbacks(config, supplied))))
         with distributed.errors_on_all_ranks():  # before an earlier run is moved
             try_first_images(config, state, train_loader, eval_loader, distillation)
+        stack.callback(ops.reset_threads)
+        threads = cpu_threads.choose(config, state, train_loader, prefix, ours=supplied.model is None)
+        state.cpu_threads = threads.count
         if prefix is not None:
-            _resume(config, state, saver, callbacks, prefix)
+            _resume(config, state, saver, callbacks, prefix, threads)
         else:
-            _init_new_run(config, state, folder)
+            _init_new_run(config, state, folder, threads)
         for note in supplied.notes:
             get_logger().info(note)
         yield Run(
@@ -108,13 +113,22 @@ def open_run(
             eval_loader=eval_loader,
             criterion=distillation or criterion,
             distillation=distillation,
-            averages=EpochAverages(config),
+            averages=EpochAverages(config, (distillation or criterion).names),
+            reducer=_build_reducer(config, supplied, state),
             eval_criterion=build_loss(config, "Eval", eval_loader.dataset if eval_loader is not None else None),
             eval_metrics=build_metrics(config, "Eval"),
             callbacks=callbacks,
             saver=saver,
             signals=signals or stack.enter_context(SignalHandler()),
         )
+
+
+def _build_reducer(config: Config, supplied: Supplied, state: TrainState) -> GradientReducer:
+    is_ours = supplied.model is None and BACKBONES[config.Arch.name].source is None
+    all_used = is_ours and state.group is None
+    # ``ppcls.engine.reduction`` says why.
+    overlap = all_used and is_asynchronous() and not getattr(state.model, "recompute", False)
+    return GradientReducer(state.model, state.trained, all_used, overlap)
 
 
 def dry_run(config: Config, supplied: Optional[Supplied] = None) -> None:
@@ -236,7 +250,7 @@ def _callbacks(config: Config, supplied: Supplied) -> List[Any]:
     return [*builtin, *named, *supplied.callbacks]
 
 
-def _init_new_run(config: Config, state: TrainState, folder: Path) -> None:
+def _init_new_run(config: Config, state: TrainState, folder: Path, threads: cpu_threads.Threads) -> None:
     """Bring the state to where a new run starts."""
     weights = fetch_weights(config)
     # Before anything is moved: they may lie in this folder, or not fit.
@@ -249,12 +263,19 @@ def _init_new_run(config: Config, state: TrainState, folder: Path) -> None:
         state.ema.restart()
     if config.Global.checkpoints != AUTO:  # with auto, what is there is of a run that had not saved anything yet
         distributed.run_on_main(lambda: run_dir.archive_previous_run(folder))
-    log_run_header(config, state, folder)
+    log_run_header(config, state, folder, threads)
     for text in loaded:
         get_logger().info(text)
 
 
-def _resume(config: Config, state: TrainState, saver: Saver, callbacks: CallbackRunner, prefix: Path) -> None:
+def _resume(
+    config: Config,
+    state: TrainState,
+    saver: Saver,
+    callbacks: CallbackRunner,
+    prefix: Path,
+    threads: cpu_threads.Threads,
+) -> None:
     """Bring the state and the callbacks to where a checkpoint left off."""
     with distributed.errors_on_all_ranks():
         resume.require_same_frozen(config, prefix)
@@ -264,8 +285,9 @@ def _resume(config: Config, state: TrainState, saver: Saver, callbacks: Callback
     same_folder = prefix.parent.resolve() == saver.folder.resolve()
     if not same_folder:
         distributed.run_on_main(lambda: run_dir.archive_previous_run(saver.folder))
-    log_run_header(config, state, saver.folder)
+    log_run_header(config, state, saver.folder, threads)
     log = get_logger()
+    cpu_threads.warn_if_changed(saved, threads)
     for change in resume.changes_since(saved, config):
         if change[0] != "Global.imported":
             log.warning("%s was %r when this run was saved, and is %r now", *change)

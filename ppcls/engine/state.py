@@ -69,6 +69,7 @@ class TrainState:
         init_weights: the weights that the run began with, {"weights": as named, "sha256": of the file}; None for
             random ones.
         teacher_weights: the weights of the other models of distillation, by name, as ``init_weights``.
+        cpu_threads: with which the run computes; None where it is not known, or does not matter, as on a GPU.
         group: the model with the others that are trained, too; None where it is trained alone.
     """
 
@@ -88,6 +89,7 @@ class TrainState:
     classes: Classes = field(default_factory=Classes)
     init_weights: Optional[Dict[str, str]] = None
     teacher_weights: Dict[str, Dict[str, str]] = field(default_factory=dict)
+    cpu_threads: Optional[int] = None
     ema: Optional[EMA] = None
     group: Optional[ModelGroup] = None
 

@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING
 from ppcls.utils.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from ppcls.exporting.comparison import TOLERANCES
     from ppcls.exporting.evaluation import evaluate_export
     from ppcls.exporting.exporter import export
     from ppcls.exporting.options import Options
+    from ppcls.inference.agreement import TOLERANCES
 
 __all__ = ["TOLERANCES", "Options", "evaluate_export", "export"]
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
-        "TOLERANCES": "ppcls.exporting.comparison",
+        "TOLERANCES": "ppcls.inference.agreement",
         "Options": "ppcls.exporting.options",
         "evaluate_export": "ppcls.exporting.evaluation",
         "export": "ppcls.exporting.exporter",

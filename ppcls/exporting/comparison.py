@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Sequence
+from typing import Any, Dict, Mapping, Sequence
 
 import numpy as np
 import paddle
@@ -14,17 +14,12 @@ from ppcls.engine.inference import make_predict_fn
 from ppcls.errors import DataError, ExportError
 from ppcls.exporting.images import Sample
 from ppcls.inference import description
-from ppcls.inference.backends import open_backend
+from ppcls.inference.agreement import LOGIT_TOLERANCES, TOLERANCES, differences
+from ppcls.inference.backends import Backend, is_installed, open_backend, runtimes
 from ppcls.inference.backends.devices import CPU
-from ppcls.inference.postprocess import SIGMOID, SOFTMAX
+from ppcls.inference.description import Description
+from ppcls.utils.logging import get_logger
 
-# Largest allowed difference of a probability. For int8 the accuracy is bounded instead.
-TOLERANCES: Dict[str, float] = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1, "int8": 1.0}
-# Largest allowed error of the logits, relative to their spread over the classes. Where all probabilities are small
-# (many classes, little training), even another model would be within the tolerances above.
-LOGIT_TOLERANCES: Dict[str, float] = {"float32": 1e-2, "float16": 1e-1, "bfloat16": 3e-1, "int8": float("inf")}
-_MIN_PROBABILITY = 1e-6  # smaller ones count as this
-_MIN_SPREAD = 1e-2  # of logits: a model that was hardly trained answers nearly the same for all classes
 _NOTHING_EXPORTED = "nothing was exported"
 
 
@@ -77,55 +72,69 @@ def compare(expected: Expected, path: Path, backend: str) -> Dict[str, Any]:
         raise ExportError(
             f"the exported model cannot be opened (is the disk full?); {_NOTHING_EXPORTED}: {error}"
         ) from None
+    try:
+        found = _compare(expected, described, model)
+    except DataError as error:
+        raise ExportError(f"the exported model does not run; {_NOTHING_EXPORTED}: {error}") from None
+    _require_small(path.name if path.is_file() else backend, found, described.precision)
+    return found
+
+
+def compare_in_openvino(expected: Expected, path: Path) -> Dict[str, Dict[str, Any]]:
+    """Compare an ONNX file in OpenVINO as ``compare`` does: in float32 and, where the processor has it, in bfloat16.
+
+    A large difference in bfloat16 is no error: it is recorded, and ``precision: auto`` takes float32 then.
+
+    Returns:
+        Results by precision; none if OpenVINO is not installed or, which a warning says, cannot run the model.
+
+    Raises:
+        ExportError: a difference is too large in float32, or an answer is not finite.
+    """
+    described = description.read(path)
+    if not is_installed("openvino") or "openvino" not in runtimes(described):
+        return {}
+    from ppcls.inference.backends.openvino import has_bfloat16
+
+    results = {}
+    for precision in ("float32", "bfloat16") if has_bfloat16() else ("float32",):
+        try:
+            model = open_backend(described, "openvino", device=CPU, precision=precision)
+            results[precision] = _compare(expected, described, model)
+        except DataError as error:
+            get_logger().warning("%s is not for the backend openvino: %s", path.name, error)
+            return {}
+        if precision == "float32":
+            allowed = "float16" if described.onnx_precision == "float16" else precision
+            _require_small(f"{path.name} in OpenVINO", results[precision], allowed)
+    return results
+
+
+def _compare(expected: Expected, described: Description, model: Backend) -> Dict[str, Any]:
+    """Return what ``compare`` does, without bounds.
+
+    Raises:
+        DataError: the model does not run.
+    """
     pixels = described.input == description.PIXELS
     images = expected.sample.pixels(expected.ops) if pixels else expected.sample.tensors
-    difference = logits = 0.0
+    found: Dict[str, float] = {}
     for count in (1, len(images)):  # the batch size of the exported model is free
-        try:
-            answers = model.run(images[:count])
-        except DataError as error:
-            raise ExportError(f"the exported model does not run; {_NOTHING_EXPORTED}: {error}") from None
-        reference = expected.probabilities[:count]
-        difference = max(difference, float(np.abs(answers - reference).max()))
-        logits = max(logits, logit_error(answers, reference, expected.activation))
-    name = path.name if path.is_file() else backend
-    _require(name, "a probability", difference, TOLERANCES[described.precision])
-    _require(name, "its logits, as a share of their spread,", logits, LOGIT_TOLERANCES[described.precision])
+        answers = model.run(images[:count])
+        for name, value in differences(answers, expected.probabilities[:count], expected.activation).items():
+            found[name] = float(np.maximum(found.get(name, value), value))  # NaN stays NaN
     same = answers.argmax(axis=1) == expected.probabilities.argmax(axis=1)
-    return {"max_difference": difference, "logit_error": logits, "top1_agreement": float(same.mean())}
+    return {**found, "top1_agreement": float(same.mean())}
 
 
-def logit_error(answers: np.ndarray, expected: np.ndarray, activation: str = SOFTMAX) -> float:
-    """Return the error of the logits, relative to the spread of the expected ones over the classes.
-
-    Both are root mean squares over all classes and images. Probabilities of a softmax tell the logits up to a constant,
-    so the mean over the classes is taken off first; those of a sigmoid tell them exactly, and their spread is that
-    around 0.
-
-    Args:
-        answers: probabilities [B, K].
-        expected: probabilities [B, K].
-        activation: what made probabilities of the logits.
-    """
-    logits, reference = (_logits(probabilities, activation) for probabilities in (answers, expected))
-    return _rms(logits - reference) / max(_rms(reference), _MIN_SPREAD)
-
-
-def _logits(probabilities: np.ndarray, activation: str) -> np.ndarray:
-    logits = np.log(np.maximum(probabilities, _MIN_PROBABILITY))
-    if activation == SIGMOID:
-        return logits - np.log(np.maximum(1 - probabilities, _MIN_PROBABILITY))
-    return logits - logits.mean(axis=1, keepdims=True)
-
-
-def _rms(values: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
-
-
-def _require(name: str, what: str, difference: float, tolerance: float) -> None:
-    """Raise an ExportError if a difference is too large."""
-    if not difference <= tolerance:  # NaN, too
-        raise ExportError(
-            f"the exported model ({name}) differs from the trained one: {what} by {difference:.3g} "
-            f"(allowed: {tolerance:g}); {_NOTHING_EXPORTED}"
-        )
+def _require_small(name: str, found: Mapping[str, float], precision: str) -> None:
+    """Raise an ExportError if a difference is larger than a precision allows."""
+    for what, difference, tolerance in (
+        ("a probability", found["max_difference"], TOLERANCES[precision]),
+        ("its logits, as a share of their spread,", found["logit_error"], LOGIT_TOLERANCES[precision]),
+    ):
+        if not difference <= tolerance:  # NaN, too
+            raise ExportError(
+                f"the exported model ({name}) differs from the trained one: {what} by {difference:.3g} "
+                f"(allowed: {tolerance:g}); {_NOTHING_EXPORTED}"
+            )

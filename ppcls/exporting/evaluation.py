@@ -26,7 +26,7 @@ from ppcls.engine.label_names import match_classes
 from ppcls.engine.progress import format_values
 from ppcls.errors import ConfigError
 from ppcls.inference import description
-from ppcls.inference.backends import Backend, open_backend
+from ppcls.inference.backends import Backend, Request, choose, label, open_backend
 from ppcls.inference.backends.devices import CPU, Device
 from ppcls.inference.description import PIXELS, Description
 from ppcls.metric import CombinedMetric
@@ -66,7 +66,9 @@ class _Logits(paddle.nn.Layer):
 
 
 @repeats_dropped()
-def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto") -> Dict[str, Any]:
+def evaluate_export(
+    config: Config, path: Union[str, Path], backend: str = "auto", precision: Optional[str] = None
+) -> Dict[str, Any]:
     """Evaluate an exported model on ``DataLoader.Eval``; return losses and metrics by name, in every process.
 
     What metrics report that is not one number, such as a confusion matrix, is in "details", by the metric's name.
@@ -77,7 +79,8 @@ def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto
     Args:
         config: its ``Global.device`` is where the model computes.
         path: the export's folder, or an ONNX file.
-        backend: "paddle", "onnx" or "auto".
+        backend: "paddle", "onnx", "openvino" or "auto".
+        precision: "float32", "bfloat16" or "auto", see ``ppcls.Predictor``; None for that of the export.
 
     Raises:
         ConfigError: images look different to the export than the recipe prepares them.
@@ -108,8 +111,12 @@ def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto
     if not described.postprocess.is_multilabel:  # a sigmoid's probabilities tell the logits themselves
         _check_losses(criterion, config.Arch.class_num)
     with distributed.errors_on_all_ranks():
-        model = _Logits(described, open_backend(described, backend, device=_device(config)))
-    get_logger().info("%s, by the backend %s on %s", described.name, model.backend.name, model.backend.device)
+        computing_on = _device(config)
+    if distributed.world_size() > 1:  # not all at a time, each slowed down by the others: they find what the first did
+        distributed.run_on_main(lambda: choose(backend, Request(described, None, computing_on, precision)))
+    with distributed.errors_on_all_ranks():
+        model = _Logits(described, open_backend(described, backend, device=computing_on, precision=precision))
+    get_logger().info("%s, by the backend %s", described.name, label(model.backend))
     result, dataset = _evaluate_backend(config, model, metrics)
     get_logger().info("[Eval][Epoch 0][Avg]%s", format_values(result))
     return with_details(result, metrics.details(complete_names(config, dataset.class_names or described.class_names)))

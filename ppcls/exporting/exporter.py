@@ -28,6 +28,7 @@ from ppcls.exporting.comparison import Expected, compare
 from ppcls.exporting.image_size import with_image_size
 from ppcls.exporting.options import Options
 from ppcls.inference import description
+from ppcls.inference.agreement import within_tolerance
 from ppcls.inference.postprocess import SIGMOID, PostProcess
 from ppcls.registry.sources import records
 from ppcls.utils import distributed
@@ -132,6 +133,13 @@ def _log(report: Mapping[str, Any], weights: str) -> None:
         if "top1" in result:
             text += f", {int8.accuracy_change_text(result['top1'], result['top1_images'])}"
         log.info("  %s: %s", name, text)
+        for precision, found in result.get("openvino", {}).items():
+            large = precision == "bfloat16" and not within_tolerance(found, precision)
+            note = "; too large, precision auto takes float32" if large else ""
+            log.info(
+                "  %s in OpenVINO, %s: largest difference of a probability %.2g, the same class for %.0f%%%s",
+                *(name, precision, found["max_difference"], 100 * found["top1_agreement"], note),
+            )
 
 
 def _save(layer: paddle.nn.Layer, config: Config, folder: Path) -> None:

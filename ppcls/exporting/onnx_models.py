@@ -9,7 +9,7 @@ from ppcls.config.schema import Config
 from ppcls.data.transforms import TransformOp
 from ppcls.errors import ConfigError, ExportError
 from ppcls.exporting import evaluation, images, int8, onnx
-from ppcls.exporting.comparison import Expected, compare
+from ppcls.exporting.comparison import Expected, compare, compare_in_openvino
 from ppcls.exporting.options import Options
 from ppcls.inference import description
 
@@ -63,7 +63,7 @@ def add(
     for precision, graph in models.items():
         path = folder / f"{description.STEM}{_SUFFIXES[precision]}.onnx"
         onnx.write(graph, path, _description(values, precision, options.opset))
-        results[path.name] = compare(expected, path, "onnx")
+        results[path.name] = _compare(expected, path)
         if options.self_contained:
             pixels = path.with_name(f"{path.stem}_self_contained.onnx")
             ops, normalization = images.split_normalization(expected.ops)
@@ -71,13 +71,20 @@ def add(
             pixel_description["PreProcess"] = {"transform_ops": ops}
             pixel_description["Model"]["input"] = description.PIXELS
             onnx.write(onnx.add_preprocessing(graph, normalization), pixels, pixel_description)
-            results[pixels.name] = compare(expected, pixels, "onnx")
+            results[pixels.name] = _compare(expected, pixels)
     if options.int8:
         calibration = int8.summary(sources, options.calibration)
         quantized = [name for name in results if name.startswith(f"{description.STEM}{_SUFFIXES['int8']}")]
         for name, accuracy in _accuracies(config, folder, quantized, options.max_drop).items():
             results[name].update(accuracy, calibration=calibration)
     return results
+
+
+def _compare(expected: Expected, path: Path) -> Dict[str, Any]:
+    """Return the result of the comparison in ONNX Runtime and, under "openvino", those in OpenVINO if there are any."""
+    result = compare(expected, path, "onnx")
+    in_openvino = compare_in_openvino(expected, path)
+    return {**result, "openvino": in_openvino} if in_openvino else result
 
 
 def _description(values: Mapping[str, Any], precision: str, opset: int) -> Dict[str, Any]:

@@ -47,8 +47,8 @@ def preprocess_ahead(
 ) -> Iterator[Tuple[str, Any]]:
     """Yield the name and the result of each source, in order; a DataError of ``prepare`` is yielded as the result.
 
-    OpenCV releases the GIL while it decodes and resizes, and so do ONNX Runtime and Paddle's operators. Paddle
-    Inference does not: beside it a thread gets no further than its present operation.
+    OpenCV releases the GIL while it decodes and resizes, and so do ONNX Runtime, OpenVINO and Paddle's operators.
+    Paddle Inference does not: beside it a thread gets no further than its present operation.
 
     Args:
         prepare: takes a source, and a function that returns True when the result is no longer needed.

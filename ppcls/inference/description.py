@@ -93,6 +93,11 @@ class Description:
         names = [name for name in self.files if _is_onnx(name)]
         return names[0] if len(names) == 1 else ONNX if ONNX in names else None
 
+    @property
+    def onnx_precision(self) -> str:
+        """The precision of the ONNX model: that beside Paddle's files is in float32."""
+        return "float32" if self.paddle_files else self.precision
+
 
 def _is_onnx(name: str) -> bool:
     return name.lower().endswith(".onnx")

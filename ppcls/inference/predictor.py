@@ -11,7 +11,7 @@ import numpy as np
 from ppcls.data.transforms import Compose, build_transforms
 from ppcls.errors import ConfigError, DataError
 from ppcls.inference import description, inputs
-from ppcls.inference.backends import open_backend
+from ppcls.inference.backends import label, open_backend
 from ppcls.inference.backends.devices import Device
 from ppcls.inference.pipeline import Answer, Pipeline
 from ppcls.registry import import_components
@@ -27,14 +27,18 @@ class BasePredictor:
 
     Attributes:
         pipeline: from images to answers.
-        backend: the runtime, "paddle" or "onnx".
+        backend: the runtime, "paddle", "onnx" or "openvino".
         device: where the model computes, "cpu", "gpu:0" or another GPU.
         names_are_labels: whether an export's classes have no names, and are called by their labels in the list.
+        precision: in what it computes, "float32", "float16", "bfloat16" or "int8".
+        label: these three and, where they were chosen by a measurement, its result; for the log.
     """
 
     pipeline: Pipeline
     backend: str
     device: str
+    precision: str
+    label: str
     names_are_labels: bool = False
 
     def predict(self, images: Union[inputs.Image, Sequence[inputs.Image]]) -> List[Answer]:
@@ -119,13 +123,15 @@ class Predictor(BasePredictor):
 
     Attributes:
         description: the export's description.
-        backend: the runtime, "paddle" or "onnx".
+        backend: the runtime, "paddle", "onnx" or "openvino".
         device: where the model computes, "cpu", "gpu:0" or another GPU.
+        precision: in what it computes, "float32", "float16", "bfloat16" or "int8".
+        label: these three and, where they were chosen by a measurement, its result; for the log.
         pipeline: from images to answers.
 
     Args:
         path: the exported model: its folder, or an ONNX file.
-        backend: "paddle", "onnx", or "auto" for what the export and this machine have.
+        backend: "paddle", "onnx", "openvino", or "auto" for the fastest that the export and this machine have.
         threads: CPU threads of the model; None for OMP_NUM_THREADS, by default all cores.
         batch_size: images that go through the model together.
         topk: classes in an answer, or all where there are fewer; None takes what was exported. Not for models whose
@@ -133,11 +139,13 @@ class Predictor(BasePredictor):
         decode_workers: threads that preprocess images while the model runs; 0 for none, None for one per core.
         device: "cpu", "gpu", one of several as "gpu:1", or "auto" for a GPU where the backend can use one.
         imports: files or modules that register transforms of your own, see ``ppcls.import_components``.
+        precision: "float32"; "bfloat16" for the backend openvino on processors that compute in it; "auto" for bfloat16
+            there if the answers stay near those in float32. None for that of the export.
 
     Raises:
         DataError: there is no export, it is damaged, or it has no model for this backend.
         ConfigError: an argument is invalid, or the export's own transforms are not imported.
-        MachineError: the backend is not installed, or cannot use the device.
+        MachineError: the backend is not installed, or cannot use the device or the precision.
     """
 
     def __init__(
@@ -150,6 +158,7 @@ class Predictor(BasePredictor):
         decode_workers: Optional[int] = None,
         device: str = "auto",
         imports: Sequence[str] = (),
+        precision: Optional[str] = None,
     ) -> None:
         for target in imports:
             import_components(target)
@@ -158,13 +167,14 @@ class Predictor(BasePredictor):
         if topk is not None:
             require_int("topk", topk, 1)
         require_int("batch_size", batch_size, 1)
-        self._arguments = (path, backend, threads, batch_size, topk, decode_workers, device, tuple(imports))
+        self._arguments = (path, backend, threads, batch_size, topk, decode_workers, device, tuple(imports), precision)
         self.description = description.read(user_path(path))
         self.names_are_labels = self.description.names_are_labels
         postprocess = self.description.postprocess
         postprocess = postprocess if topk is None else postprocess.with_topk(topk)
-        self._backend = open_backend(self.description, backend, threads, Device.parse(device))
+        self._backend = open_backend(self.description, backend, threads, Device.parse(device), precision, batch_size)
         self.backend, self.device = self._backend.name, self._backend.device
+        self.precision, self.label = self._backend.precision, label(self._backend)
         self.pipeline = Pipeline(
             transforms=self._transforms(),
             run=self._backend.run,

@@ -41,6 +41,11 @@ class Loss(nn.Layer):
         """Return how much each sample counts, float32 [B]; None where all count 1."""
         return None
 
+    @property
+    def is_weighted(self) -> bool:
+        """Whether ``sample_weights`` gives weights; False where all samples count 1."""
+        return type(self).sample_weights is not Loss.sample_weights
+
     def forward(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
         """Return the unweighted loss, a scalar of shape []; see ``sample_losses``."""
         losses, weights = self.sample_losses(logits, labels), self.sample_weights(logits, labels)
@@ -97,3 +102,8 @@ class LossAdapter(Loss):
             return None
         with located_errors(self._name, self._source):
             return self._loss.sample_weights(logits, labels)
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether ``sample_weights`` gives weights."""
+        return isinstance(self._loss, Loss) and self._loss.is_weighted

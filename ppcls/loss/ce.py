@@ -77,6 +77,11 @@ class CELoss(Loss):
             nll = (1 - self.epsilon) * nll - self.epsilon * log_p.mean(-1)
         return nll
 
+    @property
+    def is_weighted(self) -> bool:
+        """Whether there are ``class_weights``."""
+        return self.class_weights is not None
+
     def sample_weights(self, logits: paddle.Tensor, labels: paddle.Tensor) -> Optional[paddle.Tensor]:
         """Return the weight of each sample, float32 [B]; None without ``class_weights``."""
         return None if self.class_weights is None else self._weighted(logits, labels, self.class_weights).sum(-1)

@@ -28,6 +28,11 @@ class CombinedLoss(nn.Layer):
         self.names = [name for name, _ in losses]
         self.losses = nn.LayerList([loss for _, loss in losses])
 
+    @property
+    def is_weighted(self) -> bool:
+        """Whether the samples of any loss have weights; otherwise each counts 1."""
+        return any(isinstance(loss, Loss) and loss.is_weighted for loss in self.losses)
+
     def per_sample(
         self,
         logits: paddle.Tensor,

@@ -17,6 +17,7 @@ class MultiViewLoss:
 
     def __init__(self, criterion: Any, views: int) -> None:
         self.names = list(criterion.names)
+        self.is_weighted: bool = criterion.is_weighted
         self._criterion = criterion
         self._views = views
 

@@ -143,6 +143,7 @@ def _add_info_route(app: FastAPI, service: Service, keyed: List[Any]) -> None:
             model=service.model.name,
             backend=service.model.backend,
             device=service.model.device,
+            precision=service.model.precision,
             image_shape=list(service.model.description.image_shape),
             class_num=service.model.description.class_num,
             class_names=service.model.class_names,

@@ -21,7 +21,8 @@ class Model:
     """An exported model, opened.
 
     Attributes:
-        backend, device: those of the ``Predictor``.
+        backend, device, precision: those of the ``Predictor``.
+        backend_label: these, for the log.
         topk: how many classes an answer has at most; None where that depends on the image.
         is_multilabel: whether an image may have any number of classes.
         channels_last: whether the model takes images [H, W, C] instead of [C, H, W].
@@ -40,8 +41,10 @@ class Model:
             settings.max_batch,
             settings.topk,
             device=settings.device,
+            precision=settings.precision,
         )
         self.backend, self.device = self._predictor.backend, self._predictor.device
+        self.precision, self.backend_label = self._predictor.precision, self._predictor.label
         self.description = self._predictor.description
         ops = self.description.transform_ops
         self._until_normalized = build_transforms(list(itertools.takewhile(lambda op: not _TO_FLOAT & op.keys(), ops)))

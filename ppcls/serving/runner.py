@@ -38,7 +38,7 @@ def run(settings: Settings) -> int:
     with contextlib.closing(listener):
         model = Model(settings)
         model.warm_up(settings.max_batch)
-        get_logger().info("%s, by the backend %s on %s", model.name, model.backend, model.device)
+        get_logger().info("%s, by the backend %s", model.name, model.backend_label)
         return asyncio.run(_serve(settings, model, listener))
 
 

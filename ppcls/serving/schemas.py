@@ -19,6 +19,7 @@ class ModelInfo(BaseModel):
     model: str
     backend: str
     device: str
+    precision: str = Field(description="in what the model computes")
     image_shape: List[int] = Field(description="channels, height, width")
     class_num: int
     class_names: Optional[List[str]]

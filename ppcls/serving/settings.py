@@ -28,8 +28,12 @@ class Settings:
     model: str
     host: str = _option("127.0.0.1", "address to listen on; 0.0.0.0 for other machines")
     port: int = _option(8000, "0 takes a free one and prints it", 0, 65535)
-    backend: str = _option("auto", "runtime of the model: paddle, onnx, or auto for the faster one that is there")
+    backend: str = _option("auto", "runtime: paddle, onnx, openvino, or auto for the fastest that is there")
     device: str = _option("auto", "cpu, gpu, gpu:1, or auto for a GPU where the runtime can use one")
+    precision: Optional[str] = _option(
+        None,
+        "float32; with the runtime openvino bfloat16, or auto to choose; default: as exported",
+    )
     threads: Optional[int] = _option(
         None, "CPU threads of the model; default: OMP_NUM_THREADS, or all cores", 1, MAX_THREADS
     )

@@ -232,6 +232,17 @@ def run_on_main(function: Callable[[], T]) -> T:
     return all_gather(done[0] if done else None)[0]
 
 
+def data_parallel(layer: Any) -> Any:
+    """Return a callable for ``layer`` whose backward passes average the gradients over the processes; a collective.
+
+    Each process calls it with its own images, and all of them equally often.
+    """
+    import paddle
+
+    with _errors_with_rank():
+        return paddle.DataParallel(layer)
+
+
 def all_reduce_tensors(tensors: Sequence[Any]) -> None:
     """Replace each tensor by its sum over all processes, in place and in few calls; a collective."""
     if world_size() == 1:
@@ -263,7 +274,7 @@ def _all_reduce_bucket(bucket: List[Any]) -> None:
         with _errors_with_rank():
             paddle.distributed.all_reduce(flat)
         for tensor, part in zip(bucket, paddle.split(flat, [int(tensor.size) for tensor in bucket])):
-            tensor.set_value(part.reshape(tensor.shape))
+            paddle.assign(part.reshape(tensor.shape), tensor)
 
 
 def _all_reduce(values: Any, operation: str) -> Any:

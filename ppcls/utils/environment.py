@@ -73,10 +73,22 @@ def _preserve_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, handler)
 
 
-def describe() -> str:
-    """Return a line for the log: the thread count and MKL's code path, and who chose them."""
+def threads_are_chosen_here() -> bool:
+    """Return whether the thread count of this process was chosen here, and not by the user."""
+    return THREADS in _applied and _applied[THREADS] != _TOO_LATE
+
+
+def describe(threads: Optional[str] = None) -> str:
+    """Return a line for the log: the thread count and MKL's code path, and who chose them.
+
+    Args:
+        threads: what to say of the thread count where it was changed since; None for that of the process.
+    """
     parts = []
     for key, name in ((THREADS, "CPU threads"), (MKL_PATH, "MKL code path")):
+        if key == THREADS and threads is not None:
+            parts.append(f"{name}: {threads}")
+            continue
         value = os.environ.get(key)
         source = f"set by the user with {key}" if key not in _applied else f"chosen here, override with {key}"
         if _applied.get(key) == _TOO_LATE:

@@ -24,7 +24,7 @@ def images(*shape):
 
 def authors_names(model, torch):
     """Return the model's weights as the authors' code, or a Paddle port of it, names and lays them out."""
-    projections = {f"{name}.weight" for name, layer in model.named_sublayers() if type(layer) is nn.Linear}
+    projections = {f"{name}.weight" for name, layer in model.named_sublayers() if isinstance(layer, nn.Linear)}
     found = {}
     for name, tensor in model.state_dict().items():
         key = re.sub(r"^stem", "patch_embed.proj", name)

@@ -230,7 +230,7 @@ def test_onnx_without_metadata_is_described_by_the_file_beside_it(copy_of_convml
 def test_backends_that_are_not_there(convmlp, copy_of_convmlp, tmp_path, digits):
     _, folder = convmlp
     described = description.read(folder)
-    with pytest.raises(DataError, match="not one of auto, paddle, onnx"):
+    with pytest.raises(DataError, match="not one of auto, paddle, onnx, openvino"):
         open_backend(described, "tensorrt")
     with pytest.raises(DataError, match="no model for the backend paddle, only for onnx"):
         open_backend(description.read(folder / "inference.onnx"), "paddle")
@@ -247,6 +247,21 @@ backends.open_backend(description.read(Path(sys.argv[1])), "paddle")
         check=False,
     )
     assert "MachineError: the backend paddle needs paddle, which is not installed" in done.stderr
+
+
+def test_openvino_runs_half_precision_and_refuses_int8(exported):
+    pytest.importorskip("openvino", reason='needs pip install ".[openvino]"')
+    _, folder, report = exported
+    for suffix in ("_int8", "_int8_self_contained"):
+        file = folder / f"inference{suffix}.onnx"
+        with pytest.raises(DataError, match=r"the backend openvino does not run int8 models, .*; take onnx"):
+            open_backend(description.read(file), "openvino")
+        assert open_backend(description.read(file)).name == "onnx"
+        assert "openvino" not in report["models"][file.name]
+    half = description.read(folder / "inference_fp16.onnx")
+    assert open_backend(half, "openvino").precision == "float32"
+    assert open_backend(half).name == "onnx"  # not by speed: the answers are others
+    assert report["models"]["inference_fp16.onnx"]["openvino"]["float32"]["max_difference"] < 0.02
 
 
 def test_a_loss_that_probabilities_do_not_determine_is_refused(convmlp):

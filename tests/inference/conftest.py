@@ -12,9 +12,11 @@ def expected(models, digits):
     return [one.predict(path)[0] for path in sorted((digits / "val").iterdir())]
 
 
-@pytest.fixture(scope="module", params=["paddle", "onnx", "self-contained"])
+@pytest.fixture(scope="module", params=["paddle", "onnx", "openvino", "self-contained"])
 def predictor(request, models):
     """Return a predictor on each runtime, and on the ONNX model that normalizes by itself."""
+    if request.param == "openvino":
+        pytest.importorskip("openvino", reason='needs pip install ".[openvino]"')
     if request.param == "self-contained":
         return Predictor(models / "inference" / "inference_self_contained.onnx", batch_size=7)
     return Predictor(models / "inference", backend=request.param, batch_size=7)

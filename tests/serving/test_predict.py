@@ -208,6 +208,7 @@ def test_the_model_and_its_state(client, photo):
     model = client.get("/model").json()
     assert model["class_names"] == [f"digit-{n}" for n in range(10)]
     assert (model["class_num"], model["image_shape"], model["topk"]) == (10, [3, 16, 16], 5)
+    assert (model["backend"], model["device"], model["precision"]) == ("paddle", "cpu", "float32")
     assert client.get("/health").json() == {"status": "ok"}
     assert client.get("/ready").json() == {"status": "ready"}
     before = metrics(client)

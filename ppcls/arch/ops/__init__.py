@@ -10,21 +10,26 @@ from ppcls.arch.ops.layer_normalization import layer_norm
 from ppcls.arch.ops.pooling import max_pool_nhwc, spatial_mean
 from ppcls.arch.ops.projection import linear
 from ppcls.arch.ops.shift import cycle_shift
+from ppcls.arch.ops.threads import can_set_threads, get_threads, reset_threads, set_threads
 
 __all__ = [
     "GatingParameters",
     "available",
     "batch_norm",
     "bfloat16_products",
+    "can_set_threads",
     "conv2d_nhwc",
     "cycle_shift",
     "describe",
     "gelu",
+    "get_threads",
     "layer_norm",
     "linear",
     "linear_halves",
     "max_pool_nhwc",
     "relu",
+    "reset_threads",
+    "set_threads",
     "spatial_gating",
     "spatial_mean",
     "uses_onednn",

@@ -40,7 +40,8 @@ def batch_norm(x: paddle.Tensor, norm: nn.BatchNorm2D) -> paddle.Tensor:
 
     Source: https://arxiv.org/abs/1502.03167.
     """
-    if not norm.training or not uses_onednn(x, norm.weight, norm.bias) or x.shape[-1] != norm._num_features:
+    fits = x.ndim == 4 and x.shape[-1:] == norm.weight.shape == norm.bias.shape
+    if not norm.training or not uses_onednn(x, norm.weight, norm.bias) or not fits:
         return F.batch_norm(
             x,
             norm._mean,
@@ -52,7 +53,7 @@ def batch_norm(x: paddle.Tensor, norm: nn.BatchNorm2D) -> paddle.Tensor:
             epsilon=norm._epsilon,
             data_format="NHWC",
         )
-    y, mean, variance = _BatchNorm.apply(contiguous(x), norm.weight, norm.bias, norm._epsilon)
+    y, mean, variance = _BatchNorm.apply(contiguous(x), contiguous(norm.weight), contiguous(norm.bias), norm._epsilon)
     with paddle.no_grad():  # as Paddle's operator: of the variance, too, the batch's own and not its unbiased estimate
         for running, batch in ((norm._mean, mean), (norm._variance, variance)):
             running.set_value(running * norm._momentum + batch * (1 - norm._momentum))

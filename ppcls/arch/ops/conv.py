@@ -46,6 +46,18 @@ class ConvShape(NamedTuple):
         height, width = ((n + 2 * self.padding - self.weight[-1]) // self.stride + 1 for n in self.x[1:3])
         return (self.x[0], height, width, self.weight[0])
 
+    @property
+    def is_valid(self) -> bool:
+        """Return whether the sizes go together; the kernels would read other memory."""
+        return (
+            len(self.x) == len(self.weight) == 4
+            and self.weight[2] == self.weight[3] <= min(self.x[1:3]) + 2 * self.padding
+            and self.x[3] == self.weight[1] * self.groups
+            and self.weight[0] % self.groups == 0
+            and self.stride > 0
+            and self.padding >= 0
+        )
+
 
 def conv2d_nhwc(
     x: paddle.Tensor,
@@ -61,11 +73,11 @@ def conv2d_nhwc(
         weight: [C', C / groups, k, k].
         bias: [C'].
     """
-    if not uses_onednn(x, weight, bias) or x.shape[-1] != weight.shape[1] * groups:
-        return _plain(x, weight, bias, stride=stride, padding=padding, groups=groups)
     half = in_bfloat16() and groups == 1
     shape = ConvShape(tuple(x.shape), tuple(weight.shape), stride, padding, groups, bias is not None, half)
-    return _Conv.apply(contiguous(x), weight, bias, shape)
+    if not uses_onednn(x, weight, bias) or not shape.is_valid or (bias is not None and bias.shape != weight.shape[:1]):
+        return _plain(x, weight, bias, stride=stride, padding=padding, groups=groups)
+    return _Conv.apply(contiguous(x), contiguous(weight), None if bias is None else contiguous(bias), shape)
 
 
 def _plain(

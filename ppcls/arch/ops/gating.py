@@ -10,7 +10,7 @@ import paddle.nn.functional as F
 from paddle.autograd import PyLayer
 
 from ppcls.arch.ops import layer_normalization, onednn
-from ppcls.arch.ops.dispatch import contiguous, gradient_of, in_bfloat16
+from ppcls.arch.ops.dispatch import contiguous, gradient_of, in_bfloat16, uses_onednn
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.onednn import BINARY_ADD, BINARY_MUL, DST, FLOAT_BYTES, SRC, SRC_1, Layout, row_major
 from ppcls.arch.ops.products import Matmul, column_sums, ones, operand
@@ -37,7 +37,11 @@ def spatial_gating(z: paddle.Tensor, parameters: GatingParameters, epsilon: floa
     if z.ndim == 3:
         u, v = z.chunk(2, axis=-1)
         return _plain(u, v, *parameters, epsilon)
-    return _SpatialGating.apply(contiguous(z), *parameters, epsilon, in_bfloat16())
+    _, _, tokens, channels = z.shape
+    sizes = [[channels], [channels], [tokens, tokens], [tokens]]
+    if not uses_onednn(z, *parameters) or [p.shape for p in parameters] != sizes or len(z) != 2:
+        return _plain_of_halves(z, *parameters, epsilon=epsilon)
+    return _SpatialGating.apply(contiguous(z), *map(contiguous, parameters), epsilon, in_bfloat16())
 
 
 def _plain(u: Any, v: Any, norm_weight: Any, norm_bias: Any, weight: Any, bias: Any, epsilon: float) -> paddle.Tensor:
@@ -74,7 +78,8 @@ class _SpatialGating(PyLayer):
         inputs = ctx.saved_tensor()
         shape, epsilon, half = ctx.settings
         if paddle.is_grad_enabled():
-            return gradient_of(functools.partial(_plain_of_halves, epsilon=epsilon), inputs, dy)
+            plain = functools.partial(_plain_of_halves, epsilon=epsilon)
+            return gradient_of(plain, (None, *inputs[1:]) if half else inputs, dy)
         gate, normed, weight, mean, variance = ctx.kept
         batch, tokens, channels = shape
         u, v = _halves(inputs[0])

@@ -23,9 +23,10 @@ def linear_halves(x: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor) 
         weight: [in, 2C].
         bias: [2C].
     """
-    if not uses_onednn(x, weight, bias) or x.shape[-1] != weight.shape[0]:
+    fits = x.ndim == 3 and weight.shape == [x.shape[-1], len(bias)] and len(bias) % 2 == 0 and bias.ndim == 1
+    if not uses_onednn(x, weight, bias) or not fits:
         return F.linear(x, weight, bias)
-    return _LinearHalves.apply(contiguous(x), contiguous(weight), bias, in_bfloat16())
+    return _LinearHalves.apply(contiguous(x), contiguous(weight), contiguous(bias), in_bfloat16())
 
 
 def _plain(x: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor) -> paddle.Tensor:

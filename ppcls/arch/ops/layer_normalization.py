@@ -37,9 +37,9 @@ def layer_norm(x: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor, eps
 
     Source: https://arxiv.org/abs/1607.06450.
     """
-    if not uses_onednn(x, weight, bias) or x.shape[-1:] != weight.shape:
+    if not uses_onednn(x, weight, bias) or not x.shape[-1:] == weight.shape == bias.shape:
         return _plain(x, weight, bias, epsilon=epsilon)
-    return _LayerNorm.apply(contiguous(x), weight, bias, epsilon)
+    return _LayerNorm.apply(contiguous(x), contiguous(weight), contiguous(bias), epsilon)
 
 
 def _plain(x: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor, epsilon: float) -> paddle.Tensor:

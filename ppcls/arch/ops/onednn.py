@@ -11,7 +11,7 @@ import functools
 import threading
 from collections import OrderedDict
 from pathlib import Path
-from typing import Callable, List, Mapping, NamedTuple, Optional, Sequence, TypeVar
+from typing import Callable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 import numpy as np
 import paddle
@@ -29,6 +29,7 @@ _CPU, _IN_ORDER, _ANY_LAYOUT = 1, 1, 1
 _MAJOR = 3  # the version whose functions are called here
 _MAX_DIMS = 12
 _CACHED_PRIMITIVES = 512  # of a thread; several image sizes need as many times the primitives of one
+_generation = [0]  # of what ``cached`` keeps
 
 Handle = ctypes.c_void_p
 _T = TypeVar("_T")
@@ -260,7 +261,9 @@ def cached(build: Callable[..., _T]) -> Callable[..., _T]:
 
     @functools.wraps(build)
     def get(*key: object) -> _T:
-        cache = local.__dict__.setdefault("cache", OrderedDict())
+        if getattr(local, "generation", None) != _generation[0]:
+            local.generation, local.cache = _generation[0], OrderedDict()
+        cache: OrderedDict[Tuple[object, ...], _T] = local.cache
         if key in cache:
             return cache[key]
         if len(cache) >= _CACHED_PRIMITIVES:
@@ -269,6 +272,11 @@ def cached(build: Callable[..., _T]) -> Callable[..., _T]:
         return cache[key]
 
     return get
+
+
+def clear_cached() -> None:
+    """Drop all that ``cached`` keeps, in every thread before it computes the next time."""
+    _generation[0] += 1
 
 
 def buffer(size: int) -> np.ndarray:

@@ -21,7 +21,7 @@ Shape = Tuple[int, ...]
 
 def spatial_mean(x: paddle.Tensor) -> paddle.Tensor:
     """Return the mean of a map over its positions, [B, H, W, C] -> [B, C]."""
-    return _SpatialMean.apply(contiguous(x)) if uses_onednn(x) else _plain_mean(x)
+    return _SpatialMean.apply(contiguous(x)) if uses_onednn(x) and x.ndim == 4 else _plain_mean(x)
 
 
 def _plain_mean(x: paddle.Tensor) -> paddle.Tensor:
@@ -62,7 +62,8 @@ def _weights(positions: int) -> paddle.Tensor:
 
 def max_pool_nhwc(x: paddle.Tensor, kernel_size: int, stride: int, padding: int) -> paddle.Tensor:
     """Return the maximum over windows of a map, [B, H, W, C] -> [B, H', W', C]; padding counts as minus infinity."""
-    if not uses_onednn(x):
+    fits = x.ndim == 4 and kernel_size <= min(x.shape[1:3]) + 2 * padding and 0 <= padding <= kernel_size // 2
+    if not uses_onednn(x) or not fits:
         return _plain_max(x, kernel_size=kernel_size, stride=stride, padding=padding)
     return _MaxPool.apply(contiguous(x), kernel_size, stride, padding)
 

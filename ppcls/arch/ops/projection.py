@@ -22,9 +22,11 @@ def linear(
         weight: [in, out], or [out, in] as of a convolution if ``transposed``.
         bias: [out].
     """
-    inner = weight.shape[-1 if transposed else 0]
-    if not uses_onednn(x, weight, bias) or x.shape[-1] != inner:
+    sizes = weight.shape[::-1] if transposed else weight.shape
+    fits = x.shape[-1:] == sizes[:1] and weight.ndim == 2 and (bias is None or bias.shape == sizes[1:])
+    if not uses_onednn(x, weight, bias) or not fits:
         return _plain(x, weight, bias, transposed)
+    bias = None if bias is None else contiguous(bias)
     return _Linear.apply(contiguous(x), contiguous(weight), bias, transposed, in_bfloat16())
 
 

@@ -21,7 +21,7 @@ def cycle_shift(x: paddle.Tensor, axis: int, kernel_size: int) -> paddle.Tensor:
 
     Source: https://arxiv.org/abs/2107.10224, section 3.2.
     """
-    if not uses_onednn(x):
+    if not uses_onednn(x) or x.ndim != 4 or axis not in (1, 2):
         return _plain(x, axis, kernel_size)
     return _CycleShift.apply(contiguous(x), axis, kernel_size)
 

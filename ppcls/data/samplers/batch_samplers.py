@@ -88,11 +88,6 @@ class DistributedBatchSampler:
         complete, remainder = divmod(self.length, self.batch_size * self.num_replicas)
         return complete + bool(remainder and not self.drop_last)
 
-    def draws(self, first: int, last: int, epoch: int = 0) -> int:
-        """Return the number of draws of all processes in the batches from ``first`` up to, not including, ``last``."""
-        size = self.batch_size * self.num_replicas
-        return min(last * size, self.length) - first * size
-
     def batches(self, epoch: int) -> List[np.ndarray]:
         """Return this process's draws, one int64 array per batch.
 

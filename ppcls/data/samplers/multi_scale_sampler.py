@@ -87,11 +87,6 @@ class MultiScaleSampler(DistributedBatchSampler):
         """Return the number of batches in an epoch, the same for every process and epoch."""
         return self._rounds * len(self.scales) + len(self._last_round)
 
-    def draws(self, first: int, last: int, epoch: int = 0) -> int:
-        """Return the number of draws of all processes in the batches from ``first`` up to, not including, ``last``."""
-        ends = self._ends(epoch)
-        return int(ends[last] - ends[first])
-
     def batches(self, epoch: int) -> List[np.ndarray]:
         """Return this process's draws, one int64 array per batch; see ``DistributedBatchSampler.batches``."""
         order, ends = self._order(epoch), self._ends(epoch)

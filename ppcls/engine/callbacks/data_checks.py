@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Iterable, Optional, Set
+from typing import TYPE_CHECKING, List, Optional, Set
 
 from ppcls.engine.callbacks.base import Callback
-from ppcls.engine.reduction import gather_skipped_images
+from ppcls.engine.reduction import gather_messages
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger
 
@@ -44,14 +44,15 @@ class ImageSizeCheck(Callback):
 
 
 class SkippedImages(Callback):
-    """Lists the images that ``on_error: skip`` replaced in ``skipped_images.txt`` at once, and logs how many they are.
+    """Lists the images that ``on_error: skip`` replaced in ``skipped_images.txt``, and logs how many they are.
 
-    A resumed run continues the list.
+    The list is written with each log line, and before a checkpoint. A resumed run continues it.
     """
 
     def __init__(self) -> None:
         self._file: Optional[Path] = None
         self._known: Set[str] = set()
+        self._pending: List[str] = []  # of this process
         self._reported = 0
 
     def on_train_begin(self, run: Run) -> None:
@@ -61,12 +62,18 @@ class SkippedImages(Callback):
         self._reported = len(self._known)
 
     def on_step(self, run: Run) -> None:
-        """List what was replaced in the batch of all processes."""
-        if run.train_loader.dataset.on_error == "skip":
-            self._add(gather_skipped_images(run.batch))
+        """Note what was replaced in this process, and list it where a log line is due."""
+        self._pending += [message for _, message in run.batch.skipped]
+        if run.is_log_step:
+            self._list(run)
+
+    def on_save(self, run: Run) -> None:
+        """List what was replaced before the checkpoint."""
+        self._list(run)
 
     def on_epoch(self, run: Run) -> None:
         """Log how many there are, when there are more than before."""
+        self._list(run)
         if len(self._known) == self._reported:
             return
         self._reported = len(self._known)
@@ -77,7 +84,11 @@ class SkippedImages(Callback):
             self._file,
         )
 
-    def _add(self, messages: Iterable[str]) -> None:
+    def _list(self, run: Run) -> None:
+        """List what was replaced in all processes; a collective."""
+        if run.train_loader.dataset.on_error != "skip":
+            return
+        messages, self._pending = gather_messages(self._pending), []
         new = [message for message in dict.fromkeys(messages) if message not in self._known]
         self._known.update(new)
         if new and distributed.is_main():

@@ -82,6 +82,11 @@ class CallbackRunner:
             except Exception as error:  # noqa: BLE001  the run's own end or error is what the user has to see
                 get_logger().error("%s", _describe_error(name, "close", error, callback))
 
+    @property
+    def failed(self) -> bool:
+        """Return whether a callback has failed since the last ``take_error``."""
+        return self._error is not None
+
     def wrap_steps(self, wrap: Callable[[str, Callable[[Run], None]], Callable[[Run], None]]) -> Callable[[], None]:
         """Call what ``wrap(name, on_step)`` returns instead of each ``on_step``; return what ends that."""
         original = self._hooks["on_step"]

@@ -83,6 +83,7 @@ def snapshot(state: TrainState, config: Config, callbacks: Mapping[str, Any]) ->
         "config": config.plain(),
         "layout": state.batch_layout,
         "processes": distributed.world_size(),
+        "cpu_threads": state.cpu_threads,
         "scaler": state.amp.state_dict(),
         "schedule": state.schedule.state(),
         "callbacks": callbacks,

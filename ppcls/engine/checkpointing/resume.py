@@ -23,7 +23,14 @@ Change = Tuple[str, Any, Any]  # dotted key, value before, value now
 
 # What drives a run and does not make it another one. Anything else does: a key that is forgotten here asks too much.
 _MAY_CHANGE = (
-    *("Global.device", "Global.epochs", "Global.print_batch_step", "Global.log_ranks", "Global.log_format"),
+    *(
+        "Global.device",
+        "Global.cpu_threads",
+        "Global.epochs",
+        "Global.print_batch_step",
+        "Global.log_ranks",
+        "Global.log_format",
+    ),
     *(
         "Global.use_visualdl",
         "Global.save_interval",
@@ -34,7 +41,7 @@ _MAY_CHANGE = (
     *("Global.eval_during_train", "Global.eval_interval", "Global.start_eval_epoch", "Global.save_inference_dir"),
     *("Global.drop_mismatched_head", "DataLoader.Train.loader", "DataLoader.Eval.loader", "Infer"),
     *("DataLoader.Eval.sampler.batch_size", "Global.early_stopping", "Metric.Train", "Global.image_shape", "Callbacks"),
-    *("Global.imported", "Global.allow_unused_classes", "Global.allow_other_preprocessing"),
+    *("Global.imported", "Global.allow_unused_classes", "Global.allow_other_preprocessing", "Global.cpu_threads"),
     # The same numbers, computed otherwise; the same files, elsewhere.
     *(
         "Arch.recompute",

@@ -40,6 +40,11 @@ class BackgroundWriter:
         self._thread = threading.Thread(target=self._run, args=(job,), name="checkpoint-writer", daemon=True)
         self._thread.start()
 
+    @property
+    def failed(self) -> bool:
+        """Return whether a job has failed, and its error was not raised yet."""
+        return self._error is not None
+
     def check(self) -> None:
         """Raise the error of a job that failed, once."""
         error, self._error = self._error, None
@@ -66,7 +71,8 @@ class Saver:
     Training stops only for a copy of the state; the copy is written in the background. There is one copy at a time: a
     save inside an epoch is put off until the one before it is written, any other waits for that.
 
-    Of several processes the first one writes; all but ``prefix``, ``poll`` and ``resume_command`` are collectives.
+    Of several processes the first one writes; all but ``prefix``, ``poll``,
+    ``asks_for_others`` and ``resume_command`` are collectives.
 
     Args:
         folder: the run's output folder.
@@ -114,6 +120,11 @@ class Saver:
         self.save(state, callbacks)
         self.wait()
         return self.prefix("latest")
+
+    def asks_for_others(self, step: int) -> bool:
+        """Return whether ``poll`` would have something to say in this process."""
+        self._log_written()
+        return self._writer.failed or (distributed.is_main() and self._is_due(step) and not self._writer.busy)
 
     def poll(self, step: int) -> Tuple[Optional[CheckpointError], bool]:
         """Return what went wrong with writing, and whether ``latest`` is to be written now, for all to agree on.

@@ -30,6 +30,7 @@ class Distillation:
         trained: Mapping[str, paddle.nn.Layer],
     ) -> None:
         self.names: List[str] = criterion.names
+        self.is_weighted: bool = criterion.is_weighted
         self._criterion = criterion
         self._frozen, self._trained = dict(frozen), dict(trained)
         self._logits: Dict[str, paddle.Tensor] = {}

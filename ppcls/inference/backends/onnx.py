@@ -46,6 +46,8 @@ class OnnxBackend:
         assert description.onnx_file is not None
         check_files(description, [description.onnx_file])
         environment.prepare()
+        self.reason = ""
+        self.precision = description.onnx_precision
         self._description = description
         self._path = description.folder / description.onnx_file
         self._threads = threads or int(os.environ.get(environment.THREADS, "1"))

@@ -47,6 +47,9 @@ class PaddleBackend:
             raise MachineError(
                 f"device {device}: the backend paddle cannot use it: the model was exported with --bf16, for processors"
             )
+        in_bfloat16 = description.precision == "bfloat16" and environment.has_bfloat16()
+        self.reason = ""
+        self.precision = "bfloat16" if in_bfloat16 else "float32"
         self._description = description
         self._threads = threads or int(os.environ.get(environment.THREADS, "1"))
         missing = None if device.kind == "cpu" else gpus.problem(device.index)

@@ -1,0 +1,81 @@
+"""Results and gradients in float32 are as near to float64 as those of Paddle's own operators."""
+
+import math
+
+import numpy as np
+import paddle
+import pytest
+
+from ppcls.arch import ops
+from ppcls.arch.ops import dispatch
+from tests.arch.ops.cases import CASES, USUAL, plain_path, results, tensors
+
+# Of one number, in steps of float32 at the largest one: the library's erf is a polynomial.
+_STEPS = {ops.gelu: 4}
+
+
+def assert_as_accurate(case, inputs):
+    """Compare with float64: at most twice the plain path's error, or what is explained by the order of sums.
+
+    The library adds up the n terms of a sum one by one, Paddle in blocks: rounding errors are a random walk of n steps.
+    """
+    arrays = case.arrays()
+    got = results(case.function, inputs)
+    with plain_path():
+        plain = results(case.function, tensors(arrays))
+        exact = results(case.function, tensors(arrays, "float64"))
+    for index, (mine, its, right) in enumerate(zip(got, plain, exact)):
+        assert (mine is None) == (right is None), index
+        if right is None:
+            continue
+        assert mine.shape == right.shape
+        step = np.spacing(np.abs(right).max().astype("float32"))
+        steps = max(_STEPS.get(case.function, 2), math.sqrt(case.terms[index]) if case.terms else 0)
+        error, allowed = np.abs(mine - right).max(), max(2 * np.abs(its - right).max(), steps * step)
+        what = f"gradient {index}" if index else "result"
+        assert error <= allowed, f"{what}: {error:.3g} > {allowed:.3g}"
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_against_float64(case):
+    inputs = tensors(case.arrays())
+    assert dispatch.uses_onednn(*inputs)
+    assert_as_accurate(case, inputs)
+
+
+def transposed(x):
+    """Return a view with the values of ``x`` on memory in the opposite order of axes."""
+    axes = [*range(x.ndim)][::-1]
+    return x.detach().transpose(axes).contiguous().transpose(axes)
+
+
+def sliced(x):
+    """Return a view with the values of ``x`` on every third place of a larger tensor."""
+    return paddle.stack([x.detach() + 1, x.detach(), x.detach() - 1], -1)[..., 1]
+
+
+_VIEWS = {"transposed": transposed, "sliced": sliced}
+
+
+@pytest.mark.parametrize("view", _VIEWS)
+@pytest.mark.parametrize("case", USUAL, ids=lambda case: case.name)
+def test_inputs_that_are_not_contiguous(case, view):
+    inputs = [_VIEWS[view](x) for x in tensors(case.arrays())]
+    assert all(not x.is_contiguous() for x in inputs if x.ndim > 1 or view == "sliced")
+    for x in inputs:
+        x.stop_gradient = False
+    assert_as_accurate(case, inputs)
+
+
+@pytest.mark.parametrize("case", USUAL, ids=lambda case: case.name)
+def test_gradients_that_are_not_needed(case):
+    arrays = case.arrays()
+    wanted = results(case.function, tensors(arrays))
+    for frozen in range(len(arrays)):
+        inputs = tensors(arrays)
+        inputs[frozen].stop_gradient = True
+        for index, (got, right) in enumerate(zip(results(case.function, inputs), wanted)):
+            if index == frozen + 1:
+                assert got is None
+            else:
+                np.testing.assert_array_equal(got, right)
