@@ -10,7 +10,7 @@ import paddle.nn.functional as F
 from paddle.autograd import PyLayer
 
 from ppcls.arch.ops import onednn
-from ppcls.arch.ops.dispatch import contiguous, gradient_of, uses_onednn
+from ppcls.arch.ops.dispatch import contiguous, first_order_only, uses_onednn
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.onednn import DIFF_DST, DIFF_SRC, DST, SRC, Layout
 
@@ -28,23 +28,22 @@ def relu(x: paddle.Tensor) -> paddle.Tensor:
 def _activate(x: paddle.Tensor, kind: int, plain: Callable[[paddle.Tensor], paddle.Tensor]) -> paddle.Tensor:
     if not uses_onednn(x):
         return plain(x)
-    return _Activation.apply(contiguous(x), kind, plain)
+    return _Activation.apply(contiguous(x), kind)
 
 
 class _Activation(PyLayer):
     @staticmethod
-    def forward(ctx: Any, x: Any, kind: int, plain: Any) -> Any:
+    def forward(ctx: Any, x: Any, kind: int) -> Any:
         y = empty(x.shape)
         _primitives(x.size, kind)[0](x.data_ptr(), y.data_ptr())
         ctx.save_for_backward(x)
-        ctx.kind, ctx.plain = kind, plain
+        ctx.kind = kind
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
         (x,) = ctx.saved_tensor()
-        if paddle.is_grad_enabled():
-            return gradient_of(ctx.plain, (x,), dy)[0]
+        first_order_only()
         dy, dx = contiguous(dy), empty(x.shape)
         _primitives(x.size, ctx.kind)[1](x.data_ptr(), dy.data_ptr(), dx.data_ptr())
         return dx

@@ -10,7 +10,7 @@ from paddle.autograd import PyLayer
 
 from ppcls.arch.ops import onednn
 from ppcls.arch.ops.depthwise_gradient import depthwise_weight_gradient, is_fast_directly
-from ppcls.arch.ops.dispatch import contiguous, gradient_of, in_bfloat16, uses_onednn
+from ppcls.arch.ops.dispatch import contiguous, first_order_only, in_bfloat16, uses_onednn
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.onednn import (
     BFLOAT16,
@@ -94,16 +94,14 @@ class _Conv(PyLayer):
         x_read = operand(x, shape.half)
         addresses = [x_read.data_ptr(), y.data_ptr(), *([] if bias is None else [bias.data_ptr()])]
         _forward(shape)(weight.data_ptr(), *addresses)
-        ctx.inputs = (None if shape.half else x, weight, bias)
+        ctx.parameters = (weight, bias)
         ctx.x_read, ctx.x_needs_gradient, ctx.shape = x_read, not x.stop_gradient, shape
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        (_, weight, bias), shape = ctx.inputs, ctx.shape
-        if paddle.is_grad_enabled():
-            settings = (shape.stride, shape.padding, shape.groups)
-            return gradient_of(lambda x, w, b=None: _plain(x, w, b, *settings), ctx.inputs, dy)
+        (weight, bias), shape = ctx.parameters, ctx.shape
+        first_order_only()
         dy = contiguous(dy)
         dy_read = operand(dy, shape.half)
         dx = dweight = None

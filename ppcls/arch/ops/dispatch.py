@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import threading
-from typing import Callable, Iterator, Optional, Sequence, Tuple
+from typing import Iterator, Optional
 
 import paddle
 
@@ -99,22 +99,16 @@ def contiguous(x: paddle.Tensor) -> paddle.Tensor:
     return x if x.is_contiguous() else x.contiguous()
 
 
-def gradient_of(
-    function: Callable[..., paddle.Tensor], inputs: Sequence[Optional[paddle.Tensor]], dy: paddle.Tensor
-) -> Tuple[Optional[paddle.Tensor], ...]:
-    """Return gradients of ``function`` that can be differentiated again.
+def first_order_only() -> None:
+    """Refuse to differentiate gradients of the CPU kernels again, as ``paddle.grad(..., create_graph=True)`` asks for.
 
-    Args:
-        function: an operator's plain expression.
-        inputs: its arguments, of which those that need no gradient get None.
-        dy: the gradient of its result.
+    A backward pass cannot leave that to Paddle's operators: Paddle crashes on a ``paddle.grad`` within another.
 
     Raises:
-        ConfigError: the inputs were rounded to bfloat16.
+        ConfigError: this is the backward pass of such a gradient.
     """
-    if inputs[0] is None:
-        raise ConfigError("gradients of gradients are not computed in bfloat16 on CPUs: leave AMP out")
-    given = [x for x in inputs if x is not None]
-    needed = [x for x in given if not x.stop_gradient]
-    gradients = iter(paddle.grad(function(*given), needed, dy, create_graph=True))
-    return tuple(None if x.stop_gradient else next(gradients) for x in given)
+    if paddle.is_grad_enabled():
+        raise ConfigError(
+            f"the CPU operators have no gradients of gradients (create_graph=True): set {CHOICE}=plain, which computes "
+            "by Paddle's own operators; of these, too, not all have them"
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any, NamedTuple, Tuple
 
 import paddle
@@ -10,7 +9,7 @@ import paddle.nn.functional as F
 from paddle.autograd import PyLayer
 
 from ppcls.arch.ops import layer_normalization, onednn
-from ppcls.arch.ops.dispatch import contiguous, gradient_of, in_bfloat16, uses_onednn
+from ppcls.arch.ops.dispatch import contiguous, first_order_only, in_bfloat16, uses_onednn
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.onednn import BINARY_ADD, BINARY_MUL, DST, FLOAT_BYTES, SRC, SRC_1, Layout, row_major
 from ppcls.arch.ops.products import Matmul, column_sums, ones, operand
@@ -40,17 +39,13 @@ def spatial_gating(z: paddle.Tensor, parameters: GatingParameters, epsilon: floa
     _, _, tokens, channels = z.shape
     sizes = [[channels], [channels], [tokens, tokens], [tokens]]
     if not uses_onednn(z, *parameters) or [p.shape for p in parameters] != sizes or len(z) != 2:
-        return _plain_of_halves(z, *parameters, epsilon=epsilon)
+        return _plain(z[0], z[1], *parameters, epsilon)
     return _SpatialGating.apply(contiguous(z), *map(contiguous, parameters), epsilon, in_bfloat16())
 
 
 def _plain(u: Any, v: Any, norm_weight: Any, norm_bias: Any, weight: Any, bias: Any, epsilon: float) -> paddle.Tensor:
     v = F.layer_norm(v, v.shape[-1:], norm_weight, norm_bias, epsilon)
     return u * (paddle.matmul(weight, v, transpose_x=True) + bias.unsqueeze(-1))
-
-
-def _plain_of_halves(z: Any, a: Any, b: Any, c: Any, d: Any, epsilon: float) -> paddle.Tensor:
-    return _plain(z[0], z[1], a, b, c, d, epsilon)
 
 
 class _SpatialGating(PyLayer):
@@ -77,9 +72,7 @@ class _SpatialGating(PyLayer):
     def backward(ctx: Any, dy: Any) -> Any:
         inputs = ctx.saved_tensor()
         shape, epsilon, half = ctx.settings
-        if paddle.is_grad_enabled():
-            plain = functools.partial(_plain_of_halves, epsilon=epsilon)
-            return gradient_of(plain, (None, *inputs[1:]) if half else inputs, dy)
+        first_order_only()
         gate, normed, weight, mean, variance = ctx.kept
         batch, tokens, channels = shape
         u, v = _halves(inputs[0])

@@ -8,7 +8,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle.autograd import PyLayer
 
-from ppcls.arch.ops.dispatch import contiguous, gradient_of, in_bfloat16, uses_onednn
+from ppcls.arch.ops.dispatch import contiguous, first_order_only, in_bfloat16, uses_onednn
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.onednn import BFLOAT16_BYTES, FLOAT_BYTES
 from ppcls.arch.ops.products import Matmul, operand, write_column_sums
@@ -29,10 +29,6 @@ def linear_halves(x: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor) 
     return _LinearHalves.apply(contiguous(x), contiguous(weight), contiguous(bias), in_bfloat16())
 
 
-def _plain(x: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor) -> paddle.Tensor:
-    return paddle.stack(F.linear(x, weight, bias).chunk(2, axis=-1))
-
-
 class _LinearHalves(PyLayer):
     @staticmethod
     def forward(ctx: Any, x: Any, weight: Any, bias: Any, half: bool) -> Any:
@@ -43,16 +39,15 @@ class _LinearHalves(PyLayer):
         weights = _halves(weight_read, channels, half)
         for part, biases, result in zip(weights, _halves(bias, channels), _halves(y, rows * channels)):
             product(x_read.data_ptr(), part, result, biases)
-        ctx.inputs = (None if half else x, weight, bias)
+        ctx.parameters = (weight, bias)
         ctx.read, ctx.sizes = (x_read, weight_read), (rows, inner, channels, half)
         ctx.shape, ctx.x_needs_gradient = x.shape, not x.stop_gradient
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        if paddle.is_grad_enabled():
-            return gradient_of(_plain, ctx.inputs, dy)
-        (_, weight, bias), (x_read, weight_read) = ctx.inputs, ctx.read
+        first_order_only()
+        (weight, bias), (x_read, weight_read) = ctx.parameters, ctx.read
         rows, inner, channels, half = ctx.sizes
         dy = contiguous(dy)
         dy_read = operand(dy, half)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any, Tuple
 
 import numpy as np
@@ -11,7 +10,7 @@ import paddle.nn.functional as F
 from paddle.autograd import PyLayer
 
 from ppcls.arch.ops import onednn
-from ppcls.arch.ops.dispatch import contiguous, gradient_of, uses_onednn
+from ppcls.arch.ops.dispatch import contiguous, first_order_only, uses_onednn
 from ppcls.arch.ops.memory import empty, empty_array
 from ppcls.arch.ops.onednn import DIFF_DST, DIFF_SRC, DST, SRC, WORKSPACE, channels_last, dims
 from ppcls.arch.ops.products import Matmul
@@ -45,8 +44,7 @@ class _SpatialMean(PyLayer):
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
         (x,) = ctx.saved_tensor()
-        if paddle.is_grad_enabled():
-            return gradient_of(_plain_mean, (x,), dy)[0]
+        first_order_only()
         batch, height, width, channels = x.shape
         positions = height * width
         dy, dx = contiguous(dy), empty(x.shape)
@@ -87,10 +85,7 @@ class _MaxPool(PyLayer):
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
         (x,) = ctx.saved_tensor()
-        if paddle.is_grad_enabled():
-            kernel_size, stride, padding = ctx.settings
-            plain = functools.partial(_plain_max, kernel_size=kernel_size, stride=stride, padding=padding)
-            return gradient_of(plain, (x,), dy)[0]
+        first_order_only()
         dy, dx = contiguous(dy), empty(x.shape)
         backward = _max_pool(tuple(x.shape), ctx.shape, *ctx.settings)[1]
         backward(dy.data_ptr(), dx.data_ptr(), ctx.positions.ctypes.data)
