@@ -73,8 +73,7 @@ def choose(config: Config, state: TrainState, loader: DataLoader, prefix: Option
     if None in measured:
         return Threads(_recorded_count())
     one, several = (sum(values) / len(measured) for values in zip(*measured))
-    if one <= _MARGIN * several:
-        ops.set_threads(1)
+    ops.set_threads(1 if one <= _MARGIN * several else environment.threads())
     times = f"{1000 * one:.1f} ms a step with one thread, {1000 * several:.1f} ms with {environment.threads()}"
     return Threads(_recorded_count(), f"measured: {times}; {_OVERRIDE}")
 
@@ -111,13 +110,13 @@ def _measure(config: Config, state: TrainState, loader: DataLoader) -> Optional[
         ((batch, images) for batch, (_, images) in zip(loader.trial_batches(), sizes)),
         key=lambda pair: pair[0].images.size * pair[1],
     )
-    before = paddle.get_rng_state()
+    before, count_before = paddle.get_rng_state(), ops.get_threads() or threads
     try:
         if not _is_short(state, batch, count):
             return None
         return _compare(_training_step(config, state, loader, batch, count), threads)
     finally:
-        ops.set_threads(threads)
+        ops.set_threads(count_before)
         paddle.set_rng_state(before)
 
 
