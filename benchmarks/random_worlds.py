@@ -102,7 +102,7 @@ def main() -> int:
             strategy = worlds().filter(lambda world: world.size[0] != world.size[1])
             check: Callable[[Any], Any] = trained.check_swapped_size
         else:
-            mutation = MUTATIONS[name]
+            mutation = trained.EVERY_MUTATION[name]
             drawn = worlds(mutation.layouts, mutation.evaluation)
             strategy = st.tuples(drawn, st.sampled_from(["ConvMixer", "gMLP"]))
             check = lambda value, name=name: train(value, name)  # noqa: E731

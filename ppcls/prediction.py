@@ -71,9 +71,9 @@ def load_predictor(
         refuse_for_export(path, recipe_options)
         return _load_export(path, backend, threads, batch_size, topk, device)
     if backend != "auto":
-        raise ConfigError(f"backend {backend}: {path} is no exported model, and runs in Paddle; export it first")
+        raise ConfigError(f"backend {backend}: {path} is not an exported model, and runs in Paddle; export it first")
     if threads is not None:
-        raise ConfigError(f"threads: {path} is no exported model; set {environment.THREADS} before ppcls is used")
+        raise ConfigError(f"threads: {path} is not an exported model; set {environment.THREADS} before ppcls is used")
     environment.import_paddle()
     from ppcls.engine.predictor import CheckpointPredictor
 
@@ -125,8 +125,8 @@ def _settings(changes: Changes, device: Optional[str], path: Any) -> List[Any]:
     parsed = Device.parse(device)
     if parsed.index:
         raise ConfigError(
-            f"device {device}: {path} is no exported model, and runs on the first GPU that CUDA_VISIBLE_DEVICES leaves"
-            f": set that, and take the device gpu"
+            f"device {device}: {path} is not an exported model, and runs on the first GPU that CUDA_VISIBLE_DEVICES "
+            f"leaves: set that, and take the device gpu"
         )
     keys = [change.partition("=")[0].strip() if isinstance(change, str) else change[0] for change in settings]
     if "Global.device" not in keys:

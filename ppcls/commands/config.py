@@ -34,9 +34,12 @@ def _run(options: argparse.Namespace) -> int:
     from ppcls.config.show import to_yaml
 
     config = load_recipe(options)
+    from ppcls.engine.checks import require_training_sizes
     from ppcls.engine.class_count import for_display
 
-    shown = for_display(config if options.stage is None else config.stage(options.stage))
+    chosen = config if options.stage is None else config.stage(options.stage)
+    require_training_sizes(chosen)
+    shown = for_display(chosen)
     print(to_yaml(shown, imports=True), end="")
     return 0
 

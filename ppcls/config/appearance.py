@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from ppcls.config.components import Checked
@@ -15,7 +16,8 @@ _LISTS = {
 }
 _RESIZING = ("ResizeImage", "RandCropImage", "RandomResizedCrop", "CropImageAtRatio")
 _NORMALIZING = ("NormalizeImage", "Normalize")
-NORMALIZATION = "normalization"
+NORMALIZATION, GEOMETRY = "normalization", "resizing and cropping"
+_NOT_GEOMETRY = ("interpolation", "backend", "return_numpy", "fill", "padding_mode")
 # What a transform does, in words, and where it says so, by what it decides.
 Traits = Mapping[str, Tuple[str, str]]
 
@@ -27,11 +29,18 @@ def traits(transforms: Iterable[Tuple[str, Any, str]]) -> Traits:
         transforms: name, component and origin of each; None for a component that is not ours.
     """
     found: Dict[str, Tuple[str, str]] = {}
+    geometry: List[Tuple[str, str, Any]] = []  # each transform that changes the size, its origin, and the size
     is_known = True
     for name, component, origin in transforms:
         is_known = is_known and component is not None
         if component is not None:
             found.update({key: (value, origin) for key, value in _traits_of(name, component)})
+            if hasattr(component, "output_size"):
+                geometry.append((_geometry_of(name, component), origin, component.output_size))
+    if is_known and geometry:
+        texts, origins, sizes = zip(*geometry)
+        # Images of several sizes are another matter, see ppcls.config.sizes.
+        found[f"{GEOMETRY} to {sizes[-1]}"] = (", ".join(texts), origins[-1])
     if is_known:
         found.setdefault(NORMALIZATION, ("none", "no NormalizeImage"))
     return found
@@ -49,6 +58,17 @@ def _traits_of(name: str, component: Any) -> Iterator[Tuple[str, str]]:
         scale, mean, std = component.constants()
         parts = (f"{key} {_numbers(values)}" for key, values in (("mean", mean), ("std", std)))
         yield NORMALIZATION, ", ".join([f"scale {scale:.5g}", *parts])
+
+
+def _geometry_of(name: str, component: Any) -> str:
+    """Return a transform that changes the size, with those of its arguments that are not their defaults."""
+    given = ((item.name, getattr(component, item.name), item.default) for item in fields(component) if item.init)
+    shown = [
+        f"{key}: {[value, value] if key == 'size' and isinstance(value, int) else value}"
+        for key, value, default in given
+        if value != default and key not in _NOT_GEOMETRY
+    ]
+    return f"{name} {{{', '.join(shown)}}}"
 
 
 def _numbers(values: Iterable[float]) -> str:
@@ -74,7 +94,12 @@ def check(tree: Node, checked: Checked, registries: Mapping[str, Registry]) -> L
     for name, path in _LISTS.items():
         transforms = _transforms(tree, path, checked, registries["transform"])
         if transforms is not None:
-            sides[name] = traits(transforms)
+            found_traits = traits(transforms)
+            # Training crops at random, which evaluation does not.
+            is_train = name == "DataLoader.Train"
+            sides[name] = {
+                key: value for key, value in found_traits.items() if not (is_train and key.startswith(GEOMETRY))
+            }
     names = list(sides)
     found = []
     for first, second in zip(names, names[1:]):

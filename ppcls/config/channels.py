@@ -102,7 +102,7 @@ def _check_list(
     decoded = _RGB if pads else channels
     for op_path, component in components.items():
         if decoded != _RGB and getattr(component, "needs_rgb", False):
-            yield Problem(op_path, f"is for RGB images, and {origin} is {channels}; leave it out")
+            yield Problem(op_path, f"needs RGB images, and {origin} is {channels}; remove this transform")
         yield from _check_arguments(found, checked.arguments.get(op_path, {}), op_path, decoded, origin)
 
 

@@ -45,6 +45,13 @@ class GlobalSection(Section):
     allow_unused_classes: Annotated[
         bool, Field(description="Train with more classes (Arch.class_num) than the data name, with a warning.")
     ] = False
+    allow_other_preprocessing: Annotated[
+        bool,
+        Field(
+            description="Evaluate, predict and export although images are prepared in another way than in the training "
+            "of the weights, with a warning."
+        ),
+    ] = False
     freeze: Annotated[
         List[Text],
         Field(description="Parts of the model that are not trained, such as stem, stages.0 or stages.*.blocks.0."),

@@ -41,7 +41,9 @@ from ppcls.registry.sources import records
 
 # Adds what a recipe, with its changes, leaves out. Returns the completed recipe and messages about what is missing.
 Completion = Callable[[Node], Tuple[Node, List[str]]]
-_DICT = "dict"  # the origin of the values of a dict
+# What follows from other values where it is left out, or null.
+_DERIVED = (("Arch", "class_num"), ("Arch", "image_size"), ("Arch", "in_channels"), ("Global", "image_shape"))
+_DICT = "the dict"  # the origin of the values of a dict
 
 
 @dataclass
@@ -87,8 +89,11 @@ class _Loader:
         ):
             logging.getLogger(__name__).warning("%s", warning)
         config = recipe.config()
+        config._training_problems = [format_problem(item, recipe.mapped) for item in recipe.sizes.training_problems]
         for stage, resolved in checked:
-            config._stages[stage.name] = resolved.config()
+            of_stage = config._stages[stage.name] = resolved.config()
+            mapped = replace(stage, tree=resolved.mapped)
+            of_stage._training_problems = [mapped.format_problem(item) for item in resolved.sizes.training_problems]
         stages.warn_of_unused_overrides(changed, [stage for stage, _ in checked])
         return config
 
@@ -98,7 +103,8 @@ class _Loader:
         mapped, problems = distillation.map_models(recipe, self.registries["architecture"])
         if problems:
             return _Recipe(recipe, recipe, problems)
-        mapped = _without_null(mapped, ("Arch", "class_num"))
+        for path in _DERIVED:
+            mapped = _without_null(mapped, path)
         adapted = paddleclas.adapt(mapped, self.registries)
         result = _Recipe(mapped, adapted.tree, adapted.problems, adapted.warnings)
         if adapted.refused:
@@ -125,6 +131,7 @@ class _Loader:
         if not result.problems and result.schema is not None and self.stored_in is None:
             notes = transform_checks.warnings(result.checked)
             result.warnings += [format_problem(problem, result.mapped) for problem in notes]
+        if not result.problems and result.schema is not None:
             result.warnings += appearance.check(result.tree, result.checked, self.registries)
         if self.published is not None:
             result.problems += pretrained.check(result.tree, self.registries["architecture"], self.published)

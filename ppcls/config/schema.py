@@ -271,6 +271,7 @@ class Config(Section):
 
     # The recipe of each stage, by name; set when a recipe is loaded.
     _stages: Dict[str, Config] = PrivateAttr(default_factory=dict)
+    _training_problems: List[str] = PrivateAttr(default_factory=list)
     # Where each value was written, by path; set when a recipe is loaded.
     _origins: Dict[Tuple[Any, ...], str] = PrivateAttr(default_factory=dict)
 
@@ -308,6 +309,11 @@ class Config(Section):
         """Return "file:line", "-o ..." or "default" for the value at ``path``; for a section, for its first value."""
         inside = (origin for place, origin in self._origins.items() if place[: len(path)] == path)
         return self._origins.get(path) or next(inside, DEFAULT)
+
+    @property
+    def training_problems(self) -> List[str]:
+        """What is wrong with a loaded recipe for those who train by it, and for nobody else."""
+        return self._training_problems
 
     @property
     def has_class_num(self) -> bool:

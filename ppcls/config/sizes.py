@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 from ppcls.config.components import Checked
 from ppcls.config.problems import Problem
 from ppcls.config.schema import Config
-from ppcls.config.tree import Node, Path, descend, dotted, plain
+from ppcls.config.tree import Node, Path, descend, dotted, leaves, plain
 from ppcls.registry import Entry, Registry
 
 Size = Tuple[int, int]  # height, width, in pixels
@@ -43,11 +43,13 @@ class Sizes:
 
     Attributes:
         problems: sizes that contradict each other.
+        training_problems: the same, of sizes that matter to training alone.
         warnings: sizes that differ and can be used all the same.
         derived: values that the recipe leaves out, and their origins, by path.
     """
 
     problems: List[Problem] = field(default_factory=list)
+    training_problems: List[Problem] = field(default_factory=list)
     warnings: List[Problem] = field(default_factory=list)
     derived: Dict[Path, Tuple[Any, str]] = field(default_factory=dict)
 
@@ -121,7 +123,8 @@ def transforms(tree: Node, path: Path) -> Iterator[Tuple[Path, str]]:
     operations, reached = descend(tree, path)
     for index, item in enumerate(operations.value if reached == path and operations.value is not None else ()):
         for name, arguments in item.value.items():
-            yield (*path, index, name), arguments.origin
+            changed = (leaf.origin for _, leaf in leaves(arguments) if leaf.origin.startswith("-o "))
+            yield (*path, index, name), next(changed, arguments.origin)
 
 
 def _compare(found: Sizes, claims: Sequence[_SizeClaim], resizable: bool, stored_in: Optional[str]) -> None:
@@ -191,7 +194,7 @@ def _check_training(
     for claim in _training_sizes(tree, checked, registries):
         if expected is not None and claim.size != expected:
             where = "the default" if size is None else origin
-            found.problems.append(
+            found.training_problems.append(
                 Problem(
                     claim.path,
                     f"{_describe(claim)}, but {architecture.name} is built for {expected[0]} x {expected[1]} "

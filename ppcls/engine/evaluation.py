@@ -11,8 +11,9 @@ import paddle
 
 from ppcls.config.schema import Config
 from ppcls.data.loader import DataLoader
-from ppcls.engine import criteria, device
+from ppcls.engine import criteria, device, preprocessing
 from ppcls.engine.answers import build_postprocess
+from ppcls.engine.checks import require_split
 from ppcls.engine.class_count import for_weights
 from ppcls.engine.data import build_loader, open_dataset
 from ppcls.engine.label_names import match_classes, model_classes
@@ -43,10 +44,13 @@ def evaluate(config: Config) -> Dict[str, Any]:
             metrics = criteria.build_metrics(config, "Eval")
             criteria.log_reduced_topk(config)
             model = build_model(config)
-            classes = model_classes(config, load_required_weights(config, model, "evaluate"))
+            weights = load_required_weights(config, model, "evaluate")
+            ops = require_split(config, "Eval").dataset.transform_ops
+            preprocessing.require_as_trained(config, ops, preprocessing.EVAL, weights)
+            classes = model_classes(config, weights)
             if classes is not None and classes.names is not None:
                 build_postprocess(config, list(classes.names))  # it may name classes that are not there
-            align = functools.partial(match_classes, config, "Eval", classes, "the model")
+            align = functools.partial(match_classes, config, classes, "the model")
             loader = stack.enter_context(build_loader(config, "Eval", dataset, align))
         distributed.require_equal_on_ranks("numbers of images", len(loader.dataset))
         with explain_evaluation_memory(config):

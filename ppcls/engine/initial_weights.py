@@ -9,13 +9,13 @@ import paddle
 from ppcls.config.schema import Config
 from ppcls.data.datasets import Classes
 from ppcls.data.datasets.classes import find_places
+from ppcls.engine import preprocessing
 from ppcls.engine.checkpointing import checkpoint, saved_classes
 from ppcls.engine.label_names import number_same_classes
 from ppcls.engine.model import load_from
 from ppcls.utils.logging import warn_once
+from ppcls.utils.text import listed
 from ppcls.weights.head import has_linear_head
-
-_MAX_LISTED = 5  # classes in a message
 
 
 def load_initial_weights(config: Config, model: paddle.nn.Layer, path: str, classes: Classes) -> str:
@@ -24,7 +24,9 @@ def load_initial_weights(config: Config, model: paddle.nn.Layer, path: str, clas
     Args:
         classes: of the training data.
     """
-    return load_from(config, model, path, config.Global.drop_mismatched_head, _class_ids(model, path, classes))
+    text = load_from(config, model, path, config.Global.drop_mismatched_head, _class_ids(model, path, classes))
+    preprocessing.warn_of_other_training(config, path, "the weights to start from")
+    return text
 
 
 def differing_order(path: str, classes: Classes) -> Optional[List[int]]:
@@ -58,7 +60,7 @@ def _class_ids(model: paddle.nn.Layer, path: str, classes: Classes) -> Optional[
         use = f"nothing tells which output of {type(model).__name__} is which, and its classifier is used as it is"
     warn_once(
         "%s %s: %s\n  the weights (%d): %s\n  the data (%d): %s",
-        *(path, what, use, len(theirs), _listed(theirs), len(ours), _listed(ours)),
+        *(path, what, use, len(theirs), listed(theirs), len(ours), listed(ours)),
     )
     return [] if usable else None
 
@@ -73,11 +75,17 @@ def _comparable(path: str, classes: Classes) -> Optional[Tuple[Sequence[object],
         return None
     if known.names is not None and classes.names is not None:
         return None if number_same_classes(classes.names, known.names) else (classes.names, known.names)
-    if known.labels is not None and classes.labels is not None and list(known.labels) != list(classes.labels):
-        return classes.labels, known.labels
-    return None
+    ours, theirs = comparable_labels(known, classes)
+    return (ours, theirs) if ours is not None and theirs is not None and list(ours) != list(theirs) else None
 
 
-def _listed(items: Sequence[object]) -> str:
-    """Return the first classes as text."""
-    return ", ".join(map(str, items[:_MAX_LISTED])) + (", ..." if len(items) > _MAX_LISTED else "")
+def comparable_labels(known: Classes, classes: Classes) -> Tuple[Optional[Sequence[int]], Optional[Sequence[int]]]:
+    """Return the labels of the data and of weights in list files, by class id; None where they are not known.
+
+    Without names on either side, labels that were not renumbered are the class ids.
+    """
+    ours, theirs = classes.labels, known.labels
+    if known.names is None and classes.names is None:
+        count = len(ours or theirs or ())
+        ours, theirs = ours or range(count), theirs or range(count)
+    return ours, theirs

@@ -50,7 +50,7 @@ def build_lr_schedule(config: Config, steps_per_epoch: int, quiet: bool = False)
         arguments["warmup_epoch"] = warmup = epochs
     if cooldown and warmup + cooldown >= epochs:
         warn_once(
-            "Optimizer.lr.cooldown_epoch is %g, which leaves nothing of the %d of Global.epochs: no cooldown",
+            "Optimizer.lr.cooldown_epoch is %g, longer than what warm-up leaves of %d epochs; the cooldown is left out",
             *(cooldown, epochs),
             logger=log,
         )
@@ -78,9 +78,9 @@ def _warn_of_late_changes(schedule: Schedule, epochs: int, log: logging.Logger) 
         if late:
             warmup = schedule.start / schedule.units_per_epoch
             warn_once(
-                "Optimizer.lr.%s: %s%s not reached, as Global.epochs is %d: the learning rate does not change there",
+                "Optimizer.lr.%s: %s%s %s after the last epoch (Global.epochs: %d): no change of the rate there",
                 *(key, ", ".join(f"{epoch:g}" for epoch in late), f" after {warmup:g} of warm-up" if warmup else ""),
-                epochs,
+                *("is" if len(late) == 1 else "are", epochs),
                 logger=log,
             )
 
@@ -98,15 +98,33 @@ def log_changed_epochs(config: Config, before: Optional[int], schedule: Schedule
     steps_per_epoch = schedule.timing.steps_per_epoch
     earlier = build_lr_schedule(config.with_global(epochs=before), steps_per_epoch, quiet=True)
     last = min(_total_steps(earlier), _total_steps(schedule))
-    for place in range(step, last, max(1, (last - step) // _COMPARED)):
-        old, new = earlier.lr_at(place), schedule.lr_at(place)
-        if not math.isclose(old, new, rel_tol=1e-6):
-            get_logger().warning(
-                "Global.epochs was %d and is %d, which changes the learning rate: at update %d it would have been %g, "
-                "and is %g",
-                *(before, config.Global.epochs, place + 1, old, new),
-            )
-            return
+    changed = f"Global.epochs was {before} and is {config.Global.epochs}"
+    place = _first_difference(earlier, schedule, step, last)
+    if place is not None:
+        get_logger().warning(
+            "%s, which changes the learning rate: at update %d it would have been %g, and is %g",
+            *(changed, place + 1, earlier.lr_at(place), schedule.lr_at(place)),
+        )
+    elif step < _total_steps(schedule) and _first_difference(earlier, schedule, 0, min(step, last)) is not None:
+        # The run was at its end, and goes on in the middle of another schedule.
+        get_logger().warning(
+            "%s, which changes the learning rate: it was %g at update %d, the last one, and is %g at update %d",
+            *(changed, earlier.lr_at(step - 1), step, schedule.lr_at(step), step + 1),
+        )
+    else:
+        get_logger().info("%s, which does not change the learning rate of the updates before", changed)
+
+
+def _first_difference(earlier: Schedule, schedule: Schedule, start: int, end: int) -> Optional[int]:
+    """Return the first update in a range for which two schedules have different rates, None if there is none."""
+
+    def differs(place: int) -> bool:
+        return not math.isclose(earlier.lr_at(place), schedule.lr_at(place), rel_tol=1e-6)
+
+    stride = max(1, (end - start) // _COMPARED)
+    found = next((place for place in range(start, end, stride) if differs(place)), None)
+    # The updates before it were passed over.
+    return None if found is None else next(filter(differs, range(max(start, found - stride + 1), found + 1)))
 
 
 def _direction(config: Config) -> str:

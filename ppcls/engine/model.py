@@ -8,23 +8,18 @@ from typing import Any, Callable, List, Optional, Sequence, Tuple, Union
 import paddle
 
 from ppcls.arch import BACKBONES
+from ppcls.arch.backbone.isotropic import IsotropicBackbone
 from ppcls.config.schema import AUTO, DEFAULT, Config
 from ppcls.engine.checkpointing import checkpoint
 from ppcls.errors import ConfigError, WeightsError
 from ppcls.utils import distributed
-from ppcls.utils.logging import get_logger
+from ppcls.utils.logging import get_logger, warn_once
 from ppcls.utils.paths import user_path
 from ppcls.weights import create_model, load_weights
 from ppcls.weights.download import is_url
 from ppcls.weights.factory import local_weights, trained_image_size
 from ppcls.weights.reader import find_file
-
-# How a recipe says what arguments of ``load_weights`` say.
-_RECIPE_WORDS = {
-    "drop_mismatched_head=True": "-o Global.drop_mismatched_head=true",
-    "choose with weights_key": "choose with --weights-key (Global.weights_key)",
-    "image_size=[height, width]": "--weights-image-size HEIGHTxWIDTH (Global.weights_image_size)",
-}
+from ppcls.weights.wording import OF_RECIPES, OF_USED_WEIGHTS, reworded
 
 
 def build_model(config: Config) -> paddle.nn.Layer:
@@ -34,9 +29,24 @@ def build_model(config: Config) -> paddle.nn.Layer:
         model = create_model(config.Arch.name, class_num=config.Arch.class_num, **config.Arch.arguments)
     except ConfigError as error:
         raise ConfigError(f"{config.where('Arch', 'name')}: Arch: {error}") from None
+    _warn_of_pixels_left_out(config, model)
     # One process sees the whole batch anyhow.
     several = distributed.world_size() > 1
     return paddle.nn.SyncBatchNorm.convert_sync_batchnorm(model) if config.Arch.use_sync_bn and several else model
+
+
+def _warn_of_pixels_left_out(config: Config, model: paddle.nn.Layer) -> None:
+    if not isinstance(model, IsotropicBackbone):
+        return
+    height, width = config.Global.image_shape[1:]
+    rows, columns = model.pixels_left_out(height, width)
+    lost = [f"{count} {name}" for count, name in ((rows, "rows"), (columns, "columns")) if count]
+    if lost:
+        warn_once(
+            "patches of %d px do not divide images of %dx%d px: the last %s of each image are not used; change "
+            "Arch.patch_size or the size of the images",
+            *(model.patch_size, height, width, " and ".join(lost)),
+        )
 
 
 def compile_static(config: Config, model: paddle.nn.Layer) -> None:
@@ -121,10 +131,44 @@ def given_weights(config: Config) -> Union[bool, str, None]:
     return resumed or config.Global.pretrained_model or config.Arch.pretrained
 
 
+def require_weights_of_options(config: Config) -> None:
+    """Refuse options about weights where the recipe names none.
+
+    Raises:
+        ConfigError: there is such an option.
+    """
+    for key in ("weights_key", "weights_image_size"):
+        if getattr(config.Global, key) is not None and not given_weights(config):
+            raise ConfigError(
+                f"{config.where('Global', key)}: Global.{key}: is about weights, and none are named; give them "
+                "with -o Global.pretrained_model=PATH, or leave it out"
+            )
+
+
+def _warn_of_unused_pretrained(config: Config) -> None:
+    """Say that other weights than those of ``Arch.pretrained`` are used, where the command line asks for it."""
+    where, used = config.where("Arch", "pretrained"), given_weights(config)
+    if config.Arch.pretrained and used != config.Arch.pretrained and where.startswith("-o "):
+        warn_once("%s: Arch.pretrained is not used: %s comes first (%s)", where, *_origin_of_weights(config))
+
+
+def _origin_of_weights(config: Config) -> Tuple[str, str]:
+    """Return the key in ``Global`` that names the weights, and where it is given."""
+    key = "pretrained_model" if config.Global.checkpoints in (None, AUTO) else "checkpoints"
+    return f"Global.{key}", config.where("Global", key)
+
+
 def fetch_weights(config: Config) -> Optional[str]:
-    """Make the recipe's weights ready to be read by all processes at once; a collective. Return their path."""
+    """Make the recipe's weights ready to be read by all processes at once; a collective. Return their path.
+
+    Raises:
+        ConfigError: the recipe says how to read weights, and names none.
+        WeightsError: they cannot be found or fetched.
+    """
 
     def fetch() -> None:
+        require_weights_of_options(config)
+        _warn_of_unused_pretrained(config)
         _require_file(config)
         path = weights_path(config)
         if path is not None:
@@ -176,26 +220,23 @@ def load_from(
 
     Args:
         class_ids: as for ``load_weights``.
-        strict: whether values of the command line are about these weights in any case. Of a training with stages, they
-            are about those of the first one.
+        strict: whether the weights are used without training, so that classifier and image channels have to be theirs,
+            and values of the command line are about them in any case. Of a training with stages, they are about those
+            of the first one.
     """
     key, image_size = _weight_options(config, path, strict)
     size = image_size or trained_image_size(config.Arch.name, given_weights(config))
-    try:
+    with reworded(OF_USED_WEIGHTS if strict else OF_RECIPES):
         report = load_weights(
             model,
             path,
             key=key,
             drop_mismatched_head=drop_mismatched_head,
+            adapt="image_size" if strict else True,
             image_size=size,
             submodel=config.student,
             class_ids=class_ids,
         )
-    except WeightsError as error:  # the recipe's words for it
-        text = str(error)
-        for argument, option in _RECIPE_WORDS.items():
-            text = text.replace(argument, option)
-        raise WeightsError(text) from None
     return f"weights: {path}: {report}"
 
 

@@ -1,4 +1,4 @@
-"""The first image of the data, tried before anything of an earlier run is moved.
+"""Run model, losses and metrics on one image, before an earlier run's folder is moved.
 
 Some mistakes show only where a model meets its images, or a loss its labels.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 import numpy as np
 import paddle
@@ -14,8 +14,8 @@ from ppcls import metric
 from ppcls.config import appearance
 from ppcls.config.schema import Config
 from ppcls.data.datasets import Classes, Dataset
-from ppcls.data.transforms import TRANSFORMS, TransformOp, name_and_arguments
-from ppcls.engine import device
+from ppcls.data.transforms import TransformOp, name_and_arguments
+from ppcls.engine import device, preprocessing
 from ppcls.engine.answers import build_postprocess, describe_switch, kind_of, label_kind
 from ppcls.engine.checks import require_split
 from ppcls.engine.criteria import build_loss, build_metrics, log_reduced_topk
@@ -72,7 +72,7 @@ def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto
     What metrics report that is not one number, such as a confusion matrix, is in "details", by the metric's name.
 
     The data set, its batches, losses and metrics are the recipe's. The preprocessing is the export's; a warning says
-    where it differs from the recipe's.
+    where it crops or resizes otherwise than the recipe's.
 
     Args:
         config: its ``Global.device`` is where the model computes.
@@ -80,6 +80,7 @@ def evaluate_export(config: Config, path: Union[str, Path], backend: str = "auto
         backend: "paddle", "onnx" or "auto".
 
     Raises:
+        ConfigError: images look different to the export than the recipe prepares them.
         ConfigError, DataError, MachineError: as their messages say.
     """
     _start(config)
@@ -135,7 +136,7 @@ def _evaluate_backend(config: Config, model: _Logits, metrics: CombinedMetric) -
         with distributed.errors_on_all_ranks():
             tail = _as_tensor(described.image_shape[0]) if described.input == PIXELS else []
             ops = [*described.transform_ops, *tail]
-            align = functools.partial(match_classes, config, "Eval", _classes(described), "the model")
+            align = functools.partial(match_classes, config, _classes(described), "the model")
             loader = stack.enter_context(build_loader(_with_transforms(config, ops), "Eval", align=align))
         distributed.require_equal_on_ranks("numbers of images", len(loader.dataset))
         criterion = build_loss(config, "Eval", loader.dataset)
@@ -147,7 +148,9 @@ def _classes(described: Description) -> Optional[Classes]:
     saved = Classes.from_json(described.values["Model"].get("classes"))
     if saved is None:
         return None if described.class_names is None else Classes(described.class_names)
-    return saved if saved.names is not None else Classes(described.class_names, saved.labels)
+    if saved.names is not None or described.names_are_labels:
+        return saved
+    return Classes(described.class_names, saved.labels)
 
 
 def _device(config: Config) -> Device:
@@ -201,29 +204,20 @@ def _check_preprocessing(config: Config, described: Description) -> None:
     Raises:
         ConfigError: images look different to it: channels, normalization, interpolation, backends or size.
     """
-    recipe_ops = [name_and_arguments(op) for op in transform_ops(config)]
-    export_ops = [name_and_arguments(op) for op in described.transform_ops]
-    found = appearance.differences(_traits(recipe_ops, "the recipe"), _traits(export_ops, "the export"))
-    if described.input == PIXELS:
-        recipe_ops = [op for op in recipe_ops if op[0] not in ("NormalizeImage", "ToCHWImage")]
-        found = [text for text in found if not text.startswith(appearance.NORMALIZATION)]
+    ops = transform_ops(config)
+    in_model = (appearance.NORMALIZATION,) if described.input == PIXELS else ()
+    found = preprocessing.differences(ops, described.transform_ops, ("the recipe", "the export"), in_model)
     before = described.values["Model"].get("image_shape_of_recipe")  # where the export was asked for another size
     expected = list(config.Global.image_shape)
     if expected not in (list(described.image_shape), before):
         where = config.where("Global", "image_shape")
         found.append(f"image_shape: {expected} ({where}) and {list(described.image_shape)} (the export)")
     if found:
-        raise ConfigError(
-            f"{described.path}: prepares images otherwise than the recipe: {'; '.join(found)}; evaluate it with the "
-            f"recipe of its run (config.yaml in its folder), or export again"
+        preprocessing.refuse(
+            config,
+            f"{described.path}: prepares images in another way than the recipe: {'; '.join(found)}; evaluate it with "
+            "the recipe of its run (config.yaml in its folder), or export again",
         )
-    if recipe_ops != export_ops:
-        get_logger().warning(
-            "the export preprocesses images otherwise than the recipe; it is evaluated as it was exported: %s",
-            described.transform_ops,
-        )
-
-
-def _traits(ops: Sequence[Tuple[str, Mapping[str, Any]]], origin: str) -> appearance.Traits:
-    built = ((name, TRANSFORMS.build(name, args) if TRANSFORMS[name].source is None else None) for name, args in ops)
-    return appearance.traits((name, component, origin) for name, component in built)
+    tail = ("NormalizeImage", "ToCHWImage") if in_model else ()
+    recipe_ops = [op for op in ops if name_and_arguments(op)[0] not in tail]
+    preprocessing.warn_of_other_ops(recipe_ops, described.transform_ops, "the export, which is evaluated as it is")

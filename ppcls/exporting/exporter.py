@@ -14,12 +14,13 @@ import paddle
 import ppcls
 from ppcls.config.schema import Config
 from ppcls.data.transforms import TRANSFORMS, TransformOp, name_and_arguments
+from ppcls.engine import preprocessing
 from ppcls.engine.answers import build_postprocess, log_reduced_topk, postprocess_source
 from ppcls.engine.checks import require_single_run
 from ppcls.engine.class_count import for_weights
 from ppcls.engine.device import set_device
 from ppcls.engine.inference import transform_ops
-from ppcls.engine.label_names import class_names, model_classes
+from ppcls.engine.label_names import answer_names, model_classes
 from ppcls.engine.model import build_model, fetch_weights, load_required_weights
 from ppcls.errors import ConfigError, ExportError
 from ppcls.exporting import batch_norm, images, int8, onnx_models, target_dir
@@ -73,14 +74,15 @@ def export(config: Config, options: Optional[Options] = None) -> Dict[str, Any]:
     set_device("cpu")  # the files do not depend on the device that wrote them
     if config.Global.device not in ("auto", "cpu"):
         get_logger().info("Global.device=%s: an export is computed and compared on the CPU", config.Global.device)
-    recipe_shape = list(config.Global.image_shape)
+    recipe_shape, recipe_ops = list(config.Global.image_shape), transform_ops(config)
     config = with_image_size(config, options.image_size) if options.image_size is not None else config
     ops = transform_ops(config)
     onnx_models.check(config, options, ops)
     model = build_model(config)
     weights = load_required_weights(config, model, "export")
+    preprocessing.require_as_trained(config, recipe_ops, preprocessing.INFER, weights)
     model.eval()
-    postprocess = build_postprocess(config, class_names(config, weights=weights))
+    postprocess = build_postprocess(config, answer_names(config, weights))
     log_reduced_topk(config)
     expected = Expected.of(model, images.sample(config, ops), ops, postprocess.activation)
     folded, kept = batch_norm.fold(model, expected.sample.tensors)

@@ -29,11 +29,13 @@ class BasePredictor:
         pipeline: from images to answers.
         backend: the runtime, "paddle" or "onnx".
         device: where the model computes, "cpu", "gpu:0" or another GPU.
+        names_are_labels: whether an export's classes have no names, and are called by their labels in the list.
     """
 
     pipeline: Pipeline
     backend: str
     device: str
+    names_are_labels: bool = False
 
     def predict(self, images: Union[inputs.Image, Sequence[inputs.Image]]) -> List[Answer]:
         """Classify images.
@@ -158,6 +160,7 @@ class Predictor(BasePredictor):
         require_int("batch_size", batch_size, 1)
         self._arguments = (path, backend, threads, batch_size, topk, decode_workers, device, tuple(imports))
         self.description = description.read(user_path(path))
+        self.names_are_labels = self.description.names_are_labels
         postprocess = self.description.postprocess
         postprocess = postprocess if topk is None else postprocess.with_topk(topk)
         self._backend = open_backend(self.description, backend, threads, Device.parse(device))

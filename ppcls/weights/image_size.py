@@ -69,10 +69,10 @@ def source_size(
             f"{grid[0]} x {grid[1]}; give the size that the weights were made for, [height, width]"
         )
     pixels = known if known is not None else [side * model.patch_size for side in grid]
-    unclear = known is None and (grid[0] != grid[1]) and grid[0] * grid[1] == patches
+    unclear = known is None and grid[0] * grid[1] == patches
     assumption = (
-        f"{origin}: nothing tells which image size these weights were made for; taken to be {_text(pixels)} px. If it "
-        "is another one, say so: --weights-image-size HEIGHTxWIDTH (image_size, in Python)"
+        f"{origin}: nothing says which image size these weights are for; assuming {_text(pixels)} px. Otherwise give "
+        "--weights-image-size HEIGHTxWIDTH (image_size, in Python)"
     )
     note = f"from {_text(pixels)} to {_text(model.image_size)} px" if grid != model.grid else ""
     return SourceSize(known, note, assumption if unclear else "")

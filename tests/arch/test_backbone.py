@@ -111,7 +111,7 @@ def test_a_small_backbone_has_everything():
     with pytest.raises(ValueError, match=r"Derived has no parameter 'blocks\.2\.weight'"):
         model.depth_of("blocks.2.weight")
     gray = create_model("Derived", class_num=5, in_channels=1)
-    assert load_weights(gray, state_of(model)).resized == ("stem.weight",)
+    assert load_weights(gray, state_of(model)).channels == "from 3 to 1 channels"
     model.reset_classifier(0)
     assert model(images()).shape == [2, 8]
     assert model.depth_of("head") == 3

@@ -6,6 +6,7 @@ import yaml
 import ppcls
 from ppcls import config
 from ppcls.config.show import to_yaml
+from ppcls.engine import checks
 from ppcls.engine.components import REGISTRIES
 from ppcls.errors import ConfigError
 
@@ -69,7 +70,7 @@ def test_without_transforms_that_decide_shape_and_architecture_follow_from_each_
             recipe([crop(64)]),
             ["Global.image_shape=[3, 32, 32]"],
             r"-o Global\.image_shape=\[3, 32, 32\]: Global\.image_shape: is 32 x 32, but DataLoader\.Eval\.dataset\."
-            r"transform_ops\.0\.CropImage \(dict\) makes images of 64 x 64 \(height x width\); change one",
+            r"transform_ops\.0\.CropImage \(the dict\) makes images of 64 x 64 \(height x width\); change one",
         ),
         (
             recipe([crop(64)], {**GMLP, "image_size": 32}),
@@ -81,17 +82,6 @@ def test_without_transforms_that_decide_shape_and_architecture_follow_from_each_
             [],
             r"Infer\.transforms\.0\.CropImage: makes images of 32 x 32, but DataLoader\.Eval.* makes images of 64 x 64",
         ),
-        (
-            recipe([crop(224)], GMLP, train=[{"RandCropImage": {"size": 160}}]),
-            [],
-            r"RandCropImage: makes images of 160 x 160, but gMLP_Ti16 is built for 224 x 224 \(Arch\.image_size: the "
-            r"default\) and cannot be trained on another size",
-        ),
-        (
-            recipe([crop(64)], GMLP, train=[{"RandCropImage": {"size": 160}}]),
-            [],
-            r"is built for 64 x 64 \(Arch\.image_size: derived from DataLoader\.Eval",
-        ),
     ],
 )
 def test_contradictions_are_refused_with_both_places(values, changes, message):
@@ -100,19 +90,58 @@ def test_contradictions_are_refused_with_both_places(values, changes, message):
 
 
 @pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        (
+            224,
+            r"RandCropImage: makes images of 160 x 160, but gMLP_Ti16 is built for 224 x 224 \(Arch\.image_size: the "
+            r"default\) and cannot be trained on another size",
+        ),
+        (64, r"is built for 64 x 64 \(Arch\.image_size: derived from DataLoader\.Eval"),
+    ],
+)
+def test_the_size_of_training_matters_to_training_alone(size, message):
+    loaded = ppcls.load_config(recipe([crop(size)], GMLP, train=[{"RandCropImage": {"size": 160}}]))
+    assert loaded.Global.image_shape == [3, size, size]
+    for check in (checks.require_trainable, checks.require_training_sizes):
+        with pytest.raises(ConfigError, match=message):
+            check(loaded.with_global(epochs=1))
+    checks.require_training_sizes(ppcls.load_config(recipe([crop(size)], GMLP, train=[crop(size)])))
+
+
+def test_null_leaves_a_value_to_what_it_follows_from():
+    values = recipe([crop(64)], {**GMLP, "image_size": 32, "in_channels": 3}, Global={"image_shape": [3, 32, 32]})
+    changes = ["Arch.image_size=null", "Arch.in_channels=null", "Global.image_shape=null"]
+    loaded = ppcls.load_config(values, changes)
+    assert (loaded.Arch.arguments["image_size"], loaded.Global.image_shape) == (64, [3, 64, 64])
+    with pytest.raises(ConfigError, match=r"Arch\.image_size: is 32 x 32, but"):
+        ppcls.load_config(values, changes[1:])
+
+
+def test_a_size_that_the_command_line_gives_to_a_stored_recipe_is_compared():
+    stored = {**ppcls.load_config(recipe([crop(64)], {**GMLP, "image_size": 64})).plain()}
+    load = {"name": "latest.pdstates", "registries": REGISTRIES}
+    change = "DataLoader.Eval.dataset.transform_ops.0.CropImage.size=32"
+    with pytest.raises(ConfigError, match=r"Arch\.image_size: is 64 x 64, but DataLoader.* \(-o DataLoader"):
+        config.load_values(stored, changes=[change], **load)
+    loaded = config.load_values(stored, changes=[change, "Arch.image_size=null", "Global.image_shape=null"], **load)
+    assert loaded.Arch.arguments["image_size"] == 32
+
+
+@pytest.mark.parametrize(
     ("section", "message", "shape"),
     [
         (
             {"Infer": {"transforms": [crop(32)]}},
             "Infer.transforms.0.CropImage: makes images of 32 x 32, but "
-            "DataLoader.Eval.dataset.transform_ops.0.CropImage (dict) makes images of 64 x 64 "
+            "DataLoader.Eval.dataset.transform_ops.0.CropImage (the dict) makes images of 64 x 64 "
             "(height x width); inference and exported models take 32 x 32",
             [3, 32, 32],
         ),
         (
             {"Global": {"image_shape": [3, 48, 48]}},
             "Global.image_shape: is 48 x 48, but "
-            "DataLoader.Eval.dataset.transform_ops.0.CropImage (dict) makes images of 64 x 64 "
+            "DataLoader.Eval.dataset.transform_ops.0.CropImage (the dict) makes images of 64 x 64 "
             "(height x width); inference and exported models take 64 x 64",
             [3, 64, 64],
         ),
@@ -120,7 +149,7 @@ def test_contradictions_are_refused_with_both_places(values, changes, message):
 )
 def test_an_architecture_of_any_size_is_warned_and_inference_decides(section, message, shape, caplog):
     loaded = ppcls.load_config(recipe([crop(64)], **section))
-    assert [record.getMessage() for record in caplog.records] == [f"dict: {message}"]
+    assert [record.getMessage() for record in caplog.records] == [f"the dict: {message}"]
     assert loaded.Global.image_shape == shape
 
 
@@ -171,7 +200,7 @@ AUGMENT = {"TimmAutoAugment": {"config_str": "rand-m9"}}
     [
         ([crop(64), AUGMENT], 64, "derived from DataLoader.Train.dataset.transform_ops.0.CropImage"),
         ([crop([96, 64]), {"TimmAutoAugment": None}], [96, 64], "derived from"),  # [width, height], as in recipes
-        ([crop(64), {"TimmAutoAugment": {"img_size": 32}}], 32, "dict"),
+        ([crop(64), {"TimmAutoAugment": {"img_size": 32}}], 32, "the dict"),
         ([crop(64), SHORT, AUGMENT], None, "default"),
         ([AUGMENT, crop(64)], None, "default"),
     ],

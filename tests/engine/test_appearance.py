@@ -79,6 +79,20 @@ def test_inference_is_compared_with_evaluation(resized, caplog):
     assert "and none (no NormalizeImage)" in said
 
 
+def test_geometry_is_compared_between_evaluation_and_inference(resized, caplog):
+    """Training may crop as it likes."""
+    operations = list(ppcls.load_config(resized).DataLoader.Eval.dataset.transform_ops)
+    crop = [{"ResizeImage": {"resize_short": 32}}, {"CropImage": {"size": 16}}]
+    changed = [operations[0], *crop, *operations[2:]]
+    (said,) = loaded(resized, caplog, {"Infer.transforms": changed})
+    assert "DataLoader.Eval and Infer prepare images in different ways: resizing and cropping to (16, 16): " in said
+    assert (
+        "ResizeImage {size: [16, 16]} (" in said
+        and "ResizeImage {resize_short: 32}, CropImage {size: [16, 16]} (" in said
+    )
+    assert loaded(resized, caplog, {TRAIN: changed}) == []
+
+
 def test_it_is_said_once(resized, run):
     change = f"{TRAIN}.0.DecodeImage.backend=pil"
     done = train(resized, change, "Global.epochs=1")
@@ -90,7 +104,7 @@ def test_an_export_is_not_evaluated_by_another_preprocessing(trained, run, tmp_p
     call = ("eval", "-c", trained / "recipe.yaml", "--model", tmp_path / "model")
     run(*call)
     done = run(*call, "-o", f"{EVAL}.1.NormalizeImage.mean=[0.1,0.5,0.5]", code=2)
-    assert "prepares images otherwise than the recipe: normalization: scale" in done.stderr
+    assert "prepares images in another way than the recipe: normalization: scale" in done.stderr
     assert "mean [0.1, 0.5, 0.5], std [0.5, 0.5, 0.5] (the recipe) and" in done.stderr
     done = run(*call, "-o", f"{EVAL}.0.DecodeImage.to_rgb=false", code=2)
     assert "channel order: BGR (the recipe) and RGB (the export)" in done.stderr

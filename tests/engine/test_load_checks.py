@@ -3,8 +3,10 @@
 import logging
 
 import pytest
+import yaml
 
 import ppcls
+from ppcls.engine.model import build_model
 from ppcls.errors import ConfigError
 from tests.helpers.multilabel import write_multilabel_recipe
 from tests.helpers.recipes import write_recipe
@@ -126,3 +128,26 @@ def test_weights_that_are_not_there(recipe, models, change, message):
     text = train(recipe, change.format(out=out), code=2).stderr
     assert message.format(out=out) in text
     assert f"-o {change.format(out=out)}"[:60] in text
+
+
+@pytest.mark.parametrize(
+    ("arch", "size", "said"),
+    [
+        (
+            "{name: gMLP, dim: 8, depth: 1, patch_size: 7}",
+            "[3, 32, 48]",
+            "32x48 px: the last 4 rows and 6 columns of",
+        ),
+        (
+            "{name: ConvMixer, dim: 8, depth: 1, patch_size: 5}",
+            "[3, 16, 20]",
+            "16x20 px: the last 1 rows of each",
+        ),
+        ("{name: ConvMixer, dim: 8, depth: 1, patch_size: 4}", "[3, 16, 20]", None),
+    ],
+)
+def test_pixels_that_are_in_no_patch_are_said(caplog, arch, size, said):
+    config = ppcls.load_config({"Arch": yaml.safe_load(arch), "Global": {"image_shape": yaml.safe_load(size)}})
+    build_model(config)
+    assert (said is not None) == ("are not used" in caplog.text)
+    assert (said or "") in caplog.text

@@ -290,11 +290,11 @@ def test_evaluation_of_an_export_by_another_recipe(convmlp, digits, tmp_path, ru
     normalize = {"NormalizeImage": {"order": ""}}
     change = f"{key}=[{{DecodeImage: }}, {json.dumps(normalize)}, {{ToCHWImage: }}]"
     done = run("eval", "-c", recipe, "--model", folder / "inference.onnx", "-o", change, code=2)
-    assert "prepares images otherwise than the recipe: normalization" in done.stderr
+    assert "prepares images in another way than the recipe: normalization" in done.stderr
     ops = [*config.DataLoader.Eval.dataset.transform_ops]
     change = f"{key}={json.dumps([ops[0], {'CropImage': {'size': 16}}, *ops[1:]])}"
     done = run("eval", "-c", recipe, "--model", folder / "inference.onnx", "-o", change)
-    assert "preprocesses images otherwise" in done.stderr
+    assert "the transforms of the recipe are others than those of the export" in done.stderr
     assert json.loads(done.stdout) == ppcls.evaluate_export(config, folder, "onnx")
     assert "no such folder" in run("eval", "-c", recipe, "--model", tmp_path / "nowhere", code=2).stderr
     assert "--backend is for exported models" in run("eval", "-c", recipe, "--backend", "onnx", code=2).stderr

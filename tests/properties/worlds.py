@@ -106,6 +106,7 @@ class Files:
         labels: label of each class.
         arguments: further arguments of the data set.
         arch: further arguments of the recipe's model.
+        transforms: further arguments of its transforms, by name.
         unused: number of files that ``check-data`` lists as not used, by kind.
     """
 
@@ -116,6 +117,7 @@ class Files:
     labels: Dict[int, int] = field(default_factory=dict)
     arguments: Dict[str, object] = field(default_factory=dict)
     arch: Dict[str, object] = field(default_factory=dict)
+    transforms: Dict[str, Dict[str, object]] = field(default_factory=dict)
     unused: Dict[str, int] = field(default_factory=dict)
 
     @property
@@ -199,9 +201,12 @@ def write_recipe(path, world, train, evaluation, arch="ConvMixer"):
         {"ToCHWImage": None},
     ]
 
+    def changed(op, files):
+        return {name: {**(given or {}), **files.transforms.get(name, {})} or None for name, given in op.items()}
+
     def split(files, shuffle):
         return {
-            "dataset": {**files.section(), "transform_ops": ops},
+            "dataset": {**files.section(), "transform_ops": [changed(op, files) for op in ops]},
             "sampler": {"batch_size": 4, "shuffle": shuffle},
             "loader": {"num_workers": 0},
         }
@@ -222,7 +227,7 @@ def write_recipe(path, world, train, evaluation, arch="ConvMixer"):
         "Arch": {**models[arch], **evaluation.arch},
         "Optimizer": {"name": "AdamW", "lr": {"name": "ConstLR", "learning_rate": 0.02}},
         "DataLoader": {"Train": split(train, True), "Eval": split(evaluation, False)},
-        "Metric": {"Eval": [{"TopkAcc": {"topk": [1]}}]},
+        "Metric": {"Eval": [{"TopkAcc": {"topk": [1]}}, {"ConfusionMatrix": None}]},
         "Infer": {"PostProcess": {"topk": 1}},
     }
     path.write_text(yaml.safe_dump(recipe, allow_unicode=True), encoding="utf-8")

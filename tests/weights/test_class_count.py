@@ -79,4 +79,4 @@ def test_commands(files, recipe, run, digits, tmp_path):
     line = next(line for line in shown.splitlines() if line.strip().startswith("class_num"))
     assert " ".join(line.split()) == f"class_num: 7 # that of the classifier in {files}/timm.pth"
     done = run("infer", "-c", recipe, "-o", f"Global.pretrained_model={files}/headless", image, *gone, code=2)
-    assert "Arch.class_num is not in the recipe: 1000 (neither weights nor data tell it)" in done.stderr
+    assert "class_num is not in the recipe: 1000 (the default: neither weights nor data tell the count)" in done.stderr

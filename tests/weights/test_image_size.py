@@ -76,10 +76,13 @@ def test_our_checkpoints_are_resized_from_their_own_size(wide, run):
     assert by_recipe == given
     converted, text = evaluate(run, wide, "tall", "converted")  # which keeps the size
     assert converted == given
-    assert "resized from 16x24 to 24x16 px: " in text and "nothing tells" not in text
+    assert "resized from 16x24 to 24x16 px: " in text and "nothing says" not in text
+    # Also where there is no other shape to tell it from, and of a square.
+    _, text = evaluate(run, wide, "wide", "foreign")
+    assert "foreign: nothing says which image size these weights are for; assuming 16x24 px." in text
     # Nothing tells: as they are, which is said, and wrong.
     assumed, text = evaluate(run, wide, "tall", "foreign")
-    assert "nothing tells which image size these weights were made for; taken to be 24x16 px" in text
+    assert "nothing says which image size these weights are for; assuming 24x16 px" in text
     assert abs(assumed - resized) > 1e-3
     square, text = evaluate(run, wide, "square", "out/best_model")
     assert "resized from 16x24 to 20x20 px: " in text
@@ -125,6 +128,31 @@ def test_a_run_is_not_continued_at_another_size(wide, run, tmp_path):
     assert "these weights are for images of 16x24 px, and the model is for 24x16 px" in done.stderr
 
 
+def test_evaluation_does_not_mind_the_size_of_training(wide, digits, run, tmp_path):
+    """Only evaluation is at another size; the weights are resized from their own."""
+    expected, _ = evaluate(run, wide, "tall", "out/best_model")
+    tall = ["DataLoader.Eval.dataset.transform_ops.1.ResizeImage.size=[16,24]", "Global.image_shape=null"]
+    found, text = evaluate(run, wide, "wide", "out/best_model", *tall)
+    assert found == expected
+    assert "DataLoader.Train" not in text
+    done = run("train", "-c", "wide.yaml", "-o", *tall, f"Global.output_dir={tmp_path}", cwd=wide, code=2)
+    assert "DataLoader.Train.dataset.transform_ops.1.ResizeImage: makes images of 16 x 24, but gMLP is" in done.stderr
+    # Of a run, the size of its model is recorded, and has to be taken back.
+    image = digits / "val/000.png"
+    done = run("infer", "out", image, "-o", *tall, cwd=wide, code=2)
+    assert "Arch.image_size: is 16 x 24, but DataLoader.Eval" in done.stderr
+    done = run("infer", "out", image, "-o", *tall, "Arch.image_size=null", cwd=wide)
+    assert "resized from 16x24 to 24x16 px" in done.stderr
+
+
+def test_a_run_that_is_resumed_has_its_own_weights(wide, run, tmp_path):
+    options = ["-o", "Global.checkpoints=out/latest", "Global.epochs=6", f"Global.output_dir={tmp_path}/out"]
+    done = run("train", "-c", "wide.yaml", "--weights-image-size", "16x24", *options, cwd=wide, code=2)
+    assert "Global.weights_image_size: is about weights to start from" in done.stderr
+    assert "out/latest, which is resumed, knows its own; leave it out" in done.stderr
+    assert not (tmp_path / "out/latest.pdparams").exists()
+
+
 def test_training_starts_from_resized_weights(wide, run, tmp_path):
     shutil.copy(wide / "foreign.safetensors", tmp_path / "w.safetensors")
     options = [f"Global.pretrained_model={tmp_path}/w", f"Global.output_dir={tmp_path}/out", "Global.epochs=1"]
@@ -157,7 +185,14 @@ def test_in_python(wide, monkeypatch, caplog):
     assert set(same.resized) == set(report.resized)
     load_weights(tall, wide / "foreign")
     np.testing.assert_array_equal(tall.state_dict()[SPATIAL].numpy(), weight)
-    assert "taken to be 24x16 px. If it is another one, say so: --weights-image-size" in caplog.text
+    assert "assuming 24x16 px. Otherwise give --weights-image-size HEIGHTxWIDTH" in caplog.text
+    square = create_model("gMLP", **TINY, image_size=16)
+    arrays = {name: tensor.numpy() for name, tensor in square.state_dict().items()}
+    caplog.clear()
+    load_weights(square, arrays, image_size=16)
+    assert not caplog.text
+    load_weights(square, arrays)
+    assert "weights: nothing says which image size these weights are for; assuming 16x16 px" in caplog.text
 
 
 def test_what_is_recorded(wide, tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List
+from typing import List, Tuple
 
 import paddle
 from paddle import nn
@@ -34,6 +34,10 @@ class IsotropicBackbone(Backbone):
         self.depth = depth
         self.feature_blocks = sorted({(depth * quarter + 3) // 4 - 1 for quarter in (1, 2, 3, 4)})
         self.feature_info = [FeatureInfo(dim, patch_size)] * len(self.feature_blocks)
+
+    def pixels_left_out(self, height: int, width: int) -> Tuple[int, int]:
+        """Return how many rows and columns at the end of an image are in no patch."""
+        return height % self.patch_size, width % self.patch_size
 
     def run_blocks(self, x: paddle.Tensor) -> List[paddle.Tensor]:
         """Return what the blocks make of ``x``, after each quarter of them."""

@@ -34,7 +34,7 @@ _MAY_CHANGE = (
     *("Global.eval_during_train", "Global.eval_interval", "Global.start_eval_epoch", "Global.save_inference_dir"),
     *("Global.drop_mismatched_head", "DataLoader.Train.loader", "DataLoader.Eval.loader", "Infer"),
     *("DataLoader.Eval.sampler.batch_size", "Global.early_stopping", "Metric.Train", "Global.image_shape", "Callbacks"),
-    *("Global.imported", "Global.allow_unused_classes"),
+    *("Global.imported", "Global.allow_unused_classes", "Global.allow_other_preprocessing"),
     # The same numbers, computed otherwise; the same files, elsewhere.
     *(
         "Arch.recompute",
@@ -259,6 +259,22 @@ def require_same_frozen(config: Config, prefix: Path) -> None:
             f"{list(config.Global.freeze)}, so the optimizer's state is of other parameters. To train on from its "
             f"weights: -o Global.checkpoints=null Global.pretrained_model={prefix}, or use Stages"
         )
+
+
+def require_same_weight_options(config: Config, prefix: Path) -> None:
+    """Refuse to resume with settings of weights to start from that the run did not start with.
+
+    Raises:
+        ConfigError: there are some; the checkpoint knows its own weights.
+    """
+    before = checkpoint.read_states(prefix)["config"]["Global"]
+    for key in ("weights_key", "weights_image_size"):
+        value = getattr(config.Global, key)
+        if value is not None and value != before.get(key):
+            raise ConfigError(
+                f"{config.where('Global', key)}: Global.{key}: is about weights to start from, and {prefix}, which is "
+                "resumed, knows its own; leave it out"
+            )
 
 
 def _where(config: Config, key: str) -> str:

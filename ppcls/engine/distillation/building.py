@@ -12,7 +12,7 @@ import paddle
 from ppcls.arch import BACKBONES
 from ppcls.config.schema import ArchSection, Config, ModelSection, TeacherSection
 from ppcls.data.datasets import Classes
-from ppcls.engine import class_count, initial_weights
+from ppcls.engine import class_count, initial_weights, preprocessing
 from ppcls.engine import model as models
 from ppcls.engine.checkpointing import checkpoint, saved_classes
 from ppcls.engine.components import load_config
@@ -21,6 +21,7 @@ from ppcls.engine.label_names import number_same_classes
 from ppcls.errors import ConfigError, WeightsError
 from ppcls.loss import CombinedLoss
 from ppcls.utils import distributed
+from ppcls.utils.logging import warn_once
 from ppcls.weights.head import has_linear_head
 
 _SEEDS = 2**32
@@ -179,8 +180,7 @@ def _build(config: Config, model: _Model) -> Tuple[Config, paddle.nn.Layer]:
         recipe = _recipe(config, model)
         layer = models.build_model(recipe)
     except ConfigError as error:
-        text = str(error)[len("-c ") :] if str(error).startswith("-c ") else error
-        raise ConfigError(f"{config.where(*model.path)}: {model.key}: {text}") from None
+        raise ConfigError(f"{config.where(*model.path)}: {model.key}: {error}") from None
     return recipe, layer
 
 
@@ -201,7 +201,10 @@ def _build_frozen(config: Config, model: _Model, classes: Classes) -> paddle.nn.
     with _named_weights(model):
         models.fetch_weights(recipe)
         find_order = partial(_class_order, model, layer, classes)
-        models.load_required_weights(recipe, layer, "teach with", find_order)
+        weights = models.load_required_weights(recipe, layer, "teach with", find_order)
+    # The teacher gets the images of the recipe, whatever its own says.
+    own_recipe = recipe if isinstance(model.settings, str) else None
+    preprocessing.warn_of_other_training(config, weights, model.weights_description, own_recipe)
     return layer
 
 
@@ -227,7 +230,13 @@ def _class_order(model: _Model, layer: paddle.nn.Layer, classes: Classes, weight
     pairs: List[Tuple[str, Optional[Sequence[object]], Optional[Sequence[object]]]] = []
     if known.names is not None and classes.names is not None and not number_same_classes(classes.names, known.names):
         pairs.append(("class", known.names, classes.names))
-    for kind, before, now in (*pairs, ("label", known.labels, classes.labels)):
+    if (known.names is None) != (classes.names is None):
+        warn_once(
+            "%s: the classes of %s have no names, so they are compared by number; labels.txt beside a list names them",
+            *(model.key, "the teacher" if known.names is None else "the training data"),
+        )
+    labels, of_weights = initial_weights.comparable_labels(known, classes)
+    for kind, before, now in (*pairs, ("label", of_weights, labels)):
         if before is None or now is None or list(before) == list(now):
             continue
         index = next((i for i, pair in enumerate(zip(before, now)) if pair[0] != pair[1]), min(len(before), len(now)))
