@@ -9,6 +9,10 @@ from ppcls.utils.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from ppcls.api import TrainResult as TrainResult
+    from ppcls.api import evaluate as evaluate
+    from ppcls.api import evaluate_export as evaluate_export
+    from ppcls.api import export as export
+    from ppcls.api import infer as infer
     from ppcls.api import load_run_config as load_run_config
     from ppcls.api import train as train
     from ppcls.arch import BACKBONES as BACKBONES
@@ -17,14 +21,10 @@ if TYPE_CHECKING:
     from ppcls.data.datasets import DATASETS as DATASETS
     from ppcls.data.samplers import SAMPLERS as SAMPLERS
     from ppcls.data.transforms import TRANSFORMS as TRANSFORMS
-    from ppcls.engine import evaluate as evaluate
-    from ppcls.engine import infer as infer
     from ppcls.engine import load_config as load_config
     from ppcls.engine.callbacks.base import Callback as Callback
     from ppcls.engine.callbacks.registry import CALLBACKS as CALLBACKS
     from ppcls.errors import PpclsError as PpclsError
-    from ppcls.exporting import evaluate_export as evaluate_export
-    from ppcls.exporting import export as export
     from ppcls.inference import Predictor as Predictor
     from ppcls.loss import LOSSES as LOSSES
     from ppcls.metric import METRICS as METRICS
@@ -57,10 +57,10 @@ _MODULES = {
     "train": "ppcls.api",
     "TrainResult": "ppcls.api",
     "Callback": "ppcls.engine.callbacks.base",
-    "evaluate": "ppcls.engine",
-    "evaluate_export": "ppcls.exporting",
-    "infer": "ppcls.engine",
-    "export": "ppcls.exporting",
+    "evaluate": "ppcls.api",
+    "evaluate_export": "ppcls.api",
+    "infer": "ppcls.api",
+    "export": "ppcls.api",
     "create_model": "ppcls.weights",
     "create_transform": "ppcls.preprocessing",
     "list_models": "ppcls.arch",

@@ -1,4 +1,4 @@
-"""Training from Python, and the recipes of runs."""
+"""The functions of Python that take a recipe: training, and the use of what was trained."""
 
 from __future__ import annotations
 
@@ -6,23 +6,28 @@ import inspect
 import os
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Sequence, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 from paddle import nn
 
+from ppcls import engine, exporting
 from ppcls.config.overrides import Changes
 from ppcls.config.schema import Config
 from ppcls.data.datasets import Dataset, ItemDataset
 from ppcls.engine import load_config, stages
 from ppcls.engine import result as engine_result
 from ppcls.engine.callbacks.runner import check_callback
-from ppcls.engine.checkpointing import run_dir
+from ppcls.engine.checkpointing import checkpoint, run_dir
 from ppcls.engine.supplied import Supplied, copy_model, require_layer
 from ppcls.errors import CheckpointError, ConfigError
+from ppcls.inference import description
+from ppcls.inference.pipeline import Answer
 from ppcls.inference.predictor import BasePredictor
 from ppcls.prediction import load_predictor
 from ppcls.supplied_recipe import RecipeCompletion
-from ppcls.utils.paths import user_path
+from ppcls.utils.paths import add_suffix, user_path
+
+Recipe = Union[Config, str, Path, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class TrainResult(engine_result.TrainResult):
 
 
 def train(
-    config: Union[Config, str, Path, Mapping[str, Any]],
+    config: Recipe,
     *,
     stage: Optional[str] = None,
     changes: Changes = (),
@@ -123,6 +128,130 @@ def load_run_config(run: Union[str, os.PathLike[str]], changes: Changes = (), *,
         ConfigError: the checkpoint has no recipe, the changes are invalid, or there is no such stage.
     """
     return run_dir.load_recipe(user_path(run), changes, stage)
+
+
+def evaluate(config: Recipe, *, changes: Changes = (), stage: Optional[str] = None) -> Dict[str, Any]:
+    """Evaluate weights on ``DataLoader.Eval``; return losses and metrics by name, in every process.
+
+    What metrics report that is not one number, such as a confusion matrix, is in "details", by the metric's name.
+
+    Args:
+        config: the folder of a run or a checkpoint, whose weights are evaluated by the recipe that they were trained
+            with; or a recipe that names weights: a path, the name of a shipped one, nested dicts, or what
+            ``ppcls.load_config`` and ``ppcls.load_run_config`` return.
+        changes: changes of the recipe, ``["Global.device=cpu"]`` or ``{"Global.device": "cpu"}``.
+        stage: the stage of a recipe or a run with stages; None takes the last one.
+
+    Raises:
+        ConfigError, CheckpointError, DataError, WeightsError: as their messages say.
+    """
+    return engine.evaluate(_recipe_with_weights(config, changes, stage))
+
+
+def infer(config: Recipe, *, changes: Changes = (), stage: Optional[str] = None) -> List[Answer]:
+    """Classify ``Infer.infer_imgs`` (or the images of ``Infer.infer_list``) and write ``predictions.json``.
+
+    Args:
+        config, changes, stage: as for ``evaluate``.
+
+    Returns:
+        One dict per image: class_ids, scores, file_name, label_names and what else the post-processing gives; file_name
+        and error if it cannot be read. Of several processes the first returns all, the others none.
+
+    Raises:
+        ConfigError, CheckpointError, DataError, WeightsError: as their messages say.
+    """
+    return engine.infer(_recipe_with_weights(config, changes, stage))
+
+
+def export(
+    config: Recipe,
+    options: Optional[exporting.Options] = None,
+    *,
+    changes: Changes = (),
+    stage: Optional[str] = None,
+) -> Dict[str, Any]:
+    """Export weights to ``Global.save_inference_dir`` and compare the result with them.
+
+    Args:
+        config, changes, stage: as for ``evaluate``. The export of a run goes to ``inference`` in its folder.
+        options: other forms to write; see ``ppcls.exporting.Options``.
+
+    Returns:
+        {"folder", "images": how many were compared, "max_difference" of a probability, "batch_norms": {"folded",
+        "kept"}, "models": the result of the comparison by file; for int8 with the accuracy before and after}.
+
+    Raises:
+        ConfigError, CheckpointError, WeightsError, MachineError: as their messages say.
+        ExportError: an exported model answers differently. Nothing is written then, and an earlier export stays.
+    """
+    return exporting.export(_recipe_with_weights(config, changes, stage), options)
+
+
+def evaluate_export(
+    config: Recipe,
+    path: Union[str, os.PathLike[str]],
+    backend: str = "auto",
+    *,
+    changes: Changes = (),
+    stage: Optional[str] = None,
+) -> Dict[str, Any]:
+    """Evaluate an exported model on ``DataLoader.Eval``; return what ``evaluate`` does.
+
+    The data set, its batches, losses and metrics are the recipe's. The preprocessing is the export's; a warning says
+    where it differs from the recipe's.
+
+    Args:
+        config, changes, stage: as for ``evaluate``; weights are not used. The model computes on ``Global.device``.
+        path: the export's folder, or an ONNX file.
+        backend: "paddle", "onnx" or "auto".
+
+    Raises:
+        ConfigError, CheckpointError, DataError, MachineError: as their messages say.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise ConfigError(f"path: must be that of an exported model, not {type(path).__name__}")
+    return exporting.evaluate_export(_recipe_of_stage(config, changes, stage), Path(path), backend)
+
+
+def _recipe_with_weights(recipe: Recipe, changes: Changes, stage: Optional[str]) -> Config:
+    """Return the recipe by which weights are used."""
+    run = _run_of(recipe)
+    if run is not None:
+        return run_dir.load_recipe(run, changes, stage)
+    return stages.evaluation_recipe(_loaded(recipe, changes), stage)
+
+
+def _recipe_of_stage(recipe: Recipe, changes: Changes, stage: Optional[str]) -> Config:
+    """Return the recipe by which data are read; its weights are not used."""
+    run = _run_of(recipe)
+    if run is not None:
+        return run_dir.load_recipe(run, changes, stage)
+    config = _loaded(recipe, changes)
+    return config.stage(stage or list(config.stages)[-1]) if config.Stages or stage is not None else config
+
+
+def _loaded(recipe: Recipe, changes: Changes) -> Config:
+    return recipe if isinstance(recipe, Config) and not changes else load_config(recipe, changes)
+
+
+def _run_of(recipe: Recipe) -> Optional[Path]:
+    """Return the path of a run or checkpoint; None if it is a recipe.
+
+    Raises:
+        ConfigError: it is an exported model.
+    """
+    if not isinstance(recipe, (str, os.PathLike)):
+        return None
+    path = user_path(recipe)
+    if description.is_export(path):
+        raise ConfigError(
+            f"config: {recipe} is an exported model; give a recipe or the folder of the run, and the export to "
+            "ppcls.evaluate_export or ppcls.load_predictor"
+        )
+    prefix = checkpoint.strip_suffix(str(path))
+    has_weights = checkpoint.exists(prefix) or add_suffix(prefix, checkpoint.WEIGHTS).is_file()
+    return path if path.is_dir() or has_weights else None
 
 
 def _public(result: engine_result.TrainResult, model: Optional[nn.Layer]) -> TrainResult:

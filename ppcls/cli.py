@@ -115,6 +115,9 @@ def _hint(argument: str, command: argparse.ArgumentParser) -> str:
     """Return a suggestion for an argument that a command does not know."""
     if "=" in argument and not argument.startswith("-"):
         return f" (changes of the recipe follow -o: -o {argument})"
+    several = [action.metavar for action in command._get_positional_actions() if action.nargs == "+"]
+    if several and not argument.startswith("-"):
+        return f" ({several[0]} stand together, before the options)"
     return _similar(argument.partition("=")[0], command._option_string_actions)
 
 

@@ -81,14 +81,16 @@ def load_predictor(
             batch_size=_EXPORT_BATCH_SIZE if batch_size is None else batch_size,
             precision=precision,
         )
-        get_logger().info("%s, by the backend %s", predictor.description.name, predictor.label)
+        get_logger().info("%s, by the backend %s", predictor.description.name, predictor.backend_label)
         return predictor
     if backend != "auto":
-        raise ConfigError(f"backend {backend}: {path} is no exported model, and runs in Paddle; export it first")
+        raise ConfigError(f"backend {backend}: {path} is not an exported model, and runs in Paddle; export it first")
     if precision is not None:
-        raise ConfigError(f"precision {precision}: {path} is no exported model, and runs in float32; export it first")
+        raise ConfigError(
+            f"precision {precision}: {path} is not an exported model, and runs in float32; export it first"
+        )
     if threads is not None:
-        raise ConfigError(f"threads: {path} is no exported model; set {environment.THREADS} before ppcls is used")
+        raise ConfigError(f"threads: {path} is not an exported model; set {environment.THREADS} before ppcls is used")
     environment.import_paddle()
     from ppcls.engine.predictor import CheckpointPredictor
 
@@ -125,8 +127,8 @@ def _settings(changes: Changes, device: Optional[str], path: Any) -> List[Any]:
     parsed = Device.parse(device)
     if parsed.index:
         raise ConfigError(
-            f"device {device}: {path} is no exported model, and runs on the first GPU that CUDA_VISIBLE_DEVICES leaves"
-            f": set that, and take the device gpu"
+            f"device {device}: {path} is not an exported model, and runs on the first GPU that CUDA_VISIBLE_DEVICES "
+            f"leaves: set that, and take the device gpu"
         )
     keys = [change.partition("=")[0].strip() if isinstance(change, str) else change[0] for change in settings]
     if "Global.device" not in keys:

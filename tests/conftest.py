@@ -18,6 +18,7 @@ from ppcls.utils import environment
 environment.prepare()
 
 from tests.helpers.command_line import forgotten_imports, run_ppcls, run_process  # noqa: E402
+from tests.helpers.forks import run_fork  # noqa: E402
 from tests.helpers.recipes import ROOT, write_recipe  # noqa: E402
 
 pytest_plugins = ["tests.helpers.serving"]
@@ -79,10 +80,13 @@ def run(tmp_path):
     """Return a function that runs ``ppcls``, checks its exit code unless that is None, and returns what it said.
 
     It runs in the test's process (see ``tests.helpers.command_line``); ``process=True`` gives it one of its own, for
-    what only a process shows: its start, its end, signals, standard streams, limits (``preexec``).
+    what only a process shows: its start, its end, signals, standard streams. ``limit`` gives it a forked one (see
+    ``tests.helpers.forks``) that can write no larger files.
     """
 
-    def call(*arguments, cwd=tmp_path, process=False, **options):
+    def call(*arguments, cwd=tmp_path, process=False, limit=None, **options):
+        if limit is not None:
+            return run_fork(*arguments, cwd=cwd, limit=limit, **options)
         return (run_process if process else run_ppcls)(*arguments, cwd=cwd, **options)
 
     return call

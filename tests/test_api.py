@@ -5,6 +5,7 @@ import json
 import numpy as np
 import paddle
 import pytest
+import yaml
 
 import ppcls
 from ppcls.data.datasets import ItemDataset
@@ -221,3 +222,56 @@ def test_a_loaded_config_is_as_good_as_a_file(digits, tmp_path):
     assert stored.DataLoader.Eval.dataset.name == "ImageNetDataset"
     loaded = ppcls.load_predictor(other.run_dir, batch_size=7)
     assert loaded.pipeline.batch_size == 7
+
+
+def test_runs_recipes_and_dicts_are_evaluated_used_and_exported(trained, digits, tmp_path, monkeypatch):
+    """All forms in which a recipe is given mean the same, with and without changes."""
+    monkeypatch.chdir(tmp_path)
+    run, image = trained / "out", str(digits / "val/000.png")
+    weights = {"Global.pretrained_model": str(run / "best_model")}
+    values = yaml.safe_load((trained / "recipe.yaml").read_text())
+    values["Global"]["pretrained_model"] = weights["Global.pretrained_model"]
+    loaded = ppcls.load_run_config(run)
+    expected = ppcls.evaluate(loaded)
+    assert expected["top1"] > 0.2
+    prefix = run / "best_model"
+    forms = [(run, None), (str(prefix), ()), (prefix.with_suffix(".pdparams"), ()), (values, ()), (loaded, ())]
+    forms += [(trained / "recipe.yaml", weights), (str(trained / "recipe.yaml"), [f"Global.pretrained_model={prefix}"])]
+    for form, changes in forms:
+        assert ppcls.evaluate(form, changes=changes) == expected
+    assert ppcls.evaluate(loaded, changes={"Metric.Eval": [{"TopkAcc": {"topk": 2}}]})["top2"] >= expected["top1"]
+    places = {"Infer.infer_imgs": image, "Infer.save_dir": str(tmp_path)}
+    answers = ppcls.infer(run, changes=places)
+    assert (
+        answers
+        == ppcls.infer(values, changes=places)
+        == ppcls.infer(trained / "recipe.yaml", changes={**places, **weights})
+    )
+    target = {"Global.save_inference_dir": str(tmp_path / "export")}
+    assert ppcls.export(run, changes=target)["folder"] == str(tmp_path / "export")
+    assert ppcls.load_predictor(tmp_path / "export").predict(image)[0]["class_ids"] == answers[0]["class_ids"]
+    for form in (run, values, trained / "recipe.yaml"):
+        assert ppcls.evaluate_export(form, tmp_path / "export")["top1"] == expected["top1"]
+    again = ppcls.export(
+        values, ppcls.exporting.Options(), changes={"Global.save_inference_dir": str(tmp_path / "again")}
+    )
+    assert again["folder"] == str(tmp_path / "again")
+
+
+@pytest.mark.parametrize("function", [ppcls.evaluate, ppcls.infer, ppcls.export, ppcls.evaluate_export])
+def test_what_is_no_recipe_is_said(function, trained, tmp_path):
+    (tmp_path / "weights.pdparams").touch()
+    (tmp_path / "inference.yml").touch()
+    export = [tmp_path] if function is ppcls.evaluate_export else []
+    for recipe, message in (
+        ("nowhere.yaml", "nowhere.yaml: no such recipe"),
+        ({"Global": {}}, "Arch: missing"),
+        (5, "a recipe is a path, a name or a dict, not int"),
+        (None, "a recipe is a path, a name or a dict, not NoneType"),
+        (tmp_path, "is an exported model; give a recipe or the folder of the run"),
+        (tmp_path / "weights.pdparams", "comes without its recipe"),
+    ):
+        with pytest.raises(ppcls.PpclsError, match=message):
+            function(recipe, *export)
+    with pytest.raises(ConfigError, match="the recipe has no Stages"):
+        function(ppcls.load_run_config(trained / "out"), *export, stage="second")

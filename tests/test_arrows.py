@@ -34,7 +34,7 @@ ALLOWED["report"] = {"engine", *ALLOWED["engine"]}
 ALLOWED["preprocessing"] = {"arch", "data.transforms", "inference", "registry", *GROUND}
 ALLOWED["prediction"] = {"engine", *ALLOWED["engine"]}
 ALLOWED["supplied_recipe"] = {"engine", "preprocessing", *ALLOWED["engine"]}
-ALLOWED["api"] = {"engine", "prediction", "supplied_recipe", *ALLOWED["engine"]}
+ALLOWED["api"] = {"engine", "exporting", "prediction", "supplied_recipe", *ALLOWED["engine"]}
 ALLOWED["commands"] = {"engine", "exporting", "prediction", "report", "serving", *ALLOWED["engine"]}
 # The command line, the lazily imported public names, and the message of a package that has moved.
 FREE = {"", "__main__", "cli", "deploy"}

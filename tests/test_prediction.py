@@ -64,11 +64,11 @@ def test_weights_alone_need_a_recipe(models, image, tmp_path):
     ("model", "arguments", "message"),
     [
         ("nowhere", {}, "no such run folder, checkpoint, or exported model"),
-        ("out", {"backend": "onnx"}, "backend onnx: .* is no exported model, and runs in Paddle"),
+        ("out", {"backend": "onnx"}, "backend onnx: .* is not an exported model, and runs in Paddle"),
         ("out", {"device": "gpu:1"}, "runs on the first GPU that CUDA_VISIBLE_DEVICES leaves"),
         ("out", {"device": "tpu"}, "device 'tpu': must be auto, cpu, gpu"),
         ("out", {"device": "cpu", "changes": ["Global.device=cpu"]}, "says the same thing"),
-        ("out", {"threads": 2}, "threads: .* is no exported model; set OMP_NUM_THREADS"),
+        ("out", {"threads": 2}, "threads: .* is not an exported model; set OMP_NUM_THREADS"),
         ("out", {"batch_size": 0}, "batch_size: must be a whole number"),
         ("out", {"topk": 0}, "topk: must be a whole number"),
         ("out", {"stage": "first"}, "no stage 'first' here"),

@@ -33,11 +33,13 @@ def _run(options: argparse.Namespace) -> int:
     import_paddle()
     import_components(options)
     from ppcls.weights.convert import convert_weights, parse_arguments
+    from ppcls.weights.wording import OF_CONVERT, reworded
 
     values = {key: getattr(options, key) for key in ("to", "model", "naming")}
     arguments = parse_arguments(options.argument)
     values.update(key=options.weights_key, image_size=options.weights_image_size)
-    print(to_json(convert_weights(options.source, options.target, arguments=arguments, **values)))
+    with reworded(OF_CONVERT):
+        print(to_json(convert_weights(options.source, options.target, arguments=arguments, **values)))
     return 0
 
 

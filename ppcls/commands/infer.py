@@ -96,10 +96,14 @@ def _run(options: argparse.Namespace) -> int:
     sources = inputs.collect(options.images)
     broken = 0
     on_screen = options.out is None and sys.stdout.isatty() and sys.stderr.isatty()
-    pipeline = _predictor(options).pipeline
+    predictor = _predictor(options)
+    pipeline = predictor.pipeline
     with exit_on_sigterm(), _output(options, pipeline.postprocess.is_multilabel) as file:
         if pipeline.postprocess.class_names is None:
             get_logger().warning("%s has no class names: the answers have class ids only", options.model)
+        elif predictor.names_are_labels:
+            text = "%s has no class names: answers have the labels of the list that it was trained on as names"
+            get_logger().warning(text, options.model)
         answers = pipeline.answers(sources)
         for answer in _with_bar(answers, len(sources), bar=not on_screen):
             if "error" in answer:
@@ -143,9 +147,16 @@ def _check_model_and_images(options: argparse.Namespace) -> None:
     if distributed.world_size() > 1:
         raise ConfigError("MODEL IMAGES runs in one process; for several: -c RECIPE -o Infer.infer_imgs=FOLDER")
     if Path(options.model).suffix.lower() in IMAGE_SUFFIXES and not Path(options.model).is_dir():
-        raise ConfigError(f"{options.model} is an image, no model; MODEL comes first: ppcls infer MODEL IMAGES...")
-    if not options.images:
-        raise ConfigError(f"nothing to predict: ppcls infer {options.model} IMAGES...")
+        raise ConfigError(f"{options.model} is an image, not a model; MODEL comes first: ppcls infer MODEL IMAGES...")
+    if options.images:
+        return
+    taken = [change for group in options.override for change in group if "=" not in change]
+    if taken:
+        raise ConfigError(
+            f"nothing to predict: -o took {', '.join(taken)}, as it takes all that follows it; put the images before "
+            f"the options: ppcls infer {options.model} {' '.join(taken)} -o KEY=VALUE"
+        )
+    raise ConfigError(f"nothing to predict: ppcls infer {options.model} IMAGES...")
 
 
 def _with_bar(results: Generator[Any, None, None], total: int, bar: bool = True) -> Iterator[Any]:

@@ -226,7 +226,11 @@ def _class_names(recipe: Deployment, name: str, keys: Mapping[str, Any], descrip
             get_logger().warning("%s: %s; ignored", where, error)
     elif listed and label_files.has_one_name_per_class(listed, description.class_num, where):
         given = list(map(str, listed))
-    return exported if given is None else label_files.choose_names(given, exported, where, str(description.path))
+    if given is None:
+        return exported
+    return label_files.choose_names(
+        given, None if description.names_are_labels else exported, where, str(description.path)
+    )
 
 
 COMMAND = Command("predict_cls", "predict images with an exported model", _add_options, _run)

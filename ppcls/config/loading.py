@@ -43,7 +43,7 @@ from ppcls.registry.sources import records
 Completion = Callable[[Node], Tuple[Node, List[str]]]
 # What follows from other values where it is left out, or null.
 _DERIVED = (("Arch", "class_num"), ("Arch", "image_size"), ("Arch", "in_channels"), ("Global", "image_shape"))
-_DICT = "dict"  # the origin of the values of a dict
+_DICT = "the dict"  # the origin of the values of a dict
 
 
 @dataclass

@@ -13,7 +13,8 @@ from ppcls.errors import ConfigError
 from ppcls.registry import suggest
 
 _LONGEST_ORIGIN = 80  # characters
-Changes = Union[Sequence[str], Mapping[str, Any]]  # ["Global.epochs=3"], or {"Global.epochs": 3}
+# ["Global.epochs=3"], or {"Global.epochs": 3}; None for none.
+Changes = Union[Sequence[str], Mapping[str, Any], None]
 
 
 def apply(root: Node, changes: Changes) -> Tuple[Node, List[str]]:
@@ -38,6 +39,8 @@ def as_list(changes: Changes) -> List[Any]:
     Raises:
         ConfigError: they are something else.
     """
+    if changes is None:
+        return []
     if isinstance(changes, str):
         return [changes]
     if isinstance(changes, Mapping):

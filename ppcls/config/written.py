@@ -33,6 +33,6 @@ def _node(value: Union[Node, Dict[Any, Any]]) -> Node:
     if isinstance(value, Node):
         return value
     children = {key: _node(item) for key, item in value.items()}
-    origin = next(iter(children.values())).origin if children else "dict"
+    origin = next(iter(children.values())).origin if children else "the dict"
     items: List[Node] = list(children.values())
     return Node(items if children and all(isinstance(key, int) for key in children) else children, origin)

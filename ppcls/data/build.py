@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Mapping, Optional
+from typing import Any, List, Mapping, Optional
 
 from ppcls.data.batch_transforms import BatchCompose
 from ppcls.data.datasets import DATASETS, Dataset, ShardDataset, check_labels
@@ -87,6 +87,13 @@ def check_disjoint_shards(train: Dataset, evaluation: Dataset) -> None:
             f"data; give both sides their own shards, as in 'train-*.tar' and 'val-*.tar', or set "
             f"Global.eval_during_train: false"
         )
+
+
+def shared_files(train: Dataset, evaluation: Dataset) -> List[str]:
+    """Return the files that are used for both training and evaluation, sorted."""
+    if not (isinstance(train, FileDataset) and isinstance(evaluation, FileDataset)):
+        return []
+    return sorted(set(evaluation.files()).intersection(train.files()))
 
 
 def check_files(loader: DataLoader) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Sequence
-
 import numpy as np
 
 from ppcls.config.schema import Config, Split
 from ppcls.data import check_validation_split
+from ppcls.data.build import shared_files
 from ppcls.data.datasets import Dataset
 from ppcls.data.loader import DataLoader
 from ppcls.engine import criteria
@@ -15,6 +14,7 @@ from ppcls.engine.state import Best
 from ppcls.errors import ConfigError
 from ppcls.registry import suggest
 from ppcls.utils.logging import warn_once
+from ppcls.utils.text import listed
 
 _MAX_LISTED = 20  # classes in a message
 
@@ -88,7 +88,7 @@ def require_split(config: Config, name: str) -> Split:
 
 
 def best_by(config: Config) -> Best:
-    """Return by which metric or loss the best model is chosen.
+    """Return by which metric or loss the best model is chosen; warn of one that is the same for all models.
 
     Raises:
         ConfigError: the evaluation gives no such value.
@@ -106,7 +106,22 @@ def best_by(config: Config) -> Best:
     if metric not in (*metrics, *losses):
         where = config.where("Global", "best_metric")
         raise ConfigError(f"{where}: Global.best_metric: no {metric!r} is evaluated{suggest(metric, metrics + losses)}")
+    if metric == f"top{config.Arch.class_num}" and metric in metrics:
+        _warn_of_constant(config, metric, "top1" if "top1" in metrics and metric != "top1" else "loss")
     return Best(metric, lower=metric in (combined.lower_is_better if metric in metrics else losses))
+
+
+def _warn_of_constant(config: Config, metric: str, better: str) -> None:
+    """Say that a top-k accuracy of k classes chooses no model, and which metric would."""
+    asked = config.Global.best_metric
+    key = ("Metric", "Eval") if asked is None else ("Global", "best_metric")
+    stopping = "; Global.early_stopping never sees an improvement" if config.Global.early_stopping is not None else ""
+    warn_once(
+        "%s: %s: %s of %d classes is 1 whatever the model answers: the best model is the one with the lowest loss%s; "
+        "to choose it otherwise, give Global.best_metric, such as %s",
+        *(config.where(*key), ".".join(key), metric, config.Arch.class_num, stopping),
+        better,
+    )
 
 
 def require_fixed_images(config: Config, train_loader: DataLoader) -> None:
@@ -127,10 +142,6 @@ def require_fixed_images(config: Config, train_loader: DataLoader) -> None:
         )
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:_MAX_LISTED]) + (f" and {len(names) - _MAX_LISTED} more" if names[_MAX_LISTED:] else "")
-
-
 def require_class_count(config: Config, dataset: Dataset) -> None:
     """Refuse to train a model of another class count than that of named classes.
 
@@ -141,7 +152,7 @@ def require_class_count(config: Config, dataset: Dataset) -> None:
     if names is None or len(names) == count or dataset.is_multilabel:  # whose columns are counted elsewhere
         return
     found = f"{config.where('Arch', 'class_num')}: Arch.class_num: is {count}, and DataLoader.Train has {len(names)}"
-    found += f" classes: {_listed(names)}"
+    found += f" classes: {listed(names, _MAX_LISTED)}"
     if len(names) < count and config.Global.allow_unused_classes:
         warn_once("%s; the other %d get no images", found, count - len(names))
         return
@@ -153,6 +164,17 @@ def require_class_count(config: Config, dataset: Dataset) -> None:
     raise ConfigError(f"{found}; {advice}")
 
 
+def warn_of_shared_files(train: Dataset, evaluation: Dataset) -> None:
+    """Say that images are used for both training and evaluation."""
+    shared = shared_files(train, evaluation)
+    if shared:
+        warn_once(
+            "DataLoader.Eval: %d of its images are in DataLoader.Train too, such as %s: the evaluation does not show "
+            "how well the model does on new images; split them, with val_fraction or ppcls split-data",
+            *(len(shared), shared[0]),
+        )
+
+
 def warn_of_unused_classes(config: Config, dataset: Dataset) -> None:
     """Say that a list has images of some of the model's classes only."""
     if dataset.is_multilabel:
@@ -161,7 +183,7 @@ def warn_of_unused_classes(config: Config, dataset: Dataset) -> None:
     if dataset.class_names is not None:
         lacking = sorted(set(range(len(dataset.class_names))) - set(used.tolist()))
         if lacking:
-            names = _listed([dataset.class_names[label] for label in lacking])
+            names = listed([dataset.class_names[label] for label in lacking], _MAX_LISTED)
             text = "DataLoader.Train has no images of %d of its %d classes: %s"
             warn_once(text, len(lacking), len(dataset.class_names), names)
     elif len(used) < config.Arch.class_num:

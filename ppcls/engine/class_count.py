@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Optional, Tuple
+from typing import Mapping, Optional, Tuple
 
 from ppcls.arch import list_models, spec
 from ppcls.config.schema import Config
@@ -63,12 +63,17 @@ def for_weights(config: Config, data_first: bool = False) -> Config:
     return resolved
 
 
-def for_display(config: Config) -> Config:
-    """Return the recipe with the class count that training would have, as far as that is known here."""
+def for_display(config: Config, datasets: Optional[Mapping[str, Dataset]] = None) -> Config:
+    """Return the recipe with the class count that training would have, as far as that is known here.
+
+    Args:
+        datasets: those of the recipe that are open already, by "Train" and "Eval".
+    """
     if config.has_class_num:
         return config
     is_local = not is_url(str(given_weights(config)))
-    return _from_available_data(config) or _from_weights(config) or (_from_head(config) if is_local else None) or config
+    available = _from_available_data(config, datasets) or _from_weights(config)
+    return available or (_from_head(config) if is_local else None) or config
 
 
 def _log(config: Config) -> None:
@@ -82,13 +87,14 @@ def _from_data(config: Config, name: str, dataset: Dataset) -> Config:
     return config.with_class_num(count, f"inferred from DataLoader.{name}: {reason}")
 
 
-def _from_available_data(config: Config) -> Optional[Config]:
+def _from_available_data(config: Config, datasets: Optional[Mapping[str, Dataset]] = None) -> Optional[Config]:
     """Return the recipe with the class count of its data, None where they are not here."""
     for name in ("Train", "Eval"):
         if getattr(config.DataLoader, name) is None:
             continue
         try:
-            return _from_data(config, name, open_dataset(config, name))
+            dataset = (datasets or {}).get(name)
+            return _from_data(config, name, open_dataset(config, name) if dataset is None else dataset)
         except (ConfigError, DataError):
             continue  # what is wrong with them concerns those who use them
     return None

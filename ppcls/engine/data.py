@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Callable, Iterator, Optional
+from typing import Callable, Iterator, List, Optional, Tuple
 
 from ppcls.config.schema import Config
 from ppcls.data.build import build_dataset, check_files
@@ -14,6 +14,7 @@ from ppcls.engine.answers import require_same_labels
 from ppcls.engine.checks import require_split
 from ppcls.errors import ConfigError, DataError
 from ppcls.utils import distributed
+from ppcls.utils.logging import warn_once
 
 
 def open_dataset(config: Config, name: str, supplied: Optional[Dataset] = None) -> Dataset:
@@ -36,13 +37,13 @@ def build_loader(
     config: Config,
     name: str,
     dataset: Optional[Dataset] = None,
-    align: Callable[[Dataset], Dataset] = lambda dataset: dataset,
+    align: Callable[[Dataset], Tuple[Dataset, List[str]]] = lambda dataset: (dataset, []),
 ) -> DataLoader:
     """Build the loader of ``DataLoader.Train`` or ``DataLoader.Eval``; labels are checked against Arch.class_num.
 
     Args:
         dataset: from ``open_dataset``; None opens it.
-        align: gives the data set the class ids of the model.
+        align: gives the data set the class ids of the model, and notes for the log.
 
     Raises:
         ConfigError, DataError: the section is wrong, or its data are missing or malformed.
@@ -50,6 +51,9 @@ def build_loader(
     section = require_split(config, name).model_dump()
     dataset = open_dataset(config, name) if dataset is None else dataset
     with _located(config, name):
+        dataset, notes = align(dataset)
+        for note in notes:
+            warn_once("DataLoader.%s: %s", name, note)
         loader = build_from_section(
             section,
             train=name == "Train",
@@ -58,7 +62,7 @@ def build_loader(
             rank=distributed.rank(),
             num_replicas=distributed.world_size(),
             progressive_epochs=progressive_epochs(config) if name == "Train" else None,
-            dataset=align(dataset),
+            dataset=dataset,
         )
         if config.Global.check_files == "all":
             check_files(loader)

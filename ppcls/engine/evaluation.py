@@ -50,7 +50,7 @@ def evaluate(config: Config) -> Dict[str, Any]:
             classes = model_classes(config, weights)
             if classes is not None and classes.names is not None:
                 build_postprocess(config, list(classes.names))  # it may name classes that are not there
-            align = functools.partial(match_classes, config, "Eval", classes, "the model")
+            align = functools.partial(match_classes, config, classes, "the model")
             loader = stack.enter_context(build_loader(config, "Eval", dataset, align))
         distributed.require_equal_on_ranks("numbers of images", len(loader.dataset))
         with explain_evaluation_memory(config):

@@ -16,7 +16,7 @@ from ppcls.data.transforms import TransformOp, build_transforms
 from ppcls.engine import device, preprocessing
 from ppcls.engine.answers import build_postprocess, log_reduced_topk
 from ppcls.engine.class_count import for_weights
-from ppcls.engine.label_names import class_names
+from ppcls.engine.label_names import answer_names
 from ppcls.engine.memory import explain_inference_memory
 from ppcls.engine.model import build_model, fetch_weights, load_required_weights
 from ppcls.engine.progress import progress_bar
@@ -86,7 +86,7 @@ def load_pipeline(
         model = build_model(config) if model is None else model
         weights = load_required_weights(config, model, "predict with")
         preprocessing.require_as_trained(config, transform_ops(config), preprocessing.INFER, weights)
-        postprocess = build_postprocess(config, class_names(config, weights=weights), topk)
+        postprocess = build_postprocess(config, answer_names(config, weights), topk)
         if topk is None:
             log_reduced_topk(config)
         return Pipeline(

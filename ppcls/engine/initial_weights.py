@@ -14,9 +14,8 @@ from ppcls.engine.checkpointing import checkpoint, saved_classes
 from ppcls.engine.label_names import number_same_classes
 from ppcls.engine.model import load_from
 from ppcls.utils.logging import warn_once
+from ppcls.utils.text import listed
 from ppcls.weights.head import has_linear_head
-
-_MAX_LISTED = 5  # classes in a message
 
 
 def load_initial_weights(config: Config, model: paddle.nn.Layer, path: str, classes: Classes) -> str:
@@ -61,7 +60,7 @@ def _class_ids(model: paddle.nn.Layer, path: str, classes: Classes) -> Optional[
         use = f"nothing tells which output of {type(model).__name__} is which, and its classifier is used as it is"
     warn_once(
         "%s %s: %s\n  the weights (%d): %s\n  the data (%d): %s",
-        *(path, what, use, len(theirs), _listed(theirs), len(ours), _listed(ours)),
+        *(path, what, use, len(theirs), listed(theirs), len(ours), listed(ours)),
     )
     return [] if usable else None
 
@@ -90,8 +89,3 @@ def comparable_labels(known: Classes, classes: Classes) -> Tuple[Optional[Sequen
         count = len(ours or theirs or ())
         ours, theirs = ours or range(count), theirs or range(count)
     return ours, theirs
-
-
-def _listed(items: Sequence[object]) -> str:
-    """Return the first classes as text."""
-    return ", ".join(map(str, items[:_MAX_LISTED])) + (", ..." if len(items) > _MAX_LISTED else "")

@@ -19,7 +19,7 @@ from ppcls.engine import checks
 from ppcls.engine.checks import require_split
 from ppcls.engine.class_count import for_display
 from ppcls.engine.data import build_loader, open_dataset
-from ppcls.engine.label_names import matched
+from ppcls.engine.label_names import match_classes
 from ppcls.errors import ConfigError, DataError, MachineError
 from ppcls.utils import atomic, json_text
 from ppcls.utils.folders import ensure_writable
@@ -46,7 +46,7 @@ def check_data(config: Config, target: Path, workers: Optional[int] = None) -> D
         raise ConfigError("DataLoader: missing; the recipe has no data to check")
     checks.require_training_sizes(config)
     ensure_writable(target, f"--out={target}", "choose another folder with --out")
-    config = for_display(config)
+    config = for_display(config, datasets)
     datasets, found = _compare_classes(config, datasets)
     report, checked = check_datasets(datasets, config.Arch.class_num, _crop_size(config), workers, found)
     report["counts"] = {name: len(lines) for name, lines in report["problems"].items()}
@@ -69,7 +69,7 @@ def _compare_classes(config: Config, datasets: Dict[str, Dataset]) -> Tuple[Dict
     if "Eval" not in datasets:
         return datasets, problems
     try:
-        aligned, notes = matched(config, "Eval", Classes.of(datasets["Train"]), "DataLoader.Train", datasets["Eval"])
+        aligned, notes = match_classes(config, Classes.of(datasets["Train"]), "DataLoader.Train", datasets["Eval"])
     except DataError as error:
         problems["class_mismatch"].append(f"DataLoader.Eval: {error}")
         return datasets, problems

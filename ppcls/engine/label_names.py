@@ -14,12 +14,16 @@ from ppcls.data.datasets import Classes, Dataset, align_classes
 from ppcls.data.datasets.classes import find_places, known_names
 from ppcls.data.datasets.label_files import are_imagenet_folders, choose_names, imagenet_names, read_label_file
 from ppcls.engine.checkpointing import checkpoint, saved_classes
+from ppcls.engine.data import open_dataset
 from ppcls.engine.model import given_weights
-from ppcls.errors import DataError
+from ppcls.errors import ConfigError, DataError
 from ppcls.utils import imagenet
 from ppcls.utils.digests import sha256
 from ppcls.utils.logging import get_logger, warn_once
 from ppcls.utils.paths import user_path
+from ppcls.utils.text import listed
+
+_TRAINING = "DataLoader.Train"  # the owner of the classes in a training run
 
 
 def class_names(config: Config, weights: str) -> Optional[List[str]]:
@@ -43,6 +47,28 @@ def class_names(config: Config, weights: str) -> Optional[List[str]]:
     return imagenet_names() if saved is None and is_for_imagenet else saved
 
 
+def answer_names(config: Config, weights: str) -> Optional[List[str]]:
+    """Return the names to answer with, None where there are none.
+
+    They are the class names or, where a list without names was renumbered by ``relabel``, the labels in it as text.
+
+    Args:
+        weights: as for ``class_names``.
+
+    Raises:
+        DataError: the file of the recipe is malformed.
+    """
+    names = class_names(config, weights)
+    saved = saved_classes.classes(checkpoint.strip_suffix(weights)) if names is None else None
+    if saved is None or saved.labels is None or len(saved.labels) != config.Arch.class_num:
+        return names
+    warn_once(
+        "%s has no class names: answers have the labels of the list that it was trained on as names (%s)",
+        *(weights, listed(saved.labels)),
+    )
+    return saved.label_names
+
+
 def model_classes(config: Config, weights: str) -> Optional[Classes]:
     """Return what the class ids of a model mean, None where that is not known.
 
@@ -62,68 +88,96 @@ def model_classes(config: Config, weights: str) -> Optional[Classes]:
     return None if names is None and saved is None else Classes(names, None if saved is None else saved.labels)
 
 
-def match_classes(config: Config, name: str, classes: Optional[Classes], owner: str, dataset: Dataset) -> Dataset:
-    """Return the data set of ``DataLoader.Eval`` with the class ids of the model; the log says what is remarkable.
-
-    The arguments are those of ``matched``.
-
-    Raises:
-        DataError: it has a class that is not among them.
-    """
-    aligned, notes = matched(config, name, classes, owner, dataset)
-    for note in notes:
-        warn_once("DataLoader.%s: %s", name, note)
-    return aligned
-
-
-def matched(
-    config: Config, name: str, classes: Optional[Classes], owner: str, dataset: Dataset
+def match_classes(
+    config: Config, classes: Optional[Classes], owner: str, dataset: Dataset
 ) -> Tuple[Dataset, List[str]]:
-    """Return the data set of ``DataLoader.Eval`` with the class ids of the model, and what is remarkable about it.
+    """Return the data set of ``DataLoader.Eval`` with the class ids of the model, and notes for the log.
+
+    Classes are matched by name. Where one side has no names they are compared by number, which is a note. Names of the
+    model that are not known are those of ``DataLoader.Train``.
 
     Args:
-        name: of the side, for messages.
         classes: of the model, None where they are not known.
         owner: whose classes these are, such as "the model".
 
     Raises:
         DataError: it has a class that is not among them.
     """
-    if classes is None or (classes.names is None and dataset.class_names is not None):
-        if dataset.class_names is not None:
-            get_logger().info(
-                "DataLoader.%s: the classes of %s have no names; labels are compared by number", name, owner
-            )
-        elif dataset.list_labels is not None:
-            note = f"relabel numbers this list by itself, as it is not known which labels {owner} was trained on"
-            return dataset, [note]
+    notes = []
+    names = known_names(dataset)
+    if names is None and dataset.class_names is not None:
+        notes.append(_unused_names(dataset))
+    if names is not None and (classes is None or classes.names is None):
+        training_names = None if owner == _TRAINING else _names_of_training_data(config)
+        if training_names is not None:
+            get_logger().info("the classes of %s have no names: those of DataLoader.Train are used", owner)
+            classes = Classes(training_names, None if classes is None else classes.labels)
+        else:
+            notes.append(_without_names(config, owner, len(names)))
+    elif classes is None and dataset.list_labels is not None:
+        notes.append(f"relabel numbers this list by itself, as it is not known which labels {owner} was trained on")
     if classes is None:
-        return dataset, []
-    if dataset.unused_names is not None and classes.names is not None:
-        raise DataError(f"{dataset.unused_names}, to compare by number with the classes of {owner}")
-    if dataset.class_names is None and classes.names is not None and not dataset.list_labels:
-        dataset = _named_by_recipe(config, dataset, classes.names)
-    if dataset.class_names is None and classes.names is not None and not dataset.is_multilabel:
-        text = "DataLoader.%s: these data have no class names; labels are compared by number with the classes of %s"
-        get_logger().info(text, name, owner)
-    if dataset.class_names is not None and _number_imagenet(dataset.class_names, classes.names):
-        return dataset, []
-    return align_classes(dataset, classes, owner)
+        return dataset, notes
+    if classes.names is not None:
+        if dataset.unused_names is not None:
+            raise DataError(f"{dataset.unused_names}, to compare by number with the classes of {owner}")
+        if names is None and not dataset.list_labels:
+            dataset = _named_by_recipe(config, dataset, classes.names)
+            names = known_names(dataset)
+        if names is None:
+            advice = "write labels.txt beside the list" if dataset.from_list else "give them class names"
+            notes.append(
+                f"these data have no class names; labels are compared by number with the classes of {owner}; {advice}"
+            )
+        elif _number_imagenet(names, classes.names):
+            return dataset, notes
+    aligned, remarks = align_classes(dataset, classes, owner)
+    return aligned, [*notes, *remarks]
+
+
+def _names_of_training_data(config: Config) -> Optional[List[str]]:
+    """Return the class names of ``DataLoader.Train``; None where there are none, or not one for each class."""
+    if config.DataLoader.Train is None:
+        return None
+    try:
+        names = known_names(open_dataset(config, "Train"))
+    except (ConfigError, DataError):
+        return None  # what is wrong with them concerns those who use them
+    return names if names is not None and len(names) == config.Arch.class_num else None
+
+
+def _without_names(config: Config, owner: str, count: int) -> str:
+    """Return the note about data with names and a model without them."""
+    counts = f" (these data have {count}, and the model {config.Arch.class_num})" * (count != config.Arch.class_num)
+    advice = "keep the .pdstates file with the weights, or name the classes with Infer.PostProcess.class_id_map_file"
+    if owner == _TRAINING:
+        advice = "name them, with labels.txt beside the list"
+    return f"the classes of {owner} have no names{counts}; labels are compared by number; {advice}"
+
+
+def _unused_names(dataset: Dataset) -> str:
+    """Return the note about a ``labels.txt`` for other columns than the labels have."""
+    return (
+        f"labels.txt names {len(dataset.class_names or [])} classes, and the labels have {dataset.labels.shape[1]} "
+        f"columns: the names are not used"
+    )
 
 
 def _named_by_recipe(config: Config, dataset: Dataset, names: Sequence[str]) -> Dataset:
-    """Return a list without names with those of ``class_id_map_file``, where these are the model's in another order."""
+    """Return data without names with those of ``class_id_map_file``, where these are the model's in any order."""
     given = config.Infer.PostProcess.class_id_map_file
-    if not given or not user_path(given).is_file():
+    is_for_imagenet = list(names) == imagenet_names()
+    stands_in = is_for_imagenet and bool(given) and user_path(given or "").name == imagenet.LABEL_LIST.name
+    if not given or not (stands_in or user_path(given).is_file()):
         return dataset
     try:
-        listed = _names_in_file(config, is_for_imagenet=False)
+        found = _names_in_file(config, is_for_imagenet)
     except DataError:
         return dataset  # said where names are needed
-    if listed is None or listed == list(names) or sorted(listed) != sorted(names):
+    if found is None or sorted(found) != sorted(names):
         return dataset
     named = copy.copy(dataset)
-    named.class_names = listed
+    named.class_names = found
     return named
 
 
@@ -146,11 +200,7 @@ def training_class_names(config: Config, dataset: Dataset) -> Optional[List[str]
     """Return the class names to keep with the weights: the data set's, else those of the recipe's file."""
     names = known_names(dataset)
     if names is None and dataset.class_names is not None:
-        warn_once(
-            "there are names of %d classes (in labels.txt beside the list, or in image_root), and the labels have %d "
-            "columns: the names are not used",
-            *(len(dataset.class_names), dataset.labels.shape[1]),
-        )
+        warn_once("DataLoader.Train: %s", _unused_names(dataset))
         return None
     if names is not None:  # with Global.allow_unused_classes there are fewer
         unused = (f"unused_{number}" for number in range(len(names), config.Arch.class_num))

@@ -18,20 +18,8 @@ from ppcls.utils.paths import user_path
 from ppcls.weights import create_model, load_weights
 from ppcls.weights.download import is_url
 from ppcls.weights.factory import local_weights, trained_image_size
-from ppcls.weights.loading import HEAD_ADVICE
 from ppcls.weights.reader import find_file
-
-# How a recipe says what arguments of ``load_weights`` say.
-_RECIPE_WORDS = {
-    "drop_mismatched_head=True": "-o Global.drop_mismatched_head=true",
-    "choose with weights_key": "choose with --weights-key (Global.weights_key)",
-    "image_size=[height, width]": "--weights-image-size HEIGHTxWIDTH (Global.weights_image_size)",
-    "in_channels of the model is": "Arch.in_channels is",
-    "Build it with in_channels: ": "Set Arch.in_channels: ",
-}
-_OWN_HEAD_ADVICE = (
-    "Without training, the classifier has to be that of the weights: leave Arch.class_num out (-o Arch.class_num=null)"
-)
+from ppcls.weights.wording import OF_RECIPES, OF_USED_WEIGHTS, reworded
 
 
 def build_model(config: Config) -> paddle.nn.Layer:
@@ -143,10 +131,44 @@ def given_weights(config: Config) -> Union[bool, str, None]:
     return resumed or config.Global.pretrained_model or config.Arch.pretrained
 
 
+def require_weights_of_options(config: Config) -> None:
+    """Refuse options about weights where the recipe names none.
+
+    Raises:
+        ConfigError: there is such an option.
+    """
+    for key in ("weights_key", "weights_image_size"):
+        if getattr(config.Global, key) is not None and not given_weights(config):
+            raise ConfigError(
+                f"{config.where('Global', key)}: Global.{key}: is about weights, and none are named; give them "
+                "with -o Global.pretrained_model=PATH, or leave it out"
+            )
+
+
+def _warn_of_unused_pretrained(config: Config) -> None:
+    """Say that other weights than those of ``Arch.pretrained`` are used, where the command line asks for it."""
+    where, used = config.where("Arch", "pretrained"), given_weights(config)
+    if config.Arch.pretrained and used != config.Arch.pretrained and where.startswith("-o "):
+        warn_once("%s: Arch.pretrained is not used: %s comes first (%s)", where, *_origin_of_weights(config))
+
+
+def _origin_of_weights(config: Config) -> Tuple[str, str]:
+    """Return the key in ``Global`` that names the weights, and where it is given."""
+    key = "pretrained_model" if config.Global.checkpoints in (None, AUTO) else "checkpoints"
+    return f"Global.{key}", config.where("Global", key)
+
+
 def fetch_weights(config: Config) -> Optional[str]:
-    """Make the recipe's weights ready to be read by all processes at once; a collective. Return their path."""
+    """Make the recipe's weights ready to be read by all processes at once; a collective. Return their path.
+
+    Raises:
+        ConfigError: the recipe says how to read weights, and names none.
+        WeightsError: they cannot be found or fetched.
+    """
 
     def fetch() -> None:
+        require_weights_of_options(config)
+        _warn_of_unused_pretrained(config)
         _require_file(config)
         path = weights_path(config)
         if path is not None:
@@ -204,7 +226,7 @@ def load_from(
     """
     key, image_size = _weight_options(config, path, strict)
     size = image_size or trained_image_size(config.Arch.name, given_weights(config))
-    try:
+    with reworded(OF_USED_WEIGHTS if strict else OF_RECIPES):
         report = load_weights(
             model,
             path,
@@ -215,11 +237,6 @@ def load_from(
             submodel=config.student,
             class_ids=class_ids,
         )
-    except WeightsError as error:  # the recipe's words for it
-        text = str(error).replace(HEAD_ADVICE, _OWN_HEAD_ADVICE) if strict else str(error)
-        for argument, option in _RECIPE_WORDS.items():
-            text = text.replace(argument, option)
-        raise WeightsError(text) from None
     return f"weights: {path}: {report}"
 
 

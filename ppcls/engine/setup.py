@@ -35,7 +35,7 @@ from ppcls.engine.ema import EMA
 from ppcls.engine.initial_weights import load_initial_weights
 from ppcls.engine.label_names import match_classes, training_class_names
 from ppcls.engine.lr_schedule import build_lr_schedule, log_changed_epochs
-from ppcls.engine.model import build_model, compile_static, fetch_weights
+from ppcls.engine.model import build_model, compile_static, fetch_weights, require_weights_of_options
 from ppcls.engine.model_group import ModelGroup
 from ppcls.engine.run import Run
 from ppcls.engine.run_header import log_run_header
@@ -69,6 +69,7 @@ def open_run(
     """
     supplied = supplied or Supplied()
     checks.require_trainable(config)
+    require_weights_of_options(config)
     device.setup_device(config)
     with distributed.errors_on_all_ranks():
         config, supplied = _with_class_count(config, supplied)
@@ -80,6 +81,8 @@ def open_run(
             checks.warn_of_unused_classes(config, train_loader.dataset)
             log_reduced_topk(config)
             if distributed.is_main():
+                if eval_loader is not None:
+                    checks.warn_of_shared_files(train_loader.dataset, eval_loader.dataset)
                 run_dir.check_space(folder, state.trained, averaged=state.ema is not None)
         loaders = [loader for loader in (train_loader, eval_loader) if loader is not None]
         distributed.require_equal_on_ranks("numbers of images", [len(loader.dataset) for loader in loaders])
@@ -157,7 +160,7 @@ def _build(
     train_loader = stack.enter_context(build_loader(config, "Train", dataset))
     eval_loader = None
     if config.Global.eval_during_train:
-        align = partial(match_classes, config, "Eval", Classes.of(dataset), "DataLoader.Train")
+        align = partial(match_classes, config, Classes.of(dataset), "DataLoader.Train")
         eval_dataset = open_dataset(config, "Eval", supplied.eval_dataset)
         eval_loader = stack.enter_context(build_loader(config, "Eval", eval_dataset, align))
         check_disjoint_shards(train_loader.dataset, eval_loader.dataset)

@@ -143,7 +143,7 @@ def _evaluate_backend(config: Config, model: _Logits, metrics: CombinedMetric) -
         with distributed.errors_on_all_ranks():
             tail = _as_tensor(described.image_shape[0]) if described.input == PIXELS else []
             ops = [*described.transform_ops, *tail]
-            align = functools.partial(match_classes, config, "Eval", _classes(described), "the model")
+            align = functools.partial(match_classes, config, _classes(described), "the model")
             loader = stack.enter_context(build_loader(_with_transforms(config, ops), "Eval", align=align))
         distributed.require_equal_on_ranks("numbers of images", len(loader.dataset))
         criterion = build_loss(config, "Eval", loader.dataset)
@@ -155,7 +155,9 @@ def _classes(described: Description) -> Optional[Classes]:
     saved = Classes.from_json(described.values["Model"].get("classes"))
     if saved is None:
         return None if described.class_names is None else Classes(described.class_names)
-    return saved if saved.names is not None else Classes(described.class_names, saved.labels)
+    if saved.names is not None or described.names_are_labels:
+        return saved
+    return Classes(described.class_names, saved.labels)
 
 
 def _device(config: Config) -> Device:

@@ -20,7 +20,7 @@ from ppcls.engine.checks import require_single_run
 from ppcls.engine.class_count import for_weights
 from ppcls.engine.device import set_device
 from ppcls.engine.inference import transform_ops
-from ppcls.engine.label_names import class_names, model_classes
+from ppcls.engine.label_names import answer_names, model_classes
 from ppcls.engine.model import build_model, fetch_weights, load_required_weights
 from ppcls.errors import ConfigError, ExportError
 from ppcls.exporting import batch_norm, images, int8, onnx_models, target_dir
@@ -83,7 +83,7 @@ def export(config: Config, options: Optional[Options] = None) -> Dict[str, Any]:
     weights = load_required_weights(config, model, "export")
     preprocessing.require_as_trained(config, recipe_ops, preprocessing.INFER, weights)
     model.eval()
-    postprocess = build_postprocess(config, class_names(config, weights=weights))
+    postprocess = build_postprocess(config, answer_names(config, weights))
     log_reduced_topk(config)
     expected = Expected.of(model, images.sample(config, ops), ops, postprocess.activation)
     folded, kept = batch_norm.fold(model, expected.sample.tensors)

@@ -65,6 +65,12 @@ class Description:
         return None if self.postprocess.class_names is None else list(self.postprocess.class_names)
 
     @property
+    def names_are_labels(self) -> bool:
+        """Whether the classes have no names, and are called by their labels in the list of the training data."""
+        labels = (self.values["Model"].get("classes") or {}).get("labels")
+        return labels is not None and self.class_names == [str(label) for label in labels]
+
+    @property
     def class_num(self) -> int:
         """The number of classes."""
         return int(self.values["Model"]["architecture"]["class_num"])

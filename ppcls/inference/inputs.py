@@ -21,8 +21,8 @@ from ppcls.utils.text import read_lines
 
 _PROBED_LINES = 20  # of a list, to choose the folder of its paths
 _ACCEPTED = (
-    "a path, a pattern, a URL, encoded bytes, a file opened in binary mode, an array [H, W, 3] uint8 in RGB, or a "
-    "Pillow image"
+    "a path, a pattern, a URL, encoded bytes, a file opened in binary mode, a uint8 array (RGB [H, W, 3], "
+    "RGBA [H, W, 4] or grayscale [H, W]), or a Pillow image"
 )
 # One image, or a folder or pattern of images: see ``expand``. Files and Pillow images are recognized by their methods.
 Image = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, np.ndarray, io.IOBase, Source, Any]
@@ -142,7 +142,7 @@ def list_images(folder: Path) -> List[Path]:
         DataError: there are none.
     """
     found = image_files.find(folder)
-    others = image_files.describe_others(found.others) if found.others else ""
+    others = image_files.describe_others(folder, found.others) if found.others else ""
     if not found.images:
         raise DataError(f"{folder}: no images in this folder or below it{others and f' ({others})'}")
     if others:

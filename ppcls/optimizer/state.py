@@ -15,8 +15,7 @@ from paddle import nn
 from paddle.base.layer_helper import LayerHelper
 
 from ppcls.errors import CheckpointError
-
-_MAX_LISTED = 10
+from ppcls.utils.text import listed
 
 
 def optimizer_state(optimizer: paddle.optimizer.Optimizer, model: nn.Layer) -> Dict[str, np.ndarray]:
@@ -52,8 +51,7 @@ def load_optimizer_state(
         ("mis-shaped", mismatched),
     ):
         if keys:
-            more = f" and {len(keys) - _MAX_LISTED} more" if len(keys) > _MAX_LISTED else ""
-            problems.append(f"  {len(keys)} {problem}: {', '.join(keys[:_MAX_LISTED])}{more}")
+            problems.append(f"  {len(keys)} {problem}: {listed(keys)}")
     if problems:
         raise CheckpointError(
             "\n".join([f"the saved state does not fit {type(optimizer).__name__} and this model:", *problems])
@@ -88,6 +86,5 @@ def _named_parameters(optimizer: paddle.optimizer.Optimizer, model: nn.Layer) ->
     updated = [parameter for parameter in optimizer._parameter_list if not parameter.stop_gradient]
     unknown = [parameter.name for parameter in updated if parameter.name not in names]
     if unknown:
-        listed = ", ".join(unknown[:_MAX_LISTED])
-        raise CheckpointError(f"the optimizer updates {listed}, which this model does not have")
+        raise CheckpointError(f"the optimizer updates {listed(unknown)}, which this model does not have")
     return [(names[parameter.name], parameter) for parameter in updated]

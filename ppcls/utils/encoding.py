@@ -31,10 +31,10 @@ def as_text(name: str) -> str:
 
 
 def restart_in_utf8() -> None:
-    """Start this process again in Python's UTF-8 mode where file names are taken for ASCII, as in the locale C.
+    """Restart Python in UTF-8 mode where the locale makes file names ASCII, such as the locale C.
 
-    Elsewhere Python chooses UTF-8 itself, unless the environment forbids it. Names of other letters could neither be
-    printed nor written to lists. Call it first of all: whatever the process did is done again.
+    Names with other letters could neither be printed nor written to lists there. Call it first of all: whatever the
+    process did is done again.
     """
     if sys.flags.utf8_mode or not takes_names_for_ascii():
         return

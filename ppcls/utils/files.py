@@ -27,3 +27,16 @@ def read_regular_file(path: Path, size: int = -1) -> bytes:
 def open_nonblocking(path: Union[str, Path], flags: int) -> int:
     """Open a file like ``os.open``, but do not wait for the other end of a named pipe."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def why_unreadable(path: str, error: OSError) -> str:
+    """Return why a file cannot be read, with a hint where there is one."""
+    try:
+        target = os.readlink(path)  # noqa: PTH115
+    except OSError:
+        target = ""
+    if target and not os.path.exists(path):  # noqa: PTH110
+        return f"a link to {target}, where there is no file"
+    if os.sep == "/" and "\\" in path and os.path.exists(path.replace("\\", "/")):  # noqa: PTH110
+        return "no such file, but there is one with / in place of \\: write the list's paths with /"
+    return "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, List, Tuple
+from typing import Any, List, Sequence, Tuple
 
 from ppcls.errors import DataError
 
@@ -33,3 +33,9 @@ def printable(text: Any) -> str:
         return type(text).__name__
     text = text if len(text) <= 100 else f"{text[:100]}..."
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def listed(items: Sequence[Any], limit: int = 10, separator: str = ", ") -> str:
+    """Return the first items as text for a message, and how many more there are."""
+    more = [f"... and {len(items) - limit:,} more"] if len(items) > limit else []
+    return separator.join([*map(str, items[:limit]), *more])

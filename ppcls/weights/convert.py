@@ -10,18 +10,19 @@ import numpy as np
 from paddle import nn
 
 from ppcls.arch import BACKBONES
-from ppcls.errors import ConfigError, WeightsError
+from ppcls.errors import WeightsError
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
 from ppcls.weights.detection import detect_architecture
 from ppcls.weights.factory import create_model
 from ppcls.weights.image_size import image_size_of, source_size
-from ppcls.weights.loading import adapt_weights, require_match
+from ppcls.weights.loading import adapt_weights, require_match, require_sized_weights
 from ppcls.weights.matching import WeightMatch, best_match, fits_model, linear_weight_names
 from ppcls.weights.name_scheme import NameScheme
 from ppcls.weights.names import name_schemes_of
 from ppcls.weights.reader import find_file, read_selection
 from ppcls.weights.record import WeightsRecord, read_record
+from ppcls.weights.wording import NAME_MODEL
 from ppcls.weights.wrappers import Wanted
 from ppcls.weights.writer import format_of, write_weights
 
@@ -78,8 +79,8 @@ def convert_weights(
     read.log()
     arrays = read.arrays
     match = best_match(net, arrays)
-    if image_size is not None and image_size_of(net) is None:
-        raise ConfigError(f"image_size: the weights of {type(net).__name__} fit images of any size; leave it out")
+    if image_size is not None:
+        require_sized_weights(net)
     size = source_size(net, match.arrays, image_size, recorded, str(file))
     resized = adapt_weights(net, net.state_dict(), match, size) if size.note else []
     require_match(net, str(file), match, arrays, read.selection, size)
@@ -136,7 +137,7 @@ def _build_model(
     detected = detect_architecture(arrays)
     if name is None and (detected is None or detected.variant is None):
         what = f"looks like {detected}, in a size" if detected else "has tensor names"
-        raise WeightsError(f"{file}: {what} that no registered architecture has; name it with --model, and --argument")
+        raise WeightsError(f"{file}: {what} that no registered architecture has; {NAME_MODEL}")
     if detected is not None:
         arguments.setdefault("class_num", detected.class_num)
     name = name or str(detected and detected.variant)

@@ -15,6 +15,7 @@ from ppcls.weights.class_count import class_num_in_file
 from ppcls.weights.download import is_url
 from ppcls.weights.loading import load_weights
 from ppcls.weights.published import download_weights, public_weights
+from ppcls.weights.wording import OF_CREATE_MODEL, reworded
 
 _CLASS_NUM = 1000  # of an architecture that nothing is known of
 
@@ -53,8 +54,10 @@ def create_model(
         WeightsError: the weight file cannot be fetched or read, or does not fit.
     """
     _check_recompute(name, arguments)
+    _check_weight_arguments(pretrained, weights_key=weights_key, pretrained_image_size=pretrained_image_size)
     if class_num is None:
-        class_num = _class_num(name, pretrained, weights_key)
+        with reworded(OF_CREATE_MODEL):
+            class_num = _class_num(name, pretrained, weights_key)
     model: nn.Layer = BACKBONES.build(name, {"class_num": class_num, **arguments})
     if name in list_models():
         model.spec = spec(name)
@@ -63,7 +66,8 @@ def create_model(
     if path is not None:
         size = pretrained_image_size or trained_image_size(name, pretrained)
         drop_head = drop_mismatched_head or features_only
-        load_weights(model, path, key=weights_key, drop_mismatched_head=drop_head, image_size=size)
+        with reworded(OF_CREATE_MODEL):
+            load_weights(model, path, key=weights_key, drop_mismatched_head=drop_head, image_size=size)
     if extractor is None:
         return model
     if hasattr(model, "reset_classifier"):
@@ -84,6 +88,13 @@ def _class_num(name: str, pretrained: Union[bool, str, Path, None], key: Optiona
     return count
 
 
+def _check_weight_arguments(pretrained: Union[bool, str, Path, None], **given: Any) -> None:
+    """Refuse arguments that are about weights where there are none."""
+    for name, value in given.items():
+        if value is not None and pretrained in (None, False):
+            raise ConfigError(f"{name}: is about weights, and none are named; give pretrained, or leave it out")
+
+
 def _check_recompute(name: str, arguments: Mapping[str, Any]) -> None:
     """Refuse ``recompute`` for an architecture that does not take it."""
     if arguments.get("recompute") and not BACKBONES[name].takes("recompute"):
@@ -94,8 +105,12 @@ def _check_recompute(name: str, arguments: Mapping[str, Any]) -> None:
 
 
 def trained_image_size(name: str, pretrained: Union[bool, str, Path, None]) -> Optional[int]:
-    """Return the image size of the weights that ``pretrained`` of ``create_model`` means; None if it is not known."""
-    return spec(name).image_size if pretrained is True else None
+    """Return the image size of the weights that ``pretrained`` of ``create_model`` means.
+
+    It is None if it is not known, or if they fit images of any size.
+    """
+    sized = pretrained is True and BACKBONES[name].takes("image_size")
+    return spec(name).image_size if sized else None
 
 
 def local_weights(

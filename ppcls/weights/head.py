@@ -41,6 +41,7 @@ def drop_head(match: WeightMatch) -> List[str]:
     for name in head:
         del match.arrays[name]
         match.misshaped.pop(name, None)
+        match.mistyped.pop(name, None)
     match.dropped.extend(head)
     fresh = sorted({*head, *wrong})
     match.missing = [name for name in match.missing if name not in fresh]

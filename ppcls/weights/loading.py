@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Collection, List, Literal, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Collection, List, Literal, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import paddle
 from paddle import nn
 
-from ppcls.arch import require_method
+from ppcls.arch import Backbone, require_method
 from ppcls.arch.backbone.fixed_size import FixedSizeBackbone
-from ppcls.errors import WeightsError
+from ppcls.errors import ConfigError, WeightsError
 from ppcls.utils.logging import get_logger
 from ppcls.weights.detection import detect_architecture
 from ppcls.weights.head import drop_head, drop_wrong_head, in_head, reorder_head
@@ -21,9 +21,8 @@ from ppcls.weights.matching import WeightMatch, best_match, fits_model
 from ppcls.weights.reader import read_selection, require_finite
 from ppcls.weights.record import read_record
 from ppcls.weights.selection import Selection, select
+from ppcls.weights.wording import CHOOSE, HEAD_ADVICE
 from ppcls.weights.wrappers import STUDENT, Wanted, list_names, prefix_groups
-
-HEAD_ADVICE = "To fine-tune, load with drop_mismatched_head=True, which keeps the freshly initialised head"
 
 
 @dataclass(frozen=True)
@@ -101,12 +100,9 @@ def load_weights(
     Raises:
         WeightsError: the file cannot be read, anything is missing, unexpected, of another shape or not finite, or the
             weights are not for ``image_size``.
-        ConfigError: ``image_size`` is given and ``model`` cannot resize weights.
+        ConfigError: ``model`` is no layer, or ``image_size`` is given and its weights fit any size.
     """
-    if not isinstance(weights, (str, Path, Mapping)):
-        raise WeightsError(f"weights: must be a path, or arrays by name, not {type(weights).__name__}")
-    if image_size is not None:
-        require_method(model, "adapt", "image_size")
+    _check_arguments(model, weights, image_size)
     wanted = Wanted(fits_model(model), submodel)
     recorded = None
     selection: Optional[Selection] = None
@@ -148,6 +144,26 @@ def load_weights(
         reordered=reordered,
         channels=channels,
     )
+
+
+def _check_arguments(model: Any, weights: Any, image_size: Any) -> None:
+    if not isinstance(model, nn.Layer):
+        raise ConfigError(f"model: must be a paddle.nn.Layer, not {type(model).__name__}")
+    if not isinstance(weights, (str, Path, Mapping)):
+        raise WeightsError(f"weights: must be a path, or arrays by name, not {type(weights).__name__}")
+    if image_size is not None:
+        require_sized_weights(model)
+
+
+def require_sized_weights(model: nn.Layer) -> None:
+    """Refuse an image size for weights that fit images of any size.
+
+    Raises:
+        ConfigError: nothing in the model depends on the size of the image.
+    """
+    require_method(model, "adapt", "image_size")
+    if getattr(type(model), "adapt", None) is Backbone.adapt:
+        raise ConfigError(f"image_size: the weights of {type(model).__name__} fit images of any size; leave it out")
 
 
 def _fit_head(match: WeightMatch, class_ids: Optional[Sequence[int]], drop_mismatched: bool) -> Tuple[bool, List[str]]:
@@ -196,7 +212,7 @@ def _other_weights(match: WeightMatch, arrays: Mapping[str, np.ndarray], selecti
     prefixes = prefix_groups(arrays) if len(match.unexpected) > len(arrays) / 2 else []
     place = f"{selection.copy.key}." if selection.copy.key else ""
     found = [*selection.others, *(f"{place}{group}" for group in prefixes)]
-    return [f"What else in the file looks like weights: {list_names(found)}; choose with weights_key"] if found else []
+    return [f"What else in the file looks like weights: {list_names(found)}; {CHOOSE}"] if found else []
 
 
 def adapt_weights(
@@ -252,6 +268,8 @@ def _channels_advice(model: nn.Layer, match: WeightMatch) -> List[str]:
 
 def _headline(model: nn.Layer, origin: str, match: WeightMatch, arrays: Mapping[str, np.ndarray]) -> str:
     text = f"{origin}: does not fit {type(model).__name__}, nothing was loaded"
+    if match.mistyped and not (match.missing or match.unexpected or match.misshaped):
+        return f"{text}; the names and shapes are right:"
     detected = detect_architecture(arrays)
     return f"{text}; it looks like {detected}:" if detected else f"{text}:"
 
@@ -261,6 +279,7 @@ def _advice(model: nn.Layer, match: WeightMatch, arrays: Mapping[str, np.ndarray
         *match.ambiguous,
         *match.missing,
         *match.misshaped,
+        *match.mistyped,
         *(match.naming.rename(name) or name for name in match.unexpected),
     ]
     if not all(in_head(name) for name in wrong):

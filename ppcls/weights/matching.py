@@ -24,6 +24,7 @@ class WeightMatch:
     unexpected: List[str]
     missing: List[str]
     misshaped: Dict[str, str]  # name in the model: what is wrong
+    mistyped: Dict[str, str] = field(default_factory=dict)  # name in the model: the type of its numbers
     transposed: bool = False  # the source's linear weights were [out, in]
     ambiguous: List[str] = field(default_factory=list)  # linear weights in the model that may be [in, out] or [out, in]
 
@@ -39,6 +40,10 @@ class WeightMatch:
             ("missing", self.missing),
             ("unexpected", self.unexpected),
             ("mis-shaped", [f"{name} {problem}" for name, problem in self.misshaped.items()]),
+            (
+                "of another type than floating-point numbers",
+                [f"{name} holds {dtype}" for name, dtype in self.mistyped.items()],
+            ),
             ("square, and nothing tells whether they are [in, out] or [out, in]", self.ambiguous),
         ):
             if lines:
@@ -64,7 +69,9 @@ def best_match(model: nn.Layer, arrays: Mapping[str, np.ndarray]) -> WeightMatch
     target = model.state_dict()
     return min(
         (_match(model, target, arrays, naming) for naming in name_schemes_of(model)),
-        key=lambda match: len(match.missing) + len(match.unexpected) + len(match.misshaped) + len(match.ambiguous),
+        key=lambda match: sum(
+            map(len, (match.missing, match.unexpected, match.misshaped, match.mistyped, match.ambiguous))
+        ),
     )
 
 
@@ -93,8 +100,8 @@ def _match(
             continue
         array = match.arrays[name]
         if array.dtype.kind != "f":
-            match.misshaped[name] = f"holds {array.dtype}, not floating-point numbers"
-        elif list(array.shape) != list(tensor.shape):
+            match.mistyped[name] = str(array.dtype)
+        if list(array.shape) != list(tensor.shape):
             match.misshaped[name] = f"{list(array.shape)} instead of {list(tensor.shape)}"
     return match
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Union
@@ -10,26 +9,29 @@ from typing import Any, Dict, Mapping, Optional, Union
 import numpy as np
 
 from ppcls.errors import WeightsError
-from ppcls.utils.unpickling import NUMPY, ArrayStandIn, Name, RestrictedUnpickler
+from ppcls.utils.unpickling import NUMPY, ArrayStandIn, Name
 from ppcls.weights.file_errors import file_errors
+from ppcls.weights.placeholders import SETTINGS, Placeholder, PlaceholderUnpickler
 
 # Paddle's way to say that protocols 2 and 3 cannot hold a tensor above 1 GiB.
 _SPLIT = "UnpackBigParamInfor@@"
-# All that paddle.save 2.6 and 3.x write.
-_ALLOWED: Mapping[Name, Any] = {**NUMPY, ("collections", "OrderedDict"): OrderedDict}
+# What paddle.save 2.6 and 3.x write, and the settings that people keep beside the weights.
+_ALLOWED: Mapping[Name, Any] = {**SETTINGS, **NUMPY, ("collections", "OrderedDict"): OrderedDict}
+_PLAIN = (bool, int, float, complex, str, bytes, np.generic)
 
 
 def restricted_load(path: Union[str, Path]) -> Dict[str, Any]:
     """Read a file that ``paddle.save`` wrote: a dict, possibly nested, of arrays, numbers and strings.
 
-    Tensors inside come back as arrays; bfloat16 ones as uint16, as they are stored.
+    Tensors inside come back as arrays; bfloat16 ones as uint16, as they are stored. Other objects, such as an
+    ``argparse.Namespace`` of settings, come back as placeholders.
 
     Raises:
         WeightsError: the file is missing, damaged, no such dict, or asks to run anything.
     """
     path = Path(path)
     with file_errors(path, "paddle.save"), path.open("rb") as file:
-        content = _with_arrays(RestrictedUnpickler(file, _ALLOWED).load())
+        content = _with_arrays(PlaceholderUnpickler(file, _ALLOWED).load())
     if not isinstance(content, dict):
         raise WeightsError(f"{path}: expected a dict of arrays, found {type(content).__name__}")
     if _SPLIT in content:
@@ -56,8 +58,8 @@ def _with_arrays(value: Any, known: Optional[Dict[int, Any]] = None) -> Any:
         result = tuple(_with_arrays(item, known) for item in value)
     elif _is_array(value):
         result = value.value
-    elif value is not None and not isinstance(value, (bool, int, float, complex, str, bytes, np.generic)):
-        raise pickle.UnpicklingError(f"a {type(value).__name__} among the weights")
+    elif value is not None and not isinstance(value, (*_PLAIN, Placeholder)):
+        result = Placeholder()
     known[id(value)] = result
     return result
 

@@ -17,6 +17,7 @@ from ppcls.weights.paddle_reader import restricted_load
 from ppcls.weights.selection import Selection, select
 from ppcls.weights.torch_reader import LEGACY_START, ZIP_MAGIC, TorchFile
 from ppcls.weights.torch_unpickler import TensorInfo
+from ppcls.weights.wording import CHOOSE
 from ppcls.weights.wrappers import Wanted, list_names
 
 PathLike = Union[str, Path]
@@ -25,7 +26,7 @@ Read = Tuple[Selection, Dict[str, np.ndarray]]
 _MAX_LISTED = 5  # files of a folder in an error
 TORCH_SUFFIXES = (".pth", ".pth.tar", ".pt", ".bin")
 # In the order in which they are tried behind a path without one.
-_SUFFIXES = (".pdparams", ".safetensors", *TORCH_SUFFIXES)
+SUFFIXES = (".pdparams", ".safetensors", *TORCH_SUFFIXES)
 # Little-endian by definition of the format; bfloat16 is widened afterwards, I64 occurs as a counter.
 _SAFETENSORS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4"}
 _HEADER_BYTES = 512
@@ -46,15 +47,15 @@ def find_file(path: PathLike) -> Path:
     """
     path = user_path(path)
     if not path.name:
-        raise WeightsError(f"{path}: a folder; name a weight file")
-    tried = [path, *(path.with_name(path.name + suffix) for suffix in _SUFFIXES)]
+        raise WeightsError(f"{path}: a folder; give a weight file")
+    tried = [path, *(path.with_name(path.name + suffix) for suffix in SUFFIXES)]
     for candidate in tried:
         if candidate.is_file():
             return candidate
     if path.is_dir():
-        inside = sorted(file for suffix in _SUFFIXES for file in path.glob(f"*{suffix}"))
+        inside = sorted(file for suffix in SUFFIXES for file in path.glob(f"*{suffix}"))
         contents = f"; it holds {', '.join(str(file) for file in inside[:_MAX_LISTED])}" if inside else ""
-        raise WeightsError(f"{path}: a folder; name a weight file{contents}")
+        raise WeightsError(f"{path}: a folder; give a weight file{contents}")
     raise WeightsError(f"no weight file at {path}; tried {', '.join(str(candidate) for candidate in tried)}")
 
 
@@ -113,15 +114,16 @@ def read_selection(path: PathLike, key: Optional[str] = None, wanted: Optional[W
     if not tensors:
         raise WeightsError(f"{file}: holds no tensors")
     arrays = {name: _to_float32(array) for name, array in tensors.items()}
-    require_finite(arrays, str(file))
+    require_finite(arrays, str(file), selection)
     return ReadWeights(file, selection, arrays)
 
 
-def require_finite(arrays: Mapping[str, np.ndarray], origin: str) -> None:
+def require_finite(arrays: Mapping[str, np.ndarray], origin: str, selection: Optional[Selection] = None) -> None:
     """Refuse weights with NaN or infinity in them: what they give is no result.
 
     Args:
         origin: the file, for messages.
+        selection: what was taken from it.
 
     Raises:
         WeightsError: a tensor has such numbers.
@@ -132,10 +134,13 @@ def require_finite(arrays: Mapping[str, np.ndarray], origin: str) -> None:
         if array.dtype.kind in "fc" and not np.isfinite(array).all()
     ]
     if broken:
+        advice = ""
+        if selection is not None and selection.others:
+            advice = f"\nThis is {selection.copy}; the file also holds {list_names(selection.others)}: {CHOOSE}"
         raise WeightsError(
             f"{origin}: {len(broken)} of {len(arrays)} tensors have numbers that are not finite (NaN or infinity): "
             f"{list_names(broken)}. The training that wrote them diverged, or the file is damaged: use an earlier "
-            "checkpoint or another file"
+            f"checkpoint or another file{advice}"
         )
 
 
@@ -193,7 +198,7 @@ def _read_safetensors(path: Path, key: Optional[str], wanted: Wanted) -> Read:
     tensors: Dict[str, np.ndarray] = {}
     for name, entry in entries:
         if entry["dtype"] not in _SAFETENSORS:
-            raise WeightsError(f"{path}: {name} is of type {entry['dtype']}, which no weight has")
+            raise WeightsError(f"{path}: {name} has numbers of type {entry['dtype']}, which weights do not have")
         array = np.frombuffer(entry["data"], _SAFETENSORS[entry["dtype"]]).reshape(entry["shape"])
         tensors[name] = _from_bfloat16(array)
     found = select(tensors, str(path), (np.ndarray,), key, wanted)

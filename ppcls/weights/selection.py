@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ppcls.errors import WeightsError
 from ppcls.utils.text import printable
-from ppcls.weights.torch_unpickler import Placeholder, UnsupportedTensor
+from ppcls.weights.placeholders import Placeholder
+from ppcls.weights.torch_unpickler import UnsupportedTensor
+from ppcls.weights.wording import CHOOSE
 from ppcls.weights.wrappers import (
+    CALLBACKS,
     NOT_WEIGHTS,
     PADDLE_NAMES,
     Copy,
@@ -43,12 +46,22 @@ class Selection:
         texts = []
         if self.others:
             texts.append(
-                f"holds several copies of weights: took {self.copy}, not {', '.join(self.others)}; weights_key chooses "
-                "another one"
+                f"holds several copies of weights: took {self.copy}, not {', '.join(self.others)}; another one is "
+                "chosen by its name (--weights-key, Global.weights_key, key= of load_weights)"
             )
         if self.copy.left_out and not self.others:
             texts.append(f"left out {list_names(self.copy.left_out)}, which belong to training")
         return "; ".join(texts)
+
+
+class Candidate(NamedTuple):
+    """What looks like weights: the keys that lead to a dict, and the number of tensors in it."""
+
+    path: Tuple[str, ...]
+    tensors: int
+
+    def __str__(self) -> str:
+        return f"{printable('.'.join(self.path))} ({self.tensors} tensors)"
 
 
 @dataclass
@@ -78,6 +91,9 @@ class _Search:
                     yield copy
             elif is_pickled_model(value):
                 self.unreadable.append(_pickled_model(".".join((*path, key)), value))
+        if isinstance(node.get(CALLBACKS), dict):
+            for name, state in node[CALLBACKS].items():
+                yield from self._average_of_callback(state, (*path, CALLBACKS, str(name)))
         tensors = self.tensors(node)
         if not found and tensors and not is_optimizer(tensors):
             # Not its tensors alone: what is no tensor is refused by name once it is chosen.
@@ -89,24 +105,43 @@ class _Search:
         kinds = (*self.types, UnsupportedTensor)
         return [name for name, value in node.items() if isinstance(name, str) and isinstance(value, kinds)]
 
-    def candidates(self, node: Any, path: Tuple[str, ...] = ()) -> Iterator[str]:
-        """Yield what looks like weights below a dict, whatever its keys are, with the number of tensors."""
+    def _average_of_callback(self, state: Any, path: Tuple[str, ...]) -> Iterator[Copy]:
+        """Yield the copies in the state of one of Lightning's callbacks; its other tensors are no weights."""
+        for key in (key for key in state if is_wrapper(key)) if isinstance(state, dict) else ():
+            if isinstance(state[key], dict):
+                yield from self.copies(state[key], (*path, key))
+
+    def candidates(self, node: Any, path: Tuple[str, ...] = ()) -> Iterator[Candidate]:
+        """Yield what looks like weights below a dict, whatever its keys are."""
         self._count(path)
         if not isinstance(node, dict):
             return
         tensors = self.tensors(node)
         if tensors and path and not is_optimizer(tensors):
-            yield f"{printable('.'.join(path))} ({len(tensors)} tensors)"
-        elif tensors and not is_optimizer(tensors):
-            yield from prefix_groups(tensors)
+            yield Candidate(path, len(tensors))
         for key, value in node.items():
             if isinstance(key, str) and isinstance(value, dict) and not NOT_WEIGHTS.fullmatch(key):
                 yield from self.candidates(value, (*path, key))
 
+    def not_known(self, node: Dict[Any, Any], path: Tuple[str, ...], copies: List[Copy]) -> List[str]:
+        """Return what looks like further copies of the weights below a dict, under keys that mean nothing here.
+
+        Args:
+            path: of the dict.
+            copies: those under known keys, the chosen one first.
+        """
+        found: List[str] = []
+        with contextlib.suppress(WeightsError):  # nested too deeply: the first ones will do
+            for candidate in self.candidates(node, path):
+                inside = any(copy.path[: len(candidate.path)] == candidate.path for copy in copies)
+                if not inside and candidate.tensors > len(copies[0].tensors) / 2:
+                    found.append(str(candidate))
+        return found
+
     def _count(self, path: Tuple[str, ...]) -> None:
         self._nodes += 1
         if self._nodes > _MAX_NODES or len(path) > _MAX_DEPTH:  # a dict can hold itself
-            raise WeightsError("dicts in dicts beyond reason")
+            raise WeightsError(f"nested too deeply: more than {_MAX_DEPTH} levels, or more than {_MAX_NODES} dicts")
 
 
 def select(content: Any, origin: str, types: Tuple[type, ...], key: Optional[str], wanted: Wanted) -> Selection:
@@ -134,9 +169,10 @@ def select(content: Any, origin: str, types: Tuple[type, ...], key: Optional[str
             raise WeightsError(f"{origin}: {_nothing_found(search, node, key)}{_list_candidates(content, types)}")
     except WeightsError as error:
         raise error if str(error).startswith(origin) else WeightsError(f"{origin}: {error}") from None
-    selected, *others = sorted_copies(content, copies, wanted.submodel)
-    _require_tensors(selected, origin, types, content)
-    return Selection(selected, (*map(str, others), *search.unreadable))
+    ordered = sorted_copies(content, copies, wanted.submodel)
+    _require_tensors(ordered[0], origin, types, content)
+    further = _Search(types, wanted).not_known(node, path, ordered)
+    return Selection(ordered[0], (*map(str, ordered[1:]), *further, *search.unreadable))
 
 
 def describe(value: Any) -> str:
@@ -144,7 +180,8 @@ def describe(value: Any) -> str:
     if isinstance(value, UnsupportedTensor):
         return value.description
     kind = next((kind for kind in (dict, Placeholder) if isinstance(value, kind)), type(value))
-    return f"a {'special object' if kind is Placeholder else kind.__name__}"
+    name = "special object" if kind is Placeholder else kind.__name__
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
 def is_pickled_model(value: Any) -> bool:
@@ -171,14 +208,14 @@ def _find(content: Dict[Any, Any], key: str, origin: str, search: _Search) -> Tu
         if is_pickled_model(value):
             raise WeightsError(_pickled_model(f"{origin}: {printable(key)}", value))
         if not isinstance(value, dict):
-            raise WeightsError(f"weights_key {printable(key)!r}: is {describe(value)}, no dict of weights")
+            raise WeightsError(f"{printable(key)!r} is {describe(value)}, not a dict of weights")
         node, path, parts = value, (*path, name), parts[name.count(".") + 1 :]
     if parts:
         prefix = ".".join(parts) + "."
         node = {name[len(prefix) :]: node[name] for name in search.tensors(node) if name.startswith(prefix)}
         path = (*path, ".".join(parts))
     if not node:
-        raise WeightsError(f"there is no {printable(key)!r} (weights_key){_list_candidates(content, search.types)}")
+        raise WeightsError(f"there is no {printable(key)!r} in it{_list_candidates(content, search.types)}")
     return node, path
 
 
@@ -204,7 +241,9 @@ def _require_tensors(copy: Copy, origin: str, types: Tuple[type, ...], content: 
 
 
 def _list_candidates(content: Dict[Any, Any], types: Tuple[type, ...]) -> str:
-    found: List[str] = []
-    with contextlib.suppress(WeightsError):  # beyond reason: the first ones will do
-        found.extend(_Search(types, Wanted()).candidates(content))
-    return f"\nWhat looks like weights in it: {list_names(found)}; choose with weights_key" if found else ""
+    search = _Search(types, Wanted())
+    names = search.tensors(content)
+    found = prefix_groups(names) if not is_optimizer(names) else []
+    with contextlib.suppress(WeightsError):  # nested too deeply: the first ones will do
+        found.extend(map(str, search.candidates(content)))
+    return f"\nWhat looks like weights in it: {list_names(found)}; {CHOOSE}" if found else ""

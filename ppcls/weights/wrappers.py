@@ -11,21 +11,29 @@ import re
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
-from ppcls.utils.text import printable
+from ppcls.utils.text import listed, printable
 
 Fits = Callable[[Iterable[str]], bool]
 Tensors = Dict[str, Any]
 
-# Keys of dicts around the weights. Where a file has several copies, the first one here is taken.
+# Keys of dicts around the weights, in any case. Where a file has several copies, the first one here is taken.
+_AVERAGES = tuple(
+    form.format(kind)
+    # timm, torch.optim.swa_utils, OpenMMLab, BasicSR, ema_pytorch, Lightning.
+    for kind in ("ema", "swa", "avg")
+    for form in (
+        *("state_dict_{}", "model_{}", "{}_state_dict", "{}_model_state_dict", "model_{}_state_dict", "{}_model"),
+        *("model_state_dict_{}", "params_{}", "{}_params", "{}_weights", "{}_net"),
+    )
+)
 _WRAPPERS = (
-    # Averages of the weights: timm, torch.optim.swa_utils, OpenMMLab, BasicSR, ema_pytorch.
-    *("state_dict_ema", "model_ema", "ema_state_dict", "ema_model_state_dict", "model_ema_state_dict", "ema_model"),
-    *("params_ema", "ema_params", "ema_weights", "ema_net", "ema", "averaged_model", "shadow"),
+    *(*_AVERAGES, "ema", "swa", "averaged_model", "average_model", "averaging_state", "shadow"),
     # Self-distillation (DINO, mean teacher): the teacher is an average of the student.
     *("teacher_state_dict", "teacher_model", "model_teacher", "teacher"),
-    # The trained model. "Student" stands for the one that a distillation trains and the caller wants.
+    # The trained model. "Student" stands for the trained model of a distillation.
     *("Student", "state_dict", "model_state_dict", "model_state", "model_weights", "model", "net_state_dict", "net"),
     *("network", "params", "weights", "module", "online_model"),
+    *("best_state_dict", "best_model_state_dict", "best_model", "model_best"),
     *("student_state_dict", "student_model", "model_student", "student"),
     # Any other model of a distillation, of PaddleClas's or ours, is another network.
     "Teacher",
@@ -36,7 +44,7 @@ _COMPILED = "_orig_mod"
 _TRUNKS = ("model", "net", "module", "backbone", _COMPILED)  # the classifier may stand beside these
 _PREFIXES = (
     *_TRUNKS,
-    *("ema_model", "model_ema", "ema", "averaged_model", "online_model"),
+    *("ema_model", "model_ema", "ema", "swa_model", "model_swa", "avg_model", "averaged_model", "online_model"),
     *("teacher_model", "model_teacher", "teacher", "student_model", "model_student", "student"),
 )
 _PREFIX_RANKS = {prefix: _RANKS.get(prefix, _RANKS["model"]) for prefix in _PREFIXES}
@@ -50,12 +58,14 @@ _AUXILIARY = re.compile(
     r"data_preprocessor|preprocessor|(\w+_)?(criterion|loss|loss_fn|loss_func|metric|metrics|acc|accuracy)(_fn)?"
 )
 # Counters of averages, beside the tensors.
-_COUNTERS = ("n_averaged", "num_updates", "initted", "step", "decay")
+_COUNTERS = ("n_averaged", "num_updates", "updates", "initted", "step", "steps", "decay")
+# The states of Lightning's callbacks, among which some keep an average of the weights.
+CALLBACKS = "callbacks"
 # Paddle keeps its own variable names beside the weights.
 PADDLE_NAMES = "StructuredToParameterName@@"
 # Keys whose dicts hold tensors that are no weights.
 NOT_WEIGHTS = re.compile(
-    r"optim\w*|(\w+_)?optimizers?(_states?|_state_dict)?|opt(_state)?|\w*sched\w*|\w*scaler\w*|amp|loops|callbacks|rng\w*"
+    r"optim\w*|(\w+_)?optimizers?(_states?|_state_dict)?|opt(_state)?|\w*sched\w*|\w*scaler\w*|amp|loops|rng\w*"
     r"|hyper_parameters|grads?|gradients|moment\w*|master_weights|state",
     re.IGNORECASE,
 )
@@ -101,8 +111,8 @@ class Wanted:
     """What the caller knows of the weights.
 
     Attributes:
-        fits: whether tensor names are those of the caller's model, from which no prefix is removed; None if that is
-            not known.
+        fits: returns whether tensor names are those of the caller's model, so that no prefix is removed from them;
+            None if the model is not known.
         submodel: the model that is wanted of a distillation's.
     """
 
@@ -122,21 +132,22 @@ def prefix_groups(names: Iterable[str]) -> List[str]:
 
 def list_names(names: Sequence[str], limit: int = _MAX_LISTED) -> str:
     """Return names from a file as one text, the first ones of many."""
-    more = len(names) - limit
-    return ", ".join(map(printable, names[:limit])) + (f" and {more} more" if more > 0 else "")
+    return listed([printable(name) for name in names], limit)
 
 
 def rank_of(key: str, submodel: str = STUDENT) -> int:
     """Return by what keys and prefixes are sorted, the preferred one first."""
-    if key[:1].isupper():
+    folded = key.lower()
+    known = _RANKS.get(folded, _PREFIX_RANKS.get(folded))
+    if key[:1].isupper() and (known is None or key == submodel or _DISTILLED.fullmatch(key)):
         wanted = key == submodel or (submodel == STUDENT and _NUMBERED_STUDENT.fullmatch(key))
         return _RANKS[STUDENT if wanted else "Teacher"]
-    return _RANKS.get(key, _PREFIX_RANKS.get(key, _RANKS["model"]))
+    return _RANKS["model"] if known is None else known
 
 
 def is_wrapper(key: Any) -> bool:
     """Return whether a dict at this key is a copy of the weights, or holds some."""
-    return isinstance(key, str) and (key in _RANKS or _DISTILLED.fullmatch(key) is not None)
+    return isinstance(key, str) and (key.lower() in _RANKS or _DISTILLED.fullmatch(key) is not None)
 
 
 def _models_of_distillation(groups: Iterable[str], submodel: str) -> List[str]:
@@ -157,6 +168,8 @@ def is_optimizer(names: Sequence[str]) -> bool:
 def without_prefixes(tensors: Tensors, path: Tuple[str, ...], wanted: Wanted) -> Iterator[Copy]:
     """Yield the copies of weights among tensors of one dict, without the prefixes of their names."""
     names = [name for name in tensors if name not in _COUNTERS]
+    if not names:  # the state of an average whose weights are elsewhere
+        return
     if not all(isinstance(name, str) for name in names) or (wanted.fits is not None and wanted.fits(names)):
         yield Copy(path, tensors)
         return
@@ -165,7 +178,7 @@ def without_prefixes(tensors: Tensors, path: Tuple[str, ...], wanted: Wanted) ->
         first, dot, rest = name.partition(".")
         groups.setdefault(first if dot else "", {})[rest if dot else name] = tensors[name]
     models = _models_of_distillation(groups, wanted.submodel)
-    prefixes = models or [part for part in groups if part in _PREFIX_RANKS]
+    prefixes = models or [part for part in groups if part.lower() in _PREFIX_RANKS]
     beside = [part for part in groups if part not in prefixes and not _AUXILIARY.fullmatch(part)]
     with_head = beside == [_HEAD] and len(prefixes) == 1 and prefixes[0] in _TRUNKS
     if with_head:

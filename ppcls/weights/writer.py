@@ -126,7 +126,7 @@ def _description(arrays: Mapping[str, np.ndarray]) -> bytes:
     for index, (name, array) in enumerate(arrays.items()):
         storage = _STORAGES.get(array.dtype.str[1:])
         if storage is None:
-            raise WeightsError(f"{name}: {array.dtype} has no place in a file of PyTorch's")
+            raise WeightsError(f"{name}: PyTorch's files cannot hold numbers of type {array.dtype}")
         strides = [step // array.itemsize for step in array.strides]
         reference = b"(" + _text("storage") + f"ctorch\n{storage}Storage\n".encode() + _text(str(index)) + _text("cpu")
         reference += _number(array.size) + b"tQ"

@@ -18,7 +18,8 @@ def test_logits(entry, record_property):
     model, _ = compare.load_reference(entry)
     facts = spec(entry.split("@")[0])
     assert sum(p.size for p in model.parameters() if p.trainable) == facts.params == REFERENCE[entry]["params"]
-    difference = compare.logits_difference(entry, model)
+    # Two images for the smallest of each family; the others answer one image as they answer several.
+    difference = compare.logits_difference(entry, model, images=2 if "train" in REFERENCE[entry] else 1)
     record_property("difference", difference)
     assert difference < 1e-5
 

@@ -4,7 +4,7 @@ import paddle
 import pytest
 from paddle import nn
 
-from ppcls.arch import list_models, spec
+from ppcls.arch import spec
 from ppcls.arch.macs import count_macs
 from ppcls.arch.summary import layer_rows, summary
 from ppcls.weights import create_model
@@ -33,7 +33,8 @@ def test_every_product_is_counted():
     model(paddle.zeros([2, 3, 8, 8]))  # the model itself was not changed
 
 
-@pytest.mark.parametrize("name", [name for name in list_models() if spec(name).macs < 8e9])
+# Larger variants repeat the operations of these. What the specs of all state is counted in test_models.py.
+@pytest.mark.parametrize("name", ["ConvMixer_256_8", "ConvMLP_S", "CycleMLP_B1", "gMLP_Ti16"])
 def test_the_specs_state_what_is_counted(name):
     facts = spec(name)
     size = (3, facts.image_size, facts.image_size)

@@ -1,5 +1,6 @@
 """Grayscale and RGBA models, from training to answers."""
 
+import importlib.util
 import json
 
 import cv2
@@ -8,6 +9,7 @@ import pytest
 
 import ppcls
 from ppcls.errors import ConfigError
+from tests.helpers.command_line import run_ppcls
 
 _TRANSFORMS = [{"DecodeImage": {}}, {"ResizeImage": {"size": 16}}, {"NormalizeImage": {"order": ""}}]
 
@@ -49,21 +51,30 @@ def trained(request, tmp_path_factory):
     return folder / "recipe.yaml", folder / "images", request.param
 
 
-def test_every_command_sees_the_channels(trained, run, tmp_path):
+@pytest.fixture(scope="module")
+def exported(trained):
+    """Return the folder of the model's export, with ONNX files where their converter is installed."""
+    recipe, *_ = trained
+    weights, target = f"Global.pretrained_model={recipe.parent}/out/best_model", recipe.parent / "export"
+    formats = ("--onnx", "--self-contained") if importlib.util.find_spec("paddle2onnx") else ()
+    changes = ("-o", weights, f"Global.save_inference_dir={target}")
+    run_ppcls("export", "-c", recipe, *formats, *changes, cwd=recipe.parent)
+    return target
+
+
+def test_every_command_sees_the_channels(trained, exported, run, tmp_path):
     recipe, images, channels = trained
     out = recipe.parent / "out"
     assert json.loads(run("eval", "-c", recipe, "-o", f"Global.pretrained_model={out}/best_model").stdout)["top1"] == 1
-    export = f"Global.save_inference_dir={tmp_path}/export"
-    run("export", "-c", recipe, "-o", f"Global.pretrained_model={out}/best_model", export)
-    measured = run("eval", "-c", recipe, "--model", tmp_path / "export").stdout
+    measured = run("eval", "-c", recipe, "--model", exported).stdout
     assert json.loads(measured)["top1"] == 1
-    for model in (out, tmp_path / "export"):
+    for model in (out, exported):
         answers = json.loads(run("infer", model, images).stdout)
         assert len(answers) == 12
         assert all(answer["label_names"][0] in answer["file_name"] for answer in answers)
     run("show-data", "-c", recipe, "-n", "4", "--out", tmp_path / "sheet.png")
     assert cv2.imread(str(tmp_path / "sheet.png")) is not None
-    predictor = ppcls.Predictor(tmp_path / "export")
+    predictor = ppcls.Predictor(exported)
     path = images / "light" / "0.png"
     pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     array = pixels[:, :, [2, 1, 0, 3]] if channels == 4 else pixels
@@ -88,15 +99,11 @@ def test_weights_of_other_channels_are_for_training_alone(trained, run, tmp_path
     assert "resized" not in done.stderr
 
 
-def test_onnx_has_the_channels(trained, run, tmp_path):
+def test_onnx_has_the_channels(trained, exported, run):
     pytest.importorskip("paddle2onnx")
     recipe, *_ = trained
-    export = f"Global.save_inference_dir={tmp_path}/export"
-    weights = f"Global.pretrained_model={recipe.parent}/out/best_model"
-    run("export", "-c", recipe, "-o", weights, export, "--onnx", "--self-contained")
     for model in ("inference.onnx", "inference_self_contained.onnx"):
-        file = tmp_path / "export" / model
-        assert json.loads(run("eval", "-c", recipe, "--model", file).stdout)["top1"] == 1
+        assert json.loads(run("eval", "-c", recipe, "--model", exported / model).stdout)["top1"] == 1
 
 
 def load(channels, operations, **changes):
@@ -130,7 +137,7 @@ def test_what_follows_is_in_the_recipe():
         (
             1,
             [{"DecodeImage": {"channels": 3}}],
-            r"DecodeImage.channels: is 3, but Arch.in_channels \(dict\) asks for 1",
+            r"DecodeImage.channels: is 3, but Arch.in_channels \(the dict\) asks for 1",
         ),
         (
             1,
@@ -155,7 +162,7 @@ def test_what_does_not_fit_is_refused_before_work(channels, operations, message)
 def test_a_contradicting_image_shape(caplog):
     loaded = load(1, _TRANSFORMS, Global={"image_shape": [3, 16, 16]})
     assert loaded.Global.image_shape == [1, 16, 16]
-    assert "image_shape: has 3 channels, but Arch.in_channels (dict) is 1" in caplog.text
+    assert "image_shape: has 3 channels, but Arch.in_channels (the dict) is 1" in caplog.text
     with pytest.raises(ConfigError, match=r"has 3 channels, but Arch.in_channels"):
         ppcls.load_config(loaded, ["Global.image_shape=[3, 16, 16]"])
 

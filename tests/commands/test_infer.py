@@ -124,8 +124,8 @@ def test_a_checkpoint_is_used_where_its_data_are_not(models, digits, run, tmp_pa
             ["MODEL", "IMAGES", "--out", "no/x.json"],
             "no/x.json: cannot be written: there is no folder no; make it first",
         ),
-        (["a.jpg", "MODEL"], "a.jpg is an image, no model; MODEL comes first: ppcls infer MODEL IMAGES..."),
-        (["a.jpg"], "a.jpg is an image, no model; MODEL comes first"),
+        (["a.jpg", "MODEL"], "a.jpg is an image, not a model; MODEL comes first: ppcls infer MODEL IMAGES..."),
+        (["a.jpg"], "a.jpg is an image, not a model; MODEL comes first"),
         (["MODEL", "IMAGES", "-o", "Global.seed=1"], "-o: "),
         (["MODEL", "IMAGES", "--backend", "paddle"], "has no model for the backend paddle"),
         (["MODEL", "IMAGES", "--threads", "99999"], "--threads 99999: at most 1024"),
@@ -139,13 +139,19 @@ def test_a_checkpoint_is_used_where_its_data_are_not(models, digits, run, tmp_pa
         (["MODEL", ""], "an empty path; the current folder is '.'"),
         (["~nosuchuser/m", "IMAGES"], "~nosuchuser/m: no home folder known for ~nosuchuser"),
         (["MODEL", "IMAGES", "--out", "~nosuchuser/x.json"], "~nosuchuser/x.json: no home folder known"),
-        (["-c", "~nosuchuser/x.yaml"], "-c ~nosuchuser/x.yaml: no such recipe"),
+        (["-c", "~nosuchuser/x.yaml"], "~nosuchuser/x.yaml: no such recipe"),
+        (["-c", "."], ".: no such recipe, but a folder; of a run, its recipe is config.yaml in it"),
+        (
+            ["MODEL", "-o", "Global.device=cpu", "IMAGES"],
+            "-o took IMAGES, as it takes all that follows",
+        ),
+        (["MODEL", "IMAGES", "--topk", "2", "b.jpg"], "arguments: b.jpg (IMAGES stand together, before the options)"),
     ],
 )
 def test_wrong_calls_say_what_is_wrong(onnx, images, run, arguments, message):
     places = {"MODEL": onnx, "IMAGES": images}
     done = run("infer", *[places.get(argument, argument) for argument in arguments], code=2)
-    assert message in done.stderr
+    assert message.replace("IMAGES,", f"{images},") in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
 
@@ -157,14 +163,29 @@ def test_what_is_no_model_is_said(models, images, run):
     best = models / "out" / "best_model"
     for path in (models / "out", best, best.with_suffix(".pdopt"), best.with_suffix(".pdparams"), models):
         assert run_dir.find_checkpoint(path) == best  # the last: of a run in stages
+    (models / "foreign.safetensors").touch()
     for name, kind, message in (
         ("nowhere", CheckpointError, "no such run folder, checkpoint, or exported model"),
         ("empty", CheckpointError, "not the folder of a run"),
-        ("out/config.yaml", ConfigError, "weights without a recipe"),
+        (
+            "out/config.yaml",
+            ConfigError,
+            "a YAML file, not a model; for the weights of the run, give .*/out$",
+        ),
+        ("recipe.yaml", ConfigError, r"recipe\.yaml: a YAML file, not a model; a recipe follows -c"),
+        ("inference/inference.yml", ConfigError, "a file of an exported model; give the folder, .*/inference$"),
+        ("foreign.safetensors", ConfigError, "weights without a recipe: give it with -c RECIPE"),
+        ("out/train.log", ConfigError, "not a model; that is the folder of a run, a checkpoint, "),
     ):
         with pytest.raises(kind, match=message):
             run_dir.find_checkpoint(models / name)
+    (models / "foreign.safetensors").unlink()
     assert run_dir.find_checkpoint(models, "out") == best
+    shutil.copytree(models / "out", models / "other")
+    with pytest.raises(ConfigError, match=r"holds several runs \(other, out\): give the folder of one, .*/other; "):
+        run_dir.find_checkpoint(models)
+    assert run_dir.find_checkpoint(models, "out") == best
+    shutil.rmtree(models / "other")
     (models / "out" / "inference.json").write_text("[]")  # results, and no sign of an export
     assert len(json.loads(run("infer", models / "out", images / "00.png").stdout)) == 1
     (models / "out" / "inference.json").unlink()

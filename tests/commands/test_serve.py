@@ -112,7 +112,8 @@ def test_another_address_and_fewer_open_files(start, photo):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
     try:
-        with start("--host", "localhost", "--max-connections", 1000, "--no-saliency", "--topk", 2) as running:
+        options = ("--max-connections", 1000, "--no-saliency", "--topk", 2)
+        with start("--host", "localhost", *options, process=True) as running:
             limit = Path(f"/proc/{running.process.pid}/limits").read_text().partition("Max open files")[2]
             assert int(limit.split()[0]) >= min(1128, hard if hard > 0 else 1128)
             files = {"a": ("a.png", photo)}

@@ -36,6 +36,8 @@ def test_split_by_class_reproducibly_with_copies_on_one_side(photos, run):
     burst = {path in [p for p, _ in val] for path in paths if "burst" in path or path == "cat/00.jpg"}
     assert len(burst) == 1
     assert result["near_copies"] == 7
+    (group,) = result["near_copy_groups"]
+    assert len(group) == 7 and f"{photos}/cat/00.jpg" in group
     again = photos.parent / "again"
     run("split-data", photos, "--val", "0.25", "--seed", "3", "--out", again)
     assert (again / "val_list.txt").read_text() == (photos / "val_list.txt").read_text()

@@ -7,7 +7,7 @@ import pytest
 
 from tests.helpers.recipes import write_recipe
 
-OTHERS = "3 files are not used, because they are no images that can be decoded here (2 .jxl, 1 .txt): "
+OTHERS = "3 files are not used: they cannot be decoded as images (2 .jxl, 1 .txt): "
 
 
 @pytest.fixture

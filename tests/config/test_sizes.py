@@ -70,7 +70,7 @@ def test_without_transforms_that_decide_shape_and_architecture_follow_from_each_
             recipe([crop(64)]),
             ["Global.image_shape=[3, 32, 32]"],
             r"-o Global\.image_shape=\[3, 32, 32\]: Global\.image_shape: is 32 x 32, but DataLoader\.Eval\.dataset\."
-            r"transform_ops\.0\.CropImage \(dict\) makes images of 64 x 64 \(height x width\); change one",
+            r"transform_ops\.0\.CropImage \(the dict\) makes images of 64 x 64 \(height x width\); change one",
         ),
         (
             recipe([crop(64)], {**GMLP, "image_size": 32}),
@@ -134,14 +134,14 @@ def test_a_size_that_the_command_line_gives_to_a_stored_recipe_is_compared():
         (
             {"Infer": {"transforms": [crop(32)]}},
             "Infer.transforms.0.CropImage: makes images of 32 x 32, but "
-            "DataLoader.Eval.dataset.transform_ops.0.CropImage (dict) makes images of 64 x 64 "
+            "DataLoader.Eval.dataset.transform_ops.0.CropImage (the dict) makes images of 64 x 64 "
             "(height x width); inference and exported models take 32 x 32",
             [3, 32, 32],
         ),
         (
             {"Global": {"image_shape": [3, 48, 48]}},
             "Global.image_shape: is 48 x 48, but "
-            "DataLoader.Eval.dataset.transform_ops.0.CropImage (dict) makes images of 64 x 64 "
+            "DataLoader.Eval.dataset.transform_ops.0.CropImage (the dict) makes images of 64 x 64 "
             "(height x width); inference and exported models take 64 x 64",
             [3, 64, 64],
         ),
@@ -149,7 +149,7 @@ def test_a_size_that_the_command_line_gives_to_a_stored_recipe_is_compared():
 )
 def test_an_architecture_of_any_size_is_warned_and_inference_decides(section, message, shape, caplog):
     loaded = ppcls.load_config(recipe([crop(64)], **section))
-    assert [record.getMessage() for record in caplog.records] == [f"dict: {message}"]
+    assert [record.getMessage() for record in caplog.records] == [f"the dict: {message}"]
     assert loaded.Global.image_shape == shape
 
 
@@ -200,7 +200,7 @@ AUGMENT = {"TimmAutoAugment": {"config_str": "rand-m9"}}
     [
         ([crop(64), AUGMENT], 64, "derived from DataLoader.Train.dataset.transform_ops.0.CropImage"),
         ([crop([96, 64]), {"TimmAutoAugment": None}], [96, 64], "derived from"),  # [width, height], as in recipes
-        ([crop(64), {"TimmAutoAugment": {"img_size": 32}}], 32, "dict"),
+        ([crop(64), {"TimmAutoAugment": {"img_size": 32}}], 32, "the dict"),
         ([crop(64), SHORT, AUGMENT], None, "default"),
         ([AUGMENT, crop(64)], None, "default"),
     ],

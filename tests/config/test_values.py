@@ -19,7 +19,7 @@ def values():
 def test_a_dict_means_what_the_file_means(values, recipe, registries):
     loaded = config.load(values, registries=registries)
     assert loaded.plain() == config.load(recipe, registries=registries).plain()
-    assert loaded.where("Global", "epochs") == "dict"
+    assert loaded.where("Global", "epochs") == "the dict"
     assert loaded.where("Global", "seed") == "default"
 
 
@@ -76,14 +76,17 @@ def test_a_dict_may_have_bases_and_stages(values, registries, recipe):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"Global.epochs": 3}, r"dict: the key 'Global\.epochs' has a dot in it: write {'Global': {'epochs': \.\.\.}}"),
-        ({"Global": {"epochs.x": 3}}, r"dict: Global: the key 'epochs\.x' has a dot"),
-        ({"Global": {3: 3}}, "dict: Global: the key 3 must be text"),
+        (
+            {"Global.epochs": 3},
+            r"the dict: the key 'Global\.epochs' has a dot in it: write {'Global': {'epochs':",
+        ),
+        ({"Global": {"epochs.x": 3}}, r"the dict: Global: the key 'epochs\.x' has a dot"),
+        ({"Global": {3: 3}}, "the dict: Global: the key 3 must be text"),
         (
             {"Global": {"epochs": object()}},
-            r"dict: Global\.epochs: a recipe holds numbers, text, lists and dicts, not object",
+            r"the dict: Global\.epochs: a recipe holds numbers, text, lists and dicts, not object",
         ),
-        ({"Global": {"epoch": 3}}, r"dict: Global\.epoch: unknown key; did you mean 'epochs'"),
+        ({"Global": {"epoch": 3}}, r"the dict: Global\.epoch: unknown key; did you mean 'epochs'"),
         (
             {"Optimizer": {"name": "AdamW", "lr": {"name": "Cosine", "learning_rate": "fast"}}},
             "must be a number, not 'fast'",
@@ -91,7 +94,7 @@ def test_a_dict_may_have_bases_and_stages(values, registries, recipe):
         ({"Global": {"epochs": "3"}}, "must be a whole number, not '3'"),  # quoted, in a file as well
         ({"Global": {"epochs": "3/2"}}, "must be a whole number, not 3/2"),
         ({"Global": {"output_dir": "None"}}, "must be text, not null"),
-        ({"Arch": {}}, r"dict: Arch\.name: missing"),
+        ({"Arch": {}}, r"the dict: Arch\.name: missing"),
         ({"Arch": "Net"}, "Arch: must be a mapping, not 'Net'"),
     ],
 )

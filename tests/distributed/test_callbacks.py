@@ -26,19 +26,19 @@ class StopsOnOneRank:
 """
 
 
-def test_what_one_process_does_ends_all(recipe, job, tmp_path):
+def test_what_one_process_does_ends_all(recipe, pair, tmp_path):
     parts = tmp_path / "parts.py"
     parts.write_text(CALLBACKS)
     changes = (PART, "Global.epochs=2", f"Global.imports=[{parts}]")
-    started = job("train", recipe, *changes, "Callbacks=[{FailsOnOneRank: {}}]")
-    _, said = started.finish(code=2)
+    started = pair("train", recipe, *changes, "Callbacks=[{FailsOnOneRank: {}}]")
+    _, said = started.finish((2, 2))
     for rank in range(2):
         assert "callback FailsOnOneRank.on_step: ValueError: only here" in started.log(rank)
     assert "The run is saved, in epoch 1 after batch 3/8; continue with" in said
     assert "lost the others" not in said
     assert json.loads((tmp_path / "out" / "latest.pdstates").read_text())["step"] == 3
 
-    out, said = job(
+    out, said = pair(
         "train", recipe, *changes, "Callbacks=[{StopsOnOneRank: {}}]", "Global.checkpoints=auto", "Global.log_ranks=0,1"
     ).finish()
     assert json.loads(out[out.rindex("{") :])["epoch"] == 1

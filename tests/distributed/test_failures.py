@@ -10,13 +10,37 @@ from pathlib import Path
 
 import pytest
 
-from tests.distributed.jobs import CLOSE, PART, largest_difference
+from tests.distributed.jobs import CLOSE, PART, Pair, largest_difference, write_uneven
+from tests.helpers.runs import finish, start
 
-pytestmark = pytest.mark.slow
+# What takes half a minute of waiting is started first, and looked at by the last test.
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("slow_save")]
 
 # Slow enough to be interrupted, and with few updates in which roundings could add up.
 LONG = ("Global.epochs=6", "Global.print_batch_step=1", "Optimizer.lr.learning_rate=0.01", "Global.checkpoints=auto")
 BIG = ("Arch.dim=128", "Arch.depth=8")
+
+_SLOW = """
+import sys, time
+from ppcls.engine.checkpointing import file_set
+write = file_set.write
+def slowly(prefix, *arguments):
+    if prefix.name == "latest":
+        time.sleep(33)  # longer than gloo waits for anything
+    write(prefix, *arguments)
+file_set.write = slowly
+from ppcls.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture(scope="module")
+def slow_save(digits, tmp_path_factory):
+    """Return two processes whose first one saves slowly, and their folder."""
+    folder = tmp_path_factory.mktemp("slow")
+    started = Pair(folder, "train", write_uneven(digits, folder), PART, "Global.epochs=1", program=_SLOW)
+    yield started, folder
+    started.end()
 
 
 def pid_of(job, rank):
@@ -37,40 +61,40 @@ def lines(folder):
     return len(path.read_text().splitlines()) if path.exists() else 0
 
 
-def wait_for_more(job, folder, count):
-    """Return when a job has written ``count`` further records."""
+def wait_for_more(process, folder, count):
+    """Return when a process, or those of a launcher, have written ``count`` further records."""
     seen = lines(folder)
-    while job.process.poll() is None and lines(folder) < seen + count:
+    while process.poll() is None and lines(folder) < seen + count:
         time.sleep(0.02)
-    assert job.process.poll() is None, job.finish()
+    assert process.poll() is None, process.communicate()
 
 
-def test_interrupted_anyhow_and_resumed_by_two_one_and_two_processes(recipe, job, run, tmp_path):
+def test_interrupted_anyhow_and_resumed_by_two_one_and_two_processes(recipe, job, pair, run, tmp_path):
     run("train", "-c", recipe, "-o", *LONG, *BIG, "Global.output_dir=calm")
     out = tmp_path / "out"
 
-    started = job("train", recipe, *LONG, *BIG, PART)
-    wait_for_more(started, out, 2)
-    os.kill(pid_of(started, 1), signal.SIGTERM)
-    _, said = started.finish(code=143)
+    started = pair("train", recipe, *LONG, *BIG, PART)
+    wait_for_more(started.processes[0], out, 2)
+    started.processes[1].send_signal(signal.SIGTERM)
+    _, said = started.finish((143, 143))
     assert said.count("the same command") >= 2  # both processes stopped at the same batch
     assert len(set(re.findall(r"stopped in epoch \d+ after batch \d+/8", said))) == 1
     states = json.loads((out / "latest.pdstates").read_text())
     assert states["step"] == lines(out) - len(states["history"])
 
-    started = job("train", recipe, *LONG, *BIG, processes=1)
-    wait_for_more(started, out, 3)
-    started.process.send_signal(signal.SIGINT)
-    started.finish(code=130)
+    alone = start(recipe, *LONG, *BIG)
+    wait_for_more(alone, out, 3)
+    alone.send_signal(signal.SIGINT)
+    assert finish(alone)[0] == 130
 
     started = job("train", recipe, *LONG, *BIG, PART)
-    wait_for_more(started, out, 3)
+    wait_for_more(started.process, out, 3)
     started.process.send_signal(signal.SIGINT)
     _, said = started.finish(code=None)
     assert "stopped in epoch" in said
     assert json.loads((out / "latest.pdstates").read_text())["step"] > states["step"] + 5
 
-    _, said = job("train", recipe, *LONG, *BIG, PART).finish()
+    _, said = pair("train", recipe, *LONG, *BIG, PART).finish()
     assert "resuming from" in said
     assert "batch_size was" not in said  # together they are as many as before
     assert largest_difference(out, tmp_path / "calm") < CLOSE
@@ -84,7 +108,7 @@ def test_interrupted_anyhow_and_resumed_by_two_one_and_two_processes(recipe, job
 
 def test_a_process_that_is_killed_ends_the_job(recipe, job, run, tmp_path):
     started = job("train", recipe, *LONG, *BIG, PART, "Global.save_every_steps=1")
-    wait_for_more(started, tmp_path / "out", 4)
+    wait_for_more(started.process, tmp_path / "out", 4)
     os.kill(pid_of(started, 1), signal.SIGKILL)
     _, said = started.finish(code=None)
     assert re.search(r"Container rank 1 status failed .* code -9", said)
@@ -97,12 +121,12 @@ def test_a_process_that_is_killed_ends_the_job(recipe, job, run, tmp_path):
     assert "'batch_size': 8" in said
 
 
-def test_a_broken_image_is_the_error_of_all(recipe, job, tmp_path, digits):
+def test_a_broken_image_is_the_error_of_all(recipe, job, pair, tmp_path, digits):
     shutil.copytree(digits, tmp_path / "data")
     victim = tmp_path / "data" / (tmp_path / "train_list.txt").read_text().split()[0]
     good = victim.read_bytes()
     changes = (f"DataLoader.Train.dataset.image_root={tmp_path}/data", PART, "Global.epochs=1")
-    job("train", recipe, *changes, "Global.output_dir=calm").finish()
+    pair("train", recipe, *changes, "Global.output_dir=calm").finish()
     victim.write_bytes(good[: len(good) // 2])
     started = job("train", recipe, *changes)
     _, said = started.finish(code=2)
@@ -114,19 +138,19 @@ def test_a_broken_image_is_the_error_of_all(recipe, job, tmp_path, digits):
     assert "lost the others" not in said
     assert "The run up to there is saved" in said
     victim.write_bytes(good)
-    job("train", recipe, *changes, "Global.checkpoints=out/latest").finish()
+    pair("train", recipe, *changes, "Global.checkpoints=out/latest").finish()
     assert largest_difference(tmp_path / "calm", tmp_path / "out") < CLOSE
 
     # On the first process alone: a folder that cannot be written to.
-    _, said = job("train", recipe, *changes, "Global.output_dir=/dev/null/x").finish(code=2)
+    _, said = pair("train", recipe, *changes, "Global.output_dir=/dev/null/x").finish((2, 2))
     assert said.count("Global.output_dir=/dev/null/x: cannot be written to") >= 2
 
 
-def test_a_loss_that_is_not_finite_in_one_process_ends_all(recipe, job, tmp_path):
+def test_a_loss_that_is_not_finite_in_one_process_ends_all(recipe, pair, tmp_path):
     # One process's part of the first batch overflows; the learning rate is not to blame for it.
     changes = (PART, "Optimizer.lr.learning_rate=1e30", "Optimizer.clip_norm=null", "Global.epochs=2")
-    started = job("train", recipe, *changes)
-    _, said = started.finish(code=2)
+    started = pair("train", recipe, *changes)
+    _, said = started.finish((2, 2))
     for rank in range(2):
         assert "the loss is " in started.log(rank)
         assert "the weights are not saved" in started.log(rank)
@@ -156,25 +180,9 @@ def test_the_exit_code_is_that_of_the_error_when_the_first_process_is_late(recip
         assert "did you mean 'epochs'" in started.log(rank)
 
 
-_SLOW = """
-import sys, time
-from ppcls.engine.checkpointing import file_set
-write = file_set.write
-def slowly(prefix, *arguments):
-    if prefix.name == "latest":
-        time.sleep(33)  # longer than gloo waits for anything
-    write(prefix, *arguments)
-file_set.write = slowly
-from ppcls.cli import main
-sys.exit(main(["train", *sys.argv[1:]]))
-"""
-
-
-def test_a_save_may_take_longer_than_a_collective_may(recipe, job, run, tmp_path):
-    script = tmp_path / "slow.py"
-    script.write_text(_SLOW)
-    changes = (PART, "Global.epochs=1")
-    _, said = job("train", recipe, *changes, script=script).finish()
+def test_a_save_may_take_longer_than_a_collective_may(slow_save, recipe, run, tmp_path):
+    started, folder = slow_save
+    _, said = started.finish()
     assert "lost the others" not in said
     run("train", "-c", recipe, "-o", "Global.epochs=1", "Global.output_dir=calm")
-    assert largest_difference(tmp_path / "calm", tmp_path / "out") < CLOSE
+    assert largest_difference(tmp_path / "calm", folder / "out") < CLOSE

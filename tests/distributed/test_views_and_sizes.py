@@ -21,7 +21,7 @@ CHANGES = {
 }
 
 
-def test_several_views_and_sizes_equal_one_process(recipe, job, tmp_path):
+def test_several_views_and_sizes_equal_one_process(recipe, pair, tmp_path):
     """113 images: batches of 16 and 64, of which the last is incomplete; groups of two batches."""
     values = yaml.safe_load(recipe.read_text())
     values["Arch"] = CHANGES["arch"]
@@ -31,7 +31,7 @@ def test_several_views_and_sizes_equal_one_process(recipe, job, tmp_path):
     values["Loss"] = {"Train": [{"JSDCrossEntropy": None}], "Eval": [{"CELoss": None}]}
     recipe.write_text(yaml.safe_dump(values))
     train(recipe, "Global.output_dir=one")
-    job("train", recipe, "DataLoader.Train.sampler.first_bs=8", "Global.output_dir=two").finish()
+    pair("train", recipe, "DataLoader.Train.sampler.first_bs=8", "Global.output_dir=two").finish()
     one, two = tmp_path / "one", tmp_path / "two"
     assert largest_difference(one, two) < CLOSE
     first, second = records(one)[-1], records(two)[-1]

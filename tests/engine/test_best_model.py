@@ -5,8 +5,10 @@ import math
 
 import pytest
 
+from ppcls.engine import checks, load_config
 from ppcls.engine.callbacks.early_stopping import evaluations_without_improvement
 from ppcls.engine.state import Best
+from ppcls.utils.logging import get_logger
 from tests.helpers.runs import records
 
 
@@ -20,6 +22,32 @@ def test_the_best_model_by_a_loss(recipe, run):
     assert values["CELoss"] == pytest.approx(best["CELoss"], rel=1e-5)
     done = run("train", "-c", recipe, "-o", "Global.best_metric=top3", code=2)
     assert "Global.best_metric: no 'top3' is evaluated; did you mean 'top5'?" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("topk", "changes", "metric", "better"),
+    [
+        ("[1, 20]", ["Global.best_metric=top20"], "Global.best_metric: top10", "top1"),
+        ("[1, 10]", ["Global.best_metric=top10"], "Global.best_metric: top10", "top1"),
+        ("[20]", [], "Metric.Eval: top10", "loss"),
+        ("[10, 1]", ["Global.early_stopping={patience: 3}"], "Metric.Eval: top10", "top1"),
+        ("[9, 1]", [], None, None),
+        ("[1, 20]", [], None, None),
+        ("[20]", ["Global.best_metric=loss"], None, None),
+    ],
+)
+def test_an_accuracy_that_is_always_one_chooses_no_model(recipe, caplog, monkeypatch, topk, changes, metric, better):
+    monkeypatch.setattr(get_logger(), "propagate", True)
+    config = load_config(recipe, [f"Metric.Eval=[{{TopkAcc: {{topk: {topk}}}}}]", "Arch.class_num=10", *changes])
+    caplog.clear()
+    best = checks.best_by(config)
+    if metric is None:
+        assert not caplog.text
+        return
+    assert best.metric == "top10"
+    assert f"{metric} of 10 classes is 1 whatever the model answers: the best model is the one with" in caplog.text
+    assert f"give Global.best_metric, such as {better}\n" in caplog.text
+    assert ("never sees an improvement" in caplog.text) == ("early_stopping" in str(changes))
 
 
 def history(values):

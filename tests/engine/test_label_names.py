@@ -86,7 +86,7 @@ def test_names_of_imagenets_folders_alone_are_replaced(thousand, run, monkeypatc
         if given == PADDLECLAS:
             assert f"class_id_map_file: no such file: {PADDLECLAS}; ignored" in said
         elif given != "copy":
-            assert "has ImageNet's names, and nothing says that the model's classes are those; ignored" in said
+            assert "has ImageNet's names, but the model is not known to be for ImageNet; ignored" in said
     monkeypatch.setattr(imagenet, "FOLDERS_SHA256", hashlib.sha256("\n".join(folders).encode()).hexdigest())
     ids, names, said = infer(folders)
     assert names == named(ids)

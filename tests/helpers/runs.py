@@ -3,12 +3,12 @@
 import itertools
 import json
 import os
-import resource
 import signal
 import time
 
 from ppcls.utils.digests import sha256
-from tests.helpers.command_line import run_ppcls, start_process
+from tests.helpers.command_line import run_ppcls
+from tests.helpers.forks import Fork
 
 # Long enough to be interrupted in the middle; `latest` is also written between epochs, at every update.
 LONG = ("Global.epochs=4", "Global.update_freq=2", "Global.save_every_minutes=0")
@@ -21,7 +21,7 @@ def train(recipe, *changes, code=0):
 
 def start(recipe, *changes):
     """Start training by a recipe in a process of its own."""
-    return start_process(*_arguments(recipe, changes), cwd=recipe.parent)
+    return Fork(*_arguments(recipe, changes), cwd=recipe.parent)
 
 
 def _arguments(recipe, changes):
@@ -56,15 +56,6 @@ def resume_from_latest(out):
     """Return the change of the recipe that continues the run in ``out``, nothing where it saved nothing yet."""
     saved = (out / "latest.pdstates").exists() or (out / "latest.commit").exists()
     return [f"Global.checkpoints={out}/latest"] if saved else []
-
-
-def limit_file_size(size):
-    """Return a function for a new process, after which no file can grow beyond ``size`` bytes."""
-
-    def apply():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-    return apply
 
 
 def flip_bit(path):

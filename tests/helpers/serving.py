@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.helpers.command_line import run_ppcls, start_process
+from tests.helpers.forks import Fork
 from tests.helpers.recipes import ROOT, write_recipe
 
 
@@ -59,25 +60,34 @@ def exported(digits, tmp_path_factory):
     return folder / "inference"
 
 
+def _fork(command, log, environment):
+    return Fork(*command, cwd=ROOT, environment=environment, log=log)
+
+
+def _start(command, log, environment):
+    with log.open("w") as errors:
+        started = start_process(*command, cwd=ROOT, environment=environment, stdout=subprocess.PIPE, stderr=errors)
+    started.first_line = started.stdout.readline
+    return started
+
+
 @pytest.fixture(scope="session")
 def start(exported, tmp_path_factory):
     """Return a context manager that runs ``ppcls serve`` with further options."""
 
     @contextlib.contextmanager
-    def run(*options, model=exported, environment=None):
+    def run(*options, model=exported, environment=None, process=False):
+        """Start a server, a forked process unless ``process`` is true: for what is read when Python starts."""
         log = tmp_path_factory.mktemp("log") / "stderr"
         command = ("serve", model, "--port", "0", *options)
-        with log.open("w") as errors:
-            streams = {"stdout": subprocess.PIPE, "stderr": errors}
-            process = start_process(*command, cwd=ROOT, environment=environment, **streams)
+        started = (_start if process else _fork)(command, log, environment)
         try:
-            line = process.stdout.readline()
+            line = started.first_line()
             assert line.startswith("serving ConvMixer at http://127.0.0.1:"), log.read_text()
-            yield Server(process, line.split()[-1], log)
+            yield Server(started, line.split()[-1], log)
         finally:
-            process.kill()
-            process.wait()
-            process.stdout.close()
+            started.kill()
+            started.wait()
 
     return run
 

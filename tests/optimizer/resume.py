@@ -1,10 +1,6 @@
-"""Train a small network from update A to update B, as a process of its own.
-
-Usage: resume.py NAME A B OUT [CHECKPOINT]: load CHECKPOINT first if given, and save to OUT.
-"""
+"""Train a small network from one update to another."""
 
 import os
-import sys
 
 os.environ["OMP_NUM_THREADS"] = "1"  # the order of additions must not depend on the machine's load
 
@@ -56,6 +52,7 @@ def train(model, optimizer, first, last):
 
 
 def main(name, first, last, out, checkpoint=None):
+    """Load a checkpoint if one is given, train from update ``first`` to ``last``, and save to ``out``."""
     if checkpoint:
         make("AdamW", 1)  # other layers before, so that Paddle gives other names than the process that saved
     model, optimizer = make(name, seed=9 if checkpoint else 0)
@@ -66,7 +63,3 @@ def main(name, first, last, out, checkpoint=None):
     train(model, optimizer, int(first), int(last))
     weights = {key: tensor.numpy() for key, tensor in model.state_dict().items()}
     paddle.save({"model": weights, "optimizer": optimizer_state(optimizer, model)}, out)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -1,20 +1,15 @@
 """An interrupted run is the uninterrupted one, bit for bit."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from ppcls.errors import CheckpointError
 from ppcls.optimizer import build_optimizer, load_optimizer_state, optimizer_state
 from ppcls.weights import load_weights, restricted_load
+from tests.helpers.forks import run_fork
+from tests.helpers.recipes import ROOT
 from tests.optimizer.resume import ARGS, make, train
 
-SCRIPT = Path(__file__).with_name("resume.py")
-ROOT = SCRIPT.parents[2]
 KINDS = {
     "SGD": set(),
     "Momentum": {"velocity"},
@@ -42,15 +37,8 @@ def assert_same(one, other):
 @pytest.mark.parametrize("name", ["Momentum", "AdamW", "NAdam"])
 def test_three_real_processes(name, tmp_path):
     def run(*arguments):
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(
-            [sys.executable, str(SCRIPT), name, *map(str, arguments)],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
+        program = "import sys; from tests.optimizer.resume import main; main(*sys.argv[1:])"
+        run_fork(name, *arguments, cwd=ROOT, program=program)
 
     whole, half, rest = (tmp_path / f"{part}.pdopt" for part in ("whole", "half", "rest"))
     run(0, 6, whole)

@@ -324,6 +324,19 @@ def name_twice(world, files):
 
 
 @_mutation(NAMED, "named list")
+def two_label_files(world, files):
+    """The names are in the folder of the images, and other ones beside the list."""
+    names = [files.names[label] for label in sorted(files.names)]
+    lists = files.root.parent / "lists"
+    lists.mkdir()
+    (files.root / "list.txt").rename(lists / "list.txt")
+    files.arguments["cls_label_path"] = str(lists / "list.txt")
+    turned = _picked(world, [names, names[::-1], [*names, "another"]])
+    (lists / "labels.txt").write_bytes("".join(name + "\n" for name in turned).encode())
+    return SAME if turned == names else ERROR
+
+
+@_mutation(NAMED, "named list")
 def number_left_out(world, files):
     del files.names[max(files.names)]
     files.write_lists()

@@ -63,7 +63,7 @@ def classes_of_pictures(config):
     train = train or data.open_dataset(config, "Train")
     checks.require_class_count(config, train)
     classes = Classes.of(train)
-    align = functools.partial(label_names.match_classes, config, "Eval", classes, "DataLoader.Train")
+    align = functools.partial(label_names.match_classes, config, classes, "DataLoader.Train")
     with contextlib.ExitStack() as stack:
         loaders = [stack.enter_context(data.build_loader(config, "Train", train))]
         loaders.append(stack.enter_context(data.build_loader(config, "Eval", align=align)))

@@ -227,7 +227,7 @@ def write_recipe(path, world, train, evaluation, arch="ConvMixer"):
         "Arch": {**models[arch], **evaluation.arch},
         "Optimizer": {"name": "AdamW", "lr": {"name": "ConstLR", "learning_rate": 0.02}},
         "DataLoader": {"Train": split(train, True), "Eval": split(evaluation, False)},
-        "Metric": {"Eval": [{"TopkAcc": {"topk": [1]}}]},
+        "Metric": {"Eval": [{"TopkAcc": {"topk": [1]}}, {"ConfusionMatrix": None}]},
         "Infer": {"PostProcess": {"topk": 1}},
     }
     path.write_text(yaml.safe_dump(recipe, allow_unicode=True), encoding="utf-8")

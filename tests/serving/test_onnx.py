@@ -1,13 +1,10 @@
 """The server with ONNX models, where Paddle is not installed."""
 
-import os
-import subprocess
-import sys
-
 import httpx
 import numpy as np
 import pytest
 
+from tests.helpers.command_line import run_ppcls
 from tests.helpers.recipes import ROOT
 
 for _name in ("onnxruntime", "paddle2onnx"):
@@ -19,10 +16,7 @@ def models(exported):
     """Return the folder of an export with ONNX files beside Paddle's."""
     made, target = exported.parent, exported.parent / "with_onnx"
     changes = [f"Global.pretrained_model={made}/out/latest", f"Global.save_inference_dir={target}"]
-    command = [sys.executable, "-m", "ppcls", "export", "-c", f"{made}/recipe.yaml", "--self-contained", "-o", *changes]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    run_ppcls("export", "-c", made / "recipe.yaml", "--self-contained", "-o", *changes, cwd=made)
     return target
 
 
@@ -42,7 +36,7 @@ def test_onnx_models_answer_as_paddles_without_paddle(start, server, models, pho
     files = sorted(models.glob("*.onnx"))
     assert len(files) == 2
     for file in files:
-        with start("--backend", "onnx", model=file, environment=environment) as running:
+        with start("--backend", "onnx", model=file, environment=environment, process=True) as running:
             got, map_of_it = answers(running, photo)
             np.testing.assert_allclose(got, scores, atol=1e-4)
             # Pixels are covered by a mean that is rounded to whole ones.

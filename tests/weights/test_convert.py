@@ -112,7 +112,7 @@ def test_registered_variants_are_detected_with_any_class_count(tmp_path):
 
 
 def test_what_cannot_be_converted(tmp_path, trained):
-    with pytest.raises(WeightsError, match=r"looks like another ConvMixer \(ppcls names\).*--model"):
+    with pytest.raises(WeightsError, match=r"looks like another ConvMixer \(ppcls names\).*give model="):
         convert_weights(trained, tmp_path / "x.pth")
     with pytest.raises(WeightsError, match="does not fit ConvMixer, nothing was loaded"):
         convert_weights(trained, tmp_path / "x.pth", model="ConvMixer", arguments={**TINY, "depth": 1})
@@ -150,7 +150,7 @@ def test_written_archives_are_as_torch_writes_them(tmp_path):
     assert content["b"][3:5] == ((), ())
     for name, array in read_weights(tmp_path / "w.pth").items():
         np.testing.assert_array_equal(array, arrays[name])
-    with pytest.raises(WeightsError, match="c: complex64 has no place"):
+    with pytest.raises(WeightsError, match=r"c: PyTorch.s files cannot hold numbers of type complex64"):
         write_weights({"c": np.zeros(1, "c8")}, tmp_path / "x.pth", "torch")
 
 

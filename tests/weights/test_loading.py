@@ -1,11 +1,15 @@
 """Weight files: what loads, what is refused, and how the message puts it."""
 
+import argparse
+import collections
 import contextlib
+import datetime
 import json
 import os
 import pickle
 import random
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import paddle
@@ -14,6 +18,7 @@ from safetensors.numpy import save_file
 
 from ppcls.errors import WeightsError
 from ppcls.weights import create_model, load_weights, read_weights, restricted_load
+from ppcls.weights.placeholders import Placeholder
 
 
 def tiny(**arguments):
@@ -139,6 +144,29 @@ def test_code_is_refused(tmp_path, protocol, function, name):
     assert not marker.exists()
 
 
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_settings_beside_the_weights(tmp_path, protocol):
+    """They become placeholders; nothing of them is built, and none is taken for weights."""
+    settings = argparse.Namespace(lr=1, out=Path("/x"), parts={1, 2}, kind=np.float32, config=collections.Counter("ab"))
+    others = {"args": settings, "tags": {"a"}, "out": Path("/x"), "day": datetime.date.min}
+    content = {"model": {"w": np.ones(2, "f4")}, **others}
+    path = tmp_path / "w.pdparams"
+    path.write_bytes(pickle.dumps(content, protocol=protocol))
+    np.testing.assert_array_equal(read_weights(path)["w"], [1, 1])
+    found = restricted_load(path)
+    assert [type(found[name]).__mro__[-2] for name in others] == [Placeholder] * 4
+    assert not hasattr(found["args"], "lr")
+    paddle.save({"model": {"w": paddle.ones([2])}, "args": settings}, str(path))
+    np.testing.assert_array_equal(read_weights(path)["w"], [1, 1])
+    path.write_bytes(pickle.dumps({"model": argparse.Namespace(w=1)}, protocol=protocol))
+    with pytest.raises(WeightsError, match=r"a whole pickled model \(Namespace\)"):
+        read_weights(path)
+    for harmful in (collections.OrderedDict(a=print), {"a": os.getenv}):
+        path.write_bytes(pickle.dumps({"model": {"w": np.ones(2, "f4")}, "args": harmful}, protocol=protocol))
+        with pytest.raises(WeightsError, match="refused, because it asks for"):
+            read_weights(path)
+
+
 def test_object_arrays_are_refused(tmp_path):
     path = tmp_path / "w.pdparams"
     path.write_bytes(pickle.dumps({"w": np.array([1, "a"], dtype=object)}, protocol=4))
@@ -171,7 +199,7 @@ def test_damaged_files(tmp_path):
     [
         ("w.pdparams", b"version https://git-lfs.github.com/spec/v1", "damaged, or not a file of paddle.save"),
         ("w.pdparams", pickle.dumps([1, 2]), "expected a dict of arrays, found list"),
-        ("w.pdparams", pickle.dumps({"epoch": 3}), "not a weight file: 'epoch' is a int"),
+        ("w.pdparams", pickle.dumps({"epoch": 3}), "not a weight file: 'epoch' is an int"),
         ("w.pdparams", pickle.dumps({}), "holds no tensors"),
         ("w.pdparams", pickle.dumps({"UnpackBigParamInfor@@": {}}), "protocol=4"),
         ("w.safetensors", b"\x10\0\0\0\0\0\0\0{", "damaged, or not a safetensors file"),
@@ -230,10 +258,9 @@ def test_everything_wrong_is_listed_and_nothing_loaded():
     assert "does not fit ConvMixer, nothing was loaded" in text
     assert "1 missing: stem.conv.bias" in text
     assert "12 unexpected: extra.0, " in text
-    assert "extra.9 and 2 more" in text
-    assert "2 mis-shaped: " in text
-    assert "blocks.1.pointwise.conv.weight [8, 8, 3, 3] instead of [8, 8, 1, 1]" in text
-    assert "stem.norm.weight holds int64" in text
+    assert "extra.9, ... and 2 more" in text
+    assert "1 mis-shaped: blocks.1.pointwise.conv.weight [8, 8, 3, 3] instead of [8, 8, 1, 1]" in text
+    assert "1 of another type than floating-point numbers: stem.norm.weight holds int64" in text
     assert all(np.array_equal(before[name], array) for name, array in arrays_of(model).items())
 
 

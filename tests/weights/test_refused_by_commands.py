@@ -53,6 +53,46 @@ def test_weights_with_nan_are_refused_by_every_command(trained, run, digits, tmp
     assert not (tmp_path / "x.pth").exists()
 
 
+def test_what_is_said_of_weights_where_there_are_none(recipe, run):
+    for option, key in (
+        (["--weights-key", "nope"], "weights_key"),
+        (["--weights-image-size", "16"], "weights_image_size"),
+    ):
+        done = run("train", "-c", recipe, *option, code=2)
+        assert f"Global.{key}: is about weights, and none are named; give them with -o Global.pre" in done.stderr
+        done = run("train", "-c", recipe, *option, "-o", "Global.checkpoints=auto", code=2)
+        assert f"Global.{key}: is about weights, and none are named" in done.stderr
+
+
+def test_weights_in_place_of_arch_pretrained(trained, run, tmp_path):
+    """Those of Global come first, and the log says so where the command line names both."""
+    recipe = ["-c", trained / "recipe.yaml"]
+    weights = f"Global.pretrained_model={trained}/out/best_model"
+    expected = run("eval", *recipe, "-o", weights)
+    assert "is not used" not in expected.stderr
+    other = tmp_path / "zeros.pdparams"
+    state = restricted_load(trained / "out/best_model.pdparams")
+    other.write_bytes(pickle.dumps({name: array * 0 for name, array in state.items()}, protocol=4))
+    done = run("eval", *recipe, "-o", weights, f"Arch.pretrained={other}")
+    assert done.stdout == expected.stdout
+    line = f"-o Arch.pretrained={other}"[:77]
+    assert done.stderr.count(line) == 1
+    assert f"Arch.pretrained is not used: Global.pretrained_model comes first (-o {weights}"[:120] in done.stderr
+    assert run("eval", *recipe, "-o", f"Arch.pretrained={other}").stdout != expected.stdout
+
+
+def test_a_copy_with_numbers_that_are_none(trained, run, tmp_path):
+    state = restricted_load(trained / "out/best_model.pdparams")
+    broken = {**state, "head.bias": state["head.bias"] * np.nan}
+    path = tmp_path / "two.pdparams"
+    path.write_bytes(pickle.dumps({"model": state, "model_ema": broken}, protocol=4))
+    given = ["eval", "-c", trained / "recipe.yaml", "-o", f"Global.pretrained_model={path}"]
+    done = run(*given, code=2)
+    assert "This is model_ema (32 tensors); the file also holds model (32 tensors): choose with Gl" in done.stderr
+    assert run(*given, "--weights-key", "model").stdout
+    assert "the file also holds" not in run(*given, "--weights-key", "model_ema", code=2).stderr
+
+
 def test_a_key_chooses_in_every_command(trained, run, digits, tmp_path):
     state = restricted_load(trained / "out/best_model.pdparams")
     path = tmp_path / "two.pdparams"
@@ -71,8 +111,10 @@ def test_a_key_chooses_in_every_command(trained, run, digits, tmp_path):
         assert "loaded 32 tensors (ppcls names) of model" in done.stderr
         done = run(command, *given, "--weights-key", "teacher", code=2)
         assert "there is no 'teacher'" in done.stderr
-        assert "ema (32 tensors), model (32 tensors); choose with --weights-key" in done.stderr
+        assert "ema (32 tensors), model (32 tensors); choose with Global.weights_key (--weights-key)" in done.stderr
     arguments = [f"--argument={key}" for key in ("dim=16", "depth=2", "kernel_size=3", "patch_size=4")]
+    done = run("convert", path, tmp_path / "x.pdparams", "--weights-key", "teacher", *arguments, code=2)
+    assert done.stderr.rstrip().endswith("model (32 tensors); choose with --weights-key")
     run("convert", path, tmp_path / "x.pdparams", "--weights-key", "model", "--model", "ConvMixer", *arguments)
     converted = restricted_load(tmp_path / "x.pdparams")
     for name, array in state.items():

@@ -193,7 +193,7 @@ def test_what_is_not_a_state_dict(tmp_path):
         read(path, [network, Call(Name("functools", "partial"), (1,))], weights)
     with pytest.raises(WeightsError, match="expected a dict of arrays, found a list"):
         read(path, [1], weights)
-    with pytest.raises(WeightsError, match="'epoch' is a int"):
+    with pytest.raises(WeightsError, match="'epoch' is an int"):
         read(path, {"w": weights.tensor(np.ones(1, "f4")), "epoch": 1}, weights)
     for start, message in (
         (b"<!DOCTYPE html>", "a web page"),

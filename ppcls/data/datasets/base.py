@@ -15,6 +15,7 @@ from ppcls.data.datasets.paths import PathTable
 from ppcls.errors import ConfigError, DataError
 from ppcls.registry import Registry
 from ppcls.utils.paths import user_path
+from ppcls.utils.text import listed
 
 DATASETS = Registry("data set", injectable=("train",))
 FIRST_FILES = 100  # of a list are looked for when it is opened
@@ -27,7 +28,7 @@ class UnusedFiles:
 
     Attributes:
         root: the folder.
-        others: those in class folders that are no images.
+        others: those that are no images.
         outside: images that are in no class folder.
         hidden: hidden files and folders; a folder ends with "/".
     """
@@ -134,6 +135,10 @@ class FileDataset(Dataset):
         """Return what the paths come from, for messages."""
         return str(self._paths.root)
 
+    def files(self) -> Iterator[str]:
+        """Return the absolute path of each sample."""
+        return self._paths.absolute()
+
     def check_files(self, indices: Sequence[int], allow_empty: bool = False) -> None:
         """Look for the files of some samples.
 
@@ -148,7 +153,8 @@ class FileDataset(Dataset):
             return
         lines = [f"{self._locate(index)}: {problem}" for index, problem in problems[:_MAX_LISTED]]
         lines += [""] * (len(problems) - len(lines))  # only counted
-        which = "the first " if len(indices) <= FIRST_FILES else ""
+        is_beginning = indices == range(len(indices)) and len(indices) < len(self)
+        which = "the first " if is_beginning else ""
         what = "are missing or empty" if any(problem == EMPTY for _, problem in problems) else "are missing"
         raise DataError(
             format_problems(f"{len(problems):,} of {which}{len(indices):,} images of {self.source} {what}:", lines)
@@ -177,10 +183,7 @@ class FileDataset(Dataset):
 
 def format_problems(title: str, problems: Sequence[str]) -> str:
     """Return one message that lists the first problems and the number of the others."""
-    listed = list(problems[:_MAX_LISTED])
-    if len(problems) > _MAX_LISTED:
-        listed.append(f"... and {len(problems) - _MAX_LISTED} more")
-    return "\n  ".join([title, *listed])
+    return "\n  ".join([title, listed(problems, _MAX_LISTED, separator="\n  ")])
 
 
 def require_folder(argument: str, path: Union[str, Path]) -> Path:
@@ -217,8 +220,8 @@ def check_labels(dataset: Dataset, class_num: int) -> None:
     raise DataError(
         format_problems(
             f"label {dataset.label(int(outside[0]))} is outside 0..{class_num - 1} (Arch.class_num is {class_num}); "
-            f"{len(outside)} of {len(dataset)} samples have such a label. Set Arch.class_num to the number of classes, "
-            f"or, where labels do not count from 0, the data set's relabel to true:",
+            f"{len(outside)} of {len(dataset)} samples have such a label. Set Arch.class_num to the number of classes. "
+            f"If labels do not count from 0, set relabel: true:",
             problems,
         )
     )

@@ -1,12 +1,12 @@
-"""What class ids mean, and data whose classes are numbered otherwise."""
+"""Class ids and their meaning; data sets renumbered to a model's classes."""
 
 from __future__ import annotations
 
 import copy
 import difflib
+import functools
 import re
 import unicodedata
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
@@ -14,9 +14,10 @@ import numpy as np
 
 from ppcls.data.datasets.base import Dataset
 from ppcls.errors import DataError
+from ppcls.utils.text import listed
 
 _DIGITS = re.compile(r"\d")
-_MAX_LISTED = 20  # classes in a message
+_listed = functools.partial(listed, limit=20)  # classes in a message
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class Classes:
 
     names: Optional[Sequence[str]] = None
     labels: Optional[Sequence[int]] = None
+
+    @property
+    def label_names(self) -> Optional[List[str]]:
+        """The labels as text, by class id: what to call classes that have no names."""
+        return None if self.labels is None else [str(label) for label in self.labels]
 
     @classmethod
     def of(cls, dataset: Dataset) -> Classes:
@@ -94,19 +100,31 @@ def _align_names(
     dataset: Dataset, names: Sequence[str], data_names: Sequence[str], owner: str
 ) -> Tuple[Dataset, List[str]]:
     _require_names(dataset, data_names)
-    used = _used(dataset, len(data_names))
-    notes = []
+    old_ids = _used(dataset, len(data_names))
+    used = old_ids
     if list(data_names) != list(names):
-        new_ids = _match_names(names, data_names, used, owner)
+        new_ids = _match_names(names, data_names, old_ids, owner)
         dataset = _renumbered(dataset, new_ids, list(names))
-        used = _used(dataset, len(names)) if not dataset.is_multilabel else {i for i in new_ids if i is not None}
-        if [new_id for new_id in new_ids if new_id is not None] != list(range(len(names))):
-            notes.append(f"its classes are numbered otherwise than those of {owner}, and are matched by name")
-    absent = [name for index, name in enumerate(names) if index not in used]
+        used = [new_id for new_id in (new_ids[old_id] for old_id in old_ids) if new_id is not None]
+    present = set(used)
+    absent = [name for index, name in enumerate(names) if index not in present]
+    # Classes that are missing shift the numbers of others, which is no second difference.
+    only_shifted = bool(absent) and used == sorted(used)
+    notes = []
+    if used != old_ids and not only_shifted:
+        notes.append(f"class numbers differ from those of {owner}; classes are matched by name")
     if absent:
-        what = "no column of labels, so they count as absent," if dataset.is_multilabel else "no images"
-        notes.append(f"{what} for {len(absent)} of the {len(names)} classes of {owner}: {_listed(absent)}")
+        others = "; the others are matched by name" if used != old_ids and only_shifted else ""
+        notes.append(f"{_describe_absent(dataset, absent, len(names), owner)}{others}")
     return dataset, notes
+
+
+def _describe_absent(dataset: Dataset, absent: Sequence[str], count: int, owner: str) -> str:
+    names = _listed(absent)
+    if not dataset.is_multilabel:
+        return f"no images for {len(absent)} of the {count} classes of {owner}: {names}"
+    verb = "counts" if len(absent) == 1 else "count"
+    return f"these data have no column for {len(absent)} of {count} classes of {owner}, which {verb} as absent: {names}"
 
 
 def _require_names(dataset: Dataset, names: Sequence[str]) -> None:
@@ -122,28 +140,32 @@ def _require_names(dataset: Dataset, names: Sequence[str]) -> None:
         )
 
 
-def _used(dataset: Dataset, count: int) -> Set[int]:
-    """Return the class ids that have images; of multi-label data all of them, since each has its column."""
-    return set(range(count)) if dataset.is_multilabel else set(np.unique(dataset.labels).tolist())
+def _used(dataset: Dataset, count: int) -> List[int]:
+    """Return the class ids that have images, sorted; of multi-label data all of them, since each has its column."""
+    return list(range(count)) if dataset.is_multilabel else np.unique(dataset.labels).tolist()
 
 
-def _match_names(names: Sequence[str], data_names: Sequence[str], used: Set[int], owner: str) -> List[Optional[int]]:
+def _match_names(
+    names: Sequence[str], data_names: Sequence[str], used: Sequence[int], owner: str
+) -> List[Optional[int]]:
     """Return the model's id of each of a data set's class names, None for one that is not used there.
 
     Raises:
-        DataError: there is no such name, or it is there twice.
+        DataError: there is no such name, or two classes of one side have it.
     """
     exact, composed = _by_name(names), _by_name(map(_composed, names))
-    counts = Counter(data_names)
     new_ids: List[Optional[int]] = []
     unknown = []
+    present = set(used)
+    taken: Set[int] = set()
     for index, name in enumerate(data_names):
         # One name may be written with composed letters or with separate accents, as macOS does.
         found = exact.get(name) or composed.get(_composed(name), [])
-        if index in used and (len(found) > 1 or counts[name] > 1):
-            raise DataError(f"the class {name!r} is there twice, so classes cannot be matched by name; rename one")
-        if index in used and not found:
-            unknown.append(name)
+        if index in present:
+            if len(found) > 1 or taken.intersection(found):
+                raise DataError(f"two classes are called {name!r}; classes are matched by name, so rename one")
+            taken.update(found)
+            unknown += [] if found else [name]
         new_ids.append(found[0] if found else None)
     if unknown:
         hints = [
@@ -200,8 +222,8 @@ def _align_labels(dataset: Dataset, labels: Optional[Sequence[int]], owner: str)
     Args:
         labels: the label of each class of the model; None where they are the class ids.
     """
-    listed = dataset.list_labels
-    values = dataset.labels if listed is None else np.array(listed, np.int64)[dataset.labels]
+    own = dataset.list_labels
+    values = dataset.labels if own is None else np.array(own, np.int64)[dataset.labels]
     present = np.unique(values).tolist()
     known = {value: value for value in present} if labels is None else {label: i for i, label in enumerate(labels)}
     unknown = [value for value in present if value not in known]
@@ -243,9 +265,3 @@ def _renumbered(dataset: Dataset, new_ids: Sequence[Optional[int]], names: Optio
     changed.class_names = names
     changed.list_labels = None
     return changed
-
-
-def _listed(items: Sequence[Any]) -> str:
-    """Return the first items of a list as text, and how many more there are."""
-    more = [f"... and {len(items) - _MAX_LISTED} more"] if len(items) > _MAX_LISTED else []
-    return ", ".join([*map(str, items[:_MAX_LISTED]), *more])

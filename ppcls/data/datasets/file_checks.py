@@ -10,6 +10,7 @@ from typing import List, Optional, Sequence, Tuple
 from tqdm import tqdm
 
 from ppcls.data.datasets.paths import PathTable
+from ppcls.utils.files import why_unreadable
 
 _THREADS = 16  # they wait for network drives together
 _CHUNK = 4096
@@ -49,18 +50,7 @@ def _problem(path: str) -> Optional[str]:
     try:
         state = os.stat(path)  # noqa: PTH116 - a million Path objects take seconds
     except OSError as error:
-        return _missing(path, error)
+        return why_unreadable(path, error)
     if not stat.S_ISREG(state.st_mode):
         return "not a regular file"
     return None if state.st_size else EMPTY
-
-
-def _missing(path: str, error: OSError) -> str:
-    """Return what is wrong with a file that cannot be looked at, with a hint where there is one."""
-    try:
-        return f"a link to {os.readlink(path)}, where there is no file"  # noqa: PTH115
-    except OSError:
-        pass
-    if os.sep == "/" and "\\" in path and os.path.exists(path.replace("\\", "/")):  # noqa: PTH110
-        return "no such file, but there is one with / in place of \\: write the list's paths with /"
-    return "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"

@@ -18,8 +18,11 @@ from ppcls.data.transforms.formats import IMAGE_SUFFIXES
 from ppcls.errors import ConfigError, DataError
 from ppcls.utils.encoding import as_text
 from ppcls.utils.logging import warn_once
+from ppcls.utils.text import listed
 
 _HASH_RANGE = 2**64
+# Names of folders that are splits of a data set, not classes.
+_SPLIT_NAMES = ("train", "training", "val", "valid", "validation", "eval", "test", "testing")
 
 
 @DATASETS.register(injected=["train"])
@@ -42,7 +45,8 @@ class ImageFolder(FileDataset):
 
     Raises:
         ConfigError: an argument is invalid.
-        DataError: there is no such folder, it has no class folders, or a class has too few images.
+        DataError: there is no such folder, it has no class folders, they are splits of a data set, or a class has too
+            few images.
     """
 
     def __init__(
@@ -58,8 +62,7 @@ class ImageFolder(FileDataset):
             raise ConfigError(f"split_seed: must be a whole number from 0 to 2**64 - 1, not {split_seed!r}")
         root = require_folder("image_root", image_root)
         names, unused = _find_classes(root)
-        if not names:
-            raise DataError(f"image_root: {root}: contains no folders; one per class is needed")
+        _require_classes(root, names)
         paths: List[str] = []
         counts = []
         for name in names:
@@ -84,7 +87,7 @@ def _find_classes(root: Path) -> Tuple[List[str], UnusedFiles]:
     Raises:
         DataError: a link leads nowhere, or the folder may not be read.
     """
-    names, unused = [], UnusedFiles(root)
+    names, dangling, unused = [], [], UnusedFiles(root)
     try:
         paths = sorted(root.iterdir())
     except OSError as error:
@@ -94,11 +97,34 @@ def _find_classes(root: Path) -> Tuple[List[str], UnusedFiles]:
             unused.hidden.append(path.name + "/" * path.is_dir())
         elif path.is_dir():
             names.append(path.name)
-        elif path.is_symlink() and not path.exists():  # it may have been a class
-            raise DataError(f"{path}: a link to {path.readlink()}, which is not there; repair or remove it")
+        elif path.is_symlink() and not path.exists():
+            dangling.append(path)
         elif image_files.is_image(path):
             unused.outside.append(path.name)
+        else:
+            unused.others.append(path.name)
+    if names and dangling:  # it may have been a class
+        raise DataError(f"{dangling[0]}: a link to {dangling[0].readlink()}, which is not there; repair or remove it")
     return names, unused
+
+
+def _require_classes(root: Path, names: Sequence[str]) -> None:
+    """Refuse folders that are no classes.
+
+    Raises:
+        DataError: there are none, or they are splits of a data set.
+    """
+    if not names:
+        raise DataError(
+            f"image_root: {root}: contains no folders; one per class is needed. If it is a class itself, give the "
+            f"folder that it is in"
+        )
+    splits = [name for name in names if name.lower() in _SPLIT_NAMES]
+    if len(splits) > 1 or splits == names:
+        raise DataError(
+            f"image_root: {root}: its folders would be the classes, but {', '.join(splits)} are splits of a data set; "
+            f"give one of them ({root / splits[0]}), or a list of the images"
+        )
 
 
 def _within(folder: str, files: Sequence[str]) -> List[str]:
@@ -108,20 +134,22 @@ def _within(folder: str, files: Sequence[str]) -> List[str]:
 def _require_no_empty_class(root: Path, names: Sequence[str], counts: Sequence[int], unused: UnusedFiles) -> None:
     empty = [name for name, count in zip(names, counts) if not count]
     if empty:
-        others = [file for file in unused.others if file.partition(os.sep)[0] in empty]
+        others = [file for file in unused.others if os.sep in file and file.partition(os.sep)[0] in empty]
         raise DataError(
             f"image_root: {root}: no images ({' '.join(IMAGE_SUFFIXES)}) in the class folder {', '.join(empty[:10])}; "
-            f"remove it, or fill it" + (f" ({image_files.describe_others(others)})" if others else "")
+            f"remove it, or fill it" + (f" ({image_files.describe_others(root, others)})" if others else "")
         )
 
 
 def _warn_of_unused(unused: UnusedFiles) -> None:
     if unused.others:
-        warn_once("%s: %s", unused.root, image_files.describe_others(unused.others))
+        warn_once("%s: %s", unused.root, image_files.describe_others(unused.root, unused.others))
     if unused.outside:
-        names = ", ".join(unused.outside[:10]) + (", ..." if len(unused.outside) > 10 else "")
-        text = "%s: %d images are in no class folder and are not used: %s"
-        warn_once(text, unused.root, len(unused.outside), names)
+        count = len(unused.outside)
+        images = (
+            "1 image is in no class folder and is" if count == 1 else f"{count:,} images are in no class folder and are"
+        )
+        warn_once("%s: %s not used: %s", unused.root, images, listed(unused.outside))
 
 
 def check_val_fraction(val_fraction: Optional[float]) -> None:

@@ -25,7 +25,11 @@ class ListedImages(FileDataset):
     Args:
         list_file: the list file.
         lines: line number of each sample.
-        paths: path of each sample.
+        root: folder of the images.
+        paths: path of each sample, relative to ``root``.
+
+    Raises:
+        DataError: images are missing, or the ``labels.txt`` beside the list or in ``root`` is malformed.
     """
 
     from_list = True
@@ -34,12 +38,13 @@ class ListedImages(FileDataset):
         self,
         list_file: Path,
         lines: Sequence[int],
-        paths: PathTable,
+        root: Path,
+        paths: Sequence[str],
         labels: np.ndarray,
-        class_names: Optional[List[str]],
         on_error: str,
     ) -> None:
-        super().__init__(paths, labels, class_names, on_error)
+        names = find_class_names([list_file.parent, root], labels.shape[1] if labels.ndim == 2 else None)
+        super().__init__(PathTable(root, paths), labels, names, on_error)
         self._list = list_file
         self._lines = np.array(lines, dtype=np.int32)
         if on_error == "error":
@@ -97,18 +102,19 @@ class ImageNetDataset(ListedImages):
         if relabel:
             distinct, inverse = np.unique(array, return_inverse=True)
             array, values = inverse.reshape(-1).astype(np.int64), distinct.tolist()
-        names = find_class_names([list_file.parent, root])
-        if values is not None and names is not None:
-            if values[-1] < len(names):
-                names = [names[value] for value in values]
-            else:  # such as labels that count from 1
-                self.unused_names = (
-                    f"{list_file}: has the label {values[-1]}, and labels.txt (beside it or in image_root) names "
-                    f"0 to {len(names) - 1}; correct labels.txt, or remove it"
-                )
-                names = None
-        super().__init__(list_file, lines, PathTable(root, paths), array, names, on_error)
+        super().__init__(list_file, lines, root, paths, array, on_error)
         self.list_labels = values
+        names = self.class_names
+        if values is None or names is None:
+            return
+        if values[-1] < len(names):
+            self.class_names = [names[value] for value in values]
+        else:  # such as labels that count from 1
+            self.class_names = None
+            self.unused_names = (
+                f"{list_file}: has the label {values[-1]}, and labels.txt (beside it or in image_root) names "
+                f"0 to {len(names) - 1}; correct labels.txt, or remove it"
+            )
 
 
 def split_line(line: str, delimiter: Optional[str]) -> Tuple[str, str]:

@@ -132,8 +132,8 @@ class ItemDataset(Dataset):
         if isinstance(image, (bytes, bytearray, memoryview)):
             return bytes(image)
         raise DataError(
-            f"an image is a uint8 array [H, W, 3] in RGB, a Pillow image, the path of a file or its bytes, not "
-            f"{_type_of(image)}"
+            f"an image is a uint8 array (RGB [H, W, 3], RGBA [H, W, 4] or grayscale [H, W]), a Pillow image, the path "
+            f"of a file or its bytes, not {_type_of(image)}"
         )
 
     def read(self, index: int) -> Union[bytes, np.ndarray]:

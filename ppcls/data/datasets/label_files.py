@@ -50,8 +50,8 @@ def read_label_file(
         return None
     if file.samefile(imagenet.LABEL_LIST) and not is_for_imagenet:  # the path that most recipes of PaddleClas have
         warn_once(
-            "%s: %s has ImageNet's names, and nothing says that the model's classes are those; ignored. If they are, "
-            "give a copy of the file",
+            "%s: %s has ImageNet's names, but the model is not known to be for ImageNet; ignored. If it is, give a "
+            "copy of the file",
             *(where, given),
         )
         return None

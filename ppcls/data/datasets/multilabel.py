@@ -9,8 +9,6 @@ import numpy as np
 
 from ppcls.data.datasets.base import DATASETS, format_problems, require_folder
 from ppcls.data.datasets.image_list import ListedImages, split_line
-from ppcls.data.datasets.names import find_class_names
-from ppcls.data.datasets.paths import PathTable
 from ppcls.errors import ConfigError, DataError
 from ppcls.utils.paths import user_path
 from ppcls.utils.text import read_lines
@@ -52,8 +50,7 @@ class MultiLabelDataset(ListedImages):
         if not list_file.is_file():
             raise DataError(f"cls_label_path: {list_file}: no such file (looked for from {Path.cwd()})")
         paths, labels, lines = _parse_list(list_file, delimiter)
-        names = find_class_names([list_file.parent, root])
-        super().__init__(list_file, lines, PathTable(root, paths), labels, names, on_error)
+        super().__init__(list_file, lines, root, paths, labels, on_error)
         self.label_ratio = labels.mean(axis=0, dtype=np.float64).astype(np.float32) if label_ratio else None
 
 

@@ -2,22 +2,52 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Dict, Iterable, List, Optional, Sequence
 
 from ppcls.errors import DataError
+from ppcls.utils import imagenet
 from ppcls.utils.text import read_lines
 
 CLASS_NAMES_FILE = "labels.txt"
 
 
-def find_class_names(folders: Iterable[Path]) -> Optional[List[str]]:
-    """Return the class names in the first ``labels.txt`` found in these folders; None if there is none."""
-    for folder in folders:
-        if (folder / CLASS_NAMES_FILE).is_file():
-            return read_class_names(folder / CLASS_NAMES_FILE)
-    return None
+def find_class_names(folders: Iterable[Path], columns: Optional[int] = None) -> Optional[List[str]]:
+    """Return the class names in the ``labels.txt`` of these folders; None if there is none.
+
+    Args:
+        columns: of multi-label data, whose number of classes is known: a file with other classes is for another list,
+            if there is one that fits.
+
+    Raises:
+        DataError: it is malformed, gives two classes one name, or two of the folders have other names.
+    """
+    files = [folder / CLASS_NAMES_FILE for folder in folders if (folder / CLASS_NAMES_FILE).is_file()]
+    found = [(file, read_class_names(file)) for file in files]
+    found = [item for item in found if len(item[1]) == columns] or found
+    if not found:
+        return None
+    file, names = found[0]
+    for other in found[1:]:
+        _require_equal(file, names, *other)
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None and names != read_class_names(imagenet.LABEL_LIST):  # where two classes are called crane
+        raise DataError(f"{file}: two classes are called {twice!r}; rename one")
+    return names
+
+
+def _require_equal(file: Path, names: Sequence[str], other: Path, others: Sequence[str]) -> None:
+    """Raise a DataError if two files name the classes differently."""
+    for label, (name, second) in enumerate(itertools.zip_longest(names, others)):
+        if name != second:
+            first, second = (repr(text) if text is not None else "not there" for text in (name, second))
+            raise DataError(
+                f"{file} and {other} contradict each other: class {label} is {first} in the first, and {second} in "
+                f"the second; correct or remove one"
+            )
 
 
 def format_class_names(class_names: Sequence[str]) -> str:

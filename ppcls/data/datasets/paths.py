@@ -38,6 +38,12 @@ class StringTable:
         start = int(self._ends[index - 1]) if index else 0
         return self._bytes[start : int(self._ends[index])].decode("utf-8", "surrogateescape")
 
+    def __iter__(self) -> Iterator[str]:
+        start = 0
+        for end in self._ends.tolist():
+            yield self._bytes[start:end].decode("utf-8", "surrogateescape")
+            start = end
+
     def __len__(self) -> int:
         return len(self._ends)
 
@@ -69,6 +75,13 @@ class PathTable:
     def text(self, index: int) -> str:
         """Return a path as text, which is faster."""
         return os.path.join(self._prefix, as_file_name(self._names[index]))  # noqa: PTH118 - a million Path objects take seconds
+
+    def absolute(self) -> Iterator[str]:
+        """Yield the absolute paths, without ``.`` and ``..`` in them; only links of the folder itself are followed."""
+        root = str(self.root.resolve())
+        for name in self._names:
+            path = os.path.join(root, name)  # noqa: PTH118 - a million Path objects take seconds
+            yield os.path.normpath(path) if "/." in path or "//" in path or os.sep != "/" else path
 
     def content(self) -> Iterator[bytes]:
         """Yield bytes that are equal for equal paths, without the folder."""

@@ -136,9 +136,8 @@ def _check_copies(checked: Sequence[CheckedDataset], problems: Dict[str, List[st
         for group in groups:
             members = [images[position] for position in group]
             text = _SEPARATOR.join(f"{item.split} {item.dataset.describe(index)}" for item, index in members)
-            problems[kind].append(text)
-            if len({item.split for item, _ in members}) > 1:
-                problems["shared_copies"].append(text)
+            is_shared = len({item.split for item, _ in members}) > 1
+            problems["shared_copies" if is_shared else kind].append(text)
             if kind == "copies" and len({item.dataset.classes(index) for item, index in members}) > 1:
                 problems["conflicting_labels"].append(text)
 

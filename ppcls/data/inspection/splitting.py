@@ -18,6 +18,7 @@ from ppcls.errors import ConfigError, DataError
 from ppcls.utils import atomic
 from ppcls.utils.folders import ensure_writable
 from ppcls.utils.logging import get_logger
+from ppcls.utils.text import listed
 
 FILES = ("train_list.txt", "val_list.txt", "labels.txt")
 
@@ -30,13 +31,13 @@ class Split:
         train: indices of the training samples.
         val: indices of the validation samples.
         broken: (index, reason) of the images that are in neither.
-        near_duplicates: number of images that have a near-duplicate.
+        near_duplicates: groups of images that are near-duplicates.
     """
 
     train: List[int]
     val: List[int]
     broken: List[tuple]
-    near_duplicates: int
+    near_duplicates: List[List[int]]
 
 
 def split_folder(
@@ -85,7 +86,8 @@ def split_folder(
         "train": len(split.train),
         "val": len(split.val),
         "classes_without_val": lacking,
-        "near_copies": split.near_duplicates,
+        "near_copies": sum(map(len, split.near_duplicates)),
+        "near_copy_groups": [[dataset.describe(index) for index in group] for group in split.near_duplicates],
         "left_out": [f"{dataset.describe(index)}: {reason}" for index, reason in split.broken],
         "not_used": dict(image_files.count_by_suffix(dataset.unused.others)),
         "lists": [str(target / name) for name in FILES],
@@ -100,11 +102,10 @@ def _without_validation(names: Sequence[str], val: Sequence[int], train: Sequenc
     """Return the classes that have no validation image, and warn of them."""
     counts, lacking = Counter(train), sorted(set(range(len(names))) - set(val))
     if lacking:
-        classes = ", ".join(f"{names[label]} ({counts[label]} for training)" for label in lacking[:10])
-        more = f", ... and {len(lacking) - 10:,} more" if len(lacking) > 10 else ""
+        classes = listed([f"{names[label]} ({counts[label]} for training)" for label in lacking])
         get_logger().warning(
-            "no validation image for %d of %d classes, because a class needs two images that are not near copies: %s%s",
-            *(len(lacking), len(names), classes, more),
+            "no validation image for %d of %d classes, because a class needs two images that are not near copies: %s",
+            *(len(lacking), len(names), classes),
         )
     return [names[label] for label in lacking]
 
@@ -150,7 +151,7 @@ def split_samples(labels: np.ndarray, findings: Sequence[Finding], fraction: flo
         val += _choose_validation(by_class[label], fraction, np.random.default_rng((seed, label)))
     in_val = set(val)
     broken = [(index, finding.error) for index, finding in enumerate(findings) if finding.error is not None]
-    return Split([index for index in usable if index not in in_val], sorted(val), broken, sum(map(len, groups)))
+    return Split([index for index in usable if index not in in_val], sorted(val), broken, groups)
 
 
 def _choose_validation(units: List[List[int]], fraction: float, rng: np.random.Generator) -> List[int]:

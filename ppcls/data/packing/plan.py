@@ -20,17 +20,6 @@ from ppcls.utils.opencv import cv2
 _PREFIX = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 _LONGEST_STEM = 60
-# Names of folders that are splits of a data set, not classes.
-_SPLIT_NAMES = (
-    "train",
-    "training",
-    "val",
-    "valid",
-    "validation",
-    "eval",
-    "test",
-    "testing",
-)
 _OVERHEAD = 512 + 511 + 1024  # largest number of bytes for a sample's headers, label and padding
 
 
@@ -164,25 +153,15 @@ class ShardPlan:
 def _open_source(options: PackOptions) -> FileDataset:
     if options.list_file is None:
         dataset = ImageFolder(options.source)
-        _check_class_folders(dataset, Path(options.source))
+        _warn_of_deep_folders(dataset, Path(options.source))
         return dataset
     # Missing files are reported together with all other broken images.
     return ImageNetDataset(options.source, options.list_file, options.delimiter, on_error="skip")
 
 
-def _check_class_folders(dataset: ImageFolder, source: Path) -> None:
-    """Check, by their names and depth, that the source's folders are classes.
-
-    Raises:
-        ConfigError: they are splits of a data set.
-    """
+def _warn_of_deep_folders(dataset: ImageFolder, source: Path) -> None:
+    """Warn if no folder holds images itself: the classes may be the folders below."""
     class_names = dataset.class_names or []
-    splits = [name for name in class_names if name.lower() in _SPLIT_NAMES]
-    if len(splits) > 1 or splits == class_names:
-        raise ConfigError(
-            f"{source}: its folders would be the classes, but {', '.join(splits)} are splits of a data set; give one "
-            f"of them ({source / splits[0]}), or a --list"
-        )
     depth = len(source.parts) + 2
     if all(len(Path(dataset.describe(index)).parts) > depth for index in range(len(dataset))):
         get_logger().warning(

@@ -33,9 +33,10 @@ def pixels_from_array(array: np.ndarray) -> np.ndarray:
         DataError: it has another type or shape.
     """
     if array.dtype != np.uint8:
-        scale = "from 0 to 255, array" if array.dtype.kind in "iu" else "from 0 to 1, (array * 255)"
-        advice = f"for values {scale}.astype(np.uint8)"
-        raise DataError(f"an array of {array.dtype}: takes uint8, 0 to 255; {advice}")
+        advice = "from 0 to 1, (array * 255).astype(np.uint8)"
+        if array.dtype.kind in "iu":
+            advice = "from 0 to 255, array.astype(np.uint8); from 0 to 65535, (array >> 8).astype(np.uint8)"
+        raise DataError(f"an array of {array.dtype}: takes uint8, 0 to 255; for values {advice}")
     if array.ndim == 1:
         return array
     if array.ndim == 2:

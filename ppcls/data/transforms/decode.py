@@ -10,7 +10,7 @@ from typing import Any, Union
 
 import numpy as np
 
-from ppcls.data.transforms import conversion, formats, heif, orientation, tiff, warp
+from ppcls.data.transforms import conversion, formats, heif, orientation, pnm, tiff, warp
 from ppcls.data.transforms.arguments import MAX_PIXELS, check_backend, check_hwc
 from ppcls.data.transforms.registry import TRANSFORMS
 from ppcls.errors import ConfigError, DataError
@@ -73,8 +73,8 @@ def decode_image(
     """Decode an image file to [H, W, C] uint8, in any format that OpenCV (or Pillow) supports.
 
     The picture is turned upright (see ``orientation``), and of 16 bits per sample the upper 8 are kept. Integers of 32
-    bits and floats are refused. For an animation, the first frame is returned. Channels: see
-    ``conversion.to_channels``.
+    bits and floats are refused; of Radiance HDR, OpenCV takes 0 to 1 as 0 to 255. For an animation, the first frame is
+    returned. Channels: see ``conversion.to_channels``.
 
     Args:
         data: the file's content: bytes, or a one-dimensional uint8 array.
@@ -97,6 +97,8 @@ def decode_image(
         raise DataError("a JPEG XL image, which is not supported; save it as PNG or JPEG")
     if kind == "HEIF":
         image = heif.decode(data, max_pixels)
+    elif kind == "PNM" and not pnm.decoders_agree(data):
+        image = pnm.decode(data)
     elif backend == "pil" or _needs_pillow(data, kind):
         image = _decode_with_pillow(data, kind, max_pixels)
     else:

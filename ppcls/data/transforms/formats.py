@@ -11,7 +11,7 @@ import struct
 import zlib
 from typing import Callable, Dict, Iterator, Tuple
 
-from ppcls.data.transforms import tiff
+from ppcls.data.transforms import pnm, tiff
 from ppcls.errors import DataError
 
 # The file name suffixes of the formats that can be decoded. A file with another suffix, or without one, is recognized
@@ -39,7 +39,9 @@ _BEGINNINGS = {
     **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "TIFF"),
     **dict.fromkeys((b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"), "JPEG XL"),
 }
+_PORTABLE = re.compile(rb"P[1-7fF]\s")
 _JPEG_MARKER = re.compile(rb"\xff+([^\xff])", re.DOTALL)  # after any number of fill bytes
+_PAM_WHITE = re.compile(rb"^MAXVAL\s+(\d{1,10})\s", re.MULTILINE)
 _JPEG_AFTER_SCAN = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")  # 00 and D0 to D7 occur within a scan
 # A decoder visits all pixels for each scan. Progressive files have about ten scans; some programs write dozens.
 _JPEG_SCANS = 100
@@ -110,8 +112,9 @@ def detect_format(data: bytes) -> str:
     start = data[:64].lstrip()
     if start[:5].lower() in (b"<!doc", b"<html", b"<?xml", b"<svg "):
         raise DataError("not an image but a web page or XML; the download probably failed")
-    portable = start[:1] == b"P" and start[1:2].isdigit()  # PNM may be text
-    if not portable and not start.startswith(b"#?") and not start.translate(None, _TEXT):
+    if _PORTABLE.match(data):
+        return {b"f": "PFM", b"F": "PFM", b"7": "PAM"}.get(data[1:2], "PNM")
+    if not start.startswith(b"#?") and not start.translate(None, _TEXT):
         raise DataError(f"not an image: text, {bytes(start[:24]).decode('ascii')!r}")
     return "image"
 
@@ -243,6 +246,23 @@ def _tiff(data: bytes) -> Tuple[int, int]:
     return layout.width, layout.height
 
 
+def _pnm(data: bytes) -> Tuple[int, int]:
+    header = pnm.read(data)
+    return header.width, header.height
+
+
+def _pam(data: bytes) -> Tuple[int, int]:
+    """Refuse a PAM whose white decoders do not know; its size is left to OpenCV's own limit."""
+    match = _PAM_WHITE.search(data)
+    if match is not None and int(match[1]) not in (255, 65535):
+        raise DataError(f"a PAM whose largest value is {int(match[1])}; save it with 255 or 65535")
+    return 0, 0
+
+
+def _pfm(data: bytes) -> Tuple[int, int]:
+    raise DataError("a PFM has floats: which value is white is not known; save it with 8 or 16 bits per sample")
+
+
 _READERS: Dict[str, Callable[[bytes], Tuple[int, int]]] = {
     "JPEG": _jpeg,
     "PNG": _png,
@@ -250,4 +270,7 @@ _READERS: Dict[str, Callable[[bytes], Tuple[int, int]]] = {
     "BMP": _bmp,
     "WebP": _webp,
     "TIFF": _tiff,
+    "PNM": _pnm,
+    "PAM": _pam,
+    "PFM": _pfm,
 }

@@ -12,12 +12,13 @@ import os
 import re
 from collections import Counter
 from pathlib import Path, PurePath
-from typing import Iterator, List, NamedTuple, Sequence, Tuple
+from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from ppcls.data.transforms import decode, formats, heif
 from ppcls.errors import DataError
-from ppcls.utils.files import read_regular_file
+from ppcls.utils.files import read_regular_file, why_unreadable
 from ppcls.utils.opencv import cv2
+from ppcls.utils.text import listed
 
 _CONTAINERS = (".heic", ".heif", ".hif", ".avif")  # images only where a decoder is installed
 _TRUSTED = tuple(suffix for suffix in formats.IMAGE_SUFFIXES if suffix not in _CONTAINERS)
@@ -26,7 +27,6 @@ _HEAD = 512  # bytes that tell a format
 _UNMISTAKABLE = ("JPEG", "PNG", "GIF", "WebP", "TIFF")
 # Formats that are recognized by these beginnings, which other files may have by chance, are decoded to be sure.
 _OTHERS = re.compile(rb"BM|P[1-7]\s|Pf\s|PF\s|#\?RADIANCE|#\?RGBE|\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", re.DOTALL)
-_MAX_LISTED = 10
 
 
 class FolderFiles(NamedTuple):
@@ -117,17 +117,35 @@ def count_by_suffix(names: Sequence[str]) -> List[Tuple[str, int]]:
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
-def describe_others(others: Sequence[str]) -> str:
-    """Return what to say of files that are no images: their number, by suffix, and the first ten names."""
+def describe_others(folder: Path, others: Sequence[str]) -> str:
+    """Return what to say of files in a folder that are no images: their number, by suffix, and the first ten names."""
+    unreadable = {name: reason for name in others for reason in [_why_unreadable(folder / name)] if reason}
+    undecodable = [name for name in others if name not in unreadable]
+    texts = []
+    if undecodable:
+        texts.append(_describe_undecodable(undecodable))
+    if unreadable:
+        reasons = [f"{name} ({reason})" for name, reason in unreadable.items()]
+        them = "1 file is not used: it" if len(reasons) == 1 else f"{len(reasons):,} files are not used: they"
+        texts.append(f"{them} cannot be read: {listed(reasons)}")
+    return "; ".join(texts)
+
+
+def _why_unreadable(path: Path) -> Optional[str]:
+    try:
+        read_regular_file(path, 1)
+    except OSError as error:
+        return why_unreadable(str(path), error)
+    return None
+
+
+def _describe_undecodable(others: Sequence[str]) -> str:
     counts = ", ".join(f"{count:,} {suffix}" for suffix, count in count_by_suffix(others))
-    more = f", ... and {len(others) - _MAX_LISTED:,} more" if len(others) > _MAX_LISTED else ""
-    files, why = f"{len(others):,} files are", "they are no images"
     if len(others) == 1:
-        files, why = "1 file is", "it is no image"
-    return (
-        f"{files} not used, because {why} that can be decoded here ({counts}): "
-        f"{', '.join(others[:_MAX_LISTED])}{more}{''.join(_advice(others))}"
-    )
+        them = "1 file is not used: it cannot be decoded as an image"
+    else:
+        them = f"{len(others):,} files are not used: they cannot be decoded as images"
+    return f"{them} ({counts}): {listed(others)}{''.join(_advice(others))}"
 
 
 def _advice(others: Sequence[str]) -> Iterator[str]:

@@ -1,5 +1,6 @@
-"""Which way up a picture is: cameras store it as the sensor saw it, and note how to turn it.
+"""Image orientation: read it from Exif, XMP, irot/imir, and apply it.
 
+Cameras store a picture as the sensor saw it, and note how to turn it.
 Every picture is turned upright, whatever decodes it and whether it comes as a file, as bytes or as a Pillow image. So
 people's photos are seen as people see them. The ImageNet pipelines of the papers leave pictures as they are stored.
 """

@@ -20,6 +20,7 @@ from ppcls.utils.digests import sha256
 from ppcls.utils.locks import locked
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import add_suffix
+from ppcls.weights.reader import SUFFIXES
 
 # What a run writes. Anything else in the folder is not touched.
 _RUN_FILES = re.compile(
@@ -141,16 +142,27 @@ def find_checkpoint(path: Path, stage: Optional[str] = None) -> Path:
     if path.is_dir():
         return best_checkpoint(path, stage)
     if stage is not None:
-        raise ConfigError(f"--stage {stage}: {path} is one checkpoint; the folder of a run may have stages")
+        raise ConfigError(f"stage {stage}: {path} is one checkpoint; the folder of a run may have stages")
     prefix = checkpoint.strip_suffix(str(path))
     if checkpoint.exists(prefix) or add_suffix(prefix, checkpoint.WEIGHTS).is_file():
         return prefix
     if path.is_file():
-        raise ConfigError(
-            f"{path}: weights without a recipe: give it with -c RECIPE (config= in Python); of an exported model, give "
-            f"the folder"
-        )
+        raise ConfigError(f"{path}: {_describe_file(path)}")
     raise CheckpointError(f"{path}: no such run folder, checkpoint, or exported model")
+
+
+def _describe_file(path: Path) -> str:
+    """Return what a file is that is no checkpoint, and what to give instead."""
+    folder = path.parent
+    if description.is_export(folder):
+        return f"a file of an exported model; give the folder, {folder}"
+    if path.suffix in (".yaml", ".yml"):
+        is_of_run = any(checkpoint.exists(folder / name) for name in ("best_model", "latest"))
+        advice = f"for the weights of the run, give {folder}" if is_of_run else "a recipe follows -c (config=)"
+        return f"a YAML file, not a model; {advice}"
+    if path.name.endswith(SUFFIXES):
+        return "weights without a recipe: give it with -c RECIPE (config= in Python)"
+    return "not a model; that is the folder of a run, a checkpoint, the folder of an exported model, or an .onnx file"
 
 
 def load_recipe_of_checkpoint(
@@ -159,7 +171,7 @@ def load_recipe_of_checkpoint(
     """Return the recipe that a checkpoint carries; of its files only the weights and their ``.pdstates`` are needed.
 
     Args:
-        replaced: values of ``Global`` in the place of those of then.
+        global_changes: values of ``Global`` in place of those that the checkpoint has.
 
     Raises:
         ConfigError: it carries none; or a mistake in ``changes``.
@@ -181,7 +193,7 @@ def load_recipe_of_checkpoint(
 
 
 def _load(prefix: Path, changes: Changes, global_changes: Mapping[str, str]) -> Config:
-    """Return a checkpoint's recipe with its weights as those to use, and with ``replaced`` in ``Global``."""
+    """Return a checkpoint's recipe with its weights as those to use, and with changes of ``Global``."""
     states = checkpoint.read_states(prefix)
     values = states["config"]
     # How the weights were read that the run began with is nothing to those that it made.
@@ -224,5 +236,8 @@ def _last_stage(folder: Path, stages: Dict[str, Path]) -> str:
         starts.add(Path(start or "").parent.name)
     last = [name for name in stages if name not in starts]
     if len(last) != 1:
-        raise ConfigError(f"{folder}: which stage is the last one is not known; give --stage, of {', '.join(stages)}")
+        raise ConfigError(
+            f"{folder}: holds several runs ({', '.join(stages)}): give the folder of one, such as "
+            f"{folder / next(iter(stages))}; if they are stages of one run, choose one with --stage (stage= in Python)"
+        )
     return last[0]

@@ -180,8 +180,7 @@ def _build(config: Config, model: _Model) -> Tuple[Config, paddle.nn.Layer]:
         recipe = _recipe(config, model)
         layer = models.build_model(recipe)
     except ConfigError as error:
-        text = str(error)[len("-c ") :] if str(error).startswith("-c ") else error
-        raise ConfigError(f"{config.where(*model.path)}: {model.key}: {text}") from None
+        raise ConfigError(f"{config.where(*model.path)}: {model.key}: {error}") from None
     return recipe, layer
 
 

@@ -6,6 +6,8 @@ import pytest
 from ppcls.data.datasets import Classes, Dataset, align_classes, count_classes
 from ppcls.errors import DataError
 
+DIFFER = "class numbers differ from those of the model; classes are matched by name"
+
 
 class Labelled(Dataset):
     """Labels without images."""
@@ -39,6 +41,26 @@ def test_classes_are_matched_by_name_whatever_their_numbers():
         assert data.class_names == own
 
 
+@pytest.mark.parametrize(
+    ("own", "names", "expected"),
+    [
+        (["a", "b", "c"], ["a", "b", "c"], []),
+        (["a", "b"], ["a", "b", "c"], ["no images for 1 of the 3 classes of the model: c"]),
+        (
+            ["b", "c"],
+            ["a", "b", "c"],
+            ["no images for 1 of the 3 classes of the model: a; the others are matched by name"],
+        ),
+        (["b", "a"], ["a", "b"], [DIFFER]),
+        (["b", "a"], ["a", "b", "c"], [DIFFER, "no images for 1 of the 3 classes of the model: c"]),
+        # Both forms of one name are two classes where the model has both.
+        (["e\u0301", "\u00e9"], ["\u00e9", "e\u0301"], [DIFFER]),
+    ],
+)
+def test_only_what_differs_is_said(own, names, expected):
+    assert align_classes(Labelled(range(len(own)), own), Classes(names), "the model")[1] == expected
+
+
 def test_an_unknown_class_is_an_error_with_both_lists():
     with pytest.raises(DataError) as caught:
         align_classes(Labelled([0, 1], ["Dog", "cat"]), Classes(["cat", "dog", "fox"]), "the model")
@@ -60,8 +82,9 @@ def test_one_name_in_two_unicode_forms_is_one_class():
 @pytest.mark.parametrize(
     ("labels", "own", "names", "message"),
     [
-        ([0, 1], ["crane", "ox"], ["crane", "crane", "ox"], "'crane' is there twice"),
-        ([0, 1], ["ox", "ox"], ["ox", "cow"], "'ox' is there twice"),
+        ([0, 1], ["crane", "ox"], ["crane", "crane", "ox"], "two classes are called 'crane'"),
+        ([0, 1], ["ox", "ox"], ["ox", "cow"], "two classes are called 'ox'"),
+        ([0, 1, 2], ["\u00e9", "e\u0301", "b"], ["b", "\u00e9"], "two classes are called 'e\u0301'"),
         ([0, 2], ["ox", "cow"], ["cow", "ox"], "#1: label 2, and there are names of 2 classes, 0 to 1: ox, cow"),
         ([0, -1], ["ox", "cow"], ["cow", "ox"], "#1: label -1"),
     ],
@@ -102,7 +125,8 @@ def test_columns_of_several_labels_are_matched_by_name():
     aligned, notes = align_classes(data, Classes(["rain", "snow", "night"]), "the model")
     assert aligned.labels.tolist() == [[0, 0, 1], [1, 0, 0], [1, 0, 1]]
     assert aligned.label_ratio.tolist() == pytest.approx([2 / 3, 0, 2 / 3])
-    assert "count as absent, for 1 of the 3 classes of the model: snow" in notes[-1]
+    expected = "these data have no column for 1 of 3 classes of the model, which counts as absent: snow"
+    assert notes == [DIFFER, expected]
     with pytest.raises(DataError, match="'rain' is not a class of the model"):
         align_classes(data, Classes(["snow", "night"]), "the model")
 

@@ -48,16 +48,16 @@ def test_others_are_named_and_counted(tmp_path, caplog):
     caplog.clear()
     found = [source.name for source in inputs.collect(tmp_path)]
     assert found == [f"{tmp_path}/{name}" for name in ("stray.png", "x/a.png", "x/broken.png")]
-    others = "because they are no images that can be decoded here ({} .txt, 1 .bin, 1 .heic, 1 .jxl, 1 no suffix): {}"
+    others = "files are not used: they cannot be decoded as images ({} .txt, 1 .bin, 1 .heic, 1 .jxl, 1 no suffix): {}"
     assert others.format(3, "labels.txt, x/b.heic, x/c.jxl, x/d, x/e.TXT, x/f.txt, x/g.bin") in caplog.text
     caplog.clear()
     dataset = DATASETS.build("ImageFolder", {"image_root": str(tmp_path)})
     assert [dataset.describe(index) for index in range(2)] == [f"{tmp_path}/x/a.png", f"{tmp_path}/x/broken.png"]
     assert dataset.class_names == ["x"]
-    assert others.format(2, "x/b.heic, x/c.jxl, x/d, x/e.TXT, x/f.txt, x/g.bin") in caplog.text
+    assert others.format(3, "labels.txt, x/b.heic, x/c.jxl, x/d, x/e.TXT, x/f.txt, x/g.bin") in caplog.text
     assert ('pip install ".[heic]"' in caplog.text) != heif.available()
     assert dataset.unused.outside == ["stray.png"]
-    assert "1 images are in no class folder and are not used: stray.png" in caplog.text
+    assert "1 image is in no class folder and is not used: stray.png" in caplog.text
     assert sorted(dataset.unused.hidden) == [
         ".git/",
         "x/.hidden.png",
@@ -67,17 +67,24 @@ def test_others_are_named_and_counted(tmp_path, caplog):
     ]
 
 
-def test_many_others_are_cut_short():
-    text = image_files.describe_others([f"{number:02}.xyz" for number in range(1234)])
+def test_many_others_are_cut_short(tmp_path):
+    names = [f"{number:02}.xyz" for number in range(1234)]
+    for name in names:
+        (tmp_path / name).touch()
+    text = image_files.describe_others(tmp_path, names)
     assert text.startswith("1,234 files are not used") and "(1,234 .xyz): 00.xyz, " in text
     assert text.endswith("09.xyz, ... and 1,224 more")
 
 
-def test_pipes_and_dangling_links_are_not_waited_for(tmp_path):
+def test_pipes_and_dangling_links_are_not_waited_for(tmp_path, caplog):
     write(tmp_path, **{"x/a.png": encode(picture(), ".png")})
     os.mkfifo(tmp_path / "x" / "pipe")
     (tmp_path / "x" / "link").symlink_to(tmp_path / "nowhere")
     assert image_files.find(tmp_path).others == ["x/link", "x/pipe"]
+    DATASETS.build("ImageFolder", {"image_root": str(tmp_path)})
+    nowhere = f"x/link (a link to {tmp_path}/nowhere, where there is no file)"
+    pipe = "x/pipe (cannot be read: not a regular file)"
+    assert f"{tmp_path}: 2 files are not used: they cannot be read: {nowhere}, {pipe}\n" in caplog.text
     (tmp_path / "y").symlink_to(tmp_path / "nowhere")
     with pytest.raises(DataError, match=r"/y: a link to .*/nowhere, which is not there; repair or remove it"):
         DATASETS.build("ImageFolder", {"image_root": str(tmp_path)})

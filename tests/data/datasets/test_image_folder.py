@@ -35,7 +35,26 @@ def test_image_folder_with_a_link_in_a_circle(tmp_path):
 def test_image_folder_mistakes(tmp_path):
     with pytest.raises(DataError, match="contains no folders; one per class"):
         DATASETS.build("ImageFolder", {"image_root": str(tmp_path)})
+    (tmp_path / "photo.jpg").symlink_to("nowhere")  # in a class, not beside classes
+    with pytest.raises(DataError, match="If it is a class itself, give the folder that it is in"):
+        DATASETS.build("ImageFolder", {"image_root": str(tmp_path)})
+    (tmp_path / "photo.jpg").unlink()
     root = folder_tree(tmp_path, "a/x.png")
     (tmp_path / "bare").mkdir()
     with pytest.raises(DataError, match=r"no images .* in the class folder bare"):
+        DATASETS.build("ImageFolder", {"image_root": root})
+
+
+@pytest.mark.parametrize(
+    ("names", "are_splits"),
+    [(["train", "val"], True), (["Train"], True), (["a", "test", "valid"], True), (["bus", "train"], False)],
+)
+def test_splits_are_no_classes(tmp_path, names, are_splits):
+    root = folder_tree(tmp_path, *(f"{name}/x.png" for name in names))
+    if not are_splits:
+        assert DATASETS.build("ImageFolder", {"image_root": root}).class_names == names
+        return
+    with pytest.raises(
+        DataError, match=r"((T|t)rain|val|test|valid|, )+ are splits of a data set; give one of them \(/"
+    ):
         DATASETS.build("ImageFolder", {"image_root": root})

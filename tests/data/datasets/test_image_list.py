@@ -1,11 +1,14 @@
 """Data sets from real files, and what is said about malformed ones."""
 
+import shutil
+
 import numpy as np
 import pytest
 
 from ppcls.data import build_dataset
 from ppcls.data.datasets import DATASETS, check_labels
 from ppcls.errors import ConfigError, DataError
+from ppcls.utils import imagenet
 
 
 def image_list(folder, content, **arguments):
@@ -109,7 +112,7 @@ def test_missing_files(images):
 
 def test_missing_images_are_found_at_the_start(images):
     lines = "".join(f"image {i:02d}.png 0\n" for i in range(40))
-    with pytest.raises(DataError, match=r"(?s)17 of the first 40 images.*some_list.txt:24: .*image 23.png.*and 7 more"):
+    with pytest.raises(DataError, match=r"(?s)17 of 40 images.*some_list.txt:24: .*image 23.png.*and 7 more"):
         image_list(images, lines)
     assert len(image_list(images, lines, on_error="skip")) == 40
 
@@ -162,12 +165,46 @@ def test_class_names(images, content, names):
 
 @pytest.mark.parametrize(
     "content, message",
-    [("0 a\n2 b\n", "none for class 1"), ("0 a\n0 b\n", "labels.txt:2: class 0 has a name already"), ("", "empty")],
+    [
+        ("0 a\n2 b\n", "none for class 1"),
+        ("0 a\n0 b\n", "labels.txt:2: class 0 has a name already"),
+        ("", "empty"),
+        ("a\nb\na\n", "two classes are called 'a'; rename one"),
+    ],
 )
 def test_bad_class_names(images, content, message):
     (images / "labels.txt").write_text(content)
     with pytest.raises(DataError, match=message):
         image_list(images, "image 00.png 0")
+
+
+def test_two_files_of_class_names_must_agree(images):
+    (images / "lists").mkdir()
+    (images / "lists" / "list.txt").write_text("image 00.png 0\nimage 01.png 1\n")
+    (images / "lists" / "labels.txt").write_text("0 daisy\n1 rose\n")
+    arguments = {"image_root": str(images), "cls_label_path": str(images / "lists" / "list.txt")}
+    for content in ("1 rose\n0 daisy\n", "daisy\nrose\n"):  # the same, written otherwise
+        (images / "labels.txt").write_text(content)
+        assert DATASETS.build("ImageNetDataset", arguments).class_names == ["daisy", "rose"]
+    for content, problem in (
+        ("0 daisy\n1 tulip\n", "class 1 is 'rose' in the first, and 'tulip' in the second"),
+        ("0 daisy\n1 rose\n2 tulip\n", "class 2 is not there in the first, and 'tulip' in the second"),
+    ):
+        (images / "labels.txt").write_text(content)
+        with pytest.raises(DataError, match=f"{images}/lists/labels.txt and {images}/labels.txt contradict.*{problem}"):
+            DATASETS.build("ImageNetDataset", arguments)
+    # Of several labels per image, the number of classes tells which file is for the list.
+    for labels, names in (("0,1,1", ["daisy", "rose", "tulip"]), ("0,1", ["daisy", "rose"])):
+        (images / "lists" / "list.txt").write_text(f"image 00.png\t{labels}\n")
+        assert DATASETS.build("MultiLabelDataset", arguments).class_names == names
+    (images / "labels.txt").write_text("0 rose\n1 daisy\n")
+    with pytest.raises(DataError, match="class 0 is 'daisy' in the first, and 'rose' in the second"):
+        DATASETS.build("MultiLabelDataset", arguments)
+
+
+def test_names_of_imagenet_may_have_one_twice(images):
+    shutil.copy(imagenet.LABEL_LIST, images / "labels.txt")
+    assert image_list(images, "image 00.png 0").class_names.count("crane") == 2
 
 
 def test_labels_outside_the_model(images):

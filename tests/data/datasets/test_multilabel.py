@@ -71,7 +71,7 @@ def test_the_digest_covers_the_labels(images):
         ("image 00.png 0,1\n", r"some_list.txt:1: not a path and labels such as 1,0,1 with a tab between"),
         ("\t0,1\n", r"some_list.txt:1: not a path and labels"),
         ("\n", "lists no images"),
-        ("image 99.png\t0,1\n", r"1 of the first 1 images of .* are missing:\n  .*some_list.txt:1: .*image 99.png"),
+        ("image 99.png\t0,1\n", r"1 of 1 images of .* are missing:\n  .*some_list.txt:1: .*image 99.png"),
     ],
 )
 def test_malformed_lines_are_named(images, content, problem):

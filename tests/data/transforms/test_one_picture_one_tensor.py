@@ -161,3 +161,55 @@ def test_transparent_gifs_and_16_bit_graymaps(tmp_path, channels):
         first = ways.pop("path, cv2")
         for way, pixels in ways.items():
             np.testing.assert_array_equal(pixels, first, way)
+
+
+def graymap(kind, white, values, width=2):
+    """Return a PGM or PPM, plain or binary."""
+    channels = 3 if kind in ("P3", "P6") else 1
+    header = f"{kind}\n# white is next\n{width} {len(values) // width // channels} # a comment\n{white}\n".encode()
+    if kind in ("P2", "P3"):
+        return header + "\n".join(map(str, values)).encode()
+    return header + np.array(values, ">u2" if white > 255 else np.uint8).tobytes()
+
+
+@pytest.mark.parametrize("kind", ["P2", "P3", "P5", "P6"])
+@pytest.mark.parametrize(
+    ("white", "values", "expected"),
+    [
+        (1, [0, 1], [0, 255]),
+        (15, [8, 15], [136, 255]),
+        (100, [50, 20], [128, 51]),
+        (255, [50, 255], [50, 255]),
+        (1023, [512, 1023], [128, 255]),
+        (65535, [32900, 300], [128, 1]),
+    ],
+)
+def test_the_header_of_a_graymap_tells_what_is_white(tmp_path, kind, white, values, expected):
+    values, expected = ([*([first] * 3), *([second] * 3)] for first, second in (values, expected))
+    for way, pixels in every_way(graymap(kind, white, values), tmp_path / "picture"):
+        if kind in ("P3", "P6"):
+            assert pixels.tolist() == [[expected[:3], expected[3:]]], way
+        else:
+            assert pixels[:, :, 0].ravel().tolist() == expected, way
+
+
+@pytest.mark.parametrize("backend", ["cv2", "pil"])
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (graymap("P5", 100, [101, 0]), "it has the value 101, and its largest is 100"),
+        (graymap("P5", 255, [1, 0])[:-1], "the PNM is truncated: its pixels end at byte"),
+        (graymap("P2", 100, [5, 0])[:-2], "must have 2 whole numbers"),
+        (graymap("P2", 100, [5, "x"]), "must have 2 whole numbers"),
+        (graymap("P5", 65536, [1, 0]), "its largest value is 65536, and must be from 1 to 65535"),
+        (b"P5 what is this", "the PNM is damaged: its header"),
+        (
+            b"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 1\nMAXVAL 15\nENDHDR\n\x0f",
+            "a PAM whose largest value is 15; save it with 255",
+        ),
+        (b"Pf\n1 1\n-1.0\n" + np.float32(0.5).tobytes(), "a PFM has floats: which value is white is not known"),
+    ],
+)
+def test_graymaps_that_are_refused(data, message, backend):
+    with pytest.raises(DataError, match=message):
+        decode_image(data, backend=backend)

@@ -10,7 +10,7 @@ import yaml
 
 from ppcls.engine.checkpointing import file_set
 from tests.helpers.recipes import write_recipe
-from tests.helpers.runs import LONG, digests, finish, flip_bit, limit_file_size, records, saves, start, train
+from tests.helpers.runs import LONG, digests, finish, flip_bit, records, saves, start, train
 
 
 def test_a_full_disk_ends_the_run_with_auto_too(recipe, run):
@@ -20,7 +20,7 @@ def test_a_full_disk_ends_the_run_with_auto_too(recipe, run):
     before = digests(out)
     size = (out / "latest.pdparams").stat().st_size - 1
     more = (*changes, "Global.epochs=4")
-    done = run("train", "-c", recipe, "-o", *more, code=2, process=True, preexec=limit_file_size(size))
+    done = run("train", "-c", recipe, "-o", *more, code=2, limit=size)
     assert "cannot write the checkpoint" in done.stderr
     assert "make room, then resume with the same command" in done.stderr
     assert "Traceback" not in done.stderr

@@ -13,7 +13,7 @@ from ppcls.engine.checkpointing import file_set
 from ppcls.engine.checkpointing.resume import changes_since
 from ppcls.utils import atomic
 from ppcls.utils.digests import sha256
-from tests.helpers.command_line import run_python
+from tests.helpers.forks import run_fork
 from tests.helpers.recipes import write_recipe
 from tests.helpers.runs import (
     LONG,
@@ -151,7 +151,7 @@ train(load_config(sys.argv[1], sys.argv[3:]))
 """
     out = recipe.parent / "out"
     for die_at in (1, 2, 3):
-        run_python(code, recipe, die_at, *LONG, *resume_from_latest(out), returncode=9)
+        run_fork(recipe, die_at, *LONG, *resume_from_latest(out), cwd=recipe.parent, program=code, code=9)
     train(recipe, *LONG, *resume_from_latest(out))
     assert digests(out) == digests(uninterrupted)
     assert {p.name for p in out.glob("epoch_*")} == {p.name for p in uninterrupted.glob("epoch_*")}

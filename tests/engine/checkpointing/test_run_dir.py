@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.helpers.runs import digests, limit_file_size, records, start, wait_for_save
+from tests.helpers.runs import digests, records, start, wait_for_save
 
 
 def test_only_the_last_epochs_are_kept(recipe, run):
@@ -18,7 +18,7 @@ def test_a_checkpoint_that_cannot_be_written_keeps_the_last_one(recipe, run):
     size = (out / "latest.pdparams").stat().st_size - 1
     assert size > max((out / name).stat().st_size for name in ("train.log", "config.yaml", "latest.pdstates"))
     changes = ("Arch.dim=64", "Global.epochs=4", f"Global.checkpoints={out}/latest", "Global.print_batch_step=1000")
-    done = run("train", "-c", recipe, "-o", *changes, code=2, process=True, preexec=limit_file_size(size))
+    done = run("train", "-c", recipe, "-o", *changes, code=2, limit=size)
     assert "cannot write the checkpoint" in done.stderr
     assert f"resume with the same command and -o Global.checkpoints={out}/latest" in done.stderr
     assert digests(out) == before
@@ -61,8 +61,6 @@ def test_a_folder_takes_one_run_at_a_time(recipe, run):
 
 @pytest.mark.parametrize("size", [1000, 2500])
 def test_a_full_disk_outside_checkpoints_is_said(recipe, run, size):
-    done = run(
-        "train", "-c", recipe, "-o", "Global.print_batch_step=1", code=2, process=True, preexec=limit_file_size(size)
-    )
+    done = run("train", "-c", recipe, "-o", "Global.print_batch_step=1", code=2, limit=size)
     assert "cannot be written" in done.stderr
     assert "Traceback" not in done.stderr
