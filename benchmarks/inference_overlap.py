@@ -66,7 +66,7 @@ def measure(options: argparse.Namespace) -> Dict[str, Any]:
     share = medians["both"] / min(medians["decoding"], medians["model"])
     return {
         "name": predictor.description.name,
-        "backend": predictor.label,
+        "backend": predictor.backend_label,
         "threads": options.threads,
         "workers": options.workers,
         "batch_size": options.batch_size,

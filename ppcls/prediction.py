@@ -81,7 +81,7 @@ def load_predictor(
             batch_size=_EXPORT_BATCH_SIZE if batch_size is None else batch_size,
             precision=precision,
         )
-        get_logger().info("%s, by the backend %s", predictor.description.name, predictor.label)
+        get_logger().info("%s, by the backend %s", predictor.description.name, predictor.backend_label)
         return predictor
     if backend != "auto":
         raise ConfigError(f"backend {backend}: {path} is not an exported model, and runs in Paddle; export it first")

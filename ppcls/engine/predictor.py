@@ -49,7 +49,7 @@ class CheckpointPredictor(BasePredictor):
         self.model = build_model(self.config) if model is None else model
         self.pipeline = load_pipeline(self.config, batch_size, topk, self.model)
         self.backend, self.device, self.precision = "paddle", str(paddle.get_device()), "float32"
-        self.label = f"{self.backend} on {self.device}"
+        self.backend_label = f"{self.backend} on {self.device}"
 
     def feature_run(self) -> Callable[[np.ndarray], np.ndarray]:
         """Return a function from a batch of prepared images to features [B, num_features] float32.

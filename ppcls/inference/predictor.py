@@ -29,16 +29,16 @@ class BasePredictor:
         pipeline: from images to answers.
         backend: the runtime, "paddle", "onnx" or "openvino".
         device: where the model computes, "cpu", "gpu:0" or another GPU.
-        names_are_labels: whether an export's classes have no names, and are called by their labels in the list.
         precision: in what it computes, "float32", "float16", "bfloat16" or "int8".
-        label: these three and, where they were chosen by a measurement, its result; for the log.
+        backend_label: these three and, where they were chosen by a measurement, its result; for the log.
+        names_are_labels: whether an export's classes have no names, and are called by their labels in the list.
     """
 
     pipeline: Pipeline
     backend: str
     device: str
     precision: str
-    label: str
+    backend_label: str
     names_are_labels: bool = False
 
     def predict(self, images: Union[inputs.Image, Sequence[inputs.Image]]) -> List[Answer]:
@@ -126,7 +126,7 @@ class Predictor(BasePredictor):
         backend: the runtime, "paddle", "onnx" or "openvino".
         device: where the model computes, "cpu", "gpu:0" or another GPU.
         precision: in what it computes, "float32", "float16", "bfloat16" or "int8".
-        label: these three and, where they were chosen by a measurement, its result; for the log.
+        backend_label: these three and, where they were chosen by a measurement, its result; for the log.
         pipeline: from images to answers.
 
     Args:
@@ -174,7 +174,7 @@ class Predictor(BasePredictor):
         postprocess = postprocess if topk is None else postprocess.with_topk(topk)
         self._backend = open_backend(self.description, backend, threads, Device.parse(device), precision, batch_size)
         self.backend, self.device = self._backend.name, self._backend.device
-        self.precision, self.label = self._backend.precision, label(self._backend)
+        self.precision, self.backend_label = self._backend.precision, label(self._backend)
         self.pipeline = Pipeline(
             transforms=self._transforms(),
             run=self._backend.run,

@@ -44,7 +44,7 @@ class Model:
             precision=settings.precision,
         )
         self.backend, self.device = self._predictor.backend, self._predictor.device
-        self.precision, self.backend_label = self._predictor.precision, self._predictor.label
+        self.precision, self.backend_label = self._predictor.precision, self._predictor.backend_label
         self.description = self._predictor.description
         ops = self.description.transform_ops
         self._until_normalized = build_transforms(list(itertools.takewhile(lambda op: not _TO_FLOAT & op.keys(), ops)))

@@ -56,13 +56,13 @@ def test_the_faster_one_is_taken_and_measured_once(folder, timed, faster):
     seconds[faster] = 0.001
     predictor = Predictor(folder)
     assert predictor.backend == faster
-    assert " (images/s at batch 1 / " in predictor.label
-    assert f"{faster} in float32 1000 / " in predictor.label
-    assert f", measured now, kept in {folder / FILE})" in predictor.label
+    assert " (images/s at batch 1 / " in predictor.backend_label
+    assert f"{faster} in float32 1000 / " in predictor.backend_label
+    assert f", measured now, kept in {folder / FILE})" in predictor.backend_label
     seconds[faster] = 1.0  # what is kept decides
     predictor = Predictor(folder)
     assert predictor.backend == faster
-    assert f", measured before: {folder / FILE})" in predictor.label
+    assert f", measured before: {folder / FILE})" in predictor.backend_label
     assert sizes == [1, 32 if faster == "onnx" else 20]
 
 
@@ -106,7 +106,7 @@ def test_where_nothing_can_be_kept_the_log_says_so(folder, timed, home):
     home.write_text("a file")
     predictor = Predictor(folder)
     assert predictor.backend == "openvino"
-    assert "measured now, and at each start, since it cannot be kept" in predictor.label
+    assert "measured now, and at each start, since it cannot be kept" in predictor.backend_label
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", '[{"key": 1, "values": {}}]', "{}"])

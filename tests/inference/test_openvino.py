@@ -46,7 +46,7 @@ def with_comparison(models, folder, difference):
 def test_float32_is_the_default_and_answers_as_onnx_runtime(models, batch):
     predictor = Predictor(models / "inference", "openvino")
     assert (predictor.backend, predictor.device, predictor.precision) == ("openvino", "cpu", "float32")
-    assert predictor.label == "openvino on cpu in float32"
+    assert predictor.backend_label == "openvino on cpu in float32"
     expected = Predictor(models / "inference", "onnx").run(batch)
     np.testing.assert_allclose(predictor.run(batch), expected, atol=1e-5)
     np.testing.assert_allclose(predictor.run(batch[:1]), expected[:1], atol=1e-5)  # another batch size
@@ -64,7 +64,7 @@ def test_answers_are_not_overwritten_by_the_next_batch(models, batch):
 @needs_bfloat16
 def test_bfloat16_is_near_but_not_the_same(models, batch):
     predictor = Predictor(models / "inference", "openvino", precision="bfloat16")
-    assert (predictor.precision, predictor.label) == ("bfloat16", "openvino on cpu in bfloat16")
+    assert (predictor.precision, predictor.backend_label) == ("bfloat16", "openvino on cpu in bfloat16")
     exact = Predictor(models / "inference", "openvino", precision="float32").run(batch)
     found = differences(predictor.run(batch), exact)
     assert found["max_difference"] > 1e-5
@@ -93,8 +93,8 @@ def test_auto_precision_follows_the_comparison_of_the_export(models, tmp_path, d
     folder = with_comparison(models, tmp_path / "model", difference)
     predictor = Predictor(folder, "openvino", precision="auto")
     assert predictor.precision == precision
-    assert predictor.label.startswith(f"openvino on cpu in {precision} ({said}")
-    assert predictor.label.endswith(", compared when it was exported)")
+    assert predictor.backend_label.startswith(f"openvino on cpu in {precision} ({said}")
+    assert predictor.backend_label.endswith(", compared when it was exported)")
     assert not (folder / "inference_measurements.json").exists()
 
 
@@ -103,7 +103,7 @@ def test_auto_precision_compares_once_where_the_export_did_not(alone):
     for source in ("measured now, kept in ", "measured before: "):
         predictor = Predictor(alone, "openvino", precision="auto")
         assert predictor.precision == "bfloat16"
-        assert source in predictor.label
+        assert source in predictor.backend_label
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_commands_take_the_backend_and_the_precision(models, digits, run, expect
     onnx_in_bfloat16 = ("--backend", "onnx", "--precision", "bfloat16")
     assert "take another precision" in run("infer", models / "inference", image, *onnx_in_bfloat16, code=2).stderr
     refused = run("infer", models / "out", image, "--precision", "float32", code=2).stderr
-    assert "is not exported, and runs in float32" in refused
+    assert "is not an exported model, and runs in float32" in refused
     assert run("serve", models / "inference", "--port", "0", *onnx_in_bfloat16, code=2).stderr.count("precision") >= 1
 
 
