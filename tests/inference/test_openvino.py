@@ -182,7 +182,7 @@ def test_commands_take_the_backend_and_the_precision(models, digits, run, expect
     onnx_in_bfloat16 = ("--backend", "onnx", "--precision", "bfloat16")
     assert "take another precision" in run("infer", models / "inference", image, *onnx_in_bfloat16, code=2).stderr
     refused = run("infer", models / "out", image, "--precision", "float32", code=2).stderr
-    assert "is no exported model, and runs in float32" in refused
+    assert "is not exported, and runs in float32" in refused
     assert run("serve", models / "inference", "--port", "0", *onnx_in_bfloat16, code=2).stderr.count("precision") >= 1
 
 

@@ -40,20 +40,22 @@ def batch_norm(x: paddle.Tensor, norm: nn.BatchNorm2D) -> paddle.Tensor:
 
     Source: https://arxiv.org/abs/1502.03167.
     """
-    fits = x.ndim == 4 and x.shape[-1:] == norm.weight.shape == norm.bias.shape
-    if not norm.training or not uses_onednn(x, norm.weight, norm.bias) or not fits:
+    weight, bias = norm.weight, norm.bias
+    assert weight is not None and bias is not None
+    fits = x.ndim == 4 and x.shape[-1:] == weight.shape == bias.shape
+    if not norm.training or not uses_onednn(x, weight, bias) or not fits:
         return F.batch_norm(
             x,
             norm._mean,
             norm._variance,
-            norm.weight,
-            norm.bias,
+            weight,
+            bias,
             training=norm.training,
             momentum=norm._momentum,
             epsilon=norm._epsilon,
             data_format="NHWC",
         )
-    y, mean, variance = _BatchNorm.apply(contiguous(x), contiguous(norm.weight), contiguous(norm.bias), norm._epsilon)
+    y, mean, variance = _BatchNorm.apply(contiguous(x), contiguous(weight), contiguous(bias), norm._epsilon)
     with paddle.no_grad():  # as Paddle's operator: of the variance, too, the batch's own and not its unbiased estimate
         for running, batch in ((norm._mean, mean), (norm._variance, variance)):
             running.set_value(running * norm._momentum + batch * (1 - norm._momentum))

@@ -176,7 +176,7 @@ def tensors(arrays: List[Optional[np.ndarray]], dtype: str = "float32") -> List[
 
 
 def results(function: Callable[..., paddle.Tensor], inputs: List[Optional[paddle.Tensor]], seed: int = 1):
-    """Return the result and, for a random gradient of it, the inputs' gradients, as arrays; None where there is none."""
+    """Return the result and the inputs' gradients for a random one of it, as arrays; None where there is none."""
     y = function(*inputs)
     if not y.stop_gradient:
         dy = np.random.default_rng(seed).standard_normal(y.shape).astype("float32")
