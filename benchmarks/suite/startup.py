@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from benchmarks.suite.processes import ROOT
-from benchmarks.suite.results import Table, write
+from benchmarks.suite.results import Table, draw_bars, write
 
 SCRIPT = ROOT / "benchmarks" / "startup.py"
 
@@ -17,16 +17,14 @@ def run(options: argparse.Namespace) -> None:
     """Measure, print and write."""
     if not SCRIPT.exists():
         raise SystemExit(f"{SCRIPT} is not there")
-    command = [sys.executable, str(SCRIPT)]
+    command = [sys.executable, str(SCRIPT), "--repeats", str(options.rounds)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr)
-    found = json.loads(done.stdout[done.stdout.index("{") :])
-    rows = [[str(name), json.dumps(value)] for name, value in found.items()]
-    write(
-        options.output,
-        "startup",
-        "python benchmarks/startup.py",
-        found,
-        [Table("Start-up", ["what", "measured"], rows)],
-    )
+    found = {name: next(iter(by_clone.values())) for name, by_clone in json.loads(done.stdout).items()}
+    header = ["median", "least", "most", "cpu"]
+    rows = [[name, *(str(values[column]) for column in header)] for name, values in found.items()]
+    table = Table("Seconds from a command to its first result", ["command", *header], rows)
+    write(options.output, "startup", "python benchmarks/run.py --suite startup", found, [table])
+    medians = {name: {"seconds": values["median"]} for name, values in found.items()}
+    draw_bars(options.output / "startup.png", "From a command to its first result", medians, "s")

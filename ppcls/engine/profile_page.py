@@ -88,7 +88,7 @@ def _summary(profile: Profile) -> List[str]:
     last = profile.first + len(steps)
     threads = os.environ.get(environment.THREADS, "1")
     device = paddle.get_device()
-    machine = f"{environment.processor_name()}, {threads} threads. {ops.describe()}" if device == "cpu" else device
+    machine = f"{environment.processor_name()}, threads: {threads}. {ops.describe()}" if device == "cpu" else device
     note = (
         "Times are those of the main thread, and recording them takes time, too: compare them with each other. "
         "The time of an operator does not contain that of operators inside of it."

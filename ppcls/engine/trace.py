@@ -13,6 +13,7 @@ from ppcls.engine.operator_events import OPERATOR
 
 CALLBACK = "callback: "  # what the names of the events of callbacks begin with
 PHASES = ("forward", "backward", "update", "callbacks", "other")
+_ROUNDING = 1.0  # microseconds: beginnings are whole ones, durations are not
 # By Paddle's category of an event: the phase that it begins.
 _PHASES = {"Forward": "forward", "Backward": "backward", "Optimization": "update"}
 _GRADIENT = re.compile(r"(?:Global_)?(.+?)(?:GradNode(?:Final)?|_grad)")
@@ -73,7 +74,7 @@ def read_trace(path: Path) -> TraceTimes:
     """Return the times of a trace in Chrome's format."""
     times, stack = TraceTimes(), [_Open(float("inf"), None, None)]
     for event in _events(json.loads(path.read_text(encoding="utf-8"))["traceEvents"]):
-        while stack[-1].end <= event.start:
+        while stack[-1].end <= event.start + _ROUNDING or stack[-1].end < event.end - _ROUNDING:
             stack.pop()
         outer = stack[-1]
         seconds = (event.end - event.start) / 1e6

@@ -95,6 +95,7 @@ def test_times_of_a_trace(tmp_path):
         event("operator: _LayerNorm", "PythonUserDefined", 57, 61),
         event("Optimization Step", "Optimization", 81, 90),
         event("adamw_ dygraph", "Operator", 82, 84),
+        event("sqrt dygraph", "Operator", 83.9995, 84.9995),  # rounding: it begins after the one before
         event("callback: ConsoleLog", "PythonUserDefined", 91, 92),
         {**event("matmul dygraph", "Operator", 21, 26), "tid": "8(C++)"},
     ]
@@ -110,6 +111,7 @@ def test_times_of_a_trace(tmp_path):
         "matmul": {"forward": 5, "backward": 10},
         "cross_entropy_with_softmax": {"other": 2},
         "adamw": {"update": 2},
+        "sqrt": {"update": 1},
     }
     assert times.operators["ops.layer_norm"].calls == 2
     phases = Profile("Model", 1, 0, [(0.1, 0.01)], times).phases()
