@@ -9,6 +9,7 @@ from typing import Any, List, Tuple
 import paddle
 from paddle import nn
 
+from ppcls.arch import ops
 from ppcls.arch.macs import count_macs
 
 
@@ -39,7 +40,7 @@ def layer_rows(model: nn.Layer, image_shape: Tuple[int, int, int]) -> List[Layer
     training = model.training
     model.eval()
     try:
-        with paddle.no_grad():
+        with paddle.no_grad(), ops.plain_operators():
             model(paddle.zeros([1, *image_shape]))
     finally:
         for hook in hooks:

@@ -6,7 +6,7 @@ import numpy as np
 import paddle
 import pytest
 
-from ppcls.arch.layers import TruncatedNormal, activation, batch_norm2d, conv2d, linear
+from ppcls.arch.layers import TruncatedNormal, activation, batch_norm2d, conv2d, from_map, linear, to_map
 from ppcls.errors import ConfigError
 
 
@@ -36,7 +36,7 @@ def test_batch_norm():
     x = paddle.to_tensor(np.random.RandomState(0).randn(4, 5, 3, 3).astype("float32") * 3 + 1)
     np.testing.assert_array_equal(layer.weight.numpy(), np.ones(5))
     np.testing.assert_array_equal(layer.bias.numpy(), np.zeros(5))
-    y, values = layer(x).numpy(), x.numpy()
+    y, values = from_map(layer(to_map(x))).numpy(), x.numpy()
     mean, var = values.mean((0, 2, 3)), values.var((0, 2, 3))
     wanted = (values - mean[:, None, None]) / np.sqrt(var[:, None, None] + 1e-5)
     np.testing.assert_allclose(y, wanted, rtol=1e-4, atol=1e-5)

@@ -5,7 +5,7 @@ import paddle
 import pytest
 from paddle import nn
 
-from ppcls.arch import BACKBONES, list_models, spec
+from ppcls.arch import BACKBONES, list_models, ops, spec
 from ppcls.arch.backbone.fixed_size import FixedSizeBackbone
 from ppcls.errors import ConfigError, WeightsError
 from ppcls.weights import create_model, load_weights
@@ -57,7 +57,7 @@ def built(request):
             macs.append(int(np.prod(output.shape[1:])) * layer.weight.shape[0])
 
     hooks = [layer.register_forward_post_hook(count) for layer in model.sublayers()]
-    with paddle.no_grad():
+    with paddle.no_grad(), ops.plain_operators():  # which calls every layer
         last = model.forward_features(images(name, size=spec(name).image_size))
         logits = model.forward_head(last)
     for hook in hooks:

@@ -14,7 +14,7 @@ import pytest
         (["Global.device=gpu"], "Global.device=gpu: not usable here"),
         (["Global.checkpoints=out/nothing"], "checkpoint out/nothing"),
         (["Global.pretrained_model=out/nothing"], "out/nothing"),
-        (["AMP.dtype=float8"], "AMP.dtype: must be 'float16' or 'bfloat16'"),
+        (["AMP.dtype=float8"], "AMP.dtype: must be 'auto', 'float16' or 'bfloat16'"),
         (["Global.epochs=null"], "Global.epochs: missing"),
         (["Optimizer=null"], "Optimizer: missing"),
         (["DataLoader.Eval=null"], "DataLoader.Eval: missing"),

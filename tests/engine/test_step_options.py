@@ -12,20 +12,7 @@ from ppcls.optimizer.decay import decay_settings
 from ppcls.weights import restricted_load
 from tests.helpers.models import small_convmixer
 from tests.helpers.recipes import MIXED_IMAGES
-from tests.helpers.runs import digests, records
-
-
-def test_mixed_precision_has_no_effect_on_a_cpu_and_says_so_once(recipe, run):
-    run("train", "-c", recipe)
-    plain = digests(recipe.parent / "out")
-    amp = (  # as PaddleClas's recipes write it
-        "AMP={use_amp: true, use_fp16_test: false, scale_loss: 128.0, use_dynamic_loss_scaling: true, "
-        "use_promote: false, level: O1}"
-    )
-    done = run("train", "-c", recipe, "-o", amp, "Global.output_dir=half")
-    assert done.stderr.count("AMP has no effect on a CPU") == 1
-    assert "AMP has no effect on a CPU" in (recipe.parent / "half" / "train.log").read_text()
-    assert digests(recipe.parent / "half") == plain
+from tests.helpers.runs import records
 
 
 def test_accumulated_batches_are_one_large_batch(recipe):

@@ -228,10 +228,14 @@ def _paddle():
     environment.import_paddle()
     import paddle
 
+    from ppcls.arch.ops import dispatch
+
     flags = paddle.get_flags(["FLAGS_new_executor_serial_run"])
+    dispatch.available.cache_clear()  # chosen by an environment variable
     with paddle.utils.unique_name.guard():
         yield
     paddle.set_flags(flags)
+    dispatch.available.cache_clear()
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from ppcls.arch.ops.activation import gelu, relu
 from ppcls.arch.ops.batch_normalization import batch_norm
 from ppcls.arch.ops.conv import conv2d_nhwc
-from ppcls.arch.ops.dispatch import available, bfloat16_products, describe, uses_onednn
+from ppcls.arch.ops.dispatch import available, bfloat16_products, describe, plain_operators, uses_onednn
 from ppcls.arch.ops.gating import GatingParameters, spatial_gating
 from ppcls.arch.ops.halves import linear_halves
 from ppcls.arch.ops.layer_normalization import layer_norm
@@ -27,6 +27,7 @@ __all__ = [
     "linear",
     "linear_halves",
     "max_pool_nhwc",
+    "plain_operators",
     "relu",
     "reset_threads",
     "set_threads",

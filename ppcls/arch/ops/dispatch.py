@@ -16,7 +16,7 @@ from ppcls.registry import suggest
 
 CHOICE = "PPCLS_CPU_OPS"  # environment variable
 _CHOICES = ("auto", "onednn", "plain")
-_products = threading.local()
+_here = threading.local()  # what holds in this thread
 
 
 def uses_onednn(*tensors: Optional[paddle.Tensor]) -> bool:
@@ -27,6 +27,7 @@ def uses_onednn(*tensors: Optional[paddle.Tensor]) -> bool:
     """
     return (
         paddle.in_dynamic_mode()
+        and not getattr(_here, "plain", False)
         and all(x is None or (x.dtype == paddle.float32 and x.place.is_cpu_place() and x.size > 0) for x in tensors)
         and available()
     )
@@ -79,19 +80,30 @@ def describe() -> str:
 
 
 @contextlib.contextmanager
-def bfloat16_products() -> Iterator[None]:
-    """Compute matrix products and convolutions on rounded (bfloat16) inputs in this thread; sums stay in float32."""
-    before = in_bfloat16()
-    _products.bfloat16 = True
+def plain_operators() -> Iterator[None]:
+    """Compute by Paddle's operators in this thread: every layer is called, and maps are [B, C, H, W]."""
+    before = getattr(_here, "plain", False)
+    _here.plain = True
     try:
         yield
     finally:
-        _products.bfloat16 = before
+        _here.plain = before
+
+
+@contextlib.contextmanager
+def bfloat16_products() -> Iterator[None]:
+    """Compute matrix products and convolutions on rounded (bfloat16) inputs in this thread; sums stay in float32."""
+    before = in_bfloat16()
+    _here.bfloat16 = True
+    try:
+        yield
+    finally:
+        _here.bfloat16 = before
 
 
 def in_bfloat16() -> bool:
     """Return whether products are computed in bfloat16 in this thread."""
-    return getattr(_products, "bfloat16", False)
+    return getattr(_here, "bfloat16", False)
 
 
 def contiguous(x: paddle.Tensor) -> paddle.Tensor:

@@ -25,17 +25,13 @@ class GatingParameters(NamedTuple):
 
 
 def spatial_gating(z: paddle.Tensor, parameters: GatingParameters, epsilon: float) -> paddle.Tensor:
-    """Return u * (W^T norm(v) + b) of z = [u, v], [B, n, 2C] -> [B, n, C].
+    """Return u * (W^T norm(v) + b) of z = [u, v], [2, B, n, C] -> [B, n, C].
 
     Args:
-        z: as ``linear_halves`` returns it, [B, n, 2C] or [2, B, n, C].
         epsilon: of the norm.
 
     Source: https://arxiv.org/abs/2105.08050, section 2.1.
     """
-    if z.ndim == 3:
-        u, v = z.chunk(2, axis=-1)
-        return _plain(u, v, *parameters, epsilon)
     _, _, tokens, channels = z.shape
     sizes = [[channels], [channels], [tokens, tokens], [tokens]]
     if not uses_onednn(z, *parameters) or [p.shape for p in parameters] != sizes or len(z) != 2:

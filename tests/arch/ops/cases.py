@@ -1,6 +1,5 @@
 """Operators with inputs of usual and odd shapes, for the tests that go through all of them."""
 
-import contextlib
 import math
 from functools import partial
 from types import SimpleNamespace
@@ -10,7 +9,6 @@ import numpy as np
 import paddle
 
 from ppcls.arch import ops
-from ppcls.arch.ops import dispatch
 
 Shape = Optional[Tuple[int, ...]]
 
@@ -158,16 +156,6 @@ ODD = [
     *(_shift(*sizes) for sizes in [((1, 1, 1, 3), 1, 5), ((2, 3, 5, 17), 2, 9), ((2, 5, 4, 12), 1, 4)]),
 ]
 CASES = [*USUAL, *ODD]
-
-
-@contextlib.contextmanager
-def plain_path():
-    """Compute by Paddle's operators meanwhile."""
-    before, dispatch.available = dispatch.available, lambda: False
-    try:
-        yield
-    finally:
-        dispatch.available = before
 
 
 def tensors(arrays: List[Optional[np.ndarray]], dtype: str = "float32") -> List[Optional[paddle.Tensor]]:

@@ -8,7 +8,7 @@ import pytest
 
 from ppcls.arch import ops
 from ppcls.arch.ops import dispatch
-from tests.arch.ops.cases import CASES, USUAL, plain_path, results, tensors
+from tests.arch.ops.cases import CASES, USUAL, results, tensors
 
 # Of one number, in steps of float32 at the largest one: the library's erf is a polynomial.
 _STEPS = {ops.gelu: 4}
@@ -21,7 +21,7 @@ def assert_as_accurate(case, inputs):
     """
     arrays = case.arrays()
     got = results(case.function, inputs)
-    with plain_path():
+    with ops.plain_operators():
         plain = results(case.function, tensors(arrays))
         exact = results(case.function, tensors(arrays, "float64"))
     for index, (mine, its, right) in enumerate(zip(got, plain, exact)):

@@ -8,7 +8,7 @@ import pytest
 
 from ppcls.arch import layers, ops
 from ppcls.arch.ops import dispatch, onednn
-from tests.arch.ops.cases import USUAL, gated, halves, layer_norm, norm_of, plain_path, results, tensors
+from tests.arch.ops.cases import USUAL, gated, halves, layer_norm, norm_of, results, tensors
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def conv(x, weight, bias=None, **settings):
     ],
 )
 def test_wrong_shapes_are_refused_as_by_paddle(no_kernels, call):
-    with plain_path(), pytest.raises((ValueError, RuntimeError, IndexError)) as plain:
+    with ops.plain_operators(), pytest.raises((ValueError, RuntimeError, IndexError)) as plain:
         call()
     with pytest.raises(plain.type) as refused:
         call()
@@ -77,7 +77,7 @@ def test_empty_tensors(no_kernels, case):
     if case.name.startswith("gating"):
         empty = [zeros(2, 0, *shape[2:])]
     others = tensors(case.arrays()[1:])
-    with plain_path():
+    with ops.plain_operators():
         try:
             wanted = case.function(*empty, *others).shape
         except (ValueError, RuntimeError) as error:
@@ -111,7 +111,7 @@ def test_traced_graphs_contain_paddles_operators(no_kernels):
     model.eval()
     traced = paddle.jit.to_static(model, full_graph=True, input_spec=[paddle.static.InputSpec([None, 3])])
     x = paddle.ones([2, 3])
-    with plain_path():
+    with ops.plain_operators():
         wanted = paddle.nn.functional.gelu(paddle.nn.functional.linear(x, model.linear.weight, model.linear.bias))
     np.testing.assert_allclose(traced(x).numpy(), wanted.numpy(), rtol=1e-6)
 
@@ -133,7 +133,7 @@ def test_gradients_of_gradients_are_refused(case, bfloat16):
 
 def test_gradients_of_gradients_on_the_plain_path():
     x, _, bias = inputs = tensors([np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]), np.array([5.0])])
-    with plain_path():
+    with ops.plain_operators():
         (gradient,) = paddle.grad(ops.linear(*inputs) ** 2, [x], create_graph=True)  # 2 (x w + b) w
         gradient.sum().backward()
     np.testing.assert_allclose(x.grad.numpy(), [[2 * 3 * 7, 2 * 4 * 7]])
