@@ -56,27 +56,36 @@ def training(folder: Path) -> List[str]:
     return ["train", "-c", str(ROOT / RECIPE), "-o", *changes, *data, *lists]
 
 
-def prepare(folder: Path) -> None:
-    """Write data, a run and its export."""
-    run([str(ROOT / "tools" / "make_digits.py"), f"{folder}/data"])
+def prepare(folder: Path, root: Path) -> None:
+    """Write data, a run and its export, with the package in ``root``."""
+    run([str(ROOT / "tools" / "make_digits.py"), f"{folder}/data"], root)
     ppcls = ["-m", "ppcls"]
-    run([*ppcls, *training(folder), f"Global.output_dir={folder}/run"])
-    run([*ppcls, "export", f"{folder}/run", "--onnx", "-o", f"Global.save_inference_dir={folder}/export"])
+    run([*ppcls, *training(folder), f"Global.output_dir={folder}/run"], root)
+    run([*ppcls, "export", f"{folder}/run", "--onnx", "-o", f"Global.save_inference_dir={folder}/export"], root)
 
 
-def run(arguments: List[str]) -> None:
+def run(arguments: List[str], root: Path) -> None:
     """Run Python, which must succeed."""
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(root.resolve())}
+    done = subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, check=False, env=environment, cwd=root
+    )
     if done.returncode:
         raise SystemExit(f"{' '.join(arguments)} failed:\n{done.stderr}")
 
 
 def seconds(arguments: List[str], text: str, root: str) -> Tuple[float, float]:
     """Return how long a command takes to print ``text``, or to end, and how much processor time."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(root).resolve())}
+    path = Path(root).resolve()
+    environment = {**os.environ, "PYTHONPATH": str(path)}
     started = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        [sys.executable, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        cwd=path,
     )
     assert process.stdout is not None
     lines: List[str] = []
@@ -106,7 +115,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = (options.work or Path(temporary)).resolve()
         if not (folder / "export").is_dir():
-            prepare(folder)
+            prepare(folder, options.root[0])
         chosen = {
             name: command for name, command in commands(folder).items() if any(word in name for word in options.only)
         }

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import re
 import signal
+import sys
 from pathlib import Path
 from types import FrameType
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
@@ -121,7 +123,11 @@ def import_paddle() -> None:
     """Import Paddle, before all other heavy imports, as the number of threads is chosen then."""
     from ppcls.utils import environment
 
+    if "paddle" in sys.modules:
+        return
     environment.import_paddle()
+    # Its objects live as long as the process: without this, each full garbage collection would visit all of them.
+    gc.freeze()
 
 
 def print_result(value: Any) -> None:

@@ -1,6 +1,7 @@
 """The number of CPU threads of a run: set, measured, kept in checkpoints."""
 
 import json
+import math
 import re
 
 import paddle
@@ -26,9 +27,10 @@ def threads_of_process():
 
 @pytest.fixture
 def free_choice(monkeypatch):
-    """Let runs choose between one and two threads, as if the user had not set the number."""
+    """Let runs choose between one and two threads by a measurement, as if the user had not set the number."""
     monkeypatch.setattr(environment, "threads_are_chosen_here", lambda: True)
     monkeypatch.setattr(environment, "threads", lambda: 2)
+    monkeypatch.setattr(cpu_threads, "_LONGEST_STEP", math.inf)
 
 
 def recorded(out, name="latest"):
