@@ -38,7 +38,7 @@ def warnings_of(text):
 
 def test_each_warning_of_a_command_is_said_once(scene, run, tmp_path):
     trained = warnings_of(run("train", "-c", scene).stderr)
-    unused = [line for line in trained if "1 file is not used, because it is no image" in line]
+    unused = [line for line in trained if "1 file is not used: it cannot be decoded as an image" in line]
     assert len(unused) == 1 and set(trained.values()) == {1}
     weights = f"Global.pretrained_model={tmp_path}/out/best_model"
     for command in ("eval", "export"):

@@ -191,12 +191,14 @@ def test_weights_of_a_stage_are_evaluated_by_its_recipe(staged, uninterrupted, r
     assert yaml.safe_load(text)["Stages"] is None
 
 
-def test_python_does_not_take_the_recipe_of_all_stages_for_one(staged):
+def test_python_evaluates_the_last_stage_unless_told(staged):
     from ppcls import evaluate, load_config
-    from ppcls.errors import ConfigError
+    from ppcls.errors import WeightsError
 
-    with pytest.raises(ConfigError, match=r"has Stages \(first, second\): choose one"):
+    with pytest.raises(WeightsError, match="out/second/best_model"):
         evaluate(load_config(staged))
+    with pytest.raises(WeightsError, match="out/first/best_model"):
+        evaluate(load_config(staged), stage="first")
     assert list(staged.parent.iterdir()) == [staged]
 
 

@@ -41,7 +41,7 @@ def run_ppcls(*arguments, cwd, code=0, environment=None, timeout=240):
     return checked(subprocess.CompletedProcess(["ppcls", *arguments], result, *texts), code)
 
 
-def run_process(*arguments, cwd, code=0, environment=None, timeout=240):
+def run_process(*arguments, cwd, code=0, environment=None, timeout=240, preexec=None):
     """Run a command in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "ppcls", *map(str, arguments)],
@@ -50,6 +50,7 @@ def run_process(*arguments, cwd, code=0, environment=None, timeout=240):
         cwd=cwd,
         timeout=timeout,
         env=process_environment(environment),
+        preexec_fn=preexec,
     )
     return checked(done, code)
 

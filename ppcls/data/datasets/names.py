@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections import Counter
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Dict, Iterable, List, Optional, Sequence
 
 from ppcls.errors import DataError
 from ppcls.utils import imagenet
+from ppcls.utils.logging import get_logger
 from ppcls.utils.text import read_lines
 
 CLASS_NAMES_FILE = "labels.txt"
@@ -23,7 +23,8 @@ def find_class_names(folders: Iterable[Path], columns: Optional[int] = None) -> 
             if there is one that fits.
 
     Raises:
-        DataError: it is malformed, gives two classes one name, or two of the folders have other names.
+        DataError: it is malformed, gives two classes one name, or two of the folders have as many names, but other
+            ones. Another number of names belongs to another labelling of the same images: the first folder counts.
     """
     files = [folder / CLASS_NAMES_FILE for folder in folders if (folder / CLASS_NAMES_FILE).is_file()]
     found = [(file, read_class_names(file)) for file in files]
@@ -31,8 +32,11 @@ def find_class_names(folders: Iterable[Path], columns: Optional[int] = None) -> 
     if not found:
         return None
     file, names = found[0]
-    for other in found[1:]:
-        _require_equal(file, names, *other)
+    for other, other_names in found[1:]:
+        if len(names) == len(other_names):
+            _require_equal(file, names, other, other_names)
+        else:
+            get_logger().info("class names: %s; the %d in %s are of another labelling", file, len(other_names), other)
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None and names != read_class_names(imagenet.LABEL_LIST):  # where two classes are called crane
         raise DataError(f"{file}: two classes are called {twice!r}; rename one")
@@ -40,12 +44,11 @@ def find_class_names(folders: Iterable[Path], columns: Optional[int] = None) -> 
 
 
 def _require_equal(file: Path, names: Sequence[str], other: Path, others: Sequence[str]) -> None:
-    """Raise a DataError if two files name the classes differently."""
-    for label, (name, second) in enumerate(itertools.zip_longest(names, others)):
-        if name != second:
-            first, second = (repr(text) if text is not None else "not there" for text in (name, second))
+    """Raise a DataError if two files name a class differently."""
+    for label, (first, second) in enumerate(zip(names, others)):
+        if first != second:
             raise DataError(
-                f"{file} and {other} contradict each other: class {label} is {first} in the first, and {second} in "
+                f"{file} and {other} contradict each other: class {label} is {first!r} in the first, and {second!r} in "
                 f"the second; correct or remove one"
             )
 

@@ -186,13 +186,12 @@ def test_two_files_of_class_names_must_agree(images):
     for content in ("1 rose\n0 daisy\n", "daisy\nrose\n"):  # the same, written otherwise
         (images / "labels.txt").write_text(content)
         assert DATASETS.build("ImageNetDataset", arguments).class_names == ["daisy", "rose"]
-    for content, problem in (
-        ("0 daisy\n1 tulip\n", "class 1 is 'rose' in the first, and 'tulip' in the second"),
-        ("0 daisy\n1 rose\n2 tulip\n", "class 2 is not there in the first, and 'tulip' in the second"),
-    ):
-        (images / "labels.txt").write_text(content)
-        with pytest.raises(DataError, match=f"{images}/lists/labels.txt and {images}/labels.txt contradict.*{problem}"):
-            DATASETS.build("ImageNetDataset", arguments)
+    (images / "labels.txt").write_text("0 daisy\n1 tulip\n")
+    problem = "contradict each other: class 1 is 'rose' in the first, and 'tulip' in the second"
+    with pytest.raises(DataError, match=f"{images}/lists/labels.txt and {images}/labels.txt {problem}"):
+        DATASETS.build("ImageNetDataset", arguments)
+    (images / "labels.txt").write_text("0 daisy\n1 rose\n2 tulip\n")  # of another labelling of the same images
+    assert DATASETS.build("ImageNetDataset", arguments).class_names == ["daisy", "rose"]
     # Of several labels per image, the number of classes tells which file is for the list.
     for labels, names in (("0,1,1", ["daisy", "rose", "tulip"]), ("0,1", ["daisy", "rose"])):
         (images / "lists" / "list.txt").write_text(f"image 00.png\t{labels}\n")
