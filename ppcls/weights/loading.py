@@ -22,7 +22,7 @@ from ppcls.weights.reader import read_selection, require_finite
 from ppcls.weights.record import read_record
 from ppcls.weights.selection import Selection, select
 from ppcls.weights.wording import CHOOSE, HEAD_ADVICE
-from ppcls.weights.wrappers import STUDENT, Wanted, list_names, prefix_groups
+from ppcls.weights.wrappers import STUDENT, Wanted, is_model_of_distillation, list_names, prefix_groups
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,8 @@ def load_weights(
             arrays = selection.copy.tensors
             if str(selection):
                 get_logger().warning("%s: %s", origin, selection)
+    if selection is not None:
+        _require_submodel(origin, selection, submodel)
     target = model.state_dict()
     match = best_match(model, arrays)
     size = SourceSize()
@@ -144,6 +146,17 @@ def load_weights(
         reordered=reordered,
         channels=channels,
     )
+
+
+def _require_submodel(origin: str, selection: Selection, submodel: str) -> None:
+    """Refuse the weights of another model of a distillation than the one that is wanted.
+
+    Raises:
+        WeightsError: they are of another one.
+    """
+    others = [part for part in selection.copy.path if is_model_of_distillation(part) and part != submodel]
+    if submodel != STUDENT and others and submodel not in selection.copy.path:
+        raise WeightsError(f"{origin}: holds the model {others[0]!r} of a distillation, but none called {submodel!r}")
 
 
 def _check_arguments(model: Any, weights: Any, image_size: Any) -> None:

@@ -145,6 +145,11 @@ def rank_of(key: str, submodel: str = STUDENT) -> int:
     return _RANKS["model"] if known is None else known
 
 
+def is_model_of_distillation(key: str) -> bool:
+    """Return whether a key is the usual name of a student or teacher."""
+    return _DISTILLED.fullmatch(key) is not None
+
+
 def is_wrapper(key: Any) -> bool:
     """Return whether a dict at this key is a copy of the weights, or holds some."""
     return isinstance(key, str) and (key.lower() in _RANKS or _DISTILLED.fullmatch(key) is not None)

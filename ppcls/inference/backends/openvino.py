@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import Any, Dict, List, Optional, Union
 
@@ -53,7 +54,7 @@ class OpenvinoBackend:
         self._description = description
         self._path = description.folder / description.onnx_file
         try:
-            model = openvino.Core().compile_model(as_text(str(self._path)), _DEVICE, _settings(threads, precision))
+            model = _core().compile_model(as_text(str(self._path)), _DEVICE, _settings(threads, precision))
             self._request = model.create_infer_request()
         except RuntimeError as error:
             raise DataError(
@@ -74,7 +75,17 @@ class OpenvinoBackend:
 
 def has_bfloat16() -> bool:
     """Return whether OpenVINO computes in bfloat16 on this processor."""
-    return "BF16" in openvino.Core().get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in _core().get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
+
+
+@functools.cache
+def _core() -> openvino.Core:
+    """Return OpenVINO's entry point, which lives as long as the process.
+
+    Its CPU plugin sets the stack of signal handlers for the thread that loads it, and unmaps it when it is unloaded,
+    possibly by another thread: after that, the first signal would end the process by a segmentation fault.
+    """
+    return openvino.Core()
 
 
 def _settings(threads: int, precision: str) -> Dict[str, Any]:
