@@ -53,7 +53,8 @@ def test_the_next_run_says_its_warnings_again(scene, caplog):
         logging.getLogger("ppcls").propagate = True  # which the log of a run has switched off
         caplog.clear()
         ppcls.train(scene)
-        assert sum("not used" in record.getMessage() for record in caplog.records) == 1
+        # Once each: pytest may have its handler at the package's logger and above it.
+        assert len({id(record) for record in caplog.records if "not used" in record.getMessage()}) == 1
 
 
 def test_other_warnings_are_not_dropped(caplog):
