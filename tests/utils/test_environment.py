@@ -1,5 +1,7 @@
 """Threads and MKL, chosen in a fresh process."""
 
+import contextlib
+import gc
 import os
 import subprocess
 import sys
@@ -7,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ppcls.utils import environment
 from tests.helpers.recipes import ROOT
 
 SHOW = (
@@ -58,6 +61,19 @@ def test_amd_processors_take_the_fast_path():
         assert "MKL code path: default" in prepared()[1]
     else:
         assert f"MKL code path: {expected} (chosen here" in prepared()[1]
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_garbage_collection_is_as_before_after_a_large_import(collects):
+    before = gc.isenabled()
+    (gc.enable if collects else gc.disable)()
+    try:
+        with contextlib.suppress(ImportError), environment._without_garbage_collection():
+            assert not gc.isenabled()
+            raise ImportError
+        assert gc.isenabled() is collects
+    finally:
+        (gc.enable if before else gc.disable)()
 
 
 @pytest.mark.parametrize("statement", ["ppcls.create_model", "ppcls.load_config"])

@@ -1,0 +1,156 @@
+"""The kernels over and over: the same bits, no leak, in several threads, in forked processes."""
+
+import gc
+import os
+import resource
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+
+from ppcls.arch import ops
+from ppcls.arch.ops import memory, onednn
+from tests.arch.ops.cases import CASES, USUAL, results, tensors
+
+
+def run(case, seed=0):
+    return results(case.function, tensors(case.arrays(seed)), seed)
+
+
+def assert_same(one, other):
+    for first, second in zip(one, other):
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("case", USUAL, ids=lambda case: case.name)
+def test_the_same_bits_each_time(case):
+    first = run(case)
+    for _ in range(3):
+        assert_same(first, run(case))
+
+
+def test_several_threads_compute_what_one_does():
+    """Each thread has its own primitives, which hold the addresses of what they compute."""
+    right = {(case.name, seed): run(case, seed) for case in USUAL for seed in range(4)}
+    wrong = []
+
+    def compute(seed):
+        try:
+            for _ in range(10):
+                for case in USUAL:
+                    assert_same(right[case.name, seed], run(case, seed))
+        except BaseException as error:  # noqa: BLE001  a thread's error would be lost
+            wrong.append(error)
+
+    threads = [threading.Thread(target=compute, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong, wrong[0]
+
+
+def test_bfloat16_is_a_matter_of_one_thread():
+    inside = []
+    with ops.bfloat16_products():
+        thread = threading.Thread(target=lambda: inside.append(ops.dispatch.in_bfloat16()))
+        thread.start()
+        thread.join()
+        assert ops.dispatch.in_bfloat16()
+    assert inside == [False]
+    assert not ops.dispatch.in_bfloat16()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_forked_process_computes():
+    """Data workers do not compute, but a worker's imports and a user's process pool may."""
+    case = USUAL[-4]
+    right = run(case)
+    child = os.fork()
+    if child == 0:
+        try:
+            assert_same(right, run(case))
+            os._exit(0)
+        finally:
+            os._exit(1)
+    for _ in range(600):
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            break
+        time.sleep(0.1)
+    else:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        pytest.fail("the child hangs")
+    assert os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0
+
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads memory as Linux tells it")
+def test_ten_thousand_calls_do_not_leak():
+    inputs = [(case.function, tensors(case.arrays())) for case in CASES]
+
+    def calls(count):
+        for number in range(count):
+            function, values = inputs[number % len(inputs)]
+            function(*values).sum().backward()
+            for x in values:
+                if x is not None:
+                    x.clear_gradient()
+
+    calls(2000)
+    gc.collect()
+    before = resident()
+    calls(8000)
+    gc.collect()
+    assert resident() - before < 8 << 20
+
+
+def test_changing_image_sizes_do_not_add_up():
+    """Primitives are forgotten, and the pool keeps at most half as much again as was ever in use."""
+
+    def step(size):
+        maps = paddle.ones([4, size, size, 16])
+        maps.stop_gradient = False
+        ops.spatial_mean(ops.gelu(maps)).sum().backward()
+
+    pool = memory._POOL
+    gc.collect()
+    before = pool._bytes_in_use
+    for size in range(40, 80):
+        step(size)
+    gc.collect()
+    assert pool._bytes_in_use == before
+    assert 0 < pool._bytes_idle <= pool._most_in_use * memory._LARGEST_SHARE
+    assert pool._bytes_idle == sum(len(buffers) * size for size, buffers in pool._idle.items())
+
+
+def test_memory_of_the_pool_is_given_out_once():
+    size = memory._SMALLEST
+    shapes = [size // 4]
+    first, second = memory.empty(shapes), memory.empty(shapes)
+    assert first.data_ptr() != second.data_ptr()
+    assert first.data_ptr() % memory._ALIGNMENT == 0
+    view, address = first[: size // 8], first.data_ptr()
+    del first
+    third = memory.empty(shapes)
+    assert third.data_ptr() != address  # the view still needs it
+    del view
+    gc.collect()
+    assert memory.empty(shapes).data_ptr() == address
+
+
+def test_primitives_are_kept_up_to_a_number(monkeypatch):
+    monkeypatch.setattr(onednn, "_CACHED_PRIMITIVES", 2)
+    built = []
+    get = onednn.cached(lambda key: built.append(key) or key)
+    assert [get(key) for key in (1, 2, 1, 3, 1)] == [1, 2, 1, 3, 1]
+    assert built[:3] == [1, 2, 3]
+    assert len(built) <= 4
