@@ -32,10 +32,9 @@ class MixedPrecision:
         self, settings: Optional[AMPSection], model: paddle.nn.Layer, optimizer: paddle.optimizer.Optimizer
     ) -> None:
         wanted = settings is not None and settings.use_amp
-        on_cpu = paddle.get_device() == "cpu"
-        self._on_cpu = settings if on_cpu else None
+        self._recipe = settings
         self._rounds_products = rounds_products(settings)
-        self._settings = settings if wanted and not on_cpu else None
+        self._settings = settings if wanted and paddle.get_device() != "cpu" else None
         self._scaler: Any = None
         if self._settings is None:
             return
@@ -50,7 +49,7 @@ class MixedPrecision:
 
     def log(self) -> None:
         """Say in the log what is computed in half precision, or why nothing is."""
-        log_rounding(self._on_cpu)
+        log_rounding(self._recipe)
 
     def autocast(self) -> ContextManager[None]:
         """Return the context in which the model and the loss are computed."""
@@ -106,35 +105,13 @@ class MixedPrecision:
 
 def rounds_products(settings: Optional[AMPSection]) -> bool:
     """Return whether products are computed in bfloat16 by the CPU operators."""
-    wanted = settings is not None and settings.use_amp and paddle.get_device() == "cpu"
-    return wanted and _why_float32_on_cpu(settings) is None  # type: ignore[arg-type]
-
-
-def evaluation_context(settings: Optional[AMPSection]) -> ContextManager[None]:
-    """Return the context in which an evaluation on its own computes the model: on CPUs that of training."""
-    return ops.bfloat16_products() if rounds_products(settings) else contextlib.nullcontext()
+    return _is_wanted_on_cpu(settings) and unused_reason(settings) is None
 
 
 def unused_reason(settings: Optional[AMPSection]) -> Optional[str]:
     """Return why ``AMP`` has no effect on this device; None where it has, or is not asked for."""
-    if settings is None or not settings.use_amp or paddle.get_device() != "cpu":
+    if settings is None or not _is_wanted_on_cpu(settings):
         return None
-    return _why_float32_on_cpu(settings)
-
-
-def log_rounding(settings: Optional[AMPSection]) -> None:
-    """Say in the log what a CPU computes in bfloat16, or why nothing is."""
-    if settings is None or not settings.use_amp or paddle.get_device() != "cpu":
-        return
-    reason = _why_float32_on_cpu(settings)
-    if reason is None:
-        get_logger().info("AMP: products are computed in bfloat16, all else in float32")
-    else:
-        warn_once("AMP has no effect: %s; everything is computed in float32", reason)
-
-
-def _why_float32_on_cpu(settings: AMPSection) -> Optional[str]:
-    """Return why mixed precision is not computed on this CPU; None where it is."""
     if settings.dtype == "float16":
         return "CPUs do not compute in float16; use AMP.dtype: auto"
     if not environment.has_bfloat16():
@@ -142,6 +119,24 @@ def _why_float32_on_cpu(settings: AMPSection) -> Optional[str]:
     if not ops.available():
         return f"it needs the project's CPU operators ({ops.describe()})"
     return None
+
+
+def evaluation_context(settings: Optional[AMPSection]) -> ContextManager[None]:
+    """Return the context in which an evaluation on its own computes the model: on CPUs that of training."""
+    return ops.bfloat16_products() if rounds_products(settings) else contextlib.nullcontext()
+
+
+def log_rounding(settings: Optional[AMPSection]) -> None:
+    """Say in the log what a CPU computes in bfloat16, or why nothing is."""
+    reason = unused_reason(settings)
+    if reason is not None:
+        warn_once("AMP has no effect: %s; everything is computed in float32", reason)
+    elif rounds_products(settings):
+        get_logger().info("AMP: products are computed in bfloat16, all else in float32")
+
+
+def _is_wanted_on_cpu(settings: Optional[AMPSection]) -> bool:
+    return settings is not None and settings.use_amp and paddle.get_device() == "cpu"
 
 
 def full_precision(model: paddle.nn.Layer, optimizer: paddle.optimizer.Optimizer) -> Dict[str, paddle.Tensor]:

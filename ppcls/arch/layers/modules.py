@@ -2,7 +2,7 @@
 
 Maps of convolutional stages are [B, C, H, W] where Paddle's operators compute them, and [B, H, W, C] where the CPU
 kernels do, which ``is_channels_last`` tells. ``to_map`` and ``from_map`` convert at the ends of such a stage, or do
-nothing.
+nothing. Layers call their base's ``forward`` by its class: Paddle 2 cannot export ``super()``.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class BatchNorm2D(nn.BatchNorm2D):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return the normalized map."""
-        return ops.batch_norm(x, self) if is_channels_last(x) else super().forward(x)
+        return ops.batch_norm(x, self) if is_channels_last(x) else nn.BatchNorm2D.forward(self, x)
 
 
 class MaxPool2D(nn.Layer):

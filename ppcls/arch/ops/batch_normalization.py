@@ -11,7 +11,7 @@ from paddle import nn
 from paddle.autograd import PyLayer
 
 from ppcls.arch.ops import onednn
-from ppcls.arch.ops.dispatch import contiguous, first_order_only, uses_onednn
+from ppcls.arch.ops.dispatch import contiguous, first_order_only, needed, uses_onednn
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.onednn import (
     DIFF_DST,
@@ -80,8 +80,7 @@ class _BatchNorm(PyLayer):
         dweight, dbias = empty(weight.shape), empty(bias.shape)
         backward = _primitives(*x.shape, ctx.epsilon)[1]
         backward(*(t.data_ptr() for t in (x, dy, dx, mean, variance, weight, dweight, dbias)))
-        gradients = zip((x, weight, bias), (dx, dweight, dbias))
-        return tuple(None if t.stop_gradient else gradient for t, gradient in gradients)
+        return needed((x, weight, bias), (dx, dweight, dbias))
 
 
 @onednn.cached

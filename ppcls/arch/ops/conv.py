@@ -176,7 +176,6 @@ def _by_input(shape: ConvShape) -> _WithWeight:
         dy,
         *_geometry(shape),
         _forward_descriptor(shape),
-        None,
     )
     return _WithWeight(descriptor, {WEIGHTS: None, DIFF_DST: dy, DIFF_SRC: dx}, shape)
 
@@ -194,7 +193,6 @@ def _by_weight(shape: ConvShape) -> _WeightGradient:
         dy,
         *_geometry(shape),
         _forward_descriptor(shape),
-        None,
     )
     return _WeightGradient(descriptor, {SRC: x, DIFF_DST: dy, DIFF_WEIGHTS: None}, shape)
 
@@ -209,7 +207,6 @@ def _forward_descriptor(shape: ConvShape) -> onednn.Descriptor:
         Layout(shape.weight[:1]) if shape.bias else None,
         channels_last(shape.y),
         *_geometry(shape),
-        None,
     )
 
 

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import threading
-from typing import Iterator, Optional
+from typing import Iterator, Optional, Sequence, Tuple
 
 import paddle
 
@@ -109,6 +109,11 @@ def in_bfloat16() -> bool:
 def contiguous(x: paddle.Tensor) -> paddle.Tensor:
     """Return ``x`` in row-major memory, which views and gradients need not be in."""
     return x if x.is_contiguous() else x.contiguous()
+
+
+def needed(inputs: Sequence[paddle.Tensor], gradients: Sequence[paddle.Tensor]) -> Tuple[Optional[paddle.Tensor], ...]:
+    """Return the gradients of those inputs that need one, and None for the others, as a ``PyLayer`` returns them."""
+    return tuple(None if x.stop_gradient else gradient for x, gradient in zip(inputs, gradients))
 
 
 def first_order_only() -> None:

@@ -9,7 +9,7 @@ import paddle.nn.functional as F
 from paddle.autograd import PyLayer
 
 from ppcls.arch.ops import layer_normalization, onednn
-from ppcls.arch.ops.dispatch import contiguous, first_order_only, in_bfloat16, uses_onednn
+from ppcls.arch.ops.dispatch import contiguous, first_order_only, in_bfloat16, needed, uses_onednn
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.onednn import BINARY_ADD, BINARY_MUL, DST, FLOAT_BYTES, SRC, SRC_1, Layout, row_major
 from ppcls.arch.ops.products import Matmul, column_sums, ones, operand
@@ -84,8 +84,7 @@ class _SpatialGating(PyLayer):
         backward = layer_normalization.primitives(batch * tokens, channels, epsilon)[1]
         arguments = (mean, variance, *inputs[1:3], dnorm_weight, dnorm_bias)
         backward(v, dnormed.data_ptr(), dv, *(t.data_ptr() for t in arguments))
-        gradients = zip(inputs, (dz, dnorm_weight, dnorm_bias, dweight, dbias))
-        return tuple(None if t.stop_gradient else gradient for t, gradient in gradients)
+        return needed(inputs, (dz, dnorm_weight, dnorm_bias, dweight, dbias))
 
 
 def _halves(z: paddle.Tensor) -> Tuple[int, int]:

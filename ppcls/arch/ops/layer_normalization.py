@@ -10,7 +10,7 @@ import paddle.nn.functional as F
 from paddle.autograd import PyLayer
 
 from ppcls.arch.ops import onednn
-from ppcls.arch.ops.dispatch import contiguous, first_order_only, uses_onednn
+from ppcls.arch.ops.dispatch import contiguous, first_order_only, needed, uses_onednn
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.onednn import (
     DIFF_DST,
@@ -37,12 +37,8 @@ def layer_norm(x: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor, eps
     Source: https://arxiv.org/abs/1607.06450.
     """
     if not uses_onednn(x, weight, bias) or not x.shape[-1:] == weight.shape == bias.shape:
-        return _plain(x, weight, bias, epsilon=epsilon)
+        return F.layer_norm(x, x.shape[-1:], weight, bias, epsilon)
     return _LayerNorm.apply(contiguous(x), contiguous(weight), contiguous(bias), epsilon)
-
-
-def _plain(x: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor, epsilon: float) -> paddle.Tensor:
-    return F.layer_norm(x, x.shape[-1:], weight, bias, epsilon)
 
 
 class _LayerNorm(PyLayer):
@@ -64,8 +60,7 @@ class _LayerNorm(PyLayer):
         dweight, dbias = empty(weight.shape), empty(bias.shape)
         backward = primitives(mean.size, x.shape[-1], ctx.epsilon)[1]
         backward(*(t.data_ptr() for t in (x, dy, dx, mean, variance, weight, bias, dweight, dbias)))
-        gradients = zip((x, weight, bias), (dx, dweight, dbias))
-        return tuple(None if t.stop_gradient else gradient for t, gradient in gradients)
+        return needed((x, weight, bias), (dx, dweight, dbias))
 
 
 @onednn.cached

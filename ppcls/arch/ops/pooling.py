@@ -20,11 +20,7 @@ Shape = Tuple[int, ...]
 
 def spatial_mean(x: paddle.Tensor) -> paddle.Tensor:
     """Return the mean of a map over its positions, [B, H, W, C] -> [B, C]."""
-    return _SpatialMean.apply(contiguous(x)) if uses_onednn(x) and x.ndim == 4 else _plain_mean(x)
-
-
-def _plain_mean(x: paddle.Tensor) -> paddle.Tensor:
-    return x.mean([1, 2])
+    return _SpatialMean.apply(contiguous(x)) if uses_onednn(x) and x.ndim == 4 else x.mean([1, 2])
 
 
 class _SpatialMean(PyLayer):
@@ -38,16 +34,15 @@ class _SpatialMean(PyLayer):
         strides = (positions * channels, channels, 1)
         product = Matmul(1, positions, channels, (0, positions, 1), strides, False, None, (batch,))
         product(_weights(positions).data_ptr(), x.data_ptr(), y.data_ptr())
-        ctx.save_for_backward(x)
+        ctx.shape = x.shape
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        (x,) = ctx.saved_tensor()
         first_order_only()
-        batch, height, width, channels = x.shape
+        batch, height, width, channels = ctx.shape
         positions = height * width
-        dy, dx = contiguous(dy), empty(x.shape)
+        dy, dx = contiguous(dy), empty(ctx.shape)
         product = Matmul(positions, 1, channels, (0, 1, 1), (channels, channels, 1), False, None, (batch,))
         product(_weights(positions).data_ptr(), dy.data_ptr(), dx.data_ptr())
         return dx
@@ -62,12 +57,8 @@ def max_pool_nhwc(x: paddle.Tensor, kernel_size: int, stride: int, padding: int)
     """Return the maximum over windows of a map, [B, H, W, C] -> [B, H', W', C]; padding counts as minus infinity."""
     fits = x.ndim == 4 and kernel_size <= min(x.shape[1:3]) + 2 * padding and 0 <= padding <= kernel_size // 2
     if not uses_onednn(x) or not fits:
-        return _plain_max(x, kernel_size=kernel_size, stride=stride, padding=padding)
+        return F.max_pool2d(x, kernel_size, stride, padding, data_format="NHWC")
     return _MaxPool.apply(contiguous(x), kernel_size, stride, padding)
-
-
-def _plain_max(x: paddle.Tensor, kernel_size: int, stride: int, padding: int) -> paddle.Tensor:
-    return F.max_pool2d(x, kernel_size, stride, padding, data_format="NHWC")
 
 
 class _MaxPool(PyLayer):
@@ -75,19 +66,18 @@ class _MaxPool(PyLayer):
     def forward(ctx: Any, x: Any, kernel_size: int, stride: int, padding: int) -> Any:
         height, width = ((n + 2 * padding - kernel_size) // stride + 1 for n in x.shape[1:3])
         y = empty((x.shape[0], height, width, x.shape[3]))
-        forward, _, bytes_of_positions = _max_pool(tuple(x.shape), tuple(y.shape), kernel_size, stride, padding)
+        settings = (tuple(x.shape), tuple(y.shape), kernel_size, stride, padding)
+        forward, _, bytes_of_positions = _max_pool(*settings)
         positions = empty_array([bytes_of_positions], np.uint8)  # of each maximum in its window
         forward(x.data_ptr(), y.data_ptr(), positions.ctypes.data)
-        ctx.save_for_backward(x)
-        ctx.positions, ctx.shape, ctx.settings = positions, tuple(y.shape), (kernel_size, stride, padding)
+        ctx.positions, ctx.settings = positions, settings
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        (x,) = ctx.saved_tensor()
         first_order_only()
-        dy, dx = contiguous(dy), empty(x.shape)
-        backward = _max_pool(tuple(x.shape), ctx.shape, *ctx.settings)[1]
+        dy, dx = contiguous(dy), empty(ctx.settings[0])
+        backward = _max_pool(*ctx.settings)[1]
         backward(dy.data_ptr(), dx.data_ptr(), ctx.positions.ctypes.data)
         return dx
 

@@ -57,12 +57,8 @@ class _Linear(PyLayer):
         addresses = [t.data_ptr() for t in (x_read, weight_read, y)]
         _product(sizes, bias is not None)(*addresses, *([] if bias is None else [bias.data_ptr()]))
         ctx.parameters = (weight, bias)
-        ctx.read, ctx.sizes, ctx.shape, ctx.x_needs_gradient = (
-            (x_read, weight_read),
-            sizes,
-            x.shape,
-            not x.stop_gradient,
-        )
+        ctx.read, ctx.sizes = (x_read, weight_read), sizes
+        ctx.shape, ctx.x_needs_gradient = x.shape, not x.stop_gradient
         return y
 
     @staticmethod

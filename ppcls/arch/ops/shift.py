@@ -43,7 +43,6 @@ class _CycleShift(PyLayer):
     @staticmethod
     def forward(ctx: Any, x: Any, axis: int, kernel_size: int) -> Any:
         ctx.arguments = (axis, kernel_size)
-        ctx.save_for_backward(x)
         return _shifted(x, axis, kernel_size, 1)
 
     @staticmethod
