@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+import math
+from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 import paddle
 import paddle.nn.functional as F
@@ -14,12 +15,14 @@ from ppcls.arch.ops.dispatch import contiguous, first_order_only, in_bfloat16, u
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.onednn import (
     BFLOAT16,
+    BFLOAT16_BYTES,
     BIAS,
     DIFF_DST,
     DIFF_SRC,
     DIFF_WEIGHTS,
     DST,
     FLOAT32,
+    FLOAT_BYTES,
     SRC,
     WEIGHTS,
     Layout,
@@ -115,14 +118,39 @@ class _Conv(PyLayer):
         return dx, dweight, None if bias.stop_gradient else column_sums(dy, shape.weight[0])
 
 
+# Positions over which a weight's gradient is summed one after another, or one image's if it has more. Parts of a batch
+# are summed on their own: rounding errors grow with the length of a part, and its maps stay in the cache.
+_POSITIONS = 256
+
+
 def _weight_gradient(shape: ConvShape, x: Operand, dy: Operand) -> paddle.Tensor:
-    dweight = empty(shape.weight)
+    part = _part_of_batch(shape)
+    parts = shape.x[0] // part.x[0]
+    compute = _gradient_of_part(part)
+    dweights = empty([parts, *shape.weight])
+    element = BFLOAT16_BYTES if shape.half else FLOAT_BYTES
+    x_bytes, dy_bytes = math.prod(part.x) * element, math.prod(part.y) * element
+    size = math.prod(shape.weight)
+    for i in range(parts):
+        dweight = dweights.data_ptr() + i * size * FLOAT_BYTES
+        compute(x.data_ptr() + i * x_bytes, dy.data_ptr() + i * dy_bytes, dweight)
+    return (column_sums(dweights, size) if parts > 1 else dweights).reshape(shape.weight)
+
+
+@onednn.cached
+def _part_of_batch(shape: ConvShape) -> ConvShape:
+    batch = shape.x[0]
+    images = max(1, min(batch, _POSITIONS // math.prod(shape.y[1:3])))
+    images = next(n for n in range(images, 0, -1) if batch % n == 0)
+    return shape._replace(x=(images, *shape.x[1:]))
+
+
+def _gradient_of_part(shape: ConvShape) -> Callable[[int, int, int], None]:
+    """Return what writes the gradient by the weight, called with the addresses of x, dy and dweight."""
     depthwise = shape.groups == shape.x[-1] == shape.weight[0]
     if depthwise and shape.stride == 1 and not is_fast_directly(shape.weight[-1], shape.padding):
-        depthwise_weight_gradient(shape.x, x, dy, dweight)
-    else:
-        _by_weight(shape)(x.data_ptr(), dy.data_ptr(), dweight.data_ptr())
-    return dweight
+        return depthwise_weight_gradient(shape.x, shape.weight[-1])
+    return _by_weight(shape)
 
 
 class _WithWeight:

@@ -7,13 +7,12 @@ the map's from as many pixels further to the right as there are columns before t
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import paddle
 
 from ppcls.arch.ops import onednn
 from ppcls.arch.ops.onednn import DIFF_DST, DIFF_WEIGHTS, FLOAT_BYTES, SRC, Layout, channels_last, dims
-from ppcls.arch.ops.products import Operand
 
 Shape = Tuple[int, ...]
 _COLUMNS = 3
@@ -24,20 +23,17 @@ def is_fast_directly(kernel_size: int, padding: int) -> bool:
     return kernel_size <= _COLUMNS or padding != kernel_size // 2 or kernel_size % 2 == 0
 
 
-def depthwise_weight_gradient(shape: Shape, x: Operand, dy: Operand, dweight: paddle.Tensor) -> None:
-    """Write the gradient by the weight of a depthwise convolution that keeps the map's size.
+@onednn.cached
+def depthwise_weight_gradient(shape: Shape, kernel_size: int) -> Callable[[int, int, int], None]:
+    """Return what writes the gradient by the weight of a depthwise convolution that keeps the map's size.
+
+    It is called with the addresses of contiguous float32 memory: of the map, of the result's gradient, and of the
+    weight's gradient [C, 1, k, k].
 
     Args:
         shape: of the map and its gradient, [B, H, W, C].
-        x: the map, contiguous float32 memory.
-        dy: gradient of the result, likewise.
-        dweight: [C, 1, k, k] to write to; k is odd and above three.
+        kernel_size: k, odd and above three.
     """
-    _plan(shape, dweight.shape[-1])(x.data_ptr(), dy.data_ptr(), dweight.data_ptr())
-
-
-@onednn.cached
-def _plan(shape: Shape, kernel_size: int) -> _ColumnGroups:
     return _ColumnGroups(shape, kernel_size)
 
 
