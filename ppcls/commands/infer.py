@@ -22,7 +22,7 @@ from ppcls.commands.command import (
     weight_options,
 )
 from ppcls.errors import ConfigError
-from ppcls.inference.choices import BACKENDS, PRECISIONS
+from ppcls.inference.choices import BACKENDS, PRECISIONS, TTA
 from ppcls.utils import distributed
 from ppcls.utils.paths import user_path
 
@@ -35,6 +35,7 @@ _MODEL_ONLY_OPTIONS = {
     "batch_size": None,
     "backend": "auto",
     "precision": None,
+    "tta": None,
     "device": None,
     "threads": None,
 }
@@ -74,6 +75,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     device_help = "cpu, gpu, or of several gpu:1 (default: a GPU where the model's runtime can use one)"
     parser.add_argument("--device", metavar="DEVICE", help=device_help)
     parser.add_argument("--threads", metavar="N", type=_count, help="CPU threads of the model")
+    tta_help = "average over views of each image: its mirror image (flip), or the centre and the four corners (crops)"
+    parser.add_argument("--tta", choices=TTA, help=tta_help)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -217,6 +220,7 @@ def _predictor(options: argparse.Namespace) -> Any:
         device=options.device,
         backend=options.backend,
         precision=options.precision,
+        tta=options.tta,
         threads=options.threads if is_export else None,
     )
 

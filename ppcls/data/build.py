@@ -13,6 +13,7 @@ from ppcls.data.datasets.items import ItemDataset
 from ppcls.data.loader import DataLoader
 from ppcls.data.samplers import SAMPLERS, DistributedBatchSampler
 from ppcls.data.transforms import build_transforms
+from ppcls.data.transforms.views import with_views
 from ppcls.errors import ConfigError
 from ppcls.utils.paths import user_path
 
@@ -121,6 +122,7 @@ def build_loader(
     num_replicas: int = 1,
     dataset: Optional[Dataset] = None,
     progressive_epochs: Optional[int] = None,
+    tta: str = "none",
 ) -> DataLoader:
     """Build the loader of a recipe's ``DataLoader.Train`` or ``DataLoader.Eval``.
 
@@ -133,12 +135,14 @@ def build_loader(
         num_replicas: number of processes that share the data.
         dataset: used instead of the data set that the section names.
         progressive_epochs: number of epochs that progressive training divides into stages; None without it.
+        tta: test-time augmentation of an evaluation: "flip" or "crops" makes several views of each image.
 
     Raises:
         ConfigError: the section is wrong.
         DataError: the data set is missing, malformed or too small, or its labels do not fit the model.
     """
     transforms = build_transforms(section["dataset"].get("transform_ops") or [])
+    transforms = transforms if tta == "none" else with_views(transforms, tta)
     dataset = build_dataset(section["dataset"], train) if dataset is None else dataset
     if class_num is not None:
         check_labels(dataset, class_num)
@@ -156,6 +160,7 @@ def build_loader(
         train=train,
         batch_transforms=BatchCompose(batch_ops, class_num) if batch_ops and class_num is not None else None,
         progressive_epochs=progressive_epochs,
+        test_time_views=tta != "none",
     )
 
 

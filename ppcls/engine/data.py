@@ -38,12 +38,14 @@ def build_loader(
     name: str,
     dataset: Optional[Dataset] = None,
     align: Callable[[Dataset], Tuple[Dataset, List[str]]] = lambda dataset: (dataset, []),
+    tta: str = "none",
 ) -> DataLoader:
     """Build the loader of ``DataLoader.Train`` or ``DataLoader.Eval``; labels are checked against Arch.class_num.
 
     Args:
         dataset: from ``open_dataset``; None opens it.
         align: gives the data set the class ids of the model, and notes for the log.
+        tta: test-time augmentation, a value of ``Infer.tta``.
 
     Raises:
         ConfigError, DataError: the section is wrong, or its data are missing or malformed.
@@ -63,6 +65,7 @@ def build_loader(
             num_replicas=distributed.world_size(),
             progressive_epochs=progressive_epochs(config) if name == "Train" else None,
             dataset=dataset,
+            tta=tta,
         )
         if config.Global.check_files == "all":
             check_files(loader)
