@@ -37,8 +37,8 @@ def heat_maps(
     """Return where the evidence for one class of each image is, [B, H, W] float32 from 0 to 1.
 
     The evidence is that for the class's logit compared with the mean of the other logits, since a softmax depends on
-    such differences only; with ``multilabel`` it is that for the logit itself. Negative evidence is 0. The scale is that
-    of ``ppcls.inference.heat_maps.scaled``: 1 is the strongest evidence in the image, if that much everywhere would make
+    such differences only; with ``multilabel`` it is that for the logit itself. Negative evidence is 0. The scale is
+    ``ppcls.inference.heat_maps.scaled``: 1 is the strongest evidence in the image, if that much everywhere would make
     the class at least 90 % probable, and if it is three times what the same pixels give in random order.
 
     The model is left as it was: each layer's training mode, its weights and their gradients.

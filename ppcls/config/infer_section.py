@@ -40,8 +40,8 @@ class InferSection(Section):
     tta: Annotated[
         Literal["none", "flip", "crops"],
         Field(
-            description="Test-time augmentation: the mean of the probabilities of the image and its mirror image, or of "
-            "the centre and the four corners."
+            description="Test-time augmentation: the mean probabilities of the image and its mirror image, or of the "
+            "centre and the four corners."
         ),
     ] = "none"
     PostProcess: PostProcessSection = PostProcessSection()

@@ -122,12 +122,12 @@ def build_loader(
     num_replicas: int = 1,
     dataset: Optional[Dataset] = None,
     progressive_epochs: Optional[int] = None,
-    tta: str = "none",
 ) -> DataLoader:
     """Build the loader of a recipe's ``DataLoader.Train`` or ``DataLoader.Eval``.
 
     Args:
-        section: "dataset", "sampler" and "loader", as in the recipe.
+        section: "dataset", "sampler" and "loader", as in the recipe; in an evaluation also "tta", the views of each
+            image, a value of ``Infer.tta``.
         train: whether it is for training.
         seed: seed of the sample order and of random transforms.
         class_num: number of the model's classes, to check the labels; None does not check them.
@@ -135,13 +135,13 @@ def build_loader(
         num_replicas: number of processes that share the data.
         dataset: used instead of the data set that the section names.
         progressive_epochs: number of epochs that progressive training divides into stages; None without it.
-        tta: test-time augmentation of an evaluation: "flip" or "crops" makes several views of each image.
 
     Raises:
         ConfigError: the section is wrong.
         DataError: the data set is missing, malformed or too small, or its labels do not fit the model.
     """
     transforms = build_transforms(section["dataset"].get("transform_ops") or [])
+    tta = section.get("tta", "none")
     transforms = transforms if tta == "none" else with_views(transforms, tta)
     dataset = build_dataset(section["dataset"], train) if dataset is None else dataset
     if class_num is not None:

@@ -57,7 +57,7 @@ def build_loader(
         for note in notes:
             warn_once("DataLoader.%s: %s", name, note)
         loader = build_from_section(
-            section,
+            {**section, "tta": tta},
             train=name == "Train",
             seed=config.Global.seed,
             class_num=config.Arch.class_num,
@@ -65,7 +65,6 @@ def build_loader(
             num_replicas=distributed.world_size(),
             progressive_epochs=progressive_epochs(config) if name == "Train" else None,
             dataset=dataset,
-            tta=tta,
         )
         if config.Global.check_files == "all":
             check_files(loader)

@@ -49,7 +49,7 @@ def stretched(heat: np.ndarray, size: Tuple[int, int], stride: int = 0) -> np.nd
 
     Args:
         size: (H, W).
-        stride: pixels per position. Where h * stride is less than H, the last rows are not seen by the model, and are 0;
+        stride: pixels per position. Where h * stride is less than H, the model does not see the last rows, which are 0;
             where it is more, the last positions reach beyond the image. 0 if the positions cover the image exactly.
     """
     height, width = size

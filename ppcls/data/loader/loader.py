@@ -37,7 +37,7 @@ class DataLoader:
 
     Attributes:
         plan: the transforms of each batch.
-        views: number of images made of each sample: more than 1 with ``splits`` of AugMix, or in test-time augmentation.
+        views: number of images made of each sample: more than 1 with ``splits`` of AugMix or test-time augmentation.
 
     Raises:
         ConfigError: an evaluation would replace, leave out, repeat, split or mix images, or the transforms do not fit
