@@ -8,6 +8,7 @@ from ppcls.commands import (
     config,
     convert,
     evaluate,
+    explain,
     export,
     infer,
     info,
@@ -26,6 +27,7 @@ from ppcls.commands.command import Command
 GROUPS: Dict[str, Sequence[Command]] = {
     "Train and evaluate": (train.COMMAND, evaluate.COMMAND, schedule.COMMAND),
     "Use and deploy": (infer.COMMAND, export.COMMAND, serve.COMMAND, convert.COMMAND),
+    "Look into a model": (explain.COMMAND,),
     "Data": (check_data.COMMAND, show_data.COMMAND, split_data.COMMAND, pack_data.COMMAND),
     "Recipes and models": (config.COMMAND, models.COMMAND, summary.COMMAND, benchmark.COMMAND),
     "This installation": (info.COMMAND,),

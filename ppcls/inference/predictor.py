@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import replace
 from typing import Any, Callable, Generator, Iterable, List, Optional, Sequence, Tuple, Union
@@ -110,9 +111,39 @@ class BasePredictor:
         Raises:
             ConfigError: the model gives no features.
         """
-        run = self.feature_run()
-        run = averaged(run) if self.pipeline.views > 1 else run
+        run = self._feature_run_of_views()
         return replace(self.pipeline, run=run).outputs(inputs.collect_lazily(sources))
+
+    def answers_and_features(
+        self, sources: Iterable[inputs.Image]
+    ) -> Generator[Tuple[Answer, Optional[np.ndarray]], None, None]:
+        """Yield each image's answer with its features, None for an image that cannot be used; it is decoded once.
+
+        Args:
+            sources: what ``stream`` takes.
+
+        Raises:
+            ConfigError: the model gives no features.
+        """
+        feature_run = self._feature_run_of_views()
+        widths: List[int] = []
+
+        def run_both(batch: np.ndarray) -> np.ndarray:
+            probabilities = self.pipeline.run(batch)
+            widths[:] = [probabilities.shape[1]]
+            return np.concatenate([probabilities, feature_run(batch)], axis=1)
+
+        both = replace(self.pipeline, run=run_both)
+        with contextlib.closing(both.outputs(inputs.collect_lazily(sources))) as outputs:
+            for name, values in outputs:
+                if isinstance(values, DataError):
+                    yield self.pipeline.answer(name, values), None
+                else:
+                    yield self.pipeline.answer(name, values[: widths[0]]), values[widths[0] :]
+
+    def _feature_run_of_views(self) -> Callable[[np.ndarray], np.ndarray]:
+        run = self.feature_run()
+        return averaged(run) if self.pipeline.views > 1 else run
 
     def feature_run(self) -> Callable[[np.ndarray], np.ndarray]:
         """Return a function from a batch of preprocessed images to features [B, num_features] float32.
