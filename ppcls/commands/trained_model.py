@@ -37,6 +37,11 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of a recipe, of weights, and of how a model computes."""
     add_recipe_options(parser, required=False)
     add_weight_options(parser)
+    add_machine_options(parser)
+
+
+def add_machine_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of how a model computes."""
     parser.add_argument("--batch-size", metavar="N", type=count, help="images that go through the model together")
     backend_help = "what runs an exported model"
     parser.add_argument("--backend", choices=BACKENDS, default="auto", help=backend_help)
@@ -66,6 +71,7 @@ def load(options: argparse.Namespace, model: str, topk: Optional[int] = None, tt
     """Return the predictor of an export, or of a checkpoint, whose recipe may be given.
 
     Args:
+        options: with those of ``add_machine_options`` and perhaps ``add_recipe_options``.
         model: its path.
 
     Raises:
@@ -74,25 +80,27 @@ def load(options: argparse.Namespace, model: str, topk: Optional[int] = None, tt
     from ppcls.inference import description
     from ppcls.prediction import load_predictor, refuse_for_export
 
+    recipe, overrides, stage = (getattr(options, name, None) for name in ("config", "override", "stage"))
     is_export = description.is_export(user_path(model))
     if is_export:
         refuse_for_export(
             model,
             {
-                "-c": options.config,
-                "-o": options.override or None,
-                "--stage": options.stage,
+                "-c": recipe,
+                "-o": overrides or None,
+                "--stage": stage,
                 **weight_options(options),
             },
         )
     else:
         import_paddle()
-    import_components(options)
+    if hasattr(options, "imports"):
+        import_components(options)
     return load_predictor(
         model,
-        config=options.config,
-        changes=changes(options),
-        stage=options.stage,
+        config=recipe,
+        changes=changes(options) if overrides is not None else (),
+        stage=stage,
         batch_size=options.batch_size,
         topk=topk,
         device=options.device,

@@ -13,7 +13,6 @@ import paddle
 from ppcls import metric
 from ppcls.config import appearance
 from ppcls.config.schema import Config
-from ppcls.data.datasets import Classes
 from ppcls.data.loader import DataLoader
 from ppcls.data.transforms import TransformOp, name_and_arguments
 from ppcls.engine import device, preprocessing
@@ -23,7 +22,7 @@ from ppcls.engine.criteria import build_loss, build_metrics, log_reduced_topk
 from ppcls.engine.data import build_loader
 from ppcls.engine.evaluation import complete_names, evaluate_model, evaluate_views, open_views, with_details
 from ppcls.engine.inference import transform_ops
-from ppcls.engine.label_names import match_classes
+from ppcls.engine.label_names import export_classes, match_classes
 from ppcls.engine.progress import format_values
 from ppcls.engine.tta import to_logits
 from ppcls.errors import ConfigError
@@ -139,20 +138,10 @@ def _open_loader(config: Config, described: Description, stack: contextlib.ExitS
     with distributed.errors_on_all_ranks():
         tail = _as_tensor(described.image_shape[0]) if described.input == PIXELS else []
         config = _with_transforms(config, [*described.transform_ops, *tail])
-        align = functools.partial(match_classes, config, _classes(described), "the model")
+        align = functools.partial(match_classes, config, export_classes(described), "the model")
         loader = stack.enter_context(build_loader(config, "Eval", align=align))
     distributed.require_equal_on_ranks("numbers of images", len(loader.dataset))
     return config, loader
-
-
-def _classes(described: Description) -> Optional[Classes]:
-    """Return what the class ids of an export mean, None where that is not known."""
-    saved = Classes.from_json(described.values["Model"].get("classes"))
-    if saved is None:
-        return None if described.class_names is None else Classes(described.class_names)
-    if saved.names is not None or described.names_are_labels:
-        return saved
-    return Classes(described.class_names, saved.labels)
 
 
 def _device(config: Config) -> Device:
