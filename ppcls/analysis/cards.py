@@ -14,6 +14,7 @@ from ppcls.utils import html
 from ppcls.utils.opencv import cv2
 
 SIDE = 176  # pixels of the longer side
+_TINY = 64  # pixels; smaller pictures are shown with their pixels, not blurred
 STYLE = """
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); gap: .9rem; margin: .6rem 0 }
 .cards figure { margin: 0; min-width: 0 } .cards img { width: 100%; height: 8.5rem; object-fit: contain;
@@ -37,12 +38,12 @@ def figure(data: Any, name: str, lines: Sequence[str]) -> str:
     try:
         picture = _thumbnail(data)
     except DataError as error:
-        return f"<figure><p class='small bad'>{escape(str(error))}</p><figcaption>{'<br>'.join(lines)}</figcaption></figure>"
-    tiny = " class='tiny'" if max(picture.shape[:2]) < 64 else ""
-    encoded = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
-    image = (
-        f"<img{tiny} loading='lazy' alt='{escape(name)}' title='{escape(name)}' src='{html.data_uri(encoded, 'jpeg')}'>"
-    )
+        image = f"<p class='small bad'>{escape(str(error))}</p>"
+    else:
+        kind = " class='tiny'" if max(picture.shape[:2]) < _TINY else ""
+        encoded = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+        uri, title = html.data_uri(encoded, "jpeg"), escape(name)
+        image = f"<img{kind} alt='{title}' title='{title}' src='{uri}'>"
     return f"<figure>{image}<figcaption>{'<br>'.join(lines)}</figcaption></figure>"
 
 

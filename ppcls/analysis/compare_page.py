@@ -42,7 +42,8 @@ def _body(comparison: Comparison, dataset: Dataset) -> Iterator[str]:
     yield html.table(["", "model", what, "95 % interval", "right"], rows, text_columns=[1])
     for side, count in zip("AB", comparison.trained_on):
         if count:
-            yield f"<p class='bad'>{side} was trained on {count:,} of these images: its accuracy on them says little.</p>"
+            text = f"{side} was trained on {count:,} of these images: its accuracy on them says little."
+            yield f"<p class='bad'>{text}</p>"
     counts = [[escape(outcome), f"{comparison.count(outcome):,}"] for outcome in (BOTH, ONLY_A, ONLY_B, NEITHER)]
     yield html.table(["outcome", "images"], counts)
     yield "<h2>Where they differ</h2>"

@@ -68,9 +68,8 @@ class FeatureCache:
             if stamp is not None and isinstance(values, np.ndarray):
                 self._known[stamp] = values
         if self._path is not None:
-            get_logger().info(
-                "features: %d from %s, %d computed", len(sources) - len(missing), self._path, len(missing)
-            )
+            known_count = len(sources) - len(missing)
+            get_logger().info("features: %d from %s, %d computed", known_count, self._path, len(missing))
             _write(self._path, self._model, self._known)
         return result
 
