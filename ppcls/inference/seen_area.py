@@ -6,7 +6,7 @@ out tells where each pixel is from, whatever the transforms are.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -28,11 +28,11 @@ class SeenArea(NamedTuple):
     bottom: float
 
 
-def picture(transforms: Compose, photo: np.ndarray) -> Optional[np.ndarray]:
+def picture(transforms: Compose, photo: Any) -> Optional[np.ndarray]:
     """Return the picture that a model sees, before normalization, [h, w, 3] uint8 RGB; None where that is no picture.
 
     Args:
-        photo: RGB [H, W, 3] uint8.
+        photo: RGB [H, W, 3] uint8, or an encoded file's bytes.
 
     Raises:
         DataError: the transforms refuse the photo.
