@@ -4,6 +4,7 @@ import numpy as np
 import paddle
 import pytest
 
+from ppcls.analysis import grad_cam
 from ppcls.analysis.grad_cam import heat_maps, is_possible
 from ppcls.arch import ops
 from ppcls.errors import ConfigError, WeightsError
@@ -60,9 +61,7 @@ def test_channels_last_kernels_and_plain_operators_agree(trained_model):
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_evidence_adds_up_to_the_logits(name):
-    """The mean over the positions of what is drawn, unscaled, is how far the class's logit is above the others' mean."""
-    from ppcls.analysis import grad_cam
-
+    """The mean of the evidence over the positions is how far the class's logit is above the mean of the others."""
     model = tiny(name)
     model.eval()
     paddle.seed(3)
