@@ -111,7 +111,7 @@ def test_eval_with_workers_and_several_labels(digits, run, tmp_path):
 def test_what_is_not_possible(trained, run, tmp_path):
     with pytest.raises(ConfigError, match="tta: must be one of 'none', 'flip', 'crops'"):
         ppcls.load_predictor(trained / "out", tta="spin")
-    with pytest.raises(ConfigError, match="Infer.tta: crops: takes the corners .* no CropImage"):
+    with pytest.raises(ConfigError, match=r"Infer.tta: crops: takes the corners .* no CropImage"):
         ppcls.load_predictor(trained / "out", tta="crops")
     weights = f"Global.pretrained_model={trained}/out/best_model"
     done = run("eval", "-c", trained / "recipe.yaml", "--tta", "crops", "-o", weights, code=2)
