@@ -17,6 +17,7 @@ _BEYOND_CHANCE = 3.0  # times what the pixels give in random order, for full hea
 COLORS = ((0.0, (255, 225, 60)), (0.5, (255, 140, 0)), (1.0, (214, 20, 30)))
 OPACITY = 0.8
 OUTLINE = 0.5  # a line is drawn around where the heat is at least this: also seen on photos of these colours
+_ROWS = 256  # of a photo at a time: in float32 all of them would take twelve times its memory
 _SMALL = 64  # pixels; on smaller pictures the line would hide what it encloses
 
 
@@ -74,13 +75,15 @@ def overlay(photo: np.ndarray, heat: np.ndarray) -> np.ndarray:
     if photo.shape[:2] != heat.shape:
         raise ValueError(f"a heat map of {list(heat.shape)} for a photo of {list(photo.shape[:2])}")
     positions = [position for position, _ in COLORS]
-    # A table by heat: colours of float32 at every pixel would take twelve times the memory of the photo.
-    levels = np.linspace(0, 1, 256)
+    levels = np.linspace(0, 1, 256, dtype=np.float32)
     table = np.stack([np.interp(levels, positions, [color[c] for _, color in COLORS]) for c in range(3)], axis=1)
-    index = np.rint(np.clip(heat, 0, 1) * 255).astype(np.uint8)
-    alpha = (OPACITY * levels).astype(np.float32)[index][:, :, None]
-    mixed = photo * (1 - alpha) + table.astype(np.float32)[index] * alpha
-    result = np.ascontiguousarray(np.rint(mixed).astype(np.uint8))
+    table = table.astype(np.float32)
+    result = np.empty(photo.shape, np.uint8)
+    for top in range(0, len(photo), _ROWS):
+        rows = slice(top, top + _ROWS)
+        index = np.rint(np.clip(heat[rows], 0, 1) * 255).astype(np.uint8)
+        alpha = OPACITY * levels[index][:, :, None]
+        result[rows] = np.rint(photo[rows] * (1 - alpha) + table[index] * alpha)
     _draw_outline(result, heat)
     return result
 
