@@ -14,6 +14,7 @@ from typing import Any, Iterator, Sequence, Tuple, Union
 import numpy as np
 import paddle
 
+from ppcls.arch import ops
 from ppcls.arch.backbone.base import require_method
 from ppcls.engine.memory import explain_inference_memory
 from ppcls.errors import ConfigError, WeightsError
@@ -89,7 +90,8 @@ def _evidence(model: Any, images: np.ndarray, ids: np.ndarray, multilabel: bool)
                 f"{list(last.shape)}; use occlusion"
             )
         last.stop_gradient = False
-        with paddle.enable_grad():
+        # By Paddle's operators: those on oneDNN give gradients to weights that ``paddle.grad`` does not ask for.
+        with paddle.enable_grad(), ops.plain_operators():
             logits = model.forward_head(last)
             target = (logits * paddle.to_tensor(_target(ids, int(logits.shape[1]), multilabel))).sum()
             (gradient,) = paddle.grad(target, [last])
