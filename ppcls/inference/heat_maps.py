@@ -12,7 +12,8 @@ import numpy as np
 from ppcls.utils.opencv import cv2
 
 SHUFFLES = 2  # random orders of an image's pixels, for what they give by chance
-_BEYOND_CHANCE = 3.0  # times what the pixels give in random order, for full heat
+_UNLIKE = 0.75  # likeness to the pixels in random order up to which heat is whole
+_NOISE = 1 / 3  # the most heat of an image that is like them
 # Colours by heat; between them they are mixed. Opacity grows with the heat, up to this.
 COLORS = ((0.0, (255, 225, 60)), (0.5, (255, 140, 0)), (1.0, (214, 20, 30)))
 OPACITY = 0.8
@@ -21,19 +22,22 @@ _ROWS = 256  # of a photo at a time: in float32 all of them would take twelve ti
 _SMALL = 64  # pixels; on smaller pictures the line would hide what it encloses
 
 
-def scaled(evidence: np.ndarray, enough: float, by_chance: np.ndarray) -> np.ndarray:
+def scaled(evidence: np.ndarray, enough: float, likeness: np.ndarray) -> np.ndarray:
     """Return heat from 0 to 1, [B, h, w] float32, of evidence [B, h, w]; negative evidence is 0.
 
-    Each image is divided by the largest of three numbers, so that weak evidence stays pale: its own strongest evidence,
-    ``enough``, and three times ``by_chance``. An image of noise reaches about a third.
+    Each image is divided by its own strongest evidence or, if that is more, by ``enough``: weak evidence stays pale. An
+    image of noise stays pale, too, as nothing in it stands out more than in the same pixels in random order: its heat is
+    reduced to a third.
 
     Args:
         enough: evidence that decides for the class by itself.
-        by_chance: [B], the strongest evidence in the same image with its pixels in random order.
+        likeness: how like the evidence is to that of the same pixels in random order, [B]: 1 is the same; up to 0.75
+            nothing is reduced.
     """
     positive = np.maximum(evidence, 0).astype(np.float32)
-    most = np.maximum(positive.max(axis=(1, 2)), np.maximum(enough, _BEYOND_CHANCE * by_chance))
-    return positive / most[:, None, None].astype(np.float32)
+    most = np.maximum(positive.max(axis=(1, 2)), enough)
+    reduced = np.clip((likeness - _UNLIKE) / (1 - _UNLIKE), 0, 1) * (1 - _NOISE)
+    return positive * ((1 - reduced) / most).astype(np.float32)[:, None, None]
 
 
 def shuffled(images: np.ndarray, seed: int, channels_last: bool = False) -> np.ndarray:

@@ -68,12 +68,10 @@ def heat_map(
 def scaled(falls: np.ndarray, whole: float, by_chance: float) -> np.ndarray:
     """Return heat from 0 to 1 of a grid of falls of the probability, [grid, grid] float32; see ``heat_maps.scaled``.
 
-    Half of the probability decides. The more of it the same pixels give in random order, the paler is the map.
+    Half of the probability decides. The map is pale if the same pixels give the probability in random order, too.
 
     Args:
         whole: the probability of the class for the whole picture.
         by_chance: that for the picture with its pixels in random order.
     """
-    falls = falls.astype(np.float32)
-    share = min(1.0, by_chance / max(whole, 1e-6))
-    return heat_maps.scaled(falls[None], _ENOUGH, np.array([max(0.0, float(falls.max())) * share]))[0]
+    return heat_maps.scaled(falls[None], _ENOUGH, np.array([by_chance / max(whole, 1e-6)]))[0]
