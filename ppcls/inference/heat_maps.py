@@ -25,9 +25,9 @@ _SMALL = 64  # pixels; on smaller pictures the line would hide what it encloses
 def scaled(evidence: np.ndarray, enough: float, likeness: np.ndarray) -> np.ndarray:
     """Return heat from 0 to 1, [B, h, w] float32, of evidence [B, h, w]; negative evidence is 0.
 
-    Each image is divided by its own strongest evidence or, if that is more, by ``enough``: weak evidence stays pale. An
-    image of noise stays pale, too, as nothing in it stands out more than in the same pixels in random order: its heat is
-    reduced to a third.
+    Each image is divided by its own strongest evidence or, if that is more, by ``enough``: weak evidence stays pale.
+    The heat of an image of noise is reduced to a third, as nothing in it stands out more than in the same pixels in
+    random order.
 
     Args:
         enough: evidence that decides for the class by itself.

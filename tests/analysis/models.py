@@ -43,7 +43,7 @@ def trained_on_patches(name):
     model = tiny(name)
     model.train()
     optimizer = paddle.optimizer.AdamW(5e-3, parameters=model.parameters(), weight_decay=0.05)
-    for step in range(40 if name == "ConvMLP" else 20):
+    for step in range(80 if name == "ConvMLP" else 20):
         images, class_ids, _ = patches(16, step)
         targets = F.label_smooth(F.one_hot(paddle.to_tensor(class_ids), 3), epsilon=0.1)
         loss = F.cross_entropy(model(paddle.to_tensor(images)), targets, soft_label=True)
