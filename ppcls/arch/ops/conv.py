@@ -29,7 +29,7 @@ from ppcls.arch.ops.onednn import (
     channels_last,
     dims,
 )
-from ppcls.arch.ops.products import Operand, column_sums, operand
+from ppcls.arch.ops.products import Matmul, Operand, column_sums, operand
 
 
 class ConvShape(NamedTuple):
@@ -48,6 +48,11 @@ class ConvShape(NamedTuple):
         """Return the shape of the result, [B, H', W', C']."""
         height, width = ((n + 2 * self.padding - self.weight[-1]) // self.stride + 1 for n in self.x[1:3])
         return (self.x[0], height, width, self.weight[0])
+
+    @property
+    def is_pointwise(self) -> bool:
+        """Return whether it is a product of matrices."""
+        return self.weight[2:] == (1, 1) and (self.stride, self.padding, self.groups) == (1, 0, 1)
 
     @property
     def is_valid(self) -> bool:
@@ -124,6 +129,8 @@ _POSITIONS = 256
 
 
 def _weight_gradient(shape: ConvShape, x: Operand, dy: Operand) -> paddle.Tensor:
+    if shape.is_pointwise:
+        return _pointwise_weight_gradient(shape, x, dy)
     part = _part_of_batch(shape)
     parts = shape.x[0] // part.x[0]
     compute = _gradient_of_part(part)
@@ -135,6 +142,14 @@ def _weight_gradient(shape: ConvShape, x: Operand, dy: Operand) -> paddle.Tensor
         dweight = dweights.data_ptr() + i * size * FLOAT_BYTES
         compute(x.data_ptr() + i * x_bytes, dy.data_ptr() + i * dy_bytes, dweight)
     return (column_sums(dweights, size) if parts > 1 else dweights).reshape(shape.weight)
+
+
+def _pointwise_weight_gradient(shape: ConvShape, x: Operand, dy: Operand) -> paddle.Tensor:
+    outer, inner = shape.weight[:2]
+    dweight = empty(shape.weight)
+    product = Matmul(outer, math.prod(shape.x[:3]), inner, (1, outer), (inner, 1), shape.half)
+    product(dy.data_ptr(), x.data_ptr(), dweight.data_ptr())
+    return dweight
 
 
 @onednn.cached
