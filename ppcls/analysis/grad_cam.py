@@ -14,7 +14,6 @@ from typing import Any, Iterator, Sequence, Tuple, Union
 import numpy as np
 import paddle
 
-from ppcls.arch import ops
 from ppcls.arch.backbone.base import require_method
 from ppcls.engine.memory import explain_inference_memory
 from ppcls.errors import ConfigError, WeightsError
@@ -40,7 +39,8 @@ def heat_maps(
     The evidence is that for the class's logit compared with the mean of the other logits, since a softmax depends on
     such differences only; with ``multilabel`` it is that for the logit itself. Negative evidence is 0. The scale is
     ``ppcls.inference.heat_maps.scaled``: 1 is the strongest evidence in the image, if that much everywhere would make
-    the class at least 90 % probable, and if the evidence is more uneven than that of the same pixels in random order.
+    the class twice as probable as all others together, and if the evidence is twice as uneven as that of the same
+    pixels in random order.
 
     The model is left as it was: each layer's training mode, its weights and their gradients.
 
@@ -76,7 +76,7 @@ def _heat_of_batch(model: Any, images: np.ndarray, ids: np.ndarray, multilabel: 
         for seed in range(scales.SHUFFLES)
     ]
     likeness = np.mean(unevenness, axis=0) / np.maximum(evidence.std(axis=(1, 2)), 1e-12)
-    heat = scales.scaled(evidence, enough=math.log(9 * others), likeness=likeness)
+    heat = scales.scaled(evidence, enough=math.log(2 * others), likeness=likeness)
     return scales.stretched(heat, (images.shape[2], images.shape[3]), _stride(model))
 
 
@@ -91,8 +91,7 @@ def _evidence(model: Any, images: np.ndarray, ids: np.ndarray, multilabel: bool)
                 f"{list(last.shape)}; use occlusion"
             )
         last.stop_gradient = False
-        # By Paddle's operators: those on oneDNN give gradients to weights that ``paddle.grad`` does not ask for.
-        with paddle.enable_grad(), ops.plain_operators():
+        with paddle.enable_grad():
             logits = model.forward_head(last)
             target = (logits * paddle.to_tensor(_target(ids, int(logits.shape[1]), multilabel))).sum()
             (gradient,) = paddle.grad(target, [last])

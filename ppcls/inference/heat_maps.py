@@ -12,7 +12,7 @@ import numpy as np
 from ppcls.utils.opencv import cv2
 
 SHUFFLES = 2  # random orders of an image's pixels, for what they give by chance
-_UNLIKE = 0.75  # likeness to the pixels in random order up to which heat is whole
+_UNLIKE = 0.5  # likeness to the pixels in random order up to which heat is whole
 _NOISE = 1 / 3  # the most heat of an image that is like them
 # Colours by heat; between them they are mixed. Opacity grows with the heat, up to this.
 COLORS = ((0.0, (255, 225, 60)), (0.5, (255, 140, 0)), (1.0, (214, 20, 30)))
@@ -31,7 +31,7 @@ def scaled(evidence: np.ndarray, enough: float, likeness: np.ndarray) -> np.ndar
 
     Args:
         enough: evidence that decides for the class by itself.
-        likeness: how like the evidence is to that of the same pixels in random order, [B]: 1 is the same; up to 0.75
+        likeness: how like the evidence is to that of the same pixels in random order, [B]: 1 is the same; up to 0.5
             nothing is reduced.
     """
     positive = np.maximum(evidence, 0).astype(np.float32)
@@ -99,5 +99,5 @@ def _draw_outline(picture: np.ndarray, heat: np.ndarray) -> None:
         return
     lines, _ = cv2.findContours((heat >= OUTLINE).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     width = max(1, round(side / 250))
-    cv2.drawContours(picture, lines, -1, (40, 40, 40), 3 * width)
+    cv2.drawContours(picture, lines, -1, (40, 40, 40), width + 1 + width % 2)
     cv2.drawContours(picture, lines, -1, (255, 255, 255), width)

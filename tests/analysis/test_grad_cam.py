@@ -45,7 +45,7 @@ def test_another_class_has_other_evidence(trained_model):
 def test_noise_is_not_painted_red(trained_model):
     noise = np.random.default_rng(5).normal(0, 0.3, (12, 3, SIDE, SIDE)).astype(np.float32)
     class_ids = trained_model(paddle.to_tensor(noise)).numpy().argmax(1)
-    assert heat_maps(trained_model, noise, class_ids).max(axis=(1, 2)).mean() < 0.4
+    assert heat_maps(trained_model, noise, class_ids).max(axis=(1, 2)).mean() < 0.5
     flat = np.zeros((1, 3, SIDE, SIDE), np.float32)
     class_ids = trained_model(paddle.to_tensor(flat)).numpy().argmax(1)
     assert heat_maps(trained_model, flat, class_ids).max() < 0.35
