@@ -159,9 +159,14 @@ class Explainer:
             assert self._model is not None
             heat = grad_cam.heat_maps(self._model, images, class_ids, self._pipeline.postprocess.is_multilabel)
             return scores, class_ids, heat
-        options = {"batch_size": self._pipeline.batch_size, "channels_last": self._channels_last}
         maps = [
-            occlusion.heat_map(self._pipeline.run, image, class_id, **options)
+            occlusion.heat_map(
+                self._pipeline.run,
+                image,
+                class_id,
+                batch_size=self._pipeline.batch_size,
+                channels_last=self._channels_last,
+            )
             for image, class_id in zip(images, class_ids)
         ]
         return scores, class_ids, np.stack(maps)

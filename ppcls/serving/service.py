@@ -200,7 +200,7 @@ class Service:
                 changed = await self._decoders.run(change, *arguments, self.model.channels_last)
                 return float((await self.batcher.submit(changed, background=True)).scores[class_id])
 
-        work = [score(occlude, image, grid, cell) for cell in range(grid * grid)]
+        work: List[Awaitable[float]] = [score(occlude, image, grid, cell) for cell in range(grid * grid)]
         work += [score(_shuffled, image, seed) for seed in range(SHUFFLES)]
         changed_scores = await _gather(work)
         drops = scores[class_id] - np.array(changed_scores[: grid * grid]).reshape(grid, grid)
