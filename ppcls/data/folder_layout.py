@@ -187,7 +187,7 @@ def _with_class_folders(folder: Path, folders: Sequence[str], files: Sequence[st
     images = [name for name in files if image_files.is_image(folder / name)]
     if not folders and images:
         raise DataError(
-            f"{folder}: has {len(images):,} images, and nothing says their classes. Make one folder per class and move "
+            f"{folder}: has images and no folders: nothing says their classes. Make one folder per class and move "
             f"the images there"
         )
     if not folders:

@@ -107,7 +107,7 @@ def test_shards(digits, tmp_path):
 
 def test_images_without_classes(tmp_path):
     (tmp_path / "a.jpg").write_bytes(encode(picture(), ".jpg"))
-    with pytest.raises(DataError, match=r"has 1 images, and nothing says their classes\. Make one folder per class"):
+    with pytest.raises(DataError, match=r"has images and no folders: nothing says their classes\. Make one folder per class"):
         find_layout(tmp_path)
     with pytest.raises(DataError, match="is one image; give a folder"):
         find_layout(tmp_path / "a.jpg")
