@@ -1,0 +1,235 @@
+"""From a folder and a few options to a recipe in the run's folder, and what to say about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Dict, List, Optional
+
+from ppcls.arch import spec
+from ppcls.config.commented import to_text
+from ppcls.config.overrides import apply
+from ppcls.config.schema import Config
+from ppcls.config.tree import plain
+from ppcls.config.values import from_values
+from ppcls.data.folder_layout import Layout, find_layout
+from ppcls.engine import load_config
+from ppcls.engine.checkpointing.run_dir import lock_run_dir
+from ppcls.errors import ConfigError
+from ppcls.starter import record as records
+from ppcls.starter.recipe import Draft, Start, draft
+from ppcls.starter.record import RECIPE, Record, Request
+from ppcls.starter.rules import Choice, Facts, choose
+from ppcls.starter.split import Parts, make_parts
+from ppcls.starter.survey import Survey, survey
+from ppcls.starter.tuning import tuned
+from ppcls.starter.weights_at_hand import find_start
+from ppcls.utils import atomic
+from ppcls.utils.folders import ensure_writable
+from ppcls.utils.logging import get_logger
+
+_KINDS = {
+    "classes": "one folder per class",
+    "train_val": "folders for training and validation",
+    "list": "lists",
+    "shards": "tar shards",
+}
+_SMALLEST_SIZE = 16  # pixels
+_MANY_CLASSES = 5  # more are not all named
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that can begin or go on.
+
+    Attributes:
+        config: the recipe, as ``recipe.yaml`` in the folder has it.
+        run: the folder.
+        record: what the folder remembers.
+    """
+
+    config: Config
+    run: Path
+    record: Record
+
+    def finish(self, result: Dict[str, float]) -> None:
+        """Note in the folder that the run is finished.
+
+        Raises:
+            MachineError: the note cannot be written.
+        """
+        replace(self.record, finished=dict(result)).write(self.run)
+
+
+def default_output(folder: Path) -> Path:
+    """Return where the run of a folder's images goes."""
+    name = folder.resolve().name if folder.is_dir() else folder.stem
+    return Path("output") / (name or "photos")
+
+
+def make_plan(folder: Path, request: Request, run: Path, device: str = "auto") -> Plan:
+    """Return the plan of a run: of the one in the folder, or of a new one, whose recipe is written there.
+
+    Args:
+        folder: of the images, as the recipe names it; or a list file.
+        request: what is asked for.
+        run: the run's folder.
+        device: as ``Global.device``.
+
+    Raises:
+        ConfigError: the folder holds a finished or another run, or an option is invalid.
+        DataError: the images cannot be trained with.
+        MachineError: the folder cannot be written to, or another process works there.
+        WeightsError, CheckpointError: the weights to start from cannot be used.
+    """
+    _check_options(request)
+    known = records.read(run)
+    if known is not None:
+        records.require_continuable(known, request, run)
+        _say_what_changed(known, folder)
+        return Plan(load_config(run / RECIPE), run, known)
+    layout = find_layout(folder)
+    records.require_free(run)
+    start = find_start(request.pretrained, request.model)
+    ensure_writable(run, f"--output {run}", "choose another folder with --output")
+    with lock_run_dir(run):
+        return _new_plan(request, run, layout, start, device)
+
+
+def _new_plan(request: Request, run: Path, layout: Layout, start: Optional[Start], device: str) -> Plan:
+    found = survey(layout, device)
+    facts = _facts(found, request, start)
+    chosen = _with_options(choose(facts), request, start)
+    parts = make_parts(found, chosen["validation"].value or 0.0, run)
+    _say(found, parts, chosen)
+    made = draft(chosen, parts, run, start, _workers(found.cores))
+    made = _changed(made, request.changes)
+    if start is None and not _sets_rate(request.changes):
+        made = tuned(made, run, chosen["learning rate"].value, parts)
+    path = run / RECIPE
+    atomic.write_text(path, to_text(made.values, made.comments, _header(layout.path, request, path)))
+    record = Record(request, layout.counts)
+    config = load_config(path)
+    record.write(run)
+    get_logger().info("recipe: %s", path)
+    return Plan(config, run, record)
+
+
+def _check_options(request: Request) -> None:
+    if request.model is not None:
+        spec(request.model)
+    if request.epochs is not None and request.epochs < 1:
+        raise ConfigError(f"--epochs: must be at least 1, not {request.epochs}")
+    if request.image_size is not None and request.image_size < _SMALLEST_SIZE:
+        raise ConfigError(f"--image-size: must be at least {_SMALLEST_SIZE} pixels, not {request.image_size}")
+
+
+def _say_what_changed(known: Record, folder: Path) -> None:
+    """Warn where images were added or removed since the run began."""
+    counts = find_layout(folder).counts
+    before, now = sum(known.counts.values()), sum(counts.values())
+    if counts != known.counts:
+        get_logger().warning(
+            "%s: has %d images now and had %d when the run began; it goes on with those of its lists. To train with "
+            "all of them, begin another run with --output",
+            *(folder, now, before),
+        )
+
+
+def _facts(found: Survey, request: Request, start: Optional[Start]) -> Facts:
+    return Facts(
+        images=found.images,
+        classes=found.num_classes,
+        short_side=found.short_side,
+        device=found.device,
+        cores=found.cores,
+        is_symmetric=found.mirror.is_symmetric and request.flip,
+        has_validation=found.layout.val is not None,
+        weights=None if start is None else start.arch["name"],
+        weights_image_size=None if start is None else start.image_size,
+    )
+
+
+def _with_options(chosen: Dict[str, Choice], request: Request, start: Optional[Start]) -> Dict[str, Choice]:
+    """Return the choices with those of the user in their place."""
+    given = dict(chosen)
+    if start is not None:
+        given["model"] = Choice(dict(start.arch), start.arch["name"], chosen["model"].why)
+    elif request.model is not None:
+        given["model"] = Choice({"name": request.model}, request.model, "--model")
+        size = spec(request.model).image_size
+        given["image size"] = Choice(size, str(size), f"that of {request.model}")
+    if request.image_size is not None:
+        given["image size"] = Choice(request.image_size, str(request.image_size), "--image-size")
+    if request.epochs is not None:
+        given["epochs"] = Choice(request.epochs, str(request.epochs), "--epochs")
+    if not request.flip:
+        given["mirror images"] = chosen["mirror images"]._replace(why="--no-flip")
+    return given
+
+
+def _workers(cores: int) -> int:
+    """Return how many processes read images beside training."""
+    return max(1, min(4, cores // 2))
+
+
+def _changed(made: Draft, changes: List[str]) -> Draft:
+    """Return the draft with the changes of ``-o``.
+
+    Raises:
+        ConfigError: a change cannot be made; what it changes is checked when the recipe is loaded.
+    """
+    root, problems = apply(from_values(made.values, "the chosen recipe"), changes)
+    if problems:
+        raise ConfigError("\n".join(problems))
+    comments = dict(made.comments)
+    for change in changes:
+        path = tuple(int(part) if part.isdigit() else part for part in change.partition("=")[0].strip().split("."))
+        comments = {key: text for key, text in comments.items() if key[: len(path)] != path}
+        comments[path] = "from -o"
+    return Draft(plain(root), comments)
+
+
+def _sets_rate(changes: List[str]) -> bool:
+    """Return whether the user sets the learning rate, or another optimizer, for which its limits are not."""
+    keys = ("Optimizer", "Optimizer.name", "Optimizer.lr", "Optimizer.lr.learning_rate")
+    return any(change.partition("=")[0].strip() in keys for change in changes)
+
+
+def _header(folder: Path, request: Request, path: Path) -> str:
+    options = " ".join(request.changes)
+    return (
+        f"Chosen by `ppcls train {request.folder}`{f' -o {options}' if options else ''}. Edit it, then train by it into "
+        f"another folder:\nppcls train -c {path} -o Global.output_dir=output/another"
+    )
+
+
+def _say(found: Survey, parts: Parts, chosen: Dict[str, Choice]) -> None:
+    """Log what was found and chosen, and why."""
+    log, layout = get_logger(), found.layout
+    counts = sorted(layout.counts.values())
+    names = list(layout.counts)
+    classes = ", ".join(names[:_MANY_CLASSES]) + (", ..." if len(names) > _MANY_CLASSES else "")
+    log.info(
+        "%s: %s images of %s classes (%s), %s to %s each; %s",
+        *(layout.path, f"{sum(counts):,}", f"{len(counts):,}", classes, f"{counts[0]:,}", f"{counts[-1]:,}"),
+        _KINDS[layout.kind],
+    )
+    log.info("%s images to train with, %s to validate with", f"{parts.num_train:,}", f"{parts.num_val:,}")
+    for note in (*layout.notes, *parts.notes):
+        log.info("  %s", note)
+    for name, choice in chosen.items():
+        if choice.value is not None:
+            log.info("%s: %s (%s)", name, _value_text(name, choice), choice.why)
+    mirror = found.mirror
+    log.info(
+        "  the nearest thumbnail is of the same class for %.0f %% of %d images, and for %.0f %% of their mirror images",
+        *(100 * mirror.as_is, mirror.images, 100 * mirror.mirrored),
+    )
+
+
+def _value_text(name: str, choice: Choice) -> str:
+    if name == "epochs":
+        return str(choice.value)
+    return choice.text
+
