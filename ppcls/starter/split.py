@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import List, Sequence
 
+import numpy as np
+
 from ppcls.data.build import build_dataset
 from ppcls.data.datasets.base import FileDataset
+from ppcls.data.datasets.list_text import format_list
 from ppcls.data.datasets.names import format_class_names
 from ppcls.data.folder_layout import Layout, Section
 from ppcls.data.inspection.scanning import Finding
-from ppcls.data.inspection.splitting import FILES, format_list, split_samples, write_split
+from ppcls.data.inspection.splitting import FILES, split_samples
 from ppcls.errors import DataError
 from ppcls.starter.survey import Survey
 from ppcls.utils import atomic
@@ -69,14 +72,18 @@ def _split(found: Survey, fraction: float, run: Path) -> Parts:
     dataset = _files(found)
     findings = found.findings if found.sample is None else [Finding()] * len(dataset)
     split = split_samples(dataset.labels, findings, fraction, _SEED)
-    root = Path(found.layout.train["image_root"])
-    write_split(dataset, class_names(found.layout), root, run, split)
+    names, root = class_names(found.layout), Path(found.layout.train["image_root"])
+    _require_training(found.layout, names, dataset.labels[split.train])
+    _write(run, names, format_list(dataset, split.train, root), format_list(dataset, split.val, root))
     notes = [f"{len(split.val):,} of {len(dataset):,} images were chosen for validation"]
     copies = sum(map(len, split.near_duplicates))
     if found.sample is not None:
         notes.append("near copies were not looked for among so many")
     elif copies:
         notes.append(f"{copies:,} near copies are kept on one side")
+    lacking = sorted(set(dataset.labels.tolist()) - set(dataset.labels[split.val].tolist()))
+    if lacking:
+        notes.append(f"no image to validate with, because all are near copies: {listed([names[id] for id in lacking])}")
     notes += _note_of_broken([f"{dataset.describe(index)}: {reason}" for index, reason in split.broken])
     on_error = {} if found.sample is None else {"on_error": "skip"}
     train, val = (_list_section(root, run / name) for name in FILES[:2])
@@ -97,16 +104,34 @@ def _without_broken(found: Survey, run: Path) -> Parts:
     root = layout.path if layout.kind == "train_val" else Path(layout.train["image_root"])
     kept = _others(len(dataset), found.broken)
     kept_val = _others(len(val_dataset), found.val_broken)
-    lost = sorted(set(dataset.labels.tolist()) - set(dataset.labels[kept].tolist()))
-    if lost:
-        raise DataError(f"{layout.path}: none of the images of {listed([names[label] for label in lost])} can be read")
-    texts = (format_list(dataset, root, kept), format_list(val_dataset, root, kept_val, new_ids))
-    for file, text in zip(FILES, (*texts, format_class_names(names))):
-        atomic.write_text(run / file, text)
+    _require_training(layout, names, dataset.labels[kept])
+    _write(run, names, format_list(dataset, kept, root), format_list(val_dataset, kept_val, root, new_ids))
     broken = [dataset.describe(index) for index in found.broken]
     broken += [val_dataset.describe(index) for index in found.val_broken]
     train, val = (_list_section(root, run / name) for name in FILES[:2])
     return Parts(train, val, len(kept), len(kept_val), _note_of_broken(broken))
+
+
+def _require_training(layout: Layout, names: Sequence[str], labels: np.ndarray) -> None:
+    """Refuse classes without an image to train with.
+
+    Args:
+        labels: of the images to train with.
+
+    Raises:
+        DataError: there are some.
+    """
+    lost = sorted(set(range(len(names))) - set(labels.tolist()))
+    if lost:
+        raise DataError(
+            f"{layout.path}: no image that can be read is left to train with in {len(lost):,} of {len(names):,} "
+            f"classes: {listed([names[label] for label in lost])}"
+        )
+
+
+def _write(run: Path, names: Sequence[str], train: str, val: str) -> None:
+    for file, text in zip(FILES, (train, val, format_class_names(names))):
+        atomic.write_text(run / file, text)
 
 
 def class_names(layout: Layout) -> List[str]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Sequence
+from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 
 from ppcls.data.datasets import ImageFolder
-from ppcls.data.datasets.base import FileDataset
 from ppcls.data.datasets.names import format_class_names, is_valid_unicode
 from ppcls.data.inspection.scanning import Finding, scan_images
 from ppcls.data.inspection.similarity import near_duplicate_groups
@@ -72,7 +71,16 @@ def split_folder(
         _ensure_writable(target)
     split = split_samples(dataset.labels, scan_images(dataset, workers), fraction, seed)
     names = dataset.class_names or []
-    lacking = write_split(dataset, names, folder, target, split)
+    train_labels = set(dataset.labels[split.train].tolist())
+    for label, name in enumerate(names):
+        if label not in train_labels:
+            raise DataError(f"{folder / name}: no image of this class is left to train with")
+    train_list, val_list = (_format_list(dataset, folder, indices) for indices in (split.train, split.val))
+    texts = [train_list, val_list, format_class_names(names)]
+    _ensure_writable(target)
+    for file, text in zip(FILES, texts):
+        atomic.write_text(target / file, text)
+    lacking = _without_validation(names, dataset.labels[split.val].tolist(), dataset.labels[split.train].tolist())
     return {
         "classes": len(names),
         "train": len(split.train),
@@ -84,30 +92,6 @@ def split_folder(
         "not_used": dict(image_files.count_by_suffix(dataset.unused.others)),
         "lists": [str(target / name) for name in FILES],
     }
-
-
-def write_split(dataset: FileDataset, names: Sequence[str], folder: Path, target: Path, split: Split) -> List[str]:
-    """Write the lists of a split and ``labels.txt``; return the classes without a validation image.
-
-    Args:
-        names: of the classes, by class id.
-        folder: what the paths in the lists are relative to.
-        target: folder for the lists.
-
-    Raises:
-        DataError: a class has no image to train with, or a path or name cannot be written to a list.
-        MachineError: a list cannot be written.
-    """
-    train_labels = set(dataset.labels[split.train].tolist())
-    for label, name in enumerate(names):
-        if label not in train_labels:
-            raise DataError(f"{folder / name}: no image of this class is left to train with")
-    train_list, val_list = (format_list(dataset, folder, indices) for indices in (split.train, split.val))
-    texts = [train_list, val_list, format_class_names(names)]
-    _ensure_writable(target)
-    for file, text in zip(FILES, texts):
-        atomic.write_text(target / file, text)
-    return _without_validation(names, dataset.labels[split.val].tolist(), dataset.labels[split.train].tolist())
 
 
 def _ensure_writable(target: Path) -> None:
@@ -126,29 +110,21 @@ def _without_validation(names: Sequence[str], val: Sequence[int], train: Sequenc
     return [names[label] for label in lacking]
 
 
-def format_list(
-    dataset: FileDataset, folder: Path, indices: Sequence[int], new_ids: Optional[Mapping[int, int]] = None
-) -> str:
+def _format_list(dataset: ImageFolder, folder: Path, indices: Sequence[int]) -> str:
     """Return the text of a list file.
-
-    Args:
-        folder: what the paths are relative to; those of other folders are absolute.
-        new_ids: the class id to write for each class id of the data set; None leaves them.
 
     Raises:
         DataError: a path would not be read back unchanged.
     """
     lines = []
     for index in indices:
-        whole = Path(dataset.describe(index))
-        path = str(whole.relative_to(folder) if folder in whole.parents else whole.absolute())
+        path = str(Path(dataset.describe(index)).relative_to(folder))
         if path != path.strip() or "\n" in path or "\r" in path or not is_valid_unicode(path):
             raise DataError(
                 f"{folder}: {path!r} cannot be written to a list: it has a line break, begins or ends with a blank, or "
                 f"is not valid Unicode; rename it"
             )
-        label = int(dataset.labels[index])
-        lines.append(f"{path} {label if new_ids is None else new_ids[label]}\n")
+        lines.append(f"{path} {dataset.labels[index]}\n")
     return "".join(lines)
 
 
