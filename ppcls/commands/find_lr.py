@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, List, Tuple
 
 from ppcls.commands import ending
-from ppcls.commands.command import Command, add_recipe_options, add_weight_options, load_recipe, print_result
+from ppcls.commands.command import (
+    Command,
+    add_recipe_options,
+    add_weight_options,
+    changes,
+    import_components,
+    import_paddle,
+    load_recipe,
+    print_result,
+)
+from ppcls.errors import ConfigError, MachineError
+from ppcls.utils.paths import user_path
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", nargs="?", help="folder of a run of `ppcls train FOLDER`, instead of -c")
+    folder_help = "images, for which a recipe is chosen as by `ppcls train FOLDER`, or a run; instead of -c"
+    parser.add_argument("folder", metavar="FOLDER", nargs="?", help=folder_help)
     add_recipe_options(parser, required=False)
     add_weight_options(parser)
     parser.add_argument("--from", type=float, default=1e-5, dest="first", metavar="RATE", help="lowest (default: 1e-5)")
@@ -23,51 +36,77 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from ppcls.errors import ConfigError, MachineError
-    from ppcls.utils.paths import user_path
+    target = _target(options.out)
+    with tempfile.TemporaryDirectory(prefix="ppcls-find-lr-") as folder:
+        config, source = _recipe(options, Path(folder))
+        from ppcls.engine.lr_range_test import run_range_test
 
-    if (options.run is None) == (options.config is None):
-        raise ConfigError("give a recipe, -c RECIPE, or the folder of a run that has a recipe.yaml")
-    if options.run is not None:
-        options.config = str(_recipe_of(user_path(options.run)))
-    target = user_path(options.out)
-    if target.suffix.lower() != ".svg":
-        raise ConfigError(f"--out {options.out}: the picture is an SVG file: give a name that ends with .svg")
-    if not target.parent.is_dir():
-        raise MachineError(f"--out {options.out}: the folder {target.parent} does not exist")
-    config = load_recipe(options)
-    if config.Stages:
-        config = config.stage(options.stage or next(iter(config.stages)))
-    from ppcls.engine.lr_range_test import run_range_test
+        result = run_range_test(config, options.first, options.last, options.seconds)
     from ppcls.report.lr_range_plot import draw_lr_range
     from ppcls.utils import atomic, json_text
 
-    result = run_range_test(config, options.first, options.last, options.seconds)
     numbers = target.with_suffix(".json")
-    atomic.write_text(target, draw_lr_range(result, f"Range test of the learning rate: {options.config}"))
+    atomic.write_text(target, draw_lr_range(result, f"Range test of the learning rate: {source[-1]}"))
     atomic.write_text(numbers, json_text.dumps(result.to_json()) + "\n")
     print_result(_summary(result))
-    rate = f"Optimizer.lr.learning_rate={result.suggestion:.2g}"
+    rate = f"{result.suggestion:.2g}"
     ending.say(
-        f"suggested learning rate: {result.suggestion:.2g}",
+        f"suggested learning rate: {rate}",
         {"curve": target, "numbers": numbers},
-        ending.command("ppcls", "train", "-c", options.config, "-o", rate),
+        ending.command("ppcls", "train", *source, "-o", *changes(options), f"Optimizer.lr.learning_rate={rate}"),
     )
     return 0
 
 
-def _recipe_of(run: Path) -> Path:
-    """Return the recipe in a run's folder.
+def _target(out: str) -> Path:
+    """Return where the picture goes.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: it is no SVG file.
+        MachineError: its folder does not exist.
     """
-    from ppcls.errors import ConfigError
+    target = user_path(out)
+    if target.suffix.lower() != ".svg":
+        raise ConfigError(f"--out {out}: the picture is an SVG file; give a name that ends with .svg")
+    if not target.parent.is_dir():
+        raise MachineError(f"--out {out}: the folder {target.parent} does not exist")
+    return target
 
-    for name in ("recipe.yaml", "config.yaml"):
-        if (run / name).is_file():
-            return run / name
-    raise ConfigError(f"{run}: no recipe.yaml or config.yaml there; give -c RECIPE, or the folder of a run")
+
+def _recipe(options: argparse.Namespace, folder: Path) -> Tuple[Any, List[str]]:
+    """Return the recipe to test, and what names it in a command.
+
+    Args:
+        folder: for lists of images.
+
+    Raises:
+        ConfigError: neither a folder nor a recipe is given, or both.
+    """
+    if (options.folder is None) == (options.config is None):
+        raise ConfigError("give either a FOLDER of images or of a run, or a recipe: -c RECIPE")
+    if options.folder is not None:
+        given = user_path(options.folder)
+        own = [given / name for name in ("recipe.yaml", "config.yaml") if (given / name).is_file()]
+        if not own:
+            return _chosen(options, given, folder), [options.folder]
+        options.config = str(own[0])
+    config = load_recipe(options)
+    if config.Stages or options.stage:
+        config = config.stage(options.stage or next(iter(config.stages)))
+    return config, ["-c", options.config]
+
+
+def _chosen(options: argparse.Namespace, images: Path, folder: Path) -> Any:
+    """Return the recipe that `ppcls train FOLDER` would choose, without a range test of its own."""
+    import_paddle()
+    import_components(options)
+    from ppcls.starter.plan import make_plan
+    from ppcls.starter.record import Request
+
+    # A rate that is given is not tested.
+    settings = [*changes(options), "Optimizer.lr.learning_rate=0.001"]
+    request = Request(str(images.resolve()), pretrained="none", changes=settings)
+    return make_plan(images, request, folder).config
 
 
 def _summary(result: Any) -> Any:

@@ -18,6 +18,8 @@ from ppcls.commands.command import (
     load_recipe,
     print_result,
 )
+from ppcls.errors import ConfigError
+from ppcls.utils.paths import user_path
 
 _FOLDER_OPTIONS = ("model", "epochs", "image_size", "pretrained", "output", "no_flip")
 
@@ -69,8 +71,6 @@ def _check_options(options: argparse.Namespace) -> None:
     Raises:
         ConfigError: there are some.
     """
-    from ppcls.errors import ConfigError
-
     given = [f"--{name.replace('_', '-')}" for name in _FOLDER_OPTIONS if getattr(options, name)]
     if (options.folder is None) == (options.config is None):
         what = "both are given" if options.folder else "neither is given"
@@ -89,7 +89,6 @@ def _plan(options: argparse.Namespace) -> Any:
     import_components(options)
     from ppcls.starter.plan import default_output, make_plan
     from ppcls.starter.record import Request
-    from ppcls.utils.paths import user_path
 
     folder = user_path(options.folder)
     request = Request(
@@ -129,12 +128,12 @@ def _say_ending(result: Any, output: Path) -> None:
 
 
 def _reached(best: Dict[str, Any]) -> str:
-    """Return "trained: 98.20 % top-1, the best of all epochs, after epoch 12"."""
+    """Return "trained: 98.20 % top-1 (epoch 12)", of the best epoch."""
     name, value = _metric(best)
     if name is None:
         return f"trained: {best['epoch']} epochs, nothing was evaluated"
     shown = f"{100 * value:.2f} % top-{name[3:]}" if name.startswith("top") else f"{name} {value:.4f}"
-    return f"trained: {shown} in epoch {best['epoch']}, the best one"
+    return f"trained: {shown} (epoch {best['epoch']})"
 
 
 def _metric(best: Dict[str, Any]) -> Tuple[Optional[str], float]:

@@ -24,7 +24,7 @@ from ppcls.starter.split import Parts, make_parts
 from ppcls.starter.survey import Survey, survey
 from ppcls.starter.tuning import tuned
 from ppcls.starter.weights_at_hand import find_start
-from ppcls.utils import atomic
+from ppcls.utils import atomic, distributed
 from ppcls.utils.folders import ensure_writable
 from ppcls.utils.logging import get_logger
 
@@ -67,17 +67,16 @@ def default_output(folder: Path) -> Path:
     return Path("output") / (name or "photos")
 
 
-def make_plan(folder: Path, request: Request, run: Path, device: str = "auto") -> Plan:
+def make_plan(folder: Path, request: Request, run: Path) -> Plan:
     """Return the plan of a run: of the one in the folder, or of a new one, whose recipe is written there.
 
     Args:
         folder: of the images, as the recipe names it; or a list file.
         request: what is asked for.
         run: the run's folder.
-        device: as ``Global.device``.
 
     Raises:
-        ConfigError: the folder holds a finished or another run, or an option is invalid.
+        ConfigError: there are several processes, the folder holds a finished or another run, or an option is invalid.
         DataError: the images cannot be trained with.
         MachineError: the folder cannot be written to, or another process works there.
         WeightsError, CheckpointError: the weights to start from cannot be used.
@@ -88,16 +87,25 @@ def make_plan(folder: Path, request: Request, run: Path, device: str = "auto") -
         records.require_continuable(known, request, run)
         _say_what_changed(known, folder)
         return Plan(load_config(run / RECIPE), run, known)
+    _require_one_process()
     layout = find_layout(folder)
     records.require_free(run)
     start = find_start(request.pretrained, request.model)
     ensure_writable(run, f"--output {run}", "choose another folder with --output")
     with lock_run_dir(run):
-        return _new_plan(request, run, layout, start, device)
+        return _new_plan(request, run, layout, start)
 
 
-def _new_plan(request: Request, run: Path, layout: Layout, start: Optional[Start], device: str) -> Plan:
-    found = survey(layout, device)
+def _require_one_process() -> None:
+    if distributed.world_size() > 1:
+        raise ConfigError(
+            "`ppcls train FOLDER` chooses in one process; start it once to get a recipe.yaml (Ctrl-C when training "
+            "begins), then train by it in several: -c RECIPE"
+        )
+
+
+def _new_plan(request: Request, run: Path, layout: Layout, start: Optional[Start]) -> Plan:
+    found = survey(layout, _device(request.changes))
     facts = _facts(found, request, start)
     chosen = _with_options(choose(facts), request, start)
     parts = make_parts(found, chosen["validation"].value or 0.0, run)
@@ -166,6 +174,12 @@ def _with_options(chosen: Dict[str, Choice], request: Request, start: Optional[S
     if not request.flip:
         given["mirror images"] = chosen["mirror images"]._replace(why="--no-flip")
     return given
+
+
+def _device(changes: List[str]) -> str:
+    """Return the device that ``-o`` names, else "auto"."""
+    named = [value for key, _, value in (change.partition("=") for change in changes) if key.strip() == "Global.device"]
+    return named[-1].strip() if named else "auto"
 
 
 def _workers(cores: int) -> int:

@@ -212,9 +212,10 @@ def _vectors(thumbnails: np.ndarray) -> np.ndarray:
 
 
 def _device(name: str) -> str:
+    """Return "cpu" or "gpu"; other accelerators count as the latter."""
     if name == "auto":
         return "cpu" if gpus.problem() else "gpu"
-    return name
+    return "cpu" if name == "cpu" else "gpu"
 
 
 def cached_public_weights() -> Dict[str, Path]:
