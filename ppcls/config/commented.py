@@ -38,7 +38,8 @@ def _entry(head: str, value: Any, path: Path, comments: Mapping[Path, str], dept
     is_block = isinstance(value, (dict, list)) and bool(value)
     fits = len(margin) + len(head) + 1 + len(flow) <= _WIDTH
     is_mapping = isinstance(value, dict)
-    if not is_block or (fits and not has_comments_inside and not (is_mapping and depth == 0)):  # sections have lines of their own
+    is_section = is_mapping and depth == 0  # which has lines of its own
+    if not is_block or (fits and not has_comments_inside and not is_section):
         line = f"{margin}{head} {flow}" if value is not None or head == "-" else f"{margin}{head}"
         if comment is None:
             return [line]

@@ -75,7 +75,9 @@ class EpochTable:
     def _cells(self, epoch: Epoch) -> Dict[str, str]:
         """Return the text of each column, all rows alike in width."""
         metric_width = max(len(self._metric), 9)
-        value = "-" if epoch.metric is None else f"{100 * epoch.metric:.2f} %" if self._is_share else f"{epoch.metric:.4f}"
+        value = (
+            "-" if epoch.metric is None else f"{100 * epoch.metric:.2f} %" if self._is_share else f"{epoch.metric:.4f}"
+        )
         left = "" if epoch.seconds_left is None else str(timedelta(seconds=round(epoch.seconds_left)))
         mark = _BEST if epoch.is_best else " "
         return {
@@ -92,7 +94,10 @@ class EpochTable:
         """Return the columns that fit side by side."""
         names = list(cells)
         for dropped in _DROPPED_FIRST:
-            if sum(max(len(name), len(cells[name])) for name in names) + len(_GAP) * (len(names) - 1) <= terminal.width():
+            if (
+                sum(max(len(name), len(cells[name])) for name in names) + len(_GAP) * (len(names) - 1)
+                <= terminal.width()
+            ):
                 break
             if dropped != self._metric:
                 names.remove(dropped)

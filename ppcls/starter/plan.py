@@ -86,7 +86,9 @@ def make_plan(folder: Path, request: Request, run: Path) -> Plan:
     if known is not None:
         records.require_continuable(known, request, run)
         _say_what_changed(known, folder)
-        return Plan(load_config(run / RECIPE), run, known)
+        config = load_config(run / RECIPE)
+        _require_in_place(config, run)
+        return Plan(config, run, known)
     _require_one_process()
     layout = find_layout(folder)
     records.require_free(run)
@@ -128,8 +130,25 @@ def _check_options(request: Request) -> None:
         spec(request.model)
     if request.epochs is not None and request.epochs < 1:
         raise ConfigError(f"--epochs: must be at least 1, not {request.epochs}")
+    keys = [change.partition("=")[0].strip() for change in request.changes]
+    if "Global.output_dir" in keys:
+        raise ConfigError("-o Global.output_dir: the run's folder is given by --output")
     if request.image_size is not None and request.image_size < _SMALLEST_SIZE:
         raise ConfigError(f"--image-size: must be at least {_SMALLEST_SIZE} pixels, not {request.image_size}")
+
+
+def _require_in_place(config: Config, run: Path) -> None:
+    """Refuse to go on in another folder than the one that is asked for.
+
+    Raises:
+        ConfigError: the recipe names another folder.
+    """
+    named = Path(config.Global.output_dir)
+    if named.resolve() != run.resolve():
+        raise ConfigError(
+            f"{run / RECIPE}: is of a run in {named}, and stands in {run}: if the folder was moved, write its new place "
+            f"into the recipe, in Global and in the paths of its lists"
+        )
 
 
 def _say_what_changed(known: Record, folder: Path) -> None:
@@ -211,11 +230,9 @@ def _sets_rate(changes: List[str]) -> bool:
 
 
 def _header(folder: Path, request: Request, path: Path) -> str:
-    options = " ".join(request.changes)
-    return (
-        f"Chosen by `ppcls train {request.folder}`{f' -o {options}' if options else ''}. Edit it, then train by it into "
-        f"another folder:\nppcls train -c {path} -o Global.output_dir=output/another"
-    )
+    command = " ".join(["ppcls train", str(folder), *(["-o", *request.changes] if request.changes else [])])
+    again = f"ppcls train -c {path} -o Global.output_dir=output/another"
+    return f"Chosen by `{command}`. Edit it, then train by it into another folder:\n{again}"
 
 
 def _say(found: Survey, parts: Parts, chosen: Dict[str, Choice]) -> None:
@@ -246,4 +263,3 @@ def _value_text(name: str, choice: Choice) -> str:
     if name == "epochs":
         return str(choice.value)
     return choice.text
-

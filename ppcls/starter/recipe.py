@@ -66,7 +66,11 @@ def draft(chosen: Mapping[str, Choice], parts: Parts, run: Path, start: Optional
     sides = {
         "Train": {
             "dataset": {**parts.train, "transform_ops": _train_ops(chosen, arch, size, start is not None)},
-            "sampler": {"batch_size": chosen["batch size"].value, "shuffle": True, "drop_last": _drops_last(chosen, parts)},
+            "sampler": {
+                "batch_size": chosen["batch size"].value,
+                "shuffle": True,
+                "drop_last": _drops_last(chosen, parts),
+            },
             "loader": {"num_workers": workers},
         },
         "Eval": {
@@ -207,5 +211,5 @@ def _comments(chosen: Mapping[str, Choice], parts: Parts) -> Dict[KeyPath, str]:
         ("DataLoader", "Train", "sampler", "batch_size"): chosen["batch size"].why,
     }
     if chosen["mixing"].value:
-        comments[*ops, "batch_transform_ops"] = chosen["mixing"].why
+        comments[(*ops, "batch_transform_ops")] = chosen["mixing"].why
     return comments

@@ -172,4 +172,3 @@ def _note_of_broken(broken: Sequence[str]) -> List[str]:
         return []
     what = "1 image cannot be read and is left out" if len(broken) == 1 else f"{len(broken):,} images cannot be read"
     return [f"{what}{'' if len(broken) == 1 else ' and are left out'}: {listed(broken, 3)}"]
-

@@ -32,7 +32,9 @@ def tuned(made: Draft, run: Path, limits: Sequence[float], parts: Parts) -> Draf
     rate, note = bounded(result.suggestion, *limits)
     atomic.write_text(run / FILE, json_text.dumps({**result.to_json(), "chosen": rate}) + "\n")
     get_logger().info("learning rate: %g (%s)", rate, note or f"range test of {len(result.rates)} updates, {FILE}")
-    get_logger().info("training takes about %s", duration(_seconds_of_training(config.Global.epochs or 0, parts, result)))
+    get_logger().info(
+        "training takes about %s", duration(_seconds_of_training(config.Global.epochs or 0, parts, result))
+    )
     values: Dict[str, Any] = {**made.values}
     optimizer = values["Optimizer"]
     values["Optimizer"] = {**optimizer, "lr": {**optimizer["lr"], "learning_rate": rate}}

@@ -107,7 +107,9 @@ def test_shards(digits, tmp_path):
 
 def test_images_without_classes(tmp_path):
     (tmp_path / "a.jpg").write_bytes(encode(picture(), ".jpg"))
-    with pytest.raises(DataError, match=r"has images and no folders: nothing says their classes\. Make one folder per class"):
+    with pytest.raises(
+        DataError, match=r"has images and no folders: nothing says their classes\. Make one folder per class"
+    ):
         find_layout(tmp_path)
     with pytest.raises(DataError, match="is one image; give a folder"):
         find_layout(tmp_path / "a.jpg")
@@ -123,7 +125,7 @@ def test_folders_without_images(tmp_path):
         find_layout(tmp_path)
     (tmp_path / "documents").mkdir()
     (tmp_path / "documents" / "a.txt").write_text("text")
-    with pytest.raises(DataError, match="no images .* in any of its 1 folders"):
+    with pytest.raises(DataError, match=r"no images .* in any of its 1 folders"):
         find_layout(tmp_path)
 
 

@@ -57,7 +57,7 @@ def test_limits_of_a_suggestion():
 
 
 def test_mistakes(recipe):
-    with pytest.raises(ConfigError, match="must be positive and grow, not from 1 to 0.1"):
+    with pytest.raises(ConfigError, match=r"must be positive and grow, not from 1 to 0\.1"):
         run_range_test(load_config(recipe), 1.0, 0.1)
     with pytest.raises(ConfigError, match="must be positive, not 0 seconds"):
         run_range_test(load_config(recipe), seconds=0)

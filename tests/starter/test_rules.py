@@ -7,9 +7,7 @@ import pytest
 from ppcls.starter.rules import RULES, Facts, choose, table
 from tests.helpers.recipes import ROOT
 
-FACTS = Facts(
-    images=400, classes=5, short_side=160, device="cpu", cores=2, is_symmetric=True, has_validation=False
-)
+FACTS = Facts(images=400, classes=5, short_side=160, device="cpu", cores=2, is_symmetric=True, has_validation=False)
 
 
 def chosen(**changes):
