@@ -39,7 +39,10 @@ def _entry(head: str, value: Any, path: Path, comments: Mapping[Path, str], dept
     fits = len(margin) + len(head) + 1 + len(flow) <= _WIDTH
     is_mapping = isinstance(value, dict)
     is_section = is_mapping and depth == 0  # which has lines of its own
-    if not is_block or (fits and not has_comments_inside and not is_section):
+    is_component = is_mapping and head == "-" and len(value) == 1  # such as a transform: - Name: {...}
+    is_list_of_some = isinstance(value, list) and len(value) > 1 and isinstance(value[0], dict)
+    needs_lines = has_comments_inside or is_section or is_component or is_list_of_some
+    if not is_block or (fits and not needs_lines):
         line = f"{margin}{head} {flow}" if value is not None or head == "-" else f"{margin}{head}"
         if comment is None:
             return [line]
