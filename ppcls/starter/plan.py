@@ -12,7 +12,7 @@ from ppcls.config.overrides import apply
 from ppcls.config.schema import Config
 from ppcls.config.tree import plain
 from ppcls.config.values import from_values
-from ppcls.data.folder_layout import Layout, find_layout
+from ppcls.data.folder_layout import find_layout
 from ppcls.engine import load_config
 from ppcls.engine.checkpointing.run_dir import lock_run_dir
 from ppcls.errors import ConfigError
@@ -93,9 +93,10 @@ def make_plan(folder: Path, request: Request, run: Path) -> Plan:
     layout = find_layout(folder)
     records.require_free(run)
     start = find_start(request.pretrained, request.model)
+    found = survey(layout, _device(request.changes))
     ensure_writable(run, f"--output {run}", "choose another folder with --output")
     with lock_run_dir(run):
-        return _new_plan(request, run, layout, start)
+        return _new_plan(request, run, found, start)
 
 
 def _require_one_process() -> None:
@@ -106,8 +107,8 @@ def _require_one_process() -> None:
         )
 
 
-def _new_plan(request: Request, run: Path, layout: Layout, start: Optional[Start]) -> Plan:
-    found = survey(layout, _device(request.changes))
+def _new_plan(request: Request, run: Path, found: Survey, start: Optional[Start]) -> Plan:
+    layout = found.layout
     facts = _facts(found, request, start)
     chosen = _with_options(choose(facts), request, start)
     parts = make_parts(found, chosen["validation"].value or 0.0, run)
@@ -146,8 +147,8 @@ def _require_in_place(config: Config, run: Path) -> None:
     named = Path(config.Global.output_dir)
     if named.resolve() != run.resolve():
         raise ConfigError(
-            f"{run / RECIPE}: is of a run in {named}, and stands in {run}: if the folder was moved, write its new place "
-            f"into the recipe, in Global and in the paths of its lists"
+            f"{run / RECIPE}: is of a run in {named}, and stands in {run}: if the folder was moved, write its new "
+            f"place into the recipe, in Global and in the paths of its lists"
         )
 
 

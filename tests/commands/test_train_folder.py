@@ -179,7 +179,7 @@ def test_options_that_do_not_belong_together(run, photos, recipe):
         ((), "train by a recipe, -c RECIPE, or with a FOLDER of images; neither is given"),
         (("photos", "-c", recipe), "both are given"),
         (("-c", recipe, "--epochs", "3"), "--epochs: for `ppcls train FOLDER`"),
-        (("photos", "--model", "ConvMLP"), "unknown architecture"),
+        (("photos", "--model", "ConvMLP_X"), "unknown architecture 'ConvMLP_X'; did you mean"),
         (("photos", "--epochs", "0"), "--epochs: must be at least 1, not 0"),
         (("photos", "--image-size", "4"), "--image-size: must be at least 16 pixels, not 4"),
         (("photos", "--pretrained", "missing.pdparams"), "missing.pdparams"),

@@ -96,7 +96,8 @@ def test_a_list_of_several_labels(tmp_path):
 
 def test_shards(digits, tmp_path):
     for split in ("train", "val"):
-        pack(PackOptions(str(digits), str(digits / f"{split}_list.txt"), prefix=split, shard_samples=50), tmp_path, workers=1)
+        options = PackOptions(str(digits), str(digits / f"{split}_list.txt"), prefix=split, shard_samples=50)
+        pack(options, tmp_path, workers=1)
     layout = find_layout(tmp_path)
     assert layout.kind == "shards"
     assert layout.train == {"name": "ShardDataset", "image_root": str(tmp_path), "shards": "train-*.tar"}
