@@ -74,6 +74,8 @@ def _check_options(options: argparse.Namespace) -> None:
     given = [f"--{name.replace('_', '-')}" for name in _FOLDER_OPTIONS if getattr(options, name)]
     if (options.folder is None) == (options.config is None):
         what = "both are given" if options.folder else "neither is given"
+        if options.folder and "=" in options.folder:
+            what += f" (changes of the recipe follow -o: -o {options.folder})"
         raise ConfigError(f"train by a recipe, -c RECIPE, or with a FOLDER of images; {what}")
     if options.folder is None and given:
         raise ConfigError(f"{', '.join(given)}: for `ppcls train FOLDER`; a recipe says it itself, change it with -o")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any, List, Mapping, Optional
 
 from ppcls.config.numbers import parse_scalar
 from ppcls.config.tree import Path
+from ppcls.utils import json_text
 
 _WIDTH = 116  # columns of a line
 _PLAIN = re.compile(r"[A-Za-z0-9_/.~][A-Za-z0-9_/.~+-]*")  # text that needs no quotes, not even within braces
@@ -68,5 +68,5 @@ def _flow(value: Any) -> str:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str):
         is_plain = _PLAIN.fullmatch(value) is not None and parse_scalar(value) == value
-        return value if is_plain else json.dumps(value, ensure_ascii=False)
+        return value if is_plain else json_text.dumps(value, ensure_ascii=False)
     return repr(value)

@@ -1,7 +1,7 @@
 """Which learning rate suits a recipe: a short training with a rate that grows exponentially.
 
 The method is that of Smith, Cyclical Learning Rates for Training Neural Networks, https://arxiv.org/abs/1506.01186,
-section 3.3; the choice is that of fastai's ``lr_find`` ("valley"): the middle of the longest fall of the loss.
+section 3.3.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ _STEPS = 100  # updates
 _FEWEST_STEPS = 40
 _TIMED_STEPS = 3  # updates at the lowest rate, whose time tells how many fit
 _SMOOTHING = 0.9  # of the mean of the losses so far
+_BELOW_LOWEST = 4  # the suggestion is the rate of the lowest loss divided by this
 _DIVERGED = 4.0  # times the lowest loss: the test ends there
 # What has no part in a range test. Averaged weights, data workers' batches and losses are those of the recipe.
 _CHANGES = {
@@ -183,20 +184,9 @@ def smooth(losses: Sequence[float]) -> List[float]:
 
 
 def suggest(rates: Sequence[float], losses: Sequence[float]) -> float:
-    """Return the rate in the middle of the longest fall of smoothed losses.
-
-    The fall is the longest decreasing subsequence that need not be without gaps.
-    """
-    lengths, before = [1] * len(losses), list(range(len(losses)))
-    for end in range(len(losses)):
-        for start in range(end):
-            if losses[start] > losses[end] and lengths[start] + 1 > lengths[end]:
-                lengths[end], before[end] = lengths[start] + 1, start
-    end = max(range(len(losses)), key=lambda index: lengths[index])
-    start = end
-    while before[start] != start:
-        start = before[start]
-    return float(rates[round((start + end) / 2)])
+    """Return a quarter of the rate at which smoothed losses are lowest: from there on they diverge."""
+    lowest = min(range(len(losses)), key=lambda index: losses[index])
+    return float(rates[lowest] / _BELOW_LOWEST)
 
 
 def bounded(suggestion: float, lowest: float, highest: float) -> Tuple[float, Optional[str]]:

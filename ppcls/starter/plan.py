@@ -17,10 +17,11 @@ from ppcls.engine import load_config
 from ppcls.engine.checkpointing.run_dir import lock_run_dir
 from ppcls.errors import ConfigError
 from ppcls.starter import record as records
+from ppcls.starter.describe import describe
 from ppcls.starter.recipe import Draft, Start, draft
 from ppcls.starter.record import RECIPE, Record, Request
 from ppcls.starter.rules import Choice, Facts, choose
-from ppcls.starter.split import Parts, make_parts
+from ppcls.starter.split import make_parts
 from ppcls.starter.survey import Survey, survey
 from ppcls.starter.tuning import tuned
 from ppcls.starter.weights_at_hand import find_start
@@ -28,14 +29,7 @@ from ppcls.utils import atomic, distributed
 from ppcls.utils.folders import ensure_writable
 from ppcls.utils.logging import get_logger
 
-_KINDS = {
-    "classes": "one folder per class",
-    "train_val": "folders for training and validation",
-    "list": "lists",
-    "shards": "tar shards",
-}
 _SMALLEST_SIZE = 16  # pixels
-_MANY_CLASSES = 5  # more are not all named
 
 
 @dataclass(frozen=True)
@@ -112,7 +106,7 @@ def _new_plan(request: Request, run: Path, found: Survey, start: Optional[Start]
     facts = _facts(found, request, start)
     chosen = _with_options(choose(facts), request, start)
     parts = make_parts(found, chosen["validation"].value or 0.0, run)
-    _say(found, parts, chosen)
+    describe(found, parts, chosen)
     made = draft(chosen, parts, run, start, _workers(found.cores))
     made = _changed(made, request.changes)
     if start is None and not _sets_rate(request.changes):
@@ -180,7 +174,7 @@ def _facts(found: Survey, request: Request, start: Optional[Start]) -> Facts:
 
 def _with_options(chosen: Dict[str, Choice], request: Request, start: Optional[Start]) -> Dict[str, Choice]:
     """Return the choices with those of the user in their place."""
-    given = dict(chosen)
+    given = {**chosen, "epochs": chosen["epochs"]._replace(text=str(chosen["epochs"].value))}
     if start is not None:
         given["model"] = Choice(dict(start.arch), start.arch["name"], chosen["model"].why)
     elif request.model is not None:
@@ -234,33 +228,3 @@ def _header(folder: Path, request: Request, path: Path) -> str:
     command = " ".join(["ppcls train", str(folder), *(["-o", *request.changes] if request.changes else [])])
     again = f"ppcls train -c {path} -o Global.output_dir=output/another"
     return f"Chosen by `{command}`. Edit it, then train by it into another folder:\n{again}"
-
-
-def _say(found: Survey, parts: Parts, chosen: Dict[str, Choice]) -> None:
-    """Log what was found and chosen, and why."""
-    log, layout = get_logger(), found.layout
-    counts = sorted(layout.counts.values())
-    names = list(layout.counts)
-    classes = ", ".join(names[:_MANY_CLASSES]) + (", ..." if len(names) > _MANY_CLASSES else "")
-    log.info(
-        "%s: %s images of %s classes (%s), %s to %s each; %s",
-        *(layout.path, f"{sum(counts):,}", f"{len(counts):,}", classes, f"{counts[0]:,}", f"{counts[-1]:,}"),
-        _KINDS[layout.kind],
-    )
-    log.info("%s images to train with, %s to validate with", f"{parts.num_train:,}", f"{parts.num_val:,}")
-    for note in (*layout.notes, *parts.notes):
-        log.info("  %s", note)
-    for name, choice in chosen.items():
-        if choice.value is not None:
-            log.info("%s: %s (%s)", name, _value_text(name, choice), choice.why)
-    mirror = found.mirror
-    log.info(
-        "  the nearest thumbnail is of the same class for %.0f %% of %d images, and for %.0f %% of their mirror images",
-        *(100 * mirror.as_is, mirror.images, 100 * mirror.mirrored),
-    )
-
-
-def _value_text(name: str, choice: Choice) -> str:
-    if name == "epochs":
-        return str(choice.value)
-    return choice.text

@@ -26,7 +26,7 @@ def test_of_a_recipe(run, recipe, tmp_path):
 def test_of_images_and_of_a_run(run, tmp_path):
     colours(tmp_path / "photos")
     done = run("find-lr", "photos", "-o", *QUICK[5:], *RATE[1:], "--seconds", "3", "--out", "a.svg")
-    assert "next: ppcls train photos -o Optimizer.lr.learning_rate=" in done.stderr
+    assert "next: ppcls train photos -o Arch.dim=8 Arch.depth=1 Arch.kernel_size=3 DataLoader" in done.stderr
     assert not (tmp_path / "output").exists()
     run("train", "photos", *QUICK, *RATE)
     done = run("find-lr", "output/photos", "--seconds", "3", "--out", "b.svg")

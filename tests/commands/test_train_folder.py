@@ -23,7 +23,7 @@ def test_photos_to_a_run(run, photos, tmp_path):
     best = json.loads(done.stdout)
     assert best["top1"] >= 1 / 3
     said = done.stderr
-    assert "photos: 36 images of 3 classes (bee, cat, dog), 12 to 12 each; one folder per class" in said
+    assert "photos: 36 images of 3 classes (bee, cat, dog), 12 each; one folder per class" in said
     assert "30 images to train with, 6 to validate with" in said
     assert "epochs: 2 (--epochs)" in said
     assert re.search(r"learning rate: [\d.e-]+ \(", said)

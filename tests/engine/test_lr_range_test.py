@@ -37,10 +37,10 @@ def test_accumulated_batches_make_one_update(recipe):
     assert len(result.rates) <= lr_range_test._FEWEST_STEPS
 
 
-def test_the_middle_of_the_longest_fall():
+def test_a_quarter_of_the_rate_of_the_lowest_loss():
     rates = [10.0**power for power in range(-6, 1)]
-    assert suggest(rates, [1.0, 2.3, 2.2, 1.9, 1.5, 1.4, 5.0]) == pytest.approx(1e-3)
-    assert suggest(rates, [2.3, 2.29, 2.28, 2.27, 2.26, 3.0, 4.0]) == pytest.approx(1e-4)
+    assert suggest(rates, [2.3, 2.2, 2.3, 1.9, 1.5, 1.4, 5.0]) == pytest.approx(0.1 / 4)
+    assert suggest(rates, [2.3, 2.29, 2.28, 2.27, 2.26, 3.0, 4.0]) == pytest.approx(0.01 / 4)
 
 
 def test_smoothing_does_not_lag_at_the_beginning():
