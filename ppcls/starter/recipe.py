@@ -20,6 +20,7 @@ _BODIES = {
     "gMLP": ["stem", "blocks", "norm"],
 }
 _HEAD_EPOCHS = 5
+_SMALLEST_PATCH = 2  # pixels
 _Ops = List[Dict[str, Any]]
 
 
@@ -97,10 +98,10 @@ def draft(chosen: Mapping[str, Choice], parts: Parts, run: Path, start: Optional
 
 
 def _arch(model: Mapping[str, Any], size: int) -> Dict[str, Any]:
-    """Return the section ``Arch``; a ConvMixer's patches make a map of about 16 x 16."""
+    """Return the section ``Arch``; a ConvMixer's patches make a map of the wanted size, but have at least 2 pixels."""
     arch = dict(model)
     if arch["name"] == "ConvMixer" and "patch_size" not in arch:
-        arch["patch_size"] = max(1, round(size / arch.pop("map_side")))
+        arch["patch_size"] = max(_SMALLEST_PATCH, round(size / arch.pop("map_side")))
     if BACKBONES[arch["name"]].takes("image_size"):
         arch["image_size"] = size
     return arch
