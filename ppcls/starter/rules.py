@@ -175,13 +175,7 @@ RULES: Tuple[Rule, ...] = (
         lambda facts: False,
     ),
     Rule(
-        *("crops", "weights at hand"),
-        *("35 to 100 % of the area", "as the public weights were made, and a little less"),
-        lambda facts: facts.weights is not None,
-        lambda facts: [0.35, 1.0],
-    ),
-    Rule(
-        *("crops", "else"),
+        *("crops", "always"),
         *("35 to 100 % of the area", "objects at many places and sizes"),
         lambda facts: True,
         lambda facts: [0.35, 1.0],
