@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, Union
 
 import numpy as np
 
@@ -155,7 +155,7 @@ class _Part(Dataset):
         super().__init__(dataset.labels[indices], dataset.class_names, dataset.on_error)
         self._dataset, self._indices = dataset, indices
 
-    def read(self, index: int):  # type: ignore[no-untyped-def]  # as the data set does
+    def read(self, index: int) -> Union[bytes, np.ndarray]:
         """Return a sample's encoded file or pixels."""
         return self._dataset.read(int(self._indices[index]))
 
