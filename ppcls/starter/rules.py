@@ -80,7 +80,10 @@ RULES: Tuple[Rule, ...] = (
     ),
     Rule(
         *("model", "a GPU"),
-        *("ConvMixer, 256 channels, 8 blocks, patches of a 24th of the image", "a GPU trains it in minutes; not measured by us"),
+        *(
+            "ConvMixer, 256 channels, 8 blocks, patches of a 24th of the image",
+            "a GPU trains it in minutes; not measured by us",
+        ),
         lambda facts: facts.device == "gpu",
         lambda facts: _conv_mixer(256, 8),
     ),
