@@ -8,6 +8,7 @@ from typing import Any, Generator, List, Optional, Sequence, Tuple
 from ppcls.config.schema import Config
 from ppcls.data.build import build_dataset, shared_files
 from ppcls.data.datasets import Classes, Dataset, align_classes
+from ppcls.data.folder_layout import find_layout
 from ppcls.engine import load_config, stages
 from ppcls.engine.data import open_dataset
 from ppcls.engine.label_names import export_classes, model_classes
@@ -45,8 +46,6 @@ def open_data(path: Optional[str], predictors: Sequence[BasePredictor]) -> Tuple
         config = load_config(path)
         config = stages.evaluation_recipe(config, None) if config.Stages else config
         return open_dataset(config, "Eval"), path
-    from ppcls.data.folder_layout import find_layout
-
     layout = find_layout(user_path(path))
     for note in layout.notes:
         get_logger().info("--data %s: %s", path, note)
