@@ -84,7 +84,7 @@ def test_the_page_shows_where_they_differ(trained, weaker, run, tmp_path):
     assert all(image.startswith("data:image/jpeg;base64,") for image in page.images)
     assert "http" not in source
     text = " ".join(page.text)
-    assert f"Only a right: {counts['only A right']}" in text
+    assert f"Only A right: {counts['only A right']}" in text
     assert "A is better" in text
     assert "digit-3" in text
 
