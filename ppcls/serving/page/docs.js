@@ -1,15 +1,22 @@
 // The OpenAPI description as text; nothing is loaded from elsewhere.
 
+import { element } from "./dom.js";
+
 function add(parent, name, text) {
-  const made = document.createElement(name);
-  made.textContent = text;
+  const made = element(name, "", text);
   parent.append(made);
   return made;
 }
 
-function example(path, method, operation) {
-  const url = new URL(path.slice(1), location.href).href;
-  return operation.requestBody ? `curl -F file=@photo.jpg ${url}` : `curl -X ${method.toUpperCase()} ${url}`;
+// In double quotes, as the shells of all systems take it.
+function command(path, method, operation) {
+  const key = operation.security ? ' -H "X-API-Key: $PPCLS_API_KEY"' : "";
+  const body = operation.requestBody ? " -F file=@photo.jpg" : "";
+  return `curl${key}${body} "${new URL(path.slice(1), location.href).href}"`;
+}
+
+function exampleOf(operation) {
+  return operation.responses["200"]?.content?.["application/json"]?.example;
 }
 
 function list(parent, title, items) {
@@ -37,7 +44,9 @@ for (const [path, methods] of Object.entries(description.paths)) {
     const section = add(document.getElementById("operations"), "section", "");
     add(section, "h2", `${method.toUpperCase()} ${path}`);
     add(section, "p", operation.summary);
-    add(section, "pre", example(path, method, operation));
+    add(section, "pre", command(path, method, operation)).tabIndex = 0;
+    const example = exampleOf(operation);
+    if (example) add(section, "pre", JSON.stringify(example, null, 2)).tabIndex = 0;
     list(section, "Parameters", (operation.parameters ?? []).map((item) => [item.name, parameterText(item)]));
     list(section, "Body", Object.keys(operation.requestBody?.content ?? {}).map((kind) => [kind, ""]));
     list(section, "Answers", Object.entries(operation.responses).map(([code, item]) => [code, item.description]));

@@ -1,38 +1,22 @@
-// What a result looks like. Text is set as text only: names come from anywhere.
+// What a result looks like.
 
-function element(name, className, text) {
-  const made = document.createElement(name);
-  if (className) made.className = className;
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
+import { labelOf, NO_CLASS, percent, whyUnsure } from "./answer.js";
+import { element } from "./dom.js";
+import { describe, heatMap } from "./heat_map.js";
 
-function percent(score) {
-  return `${(100 * score).toFixed(1)} %`;
-}
+const TINY = 64; // pixels a side: such pictures are shown with their pixels, not blurred
 
-const labelOf = (result, place) => result.label_names[place] ?? `class ${result.class_ids[place]}`;
-
-const NO_CLASS = "no class is above its threshold";
-
-/** The best class, all of a multi-label model, or what is wrong. */
-export function inWords(result, multilabel) {
-  if (result.error !== undefined) return result.error;
-  const places = result.class_ids.map((_, place) => `${labelOf(result, place)}, ${percent(result.scores[place])}`);
-  return (multilabel ? places.join("; ") : places[0]) || NO_CLASS;
-}
-
-function bars(result) {
+function bars(result, multilabel) {
   const list = element("ol", "classes");
   result.class_ids.forEach((_, place) => {
-    const item = element("li");
+    const item = element("li", multilabel || place === 0 ? "answer" : "");
     const fill = element("span", "fill");
     fill.style.width = `${100 * Math.min(1, Math.max(0, result.scores[place]))}%`;
     const score = percent(result.scores[place]);
     item.append(fill, element("span", "label", labelOf(result, place)), element("span", "score", score));
     list.append(item);
   });
-  if (!result.class_ids.length) list.append(element("li", "none", NO_CLASS));
+  if (!result.class_ids.length) list.append(element("li", "answer none", NO_CLASS));
   return list;
 }
 
@@ -47,6 +31,9 @@ export class ResultView {
     this.picture.alt = "";
     this.picture.loading = "lazy";
     this.picture.decoding = "async";
+    this.picture.addEventListener("load", () => {
+      this.picture.classList.toggle("tiny", Math.max(this.picture.naturalWidth, this.picture.naturalHeight) <= TINY);
+    });
     this.picture.addEventListener("error", () => this.picture.remove());
     this.figure.append(this.picture);
     this.body = element("div");
@@ -55,12 +42,15 @@ export class ResultView {
     this.root.append(this.figure, this.body);
   }
 
-  showResult(answer) {
+  showResult(answer, info) {
     const times = answer.milliseconds;
     const model = `model ${times.model.toFixed(0)}, server ${times.total.toFixed(0)}`;
     this.say(`${answer.roundTrip.toFixed(0)} ms (${model})`);
     const [result] = answer.results;
-    this.note.before(bars(result));
+    const unsure = whyUnsure(result, info);
+    this.root.classList.toggle("is-unsure", unsure !== "");
+    this.note.before(bars(result, info.multilabel));
+    if (unsure) this.note.before(element("p", "unsure", unsure));
     if (result.attributes) this.note.before(element("p", "attributes", result.attributes.join(", ")));
   }
 
@@ -112,39 +102,4 @@ export class ResultView {
     URL.revokeObjectURL(this.url);
     this.root.remove();
   }
-}
-
-function describe(map) {
-  const most = Math.max(...map.heat.flat());
-  const label = map.label_name ?? `class ${map.class_id}`;
-  if (most <= 0) return `Covering any one part does not lower the score of “${label}”.`;
-  return `Red: covering the reddest part takes “${label}” from ${percent(map.score)} to ${percent(map.score - most)}.`;
-}
-
-async function heatMap(map) {
-  const grid = map.heat.length;
-  const most = Math.max(1e-9, ...map.heat.flat());
-  const small = element("canvas");
-  small.width = small.height = grid;
-  const pixels = new ImageData(grid, grid);
-  map.heat.flat().forEach((drop, cell) => {
-    pixels.data.set([220, 20, 20, 190 * Math.max(0, drop / most)], 4 * cell);
-  });
-  small.getContext("2d").putImageData(pixels, 0, 0);
-
-  const canvas = element("canvas", "heat");
-  canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", describe(map));
-  const picture = new Image();
-  if (map.image) {
-    picture.src = map.image;
-    await picture.decode();
-  }
-  const scale = Math.max(1, Math.round(224 / Math.max(1, picture.naturalWidth)));
-  canvas.width = scale * (picture.naturalWidth || 224);
-  canvas.height = scale * (picture.naturalHeight || 224);
-  const context = canvas.getContext("2d");
-  if (map.image) context.drawImage(picture, 0, 0, canvas.width, canvas.height);
-  context.drawImage(small, 0, 0, canvas.width, canvas.height);
-  return canvas;
 }
