@@ -3,6 +3,11 @@
 import { percent } from "./answer.js";
 import { element } from "./dom.js";
 
+const TINY = 64; // pixels a side
+
+/** Whether a picture is so small that it is shown with its pixels, not blurred. */
+export const isTiny = ({ naturalWidth, naturalHeight }) => Math.max(naturalWidth, naturalHeight) <= TINY;
+
 /** The heat map in words. */
 export function describe(map) {
   const most = Math.max(...map.heat.flat());
@@ -35,7 +40,9 @@ export async function heatMap(map) {
   canvas.width = scale * (picture.naturalWidth || 224);
   canvas.height = scale * (picture.naturalHeight || 224);
   const context = canvas.getContext("2d");
+  context.imageSmoothingEnabled = !isTiny(picture);
   if (map.image) context.drawImage(picture, 0, 0, canvas.width, canvas.height);
+  context.imageSmoothingEnabled = true;
   context.drawImage(small, 0, 0, canvas.width, canvas.height);
   return canvas;
 }

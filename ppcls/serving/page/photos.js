@@ -61,7 +61,7 @@ async function classify(entry) {
       const what = best === undefined ? "" : `?class_id=${best}`;
       view.offerExplanation((say) => ask(`saliency${what}`, { file, signal, tell: say }));
     }
-    if (latest.length === 1 && latest[0] === entry) view.root.scrollIntoView({ block: "nearest" });
+    if (latest.length === 1 && latest[0] === entry) view.reveal();
   } catch (error) {
     if (signal.aborted) return;
     if (error instanceof KeyError) {

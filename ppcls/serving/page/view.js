@@ -2,9 +2,7 @@
 
 import { labelOf, NO_CLASS, percent, whyUnsure } from "./answer.js";
 import { element } from "./dom.js";
-import { describe, heatMap } from "./heat_map.js";
-
-const TINY = 64; // pixels a side: such pictures are shown with their pixels, not blurred
+import { describe, heatMap, isTiny } from "./heat_map.js";
 
 function bars(result, multilabel) {
   const list = element("ol", "classes");
@@ -31,9 +29,7 @@ export class ResultView {
     this.picture.alt = "";
     this.picture.loading = "lazy";
     this.picture.decoding = "async";
-    this.picture.addEventListener("load", () => {
-      this.picture.classList.toggle("tiny", Math.max(this.picture.naturalWidth, this.picture.naturalHeight) <= TINY);
-    });
+    this.picture.addEventListener("load", () => this.picture.classList.toggle("tiny", isTiny(this.picture)));
     this.picture.addEventListener("error", () => this.picture.remove());
     this.figure.append(this.picture);
     this.body = element("div");
@@ -48,10 +44,16 @@ export class ResultView {
     this.say(`${answer.roundTrip.toFixed(0)} ms (${model})`);
     const [result] = answer.results;
     const unsure = whyUnsure(result, info);
-    this.root.classList.toggle("is-unsure", unsure !== "");
     this.note.before(bars(result, info.multilabel));
     if (unsure) this.note.before(element("p", "unsure", unsure));
     if (result.attributes) this.note.before(element("p", "attributes", result.attributes.join(", ")));
+  }
+
+  /** Scroll the answer into the window, where it is not. */
+  async reveal() {
+    this.picture.loading = "eager";
+    await this.picture.decode().catch(() => {}); // one that cannot be shown takes no room
+    this.root.scrollIntoView({ block: "nearest" });
   }
 
   say(text, kind = "note") {
