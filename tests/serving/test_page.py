@@ -60,12 +60,12 @@ def test_photos_are_classified_explained_and_saved(browser, opened, photos):
         "for (let click = 0; click < 3; click += 1) arguments[0].click()",
         first.find_element(By.CLASS_NAME, "explain"),
     )
-    until(browser, lambda: first.find_elements(By.CSS_SELECTOR, "canvas.heat"))
-    until(browser, lambda: "the reddest part takes “digit-" in first.find_element(By.CLASS_NAME, "explanation").text)
+    until(browser, lambda: first.find_elements(By.CSS_SELECTOR, ".heat"))
+    until(browser, lambda: "the part with the most colour takes “digit-" in first.find_element(By.CLASS_NAME, "explanation").text)
     assert reddened(browser) > 0
-    assert len(first.find_elements(By.CSS_SELECTOR, "canvas.heat")) == 1
+    assert len(first.find_elements(By.CSS_SELECTOR, ".heat")) == 1
     first.find_element(By.CLASS_NAME, "explain").click()
-    until(browser, lambda: not first.find_element(By.CSS_SELECTOR, "canvas.heat").is_displayed())
+    until(browser, lambda: not first.find_element(By.CSS_SELECTOR, ".heat").is_displayed())
     assert first.find_element(By.TAG_NAME, "img").is_displayed()
 
     browser.find_element(By.ID, "download").click()
@@ -123,7 +123,7 @@ def test_by_keyboard_alone(browser, photos):
             break
     assert seen == ["Classes", "Choose photos", "Take a photo", "Download CSV", "Clear", "Explain"]
     assert outline == "solid"
-    until(browser, lambda: all_of(browser, "canvas.heat"))
+    until(browser, lambda: all_of(browser, ".heat"))
     assert browser.switch_to.active_element.get_attribute("aria-pressed") == "true"
 
 

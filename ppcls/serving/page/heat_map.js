@@ -13,11 +13,20 @@ export function describe(map) {
   const most = Math.max(...map.heat.flat());
   const label = map.label_name ?? `class ${map.class_id}`;
   if (most <= 0) return `Covering any one part does not lower the score of “${label}”.`;
-  return `Red: covering the reddest part takes “${label}” from ${percent(map.score)} to ${percent(map.score - most)}.`;
+  return `Covering the part with the most colour takes “${label}” from ${percent(map.score)} to ${percent(map.score - most)}.`;
 }
 
-/** The picture with the heat map over it, as a canvas. */
+/** The picture with the heat on it; the heat alone where the model sees no picture. */
 export async function heatMap(map) {
+  if (!map.overlay) return drawn(map);
+  const picture = element("img", "heat");
+  picture.alt = describe(map);
+  picture.src = map.overlay;
+  await picture.decode();
+  return picture;
+}
+
+async function drawn(map) {
   const grid = map.heat.length;
   const most = Math.max(1e-9, ...map.heat.flat());
   const small = element("canvas");

@@ -67,7 +67,7 @@ export class ResultView {
     button.setAttribute("aria-label", `Explain ${this.name}`);
     const note = element("p", "note explanation");
     note.setAttribute("role", "status");
-    let canvas = null;
+    let heat = null;
     button.type = "button";
     button.setAttribute("aria-pressed", "false");
     button.addEventListener("click", async () => {
@@ -75,14 +75,14 @@ export class ResultView {
       const show = button.getAttribute("aria-pressed") !== "true";
       button.setAttribute("aria-pressed", String(show));
       try {
-        if (show && !canvas) {
+        if (show && !heat) {
           button.setAttribute("aria-disabled", "true"); // "disabled" would take the keyboard's focus away
           note.textContent = "covering one part of the picture after the other…";
           const map = await explain((text) => {
             note.textContent = text;
           });
-          canvas = await heatMap(map);
-          this.figure.append(canvas);
+          heat = await heatMap(map);
+          this.figure.append(heat);
           note.dataset.text = describe(map);
         }
       } catch (error) {
@@ -93,7 +93,7 @@ export class ResultView {
         button.removeAttribute("aria-disabled");
       }
       const shown = button.getAttribute("aria-pressed") === "true";
-      canvas?.toggleAttribute("hidden", !shown);
+      heat?.toggleAttribute("hidden", !shown);
       this.picture.toggleAttribute("hidden", shown);
       note.textContent = shown ? note.dataset.text : "";
     });
