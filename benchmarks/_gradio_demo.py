@@ -1,6 +1,6 @@
 """The page that Gradio makes of an exported model, for ``page_load.py``: a photo in, five classes out.
 
-    python benchmarks/_gradio_demo.py MODEL PORT
+python benchmarks/_gradio_demo.py MODEL PORT
 """
 
 from __future__ import annotations

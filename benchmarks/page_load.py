@@ -3,10 +3,10 @@
     python benchmarks/page_load.py MODEL [--gradio PYTHON] [--rounds 5]
 
 MODEL is an export, with examples for a fair comparison. PYTHON is the interpreter of an environment that has gradio
-beside what ppcls needs. Each page is loaded by turns in a new browser with a new profile. Prints one JSON object with the
-medians for each page: bytes as they were sent, requests, other hosts that were asked, milliseconds from the start of the
-navigation to the first contentful paint and until the page can be used (ours: the model is named; Gradio's: a file can
-be chosen). All rounds are under "rounds".
+beside what ppcls needs. Each page is loaded by turns in a new browser with a new profile. Prints one JSON object with
+the medians for each page: bytes as they were sent, requests, other hosts that were asked, milliseconds from the start
+of the navigation to the first contentful paint and until the page can be used (ours: the model is named; Gradio's: a
+file can be chosen). All rounds are under "rounds".
 """
 
 from __future__ import annotations
@@ -156,7 +156,9 @@ def main() -> None:
     finally:
         for process in processes:
             process.terminate()
-    print(json.dumps({"processor": processor(), **{name: median_of(found) for name, found in rounds.items()}}, indent=1))
+    print(
+        json.dumps({"processor": processor(), **{name: median_of(found) for name, found in rounds.items()}}, indent=1)
+    )
 
 
 if __name__ == "__main__":

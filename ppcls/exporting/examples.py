@@ -59,7 +59,7 @@ def _evaluation_set(config: Config, weights: str) -> Dataset:
 def choose(labels: np.ndarray, count: int) -> List[int]:
     """Return the indices of at most ``count`` samples: one of each class, then a second one of each, and so on.
 
-    Where there are more classes than samples to choose, the classes are spread evenly. The choice is the same each time.
+    Where there are more classes than samples to choose, the classes are spread evenly. The choice is always the same.
 
     Args:
         labels: class ids [N], or for several classes per image 0 or 1 for each class, [N, K].

@@ -134,7 +134,9 @@ def _add_examples(folder: Path, values: Dict[str, Any], pictures: Sequence[examp
     description.write(folder, values)
     size = sum(len(picture.data) for picture in pictures)
     get_logger().info(
-        "%d examples of DataLoader.Eval, %.0f kB: whoever gets the export gets these pictures", len(pictures), size / 1000
+        "%d examples of DataLoader.Eval, %.0f kB: whoever gets the export gets these pictures",
+        len(pictures),
+        size / 1000,
     )
 
 

@@ -72,7 +72,12 @@ PREDICT_EXAMPLE: Dict[str, Any] = {
         "application/json": {
             "example": {
                 "results": [
-                    {"file_name": "photo.jpg", "class_ids": [7, 1], "scores": [0.98, 0.01], "label_names": ["seven", "one"]}
+                    {
+                        "file_name": "photo.jpg",
+                        "class_ids": [7, 1],
+                        "scores": [0.98, 0.01],
+                        "label_names": ["seven", "one"],
+                    }
                 ],
                 "model": "ConvMixer",
                 "milliseconds": {"decode": 1.2, "wait": 0.1, "model": 3.4, "receive": 0.3, "total": 5.6},

@@ -148,9 +148,11 @@ def test_as_many_as_the_page_can_show(count):
 def test_there_must_be_an_evaluation_set_that_can_be_read(digits, tmp_path):
     config = prepared("ConvMixer", digits, tmp_path)
     values = yaml.safe_load((tmp_path / "recipe.yaml").read_text())
-    del values["DataLoader"]["Eval"]
+    values["Infer"]["transforms"] = values["DataLoader"].pop("Eval")["dataset"]["transform_ops"]
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(values))
-    with pytest.raises(ConfigError, match=r"examples are pictures of DataLoader\.Eval, which this recipe does not have"):
+    with pytest.raises(
+        ConfigError, match=r"examples are pictures of DataLoader\.Eval, which this recipe does not have"
+    ):
         ppcls.export(ppcls.load_config(tmp_path / "recipe.yaml"), Options(examples=1))
     (tmp_path / "broken.png").write_bytes(b"no picture")
     (tmp_path / "val.txt").write_text("broken.png 3\n")
@@ -182,7 +184,10 @@ def described(change):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (missing, r"2\.jpg: cannot be read: No such file or directory; copy the whole folder, or export the model again"),
+        (
+            missing,
+            r"2\.jpg: cannot be read: No such file or directory; copy the whole folder, or export",
+        ),
         (exchanged, r"2\.jpg: damaged, or changed since it was exported; export the model again"),
         (described(lambda values: values["Examples"][0].update(file="../../secret.jpg")), "file, sha256 and class_ids"),
         (described(lambda values: values["Examples"][0].update(class_ids=[10])), "file, sha256 and class_ids expected"),

@@ -61,7 +61,10 @@ def test_photos_are_classified_explained_and_saved(browser, opened, photos):
         first.find_element(By.CLASS_NAME, "explain"),
     )
     until(browser, lambda: first.find_elements(By.CSS_SELECTOR, ".heat"))
-    until(browser, lambda: "the part with the most colour takes “digit-" in first.find_element(By.CLASS_NAME, "explanation").text)
+    until(
+        browser,
+        lambda: "the part with the most colour takes “digit-" in first.find_element(By.CLASS_NAME, "explanation").text,
+    )
     assert reddened(browser) > 0
     assert len(first.find_elements(By.CSS_SELECTOR, ".heat")) == 1
     first.find_element(By.CLASS_NAME, "explain").click()

@@ -165,7 +165,8 @@ def test_the_classes_are_a_list_by_keyboard(browser):
     assert classes.text == "Classes"
     assert not browser.find_element(By.ID, "class-list").is_displayed()
     classes.send_keys(Keys.ENTER)
-    until(browser, lambda: [item.text for item in all_of(browser, "#class-list li")] == [f"{n} digit-{n}" for n in range(10)])
+    until(browser, lambda: len(all_of(browser, "#class-list li")) == 10)
+    assert [item.text for item in all_of(browser, "#class-list li")] == [f"{n} digit-{n}" for n in range(10)]
     assert not browser.find_element(By.ID, "class-query").is_displayed()  # ten are seen at a glance
 
 
@@ -200,9 +201,7 @@ def test_a_desktop_has_large_pictures_beside_large_answers(browser):
     assert box(browser, ".result .classes")["left"] > picture["right"]
     assert result["left"] > box(browser, "#drop")["right"]
     assert result["bottom"] <= 900  # all without scrolling
-    sizes = [
-        float(row.value_of_css_property("font-size").removesuffix("px")) for row in all_of(browser, ".classes li")
-    ]
+    sizes = [float(row.value_of_css_property("font-size").removesuffix("px")) for row in all_of(browser, ".classes li")]
     assert sizes[0] >= 1.5 * sizes[1]
     assert sizes[1:] == [sizes[1]] * 4
     assert browser.execute_script("return document.documentElement.scrollWidth") <= 1280
@@ -212,7 +211,7 @@ def test_a_phone_shows_the_answer_of_an_example_without_scrolling(phone):
     button = all_of(phone, ".example")[0]
     button.click()
     until(phone, lambda: text(phone, "#status").startswith("1 of 1 done"))
-    until(phone, lambda: 0 <= box(phone, ".answer")["top"] and box(phone, ".answer")["bottom"] <= 844)
+    until(phone, lambda: box(phone, ".answer")["top"] >= 0 and box(phone, ".answer")["bottom"] <= 844)
     assert phone.execute_script("return document.documentElement.scrollWidth") <= 390
     assert box(phone, ".result .classes")["top"] >= box(phone, ".result img")["bottom"]
     phone.find_element(By.CSS_SELECTOR, "#classes summary").click()
