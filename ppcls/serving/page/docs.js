@@ -16,7 +16,10 @@ function command(path, method, operation) {
 }
 
 function exampleOf(operation) {
-  return operation.responses["200"]?.content?.["application/json"]?.example;
+  const example = operation.responses["200"]?.content?.["application/json"]?.example;
+  // Lists of numbers and names on one line.
+  const short = (_, items) => `[${items.replace(/\s+/g, " ")}]`;
+  return example && JSON.stringify(example, null, 2).replace(/\[\s*([^[\]{}]*?)\s*\]/g, short);
 }
 
 function list(parent, title, items) {
@@ -32,8 +35,8 @@ function list(parent, title, items) {
 function parameterText({ schema, description, required }) {
   const { title, anyOf = [schema], default: preset, ...rest } = schema;
   const kind = anyOf.find((option) => option.type !== "null") ?? rest;
-  const bounds = [kind.minimum, kind.maximum].map((bound) => bound ?? "…").join(" to ");
-  const optional = required ? "" : `; default ${preset ?? "none"}`;
+  const bounds = kind.maximum === undefined ? `at least ${kind.minimum}` : `${kind.minimum} to ${kind.maximum}`;
+  const optional = required || preset === undefined ? "" : `; default: ${preset}`;
   return `${kind.type}, ${bounds}${optional}${description ? `; ${description}` : ""}`;
 }
 
@@ -46,7 +49,7 @@ for (const [path, methods] of Object.entries(description.paths)) {
     add(section, "p", operation.summary);
     add(section, "pre", command(path, method, operation)).tabIndex = 0;
     const example = exampleOf(operation);
-    if (example) add(section, "pre", JSON.stringify(example, null, 2)).tabIndex = 0;
+    if (example) add(section, "pre", example).tabIndex = 0;
     list(section, "Parameters", (operation.parameters ?? []).map((item) => [item.name, parameterText(item)]));
     list(section, "Body", Object.keys(operation.requestBody?.content ?? {}).map((kind) => [kind, ""]));
     list(section, "Answers", Object.entries(operation.responses).map(([code, item]) => [code, item.description]));

@@ -1,6 +1,6 @@
 // The pictures that were exported with the model, to click.
 
-import { element, find } from "./dom.js";
+import { element, find, photo } from "./dom.js";
 import { ask } from "./server.js";
 
 const { signal } = new AbortController(); // never aborted
@@ -28,10 +28,7 @@ function itemOf({ class_ids: ids, label_names: names, image }, number, add) {
   const label = (names.length ? names : ids.map((id) => `class ${id}`)).join(", ") || "no class";
   const button = element("button", "example");
   button.type = "button";
-  const picture = element("img");
-  picture.src = image;
-  picture.alt = "";
-  button.append(picture, element("span", "", label));
+  button.append(photo(image), element("span", "", label));
   button.addEventListener("click", () => add([fileOf(image, `example ${number}, ${label}.jpg`)]));
   const item = element("li");
   item.append(button);

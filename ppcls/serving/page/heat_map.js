@@ -1,12 +1,7 @@
 // What a heat map looks like.
 
 import { percent } from "./answer.js";
-import { element } from "./dom.js";
-
-const TINY = 64; // pixels a side
-
-/** Whether a picture is so small that it is shown with its pixels, not blurred. */
-export const isTiny = ({ naturalWidth, naturalHeight }) => Math.max(naturalWidth, naturalHeight) <= TINY;
+import { element, isTiny } from "./dom.js";
 
 /** The heat map in words. */
 export function describe(map) {

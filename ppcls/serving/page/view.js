@@ -1,8 +1,8 @@
 // What a result looks like.
 
 import { labelOf, NO_CLASS, percent, whyUnsure } from "./answer.js";
-import { element } from "./dom.js";
-import { describe, heatMap, isTiny } from "./heat_map.js";
+import { element, photo } from "./dom.js";
+import { describe, heatMap } from "./heat_map.js";
 
 function bars(result, multilabel) {
   const list = element("ol", "classes");
@@ -24,12 +24,8 @@ export class ResultView {
     this.url = URL.createObjectURL(file);
     this.root = element("li", "result");
     this.figure = element("div", "figure");
-    this.picture = element("img");
-    this.picture.src = this.url;
-    this.picture.alt = "";
-    this.picture.loading = "lazy";
+    this.picture = photo(this.url, "lazy");
     this.picture.decoding = "async";
-    this.picture.addEventListener("load", () => this.picture.classList.toggle("tiny", isTiny(this.picture)));
     this.picture.addEventListener("error", () => this.picture.remove());
     this.figure.append(this.picture);
     this.body = element("div");
