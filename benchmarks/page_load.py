@@ -4,9 +4,9 @@
 
 MODEL is an export, with examples for a fair comparison. PYTHON is the interpreter of an environment that has gradio
 beside what ppcls needs. Each page is loaded by turns in a new browser with a new profile. Prints one JSON object with
-the medians for each page: bytes as they were sent, requests, other hosts that were asked, milliseconds from the start
-of the navigation to the first contentful paint and until the page can be used (ours: the model is named; Gradio's: a
-file can be chosen). All rounds are under "rounds".
+the medians for each page: bytes as they were sent, requests, milliseconds from the start of the navigation to the first
+contentful paint and until the page can be used (ours: the model is named; Gradio's: a file can be chosen). All rounds
+are under "rounds", with the other hosts that were asked.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ def load(name: str, port: int) -> Dict[str, Any]:
         events = _until_quiet(driver)
         usable: Optional[float] = driver.execute_script("return window.usable ?? null")
         paint: Optional[float] = driver.execute_script(PAINT)
+        version = driver.capabilities["browserVersion"]
     finally:
         driver.quit()
     requests = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
@@ -90,6 +91,7 @@ def load(name: str, port: int) -> Dict[str, Any]:
     hosts = {urlsplit(url).hostname for url in sent} - {"127.0.0.1"}
     done = [event["params"]["encodedDataLength"] for event in events if event["method"] == "Network.loadingFinished"]
     return {
+        "browser": f"Chromium {version}",
         "bytes": int(sum(done)),
         "requests": len(sent),
         "other hosts": sorted(filter(None, hosts)),
@@ -121,7 +123,7 @@ def median_of(rounds: List[Dict[str, Any]]) -> Dict[str, Any]:
         for key, value in rounds[0].items()
         if isinstance(value, (int, float))
     }
-    return {**numbers, "other hosts": rounds[0]["other hosts"], "rounds": rounds}
+    return {**numbers, "rounds": rounds}
 
 
 def processor() -> str:
@@ -156,9 +158,8 @@ def main() -> None:
     finally:
         for process in processes:
             process.terminate()
-    print(
-        json.dumps({"processor": processor(), **{name: median_of(found) for name, found in rounds.items()}}, indent=1)
-    )
+    medians = {name: median_of(found) for name, found in rounds.items()}
+    print(json.dumps({"processor": processor(), "load average": os.getloadavg()[0], **medians}, indent=1))
 
 
 if __name__ == "__main__":
