@@ -57,9 +57,8 @@ def _run(options: argparse.Namespace) -> int:
     broken = sum("error" in item for item in results)
     print_result(results)
     method = next((item["method"] for item in results if "error" not in item), "nothing")
-    reached = f"explained by {method}: {len(results) - broken:,} images" + f", {broken:,} could not be read" * bool(
-        broken
-    )
+    failed = f", {broken:,} could not be read" if broken else ""
+    reached = f"explained by {method}: {len(results) - broken:,} images{failed}"
     following = ending.command("ppcls", "explain", user_path(options.model), *options.images[:1], "--class", "NAME")
     ending.say(reached, {"pictures": folder, "classes and scores": folder / _RESULTS}, following)
     return 2 if broken else 0
