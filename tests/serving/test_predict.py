@@ -172,6 +172,11 @@ def test_the_heat_map_is_the_fall_of_the_score(client, predictor, photo):
     image = (seen[:, :, ::-1].transpose(2, 0, 1) / 255.0 - 0.5).astype(np.float32) / 0.5
     whole, *covered = predictor.run(np.stack([image, *(occlusion.occlude(image, 4, cell) for cell in range(16))]))
     assert answer["score"] == pytest.approx(whole[3], abs=2e-5)
+    assert answer["overlay"].startswith("data:image/jpeg;base64,")
+    drawn = cv2.imdecode(
+        np.frombuffer(base64.b64decode(answer["overlay"].partition(",")[2]), np.uint8), cv2.IMREAD_COLOR
+    )
+    assert drawn.shape == (224, 224, 3)  # 16 pixels a side, enlarged
     np.testing.assert_allclose(heat.ravel(), whole[3] - np.array(covered)[:, 3], atol=2e-5)
     best = client.post("/saliency", files={"a": ("a.png", photo)}).json()
     assert best["class_id"] == int(whole.argmax())
