@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, Generator, Iterator
 
+from ppcls.commands import ending
 from ppcls.commands.command import (
     Command,
     add_recipe_options,
@@ -113,7 +114,13 @@ def _run(options: argparse.Namespace) -> int:
             file.add(answer)
     if options.out:
         get_logger().info("wrote %s: %d images, %d of them broken", options.out, len(sources), broken)
+        following = ending.command("ppcls", "serve", user_path(options.model))
+        ending.say(_describe(len(sources), broken), {"answers": options.out}, following)
     return 2 if broken else 0
+
+
+def _describe(images: int, broken: int) -> str:
+    return f"{images - broken:,} images are done" + f", {broken:,} could not be read" * bool(broken)
 
 
 def _write_features(options: argparse.Namespace) -> int:
@@ -137,6 +144,8 @@ def _write_features(options: argparse.Namespace) -> int:
                 get_logger().error("%s: %s", name, values)
             file.add(name, values)
     get_logger().info("wrote %s: %d images, %d of them broken", options.features, len(sources), broken)
+    following = ending.command("ppcls", "infer", user_path(options.model), "IMAGES", "--out", "answers.csv")
+    ending.say(_describe(len(sources), broken), {"features": options.features}, following)
     return 2 if broken else 0
 
 

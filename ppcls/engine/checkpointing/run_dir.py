@@ -132,6 +132,11 @@ def best_checkpoint(folder: Path, stage: Optional[str] = None) -> Path:
     return prefix
 
 
+def is_run(folder: Path) -> bool:
+    """Return whether a folder is that of a run that has saved something."""
+    return any(checkpoint.exists(folder / name) for name in ("best_model", "latest")) or bool(_stages(folder))
+
+
 def find_checkpoint(path: Path, stage: Optional[str] = None) -> Path:
     """Return the prefix of the checkpoint that a path means: a run's folder (its best one), a prefix, or a file of it.
 
