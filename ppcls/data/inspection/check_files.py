@@ -58,9 +58,9 @@ def write(check: Check, page: Path, title: str, next_command: str = "", workers:
     report = check.report
     report["counts"] = {name: len(lines) for name, lines in report["problems"].items()}
     data = page.with_suffix(".json")
-    atomic.write_text(data, json_text.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    text = json_text.dumps(report, indent=1, ensure_ascii=False) + "\n"
+    atomic.write_texts({data: text, page: render_page(check, title, next_command, workers)})
     get_logger().info("wrote %s", data)
-    atomic.write_text(page, render_page(check, title, next_command, workers))
     get_logger().info("wrote %s", page)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ppcls.data.transforms.conversion import to_channels
 from ppcls.errors import MachineError
+from ppcls.utils import atomic
 from ppcls.utils.opencv import cv2
 
 _MARGIN, _LINE_HEIGHT, _MIN_CELL = 4, 15, 96  # pixels
@@ -49,11 +50,13 @@ def write_picture(image: np.ndarray, target: Path) -> None:
         MachineError: it cannot be written.
     """
     try:
-        written = cv2.imwrite(str(target), image[:, :, ::-1])
+        _, content = cv2.imencode(target.suffix, image[:, :, ::-1])
+        with atomic.replacing(target) as temporary:
+            temporary.write_bytes(content.tobytes())
     except cv2.error as error:
         raise MachineError(f"--out={target}: {error.err or error}; name a .png or .jpg file") from None
-    if not written:
-        raise MachineError(f"--out={target}: cannot be written; does its folder exist?")
+    except OSError as error:
+        raise MachineError(f"--out={target}: cannot be written: {error.strerror}") from None
 
 
 def _draw_text(sheet: np.ndarray, text: str, position: Tuple[int, int], width: int) -> None:

@@ -92,8 +92,7 @@ def split_dataset(
     if names:
         texts[FILES[2]] = format_class_names(names)
     _ensure_writable(target)
-    for file, text in texts.items():
-        atomic.write_text(target / file, text)
+    atomic.write_texts({target / file: text for file, text in texts.items()})
     return {
         "classes": len(names or classes),
         "train": len(split.train),
