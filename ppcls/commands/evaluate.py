@@ -37,7 +37,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="DATA", help=data_help)
     add_recipe_options(parser, required=False)
     add_weight_options(parser)
-    parser.add_argument("--model", metavar="PATH", help="with -c, evaluate an exported model: its folder, or .onnx file")
+    parser.add_argument("--model", metavar="PATH", help="with -c, evaluate an export: its folder, or .onnx file")
     parser.add_argument("--backend", choices=BACKENDS, help="what runs an exported model (default: as `ppcls infer`)")
     parser.add_argument("--precision", choices=PRECISIONS, help="in what it computes (default: as exported)")
 
@@ -124,7 +124,7 @@ def _recipe_for_export(options: argparse.Namespace, path: Path, section: Optiona
 
     if section is None:
         folder = path.parent.parent if path.is_file() else path.parent
-        if not run_dir.is_run(folder):
+        if not run_dir.has_checkpoints(folder):
             raise ConfigError(f"{options.run}: is an exported model, which has no data: give --data DATA")
         return _with_data(options, run_dir.load_recipe(folder, changes(options), options.stage), None)
     refuse_recipe_options(options, "of a recipe, and an exported model with --data has none")

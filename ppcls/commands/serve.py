@@ -23,7 +23,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     from ppcls.serving import Settings
 
     hints = get_type_hints(Settings)
-    model_help = "folder of a run, checkpoint, folder of an export, or .onnx file; the first two are exported if need be"
+    model_help = "folder of a run or checkpoint, which are exported if need be; folder of an export; .onnx file"
     parser.add_argument("model", metavar="MODEL", help=model_help)
     add_import_option(parser)
     for option in dataclasses.fields(Settings):

@@ -58,5 +58,8 @@ def _draw_data(options: argparse.Namespace) -> int:
 
 
 COMMAND = Command(
-    "show-data", "draw a folder's images, or what the model will see of a recipe's: after augmentation", _add_options, _run
+    "show-data",
+    "draw the images of a folder, or those of a recipe as the model will see them",
+    _add_options,
+    _run,
 )

@@ -32,5 +32,6 @@ def spoiled(photos):
     shutil.copy(photos / "cat" / "02.jpg", photos / "dog" / "cat.jpg")
     again = cv2.resize(cv2.imread(str(photos / "dog" / "30.jpg")), None, fx=0.9, fy=0.9)
     cv2.imwrite(str(photos / "cat" / "dog again.jpg"), again, [1, 80])
-    (photos / "dog" / "cut.jpg").write_bytes((photos / "dog" / "20.jpg").read_bytes()[:400])
+    data = (photos / "dog" / "20.jpg").read_bytes()
+    (photos / "dog" / "cut.jpg").write_bytes(data[: len(data) // 2])
     return photos

@@ -10,7 +10,12 @@ def test_what_was_reached_where_and_what_next(tmp_path, monkeypatch, capsys):
     ending.say("done", {"report": tmp_path / "a" / "report.html", "log": "/elsewhere/log"}, "ppcls eval a")
     said = capsys.readouterr()
     assert said.out == ""  # for data
-    assert said.err.splitlines() == ["done", "  report: a/report.html", "  log:    /elsewhere/log", "next: ppcls eval a"]
+    assert said.err.splitlines() == [
+        "done",
+        "  report: a/report.html",
+        "  log:    /elsewhere/log",
+        "next: ppcls eval a",
+    ]
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 5])

@@ -5,7 +5,7 @@ import shutil
 import httpx
 import pytest
 
-from tests.helpers.runs import flip_bit
+from tests.helpers.runs import flip_bit, train
 
 for _name in ("fastapi", "uvicorn", "python_multipart", "prometheus_client"):
     pytest.importorskip(_name, reason='needs pip install ".[serve]"')
@@ -17,7 +17,7 @@ def folder(trained, tmp_path):
     return shutil.copytree(trained / "out", tmp_path / "run", ignore=shutil.ignore_patterns("inference"))
 
 
-def test_a_run_is_exported_once_and_again_when_its_weights_are_others(folder, start, photo):
+def test_a_run_is_exported_once_and_again_when_its_weights_are_others(folder, recipe, start, photo):
     with start(model=folder) as running:
         answer = httpx.post(f"{running.url}/predict", files={"a": ("a.png", photo)}).json()["results"][0]
         assert len(answer["scores"]) == 5
@@ -26,7 +26,10 @@ def test_a_run_is_exported_once_and_again_when_its_weights_are_others(folder, st
     with start(model=folder / "best_model") as running:
         assert "serving" in running.log() and "exporting" not in running.log()
     assert (folder / "inference" / "inference.yml").stat().st_mtime_ns == written
-    with start(model=folder / "epoch_1") as running:
+    train(recipe, "Global.epochs=1")
+    for path in (recipe.parent / "out").glob("latest.*"):
+        shutil.copy(path, folder / f"best_model{path.suffix}")
+    with start(model=folder) as running:
         assert "the export there is of other weights" in running.log()
         other = httpx.post(f"{running.url}/predict", files={"a": ("a.png", photo)}).json()["results"][0]
         assert other["scores"] != answer["scores"]

@@ -29,7 +29,8 @@ h1 { font-size: 1.5rem; margin: .5rem 0; overflow-wrap: anywhere } h2 { font-siz
   border-top: 1px solid var(--line) }
 .class h3 { font-size: 1rem; margin: 0; overflow-wrap: anywhere }
 .bar { background: var(--bar); height: .5rem; border-radius: .25rem; min-width: 1px }
-.strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(4.6rem, 1fr)); gap: .3rem; align-content: start }
+.strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(4.6rem, 1fr)); gap: .3rem;
+  align-content: start }
 .thumb { width: 100%; max-width: 6rem; aspect-ratio: 1; object-fit: contain; background: var(--line);
   border-radius: .3rem; display: block }
 .none { font-size: .75rem; display: grid; place-items: center; text-align: center }
@@ -144,7 +145,8 @@ def _finding(kind: str, lines: Sequence[str], groups: Sequence[Group], thumbnail
     listed = lines[len(pictured) : _MAX_LISTED]
     parts.append("".join(["<ul>", *(f"<li>{escape(line)}</li>" for line in listed), "</ul>"]) if listed else "")
     more = len(lines) - len(pictured) - len(listed)
-    return [*parts, f"<p>and {more:,} more; the JSON file beside this page has all</p>" if more else "", "</div></details>"]
+    parts.append(f"<p>and {more:,} more; the JSON file beside this page has all</p>" if more else "")
+    return [*parts, "</div></details>"]
 
 
 def _pictures(group: Group, thumbnails: Thumbnails) -> str:
