@@ -70,9 +70,9 @@ def _check_recipe(options: argparse.Namespace) -> Tuple[Dict[str, Any], Path, st
 
 def _verdict(report: Mapping[str, Any]) -> str:
     """Return the numbers of what was found, mistakes first."""
-    from ppcls.data.inspection.checking import ERRORS, TITLES
+    from ppcls.data.inspection.checking import ERRORS, numbered
 
-    found = [(kind in ERRORS, f"{count:,} {TITLES[kind]}") for kind, count in report["counts"].items()]
+    found = [(kind in ERRORS, numbered(kind, count)) for kind, count in report["counts"].items()]
     if not found:
         return "nothing wrong was found"
     texts = [text for _, text in sorted(found, key=lambda item: not item[0])]

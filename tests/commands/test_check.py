@@ -30,7 +30,7 @@ def test_a_folder_is_checked_and_left_as_it_is(spoiled, run, tmp_path):
     assert sorted(spoiled.rglob("*")) == before
     assert re.search(r"^1 cannot be read:\n  \S+cut.jpg: the JPEG is truncated", done.stderr, re.MULTILINE)
     ending = done.stderr.splitlines()[-4:]
-    assert ending[0].startswith("checked 45 images: 1 cannot be read; 1 copies with different labels; ")
+    assert ending[0].startswith("checked 45 images: 1 cannot be read; 1 group of copies with different labels; ")
     assert ending[1].split() == ["all", "of", "them:", "photos_check.html"]
     assert ending[3] == "next: ppcls check photos"
 
