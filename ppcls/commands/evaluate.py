@@ -50,9 +50,13 @@ def _run(options: argparse.Namespace) -> int:
     else:
         result = _of_model(options)
         following = ending.command("ppcls", "infer", user_path(options.run), "IMAGES", "--out", "answers.csv")
-    _print(result)
     details = result.get("details", {})
-    if distributed.is_main() and options.run is not None and sys.stderr.isatty():
+    with_table = options.run is not None and sys.stderr.isatty()
+    # Where people read both streams, the table has what is new in the details, in a form to be read.
+    on_screen = with_table and sys.stdout.isatty()
+    _print({name: value for name, value in result.items() if name != "details"} if on_screen else result)
+    if with_table and distributed.is_main():
+        sys.stdout.flush()
         print(class_table(details), file=sys.stderr)
     ending.say(_describe(options, result, details), {}, following)
     return 0
