@@ -94,7 +94,7 @@ def _run(parse: Callable[[], Tuple[Command, argparse.Namespace]]) -> int:
 
 @contextlib.contextmanager
 def _interrupts_recognized() -> Iterator[None]:
-    """Let Ctrl-C end the block by KeyboardInterrupt, also where a library that is imported makes another error of it."""
+    """Let Ctrl-C end the block by KeyboardInterrupt, also where a library makes another error of it."""
     pressed: List[int] = []
 
     def interrupt(number: int, _: Optional[FrameType]) -> None:
