@@ -28,6 +28,7 @@ ALLOWED = {
     "serving": {"inference", "data.transforms", *GROUND},
     "engine": {"arch", "config", "data", "inference", "loss", "metric", "optimizer", "registry", "weights", *GROUND},
 }
+ALLOWED["starter"] = {"engine", *ALLOWED["engine"]}
 ALLOWED["exporting"] = {"engine", *ALLOWED["engine"]}
 ALLOWED["report"] = {"engine", *ALLOWED["engine"]}
 # Public modules at the top of the package: ``ppcls.__init__`` and these import them, and nothing else but commands.
@@ -35,7 +36,7 @@ ALLOWED["preprocessing"] = {"arch", "data.transforms", "inference", "registry", 
 ALLOWED["prediction"] = {"engine", *ALLOWED["engine"]}
 ALLOWED["supplied_recipe"] = {"engine", "preprocessing", *ALLOWED["engine"]}
 ALLOWED["api"] = {"engine", "exporting", "prediction", "supplied_recipe", *ALLOWED["engine"]}
-ALLOWED["commands"] = {"engine", "exporting", "prediction", "report", "serving", *ALLOWED["engine"]}
+ALLOWED["commands"] = {"engine", "exporting", "prediction", "report", "serving", "starter", *ALLOWED["engine"]}
 # The command line, the lazily imported public names, and the message of a package that has moved.
 FREE = {"", "__main__", "cli", "deploy"}
 # Libraries that only these may import.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional
@@ -172,13 +173,19 @@ def _next_of_recipe(options: argparse.Namespace) -> str:
 
 def _describe(options: argparse.Namespace, result: Mapping[str, Any], details: Mapping[str, Any]) -> str:
     """Return what an evaluation found, in one line."""
-    numbers = ", ".join(f"{name} {value:.4f}" for name, value in result.items() if isinstance(value, float))
+    values = {name: value for name, value in result.items() if isinstance(value, float) and name != "loss"}
+    numbers = ", ".join(_number(name, values[name]) for name in sorted(values, key=lambda name: name[:3] != "top"))
     images = count_images(details) if options.run is not None else 0
     worst = weakest(details)
     on = f" on {images:,} {'labels' if 'MultiLabelMAP' in result else 'images'}" * bool(images)
     return f"evaluated {options.run or options.model or options.config}{on}: {numbers}" + (
         f"; least found: {worst}" if worst else ""
     )
+
+
+def _number(name: str, value: float) -> str:
+    """Return "98.20 % top-1", or the name and the value of what is no share of images."""
+    return f"{100 * value:.2f} % top-{name[3:]}" if re.fullmatch(r"top\d+", name) else f"{name} {value:.4f}"
 
 
 def _warn_about_infer_imgs(config: Any, options: argparse.Namespace) -> None:

@@ -38,7 +38,7 @@ def test_a_run_knows_its_recipe_and_its_data(trained, run):
     assert found / 40 == pytest.approx(result["top1"])
     matrix = np.array(result["details"]["ConfusionMatrix"]["matrix"])
     assert np.trace(matrix) == round(40 * result["top1"])
-    assert f"top1 {result['top1']:.4f}" in done.stderr
+    assert f"on 40 images: {100 * result['top1']:.2f} % top-1, " in done.stderr
     assert done.stderr.splitlines()[-1] == f"next: ppcls infer {trained}/out IMAGES --out answers.csv"
     of_checkpoint = json.loads(run("eval", trained / "out" / "best_model.pdparams").stdout)
     assert of_checkpoint == result
