@@ -105,10 +105,8 @@ def _of_model(options: argparse.Namespace) -> Dict[str, Any]:
         return evaluate_export(config, path, options.backend or "auto", options.precision)
     _refuse_backend(options, f"{options.run} is not an exported model; export it first: ppcls export {options.run}")
     from ppcls.engine import evaluate
-    from ppcls.engine.checkpointing import run_dir
 
-    recipe = run_dir.load_recipe(path, changes(options), options.stage)
-    return evaluate(with_class_metrics(_with_data(options, recipe, section)))
+    return evaluate(with_class_metrics(_recipe_of_run(options, path, section)))
 
 
 def _section_of(data: str) -> Dict[str, Any]:
@@ -131,7 +129,7 @@ def _recipe_for_export(options: argparse.Namespace, path: Path, section: Optiona
         folder = path.parent.parent if path.is_file() else path.parent
         if not run_dir.has_checkpoints(folder):
             raise ConfigError(f"{options.run}: is an exported model, which has no data: give --data DATA")
-        return _with_data(options, run_dir.load_recipe(folder, changes(options), options.stage), None)
+        return _recipe_of_run(options, folder, None)
     refuse_recipe_options(options, "of a recipe, and an exported model with --data has none")
     for option in weight_options(options):
         raise ConfigError(f"{option}: {options.run} is an exported model, which has its weights in it; leave it out")
@@ -140,16 +138,20 @@ def _recipe_for_export(options: argparse.Namespace, path: Path, section: Optiona
     return recipe_of_export(description.read(path), section)
 
 
-def _with_data(options: argparse.Namespace, recipe: Any, section: Optional[Mapping[str, Any]]) -> Any:
-    """Return the recipe of a run with ``--data``.
+def _recipe_of_run(options: argparse.Namespace, path: Path, section: Optional[Mapping[str, Any]]) -> Any:
+    """Return the recipe of a run or checkpoint, with ``--data`` if they are given.
 
     Raises:
         DataError: there is no ``--data``, and those of the run are gone.
     """
-    from ppcls.engine.evaluation_data import missing_data, with_evaluation_data
+    from ppcls.engine.checkpointing import run_dir
+    from ppcls.engine.evaluation_data import missing_data, with_evaluation_data, with_moved_lists
 
+    prefix = run_dir.find_checkpoint(path, options.stage)
+    recipe = run_dir.load_recipe(prefix, changes(options))
     if section is not None:
         return with_evaluation_data(recipe, section)
+    recipe = with_moved_lists(recipe, prefix.parent)
     missing = missing_data(recipe)
     if missing is not None:
         raise DataError(f"{options.run}: {missing}; say where such data are: ppcls eval {options.run} --data DATA")

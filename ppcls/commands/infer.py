@@ -115,12 +115,12 @@ def _run(options: argparse.Namespace) -> int:
     if options.out:
         get_logger().info("wrote %s: %d images, %d of them broken", options.out, len(sources), broken)
         following = ending.command("ppcls", "serve", user_path(options.model))
-        ending.say(_describe(len(sources), broken), {"answers": options.out}, following)
+        ending.say(_describe("predicted", len(sources), broken), {"answers": options.out}, following)
     return 2 if broken else 0
 
 
-def _describe(images: int, broken: int) -> str:
-    return f"{images - broken:,} images are done" + f", {broken:,} could not be read" * bool(broken)
+def _describe(done: str, images: int, broken: int) -> str:
+    return f"{done} {images - broken:,} images" + f"; {broken:,} could not be read" * bool(broken)
 
 
 def _write_features(options: argparse.Namespace) -> int:
@@ -145,7 +145,7 @@ def _write_features(options: argparse.Namespace) -> int:
             file.add(name, values)
     get_logger().info("wrote %s: %d images, %d of them broken", options.features, len(sources), broken)
     following = ending.command("ppcls", "infer", user_path(options.model), "IMAGES", "--out", "answers.csv")
-    ending.say(_describe(len(sources), broken), {"features": options.features}, following)
+    ending.say(_describe("computed the features of", len(sources), broken), {"features": options.features}, following)
     return 2 if broken else 0
 
 

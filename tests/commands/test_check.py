@@ -53,6 +53,12 @@ def test_a_clean_folder_leads_to_training(photos, run):
     assert "ppcls train photos" in (photos.parent / "pages" / "photos_check.html").read_text()
 
 
+def test_what_training_leaves_out_is_no_reason_not_to_train(photos, run):
+    (photos / "cat" / "cut.jpg").write_bytes((photos / "cat" / "00.jpg").read_bytes()[:300])
+    done = run("check", photos, "--workers", "1", code=1)
+    assert done.stderr.endswith("next: ppcls train photos\n")
+
+
 def test_folders_for_training_and_validation_are_compared(photos, run, tmp_path):
     for name in ("cat", "dog"):
         for split in ("train", "val"):

@@ -99,6 +99,18 @@ def test_a_run_that_was_moved_and_whose_data_are_gone(digits, folders, run, tmp_
     assert json.loads(run("eval", "moved", "--data", "elsewhere/val_list.txt").stdout) == expected
 
 
+def test_a_run_that_was_moved_with_its_lists(digits, run, tmp_path):
+    (tmp_path / "out").mkdir()
+    shutil.copy(digits / "val_list.txt", tmp_path / "out")
+    lists = f"DataLoader.Eval.dataset.cls_label_path={tmp_path}/out/val_list.txt"
+    train(write_recipe(digits, tmp_path), "Global.epochs=1", lists)
+    expected = json.loads(run("eval", "out").stdout)
+    (tmp_path / "out").rename(tmp_path / "moved")
+    assert json.loads(run("eval", "moved").stdout) == expected
+    (tmp_path / "moved" / "val_list.txt").unlink()
+    assert f"its data are not there: {tmp_path}/out/val_list.txt" in run("eval", "moved", code=2).stderr
+
+
 def test_several_classes_per_image(digits, run, tmp_path):
     recipe = write_multilabel_recipe(digits, tmp_path)
     train(recipe, "Global.epochs=1", "Infer.PostProcess={name: MultiLabelThreshOutput, threshold: 0.3}")
