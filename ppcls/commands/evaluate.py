@@ -23,7 +23,7 @@ from ppcls.commands.command import (
     weight_options,
 )
 from ppcls.errors import ConfigError, DataError
-from ppcls.inference.choices import BACKENDS, PRECISIONS
+from ppcls.inference.choices import BACKENDS, PRECISIONS, TTA
 from ppcls.utils import distributed
 from ppcls.utils.paths import user_path
 
@@ -41,6 +41,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="PATH", help="with -c, evaluate an export: its folder, or .onnx file")
     parser.add_argument("--backend", choices=BACKENDS, help="what runs an exported model (default: as `ppcls infer`)")
     parser.add_argument("--precision", choices=PRECISIONS, help="in what it computes (default: as exported)")
+    tta_help = "also evaluate the mean over views of each image: its mirror image, or five crops"
+    parser.add_argument("--tta", choices=TTA, help=tta_help)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -67,6 +69,7 @@ def _by_recipe(options: argparse.Namespace) -> Dict[str, Any]:
     """Evaluate the weights of a recipe, or ``--model``, on the recipe's data."""
     if options.data is not None:
         raise ConfigError("--data: goes with `ppcls eval RUN`; with -c, the recipe names the data (DataLoader.Eval)")
+    _change_by_tta(options)
     if options.model is None:
         _refuse_backend(options, "with -c, exported models are given by --model PATH")
         config = load_for_weights(options)
@@ -84,6 +87,12 @@ def _by_recipe(options: argparse.Namespace) -> Dict[str, Any]:
     from ppcls.exporting import evaluate_export
 
     return evaluate_export(config, options.model, options.backend or "auto", options.precision)
+
+
+def _change_by_tta(options: argparse.Namespace) -> None:
+    """Add ``--tta`` to the changes of the recipe."""
+    if options.tta is not None:
+        options.override.append([f"Infer.tta={options.tta}"])
 
 
 def _of_model(options: argparse.Namespace) -> Dict[str, Any]:
@@ -135,7 +144,7 @@ def _recipe_for_export(options: argparse.Namespace, path: Path, section: Optiona
         raise ConfigError(f"{option}: {options.run} is an exported model, which has its weights in it; leave it out")
     from ppcls.exporting.export_recipe import recipe_of_export
 
-    return recipe_of_export(description.read(path), section)
+    return recipe_of_export(description.read(path), section, options.tta)
 
 
 def _recipe_of_run(options: argparse.Namespace, path: Path, section: Optional[Mapping[str, Any]]) -> Any:
@@ -147,6 +156,7 @@ def _recipe_of_run(options: argparse.Namespace, path: Path, section: Optional[Ma
     from ppcls.engine.checkpointing import run_dir
     from ppcls.engine.evaluation_data import missing_data, with_evaluation_data, with_moved_lists
 
+    _change_by_tta(options)
     prefix = run_dir.find_checkpoint(path, options.stage)
     recipe = run_dir.load_recipe(prefix, changes(options))
     if section is not None:
@@ -179,6 +189,9 @@ def _describe(options: argparse.Namespace, result: Mapping[str, Any], details: M
     numbers = ", ".join(_number(name, values[name]) for name in sorted(values, key=lambda name: name[:3] != "top"))
     images = count_images(details) if options.run is not None else 0
     worst = weakest(details)
+    averaged = result.get("tta", {})
+    if "top1" in averaged:
+        numbers += f" ({_number('top1', averaged['top1'])} with --tta {averaged['views']})"
     on = f" on {images:,} {'labels' if 'MultiLabelMAP' in result else 'images'}" * bool(images)
     return f"evaluated {options.run or options.model or options.config}{on}: {numbers}" + (
         f"; least found: {worst}" if worst else ""
