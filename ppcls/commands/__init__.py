@@ -13,6 +13,7 @@ from ppcls.commands import (
     info,
     models,
     pack_data,
+    report,
     schedule,
     serve,
     show_data,
@@ -24,7 +25,7 @@ from ppcls.commands.command import Command
 
 # By task, as `ppcls --help` lists them.
 GROUPS: Dict[str, Sequence[Command]] = {
-    "Train and evaluate": (train.COMMAND, evaluate.COMMAND, schedule.COMMAND),
+    "Train and evaluate": (train.COMMAND, evaluate.COMMAND, report.COMMAND, schedule.COMMAND),
     "Use and deploy": (infer.COMMAND, export.COMMAND, serve.COMMAND, convert.COMMAND),
     "Data": (check_data.COMMAND, show_data.COMMAND, split_data.COMMAND, pack_data.COMMAND),
     "Recipes and models": (config.COMMAND, models.COMMAND, summary.COMMAND, benchmark.COMMAND),
