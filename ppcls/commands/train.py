@@ -37,10 +37,10 @@ def _run(options: argparse.Namespace) -> int:
 def _profile_steps(config: Any, options: argparse.Namespace) -> int:
     """Train, and write a page about some steps."""
     from ppcls.engine import stages
-    from ppcls.engine.step_profile import StepProfile, parse_steps
     from ppcls.engine.supplied import Supplied
     from ppcls.errors import ConfigError
     from ppcls.report.callback import ReportCallback
+    from ppcls.report.step_profile import StepProfile, parse_steps
 
     if options.profiler_options is not None:
         raise ConfigError("--profile and --profiler_options cannot be used together")

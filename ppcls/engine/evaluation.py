@@ -96,8 +96,7 @@ def evaluate_model(
     """
     broken: Any = 0  # images whose outputs are not finite; a tensor, where the logits are
     metrics.reset()
-    if recorder is not None:
-        recorder.reset()
+    take = _ignore if recorder is None else recorder.begin()
     losses = SampleLosses(criterion.names, len(loader.dataset))
     was_training = model.training
     model.eval()
@@ -110,8 +109,7 @@ def evaluate_model(
                     losses.add(batch.indices, criterion.per_sample(logits, labels))
                     logits = logits.astype("float32")
                     metrics.update(logits, labels)
-                    if recorder is not None:
-                        recorder.add(batch.indices, logits, labels)
+                    take(batch.indices, logits, labels)
                 if check is not None:
                     check()
     finally:
@@ -127,6 +125,10 @@ def evaluate_model(
         )
     get_logger().warning("%s: this evaluation has no result", problem)
     return dict.fromkeys([*averages, *metrics.names], math.nan)
+
+
+def _ignore(indices: Any, logits: Any, labels: Any) -> None:
+    """Keep nothing of a batch."""
 
 
 def _describe_not_finite(broken: int, images: int, losses: Mapping[str, float]) -> Optional[str]:

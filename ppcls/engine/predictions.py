@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 import numpy as np
 import paddle
@@ -61,11 +61,12 @@ class PredictionRecorder:
 
     def __init__(self, images: int) -> None:
         self._images = images
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget all images."""
         self._batches: List[Dict[str, Any]] = []
+
+    def begin(self) -> Callable[[np.ndarray, paddle.Tensor, paddle.Tensor], None]:
+        """Forget all images; return ``add``."""
+        self._batches = []
+        return self.add
 
     def add(self, indices: np.ndarray, logits: paddle.Tensor, labels: paddle.Tensor) -> None:
         """Take a batch in.

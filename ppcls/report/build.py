@@ -16,7 +16,7 @@ from ppcls.engine.evaluation import evaluate_model
 from ppcls.engine.inspection import label_text, pixels
 from ppcls.engine.model import build_model, fetch_weights, load_required_weights
 from ppcls.engine.predictions import PredictionRecorder
-from ppcls.errors import ConfigError, DataError, PpclsError
+from ppcls.errors import ConfigError, DataError, MachineError, PpclsError
 from ppcls.report.collect import collect
 from ppcls.report.explain import explain
 from ppcls.report.page import render
@@ -51,8 +51,8 @@ def rebuild(folder: Path, out: Optional[Path] = None, stage: Optional[str] = Non
     page = page_path(out, folder)
     ensure_writable(page.parent, f"{page.parent}", "choose another place with --out")
     data = collect(folder, stage)
-    device.setup_device(data.config)
     with contextlib.ExitStack() as stack:
+        _set_device(data)
         loader = _loader(data, "Eval", stack)
         if loader is not None:
             if not data.predictions:
@@ -62,6 +62,16 @@ def rebuild(folder: Path, out: Optional[Path] = None, stage: Optional[str] = Non
         data.seen = seen_images(data, _loader(data, "Train", stack))
     write(data, page, complete=True)
     return page
+
+
+def _set_device(data: RunData) -> None:
+    """Compute on the run's device; where that is not here, on the CPU, and say so."""
+    try:
+        device.setup_device(data.config)
+    except MachineError as error:
+        data.problems.append(f"computed on the CPU: {error}")
+        data.config = data.config.with_global(device="cpu")
+        device.setup_device(data.config)
 
 
 def page_path(out: Optional[Path], folder: Path) -> Path:
@@ -89,8 +99,7 @@ def write(data: RunData, page: Path, complete: bool, seconds: float = _SECONDS) 
         return
     folder = page.parent / PICTURES
     write_charts(charts.drawn, folder)
-    for name, rows in (("mistakes", shown_rows(data)),):
-        _write_photos(data, folder / f"{name}.png", rows)
+    _write_photos(data, folder / "mistakes.png", shown_rows(data))
     if data.seen:
         sheet = contact_sheet([image for image, _ in data.seen], [text for _, text in data.seen])
         write_picture(folder / "training_batch.png", sheet)

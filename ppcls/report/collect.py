@@ -8,11 +8,12 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from ppcls.config.schema import Config
 from ppcls.config.show import to_yaml
 from ppcls.data.datasets import Classes, Dataset
-from ppcls.engine.checkpointing import checkpoint, run_dir, saved_classes
+from ppcls.engine.callbacks.early_stopping import evaluations_without_improvement
+from ppcls.engine.checkpointing import checkpoint, run_dir
 from ppcls.engine.data import open_dataset
-from ppcls.engine.label_names import match_classes
+from ppcls.engine.label_names import match_classes, model_classes
 from ppcls.engine.state import Best
-from ppcls.errors import CheckpointError, ConfigError, DataError, MachineError, PpclsError
+from ppcls.errors import CheckpointError, ConfigError, DataError, MachineError
 from ppcls.report.records import Records, load_predictions, read_records
 from ppcls.report.run_data import RunData
 
@@ -33,9 +34,8 @@ def collect(folder: Path, stage: Optional[str] = None) -> RunData:
     config = run_dir.load_recipe_of_checkpoint(prefix)
     stage_folder, problems = prefix.parent, []
     states = _newest_states(stage_folder, prefix)
-    finished = bool(config.Global.epochs) and states["epoch"] >= (config.Global.epochs or 0)
     train, evaluation = _open(config, "Train", problems), _open(config, "Eval", problems)
-    classes = saved_classes.classes(prefix)
+    classes = model_classes(config, f"{prefix}{checkpoint.WEIGHTS}")
     if evaluation is not None:
         try:
             evaluation, _ = match_classes(config, classes, "the model", evaluation)
@@ -56,7 +56,7 @@ def collect(folder: Path, stage: Optional[str] = None) -> RunData:
         evaluation=evaluation,
         problems=problems,
         versions={name: states[name] for name in _VERSIONS if name in states},
-        finished=finished,
+        finished=_is_finished(config, states, best),
     )
     _take_predictions(data)
     for records in data.stages:
@@ -72,6 +72,15 @@ def _newest_states(folder: Path, prefix: Path) -> Dict[str, Any]:
         except CheckpointError:
             continue
     raise CheckpointError(f"{folder}: no checkpoint that can be read")
+
+
+def _is_finished(config: Config, states: Mapping[str, Any], best: Best) -> bool:
+    """Return whether training went through all epochs, or ended early as the recipe says."""
+    settings = config.Global.early_stopping
+    if states["epoch"] >= (config.Global.epochs or 0) or settings is None:
+        return bool(states["epoch"] >= (config.Global.epochs or 0))
+    kind = "eval" if config.EMA is None else "eval_ema"
+    return evaluations_without_improvement(states["history"], kind, best, settings.min_delta) >= settings.patience
 
 
 def _open(config: Config, side: str, problems: List[str]) -> Optional[Dataset]:
@@ -153,12 +162,3 @@ def _same_labels(dataset: Dataset, predictions: Any) -> bool:
     return labels.shape == predictions.labels.shape and bool(
         (labels.astype(predictions.labels.dtype) == predictions.labels).all()
     )
-
-
-def is_run(path: Path) -> bool:
-    """Return whether a path is the folder of a run."""
-    try:
-        run_dir.best_checkpoint(path)
-    except PpclsError:
-        return False
-    return True

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
-from ppcls.report.charts import Chart, LineChart
+from ppcls.report.charts import BarChart, Chart, LineChart
 from ppcls.report.svg import draw_bars, draw_lines
 from ppcls.utils.html import percent
 
@@ -61,7 +61,7 @@ class Charts:
             self.drawn[name] = chart
             if isinstance(chart, LineChart):
                 parts.append(draw_lines(chart))
-            elif hasattr(chart, "values"):
+            elif isinstance(chart, BarChart):
                 parts.append(draw_bars(chart))
         return f"<div class='charts'>{''.join(parts)}</div>" if parts else ""
 

@@ -31,7 +31,7 @@ def write_charts(charts: Mapping[str, Chart], folder: Path) -> bool:
         from matplotlib.figure import Figure
     except ImportError:
         get_logger().info(
-            "%s has no charts as PNG files: matplotlib, which draws them, is not installed: %s; report.html has them all",
+            "%s has no charts as PNG files, which matplotlib draws: %s; report.html has all of them",
             *(folder, install_command("report")),
         )
         return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from html import escape
-from typing import Callable, List
+from typing import Callable, List, Sequence
 
 from ppcls.report.charts import BarChart, LineChart, Series, number, ticks
 
@@ -70,8 +70,7 @@ def _figure(title: str, parts: List[str], legend: str) -> str:
     )
 
 
-def _legend(series: object) -> str:
-    assert isinstance(series, (list, tuple))
+def _legend(series: Sequence[Series]) -> str:
     items = [
         f"<span><i style='background:var(--c{one.color % COLORS})'></i>{escape(one.name)}</span>"
         for one in series
