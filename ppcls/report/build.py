@@ -33,7 +33,7 @@ PAGE = "report.html"
 PICTURES = "pictures"
 SEEN = 16  # images of the batch that the page shows
 _MAX_PHOTOS = 400  # pictures of the cells of a confusion matrix
-_SECONDS = 15.0  # for reading photos
+_SECONDS = 10.0  # for reading photos
 
 
 def rebuild(folder: Path, out: Optional[Path] = None, stage: Optional[str] = None) -> Path:

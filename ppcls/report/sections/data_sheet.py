@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from html import escape
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -16,13 +17,13 @@ from ppcls.report.elements import Charts, Section, bullets, paragraph
 from ppcls.report.run_data import RunData
 from ppcls.report.sections.classes import training_counts
 from ppcls.utils.html import table
+from ppcls.utils.paths import user_path
 
 _SAMPLE = 200  # images of each side whose sizes are read
 _SECONDS = 3.0  # for reading them
 _FEW = 20  # training images of a class
 _IMBALANCE = 10  # times as many images of the largest class as of the smallest
 _BARS = 40  # classes of the chart
-CHECKS = ("check.json", "data_check.json")  # what a check of the data may have left in the run's folder
 
 
 def data_sheet(data: RunData, charts: Charts) -> Optional[Section]:
@@ -42,7 +43,7 @@ def data_sheet(data: RunData, charts: Charts) -> Optional[Section]:
     problems = [*_problems(data, counts), *(line for _, lines in samples.values() for line in lines)]
     section.body.append("<h3>What stands out</h3>")
     section.body.append(bullets(problems) if problems else paragraph("Nothing."))
-    section.body += _checked(data.folder)
+    section.body += _checked(data)
     return section
 
 
@@ -115,15 +116,30 @@ def _problems(data: RunData, counts: Optional[np.ndarray]) -> List[str]:
     return lines
 
 
-def _checked(folder: Path) -> List[str]:
-    """Return what a check of the data found, if it is in the run's folder."""
-    path = next((folder / name for name in CHECKS if (folder / name).is_file()), None)
-    if path is None:
-        return [paragraph("Copies, contradictions and broken files: ppcls check finds them.", "dim small")]
-    try:
-        report: Dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        problems = {str(kind): list(lines) for kind, lines in report["problems"].items()}
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        return [paragraph(f"{path.name} is damaged: {error}", "bad")]
-    lines = [f"{kind.replace('_', ' ')}: {len(found):,}, such as {found[0]:.200}" for kind, found in problems.items()]
-    return [f"<h3>{path.name}</h3>", bullets(lines) if lines else paragraph("Nothing wrong was found.")]
+def _checked(data: RunData) -> List[str]:
+    """Return what a check of these data found, if its result is where ``ppcls check`` puts it."""
+    images = sum(len(one) for one in (data.train, data.evaluation) if one is not None)
+    for path in _check_files(data):
+        try:
+            report: Dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            problems = {str(kind): list(lines) for kind, lines in report["problems"].items()}
+            if sum(report["images"].values()) != images:
+                continue  # of other data, or of what they were before
+        except (OSError, ValueError, KeyError, AttributeError, TypeError):
+            continue  # not there, or something else
+        lines = [
+            f"{kind.replace('_', ' ')}: {len(found):,}, such as {found[0]:.200}" for kind, found in problems.items()
+        ]
+        found = bullets(lines) if lines else paragraph("Nothing wrong was found.")
+        return [f"<h3>The check of the data</h3><p class='dim small'>{escape(str(path))}</p>", found]
+    return [paragraph("ppcls check finds copies, contradictions and broken files.", "dim small")]
+
+
+def _check_files(data: RunData) -> List[Path]:
+    """Return where the result of a check may be: in the working directory, or beside the folder of the images."""
+    found = [Path("data_report") / "report.json"]
+    for section in (data.config.DataLoader.Train, data.config.DataLoader.Eval):
+        root = None if section is None else section.dataset.arguments.get("image_root")
+        for folder in () if not root else (user_path(root), user_path(root).parent):
+            found += [place / f"{folder.name}_check.json" for place in (Path(), folder.parent)]
+    return list(dict.fromkeys(found))
