@@ -49,8 +49,8 @@ def rebuild(folder: Path, out: Optional[Path] = None, stage: Optional[str] = Non
         MachineError: the page cannot be written.
     """
     page = page_path(out, folder)
-    ensure_writable(page.parent, f"{page.parent}", "choose another place with --out")
     data = collect(folder, stage)
+    ensure_writable(page.parent, f"{page.parent}", "choose another place with --out")
     with contextlib.ExitStack() as stack:
         _set_device(data)
         loader = _loader(data, "Eval", stack)

@@ -41,8 +41,8 @@ def compare(folders: Sequence[Path], out: Optional[Path] = None) -> Path:
         MachineError: the page cannot be written.
     """
     page = Path(PAGE) if out is None else page_path(out, Path())
-    ensure_writable(page.absolute().parent, f"{page.parent}", "choose another place with --out")
     runs = [collect(folder) for folder in folders]
+    ensure_writable(page.absolute().parent, f"{page.parent}", "choose another place with --out")
     text, charts = render(runs)
     atomic.write_text(page, text)
     write_charts(charts.drawn, page.parent / PICTURES)
