@@ -20,12 +20,13 @@ from ppcls.report.run_data import RunData
 _VERSIONS = ("ppcls", "paddle", "numpy", "python")
 
 
-def collect(folder: Path, stage: Optional[str] = None) -> RunData:
+def collect(folder: Path, stage: Optional[str] = None, with_data: bool = True) -> RunData:
     """Return what there is of a run; what is missing or damaged is in its ``problems``.
 
     Args:
         folder: ``Global.output_dir`` of the run; of one with stages, that of all or of one.
         stage: the stage to show; None takes the last one that has been trained.
+        with_data: whether to open the data that it was trained with.
 
     Raises:
         CheckpointError, ConfigError: it is not the folder of a run, or has no such stage.
@@ -35,7 +36,8 @@ def collect(folder: Path, stage: Optional[str] = None) -> RunData:
     stage_folder = prefix.parent
     problems: List[str] = []
     states = _newest_states(stage_folder, prefix)
-    train, evaluation = _open(config, "Train", problems), _open(config, "Eval", problems)
+    train = _open(config, "Train", problems) if with_data else None
+    evaluation = _open(config, "Eval", problems) if with_data else None
     classes = model_classes(config, f"{prefix}{checkpoint.WEIGHTS}")
     if evaluation is not None:
         try:

@@ -13,9 +13,9 @@ from ppcls.utils.html import percent
 
 STYLE = """
 nav { display: flex; flex-wrap: wrap; gap: .2rem 1rem; margin: .8rem 0; font-size: .9rem }
-.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: .7rem; margin: .8rem 0 }
+.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(10.2rem, 1fr)); gap: .7rem; margin: .8rem 0 }
 .facts div { background: var(--soft); border-radius: .4rem; padding: .5rem .75rem; min-width: 0 }
-.facts b { display: block; font-size: 1.15rem; line-height: 1.4; white-space: nowrap }
+.facts b { display: block; font-size: 1.1rem; line-height: 1.4; white-space: nowrap }
 .facts span { color: var(--dim); font-size: .82rem }
 .facts .main b { font-size: 1.9rem; line-height: 1.2 }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr)); gap: 1.2rem }

@@ -261,6 +261,31 @@ def test_several_runs_beside_each_other(reported, trained, run, tmp_path):
     assert f"{reported.parent.name}/out" in page.sections["results"]
 
 
+def test_the_check_of_the_data_and_the_range_test_are_in_it(reported, run, tmp_path, digits):
+    folder = tmp_path / "run"
+    shutil.copytree(reported, folder)
+    problems = {"copies": ["Train 1.png = Train 2.png"], "too_small": []}
+    check = {"images": {"Train": 120, "Eval": 40}, "problems": problems}
+    (tmp_path / f"{digits.name}_check.json").write_text(json.dumps(check))
+    rates = [1e-5 * 1.1**step for step in range(90)]
+    losses = [2.3 - 0.01 * step for step in range(90)]
+    found = {"suggestion": 0.0021, "rates": rates, "losses": losses, "smoothed": losses}
+    (folder / "lr_range.json").write_text(json.dumps(found))
+    run("report", folder)
+    page = Page(folder / "report.html").check()
+    assert "copies: 1, such as Train 1.png = Train 2.png" in page.sections["data"]
+    assert "90 updates" in page.sections["lr-range"]
+    assert "0.0021" in page.sections["lr-range"]
+    assert (folder / "pictures" / "lr_range.png").exists()
+    check["images"]["Train"] = 119  # of other data
+    (tmp_path / f"{digits.name}_check.json").write_text(json.dumps(check))
+    (folder / "lr_range.json").write_text("{")
+    run("report", folder)
+    page = Page(folder / "report.html").check()
+    assert "copies" not in page.sections["data"].replace("finds copies", "")
+    assert "lr_range.json is damaged" in page.sections["lr-range"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
