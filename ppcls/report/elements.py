@@ -95,7 +95,7 @@ def share(value: float, digits: int = 1) -> str:
     return "–" if math.isnan(value) else percent(value, digits)
 
 
-def meter(value: float, width: float = 4.0) -> str:
+def meter(value: float, width: float = 3.0) -> str:
     """Return a bar for a share."""
     return "" if math.isnan(value) else f"<span class='meter' style='width:{width * value:.2f}rem'></span>"
 

@@ -105,7 +105,7 @@ def _cell(label: int, other: int, count: int, of_class: float) -> str:
     if label == other:
         return f"<td class='right' style='--v:{of_class:.2f}'>{count:,}</td>"
     link = f"<a href='#cell-{label}-{other}'>{count:,}</a>"
-    return f"<td class='wrong' style='--v:{max(0.15, of_class**0.5):.2f}'>{link}</td>"
+    return f"<td class='wrong' style='--v:{max(0.35, of_class**0.5):.2f}'>{link}</td>"
 
 
 def _pairs(data: RunData, counts: np.ndarray, cells: Dict[Cell, List[int]]) -> List[str]:
