@@ -85,6 +85,9 @@ def export(config: Config, options: Optional[Options] = None) -> Dict[str, Any]:
     model.eval()
     postprocess = build_postprocess(config, answer_names(config, weights))
     log_reduced_topk(config)
+    if config.Infer.tta != "none":
+        text = "Infer.tta=%s is not part of an export, which takes one view: give it to those who use it (--tta %s)"
+        get_logger().warning(text, config.Infer.tta, config.Infer.tta)
     expected = Expected.of(model, images.sample(config, ops), ops, postprocess.activation)
     folded, kept = batch_norm.fold(model, expected.sample.tensors)
     description_values = _description(config, weights, ops, recipe_shape, postprocess)

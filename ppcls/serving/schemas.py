@@ -73,6 +73,7 @@ class HeatMap(BaseModel):
         description="how far the score falls when a cell of the picture is covered, row by row"
     )
     image: Optional[str] = Field(description="the image as the model sees it, as a data URL (PNG)")
+    overlay: Optional[str] = Field(description="the same with the heat on it, as a data URL (JPEG)")
     model: str
     milliseconds: Dict[str, float]
 
