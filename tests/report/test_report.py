@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import cv2
 import numpy as np
@@ -10,23 +11,12 @@ import yaml
 
 from ppcls.report import callback
 from tests.helpers.multilabel import write_multilabel_recipe
-from tests.helpers.recipes import MIXED_IMAGES, write_recipe, write_staged
+from tests.helpers.recipes import write_recipe, write_staged
 from tests.report.pages import Page
 
 ON = "Global.report=true"
 SECTIONS = ["result", "curves", "classes", "confusion", "mistakes", "batch", "calibration"]
 SECTIONS += ["data", "embeddings", "recipe"]
-
-
-@pytest.fixture(scope="module")
-def reported(digits, tmp_path_factory):
-    """Return the folder of a run with its report, trained with mixed images and averaged weights; left as it is."""
-    from tests.helpers.command_line import run_ppcls
-
-    folder = tmp_path_factory.mktemp("reported")
-    recipe = write_recipe(digits, folder)
-    run_ppcls("train", "-c", recipe, "-o", ON, "Global.epochs=4", MIXED_IMAGES, "EMA.decay=0.9", cwd=folder)
-    return folder / "out"
 
 
 def test_everything_is_there(reported):
@@ -98,6 +88,16 @@ def test_it_is_written_again_from_the_folder(reported, run, tmp_path):
     for name in ("result", "classes", "confusion", "calibration", "averaged"):
         assert page.sections[name] == before.sections[name]
     assert page.pictures == before.pictures
+
+
+def test_without_scikit_learn_there_is_one_map(reported, run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.manifold", None)
+    run("report", reported, "--out", tmp_path / "page.html")
+    text = Page(tmp_path / "page.html").check().sections["embeddings"]
+    assert "With scikit-learn there is a map by t-SNE, too" in text
+    assert "Principal components" in text
+    assert not (tmp_path / "pictures" / "embeddings_tsne.png").exists()
+    assert (tmp_path / "pictures" / "embeddings_pca.png").exists()
 
 
 def test_without_kept_answers_the_best_weights_are_evaluated(reported, run, tmp_path):
