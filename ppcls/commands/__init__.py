@@ -11,6 +11,7 @@ from ppcls.commands import (
     evaluate,
     explain,
     export,
+    find_lr,
     infer,
     info,
     models,
@@ -28,7 +29,13 @@ from ppcls.commands.command import Command
 
 # By task, as `ppcls --help` lists them.
 GROUPS: Dict[str, Sequence[Command]] = {
-    "Train and evaluate": (train.COMMAND, evaluate.COMMAND, report.COMMAND, schedule.COMMAND),
+    "Train and evaluate": (
+        train.COMMAND,
+        evaluate.COMMAND,
+        report.COMMAND,
+        find_lr.COMMAND,
+        schedule.COMMAND,
+    ),
     "Use and deploy": (infer.COMMAND, export.COMMAND, serve.COMMAND, convert.COMMAND),
     "Look into a model": (explain.COMMAND, similar.COMMAND, compare.COMMAND),
     "Data": (check_data.COMMAND, show_data.COMMAND, split_data.COMMAND, pack_data.COMMAND),
