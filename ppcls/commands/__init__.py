@@ -16,6 +16,7 @@ from ppcls.commands import (
     info,
     models,
     pack_data,
+    report,
     schedule,
     serve,
     show_data,
@@ -28,7 +29,13 @@ from ppcls.commands.command import Command
 
 # By task, as `ppcls --help` lists them.
 GROUPS: Dict[str, Sequence[Command]] = {
-    "Train and evaluate": (train.COMMAND, evaluate.COMMAND, find_lr.COMMAND, schedule.COMMAND),
+    "Train and evaluate": (
+        train.COMMAND,
+        evaluate.COMMAND,
+        report.COMMAND,
+        find_lr.COMMAND,
+        schedule.COMMAND,
+    ),
     "Use and deploy": (infer.COMMAND, export.COMMAND, serve.COMMAND, convert.COMMAND),
     "Look into a model": (explain.COMMAND, similar.COMMAND, compare.COMMAND),
     "Data": (check.COMMAND, check.ALIAS, show_data.COMMAND, split_data.COMMAND, pack_data.COMMAND),

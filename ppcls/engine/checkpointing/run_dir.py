@@ -26,6 +26,7 @@ from ppcls.weights.reader import SUFFIXES
 _RUN_FILES = re.compile(
     r"(?P<checkpoint>latest|best_model|epoch_\d+)(_raw|_peers)?\.(pdparams|pdopt|pdstates|commit)(\.\w+\.tmp)?"
     r"|train\.log|metrics\.jsonl|config\.yaml|finished\.json|skipped_images\.txt|vdl|profiler_log|profile\.html"
+    r"|report\.html|pictures|predictions\.npz|speed\.jsonl"
 )
 
 METRICS = "metrics.jsonl"
