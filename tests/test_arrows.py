@@ -30,13 +30,23 @@ ALLOWED = {
 }
 ALLOWED["starter"] = {"engine", *ALLOWED["engine"]}
 ALLOWED["exporting"] = {"engine", *ALLOWED["engine"]}
-ALLOWED["report"] = {"engine", *ALLOWED["engine"]}
+ALLOWED["analysis"] = {"engine", *ALLOWED["engine"]}
+ALLOWED["report"] = {"analysis", "engine", *ALLOWED["engine"]}
 # Public modules at the top of the package: ``ppcls.__init__`` and these import them, and nothing else but commands.
 ALLOWED["preprocessing"] = {"arch", "data.transforms", "inference", "registry", *GROUND}
 ALLOWED["prediction"] = {"engine", *ALLOWED["engine"]}
 ALLOWED["supplied_recipe"] = {"engine", "preprocessing", *ALLOWED["engine"]}
 ALLOWED["api"] = {"engine", "exporting", "prediction", "supplied_recipe", *ALLOWED["engine"]}
-ALLOWED["commands"] = {"engine", "exporting", "prediction", "report", "serving", "starter", *ALLOWED["engine"]}
+ALLOWED["commands"] = {
+    "analysis",
+    "engine",
+    "exporting",
+    "prediction",
+    "report",
+    "serving",
+    "starter",
+    *ALLOWED["engine"],
+}
 # The command line, the lazily imported public names, and the message of a package that has moved.
 FREE = {"", "__main__", "cli", "deploy"}
 # Libraries that only these may import.
@@ -46,6 +56,8 @@ LIBRARIES = {
     "matplotlib": {"report"},
     "paddle": {
         "api",
+        "analysis.filters",
+        "analysis.grad_cam",
         "prediction",  # for type checkers only
         "preprocessing",
         "arch",

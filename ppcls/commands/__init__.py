@@ -5,9 +5,11 @@ from typing import Dict, Sequence
 from ppcls.commands import (
     benchmark,
     check_data,
+    compare,
     config,
     convert,
     evaluate,
+    explain,
     export,
     find_lr,
     infer,
@@ -17,6 +19,7 @@ from ppcls.commands import (
     schedule,
     serve,
     show_data,
+    similar,
     split_data,
     summary,
     train,
@@ -27,6 +30,7 @@ from ppcls.commands.command import Command
 GROUPS: Dict[str, Sequence[Command]] = {
     "Train and evaluate": (train.COMMAND, evaluate.COMMAND, find_lr.COMMAND, schedule.COMMAND),
     "Use and deploy": (infer.COMMAND, export.COMMAND, serve.COMMAND, convert.COMMAND),
+    "Look into a model": (explain.COMMAND, similar.COMMAND, compare.COMMAND),
     "Data": (check_data.COMMAND, show_data.COMMAND, split_data.COMMAND, pack_data.COMMAND),
     "Recipes and models": (config.COMMAND, models.COMMAND, summary.COMMAND, benchmark.COMMAND),
     "This installation": (info.COMMAND,),

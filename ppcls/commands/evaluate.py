@@ -15,7 +15,7 @@ from ppcls.commands.command import (
     weight_options,
 )
 from ppcls.errors import ConfigError
-from ppcls.inference.choices import BACKENDS, PRECISIONS
+from ppcls.inference.choices import BACKENDS, PRECISIONS, TTA
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -24,9 +24,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="PATH", help="evaluate an exported model: its folder, or an .onnx file")
     parser.add_argument("--backend", choices=BACKENDS, help="what runs --model (default: as `ppcls infer` does)")
     parser.add_argument("--precision", choices=PRECISIONS, help="in what --model computes (default: as exported)")
+    tta_help = "also evaluate the mean over views of each image: its mirror image, or five crops"
+    parser.add_argument("--tta", choices=TTA, help=tta_help)
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.tta is not None:
+        options.override.append([f"Infer.tta={options.tta}"])
     if options.model is None:
         for name in ("backend", "precision"):
             if getattr(options, name) is not None:

@@ -32,6 +32,7 @@ class Pipeline:
         batch_size: images that go through the model together.
         decode_workers: threads that preprocess images while the model runs; 0 for none, None for one per core.
         input_shape: the shape of a preprocessed image; None takes any.
+        views: of each image; with several, a preprocessed image is [views, ...], see ``ppcls.inference.tta``.
     """
 
     transforms: Callable[[Any, np.random.Generator], np.ndarray]
@@ -40,6 +41,7 @@ class Pipeline:
     batch_size: int
     decode_workers: Optional[int] = None
     input_shape: Optional[Tuple[int, ...]] = None
+    views: int = 1
 
     def __post_init__(self) -> None:
         require_int("batch_size", self.batch_size, 1)
@@ -72,12 +74,19 @@ class Pipeline:
         """
         with contextlib.closing(self.outputs(sources)) as outputs:
             for name, scores in outputs:
-                if isinstance(scores, DataError):
-                    yield {"file_name": as_text(name), "error": str(scores)}
-                    continue
-                answer = dict(self.postprocess(scores))
-                first = {"class_ids": answer.pop("class_ids"), "scores": answer.pop("scores")}
-                yield {**first, "file_name": as_text(name), **answer}
+                yield self.answer(name, scores)
+
+    def answer(self, name: str, scores: Union[np.ndarray, DataError]) -> Answer:
+        """Return the answer for an image.
+
+        Args:
+            scores: its probabilities [K], or its error.
+        """
+        if isinstance(scores, DataError):
+            return {"file_name": as_text(name), "error": str(scores)}
+        answer = dict(self.postprocess(scores))
+        first = {"class_ids": answer.pop("class_ids"), "scores": answer.pop("scores")}
+        return {**first, "file_name": as_text(name), **answer}
 
     def outputs(self, sources: Iterable[Source]) -> Generator[Output, None, None]:
         """Yield each image's name with the model's output, or with the image's error.
