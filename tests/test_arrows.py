@@ -36,7 +36,7 @@ ALLOWED["report"] = {"analysis", "engine", *ALLOWED["engine"]}
 ALLOWED["preprocessing"] = {"arch", "data.transforms", "inference", "registry", *GROUND}
 ALLOWED["prediction"] = {"engine", *ALLOWED["engine"]}
 ALLOWED["supplied_recipe"] = {"engine", "preprocessing", *ALLOWED["engine"]}
-ALLOWED["api"] = {"engine", "exporting", "prediction", "supplied_recipe", *ALLOWED["engine"]}
+ALLOWED["api"] = {"engine", "exporting", "prediction", "report", "supplied_recipe", *ALLOWED["engine"]}
 ALLOWED["commands"] = {
     "analysis",
     "engine",
@@ -68,10 +68,11 @@ LIBRARIES = {
         "metric",
         "optimizer",
         "inference.backends.paddle",
+        "report",
         "utils",
     },
     "cv2": {"data", "engine.inspection", "utils.opencv"},
-    "PIL": {"data.transforms"},
+    "PIL": {"data.transforms", "report.png"},
     "pillow_heif": {"data.transforms"},
     "onnxruntime": {"inference.backends.onnx", "exporting"},
     "openvino": {"inference.backends.openvino"},

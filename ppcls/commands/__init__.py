@@ -4,7 +4,7 @@ from typing import Dict, Sequence
 
 from ppcls.commands import (
     benchmark,
-    check_data,
+    check,
     compare,
     config,
     convert,
@@ -16,6 +16,7 @@ from ppcls.commands import (
     info,
     models,
     pack_data,
+    report,
     schedule,
     serve,
     show_data,
@@ -28,10 +29,16 @@ from ppcls.commands.command import Command
 
 # By task, as `ppcls --help` lists them.
 GROUPS: Dict[str, Sequence[Command]] = {
-    "Train and evaluate": (train.COMMAND, evaluate.COMMAND, find_lr.COMMAND, schedule.COMMAND),
+    "Train and evaluate": (
+        train.COMMAND,
+        evaluate.COMMAND,
+        report.COMMAND,
+        find_lr.COMMAND,
+        schedule.COMMAND,
+    ),
     "Use and deploy": (infer.COMMAND, export.COMMAND, serve.COMMAND, convert.COMMAND),
     "Look into a model": (explain.COMMAND, similar.COMMAND, compare.COMMAND),
-    "Data": (check_data.COMMAND, show_data.COMMAND, split_data.COMMAND, pack_data.COMMAND),
+    "Data": (check.COMMAND, check.ALIAS, show_data.COMMAND, split_data.COMMAND, pack_data.COMMAND),
     "Recipes and models": (config.COMMAND, models.COMMAND, summary.COMMAND, benchmark.COMMAND),
     "This installation": (info.COMMAND,),
 }

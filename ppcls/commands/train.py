@@ -51,7 +51,7 @@ def _run(options: argparse.Namespace) -> int:
     _check_options(options)
     plan = None if options.folder is None else _plan(options)
     config = load_recipe(options) if plan is None else plan.config
-    callbacks = _callbacks(options)
+    callbacks = _callbacks(config, options)
     from ppcls.engine import stages
     from ppcls.engine.profiling import ProfilingDoneError
     from ppcls.engine.supplied import Supplied
@@ -106,17 +106,20 @@ def _plan(options: argparse.Namespace) -> Any:
     return make_plan(folder, request, run)
 
 
-def _callbacks(options: argparse.Namespace) -> List[Any]:
-    """Return the callbacks that options ask for."""
-    if options.profile is not None:
-        from ppcls.engine.step_profile import StepProfile, parse_steps
+def _callbacks(config: Any, options: argparse.Namespace) -> List[Any]:
+    """Return the callback that writes the report, and those that options ask for."""
+    from ppcls.report.callback import ReportCallback
 
-        return [StepProfile(parse_steps(options.profile))]
+    callbacks: List[Any] = [ReportCallback.of(config)]
+    if options.profile is not None:
+        from ppcls.report.step_profile import StepProfile, parse_steps
+
+        callbacks.append(StepProfile(parse_steps(options.profile)))
     if options.profiler_options is not None:
         from ppcls.engine.profiling import BatchProfiler, ProfilerOptions
 
-        return [BatchProfiler(ProfilerOptions.parse(options.profiler_options))]
-    return []
+        callbacks.append(BatchProfiler(ProfilerOptions.parse(options.profiler_options)))
+    return callbacks
 
 
 def _say_ending(result: Any, output: Path) -> None:
