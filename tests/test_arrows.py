@@ -30,12 +30,13 @@ ALLOWED = {
 }
 ALLOWED["exporting"] = {"engine", *ALLOWED["engine"]}
 ALLOWED["report"] = {"engine", *ALLOWED["engine"]}
+ALLOWED["tuning"] = {"engine", *ALLOWED["engine"]}
 # Public modules at the top of the package: ``ppcls.__init__`` and these import them, and nothing else but commands.
 ALLOWED["preprocessing"] = {"arch", "data.transforms", "inference", "registry", *GROUND}
 ALLOWED["prediction"] = {"engine", *ALLOWED["engine"]}
 ALLOWED["supplied_recipe"] = {"engine", "preprocessing", *ALLOWED["engine"]}
 ALLOWED["api"] = {"engine", "exporting", "prediction", "supplied_recipe", *ALLOWED["engine"]}
-ALLOWED["commands"] = {"engine", "exporting", "prediction", "report", "serving", *ALLOWED["engine"]}
+ALLOWED["commands"] = {"engine", "exporting", "prediction", "report", "serving", "tuning", *ALLOWED["engine"]}
 # The command line, the lazily imported public names, and the message of a package that has moved.
 FREE = {"", "__main__", "cli", "deploy"}
 # Libraries that only these may import.
@@ -65,6 +66,9 @@ LIBRARIES = {
     "onnx": {"exporting"},
     "paddle2onnx": {"exporting"},
     "visualdl": {"engine"},
+    "tensorboard": {"engine.callbacks.trackers"},
+    "wandb": {"engine.callbacks.trackers"},
+    "mlflow": {"engine.callbacks.trackers"},
     "safetensors": {"weights"},
 }
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if "configs" not in p.relative_to(PACKAGE).parts)
