@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import signal
 import sys
 from pathlib import Path
-from typing import Any, Generator, Iterator
+from typing import Any, Callable, Generator, Iterator, List, Optional
 
 from ppcls.commands.command import (
     Command,
@@ -37,6 +38,7 @@ _MODEL_ONLY_OPTIONS = {
     "precision": None,
     "device": None,
     "threads": None,
+    "every": None,
 }
 
 
@@ -53,7 +55,7 @@ def _count(text: str) -> int:
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.usage = "%(prog)s MODEL IMAGES... [--out FILE] [options]\n       %(prog)s -c RECIPE [-o KEY=VALUE ...]"
     model_help = "folder of a run or an export, checkpoint (PREFIX or PREFIX.pdparams), or .onnx file"
-    images_help = "files, folders, patterns ('photos/**/*.jpg') and http(s) addresses"
+    images_help = "files, folders, patterns ('photos/**/*.jpg'), http(s) addresses, videos, camera:0, rtsp://..."
     # Not nargs="?" and "*": these would take nothing where an option stands between MODEL and IMAGES.
     parser.add_argument("model", metavar="MODEL", help=model_help).required = False
     parser.add_argument("images", metavar="IMAGES", nargs="+", help=images_help).required = False
@@ -65,6 +67,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=("list", "map"), default="list", help=map_help)
     features_help = ".npy or .parquet: write the features that the classifier gets instead of answers; not of exports"
     parser.add_argument("--features", metavar="FILE", type=Path, help=features_help)
+    every_help = "of videos: seconds from one frame to the next (default: 1; 0: all frames)"
+    parser.add_argument("--every", metavar="SECONDS", type=float, help=every_help)
     parser.add_argument("--topk", metavar="N", type=_count, help="classes in an answer; all where there are fewer")
     parser.add_argument("--batch-size", metavar="N", type=_count, help="images that go through the model together")
     backend_help = "what runs an exported model"
@@ -86,48 +90,59 @@ def _run(options: argparse.Namespace) -> int:
     if options.threads:
         os.environ[environment.THREADS] = str(options.threads)
     environment.prepare()  # before numpy is imported
-    from ppcls.inference import inputs, results
+    from ppcls.inference import results, videos
     from ppcls.utils.logging import get_logger
 
     _check_model_and_images(options)
     if options.features is not None:
         return _write_features(options)
     results.check(options.out, options.format)
-    sources = inputs.collect(options.images)
-    broken = 0
+    found = videos.collect(options.images)
+    if options.every is not None and not found.has_videos:
+        raise ConfigError("--every: is about videos, and there is none among the images")
+    broken, count = 0, 0
     on_screen = options.out is None and sys.stdout.isatty() and sys.stderr.isatty()
     predictor = _predictor(options)
-    pipeline = predictor.pipeline
-    with exit_on_sigterm(), _output(options, pipeline.postprocess.is_multilabel) as file:
+    pipeline = videos.live_pipeline(predictor.pipeline, options.batch_size) if found.is_live else predictor.pipeline
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(exit_on_sigterm())
+        file = stack.enter_context(_output(options, pipeline.postprocess.is_multilabel, found.has_videos))
+        stopped = stack.enter_context(_until_interrupted()) if found.is_live else (lambda: False)
         if pipeline.postprocess.class_names is None:
             get_logger().warning("%s has no class names: the answers have class ids only", options.model)
         elif predictor.names_are_labels:
             text = "%s has no class names: answers have the labels of the list that it was trained on as names"
             get_logger().warning(text, options.model)
-        answers = pipeline.answers(sources)
-        for answer in _with_bar(answers, len(sources), bar=not on_screen):
+        answers = pipeline.answers(found.sources(1.0 if options.every is None else options.every, stopped))
+        for answer in _with_bar(answers, found.total, bar=not on_screen):
+            count += 1
             if "error" in answer:
                 broken += 1
                 if not on_screen:  # where the answer says it
                     get_logger().error("%s: %s", answer["file_name"], answer["error"])
             file.add(answer)
+            if found.is_live and options.out is None:
+                sys.stdout.flush()
     if options.out:
-        get_logger().info("wrote %s: %d images, %d of them broken", options.out, len(sources), broken)
+        get_logger().info("wrote %s: %d images, %d of them broken", options.out, count, broken)
     return 2 if broken else 0
 
 
 def _write_features(options: argparse.Namespace) -> int:
     """Write ``--features``."""
-    from ppcls.inference import feature_files, inputs
+    from ppcls.inference import feature_files, videos
     from ppcls.utils.logging import get_logger
 
-    for name in ("out", "topk"):
+    for name in ("out", "topk", "every"):
         if getattr(options, name) is not None:
             raise ConfigError(f"--{name}: is about answers, and --features writes features; leave one of them out")
     if options.format != "list":
         raise ConfigError("--format: is about answers, and --features writes features; leave one of them out")
     feature_files.check(options.features)
-    sources = inputs.collect(options.images)
+    found = videos.collect(options.images)
+    if found.has_videos:
+        raise ConfigError("--features: takes images, and there is a video among these")
+    sources = list(found.sources(0))
     broken = 0
     features = _predictor(options).features(sources)
     with exit_on_sigterm(), feature_files.open_writer(options.features, len(sources)) as file:
@@ -159,7 +174,24 @@ def _check_model_and_images(options: argparse.Namespace) -> None:
     raise ConfigError(f"nothing to predict: ppcls infer {options.model} IMAGES...")
 
 
-def _with_bar(results: Generator[Any, None, None], total: int, bar: bool = True) -> Iterator[Any]:
+@contextlib.contextmanager
+def _until_interrupted() -> Iterator[Callable[[], bool]]:
+    """Give a function that tells whether Ctrl-C was pressed, which ends a live video; a second one ends the command."""
+    pressed: List[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(number)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _with_bar(results: Generator[Any, None, None], total: Optional[int], bar: bool = True) -> Iterator[Any]:
     """Yield the results, with a progress bar where standard error is a terminal.
 
     Args:
@@ -222,12 +254,12 @@ def _predictor(options: argparse.Namespace) -> Any:
 
 
 @contextlib.contextmanager
-def _output(options: argparse.Namespace, multilabel: bool) -> Iterator[Any]:
+def _output(options: argparse.Namespace, multilabel: bool, timed: bool) -> Iterator[Any]:
     """Give a writer to ``--out``, or to standard output."""
     from ppcls.inference import results
 
     if options.out:
-        with results.open_writer(options.out, options.format, multilabel) as file:
+        with results.open_writer(options.out, options.format, multilabel, timed) as file:
             yield file
         return
     file = results.json_writer(sys.stdout, options.format, multilabel)
