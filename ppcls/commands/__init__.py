@@ -3,10 +3,12 @@
 from typing import Dict, Sequence
 
 from ppcls.commands import (
+    average,
     benchmark,
     check_data,
     config,
     convert,
+    cross_validate,
     evaluate,
     export,
     infer,
@@ -18,6 +20,7 @@ from ppcls.commands import (
     show_data,
     split_data,
     summary,
+    sweep,
     train,
 )
 from ppcls.commands.command import Command
@@ -25,6 +28,7 @@ from ppcls.commands.command import Command
 # By task, as `ppcls --help` lists them.
 GROUPS: Dict[str, Sequence[Command]] = {
     "Train and evaluate": (train.COMMAND, evaluate.COMMAND, schedule.COMMAND),
+    "Tune": (sweep.COMMAND, cross_validate.COMMAND, average.COMMAND),
     "Use and deploy": (infer.COMMAND, export.COMMAND, serve.COMMAND, convert.COMMAND),
     "Data": (check_data.COMMAND, show_data.COMMAND, split_data.COMMAND, pack_data.COMMAND),
     "Recipes and models": (config.COMMAND, models.COMMAND, summary.COMMAND, benchmark.COMMAND),

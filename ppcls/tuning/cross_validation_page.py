@@ -1,0 +1,142 @@
+"""The page of a cross-validation: mean and deviation, the folds, their curves, and the pooled confusion matrix."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
+
+import numpy as np
+
+from ppcls.report.charts import LineChart, Series
+from ppcls.report.svg import STYLE, draw_lines
+from ppcls.tuning import trials
+from ppcls.tuning.sweep_page import curve
+from ppcls.tuning.tables import cell, duration
+from ppcls.utils.html import page, percent, table
+
+if TYPE_CHECKING:
+    from ppcls.tuning.cross_validation import CrossValidation, Pooled
+
+_MAX_CLASSES = 40  # of a matrix; of more classes the most confused pairs are shown
+_PAIRS = 50
+_STYLE = STYLE + """
+.wide { max-width: 46rem }
+.matrix td, .matrix th { padding: .2rem .45rem; text-align: center; min-width: 2.1rem; border: 1px solid var(--line) }
+.matrix th:first-child { text-align: right }
+.matrix tr:first-child th { writing-mode: vertical-rl; text-align: left; max-height: 9rem }
+.matrix tr:first-child th:first-child { writing-mode: horizontal-tb; vertical-align: bottom }
+.matrix .right { background: rgb(var(--heat) / calc(var(--v) * .6)) }
+.matrix .wrong { background: rgb(var(--wrong) / calc(var(--v) * .6)) }
+"""
+
+
+def render_folds(result: CrossValidation) -> str:
+    """Return the page."""
+    title = f"Cross-validation of {result.name}"
+    body = [
+        f"<h1>{escape(title)}</h1>",
+        f"<p>{len(result.trials)} folds of {sum(result.sizes):,} images; {len(result.done)} are finished.</p>",
+    ]
+    if result.done:
+        body += [*_summary(result), *_curves(result)]
+    body += _folds(result)
+    if result.pooled is not None:
+        body += _pooled(result.pooled)
+    return page(title, body, _STYLE)
+
+
+def _summary(result: CrossValidation) -> List[str]:
+    best, last = result.summary("metrics"), result.summary("last")
+    names = [name for name in best if name in last]
+    names.sort(key=lambda name: name != result.metric)
+    rows = [[escape(name), _spread(best[name]), _spread(last[name])] for name in names]
+    return [
+        "<h2>Mean and deviation over the folds</h2>",
+        table(["", "best epoch", "last epoch"], rows),
+        f"<p class='dim'>The best epoch of a fold is chosen by {escape(result.metric)} on the fold itself, so it "
+        "promises a little too much; the last epoch does not. The deviation is that of the folds "
+        "(sample standard deviation).</p>",
+    ]
+
+
+def _spread(values: Dict[str, Optional[float]]) -> str:
+    deviation = "" if values["deviation"] is None else f" &plusmn; {values['deviation']:.5f}"
+    return f"{values['mean']:.5f}{deviation}"
+
+
+def _curves(result: CrossValidation) -> List[str]:
+    series = [Series(trial.name, curve(trial), color=number) for number, trial in enumerate(result.done)]
+    chart = LineChart(f"{result.metric} by epoch", "epoch", result.metric, series)
+    return [] if chart.is_empty else [f"<div class='wide'>{draw_lines(chart)}</div>"]
+
+
+def _folds(result: CrossValidation) -> List[str]:
+    header = ["fold", "images", "state", escape(result.metric), "best epoch", "last epoch", "time", "error"]
+    rows = []
+    for trial, size in zip(result.trials, result.sizes):
+        found = trial.result or {}
+        rows.append(
+            [
+                trial.name,
+                f"{size:,}",
+                trial.state,
+                cell(found.get("value")),
+                cell(found.get("epoch")),
+                cell(found.get("last", {}).get(result.metric)),
+                duration(trial.seconds),
+                escape(trial.error or ""),
+            ]
+        )
+    names = " ".join(trial.name for trial in trials.done(result.trials))
+    note = f"<p class='dim'>Each fold is an ordinary run in a folder beside this page: <code>ppcls report {names}</code></p>"
+    return ["<h2>Folds</h2>", table(header, rows, (7,)), note if names else ""]
+
+
+def _pooled(pooled: Pooled) -> List[str]:
+    names = [str(name) for name in pooled.classes]
+    body = [
+        "<h2>All folds together</h2>",
+        f"<p>Each image was predicted once, by the model that has not seen it: {percent(pooled.accuracy)} of "
+        f"{int(pooled.matrix.sum()):,} are right. Rows are labels, columns what the models say.</p>",
+        _matrix(names, pooled.matrix) if len(names) <= _MAX_CLASSES else _pairs(names, pooled.matrix),
+        "<h3>Classes</h3>",
+    ]
+    right, of_label, of_answer = np.diag(pooled.matrix), pooled.matrix.sum(1), pooled.matrix.sum(0)
+    rows = [
+        [escape(name), _share(right[k], of_answer[k]), _share(right[k], of_label[k]), f"{int(of_label[k]):,}"]
+        for k, name in enumerate(names)
+    ]
+    order = np.argsort(right / np.maximum(of_label, 1), kind="stable")
+    return [*body, table(["class", "precision", "recall", "images"], [rows[int(k)] for k in order])]
+
+
+def _share(part: int, whole: int) -> str:
+    return percent(float(part / whole)) if whole else ""
+
+
+def _matrix(names: List[str], matrix: np.ndarray) -> str:
+    largest = max(1, int((matrix - np.diag(np.diag(matrix))).max()))
+    rows = ["<tr><th>label \\ predicted" + "".join(f"<th>{escape(name)}" for name in names)]
+    for label, name in enumerate(names):
+        total = max(1, int(matrix[label].sum()))
+        cells = [_matrix_cell(int(n), label == other, n / total if label == other else n / largest)
+                 for other, n in enumerate(matrix[label])]
+        rows.append(f"<tr><th>{escape(name)}{''.join(cells)}")
+    return f"<div class='scroll'><table class='matrix'>{''.join(rows)}</table></div>"
+
+
+def _matrix_cell(count: int, is_right: bool, value: float) -> str:
+    if not count:
+        return "<td>"
+    strength = value if is_right else 0.25 + 0.75 * value
+    return f"<td class='{'right' if is_right else 'wrong'}' style='--v:{strength:.2f}'>{count:,}"
+
+
+def _pairs(names: List[str], matrix: np.ndarray) -> str:
+    found: List[Tuple[int, int, int]] = [
+        (int(matrix[label, other]), int(label), int(other))
+        for label, other in np.argwhere(matrix > 0)
+        if label != other
+    ]
+    rows = [[escape(names[label]), escape(names[other]), f"{n:,}"] for n, label, other in sorted(found)[::-1][:_PAIRS]]
+    return table(["label", "taken for", "images"], rows, (1,))
