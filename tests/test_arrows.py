@@ -30,7 +30,7 @@ ALLOWED = {
 }
 ALLOWED["exporting"] = {"engine", *ALLOWED["engine"]}
 ALLOWED["report"] = {"engine", *ALLOWED["engine"]}
-ALLOWED["tuning"] = {"engine", *ALLOWED["engine"]}
+ALLOWED["tuning"] = {"engine", "report", *ALLOWED["engine"]}
 # Public modules at the top of the package: ``ppcls.__init__`` and these import them, and nothing else but commands.
 ALLOWED["preprocessing"] = {"arch", "data.transforms", "inference", "registry", *GROUND}
 ALLOWED["prediction"] = {"engine", *ALLOWED["engine"]}
