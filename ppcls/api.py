@@ -24,6 +24,7 @@ from ppcls.inference import description
 from ppcls.inference.pipeline import Answer
 from ppcls.inference.predictor import BasePredictor
 from ppcls.prediction import load_predictor
+from ppcls.report.callback import ReportCallback
 from ppcls.supplied_recipe import RecipeCompletion
 from ppcls.utils.paths import add_suffix, user_path
 
@@ -109,7 +110,8 @@ def train(
     nothing_supplied = model is None and train_dataset is None and eval_dataset is None
     if not (isinstance(config, Config) and nothing_supplied and not changes):
         config = load_config(config, changes, complete=completion)
-    supplied = replace(supplied, notes=tuple(completion.notes))
+    callbacks = (ReportCallback.of(config), *supplied.callbacks)
+    supplied = replace(supplied, notes=tuple(completion.notes), callbacks=callbacks)
     return _public(stages.train(config, stage, supplied), model)
 
 

@@ -29,13 +29,14 @@ ALLOWED = {
     "engine": {"arch", "config", "data", "inference", "loss", "metric", "optimizer", "registry", "weights", *GROUND},
 }
 ALLOWED["exporting"] = {"engine", *ALLOWED["engine"]}
-ALLOWED["report"] = {"engine", *ALLOWED["engine"]}
+ALLOWED["analysis"] = {"engine", *ALLOWED["engine"]}
+ALLOWED["report"] = {"analysis", "engine", *ALLOWED["engine"]}
 ALLOWED["tuning"] = {"engine", "report", *ALLOWED["engine"]}
 # Public modules at the top of the package: ``ppcls.__init__`` and these import them, and nothing else but commands.
 ALLOWED["preprocessing"] = {"arch", "data.transforms", "inference", "registry", *GROUND}
 ALLOWED["prediction"] = {"engine", *ALLOWED["engine"]}
 ALLOWED["supplied_recipe"] = {"engine", "preprocessing", *ALLOWED["engine"]}
-ALLOWED["api"] = {"engine", "exporting", "prediction", "supplied_recipe", *ALLOWED["engine"]}
+ALLOWED["api"] = {"engine", "exporting", "prediction", "report", "supplied_recipe", *ALLOWED["engine"]}
 ALLOWED["commands"] = {"engine", "exporting", "prediction", "report", "serving", "tuning", *ALLOWED["engine"]}
 # The command line, the lazily imported public names, and the message of a package that has moved.
 FREE = {"", "__main__", "cli", "deploy"}
@@ -56,6 +57,7 @@ LIBRARIES = {
         "metric",
         "optimizer",
         "inference.backends.paddle",
+        "report",
         "utils",
     },
     "cv2": {"data", "engine.inspection", "utils.opencv"},

@@ -15,6 +15,7 @@ from ppcls.commands import (
     info,
     models,
     pack_data,
+    report,
     schedule,
     serve,
     show_data,
@@ -27,7 +28,7 @@ from ppcls.commands.command import Command
 
 # By task, as `ppcls --help` lists them.
 GROUPS: Dict[str, Sequence[Command]] = {
-    "Train and evaluate": (train.COMMAND, evaluate.COMMAND, schedule.COMMAND),
+    "Train and evaluate": (train.COMMAND, evaluate.COMMAND, report.COMMAND, schedule.COMMAND),
     "Tune": (sweep.COMMAND, cross_validate.COMMAND, average.COMMAND),
     "Use and deploy": (infer.COMMAND, export.COMMAND, serve.COMMAND, convert.COMMAND),
     "Data": (check_data.COMMAND, show_data.COMMAND, split_data.COMMAND, pack_data.COMMAND),

@@ -27,21 +27,24 @@ def _run(options: argparse.Namespace) -> int:
     if options.profiler_options is not None:
         return _profile(config, options)
     from ppcls.engine import train
+    from ppcls.engine.supplied import Supplied
+    from ppcls.report.callback import ReportCallback
 
-    print_result(train(config, options.stage).summary())
+    print_result(train(config, options.stage, Supplied(callbacks=[ReportCallback.of(config)])).summary())
     return 0
 
 
 def _profile_steps(config: Any, options: argparse.Namespace) -> int:
     """Train, and write a page about some steps."""
     from ppcls.engine import stages
-    from ppcls.engine.step_profile import StepProfile, parse_steps
     from ppcls.engine.supplied import Supplied
     from ppcls.errors import ConfigError
+    from ppcls.report.callback import ReportCallback
+    from ppcls.report.step_profile import StepProfile, parse_steps
 
     if options.profiler_options is not None:
         raise ConfigError("--profile and --profiler_options cannot be used together")
-    supplied = Supplied(callbacks=[StepProfile(parse_steps(options.profile))])
+    supplied = Supplied(callbacks=[ReportCallback.of(config), StepProfile(parse_steps(options.profile))])
     print_result(stages.train(config, options.stage, supplied).summary())
     return 0
 

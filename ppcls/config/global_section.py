@@ -109,6 +109,9 @@ class GlobalSection(Section):
         ),
     ] = None
     use_visualdl: Annotated[bool, Field(description="Write VisualDL curves to output_dir/vdl.")] = False
+    report: Annotated[
+        bool, Field(description="Write report.html, and refresh it while training; see docs/report.md.")
+    ] = True
     image_shape: Annotated[
         List[Positive], Field(min_length=3, max_length=3, description="Input of the exported model: [C, H, W].")
     ] = [3, 224, 224]

@@ -19,6 +19,7 @@ from ppcls.engine.data import build_loader, open_dataset
 from ppcls.engine.label_names import match_classes, model_classes
 from ppcls.engine.memory import explain_evaluation_memory
 from ppcls.engine.model import build_model, fetch_weights, load_required_weights
+from ppcls.engine.predictions import PredictionRecorder
 from ppcls.engine.progress import format_values, progress_bar
 from ppcls.engine.reduction import SampleLosses
 from ppcls.errors import WeightsError
@@ -78,12 +79,14 @@ def evaluate_model(
     metrics: Any,
     check: Optional[Callable[[], None]] = None,
     require_finite: bool = True,
+    recorder: Optional[PredictionRecorder] = None,
 ) -> Dict[str, float]:
     """Evaluate ``model`` on one pass over ``loader``; a collective.
 
     Args:
         check: called after each batch; it may raise to end the evaluation.
         require_finite: whether outputs that are not finite are an error; else the log says it, and all values are NaN.
+        recorder: keeps the answers for each image, those of an earlier evaluation no longer.
 
     Returns:
         Losses averaged over the samples of all processes, then metrics.
@@ -93,6 +96,7 @@ def evaluate_model(
     """
     broken: Any = 0  # images whose outputs are not finite; a tensor, where the logits are
     metrics.reset()
+    take = _ignore if recorder is None else recorder.begin()
     losses = SampleLosses(criterion.names, len(loader.dataset))
     was_training = model.training
     model.eval()
@@ -103,7 +107,9 @@ def evaluate_model(
                     logits, labels = model(paddle.to_tensor(batch.images)), paddle.to_tensor(batch.labels)
                     broken = broken + (~paddle.isfinite(logits).all(axis=1)).astype("int64").sum()
                     losses.add(batch.indices, criterion.per_sample(logits, labels))
-                    metrics.update(logits.astype("float32"), labels)
+                    logits = logits.astype("float32")
+                    metrics.update(logits, labels)
+                    take(batch.indices, logits, labels)
                 if check is not None:
                     check()
     finally:
@@ -119,6 +125,10 @@ def evaluate_model(
         )
     get_logger().warning("%s: this evaluation has no result", problem)
     return dict.fromkeys([*averages, *metrics.names], math.nan)
+
+
+def _ignore(indices: Any, logits: Any, labels: Any) -> None:
+    """Keep nothing of a batch."""
 
 
 def _describe_not_finite(broken: int, images: int, losses: Mapping[str, float]) -> Optional[str]:

@@ -114,8 +114,8 @@ def show_data(config: Config, target: Path, count: int, side: str = "Train", epo
         names = loader.dataset.class_names
         for batch in _batches(loader, side, count, epoch):
             for row, view in itertools.product(range(len(batch.labels)), range(batch.views)):
-                images.append(_pixels(config, side, batch.images[view * len(batch.labels) + row]))
-                texts.append(_label(batch, row, names))
+                images.append(pixels(config, side, batch.images[view * len(batch.labels) + row]))
+                texts.append(label_text(batch, row, names))
             if len(images) >= count:
                 break
     sheet = contact_sheet(images[:count], texts[:count])
@@ -140,7 +140,7 @@ def _without_workers(config: Config, side: str) -> Any:
     return config.DataLoader.model_copy(update={side: alone})
 
 
-def _pixels(config: Config, side: str, image: np.ndarray) -> np.ndarray:
+def pixels(config: Config, side: str, image: np.ndarray) -> np.ndarray:
     """Return a normalized image's pixels, by what the recipe's NormalizeImage or Normalize says."""
     for op in _ops(config, side):
         name, arguments = name_and_arguments(op)
@@ -150,7 +150,7 @@ def _pixels(config: Config, side: str, image: np.ndarray) -> np.ndarray:
     raise ConfigError(f"DataLoader.{side}.dataset.transform_ops: has no NormalizeImage, so pixels cannot be shown")
 
 
-def _label(batch: Batch, row: int, names: Optional[Sequence[str]]) -> str:
+def label_text(batch: Batch, row: int, names: Optional[Sequence[str]]) -> str:
     """Return the class of a sample, or its classes and their shares."""
 
     def name(label: int) -> str:

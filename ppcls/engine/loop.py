@@ -179,11 +179,12 @@ def _finish_epoch(run: Run) -> None:
 def _evaluate(run: Run) -> None:
     """Evaluate the weights and, with EMA, their average, which then decides whether this is the best model."""
     state = run.state
-    results = {"eval": _evaluate_weights(run)}
+    run.predictions = {}
+    results = {"eval": _evaluate_weights(run, "eval")}
     details = {"eval": run.eval_metrics.details(state.class_names)}
     if state.ema is not None:
         with state.ema.applied():
-            results["eval_ema"] = _evaluate_weights(run)
+            results["eval_ema"] = _evaluate_weights(run, "eval_ema")
             details["eval_ema"] = run.eval_metrics.details(state.class_names)
     # Recorded last, so that a run that is stopped during an evaluation evaluates again.
     run.evaluation, run.evaluation_details = results, details
@@ -194,18 +195,27 @@ def _evaluate(run: Run) -> None:
     run.callbacks.on_eval(run)
 
 
-def _evaluate_weights(run: Run) -> Dict[str, float]:
-    """Return losses and metrics of the model's weights as they are."""
+def _evaluate_weights(run: Run, kind: str) -> Dict[str, float]:
+    """Return losses and metrics of the model's weights as they are.
+
+    Args:
+        kind: "eval", or "eval_ema" of averaged weights.
+    """
     assert run.eval_loader is not None
     with run.state.amp.eval_autocast(), explain_evaluation_memory(run.config):
-        return evaluation.evaluate_model(
+        values = evaluation.evaluate_model(
             run.state.model,
             run.eval_loader,
             run.eval_criterion,
             run.eval_metrics,
             check=lambda: saving.save_if_due(run),
             require_finite=False,
+            recorder=run.recorder,
         )
+    predictions = None if run.recorder is None else run.recorder.gather()
+    if predictions is not None:
+        run.predictions[kind] = predictions
+    return values
 
 
 def _finish(run: Run, trained: bool) -> TrainResult:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Callable, ContextManager, Iterator, List, Type
+from typing import Callable, ContextManager, Iterator, List, Optional, Type
+
+import paddle
 
 from ppcls.config.schema import Config
 from ppcls.errors import MachineError, PpclsError, TrainingError
-from ppcls.utils.memory import is_out_of_memory
+from ppcls.utils.memory import is_out_of_memory, process_memory
 
 
 def explain_training_memory(config: Config) -> ContextManager[None]:
@@ -83,3 +85,10 @@ def _of_inference(batch: int) -> str:
 
 def _text(batch: int, key: str, advice: List[str]) -> str:
     return f"memory ran out with batches of {batch} images ({key}): {'; or '.join([*advice, 'use smaller images'])}"
+
+
+def used_memory() -> Optional[int]:
+    """Return the bytes of memory that training takes: on a GPU the most so far, else what this process has now."""
+    if str(paddle.get_device()).startswith("gpu"):
+        return int(paddle.device.cuda.max_memory_allocated())
+    return process_memory()

@@ -52,26 +52,31 @@ class CheckpointPredictor(BasePredictor):
         self.backend_label = f"{self.backend} on {self.device}"
 
     def feature_run(self) -> Callable[[np.ndarray], np.ndarray]:
-        """Return a function from a batch of prepared images to features [B, num_features] float32.
+        """Return a function from a batch of prepared images to features; see ``feature_function``."""
+        return feature_function(self.model)
 
-        They are what the model's classifier gets: ``forward_head`` without the head or, of a model without
-        ``forward_head``, the mean of ``forward_features`` over the positions.
 
-        Raises:
-            ConfigError: the model has no ``forward_features``.
-        """
-        if not callable(getattr(self.model, "forward_features", None)):
-            raise ConfigError(
-                f"{type(self.model).__name__} gives no features: it needs a method forward_features(images), which "
-                f"returns them as [B, C, H, W] or [B, C]; ppcls.arch.Backbone has one"
-            )
+def feature_function(model: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function from a batch of prepared images to features [B, num_features] float32.
 
-        def run(batch: np.ndarray) -> np.ndarray:
-            with paddle.no_grad(), explain_inference_memory(len(batch)):
-                return np.asarray(_pooled_features(self.model, paddle.to_tensor(batch)).astype("float32"))
+    They are what the model's classifier gets: ``forward_head`` without the head or, of a model without
+    ``forward_head``, the mean of ``forward_features`` over the positions.
 
-        self.model.eval()
-        return run
+    Raises:
+        ConfigError: the model has no ``forward_features``.
+    """
+    if not callable(getattr(model, "forward_features", None)):
+        raise ConfigError(
+            f"{type(model).__name__} gives no features: it needs a method forward_features(images), which "
+            f"returns them as [B, C, H, W] or [B, C]; ppcls.arch.Backbone has one"
+        )
+
+    def run(batch: np.ndarray) -> np.ndarray:
+        with paddle.no_grad(), explain_inference_memory(len(batch)):
+            return np.asarray(_pooled_features(model, paddle.to_tensor(batch)).astype("float32"))
+
+    model.eval()
+    return run
 
 
 def _pooled_features(model: Any, images: paddle.Tensor) -> paddle.Tensor:

@@ -15,6 +15,7 @@ from ppcls.engine.averages import EpochAverages
 from ppcls.engine.callbacks.runner import CallbackRunner
 from ppcls.engine.checkpointing.saver import Saver
 from ppcls.engine.distillation import Distillation
+from ppcls.engine.predictions import PredictionRecorder, Predictions
 from ppcls.engine.prefetch import Prefetcher
 from ppcls.engine.progress import Throughput
 from ppcls.engine.reduction import GradientReducer
@@ -42,6 +43,8 @@ class Run:
         batch: the newest batch, while callbacks see a step.
         evaluation: losses and metrics of the newest evaluation: "eval", and "eval_ema" of the averaged weights.
         evaluation_details: what the metrics of the newest evaluation report that is not one number, by the same keys.
+        recorder: keeps the answers of evaluations; None unless a callback, in every process, has set one.
+        predictions: the answers of the newest evaluation by the same keys, where there is a recorder.
         asked: whether a process asked for the others in the newest step, see ``GradientReducer.exchange``.
         stop_reason: why training ends before its last epoch; None while it goes on.
     """
@@ -65,6 +68,8 @@ class Run:
     batch: Any = None
     evaluation: Dict[str, Dict[str, float]] = field(default_factory=dict)
     evaluation_details: Dict[str, Dict[str, Any]] = field(default_factory=dict)
+    recorder: Optional[PredictionRecorder] = None
+    predictions: Dict[str, Predictions] = field(default_factory=dict)
     stop_reason: Optional[str] = None
     asked: bool = False
     _batch_sizes: Tuple[int, Sequence[int]] = field(default=(-1, ()), init=False)  # an epoch, and those of its batches

@@ -5,13 +5,14 @@ import re
 
 import pytest
 
-from ppcls.engine.profile_page import Profile
 from ppcls.engine.trace import read_trace
+from ppcls.report.profile_page import Profile
 
 
 def rows(page):
     """Return the cells of each row of a page's tables, by the first cell."""
-    lines = [re.sub(r"<span.*?</span>", "", line) for line in page.splitlines() if line.startswith("<tr><td>")]
+    ends = r"<span.*?</span>|</t[dr]>|</table>|</div>"
+    lines = [re.sub(ends, "", line) for line in page.splitlines() if line.startswith("<tr><td>")]
     return {cells[0]: cells[1:] for cells in (line[len("<tr><td>") :].split("<td>") for line in lines)}
 
 

@@ -22,6 +22,7 @@ def write_recipe(digits, folder):
             "save_inference_dir": f"{folder}/inference",
             "image_shape": [3, 16, 16],
             "print_batch_step": 2,
+            "report": False,  # of every run of a test: the tests of the report ask for it
         },
         "Arch": {"name": "ConvMixer", "class_num": 10, "dim": 16, "depth": 2, "kernel_size": 3, "patch_size": 4},
         "Optimizer": {

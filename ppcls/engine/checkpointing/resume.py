@@ -33,6 +33,7 @@ _MAY_CHANGE = (
     ),
     *(
         "Global.use_visualdl",
+        "Global.report",
         "Global.save_interval",
         "Global.save_every_minutes",
         "Global.save_every_steps",

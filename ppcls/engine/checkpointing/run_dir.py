@@ -26,7 +26,7 @@ from ppcls.weights.reader import SUFFIXES
 _RUN_FILES = re.compile(
     r"(?P<checkpoint>latest|best_model|averaged|epoch_\d+)(_raw|_peers)?\.(pdparams|pdopt|pdstates|commit)(\.\w+\.tmp)?"
     r"|train\.log|metrics\.jsonl|config\.yaml|finished\.json|skipped_images\.txt|vdl|profiler_log|profile\.html"
-    r"|tensorboard|wandb"
+    r"|report\.html|pictures|predictions\.npz|speed\.jsonl|tensorboard|wandb"
 )
 
 METRICS = "metrics.jsonl"

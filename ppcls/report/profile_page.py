@@ -6,19 +6,16 @@ import os
 import statistics
 from dataclasses import dataclass
 from html import escape
-from typing import Dict, Iterable, List, Sequence, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 import paddle
 
 from ppcls.arch import ops
 from ppcls.engine.trace import PHASES, TraceTimes
-from ppcls.utils import environment
+from ppcls.utils import environment, html
 
 _STYLE = """
-body { font: 15px/1.4 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #222 }
-h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem }
-table { border-collapse: collapse } td, th { padding: .15rem .8rem; text-align: right }
-td:first-child, th:first-child { text-align: left } .bar { display: flex; height: 1.6rem; max-width: 60rem }
+.bar { display: flex; height: 1.6rem; max-width: 60rem }
 .key { display: inline-block; width: .8rem; height: .8rem; margin-right: .4rem }
 """
 _COLORS = {
@@ -68,18 +65,10 @@ class Profile:
 
 def render_profile(profile: Profile) -> str:
     """Return the page."""
-    title = escape(f"Profile of {profile.model}")
-    return "\n".join(
-        [
-            f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{title}</title><style>{_STYLE}</style>",
-            f"<h1>{title}</h1>",
-            *_summary(profile),
-            *_phases(profile),
-            *_operators(profile),
-            *_callbacks(profile),
-            "</html>\n",
-        ]
-    )
+    title = f"Profile of {profile.model}"
+    parts = (_summary, _phases, _operators, _callbacks)
+    body = [f"<h1>{escape(title)}</h1>", *(line for part in parts for line in part(profile))]
+    return html.page(title, body, _STYLE)
 
 
 def _summary(profile: Profile) -> List[str]:
@@ -120,7 +109,7 @@ def _phases(profile: Profile) -> List[str]:
         for phase, seconds in phases.items()
     ]
     bar = f"<div class='bar'>{''.join(parts)}</div>"
-    return ["<h2>One step</h2>", bar, *_table(("part", "ms a step", "share"), rows)]
+    return ["<h2>One step</h2>", bar, html.table(("part", "ms a step", "share"), rows)]
 
 
 def _operators(profile: Profile) -> List[str]:
@@ -136,7 +125,7 @@ def _operators(profile: Profile) -> List[str]:
         )
     header = ("operator", "calls", "forward, ms", "backward, ms", "elsewhere, ms", "ms a step", "share of the step")
     note = "<p>Operators of this project begin with <code>ops.</code>; the others are Paddle's.</p>"
-    return ["<h2>Operators</h2>", note, *_table(header, rows)]
+    return ["<h2>Operators</h2>", note, html.table(header, rows)]
 
 
 def _callbacks(profile: Profile) -> List[str]:
@@ -145,10 +134,4 @@ def _callbacks(profile: Profile) -> List[str]:
         (escape(name), f"{1000 * seconds / count:.3f}")
         for name, seconds in sorted(profile.times.callbacks.items(), key=lambda item: -item[1])
     ]
-    return ["<h2>Callbacks</h2>", *_table(("callback", "ms a step"), rows)]
-
-
-def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> List[str]:
-    lines = ["<table><tr>" + "".join(f"<th>{cell}" for cell in header)]
-    lines += ["<tr>" + "".join(f"<td>{cell}" for cell in row) for row in rows]
-    return [*lines, "</table>"]
+    return ["<h2>Callbacks</h2>", html.table(("callback", "ms a step"), rows)]

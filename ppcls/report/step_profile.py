@@ -12,9 +12,9 @@ from paddle import profiler
 
 from ppcls.engine.callbacks.base import Callback
 from ppcls.engine.operator_events import named_operators
-from ppcls.engine.profile_page import Profile, render_profile
 from ppcls.engine.trace import CALLBACK, read_trace
 from ppcls.errors import ConfigError
+from ppcls.report.profile_page import Profile, render_profile
 from ppcls.utils import atomic, distributed
 from ppcls.utils.logging import get_logger
 

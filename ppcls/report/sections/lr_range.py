@@ -1,0 +1,42 @@
+"""How the learning rate was found, where a range test chose it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Dict, Optional
+
+from ppcls.report.charts import LineChart, Mark, Series
+from ppcls.report.elements import Charts, Section, paragraph
+from ppcls.report.run_data import RunData
+
+FILE = "lr_range.json"
+
+
+def lr_range(data: RunData, charts: Charts) -> Optional[Section]:
+    """Return the section; None for a run without a range test."""
+    path = data.folder / FILE
+    if not path.is_file():
+        return None
+    section = Section("lr-range", "Learning-rate range test")
+    try:
+        found: Dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        rates = [float(rate) for rate in found["rates"]]
+        lines = {name: [float(value) for value in found[name]] for name in ("losses", "smoothed")}
+        suggestion = float(found["suggestion"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        section.body.append(paragraph(f"{FILE} is damaged: {type(error).__name__}: {error}", "bad"))
+        return section
+    section.body.append(
+        paragraph(
+            f"{len(rates)} updates with a growing rate, before training: the loss falls most in the middle at "
+            f"{suggestion:.2g}."
+        )
+    )
+    names = {"losses": "loss", "smoothed": "smoothed"}
+    series = [
+        Series(names[name], list(zip(rates, values)), color=color) for color, (name, values) in enumerate(lines.items())
+    ]
+    marks = [Mark(suggestion, f"{suggestion:.2g}")] if suggestion > 0 else []
+    chart = LineChart("Loss by learning rate", "learning rate", "", series, marks, log_x=True)
+    section.body.append(charts.show([("lr_range", chart)]))
+    return section
