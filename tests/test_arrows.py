@@ -58,6 +58,7 @@ LIBRARIES = {
         "optimizer",
         "inference.backends.paddle",
         "report",
+        "tuning",
         "utils",
     },
     "cv2": {"data", "engine.inspection", "utils.opencv"},

@@ -70,8 +70,10 @@ def _say_ending(result: Any) -> None:
     from ppcls.tuning.tables import duration, format_table
 
     rows = [
-        [trial.name, size, trial.result["value"], trial.result["epoch"], trial.result["last"].get(result.metric)]
-        + [duration(trial.seconds)]
+        [
+            *(trial.name, size, trial.result["value"], trial.result["epoch"], trial.result["last"].get(result.metric)),
+            duration(trial.seconds),
+        ]
         for trial, size in zip(result.trials, result.sizes)
         if trial.result is not None
     ]

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any, Callable, Generator, Iterator, List, Optional
+from typing import Any, Callable, Generator, Iterator, List, Optional, Tuple
 
 from ppcls.commands.command import (
     Command,
@@ -25,6 +25,7 @@ from ppcls.commands.command import (
 from ppcls.errors import ConfigError
 from ppcls.inference.choices import BACKENDS, PRECISIONS
 from ppcls.utils import distributed
+from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
 
 # Options of `MODEL IMAGES...`, and their defaults; with -c, keys of the recipe say these things.
@@ -91,7 +92,6 @@ def _run(options: argparse.Namespace) -> int:
         os.environ[environment.THREADS] = str(options.threads)
     environment.prepare()  # before numpy is imported
     from ppcls.inference import results, videos
-    from ppcls.utils.logging import get_logger
 
     _check_model_and_images(options)
     if options.features is not None:
@@ -100,7 +100,6 @@ def _run(options: argparse.Namespace) -> int:
     found = videos.collect(options.images)
     if options.every is not None and not found.has_videos:
         raise ConfigError("--every: is about videos, and there is none among the images")
-    broken, count = 0, 0
     on_screen = options.out is None and sys.stdout.isatty() and sys.stderr.isatty()
     predictor = _predictor(options)
     pipeline = videos.live_pipeline(predictor.pipeline, options.batch_size) if found.is_live else predictor.pipeline
@@ -114,24 +113,36 @@ def _run(options: argparse.Namespace) -> int:
             text = "%s has no class names: answers have the labels of the list that it was trained on as names"
             get_logger().warning(text, options.model)
         answers = pipeline.answers(found.sources(1.0 if options.every is None else options.every, stopped))
-        for answer in _with_bar(answers, found.total, bar=not on_screen):
-            count += 1
-            if "error" in answer:
-                broken += 1
-                if not on_screen:  # where the answer says it
-                    get_logger().error("%s: %s", answer["file_name"], answer["error"])
-            file.add(answer)
-            if found.is_live and options.out is None:
-                sys.stdout.flush()
+        shown = _with_bar(answers, found.total, bar=not on_screen)
+        count, broken = _write_answers(shown, file, on_screen, flushed=found.is_live and options.out is None)
     if options.out:
         get_logger().info("wrote %s: %d images, %d of them broken", options.out, count, broken)
     return 2 if broken else 0
 
 
+def _write_answers(answers: Iterator[Any], file: Any, on_screen: bool, flushed: bool) -> Tuple[int, int]:
+    """Write answers, and log errors; return how many there are, and how many errors.
+
+    Args:
+        on_screen: whether they are printed on a terminal, where the answers show the errors.
+        flushed: whether each is printed at once.
+    """
+    count = broken = 0
+    for answer in answers:
+        count += 1
+        if "error" in answer:
+            broken += 1
+            if not on_screen:
+                get_logger().error("%s: %s", answer["file_name"], answer["error"])
+        file.add(answer)
+        if flushed:
+            sys.stdout.flush()
+    return count, broken
+
+
 def _write_features(options: argparse.Namespace) -> int:
     """Write ``--features``."""
     from ppcls.inference import feature_files, videos
-    from ppcls.utils.logging import get_logger
 
     for name in ("out", "topk", "every"):
         if getattr(options, name) is not None:

@@ -24,7 +24,22 @@ from ppcls.utils.paths import user_path
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 SUFFIXES = (
-    *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv", ".3gp", ".mts", ".m2ts"),
+    *(
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".avi",
+        ".mkv",
+        ".webm",
+        ".mpg",
+        ".mpeg",
+        ".wmv",
+        ".flv",
+        ".ogv",
+        ".3gp",
+        ".mts",
+        ".m2ts",
+    ),
 )
 _CAMERA = re.compile(r"camera:(\d{1,4})")
 _PROTOCOLS = ("rtsp://", "rtsps://", "rtmp://", "udp://", "srt://")
@@ -129,7 +144,7 @@ def find_file(source: Source) -> Optional[Video]:
 
 
 def frames(
-    video: Union[str, "os.PathLike[str]", Video], every: float = 1.0, stopped: Callable[[], bool] = lambda: False
+    video: Union[str, os.PathLike[str], Video], every: float = 1.0, stopped: Callable[[], bool] = lambda: False
 ) -> Iterator[Source]:
     """Yield frames of a video, as what ``predict`` and ``stream`` of a predictor take.
 

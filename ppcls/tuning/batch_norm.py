@@ -47,9 +47,7 @@ def open_training_images(config: Config) -> DataLoader:
         "loader": train.loader.model_dump(),
     }
     dataset = open_dataset(config, "Train")
-    return build_loader(
-        section, train=True, seed=config.Global.seed, class_num=config.Arch.class_num, dataset=dataset
-    )
+    return build_loader(section, train=True, seed=config.Global.seed, class_num=config.Arch.class_num, dataset=dataset)
 
 
 def recompute(config: Config, model: paddle.nn.Layer, norms: Sequence[Any], loader: DataLoader) -> int:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 _MAX_CLASSES = 40  # of a matrix; of more classes the most confused pairs are shown
 _PAIRS = 50
-_STYLE = STYLE + """
+_STYLE = (
+    STYLE
+    + """
 .wide { max-width: 46rem }
 .matrix td, .matrix th { padding: .2rem .45rem; text-align: center; min-width: 2.1rem; border: 1px solid var(--line) }
 .matrix th:first-child { text-align: right }
@@ -28,6 +30,7 @@ _STYLE = STYLE + """
 .matrix .right { background: rgb(var(--heat) / calc(var(--v) * .6)) }
 .matrix .wrong { background: rgb(var(--wrong) / calc(var(--v) * .6)) }
 """
+)
 
 
 def render_folds(result: CrossValidation) -> str:
@@ -88,7 +91,9 @@ def _folds(result: CrossValidation) -> List[str]:
             ]
         )
     names = " ".join(trial.name for trial in trials.done(result.trials))
-    note = f"<p class='dim'>Each fold is an ordinary run in a folder beside this page: <code>ppcls report {names}</code></p>"
+    note = (
+        f"<p class='dim'>Each fold is an ordinary run beside this page: <code>ppcls report {names}</code>"
+    )
     return ["<h2>Folds</h2>", table(header, rows, (7,)), note if names else ""]
 
 
@@ -119,8 +124,10 @@ def _matrix(names: List[str], matrix: np.ndarray) -> str:
     rows = ["<tr><th>label \\ predicted" + "".join(f"<th>{escape(name)}" for name in names)]
     for label, name in enumerate(names):
         total = max(1, int(matrix[label].sum()))
-        cells = [_matrix_cell(int(n), label == other, n / total if label == other else n / largest)
-                 for other, n in enumerate(matrix[label])]
+        cells = [
+            _matrix_cell(int(n), label == other, n / total if label == other else n / largest)
+            for other, n in enumerate(matrix[label])
+        ]
         rows.append(f"<tr><th>{escape(name)}{''.join(cells)}")
     return f"<div class='scroll'><table class='matrix'>{''.join(rows)}</table></div>"
 

@@ -123,7 +123,9 @@ def random_points(axes: Mapping[str, Choice], count: int, seed: int) -> List[Poi
     for _ in range(count):
         point = next((drawn for drawn in _drawn(axes, rng) if drawn not in points), None)
         if point is None:
-            raise ConfigError(f"--random {count}: only {len(points)} different points were found; give a smaller number")
+            raise ConfigError(
+                f"--random {count}: only {len(points)} different points were found; give a smaller number"
+            )
         points.append(point)
     return points
 
@@ -157,7 +159,9 @@ def short_keys(keys: Sequence[str]) -> Dict[str, str]:
     for key in keys:
         parts = key.split(".")
         others = [other.split(".") for other in keys if other != key]
-        count = next(n for n in range(1, len(parts) + 1) if all(o[-n:] != parts[-n:] for o in others) or n == len(parts))
+        count = next(
+            n for n in range(1, len(parts) + 1) if all(o[-n:] != parts[-n:] for o in others) or n == len(parts)
+        )
         short[key] = ".".join(parts[-count:])
     return short
 

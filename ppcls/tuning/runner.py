@@ -153,7 +153,7 @@ def _describe(code: int, console: Path) -> str:
         memory = "; the system may have run out of memory" if code == -signal.SIGKILL else ""
         return f"killed by {name}{memory}"
     text = console.read_text(encoding="utf-8", errors="replace").strip()
-    before, found, message = f"\n{text}".rpartition(f"\n{_ERROR}")
+    _, found, message = f"\n{text}".rpartition(f"\n{_ERROR}")
     return message if found else f"exit code {code}: {text.splitlines()[-1] if text else 'nothing was printed'}"
 
 

@@ -108,7 +108,9 @@ def lock_folder(root: Path, option: str) -> AbstractContextManager[None]:
         MachineError: another one does, or the folder cannot be written to.
     """
     ensure_writable(root, f"{option}: {root}", f"choose another folder with {option}")
-    return locked(root / ".lock", f"{option} {root}", "works in this folder", f"wait for it, or choose another {option}")
+    return locked(
+        root / ".lock", f"{option} {root}", "works in this folder", f"wait for it, or choose another {option}"
+    )
 
 
 def restore(file: Path, trials: Sequence[Trial]) -> None:
@@ -138,9 +140,7 @@ def write(file: Path, trials: Sequence[Trial], about: Mapping[str, Any]) -> None
     atomic.write_text(file, json_text.dumps(values, indent=1, ensure_ascii=False) + "\n")
 
 
-def run(
-    plans: Sequence[Plan], root: Path, slots: Sequence[Slot], title: str, on_change: Callable[[], None]
-) -> None:
+def run(plans: Sequence[Plan], root: Path, slots: Sequence[Slot], title: str, on_change: Callable[[], None]) -> None:
     """Train what is not finished. A training that fails does not stop the others.
 
     Args:

@@ -110,7 +110,9 @@ def test_answers(trained, digits, clip, run, tmp_path):
     answers = json.loads(done.stdout)
     assert [answer.get("time") for answer in answers] == [0, 0.5, 1, 1.5, 2, 2.5, None]
     assert answers[1]["file_name"] == f"{clip}#t=0.5"
-    expected = json.loads(run("infer", trained / "out", *(digits / "val" / f"{n}.png" for n in ("000", "004", "008"))).stdout)
+    expected = json.loads(
+        run("infer", trained / "out", *(digits / "val" / f"{n}.png" for n in ("000", "004", "008"))).stdout
+    )
     classes = [answer["class_ids"][0] for answer in answers]
     assert classes[0:6:2] == classes[1:6:2] == [answer["class_ids"][0] for answer in expected]
     assert answers[-1] == expected[0]

@@ -77,7 +77,10 @@ def test_recipes_of_folds(recipe, digits, tmp_path):
     assert evaluation.transform_ops == config.DataLoader.Eval.dataset.transform_ops
     assert (train.arguments["on_error"], evaluation.arguments.get("on_error", "error")) == ("skip", "error")
     assert fold.Metric.Eval == [*config.Metric.Eval, {"ConfusionMatrix": None}]
-    names = [len(fold_files.open_samples(part.dataset.model_dump())) for part in (fold.DataLoader.Train, fold.DataLoader.Eval)]
+    names = [
+        len(fold_files.open_samples(part.dataset.model_dump()))
+        for part in (fold.DataLoader.Train, fold.DataLoader.Eval)
+    ]
     assert names == [120 - sizes[1], sizes[1]]
 
 

@@ -44,7 +44,12 @@ def test_near_copies_stay_together_and_broken_images_are_left_out(tmp_path):
         index for index, name in enumerate(names) if "broken" not in name
     ]
     fold_of = {names[index].rsplit("/", 1)[1]: number for number, part in enumerate(folds.members) for index in part}
-    a = {names[index].rsplit("/", 1)[1]: number for number, part in enumerate(folds.members) for index in part if "/a/" in names[index]}
+    a = {
+        names[index].rsplit("/", 1)[1]: number
+        for number, part in enumerate(folds.members)
+        for index in part
+        if "/a/" in names[index]
+    }
     assert all(fold_of[f"copy{number}.jpg"] == a[f"{number}.jpg"] for number in range(6))
 
 

@@ -11,7 +11,9 @@ from ppcls.tuning import grid
 def test_all_combinations():
     axes = grid.read_axes(["Optimizer.lr.learning_rate=[1e-4, 1e-3]", "Arch.name=[ConvMixer, gMLP_S16]"])
     assert grid.all_points(axes) == [
-        {"Optimizer.lr.learning_rate": rate, "Arch.name": name} for rate in (1e-4, 1e-3) for name in ("ConvMixer", "gMLP_S16")
+        {"Optimizer.lr.learning_rate": rate, "Arch.name": name}
+        for rate in (1e-4, 1e-3)
+        for name in ("ConvMixer", "gMLP_S16")
     ]
 
 
@@ -32,7 +34,7 @@ def test_a_value_is_read_back_as_it_is(value):
         ("Global.epochs=[]", "as a list"),
         ("Global.epochs=[3, 3]", "3 stands twice"),
         ("Global.epochs", "Section.key=value"),
-        ("A=lognormal(1, 2)", "did you mean 'loguniform'"),
+        ("A=log_uniform(1, 2)", "did you mean 'loguniform'"),
         ("A=uniform(2, 1)", "must be below"),
         ("A=loguniform(0, 1)", "above 0"),
     ],

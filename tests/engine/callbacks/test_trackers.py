@@ -132,7 +132,9 @@ def test_what_was_never_sent_is_said(recipe, caplog):
     assert "Recorder did not get the values of 10 log steps and evaluations" in caplog.text
 
 
-@pytest.mark.parametrize(("name", "package"), [("TensorBoard", "tensorboard"), ("WandB", "wandb"), ("MLflow", "mlflow")])
+@pytest.mark.parametrize(
+    ("name", "package"), [("TensorBoard", "tensorboard"), ("WandB", "wandb"), ("MLflow", "mlflow")]
+)
 def test_a_missing_package_is_said_before_training(name, package, recipe, run, monkeypatch):
     folder = with_callbacks(recipe, {name: {}})
     monkeypatch.setitem(sys.modules, package, None)
