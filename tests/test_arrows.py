@@ -37,7 +37,7 @@ ALLOWED["preprocessing"] = {"arch", "data.transforms", "inference", "registry", 
 ALLOWED["prediction"] = {"engine", *ALLOWED["engine"]}
 ALLOWED["supplied_recipe"] = {"engine", "preprocessing", *ALLOWED["engine"]}
 ALLOWED["api"] = {"engine", "exporting", "prediction", "report", "supplied_recipe", *ALLOWED["engine"]}
-ALLOWED["commands"] = {"engine", "exporting", "prediction", "report", "serving", "tuning", *ALLOWED["engine"]}
+ALLOWED["commands"] = {"analysis", "engine", "exporting", "prediction", "report", "serving", "tuning", *ALLOWED["engine"]}
 # The command line, the lazily imported public names, and the message of a package that has moved.
 FREE = {"", "__main__", "cli", "deploy"}
 # Libraries that only these may import.
@@ -47,6 +47,8 @@ LIBRARIES = {
     "matplotlib": {"report"},
     "paddle": {
         "api",
+        "analysis.filters",
+        "analysis.grad_cam",
         "prediction",  # for type checkers only
         "preprocessing",
         "arch",
