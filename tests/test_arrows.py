@@ -37,7 +37,16 @@ ALLOWED["preprocessing"] = {"arch", "data.transforms", "inference", "registry", 
 ALLOWED["prediction"] = {"engine", *ALLOWED["engine"]}
 ALLOWED["supplied_recipe"] = {"engine", "preprocessing", *ALLOWED["engine"]}
 ALLOWED["api"] = {"engine", "exporting", "prediction", "report", "supplied_recipe", *ALLOWED["engine"]}
-ALLOWED["commands"] = {"analysis", "engine", "exporting", "prediction", "report", "serving", "tuning", *ALLOWED["engine"]}
+ALLOWED["commands"] = {
+    "analysis",
+    "engine",
+    "exporting",
+    "prediction",
+    "report",
+    "serving",
+    "tuning",
+    *ALLOWED["engine"],
+}
 # The command line, the lazily imported public names, and the message of a package that has moved.
 FREE = {"", "__main__", "cli", "deploy"}
 # Libraries that only these may import.

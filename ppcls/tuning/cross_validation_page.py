@@ -91,9 +91,7 @@ def _folds(result: CrossValidation) -> List[str]:
             ]
         )
     names = " ".join(trial.name for trial in trials.done(result.trials))
-    note = (
-        f"<p class='dim'>Each fold is an ordinary run beside this page: <code>ppcls report {names}</code>"
-    )
+    note = f"<p class='dim'>Each fold is an ordinary run beside this page: <code>ppcls report {names}</code>"
     return ["<h2>Folds</h2>", table(header, rows, (7,)), note if names else ""]
 
 

@@ -99,8 +99,7 @@ class Tracker(Callback):
         best = run.state.best
         if not self._is_open or best.value is None:
             return
-        self._failed_at = None  # now or never
-        self._send()
+        self._send(now_or_never=True)
         try:
             self.summarize({f"best/{best.metric}": best.value, "best/epoch": best.epoch})
         except Exception as error:  # noqa: BLE001  of a package or a network: no reason to end the run
@@ -138,9 +137,10 @@ class Tracker(Callback):
         self._pending.append((record["step"], values))
         self._send()
 
-    def _send(self) -> None:
+    def _send(self, now_or_never: bool = False) -> None:
         """Send what is pending, unless the tracker has failed a moment ago: an attempt may take long."""
-        if self._failed_at is not None and time.monotonic() - self._failed_at < _RETRY_SECONDS:
+        failed_at = self._failed_at
+        if failed_at is not None and time.monotonic() - failed_at < _RETRY_SECONDS and not now_or_never:
             return
         try:
             while self._pending:
