@@ -5,7 +5,7 @@ from typing import Dict, Sequence
 from ppcls.commands import (
     average,
     benchmark,
-    check_data,
+    check,
     config,
     convert,
     cross_validate,
@@ -31,7 +31,7 @@ GROUPS: Dict[str, Sequence[Command]] = {
     "Train and evaluate": (train.COMMAND, evaluate.COMMAND, report.COMMAND, schedule.COMMAND),
     "Tune": (sweep.COMMAND, cross_validate.COMMAND, average.COMMAND),
     "Use and deploy": (infer.COMMAND, export.COMMAND, serve.COMMAND, convert.COMMAND),
-    "Data": (check_data.COMMAND, show_data.COMMAND, split_data.COMMAND, pack_data.COMMAND),
+    "Data": (check.COMMAND, check.ALIAS, show_data.COMMAND, split_data.COMMAND, pack_data.COMMAND),
     "Recipes and models": (config.COMMAND, models.COMMAND, summary.COMMAND, benchmark.COMMAND),
     "This installation": (info.COMMAND,),
 }

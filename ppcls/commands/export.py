@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any, Mapping
 
+from ppcls.commands import ending
 from ppcls.commands.command import (
     Command,
     add_recipe_options,
@@ -60,7 +62,11 @@ def _run(options: argparse.Namespace) -> int:
     values = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     _refuse_unused_options(values)
     with exit_on_sigterm():
-        print(to_json(export(config, Options(**values, image_size=(size[0], size[-1]) if size else None))))
+        report = export(config, Options(**values, image_size=(size[0], size[-1]) if size else None))
+    print(to_json(report))
+    folder = Path(report["folder"])
+    reached = f"exported: probabilities of {report['images']} images differ by at most {report['max_difference']:.2g}"
+    ending.say(reached, {"model": folder}, ending.command("ppcls", "serve", folder))
     return 0
 
 

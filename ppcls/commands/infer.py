@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any, Callable, Generator, Iterator, List, Optional, Tuple
 
+from ppcls.commands import ending
 from ppcls.commands.command import (
     Command,
     add_recipe_options,
@@ -117,6 +118,8 @@ def _run(options: argparse.Namespace) -> int:
         count, broken = _write_answers(shown, file, on_screen, flushed=found.is_live and options.out is None)
     if options.out:
         get_logger().info("wrote %s: %d images, %d of them broken", options.out, count, broken)
+        following = ending.command("ppcls", "serve", user_path(options.model))
+        ending.say(_describe(count, broken), {"answers": options.out}, following)
     return 2 if broken else 0
 
 
@@ -138,6 +141,10 @@ def _write_answers(answers: Iterator[Any], file: Any, on_screen: bool, flushed: 
         if flushed:
             sys.stdout.flush()
     return count, broken
+
+
+def _describe(images: int, broken: int) -> str:
+    return f"{images - broken:,} images are done" + f", {broken:,} could not be read" * bool(broken)
 
 
 def _write_features(options: argparse.Namespace) -> int:
@@ -163,6 +170,8 @@ def _write_features(options: argparse.Namespace) -> int:
                 get_logger().error("%s: %s", name, values)
             file.add(name, values)
     get_logger().info("wrote %s: %d images, %d of them broken", options.features, len(sources), broken)
+    following = ending.command("ppcls", "infer", user_path(options.model), "IMAGES", "--out", "answers.csv")
+    ending.say(_describe(len(sources), broken), {"features": options.features}, following)
     return 2 if broken else 0
 
 

@@ -22,7 +22,10 @@ from ppcls.utils.text import listed
 
 _HASH_RANGE = 2**64
 # Names of folders that are splits of a data set, not classes.
-_SPLIT_NAMES = ("train", "training", "val", "valid", "validation", "eval", "test", "testing")
+TRAIN_NAMES = ("train", "training")
+VAL_NAMES = ("val", "valid", "validation", "eval")
+TEST_NAMES = ("test", "testing")
+_SPLIT_NAMES = (*TRAIN_NAMES, *VAL_NAMES, *TEST_NAMES)
 
 
 @DATASETS.register(injected=["train"])
@@ -119,12 +122,21 @@ def _require_classes(root: Path, names: Sequence[str]) -> None:
             f"image_root: {root}: contains no folders; one per class is needed. If it is a class itself, give the "
             f"folder that it is in"
         )
-    splits = [name for name in names if name.lower() in _SPLIT_NAMES]
-    if len(splits) > 1 or splits == names:
+    splits = split_names(names)
+    if splits:
         raise DataError(
             f"image_root: {root}: its folders would be the classes, but {', '.join(splits)} are splits of a data set; "
             f"give one of them ({root / splits[0]}), or a list of the images"
         )
+
+
+def split_names(names: Sequence[str]) -> List[str]:
+    """Return those of a folder's folders that are splits of a data set.
+
+    One among others is a class: the vehicles may be ``car``, ``plane`` and ``train``.
+    """
+    splits = [name for name in names if name.lower() in _SPLIT_NAMES]
+    return splits if len(splits) > 1 or splits == list(names) else []
 
 
 def _within(folder: str, files: Sequence[str]) -> List[str]:
