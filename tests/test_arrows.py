@@ -73,7 +73,7 @@ LIBRARIES = {
         "utils",
     },
     "cv2": {"data", "engine.inspection", "utils.opencv"},
-    "PIL": {"data.transforms"},
+    "PIL": {"data.transforms", "report.png"},
     "pillow_heif": {"data.transforms"},
     "onnxruntime": {"inference.backends.onnx", "exporting"},
     "openvino": {"inference.backends.openvino"},

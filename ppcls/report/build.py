@@ -19,13 +19,13 @@ from ppcls.engine.predictions import PredictionRecorder
 from ppcls.errors import ConfigError, DataError, MachineError, PpclsError
 from ppcls.report.collect import collect
 from ppcls.report.explain import explain
+from ppcls.report.files import write_text
 from ppcls.report.page import render
 from ppcls.report.png import write_charts, write_picture
 from ppcls.report.run_data import RunData, heat_key, photo_key
 from ppcls.report.sections.confusion_matrix import cell_rows
 from ppcls.report.sections.mistakes import shown_rows
 from ppcls.report.thumbnails import LARGE, SMALL, load_photos
-from ppcls.utils import atomic
 from ppcls.utils.folders import ensure_writable
 from ppcls.utils.logging import get_logger
 
@@ -49,8 +49,8 @@ def rebuild(folder: Path, out: Optional[Path] = None, stage: Optional[str] = Non
         MachineError: the page cannot be written.
     """
     page = page_path(out, folder)
-    ensure_writable(page.parent, f"{page.parent}", "choose another place with --out")
     data = collect(folder, stage)
+    ensure_writable(page.parent, f"{page.parent}", "choose another place with --out")
     with contextlib.ExitStack() as stack:
         _set_device(data)
         loader = _loader(data, "Eval", stack)
@@ -94,7 +94,7 @@ def write(data: RunData, page: Path, complete: bool, seconds: float = _SECONDS) 
     if problem is not None and complete:
         data.problems.append(problem)
     text, charts = render(data, complete)
-    atomic.write_text(page, text)
+    write_text(page, text)
     if not complete:
         return
     folder = page.parent / PICTURES

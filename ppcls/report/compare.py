@@ -15,12 +15,13 @@ from ppcls.report.build import PICTURES, page_path
 from ppcls.report.charts import LineChart, Series
 from ppcls.report.collect import collect
 from ppcls.report.elements import STYLE, Charts, Section, bullets, metric_value, paragraph, share
+from ppcls.report.files import write_text
 from ppcls.report.png import write_charts
 from ppcls.report.records import best_record
 from ppcls.report.run_data import RunData
 from ppcls.report.sections.curves import evaluation_points, training_points
 from ppcls.report.statistics import ClassCounts, exact_matches, wilson_interval
-from ppcls.utils import atomic, html
+from ppcls.utils import html
 from ppcls.utils.folders import ensure_writable
 from ppcls.utils.logging import get_logger
 
@@ -41,10 +42,10 @@ def compare(folders: Sequence[Path], out: Optional[Path] = None) -> Path:
         MachineError: the page cannot be written.
     """
     page = Path(PAGE) if out is None else page_path(out, Path())
-    ensure_writable(page.absolute().parent, f"{page.parent}", "choose another place with --out")
     runs = [collect(folder) for folder in folders]
+    ensure_writable(page.absolute().parent, f"{page.parent}", "choose another place with --out")
     text, charts = render(runs)
-    atomic.write_text(page, text)
+    write_text(page, text)
     write_charts(charts.drawn, page.parent / PICTURES)
     get_logger().info("wrote %s", page)
     return page

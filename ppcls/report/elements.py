@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
-from ppcls.report.charts import BarChart, Chart, LineChart
-from ppcls.report.svg import draw_bars, draw_lines
+from ppcls.report.charts import Chart, LineChart
+from ppcls.report.svg import draw_chart
 from ppcls.utils.html import percent
 
 STYLE = """
@@ -59,10 +59,7 @@ class Charts:
             if isinstance(chart, LineChart) and chart.is_empty:
                 continue
             self.drawn[name] = chart
-            if isinstance(chart, LineChart):
-                parts.append(draw_lines(chart))
-            elif isinstance(chart, BarChart):
-                parts.append(draw_bars(chart))
+            parts.append(draw_chart(chart))
         return f"<div class='charts'>{''.join(parts)}</div>" if parts else ""
 
 

@@ -1,51 +1,46 @@
-"""The pictures of a report as PNG files: charts by matplotlib, photos by OpenCV."""
+"""The pictures of a report as PNG files: the charts of the page, drawn by Pillow, and photos."""
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
-from typing import Any, Iterator, Mapping
+from typing import Any, Iterator, List, Mapping, Tuple
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
-from ppcls.errors import MachineError
-from ppcls.report.charts import BarChart, Chart, LineChart, Matrix, Series
-from ppcls.utils import atomic
-from ppcls.utils.extras import install_command
-from ppcls.utils.logging import get_logger
+from ppcls.report.charts import Chart
+from ppcls.report.drawing import DIM, FOREGROUND, GRID, HEAT, Box, Circle, Line, Point, Shape, Text, draw, legend
+from ppcls.report.files import replacing
 from ppcls.utils.opencv import cv2
 
-_COLORS = ("#1f6fd0", "#c2520b", "#2c8043", "#8a4fc2", "#b0306e", "#6b6f00", "#00808a", "#7a5a44")
-_MAX_CELLS = 30  # classes of a confusion matrix whose cells have their numbers
+# The light colors of the page.
+_SERIES = ("#1f6fd0", "#c2520b", "#2c8043", "#8a4fc2", "#b0306e", "#6b6f00", "#00808a", "#7a5a44")
+_COLORS = {
+    **{str(index): color for index, color in enumerate(_SERIES)},
+    GRID: "#d5dae1",
+    DIM: "#5a6270",
+    FOREGROUND: "#1d2129",
+    HEAT: "#1f5fbf",
+}
+_SCALE = 2  # pixels of the file per unit of the drawing
+_FINER = 2  # times as many while drawing: Pillow's lines have steps
+_UNIT = _SCALE * _FINER
+_LARGEST = 2000.0  # units of a drawing; larger ones are drawn smaller
+_FONT, _TITLE = 11.5, 13.0
+_DASH = 4.0
+_ANCHORS = {"start": "ls", "middle": "ms", "end": "rs"}
 
 
-def write_charts(charts: Mapping[str, Chart], folder: Path) -> bool:
-    """Draw charts into ``NAME.png``; return whether matplotlib, which does it, is installed. Its absence is logged.
+def write_charts(charts: Mapping[str, Chart], folder: Path) -> None:
+    """Draw charts into ``NAME.png``.
 
     Raises:
         MachineError: a file cannot be written.
     """
-    try:
-        import matplotlib
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        get_logger().info(
-            "%s has no charts as PNG files, which matplotlib draws: %s; report.html has all of them",
-            *(folder, install_command("report")),
-        )
-        return False
-    with matplotlib.rc_context({"font.size": 9, "axes.grid": True, "grid.alpha": 0.3}):
-        for name, chart in charts.items():
-            # Not pyplot: it keeps figures, and chooses a window system.
-            figure = Figure(figsize=_size(chart), layout="constrained")
-            FigureCanvasAgg(figure)
-            axes = figure.add_subplot()
-            axes.set_title(chart.title)
-            _draw(chart, figure, axes)
-            with _writing(folder / f"{name}.png") as temporary:
-                figure.savefig(temporary, dpi=120, format="png")
-    return True
+    for name, chart in charts.items():
+        image = draw_chart(chart)
+        with replacing(folder / f"{name}.png") as temporary:
+            image.save(temporary, format="png")
 
 
 def write_picture(path: Path, image: np.ndarray) -> None:
@@ -55,84 +50,99 @@ def write_picture(path: Path, image: np.ndarray) -> None:
         MachineError: it cannot be written.
     """
     encoded = cv2.imencode(".png", np.ascontiguousarray(image[:, :, ::-1]))[1].tobytes()
-    with _writing(path) as temporary:
+    with replacing(path) as temporary:
         temporary.write_bytes(encoded)
 
 
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[Path]:
-    """Replace a file; an OSError becomes a MachineError."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic.replacing(path) as temporary:
-            yield temporary
-    except OSError as error:
-        raise MachineError(f"{path} cannot be written: {error.strerror or error}") from None
+def draw_chart(chart: Chart) -> Image.Image:
+    """Return a chart with its title and legend."""
+    drawing = draw(chart)
+    unit = _UNIT * min(1.0, _LARGEST / max(drawing.width, drawing.height))
+    rows = _legend_rows(legend(chart), drawing.width)
+    head = 22.0 + 15.0 * len(rows)
+    size = (round(drawing.width * unit), round((drawing.height + head) * unit))
+    image = Image.new("RGB", size, "white")
+    pen = _Pen(ImageDraw.Draw(image, "RGBA"), unit, 0.0)
+    pen.text(Text((8, 16), chart.title, color=FOREGROUND), _TITLE)
+    for number, row in enumerate(rows):
+        x = 8.0
+        for name, color in row:
+            y = 31.0 + 15.0 * number
+            pen.shape(Box((x, y - 5), (12, 3), color))
+            pen.shape(Text((x + 16, y), name))
+            x += _legend_width(name)
+    pen.top = head
+    for shape in drawing.shapes:
+        pen.shape(shape)
+    return image.resize((size[0] // _FINER, size[1] // _FINER), Image.Resampling.BOX)
 
 
-def _size(chart: Chart) -> Any:
-    if isinstance(chart, Matrix):
-        side = min(16.0, 3.0 + 0.35 * len(chart.labels))
-        return side, side
-    return 6.4, 4.0
+def _legend_width(name: str) -> float:
+    return 28.0 + 6.0 * len(name)
 
 
-def _draw(chart: Chart, figure: Any, axes: Any) -> None:
-    if isinstance(chart, LineChart):
-        _draw_lines(chart, axes)
-    elif isinstance(chart, BarChart):
-        _draw_bars(chart, axes)
-    else:
-        _draw_matrix(chart, figure, axes)
+def _legend_rows(entries: List[Tuple[str, str]], width: float) -> List[List[Tuple[str, str]]]:
+    rows: List[List[Tuple[str, str]]] = []
+    left = width
+    for entry in entries:
+        needed = _legend_width(entry[0])
+        if left + needed > width:
+            rows.append([])
+            left = 8.0
+        rows[-1].append(entry)
+        left += needed
+    return rows
 
 
-def _draw_lines(chart: LineChart, axes: Any) -> None:
-    for series in chart.series:
-        _draw_series(series, axes)
-    axes.set(xlabel=chart.x_label, ylabel=chart.y_label)
-    if chart.log_x:
-        axes.set_xscale("log")
-    if chart.y_range is not None:
-        axes.set_ylim(*chart.y_range)
-    if not chart.axes:
-        axes.set(xticks=[], yticks=[])
-    for mark in chart.marks:
-        axes.axvline(mark.x, color="black", linestyle=":", linewidth=1)
-        axes.annotate(mark.text, (mark.x, 1), xycoords=("data", "axes fraction"), va="top", fontsize=8)
-    if any(series.name for series in chart.series):
-        axes.legend(fontsize=8)
+class _Pen:
+    """Draws shapes, whose units it knows."""
+
+    def __init__(self, draw: Any, unit: float, top: float) -> None:
+        self._draw, self._unit, self.top = draw, unit, top
+
+    def shape(self, shape: Shape) -> None:
+        """Draw a shape."""
+        if isinstance(shape, Text):
+            self.text(shape, _FONT)
+        elif isinstance(shape, Line):
+            self._line(shape)
+        elif isinstance(shape, Circle):
+            (x, y), radius = self._at(shape.center), shape.radius * self._unit
+            self._draw.ellipse([x - radius, y - radius, x + radius, y + radius], fill=_COLORS[shape.color])
+        else:
+            (x, y), (width, height) = self._at(shape.corner), shape.size
+            color = f"{_COLORS[shape.color]}{round(255 * shape.opacity):02x}"
+            self._draw.rectangle([x, y, x + width * self._unit, y + height * self._unit], fill=color)
+
+    def text(self, text: Text, size: float) -> None:
+        """Draw a text of a size; one that is turned reads upwards."""
+        if not text.text:
+            return
+        font, anchor = ImageFont.load_default(size * self._unit), _ANCHORS[text.anchor]
+        if not text.turned:
+            self._draw.text(self._at(text.place), text.text, fill=_COLORS[text.color], font=font, anchor=anchor)
+            return
+        left, top, right, bottom = font.getbbox(text.text, anchor="ls")
+        mask = Image.new("L", (round(right - left) + 2, round(bottom - top) + 2))
+        ImageDraw.Draw(mask).text((-left, -top), text.text, fill=255, font=font, anchor="ls")
+        mask = mask.rotate(90, expand=True)
+        x, y = self._at(text.place)
+        self._draw.bitmap((x + top, y - mask.height), mask, fill=_COLORS[text.color])
+
+    def _line(self, line: Line) -> None:
+        points = [self._at(point) for point in line.points]
+        width = max(1, round(line.width * self._unit))
+        for part in _dashes(points, _DASH * self._unit) if line.dashed else [points]:
+            self._draw.line(part, fill=_COLORS[line.color], width=width, joint="curve")
+
+    def _at(self, point: Point) -> Point:
+        return point[0] * self._unit, (point[1] + self.top) * self._unit
 
 
-def _draw_series(series: Series, axes: Any) -> None:
-    points = series.drawn()
-    style = {"line": "-", "line+points": "-", "dashed": "--", "points": ""}[series.style]
-    axes.plot(
-        [x for x, _ in points],
-        [y for _, y in points],
-        linestyle=style,
-        marker="." if "points" in series.style or len(points) == 1 else "",
-        color=_COLORS[series.color % len(_COLORS)],
-        label=series.name or None,
-    )
-
-
-def _draw_bars(chart: BarChart, axes: Any) -> None:
-    axes.bar(range(len(chart.values)), chart.values, color=_COLORS[0])
-    axes.set(xlabel=chart.x_label, ylabel=chart.y_label)
-    every = max(1, len(chart.labels) // 10)
-    axes.set_xticks(range(0, len(chart.labels), every), chart.labels[::every], rotation=45, ha="right")
-
-
-def _draw_matrix(chart: Matrix, figure: Any, axes: Any) -> None:
-    shares = chart.counts / np.maximum(1, chart.counts.sum(axis=1, keepdims=True))
-    picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    figure.colorbar(picture, ax=axes, shrink=0.7, label="share of the class")
-    axes.grid(False)
-    axes.set(xlabel="predicted", ylabel="label")
-    if len(chart.labels) > _MAX_CELLS:
-        return
-    axes.set_xticks(range(len(chart.labels)), chart.labels, rotation=90)
-    axes.set_yticks(range(len(chart.labels)), chart.labels)
-    for row, column in zip(*np.nonzero(chart.counts)):
-        color = "white" if shares[row, column] > 0.5 else "black"
-        axes.text(column, row, str(chart.counts[row, column]), ha="center", va="center", fontsize=7, color=color)
+def _dashes(points: List[Point], length: float) -> Iterator[List[Point]]:
+    """Yield the parts of a line through points that are drawn, each at most ``length`` long."""
+    for (x, y), (to_x, to_y) in zip(points, points[1:]):
+        distance = float(np.hypot(to_x - x, to_y - y))
+        for start in np.arange(0.0, distance, 2 * length):
+            first, last = start / distance, min(1.0, (start + length) / distance)
+            yield [(x + share * (to_x - x), y + share * (to_y - y)) for share in (first, last)]

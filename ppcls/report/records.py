@@ -14,7 +14,8 @@ import numpy as np
 from ppcls.engine.checkpointing.run_dir import METRICS
 from ppcls.engine.predictions import Predictions
 from ppcls.errors import MachineError
-from ppcls.utils import atomic, json_text
+from ppcls.report.files import replacing, write_text
+from ppcls.utils import json_text
 
 SPEED = "speed.jsonl"
 PREDICTIONS = "predictions.npz"
@@ -117,7 +118,7 @@ class SpeedFile:
         if not epochs:
             kept = []
         kept.append({"kind": "machine", **machine})
-        atomic.write_text(self._path, "".join(json_text.dumps(line) + "\n" for line in kept))
+        write_text(self._path, "".join(json_text.dumps(line) + "\n" for line in kept))
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Append the record of an epoch.
@@ -145,12 +146,8 @@ def save_predictions(folder: Path, epoch: int, predictions: Mapping[str, Predict
     for kind, one in predictions.items():
         arrays[f"{kind}.images"] = np.array(one.images)
         arrays.update({f"{kind}.{name}": getattr(one, name) for name in _ARRAYS})
-    path = folder / PREDICTIONS
-    try:
-        with atomic.replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-    except OSError as error:
-        raise MachineError(f"{path} cannot be written: {error.strerror}") from None
+    with replacing(folder / PREDICTIONS) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def load_predictions(folder: Path) -> Tuple[int, Dict[str, Predictions]]:

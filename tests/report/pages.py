@@ -3,7 +3,7 @@
 import re
 from html.parser import HTMLParser
 
-VOID = {"meta", "img", "br", "link", "input", "path", "line", "rect", "circle"}
+VOID = {"meta", "img", "br"}
 
 
 class Page(HTMLParser):

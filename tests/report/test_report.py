@@ -63,7 +63,6 @@ def test_the_pictures_of_the_page(reported):
 
 
 def test_the_same_pictures_as_files(reported):
-    pytest.importorskip("matplotlib")
     found = {path.stem for path in (reported / "pictures").iterdir()}
     expected = {"loss", "metric", "learning_rate", "speed", "memory", "confusion_matrix", "reliability", "confidence"}
     assert found == {*expected, "classes", "embeddings_pca", "embeddings_tsne", "mistakes", "training_batch"}

@@ -7,10 +7,10 @@ from typing import List, Optional, Sequence, Tuple
 import numpy as np
 
 from ppcls.report.charts import LineChart, Series
+from ppcls.report.drawing import COLORS
 from ppcls.report.elements import Charts, Section, paragraph
 from ppcls.report.run_data import RunData
 from ppcls.report.statistics import exact_matches, principal_components
-from ppcls.report.svg import COLORS
 from ppcls.utils.extras import install_command
 from ppcls.utils.html import percent
 
