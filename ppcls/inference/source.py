@@ -32,7 +32,7 @@ class FrameName(str):
         time: as above.
     """
 
-    __slots__ = ("time",)
+    time: float
 
     def __new__(cls, video: str, time: float) -> FrameName:
         """Return the name."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from ppcls.report.charts import LineChart, Series
-from ppcls.report.svg import STYLE, draw_lines
+from ppcls.report.charts import LineChart, Matrix, Series
+from ppcls.report.svg import STYLE, draw_chart
 from ppcls.tuning import trials
 from ppcls.tuning.sweep_page import curve
 from ppcls.tuning.tables import cell, duration
@@ -19,18 +19,7 @@ if TYPE_CHECKING:
 
 _MAX_CLASSES = 40  # of a matrix; of more classes the most confused pairs are shown
 _PAIRS = 50
-_STYLE = (
-    STYLE
-    + """
-.wide { max-width: 46rem }
-.matrix td, .matrix th { padding: .2rem .45rem; text-align: center; min-width: 2.1rem; border: 1px solid var(--line) }
-.matrix th:first-child { text-align: right }
-.matrix tr:first-child th { writing-mode: vertical-rl; text-align: left; max-height: 9rem }
-.matrix tr:first-child th:first-child { writing-mode: horizontal-tb; vertical-align: bottom }
-.matrix .right { background: rgb(var(--heat) / calc(var(--v) * .6)) }
-.matrix .wrong { background: rgb(var(--wrong) / calc(var(--v) * .6)) }
-"""
-)
+_STYLE = STYLE + ".wide { max-width: 46rem }"
 
 
 def render_folds(result: CrossValidation) -> str:
@@ -70,7 +59,7 @@ def _spread(values: Dict[str, Optional[float]]) -> str:
 def _curves(result: CrossValidation) -> List[str]:
     series = [Series(trial.name, curve(trial), color=number) for number, trial in enumerate(result.done)]
     chart = LineChart(f"{result.metric} by epoch", "epoch", result.metric, series)
-    return [] if chart.is_empty else [f"<div class='wide'>{draw_lines(chart)}</div>"]
+    return [] if chart.is_empty else [f"<div class='wide'>{draw_chart(chart)}</div>"]
 
 
 def _folds(result: CrossValidation) -> List[str]:
@@ -97,11 +86,12 @@ def _folds(result: CrossValidation) -> List[str]:
 
 def _pooled(pooled: Pooled) -> List[str]:
     names = [str(name) for name in pooled.classes]
+    matrix = Matrix("Confusion matrix", names, pooled.matrix)
     body = [
         "<h2>All folds together</h2>",
         f"<p>Each image was predicted once, by the model that has not seen it: {percent(pooled.accuracy)} of "
         f"{int(pooled.matrix.sum()):,} are right. Rows are labels, columns what the models say.</p>",
-        _matrix(names, pooled.matrix) if len(names) <= _MAX_CLASSES else _pairs(names, pooled.matrix),
+        f"<div class='wide'>{draw_chart(matrix)}</div>" if len(names) <= _MAX_CLASSES else _pairs(names, pooled.matrix),
         "<h3>Classes</h3>",
     ]
     right, of_label, of_answer = np.diag(pooled.matrix), pooled.matrix.sum(1), pooled.matrix.sum(0)
@@ -115,26 +105,6 @@ def _pooled(pooled: Pooled) -> List[str]:
 
 def _share(part: int, whole: int) -> str:
     return percent(float(part / whole)) if whole else ""
-
-
-def _matrix(names: List[str], matrix: np.ndarray) -> str:
-    largest = max(1, int((matrix - np.diag(np.diag(matrix))).max()))
-    rows = ["<tr><th>label \\ predicted" + "".join(f"<th>{escape(name)}" for name in names)]
-    for label, name in enumerate(names):
-        total = max(1, int(matrix[label].sum()))
-        cells = [
-            _matrix_cell(int(n), label == other, n / total if label == other else n / largest)
-            for other, n in enumerate(matrix[label])
-        ]
-        rows.append(f"<tr><th>{escape(name)}{''.join(cells)}")
-    return f"<div class='scroll'><table class='matrix'>{''.join(rows)}</table></div>"
-
-
-def _matrix_cell(count: int, is_right: bool, value: float) -> str:
-    if not count:
-        return "<td>"
-    strength = value if is_right else 0.25 + 0.75 * value
-    return f"<td class='{'right' if is_right else 'wrong'}' style='--v:{strength:.2f}'>{count:,}"
 
 
 def _pairs(names: List[str], matrix: np.ndarray) -> str:

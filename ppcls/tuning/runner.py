@@ -13,7 +13,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any, Callable, Deque, Dict, List, Optional, Sequence
+from typing import IO, Any, Callable, Deque, Dict, List, Mapping, Optional, Sequence
 
 import ppcls
 from ppcls.engine.signals import InterruptedRunError
@@ -75,7 +75,7 @@ def run_all(
     pending: Deque[Job] = deque(jobs)
     running: Dict[int, _Process] = {}
     with _Signals() as signals, contextlib.ExitStack() as stack:
-        stack.callback(lambda: [process.kill() for process in running.values()])
+        stack.callback(_kill_all, running)
         while (pending and not signals.count) or running:
             for number, slot in enumerate(slots):
                 if number not in running and pending and not signals.count:
@@ -92,6 +92,11 @@ def run_all(
             time.sleep(_POLL_SECONDS)
     if signals.count:
         raise InterruptedRunError("stopped; continue with: the same command", 128 + signals.number)
+
+
+def _kill_all(running: Mapping[int, _Process]) -> None:
+    for process in running.values():
+        process.kill()
 
 
 class _Process:

@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple
 
 from ppcls.report.charts import LineChart, Series
-from ppcls.report.svg import STYLE, draw_lines
+from ppcls.report.svg import STYLE, draw_chart
 from ppcls.tuning import grid, trials
 from ppcls.tuning.tables import cell, duration
 from ppcls.tuning.trials import Trial
@@ -63,7 +63,7 @@ def _ranking(sweep: Sweep) -> List[str]:
 def _charts(sweep: Sweep) -> List[str]:
     names = grid.short_keys(list(sweep.ranking[0].point))
     drawn = [_by_value(sweep, key, name) for key, name in names.items()]
-    charts = [draw_lines(chart) for chart in (*drawn, _curves(sweep)) if chart is not None and not chart.is_empty]
+    charts = [draw_chart(chart) for chart in (*drawn, _curves(sweep)) if chart is not None and not chart.is_empty]
     return ["<h2>Charts</h2>", f"<div class='charts'>{''.join(charts)}</div>"]
 
 

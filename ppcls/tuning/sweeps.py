@@ -194,6 +194,6 @@ def _require_comparable(configs: Sequence[Config]) -> None:
     last = [list(config.stages.values())[-1] if config.Stages else config for config in configs]
     if not all(config.Global.eval_during_train for config in last):
         raise ConfigError("Global.eval_during_train: false: a sweep compares evaluations; set it to true")
-    metrics = {repr(config.Global.best_metric or (config.Metric.Eval or [None])[0]) for config in last}
+    metrics = {repr(config.Global.best_metric or next(iter(config.Metric.Eval or []), None)) for config in last}
     if len(metrics) > 1:
         raise ConfigError(f"points are compared by one metric, and these choose their best model by {len(metrics)}")
