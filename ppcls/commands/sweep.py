@@ -104,7 +104,7 @@ def _say_ending(result: Any) -> None:
     best, failed = result.ranking[0], sum(trial.error is not None for trial in result.trials)
     values = " ".join(grid.as_changes(best.point))
     text = f"best of {len(result.ranking)}: {result.metric} {best.mean:.5f} with {values}"
-    where = {"page": result.root / sweeps.PAGE, "run": result.root / best.members[0].name}
+    where = {"page": result.root / sweeps.PAGE, "run": result.root / best.best_run.name}
     ending.say(text + (f"; {failed} failed" if failed else ""), where, result.command(best.point))
 
 

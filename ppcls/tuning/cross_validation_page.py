@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _MAX_CLASSES = 40  # of a matrix; of more classes the most confused pairs are shown
 _PAIRS = 50
-_STYLE = STYLE + ".wide { max-width: 46rem }"
+_STYLE = STYLE + ".chart { max-width: 34rem }"
 
 
 def render_folds(result: CrossValidation) -> str:
@@ -59,11 +59,13 @@ def _spread(values: Dict[str, Optional[float]]) -> str:
 def _curves(result: CrossValidation) -> List[str]:
     series = [Series(trial.name, curve(trial), color=number) for number, trial in enumerate(result.done)]
     chart = LineChart(f"{result.metric} by epoch", "epoch", result.metric, series)
-    return [] if chart.is_empty else [f"<div class='wide'>{draw_chart(chart)}</div>"]
+    return [] if chart.is_empty else [draw_chart(chart)]
 
 
 def _folds(result: CrossValidation) -> List[str]:
-    header = ["fold", "images", "state", escape(result.metric), "best epoch", "last epoch", "time", "error"]
+    header = ["fold", "images", "state", escape(result.metric), "best epoch", "last epoch", "time"]
+    has_errors = any(trial.error for trial in result.trials)
+    header += ["error"] if has_errors else []
     rows = []
     for trial, size in zip(result.trials, result.sizes):
         found = trial.result or {}
@@ -76,7 +78,7 @@ def _folds(result: CrossValidation) -> List[str]:
                 cell(found.get("epoch")),
                 cell(found.get("last", {}).get(result.metric)),
                 duration(trial.seconds),
-                escape(trial.error or ""),
+                *([escape(trial.error or "")] if has_errors else []),
             ]
         )
     names = " ".join(trial.name for trial in trials.done(result.trials))
@@ -91,7 +93,7 @@ def _pooled(pooled: Pooled) -> List[str]:
         "<h2>All folds together</h2>",
         f"<p>Each image was predicted once, by the model that has not seen it: {percent(pooled.accuracy)} of "
         f"{int(pooled.matrix.sum()):,} are right. Rows are labels, columns what the models say.</p>",
-        f"<div class='wide'>{draw_chart(matrix)}</div>" if len(names) <= _MAX_CLASSES else _pairs(names, pooled.matrix),
+        draw_chart(matrix) if len(names) <= _MAX_CLASSES else _pairs(names, pooled.matrix),
         "<h3>Classes</h3>",
     ]
     right, of_label, of_answer = np.diag(pooled.matrix), pooled.matrix.sum(1), pooled.matrix.sum(0)

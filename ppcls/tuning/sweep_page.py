@@ -51,7 +51,7 @@ def _ranking(sweep: Sweep) -> List[str]:
         seconds = sum(trial.seconds for trial in ranked.members)
         values = [escape(grid.show(ranked.point[key])) for key in names]
         rows.append([str(number), *values, cell(ranked.mean), cell(ranked.deviation), epochs, duration(seconds)])
-    compare = " ".join(escape(trial.name) for trial in [ranked.members[0] for ranked in sweep.ranking][:_CURVES])
+    compare = " ".join(escape(trial.name) for trial in [ranked.best_run for ranked in sweep.ranking][:_CURVES])
     return [
         "<h2>Ranking</h2>",
         table(header, rows),
@@ -82,7 +82,7 @@ def _by_value(sweep: Sweep, key: str, name: str) -> Optional[LineChart]:
 
 def _curves(sweep: Sweep) -> LineChart:
     series = [
-        Series(ranked.members[0].name, curve(ranked.members[0]), color=number)
+        Series(ranked.best_run.name, curve(ranked.best_run), color=number)
         for number, ranked in enumerate(sweep.ranking[:_CURVES])
     ]
     return LineChart(f"{sweep.metric} by epoch, the best {len(series)}", "epoch", sweep.metric, series)

@@ -68,6 +68,11 @@ class Ranked:
     deviation: Optional[float]
     members: Sequence[Trial]
 
+    @property
+    def best_run(self) -> Trial:
+        """The best of its runs."""
+        return min(self.members, key=_order)
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -161,13 +166,21 @@ def rank(members: Sequence[Trial]) -> List[Ranked]:
     groups: Dict[str, List[Trial]] = {}
     for trial in trials.done(members):
         groups.setdefault(str(grid.as_changes(_without_seed(trial.changes))), []).append(trial)
-    ranking, lower = [], False
+    ranking = []
     for group in groups.values():
-        results = [trial.result for trial in group if trial.result is not None]
-        lower = results[0]["lower"]
-        mean, deviation = mean_and_deviation([result["value"] for result in results])
+        mean, deviation = mean_and_deviation([trial.result["value"] for trial in group if trial.result is not None])
         ranking.append(Ranked(_without_seed(group[0].changes), mean, deviation, group))
-    return sorted(ranking, key=lambda ranked: ranked.mean if lower else -ranked.mean)
+    return sorted(ranking, key=lambda ranked: ranked.mean * _sign(ranked.members[0]))
+
+
+def _order(trial: Trial) -> float:
+    """Return a number that is lower for a better run."""
+    assert trial.result is not None
+    return float(trial.result["value"]) * _sign(trial)
+
+
+def _sign(trial: Trial) -> int:
+    return 1 if trial.result is not None and trial.result["lower"] else -1
 
 
 def _without_seed(point: Mapping[str, Any]) -> Point:

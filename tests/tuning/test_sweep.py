@@ -104,6 +104,7 @@ def test_the_ranking_counts_seeds_as_one_point():
         ({"Arch.depth": 2}, 0.7),
     ]
     assert abs(ranking[0].deviation - 0.1 / 2**0.5) < 1e-12
+    assert [ranked.best_run.name for ranked in ranking] == ["run-0.8", "run-0.9"]
 
 
 def test_lower_losses_rank_higher():
