@@ -128,7 +128,10 @@ def test_shards_are_refused(tmp_path, digits):
         fold_files.open_samples(section)
 
 
-def test_mistakes(recipe, run):
+def test_mistakes(recipe, run, tmp_path):
+    photos = write_photos(tmp_path / "photos")
+    done = run("cross-validate", photos, "-c", recipe, "-k", "30", "--output", tmp_path / "cv", code=2)
+    assert "24 images that are no near copies of each other do not suffice for 30 folds" in done.stderr
     assert "at least two folds" in run("cross-validate", "-c", recipe, "-k", "1", code=2).stderr
     done = run("cross-validate", "-c", recipe, "-o", "Global.eval_during_train=false", code=2)
     assert "cross-validation is about evaluations" in done.stderr
