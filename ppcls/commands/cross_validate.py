@@ -18,7 +18,6 @@ from ppcls.commands.command import (
 )
 from ppcls.commands.sweep import add_run_options, require_one_process
 from ppcls.errors import ConfigError
-from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
 
 
@@ -54,6 +53,7 @@ def _run(options: argparse.Namespace) -> int:
 def _section(folder: str) -> Dict[str, Any]:
     """Return the ``dataset`` section of a folder's images; of a part for validation nothing is used."""
     from ppcls.data.folder_layout import find_layout
+    from ppcls.utils.logging import get_logger
 
     layout = find_layout(folder)
     for note in layout.notes:

@@ -26,7 +26,6 @@ from ppcls.commands.command import (
 from ppcls.errors import ConfigError
 from ppcls.inference.choices import BACKENDS, PRECISIONS
 from ppcls.utils import distributed
-from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
 
 # Options of `MODEL IMAGES...`, and their defaults; with -c, keys of the recipe say these things.
@@ -93,6 +92,7 @@ def _run(options: argparse.Namespace) -> int:
         os.environ[environment.THREADS] = str(options.threads)
     environment.prepare()  # before numpy is imported
     from ppcls.inference import results, videos
+    from ppcls.utils.logging import get_logger
 
     _check_model_and_images(options)
     if options.features is not None:
@@ -130,6 +130,8 @@ def _write_answers(answers: Iterator[Any], file: Any, on_screen: bool, flushed: 
         on_screen: whether they are printed on a terminal, where the answers show the errors.
         flushed: whether each is printed at once.
     """
+    from ppcls.utils.logging import get_logger
+
     count = broken = 0
     for answer in answers:
         count += 1
@@ -150,6 +152,7 @@ def _describe(images: int, broken: int) -> str:
 def _write_features(options: argparse.Namespace) -> int:
     """Write ``--features``."""
     from ppcls.inference import feature_files, videos
+    from ppcls.utils.logging import get_logger
 
     for name in ("out", "topk", "every"):
         if getattr(options, name) is not None:
