@@ -79,7 +79,7 @@ LIBRARIES = {
     "openvino": {"inference.backends.openvino"},
     "onnx": {"exporting"},
     "paddle2onnx": {"exporting"},
-    "visualdl": {"engine"},
+    "visualdl": {"engine.callbacks.trackers"},
     "tensorboard": {"engine.callbacks.trackers"},
     "wandb": {"engine.callbacks.trackers"},
     "mlflow": {"engine.callbacks.trackers"},
