@@ -64,9 +64,9 @@ def _checkpoints(options: argparse.Namespace) -> Tuple[List[Path], List[Path]]:
     for name in ("last", "stage"):
         if getattr(options, name) is not None:
             raise ConfigError(f"--{name}: belongs to the folder of a run; with checkpoints, these are averaged")
+    prefixes = [run_dir.find_checkpoint(path) for path in paths]
     if len(paths) == 1:
         raise ConfigError(f"{options.run[0]}: one checkpoint; give the folder of a run, or two checkpoints or more")
-    prefixes = [run_dir.find_checkpoint(path) for path in paths]
     return prefixes, prefixes
 
 

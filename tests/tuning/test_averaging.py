@@ -140,6 +140,7 @@ def test_too_few_checkpoints(finished, run):
     assert "5 epoch_N checkpoints are needed, and there are 3: epoch_8, epoch_9, epoch_10" in done.stderr
     assert "Global.save_interval=1 Global.keep_checkpoints=5; of this one: --last 3" in done.stderr
     assert "two checkpoints" in run("average", finished, "--last", "1", code=2).stderr
+    assert "no such run folder, checkpoint" in run("average", finished.parent / "none", code=2).stderr
     assert "one checkpoint" in run("average", finished / "latest", code=2).stderr
 
 
