@@ -1,11 +1,12 @@
 """The benchmark suites.
 
-    python benchmarks/run.py --suite train|infer|data|startup|scale [--torch-python PATH ...]
+    python benchmarks/run.py --suite train|infer|operators|data|startup|scale [--torch-python PATH ...]
 
 | suite | measures |
 | --- | --- |
 | train | training steps of one variant a family, beside PyTorch |
 | infer | forward passes in dygraph beside PyTorch, then exports in all runtimes (benchmarks/inference_speed.py) |
+| operators | each CPU operator beside Paddle's own and PyTorch's |
 | data | the data loader: workers, first batch, prefetching, memory |
 | startup | from a command to its first step or answer (benchmarks/startup.py) |
 | scale | how cost grows with the batch, the image size, the depth, threads, processes and data workers |
@@ -28,7 +29,7 @@ sys.path.insert(0, str(ROOT))  # a clone works without being installed
 from benchmarks.suite import results  # noqa: E402
 from ppcls.utils import environment  # noqa: E402
 
-SUITES = ("train", "infer", "data", "startup", "scale")
+SUITES = ("train", "infer", "operators", "data", "startup", "scale")
 
 
 def main() -> int:
@@ -38,6 +39,11 @@ def main() -> int:
     for suite in SUITES if options.suite == "all" else [options.suite]:
         if suite in ("train", "infer"):
             _speed(suite, options)
+        elif suite == "operators":
+            from benchmarks.suite import operators
+
+            options.command = _command()
+            operators.run(options)
         elif suite == "data":
             from benchmarks.suite import data
 
@@ -73,9 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cifar", type=Path, help="CIFAR-10's unpacked files for the suite data")
     parser.add_argument("--quick", action="store_true", help="a tiny model, to try the suite out")
     parser.add_argument("--add", action="store_true", help="add to the rounds in --output")
-    parser.add_argument(
-        "--page", type=Path, help="of train and infer: a page to put the table into, docs/performance.md"
-    )
+    parser.add_argument("--page", type=Path, help="of train, infer and operators: a page to put the table into")
     parser.add_argument("--output", type=Path, default=ROOT / "logs" / "benchmarks")
     return parser
 

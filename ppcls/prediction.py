@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, 
 from ppcls.errors import ConfigError
 from ppcls.inference import description
 from ppcls.inference.backends.devices import Device
+from ppcls.inference.choices import TTA
 from ppcls.inference.inputs import Image
 from ppcls.inference.predictor import BasePredictor, Predictor
-from ppcls.registry.checks import require_int
+from ppcls.registry.checks import require_choice, require_int
 from ppcls.utils import environment
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import user_path
@@ -42,6 +43,7 @@ def load_predictor(
     backend: str = "auto",
     threads: Optional[int] = None,
     precision: Optional[str] = None,
+    tta: Optional[str] = None,
     model: Optional[nn.Layer] = None,
 ) -> BasePredictor:
     """Load a trained model as a predictor, with the methods of ``ppcls.Predictor``.
@@ -60,6 +62,8 @@ def load_predictor(
             this machine have.
         threads: CPU threads of an export; None for OMP_NUM_THREADS, by default all cores.
         precision: of an export: "float32", "bfloat16" or "auto", see ``ppcls.Predictor``; None for the exported one.
+        tta: test-time augmentation, "none", "flip" or "crops", see ``ppcls.Predictor``; None takes the recipe's, and
+            "none" for an export.
         model: the model to load the weights into, for a run whose model was given in Python.
 
     Raises:
@@ -80,6 +84,7 @@ def load_predictor(
             device="auto" if device is None else device,
             batch_size=_EXPORT_BATCH_SIZE if batch_size is None else batch_size,
             precision=precision,
+            tta=tta or "none",
         )
         get_logger().info("%s, by the backend %s", predictor.description.name, predictor.backend_label)
         return predictor
@@ -94,9 +99,11 @@ def load_predictor(
     environment.import_paddle()
     from ppcls.engine.predictor import CheckpointPredictor
 
-    return CheckpointPredictor(
-        _recipe(resolved, config, _settings(changes, device, path), stage), batch_size, topk, model
-    )
+    settings = _settings(changes, device, path)
+    if tta is not None:
+        require_choice("tta", tta, TTA)
+        settings.append(("Infer.tta", tta))
+    return CheckpointPredictor(_recipe(resolved, config, settings, stage), batch_size, topk, model)
 
 
 def refuse_for_export(path: Union[str, os.PathLike[str]], options: Mapping[str, Any]) -> None:

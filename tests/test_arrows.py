@@ -28,6 +28,7 @@ ALLOWED = {
     "serving": {"inference", "data.transforms", *GROUND},
     "engine": {"arch", "config", "data", "inference", "loss", "metric", "optimizer", "registry", "weights", *GROUND},
 }
+ALLOWED["starter"] = {"engine", *ALLOWED["engine"]}
 ALLOWED["exporting"] = {"engine", *ALLOWED["engine"]}
 ALLOWED["analysis"] = {"engine", *ALLOWED["engine"]}
 ALLOWED["report"] = {"analysis", "engine", *ALLOWED["engine"]}
@@ -44,6 +45,7 @@ ALLOWED["commands"] = {
     "prediction",
     "report",
     "serving",
+    "starter",
     "tuning",
     *ALLOWED["engine"],
 }

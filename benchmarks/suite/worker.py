@@ -20,7 +20,13 @@ from ppcls.utils import memory
 LONG = 4.0  # seconds: a second step of this length would not tell more
 Step = Callable[[], Any]
 # By kind: a module whose ``prepare`` imports the library, and whose ``build`` returns the step and facts about it.
-MODULES = {"ppcls": "ppcls_steps", "matmul": "matmul_steps", "torch": "torch_steps"}
+MODULES = {
+    "ppcls": "ppcls_steps",
+    "operator": "operator_steps",
+    "matmul": "matmul_steps",
+    "torch": "torch_steps",
+    "torch operator": "torch_operator_steps",
+}
 
 
 def time_steps(step: Step, seconds: float) -> List[float]:

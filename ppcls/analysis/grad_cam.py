@@ -37,9 +37,10 @@ def heat_maps(
     """Return where the evidence for one class of each image is, [B, H, W] float32 from 0 to 1.
 
     The evidence is that for the class's logit compared with the mean of the other logits, since a softmax depends on
-    such differences only; with ``multilabel`` it is that for the logit itself. Negative evidence is 0. The scale is that
-    of ``ppcls.inference.heat_maps.scaled``: 1 is the strongest evidence in the image, if that much everywhere would make
-    the class at least 90 % probable, and if it is three times what the same pixels give in random order.
+    such differences only; with ``multilabel`` it is that for the logit itself. Negative evidence is 0. The scale is
+    ``ppcls.inference.heat_maps.scaled``: 1 is the strongest evidence in the image, if that much everywhere would make
+    the class twice as probable as all others together, and if the evidence is twice as uneven as that of the same
+    pixels in random order.
 
     The model is left as it was: each layer's training mode, its weights and their gradients.
 
@@ -70,11 +71,12 @@ def heat_maps(
 def _heat_of_batch(model: Any, images: np.ndarray, ids: np.ndarray, multilabel: bool) -> np.ndarray:
     evidence, class_num = _evidence(model, images, ids, multilabel)
     others = 1 if multilabel or class_num == 1 else class_num - 1
-    by_chance = [
-        _evidence(model, scales.shuffled(images, seed), ids, multilabel)[0].max(axis=(1, 2))
+    unevenness = [
+        _evidence(model, scales.shuffled(images, seed), ids, multilabel)[0].std(axis=(1, 2))
         for seed in range(scales.SHUFFLES)
     ]
-    heat = scales.scaled(evidence, enough=math.log(9 * others), by_chance=np.mean(by_chance, axis=0))
+    likeness = np.mean(unevenness, axis=0) / np.maximum(evidence.std(axis=(1, 2)), 1e-12)
+    heat = scales.scaled(evidence, enough=math.log(2 * others), likeness=likeness)
     return scales.stretched(heat, (images.shape[2], images.shape[3]), _stride(model))
 
 

@@ -43,6 +43,7 @@ def _check_data(options: argparse.Namespace) -> Tuple[Dict[str, Any], Path, str]
     refuse_recipe_options(options, "of a recipe, and DATA has none")
     from ppcls.data.folder_layout import find_layout
     from ppcls.data.inspection.check_files import check_layout
+    from ppcls.data.inspection.checking import ERRORS
     from ppcls.utils.logging import get_logger
 
     layout = find_layout(options.data)
@@ -53,7 +54,10 @@ def _check_data(options: argparse.Namespace) -> Tuple[Dict[str, Any], Path, str]
     page = user_path(options.out or ".") / f"{name or 'data'}_check.html"
     following = ending.command("ppcls", "train", path)
     report = check_layout(layout, page, following, options.workers)
-    return report, page, following if report["ok"] else ending.command("ppcls", "check", path)
+    # `ppcls train` leaves out what cannot be read, and nothing else.
+    wrong = {kind for kind in report["counts"] if kind in ERRORS and kind != "broken"}
+    all_broken = report["counts"].get("broken") == sum(report["images"].values())
+    return report, page, ending.command("ppcls", "check", path) if wrong or all_broken else following
 
 
 def _check_recipe(options: argparse.Namespace) -> Tuple[Dict[str, Any], Path, str]:
@@ -70,9 +74,9 @@ def _check_recipe(options: argparse.Namespace) -> Tuple[Dict[str, Any], Path, st
 
 def _verdict(report: Mapping[str, Any]) -> str:
     """Return the numbers of what was found, mistakes first."""
-    from ppcls.data.inspection.checking import ERRORS, TITLES
+    from ppcls.data.inspection.checking import ERRORS, numbered
 
-    found = [(kind in ERRORS, f"{count:,} {TITLES[kind]}") for kind, count in report["counts"].items()]
+    found = [(kind in ERRORS, numbered(kind, count)) for kind, count in report["counts"].items()]
     if not found:
         return "nothing wrong was found"
     texts = [text for _, text in sorted(found, key=lambda item: not item[0])]

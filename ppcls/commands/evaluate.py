@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional
@@ -22,7 +23,7 @@ from ppcls.commands.command import (
     weight_options,
 )
 from ppcls.errors import ConfigError, DataError
-from ppcls.inference.choices import BACKENDS, PRECISIONS
+from ppcls.inference.choices import BACKENDS, PRECISIONS, TTA
 from ppcls.utils import distributed
 from ppcls.utils.paths import user_path
 
@@ -40,6 +41,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="PATH", help="with -c, evaluate an export: its folder, or .onnx file")
     parser.add_argument("--backend", choices=BACKENDS, help="what runs an exported model (default: as `ppcls infer`)")
     parser.add_argument("--precision", choices=PRECISIONS, help="in what it computes (default: as exported)")
+    tta_help = "also evaluate the mean over views of each image: its mirror image, or five crops"
+    parser.add_argument("--tta", choices=TTA, help=tta_help)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -50,9 +53,13 @@ def _run(options: argparse.Namespace) -> int:
     else:
         result = _of_model(options)
         following = ending.command("ppcls", "infer", user_path(options.run), "IMAGES", "--out", "answers.csv")
-    _print(result)
     details = result.get("details", {})
-    if distributed.is_main() and options.run is not None and sys.stderr.isatty():
+    with_table = options.run is not None and sys.stderr.isatty()
+    # Where people read both streams, the table has what is new in the details, in a form to be read.
+    on_screen = with_table and sys.stdout.isatty()
+    _print({name: value for name, value in result.items() if name != "details"} if on_screen else result)
+    if with_table and distributed.is_main():
+        sys.stdout.flush()
         print(class_table(details), file=sys.stderr)
     ending.say(_describe(options, result, details), {}, following)
     return 0
@@ -62,6 +69,7 @@ def _by_recipe(options: argparse.Namespace) -> Dict[str, Any]:
     """Evaluate the weights of a recipe, or ``--model``, on the recipe's data."""
     if options.data is not None:
         raise ConfigError("--data: goes with `ppcls eval RUN`; with -c, the recipe names the data (DataLoader.Eval)")
+    _change_by_tta(options)
     if options.model is None:
         _refuse_backend(options, "with -c, exported models are given by --model PATH")
         config = load_for_weights(options)
@@ -79,6 +87,12 @@ def _by_recipe(options: argparse.Namespace) -> Dict[str, Any]:
     from ppcls.exporting import evaluate_export
 
     return evaluate_export(config, options.model, options.backend or "auto", options.precision)
+
+
+def _change_by_tta(options: argparse.Namespace) -> None:
+    """Add ``--tta`` to the changes of the recipe."""
+    if options.tta is not None:
+        options.override.append([f"Infer.tta={options.tta}"])
 
 
 def _of_model(options: argparse.Namespace) -> Dict[str, Any]:
@@ -100,10 +114,8 @@ def _of_model(options: argparse.Namespace) -> Dict[str, Any]:
         return evaluate_export(config, path, options.backend or "auto", options.precision)
     _refuse_backend(options, f"{options.run} is not an exported model; export it first: ppcls export {options.run}")
     from ppcls.engine import evaluate
-    from ppcls.engine.checkpointing import run_dir
 
-    recipe = run_dir.load_recipe(path, changes(options), options.stage)
-    return evaluate(with_class_metrics(_with_data(options, recipe, section)))
+    return evaluate(with_class_metrics(_recipe_of_run(options, path, section)))
 
 
 def _section_of(data: str) -> Dict[str, Any]:
@@ -126,25 +138,30 @@ def _recipe_for_export(options: argparse.Namespace, path: Path, section: Optiona
         folder = path.parent.parent if path.is_file() else path.parent
         if not run_dir.has_checkpoints(folder):
             raise ConfigError(f"{options.run}: is an exported model, which has no data: give --data DATA")
-        return _with_data(options, run_dir.load_recipe(folder, changes(options), options.stage), None)
+        return _recipe_of_run(options, folder, None)
     refuse_recipe_options(options, "of a recipe, and an exported model with --data has none")
     for option in weight_options(options):
         raise ConfigError(f"{option}: {options.run} is an exported model, which has its weights in it; leave it out")
     from ppcls.exporting.export_recipe import recipe_of_export
 
-    return recipe_of_export(description.read(path), section)
+    return recipe_of_export(description.read(path), section, options.tta)
 
 
-def _with_data(options: argparse.Namespace, recipe: Any, section: Optional[Mapping[str, Any]]) -> Any:
-    """Return the recipe of a run with ``--data``.
+def _recipe_of_run(options: argparse.Namespace, path: Path, section: Optional[Mapping[str, Any]]) -> Any:
+    """Return the recipe of a run or checkpoint, with ``--data`` if they are given.
 
     Raises:
         DataError: there is no ``--data``, and those of the run are gone.
     """
-    from ppcls.engine.evaluation_data import missing_data, with_evaluation_data
+    from ppcls.engine.checkpointing import run_dir
+    from ppcls.engine.evaluation_data import missing_data, with_evaluation_data, with_moved_lists
 
+    _change_by_tta(options)
+    prefix = run_dir.find_checkpoint(path, options.stage)
+    recipe = run_dir.load_recipe(prefix, changes(options))
     if section is not None:
         return with_evaluation_data(recipe, section)
+    recipe = with_moved_lists(recipe, prefix.parent)
     missing = missing_data(recipe)
     if missing is not None:
         raise DataError(f"{options.run}: {missing}; say where such data are: ppcls eval {options.run} --data DATA")
@@ -168,13 +185,22 @@ def _next_of_recipe(options: argparse.Namespace) -> str:
 
 def _describe(options: argparse.Namespace, result: Mapping[str, Any], details: Mapping[str, Any]) -> str:
     """Return what an evaluation found, in one line."""
-    numbers = ", ".join(f"{name} {value:.4f}" for name, value in result.items() if isinstance(value, float))
+    values = {name: value for name, value in result.items() if isinstance(value, float) and name != "loss"}
+    numbers = ", ".join(_number(name, values[name]) for name in sorted(values, key=lambda name: name[:3] != "top"))
     images = count_images(details) if options.run is not None else 0
     worst = weakest(details)
+    averaged = result.get("tta", {})
+    if "top1" in averaged:
+        numbers += f" ({_number('top1', averaged['top1'])} with --tta {averaged['views']})"
     on = f" on {images:,} {'labels' if 'MultiLabelMAP' in result else 'images'}" * bool(images)
     return f"evaluated {options.run or options.model or options.config}{on}: {numbers}" + (
         f"; least found: {worst}" if worst else ""
     )
+
+
+def _number(name: str, value: float) -> str:
+    """Return "98.20 % top-1", or the name and the value of what is no share of images."""
+    return f"{100 * value:.2f} % top-{name[3:]}" if re.fullmatch(r"top\d+", name) else f"{name} {value:.4f}"
 
 
 def _warn_about_infer_imgs(config: Any, options: argparse.Namespace) -> None:

@@ -46,6 +46,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--image-size", type=int, nargs="+", metavar="PX", help="export for images of another size: PX, or HEIGHT WIDTH"
     )
+    parser.add_argument(
+        "--examples",
+        type=int,
+        metavar="N",
+        help="put N small pictures of the evaluation set into the export, for the server's page (default: 0)",
+    )
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -59,7 +65,8 @@ def _run(options: argparse.Namespace) -> int:
     from ppcls.exporting.options import Options
 
     names = ("onnx", "opset", "self_contained", "fp16", "bf16", "int8", "calibration", "calibration_images", "max_drop")
-    values = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    given = ((name, getattr(options, name)) for name in (*names, "examples"))
+    values = {name: value for name, value in given if value is not None}
     _refuse_unused_options(values)
     with exit_on_sigterm():
         report = export(config, Options(**values, image_size=(size[0], size[-1]) if size else None))

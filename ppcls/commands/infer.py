@@ -4,178 +4,231 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import signal
 import sys
 from pathlib import Path
 from typing import Any, Callable, Generator, Iterator, List, Optional, Tuple
 
 from ppcls.commands import ending
-from ppcls.commands.command import (
-    Command,
-    add_recipe_options,
-    add_weight_options,
-    changes,
-    exit_on_sigterm,
-    import_components,
-    import_paddle,
-    load_for_weights,
-    print_result,
-    weight_options,
-)
+from ppcls.commands.command import Command, exit_on_sigterm, load_for_weights, print_result
+from ppcls.commands.trained_model import IMAGES_HELP, MODEL_HELP, add_model_options, count, load, prepare_machine
 from ppcls.errors import ConfigError
-from ppcls.inference.choices import BACKENDS, PRECISIONS
+from ppcls.inference.choices import TTA
 from ppcls.utils import distributed
+from ppcls.utils.folders import ensure_writable
 from ppcls.utils.paths import user_path
 
 # Options of `MODEL IMAGES...`, and their defaults; with -c, keys of the recipe say these things.
 _MODEL_ONLY_OPTIONS = {
     "out": None,
     "features": None,
+    "heatmaps": None,
     "format": "list",
     "topk": None,
     "batch_size": None,
     "backend": "auto",
     "precision": None,
+    "tta": None,
     "device": None,
     "threads": None,
     "every": None,
 }
 
 
-def _count(text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number of 1 or more")
-    return value
-
-
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.usage = "%(prog)s MODEL IMAGES... [--out FILE] [options]\n       %(prog)s -c RECIPE [-o KEY=VALUE ...]"
-    model_help = "folder of a run or an export, checkpoint (PREFIX or PREFIX.pdparams), or .onnx file"
-    images_help = "files, folders, patterns ('photos/**/*.jpg'), http(s) addresses, videos, camera:0, rtsp://..."
     # Not nargs="?" and "*": these would take nothing where an option stands between MODEL and IMAGES.
-    parser.add_argument("model", metavar="MODEL", help=model_help).required = False
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP).required = False
+    images_help = f"{IMAGES_HELP}, videos, camera:0, rtsp://..."
     parser.add_argument("images", metavar="IMAGES", nargs="+", help=images_help).required = False
-    add_recipe_options(parser, required=False)
-    add_weight_options(parser)
+    add_model_options(parser)
     out_help = ".json, .csv or .parquet; without it the answers are printed as JSON"
     parser.add_argument("--out", metavar="FILE", type=Path, help=out_help)
     map_help = "map: write {path: class id} instead of whole answers (null for a broken image; multi-label: a list)"
     parser.add_argument("--format", choices=("list", "map"), default="list", help=map_help)
-    features_help = ".npy or .parquet: write the features that the classifier gets instead of answers; not of exports"
+    features_help = ".npy or .parquet: write the features that the classifier gets; not of exports"
     parser.add_argument("--features", metavar="FILE", type=Path, help=features_help)
+    heat_maps_help = "write each photo with a heat map of where the answer comes from; see `ppcls explain`"
+    parser.add_argument("--heatmaps", metavar="FOLDER", type=Path, help=heat_maps_help)
     every_help = "of videos: seconds from one frame to the next (default: 1; 0: all frames)"
     parser.add_argument("--every", metavar="SECONDS", type=float, help=every_help)
-    parser.add_argument("--topk", metavar="N", type=_count, help="classes in an answer; all where there are fewer")
-    parser.add_argument("--batch-size", metavar="N", type=_count, help="images that go through the model together")
-    backend_help = "what runs an exported model"
-    parser.add_argument("--backend", choices=BACKENDS, default="auto", help=backend_help)
-    precision_help = "in what an exported model computes (default: as exported); bfloat16 needs the backend openvino"
-    parser.add_argument("--precision", choices=PRECISIONS, help=precision_help)
-    device_help = "cpu, gpu, or of several gpu:1 (default: a GPU where the model's runtime can use one)"
-    parser.add_argument("--device", metavar="DEVICE", help=device_help)
-    parser.add_argument("--threads", metavar="N", type=_count, help="CPU threads of the model")
+    parser.add_argument("--topk", metavar="N", type=count, help="classes in an answer; all where there are fewer")
+    tta_help = "average over views of each image: its mirror image (flip), or the centre and the four corners (crops)"
+    parser.add_argument("--tta", choices=TTA, help=tta_help)
 
 
 def _run(options: argparse.Namespace) -> int:
     if options.model is None:
         return _by_recipe(options)
-    from ppcls.utils import environment
-
-    if options.threads and options.threads > environment.MAX_THREADS:
-        raise ConfigError(f"--threads {options.threads}: at most {environment.MAX_THREADS}")
-    if options.threads:
-        os.environ[environment.THREADS] = str(options.threads)
-    environment.prepare()  # before numpy is imported
-    from ppcls.inference import results, videos
+    prepare_machine(options)
+    from ppcls.inference import videos
     from ppcls.utils.logging import get_logger
 
     _check_model_and_images(options)
-    if options.features is not None:
-        return _write_features(options)
-    results.check(options.out, options.format)
+    _check_outputs(options)
     found = videos.collect(options.images)
+    _check_videos(options, found)
+    on_screen = _prints_answers(options) and sys.stdout.isatty() and sys.stderr.isatty()
+    predictor = load(options, options.model, options.topk, options.tta)
+    if found.is_live:
+        predictor.pipeline = videos.live_pipeline(predictor.pipeline, options.batch_size)
+    with exit_on_sigterm(), contextlib.ExitStack() as stack:
+        write = _open_outputs(options, predictor, found, stack)
+        stopped = stack.enter_context(_until_interrupted()) if found.is_live else (lambda: False)
+        sources = found.sources(1.0 if options.every is None else options.every, stopped)
+        rows = _with_bar(_rows(options, predictor, sources), found.total, bar=not on_screen)
+        images, broken = _write_rows(rows, write, on_screen)
+    for target in (options.out, options.features, options.heatmaps):
+        if target is not None:
+            get_logger().info("wrote %s: %d images, %d of them broken", target, images, broken)
+    _say_ending(options, images, broken)
+    return 2 if broken else 0
+
+
+def _check_videos(options: argparse.Namespace, found: Any) -> None:
+    """Refuse options that do not go with the images."""
     if options.every is not None and not found.has_videos:
         raise ConfigError("--every: is about videos, and there is none among the images")
-    on_screen = options.out is None and sys.stdout.isatty() and sys.stderr.isatty()
-    predictor = _predictor(options)
-    pipeline = videos.live_pipeline(predictor.pipeline, options.batch_size) if found.is_live else predictor.pipeline
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(exit_on_sigterm())
-        file = stack.enter_context(_output(options, pipeline.postprocess.is_multilabel, found.has_videos))
-        stopped = stack.enter_context(_until_interrupted()) if found.is_live else (lambda: False)
-        if pipeline.postprocess.class_names is None:
+    if options.features is not None and found.has_videos:
+        raise ConfigError("--features: takes images, and there is a video among these")
+    if options.heatmaps is not None and found.is_live:
+        raise ConfigError("--heatmaps: takes images and video files, and there is a camera or stream among these")
+
+
+def _write_rows(rows: Iterator[Any], write: Callable[[Any, Any, Any], None], on_screen: bool) -> Tuple[int, int]:
+    """Write rows, and log errors; return how many there are, and how many errors.
+
+    Args:
+        on_screen: whether answers are printed on a terminal, where they show the errors.
+    """
+    from ppcls.utils.logging import get_logger
+
+    images = broken = 0
+    for row in rows:
+        images += 1
+        if "error" in row[0]:
+            broken += 1
+            if not on_screen:
+                get_logger().error("%s: %s", row[0]["file_name"], row[0]["error"])
+        write(*row)
+    return images, broken
+
+
+def _say_ending(options: argparse.Namespace, images: int, broken: int) -> None:
+    """Say what is in which file, if there is one: printed answers end by themselves."""
+    files = {"answers": options.out, "features": options.features, "heat maps": options.heatmaps}
+    where = {name: path for name, path in files.items() if path is not None}
+    if where:
+        done = f"predicted {images - broken:,} images" + f"; {broken:,} could not be read" * bool(broken)
+        ending.say(done, where, ending.command("ppcls", "serve", user_path(options.model)))
+
+
+@contextlib.contextmanager
+def _until_interrupted() -> Iterator[Callable[[], bool]]:
+    """Give a function that tells whether Ctrl-C was pressed, which ends a live video; a second one ends the command."""
+    pressed: List[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(number)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _prints_answers(options: argparse.Namespace) -> bool:
+    """Return whether the answers are printed: they are not in a file, and more than features is asked for."""
+    return options.out is None and (options.features is None or options.heatmaps is not None)
+
+
+def _check_outputs(options: argparse.Namespace) -> None:
+    """Check what the user wants to have written, before any work."""
+    from ppcls.inference import feature_files, results
+
+    if options.heatmaps is not None:
+        folder = user_path(options.heatmaps)
+        ensure_writable(folder, f"--heatmaps={folder}", "choose another folder")
+    if options.features is None:
+        results.check(options.out, options.format)
+        return
+    feature_files.check(options.features)
+    if options.out is not None or options.heatmaps is not None:
+        results.check(options.out, options.format)
+        return
+    for name, default in (("topk", None), ("every", None), ("format", "list")):
+        if getattr(options, name) != default:
+            raise ConfigError(f"--{name}: is about answers, and --features writes features; add --out FILE for both")
+
+
+def _rows(options: argparse.Namespace, predictor: Any, sources: Any) -> Generator[Any, None, None]:
+    """Yield each image's answer, its features or None, and its picture with a heat map or None."""
+    if options.heatmaps is not None:
+        from ppcls.analysis.explaining import Explainer
+
+        explainer = Explainer(predictor, features=options.features is not None)
+        with contextlib.closing(explainer.explanations(sources)) as explanations:
+            for item in explanations:
+                yield item.answer, item.features, item.picture
+    elif options.features is None:
+        with contextlib.closing(predictor.pipeline.answers(sources)) as answers:
+            for answer in answers:
+                yield answer, None, None
+    elif options.out is not None:
+        with contextlib.closing(predictor.answers_and_features(sources)) as pairs:
+            for answer, features in pairs:
+                yield answer, features, None
+    else:
+        with contextlib.closing(predictor.features(sources)) as pairs:
+            for name, features in pairs:
+                failed = isinstance(features, Exception)
+                yield {"file_name": name, **({"error": str(features)} if failed else {})}, features, None
+
+
+def _open_outputs(
+    options: argparse.Namespace, predictor: Any, found: Any, stack: contextlib.ExitStack
+) -> Callable[[Any, Any, Any], None]:
+    """Return what writes a row of ``_rows`` to what the user asked for; ``stack`` closes the files.
+
+    Args:
+        found: what ``videos.collect`` has returned.
+    """
+    from ppcls.errors import DataError
+    from ppcls.utils.logging import get_logger
+
+    answers = features_file = pictures = None
+    if _prints_answers(options) or options.out is not None:
+        postprocess = predictor.pipeline.postprocess
+        answers = stack.enter_context(_output(options, postprocess.is_multilabel, found.has_videos))
+        if postprocess.class_names is None:
             get_logger().warning("%s has no class names: the answers have class ids only", options.model)
         elif predictor.names_are_labels:
             text = "%s has no class names: answers have the labels of the list that it was trained on as names"
             get_logger().warning(text, options.model)
-        answers = pipeline.answers(found.sources(1.0 if options.every is None else options.every, stopped))
-        shown = _with_bar(answers, found.total, bar=not on_screen)
-        count, broken = _write_answers(shown, file, on_screen, flushed=found.is_live and options.out is None)
-    if options.out:
-        get_logger().info("wrote %s: %d images, %d of them broken", options.out, count, broken)
-        following = ending.command("ppcls", "serve", user_path(options.model))
-        ending.say(_describe(count, broken), {"answers": options.out}, following)
-    return 2 if broken else 0
+    if options.features is not None:
+        from ppcls.inference import feature_files
 
+        features_file = stack.enter_context(feature_files.open_writer(options.features, found.total))
+    if options.heatmaps is not None:
+        from ppcls.analysis.picture_files import PictureFolder
 
-def _write_answers(answers: Iterator[Any], file: Any, on_screen: bool, flushed: bool) -> Tuple[int, int]:
-    """Write answers, and log errors; return how many there are, and how many errors.
+        pictures = PictureFolder(user_path(options.heatmaps))
 
-    Args:
-        on_screen: whether they are printed on a terminal, where the answers show the errors.
-        flushed: whether each is printed at once.
-    """
-    from ppcls.utils.logging import get_logger
+    def write(answer: Any, features: Any, picture: Any) -> None:
+        name = answer["file_name"]
+        if pictures is not None and picture is not None:
+            answer = {**answer, "heat_map": str(pictures.write(name, picture))}
+        if answers is not None:
+            answers.add(answer)
+            if found.is_live and options.out is None:
+                sys.stdout.flush()
+        if features_file is not None:
+            features_file.add(name, DataError(answer["error"]) if "error" in answer else features)
 
-    count = broken = 0
-    for answer in answers:
-        count += 1
-        if "error" in answer:
-            broken += 1
-            if not on_screen:
-                get_logger().error("%s: %s", answer["file_name"], answer["error"])
-        file.add(answer)
-        if flushed:
-            sys.stdout.flush()
-    return count, broken
-
-
-def _describe(images: int, broken: int) -> str:
-    return f"{images - broken:,} images are done" + f", {broken:,} could not be read" * bool(broken)
-
-
-def _write_features(options: argparse.Namespace) -> int:
-    """Write ``--features``."""
-    from ppcls.inference import feature_files, videos
-    from ppcls.utils.logging import get_logger
-
-    for name in ("out", "topk", "every"):
-        if getattr(options, name) is not None:
-            raise ConfigError(f"--{name}: is about answers, and --features writes features; leave one of them out")
-    if options.format != "list":
-        raise ConfigError("--format: is about answers, and --features writes features; leave one of them out")
-    feature_files.check(options.features)
-    found = videos.collect(options.images)
-    if found.has_videos:
-        raise ConfigError("--features: takes images, and there is a video among these")
-    sources = list(found.sources(0))
-    broken = 0
-    features = _predictor(options).features(sources)
-    with exit_on_sigterm(), feature_files.open_writer(options.features, len(sources)) as file:
-        for name, values in _with_bar(features, len(sources)):
-            if isinstance(values, Exception):
-                broken += 1
-                get_logger().error("%s: %s", name, values)
-            file.add(name, values)
-    get_logger().info("wrote %s: %d images, %d of them broken", options.features, len(sources), broken)
-    following = ending.command("ppcls", "infer", user_path(options.model), "IMAGES", "--out", "answers.csv")
-    ending.say(_describe(len(sources), broken), {"features": options.features}, following)
-    return 2 if broken else 0
+    return write
 
 
 def _check_model_and_images(options: argparse.Namespace) -> None:
@@ -195,23 +248,6 @@ def _check_model_and_images(options: argparse.Namespace) -> None:
             f"the options: ppcls infer {options.model} {' '.join(taken)} -o KEY=VALUE"
         )
     raise ConfigError(f"nothing to predict: ppcls infer {options.model} IMAGES...")
-
-
-@contextlib.contextmanager
-def _until_interrupted() -> Iterator[Callable[[], bool]]:
-    """Give a function that tells whether Ctrl-C was pressed, which ends a live video; a second one ends the command."""
-    pressed: List[int] = []
-
-    def note(number: int, frame: Any) -> None:
-        if pressed:
-            raise KeyboardInterrupt
-        pressed.append(number)
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield lambda: bool(pressed)
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _with_bar(results: Generator[Any, None, None], total: Optional[int], bar: bool = True) -> Iterator[Any]:
@@ -241,39 +277,6 @@ def _by_recipe(options: argparse.Namespace) -> int:
     answers = infer(config)
     print_result(answers)
     return 2 if any("error" in answer for answer in answers) else 0
-
-
-def _predictor(options: argparse.Namespace) -> Any:
-    """Return the predictor of an export, or of a checkpoint, whose recipe may be given."""
-    from ppcls.inference import description
-    from ppcls.prediction import load_predictor, refuse_for_export
-
-    is_export = description.is_export(user_path(options.model))
-    if is_export:
-        refuse_for_export(
-            options.model,
-            {
-                "-c": options.config,
-                "-o": options.override or None,
-                "--stage": options.stage,
-                **weight_options(options),
-            },
-        )
-    else:
-        import_paddle()
-    import_components(options)
-    return load_predictor(
-        options.model,
-        config=options.config,
-        changes=changes(options),
-        stage=options.stage,
-        batch_size=options.batch_size,
-        topk=options.topk,
-        device=options.device,
-        backend=options.backend,
-        precision=options.precision,
-        threads=options.threads if is_export else None,
-    )
 
 
 @contextlib.contextmanager

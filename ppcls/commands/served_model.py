@@ -90,7 +90,7 @@ def _options_of(path: Path, target: Path) -> Dict[str, Any]:
     Raises:
         ExportError: it has one whose accuracy has to be measured again, or that this machine may not write.
     """
-    from ppcls.inference import description
+    from ppcls.inference import description, examples
 
     try:
         described = description.read(target)
@@ -107,6 +107,7 @@ def _options_of(path: Path, target: Path) -> Dict[str, Any]:
         "onnx": bool(names),
         "fp16": any("_fp16" in name for name in names),
         "self_contained": any("_self_contained" in name for name in names),
+        "examples": len(described.values.get(examples.KEY, ())),
     }
     if "image_shape_of_recipe" in described.values["Model"]:
         options["image_size"] = tuple(described.image_shape[1:])

@@ -40,7 +40,7 @@ def _run(options: argparse.Namespace) -> int:
     target = user_path(options.out) if options.out else dataset.root
     result: Any = split_dataset(dataset, target, options.val, options.seed, options.replace, options.workers)
     print(to_json(result))
-    following = "" if rest or not result["val"] else _next_command(options, dataset.root, target, result["classes"])
+    following = "" if rest else _next_command(options, dataset.root, target, result["classes"])
     reached = f"split: {result['train']:,} images for training, {result['val']:,} for validation"
     if rest:
         reached += f"; write the lists into the recipe, without {' and '.join(rest)}"

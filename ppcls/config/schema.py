@@ -21,6 +21,7 @@ from ppcls.config.fields import (
     model_name,
 )
 from ppcls.config.global_section import GlobalSection
+from ppcls.config.infer_section import InferSection
 from ppcls.config.sampler_section import Sampler
 from ppcls.errors import ConfigError
 from ppcls.registry import suggest
@@ -104,37 +105,6 @@ class DataLoaderSection(Section):
 
     Train: Optional[Split] = None
     Eval: Optional[Split] = None
-
-
-class PostProcessSection(ComponentSection):
-    """How probabilities become an answer: a registered name and its arguments."""
-
-    name: Annotated[
-        Optional[Text],
-        Field(description="null: Topk or, with Global.use_multilabel, MultiLabelThreshOutput."),
-    ] = None
-    class_id_map_file: Annotated[
-        Optional[Text], Field(description="A file of lines `id name`, or of one name per line.")
-    ] = None
-    delimiter: Annotated[
-        Optional[Text], Field(min_length=1, description="Between id and name in class_id_map_file; null: white space.")
-    ] = None
-
-
-class InferSection(Section):
-    """Prediction of images without labels."""
-
-    infer_imgs: Annotated[Optional[Text], Field(description="An image, or a folder searched recursively.")] = None
-    infer_list: Annotated[Optional[Text], Field(description="A file with one image path per line.")] = None
-    batch_size: Positive = 10
-    save_dir: Annotated[Optional[Text], Field(description="Where predictions.json goes; null: output_dir.")] = None
-    format: Annotated[
-        Literal["list", "map"], Field(description="Of predictions.json: all answers, or {path: class id}.")
-    ] = "list"
-    transforms: Annotated[Optional[List[Component]], Field(description="null: those of DataLoader.Eval.dataset.")] = (
-        None
-    )
-    PostProcess: PostProcessSection = PostProcessSection()
 
 
 class MetricSection(Section):

@@ -13,6 +13,7 @@ from ppcls.data.datasets.items import ItemDataset
 from ppcls.data.loader import DataLoader
 from ppcls.data.samplers import SAMPLERS, DistributedBatchSampler
 from ppcls.data.transforms import build_transforms
+from ppcls.data.transforms.views import with_views
 from ppcls.errors import ConfigError
 from ppcls.utils.paths import user_path
 
@@ -125,7 +126,8 @@ def build_loader(
     """Build the loader of a recipe's ``DataLoader.Train`` or ``DataLoader.Eval``.
 
     Args:
-        section: "dataset", "sampler" and "loader", as in the recipe.
+        section: "dataset", "sampler" and "loader", as in the recipe; in an evaluation also "tta", the views of each
+            image, a value of ``Infer.tta``.
         train: whether it is for training.
         seed: seed of the sample order and of random transforms.
         class_num: number of the model's classes, to check the labels; None does not check them.
@@ -139,6 +141,8 @@ def build_loader(
         DataError: the data set is missing, malformed or too small, or its labels do not fit the model.
     """
     transforms = build_transforms(section["dataset"].get("transform_ops") or [])
+    tta = section.get("tta", "none")
+    transforms = transforms if tta == "none" else with_views(transforms, tta)
     dataset = build_dataset(section["dataset"], train) if dataset is None else dataset
     if class_num is not None:
         check_labels(dataset, class_num)
@@ -156,6 +160,7 @@ def build_loader(
         train=train,
         batch_transforms=BatchCompose(batch_ops, class_num) if batch_ops and class_num is not None else None,
         progressive_epochs=progressive_epochs,
+        test_time_views=tta != "none",
     )
 
 

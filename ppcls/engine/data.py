@@ -38,12 +38,14 @@ def build_loader(
     name: str,
     dataset: Optional[Dataset] = None,
     align: Callable[[Dataset], Tuple[Dataset, List[str]]] = lambda dataset: (dataset, []),
+    tta: str = "none",
 ) -> DataLoader:
     """Build the loader of ``DataLoader.Train`` or ``DataLoader.Eval``; labels are checked against Arch.class_num.
 
     Args:
         dataset: from ``open_dataset``; None opens it.
         align: gives the data set the class ids of the model, and notes for the log.
+        tta: test-time augmentation, a value of ``Infer.tta``.
 
     Raises:
         ConfigError, DataError: the section is wrong, or its data are missing or malformed.
@@ -55,7 +57,7 @@ def build_loader(
         for note in notes:
             warn_once("DataLoader.%s: %s", name, note)
         loader = build_from_section(
-            section,
+            {**section, "tta": tta},
             train=name == "Train",
             seed=config.Global.seed,
             class_num=config.Arch.class_num,

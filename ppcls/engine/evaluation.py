@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Sequence
 import paddle
 
 from ppcls.config.schema import Config
+from ppcls.data.datasets import Dataset
 from ppcls.data.loader import DataLoader
 from ppcls.engine import amp, criteria, device, preprocessing
 from ppcls.engine.answers import build_postprocess
@@ -22,6 +23,7 @@ from ppcls.engine.model import build_model, fetch_weights, load_required_weights
 from ppcls.engine.predictions import PredictionRecorder
 from ppcls.engine.progress import format_values, progress_bar
 from ppcls.engine.reduction import SampleLosses
+from ppcls.engine.tta import AveragedViews
 from ppcls.errors import WeightsError
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger, repeats_dropped
@@ -31,7 +33,8 @@ from ppcls.utils.logging import get_logger, repeats_dropped
 def evaluate(config: Config) -> Dict[str, Any]:
     """Evaluate the recipe's weights on ``DataLoader.Eval``; return losses and metrics by name, in every process.
 
-    What metrics report that is not one number, such as a confusion matrix, is in "details", by the metric's name.
+    What metrics report that is not one number, such as a confusion matrix, is in "details", by the metric's name. With
+    ``Infer.tta`` the metrics of test-time augmentation are in "tta".
 
     Raises:
         ConfigError, DataError, WeightsError: as their messages say.
@@ -53,13 +56,52 @@ def evaluate(config: Config) -> Dict[str, Any]:
                 build_postprocess(config, list(classes.names))  # it may name classes that are not there
             align = functools.partial(match_classes, config, classes, "the model")
             loader = stack.enter_context(build_loader(config, "Eval", dataset, align))
+            views = open_views(config, loader.dataset, stack)
         distributed.require_equal_on_ranks("numbers of images", len(loader.dataset))
         amp.log_rounding(config.AMP)
         with explain_evaluation_memory(config), amp.evaluation_context(config.AMP):
-            result = evaluate_model(model, loader, criteria.build_loss(config, "Eval", loader.dataset), metrics)
-    names = complete_names(config, loader.dataset.class_names or (classes.names if classes is not None else None))
-    get_logger().info("[Eval][Epoch 0][Avg]%s", format_values(result))
-    return with_details(result, metrics.details(names))
+            criterion = criteria.build_loss(config, "Eval", loader.dataset)
+            result = evaluate_model(model, loader, criterion, metrics)
+            get_logger().info("[Eval][Epoch 0][Avg]%s", format_values(result))
+            names = loader.dataset.class_names or (classes.names if classes is not None else None)
+            result = with_details(result, metrics.details(complete_names(config, names)))
+            return {**result, **evaluate_views(config, model, views, criterion, metrics)}
+
+
+def open_views(config: Config, dataset: Dataset, stack: contextlib.ExitStack) -> Optional[DataLoader]:
+    """Return the loader of ``Infer.tta``, which ``stack`` closes; None without test-time augmentation.
+
+    Args:
+        dataset: with the class ids of the model.
+
+    Raises:
+        ConfigError: the transforms of ``DataLoader.Eval`` cannot make such views.
+    """
+    kind = config.Infer.tta
+    return None if kind == "none" else stack.enter_context(build_loader(config, "Eval", dataset, tta=kind))
+
+
+def evaluate_views(
+    config: Config, model: paddle.nn.Layer, loader: Optional[DataLoader], criterion: Any, metrics: Any
+) -> Dict[str, Any]:
+    """Return {"tta": {"views", and the metrics of averaged probabilities}}; nothing without a loader; a collective.
+
+    Losses are not among them: they may depend on logits, and probabilities are averaged.
+
+    Args:
+        model: gives logits.
+        loader: from ``open_views``.
+
+    Raises:
+        WeightsError: outputs or losses are not finite.
+    """
+    if loader is None:
+        return {}
+    averaged = AveragedViews(model, loader.views, config.Global.use_multilabel)
+    values = evaluate_model(averaged, loader, criterion, metrics)
+    values = {name: values[name] for name in metrics.names}
+    get_logger().info("[Eval][Epoch 0][tta: %s]%s", config.Infer.tta, format_values(values))
+    return {"tta": {"views": config.Infer.tta, **values}}
 
 
 def with_details(values: Mapping[str, Any], details: Mapping[str, Any]) -> Dict[str, Any]:

@@ -50,6 +50,27 @@ def missing_data(config: Config) -> Optional[str]:
     return None if gone is None else f"its data are not there: {gone} (looked for from {Path.cwd()})"
 
 
+def with_moved_lists(config: Config, run: Path) -> Config:
+    """Return the recipe of a run with the list of its evaluation data where it is now, if it was moved with the run.
+
+    Args:
+        run: the folder of the run's checkpoint, at its present place.
+    """
+    evaluation = config.DataLoader.Eval
+    listed = None if evaluation is None else evaluation.dataset.arguments.get("cls_label_path")
+    if evaluation is None or not isinstance(listed, str) or user_path(listed).exists():
+        return config
+    before = user_path(config.run_dir)
+    # Of a run with stages, the lists are in the folder above those of the stages.
+    for old, new in ((before, run), (before.parent, run.parent)):
+        found = new / Path(listed).name
+        if user_path(listed).parent == old and found.is_file():
+            dataset = evaluation.dataset.model_copy(update={"cls_label_path": str(found)})
+            moved = evaluation.model_copy(update={"dataset": dataset})
+            return config.model_copy(update={"DataLoader": config.DataLoader.model_copy(update={"Eval": moved})})
+    return config
+
+
 def with_class_metrics(config: Config) -> Config:
     """Return a recipe whose evaluation also has precision, recall and F1 of each class in the details.
 

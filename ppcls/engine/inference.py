@@ -25,6 +25,7 @@ from ppcls.inference import inputs, results
 from ppcls.inference.pipeline import Answer, Pipeline
 from ppcls.inference.postprocess import probabilities
 from ppcls.inference.source import Source
+from ppcls.inference.tta import augmented
 from ppcls.utils import distributed, json_text
 from ppcls.utils.folders import ensure_writable
 from ppcls.utils.logging import get_logger, repeats_dropped
@@ -89,12 +90,16 @@ def load_pipeline(
         postprocess = build_postprocess(config, answer_names(config, weights), topk)
         if topk is None:
             log_reduced_topk(config)
-        return Pipeline(
+        pipeline = Pipeline(
             transforms=transforms,
             run=make_predict_fn(model, postprocess.activation),
             postprocess=postprocess,
             batch_size=batch_size or config.Infer.batch_size,
         )
+        try:
+            return augmented(pipeline, config.Infer.tta)
+        except ConfigError as error:
+            raise ConfigError(f"{config.where('Infer', 'tta')}: Infer.{error}") from None
 
 
 def _log_errors(answers: Iterable[Answer]) -> Iterator[Answer]:

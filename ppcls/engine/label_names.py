@@ -17,6 +17,7 @@ from ppcls.engine.checkpointing import checkpoint, saved_classes
 from ppcls.engine.data import open_dataset
 from ppcls.engine.model import given_weights
 from ppcls.errors import ConfigError, DataError
+from ppcls.inference.description import Description
 from ppcls.utils import imagenet
 from ppcls.utils.digests import sha256
 from ppcls.utils.logging import get_logger, warn_once
@@ -86,6 +87,16 @@ def model_classes(config: Config, weights: str) -> Optional[Classes]:
             warn_once("%s", error)
     names = names if names is not None and len(names) == config.Arch.class_num else None
     return None if names is None and saved is None else Classes(names, None if saved is None else saved.labels)
+
+
+def export_classes(described: Description) -> Optional[Classes]:
+    """Return what the class ids of an exported model mean, None where that is not known."""
+    saved = Classes.from_json(described.values["Model"].get("classes"))
+    if saved is None:
+        return None if described.class_names is None else Classes(described.class_names)
+    if saved.names is not None or described.names_are_labels:
+        return saved
+    return Classes(described.class_names, saved.labels)
 
 
 def match_classes(

@@ -72,7 +72,7 @@ def _train_epoch(run: Run) -> None:
     run.averages.reset(state.epoch_averages)
     state.trained.train()
     freezing.keep_frozen_in_eval(state.model, run.config.Global.freeze)
-    run.throughput.restart()
+    run.throughput.begin_epoch()
     run.batches = Prefetcher(run.train_loader.epoch(state.epoch, start=state.batch), lambda: run.asked)
     batches = run.throughput.timed(run.batches)
     asked = False

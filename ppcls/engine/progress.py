@@ -16,7 +16,17 @@ T = TypeVar("T")
 def progress_bar(batches: Iterable[T], title: str, total: int, done: int = 0) -> Iterator[T]:
     """Iterate with a progress bar (rate and remaining time); silent where standard error is no terminal."""
     quiet = None if distributed.is_main() else True  # None: where standard error is no terminal
-    with tqdm(batches, desc=title, total=total, initial=done, unit="batch", leave=False, disable=quiet) as bar:
+    with tqdm(
+        batches,
+        desc=title,
+        total=total,
+        initial=done,
+        unit="batch",
+        leave=False,
+        disable=quiet,
+        dynamic_ncols=True,
+        bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{remaining}, {rate_fmt}]",
+    ) as bar:
         yield from bar
 
 
@@ -34,10 +44,20 @@ class Throughput:
 
     def __init__(self) -> None:
         self.data_seconds = 0.0
+        self.begin_epoch()
+
+    def begin_epoch(self) -> None:
+        """Begin an epoch, or the rest of one."""
+        self._epoch_images = 0
+        self._epoch_started = time.perf_counter()
         self.restart()
 
+    def epoch_rate(self) -> float:
+        """Return images per second since ``begin_epoch``."""
+        return self._epoch_images / max(time.perf_counter() - self._epoch_started, 1e-9)
+
     def restart(self) -> None:
-        """Forget what was measured."""
+        """Forget what was measured since the last log line."""
         self._batches = self._images = 0
         self._waited = 0.0
         self._started = time.perf_counter()
@@ -57,6 +77,7 @@ class Throughput:
         """Count the newest batch, of ``images`` over all processes."""
         self._batches += 1
         self._images += images
+        self._epoch_images += images
         self._waited += self.data_seconds
 
     def text(self, remaining_batches: int, unit: str) -> str:

@@ -21,9 +21,10 @@ def log_run_header(config: Config, state: TrainState, folder: Path, threads: Thr
     logging.setup(folder / "train.log" if distributed.is_main() else None, console=device.logs_to_console(config))
     log = logging.get_logger()
     described = None if threads.reason is None else f"{threads.count} ({threads.reason})"
-    log.info("%s; device: %s; paddle %s", environment.describe(described), paddle.get_device(), paddle.__version__)
+    machine = (environment.describe(described), paddle.get_device(), paddle.__version__)
+    log.info("%s; device: %s; paddle %s", *machine, extra=logging.NOT_ON_TERMINAL)
     if paddle.get_device() == "cpu":
-        log.info(ops.describe())
+        log.info(ops.describe(), extra=logging.NOT_ON_TERMINAL)
     if distributed.world_size() > 1:
         batch = state.batch_layout["sampler"]["batch_size"]
         log.info("%d processes, batches of %d images together", distributed.world_size(), batch)
@@ -58,7 +59,8 @@ def _log_decay(config: Config, model: paddle.nn.Layer) -> None:
     """Say what each parameter's decay and share of the rate are, and which names of the recipe mean no parameter."""
     assert config.Optimizer is not None
     settings, log = decay_settings(model), logging.get_logger()
-    log.info("weight decay on %d parameters, none on %d", len(settings.decayed), len(settings.not_decayed))
+    counts = (len(settings.decayed), len(settings.not_decayed))
+    log.info("weight decay on %d parameters, none on %d", *counts, extra=logging.NOT_ON_TERMINAL)
     for part in (config.Optimizer.arguments.get("no_weight_decay_name") or "").split():
         if not any(part in name for name in (*settings.decayed, *settings.not_decayed)):
             log.warning("Optimizer.no_weight_decay_name: no parameter has %r in its name", part)

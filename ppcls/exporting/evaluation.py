@@ -13,40 +13,31 @@ import paddle
 from ppcls import metric
 from ppcls.config import appearance
 from ppcls.config.schema import Config
-from ppcls.data.datasets import Classes, Dataset
+from ppcls.data.loader import DataLoader
 from ppcls.data.transforms import TransformOp, name_and_arguments
 from ppcls.engine import device, preprocessing
 from ppcls.engine.answers import build_postprocess, describe_switch, kind_of, label_kind
 from ppcls.engine.checks import require_split
 from ppcls.engine.criteria import build_loss, build_metrics, log_reduced_topk
 from ppcls.engine.data import build_loader
-from ppcls.engine.evaluation import complete_names, evaluate_model, with_details
+from ppcls.engine.evaluation import complete_names, evaluate_model, evaluate_views, open_views, with_details
 from ppcls.engine.inference import transform_ops
-from ppcls.engine.label_names import match_classes
+from ppcls.engine.label_names import export_classes, match_classes
 from ppcls.engine.progress import format_values
+from ppcls.engine.tta import to_logits
 from ppcls.errors import ConfigError
 from ppcls.inference import description
 from ppcls.inference.backends import Backend, Request, choose, label, open_backend
 from ppcls.inference.backends.devices import CPU, Device
 from ppcls.inference.description import PIXELS, Description
-from ppcls.metric import CombinedMetric
 from ppcls.registry.provenance import require_imported
 from ppcls.utils import distributed, gpus
 from ppcls.utils.logging import get_logger, repeats_dropped
 from ppcls.utils.paths import user_path
 
-_SMALLEST = float(np.finfo(np.float32).tiny)
-_SMALLEST_REST = float(np.finfo(np.float32).epsneg)  # of 1 - p
-
 
 class _Logits(paddle.nn.Layer):
-    """Adapts a model's probabilities to losses that take logits.
-
-    The logarithms of a softmax's probabilities are logits: they differ from the model's logits z by the constant
-    log(sum(exp(z))), which changes neither the softmax nor the order of the classes. A sigmoid's probability p has the
-    logit log(p / (1 - p)). A probability that was rounded to 0 counts as the smallest normal number, and a sigmoid's
-    that was rounded to 1 as the largest below 1, so losses are bounded.
-    """
+    """Adapts a model's probabilities to losses that take logits."""
 
     def __init__(self, described: Description, backend: Backend) -> None:
         super().__init__()
@@ -58,11 +49,8 @@ class _Logits(paddle.nn.Layer):
         batch = images.numpy()
         if self.described.input == PIXELS:
             batch = batch.transpose(0, 2, 3, 1).astype(np.uint8)
-        probabilities = self.backend.run(batch)
-        logits = np.log(np.maximum(probabilities, _SMALLEST))
-        if self.described.postprocess.is_multilabel:
-            logits -= np.log(np.maximum(1 - probabilities, _SMALLEST_REST))
-        return paddle.to_tensor(logits)
+        probabilities = paddle.to_tensor(self.backend.run(batch))
+        return to_logits(probabilities, self.described.postprocess.is_multilabel)
 
 
 @repeats_dropped()
@@ -117,9 +105,15 @@ def evaluate_export(
     with distributed.errors_on_all_ranks():
         model = _Logits(described, open_backend(described, backend, device=computing_on, precision=precision))
     get_logger().info("%s, by the backend %s", described.name, label(model.backend))
-    result, dataset = _evaluate_backend(config, model, metrics)
-    get_logger().info("[Eval][Epoch 0][Avg]%s", format_values(result))
-    return with_details(result, metrics.details(complete_names(config, dataset.class_names or described.class_names)))
+    with contextlib.ExitStack() as stack:
+        config, loader = _open_loader(config, described, stack)
+        views = open_views(config, loader.dataset, stack)
+        criterion = build_loss(config, "Eval", loader.dataset)
+        result = evaluate_model(model, loader, criterion, metrics)
+        get_logger().info("[Eval][Epoch 0][Avg]%s", format_values(result))
+        names = complete_names(config, loader.dataset.class_names or described.class_names)
+        result = with_details(result, metrics.details(names))
+        return {**result, **evaluate_views(config, model, views, criterion, metrics)}
 
 
 def _start(config: Config) -> None:
@@ -133,31 +127,21 @@ def accuracy(config: Config, path: Path, backend: str) -> Tuple[float, int]:
     metrics = metric.build_metrics([{"TopkAcc": {"topk": 1}}])
     described = description.read(path)
     model = _Logits(described, open_backend(described, backend, device=CPU))
-    result, dataset = _evaluate_backend(config, model, metrics)
-    return result["top1"], len(dataset)
-
-
-def _evaluate_backend(config: Config, model: _Logits, metrics: CombinedMetric) -> Tuple[Dict[str, float], Dataset]:
-    described = model.described
     with contextlib.ExitStack() as stack:
-        with distributed.errors_on_all_ranks():
-            tail = _as_tensor(described.image_shape[0]) if described.input == PIXELS else []
-            ops = [*described.transform_ops, *tail]
-            align = functools.partial(match_classes, config, _classes(described), "the model")
-            loader = stack.enter_context(build_loader(_with_transforms(config, ops), "Eval", align=align))
-        distributed.require_equal_on_ranks("numbers of images", len(loader.dataset))
-        criterion = build_loss(config, "Eval", loader.dataset)
-        return evaluate_model(model, loader, criterion, metrics), loader.dataset
+        config, loader = _open_loader(config, described, stack)
+        result = evaluate_model(model, loader, build_loss(config, "Eval", loader.dataset), metrics)
+        return result["top1"], len(loader.dataset)
 
 
-def _classes(described: Description) -> Optional[Classes]:
-    """Return what the class ids of an export mean, None where that is not known."""
-    saved = Classes.from_json(described.values["Model"].get("classes"))
-    if saved is None:
-        return None if described.class_names is None else Classes(described.class_names)
-    if saved.names is not None or described.names_are_labels:
-        return saved
-    return Classes(described.class_names, saved.labels)
+def _open_loader(config: Config, described: Description, stack: contextlib.ExitStack) -> Tuple[Config, DataLoader]:
+    """Return the recipe with the export's transforms in ``DataLoader.Eval``, and its loader, which ``stack`` closes."""
+    with distributed.errors_on_all_ranks():
+        tail = _as_tensor(described.image_shape[0]) if described.input == PIXELS else []
+        config = _with_transforms(config, [*described.transform_ops, *tail])
+        align = functools.partial(match_classes, config, export_classes(described), "the model")
+        loader = stack.enter_context(build_loader(config, "Eval", align=align))
+    distributed.require_equal_on_ranks("numbers of images", len(loader.dataset))
+    return config, loader
 
 
 def _device(config: Config) -> Device:

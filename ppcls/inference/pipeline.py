@@ -33,6 +33,7 @@ class Pipeline:
         batch_size: images that go through the model together.
         decode_workers: threads that preprocess images while the model runs; 0 for none, None for one per core.
         input_shape: the shape of a preprocessed image; None takes any.
+        views: of each image; with several, a preprocessed image is [views, ...], see ``ppcls.inference.tta``.
     """
 
     transforms: Callable[[Any, np.random.Generator], np.ndarray]
@@ -41,6 +42,7 @@ class Pipeline:
     batch_size: int
     decode_workers: Optional[int] = None
     input_shape: Optional[Tuple[int, ...]] = None
+    views: int = 1
 
     def __post_init__(self) -> None:
         require_int("batch_size", self.batch_size, 1)
@@ -73,15 +75,22 @@ class Pipeline:
         """
         with contextlib.closing(self.outputs(sources)) as outputs:
             for name, scores in outputs:
-                where: Answer = {"file_name": as_text(name)}
-                if isinstance(name, FrameName):
-                    where["time"] = name.time
-                if isinstance(scores, DataError):
-                    yield {**where, "error": str(scores)}
-                    continue
-                answer = dict(self.postprocess(scores))
-                first = {"class_ids": answer.pop("class_ids"), "scores": answer.pop("scores")}
-                yield {**first, **where, **answer}
+                yield self.answer(name, scores)
+
+    def answer(self, name: str, scores: Union[np.ndarray, DataError]) -> Answer:
+        """Return the answer for an image.
+
+        Args:
+            scores: its probabilities [K], or its error.
+        """
+        where: Answer = {"file_name": as_text(name)}
+        if isinstance(name, FrameName):
+            where["time"] = name.time
+        if isinstance(scores, DataError):
+            return {**where, "error": str(scores)}
+        answer = dict(self.postprocess(scores))
+        first = {"class_ids": answer.pop("class_ids"), "scores": answer.pop("scores")}
+        return {**first, **where, **answer}
 
     def outputs(self, sources: Iterable[Source]) -> Generator[Output, None, None]:
         """Yield each image's name with the model's output, or with the image's error.

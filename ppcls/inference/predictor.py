@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import replace
 from typing import Any, Callable, Generator, Iterable, List, Optional, Sequence, Tuple, Union
@@ -13,9 +14,11 @@ from ppcls.errors import ConfigError, DataError
 from ppcls.inference import description, inputs
 from ppcls.inference.backends import label, open_backend
 from ppcls.inference.backends.devices import Device
+from ppcls.inference.choices import TTA
 from ppcls.inference.pipeline import Answer, Pipeline
+from ppcls.inference.tta import augmented, averaged
 from ppcls.registry import import_components
-from ppcls.registry.checks import require_int
+from ppcls.registry.checks import require_choice, require_int
 from ppcls.registry.provenance import require_imported
 from ppcls.utils.environment import MAX_THREADS
 from ppcls.utils.logging import get_logger
@@ -70,6 +73,8 @@ class BasePredictor:
     def prepare(self, source: inputs.Image) -> np.ndarray:
         """Return one preprocessed image, without the batch axis; to make batches yourself.
 
+        With test-time augmentation it is all views of the image, [views, ...], which ``run`` averages.
+
         May be called by several threads at the same time.
 
         Raises:
@@ -106,8 +111,39 @@ class BasePredictor:
         Raises:
             ConfigError: the model gives no features.
         """
-        run = self.feature_run()
+        run = self._feature_run_of_views()
         return replace(self.pipeline, run=run).outputs(inputs.collect_lazily(sources))
+
+    def answers_and_features(
+        self, sources: Iterable[inputs.Image]
+    ) -> Generator[Tuple[Answer, Optional[np.ndarray]], None, None]:
+        """Yield each image's answer with its features, None for an image that cannot be used; it is decoded once.
+
+        Args:
+            sources: what ``stream`` takes.
+
+        Raises:
+            ConfigError: the model gives no features.
+        """
+        feature_run = self._feature_run_of_views()
+        widths: List[int] = []
+
+        def run_both(batch: np.ndarray) -> np.ndarray:
+            probabilities = self.pipeline.run(batch)
+            widths[:] = [probabilities.shape[1]]
+            return np.concatenate([probabilities, feature_run(batch)], axis=1)
+
+        both = replace(self.pipeline, run=run_both)
+        with contextlib.closing(both.outputs(inputs.collect_lazily(sources))) as outputs:
+            for name, values in outputs:
+                if isinstance(values, DataError):
+                    yield self.pipeline.answer(name, values), None
+                else:
+                    yield self.pipeline.answer(name, values[: widths[0]]), values[widths[0] :]
+
+    def _feature_run_of_views(self) -> Callable[[np.ndarray], np.ndarray]:
+        run = self.feature_run()
+        return averaged(run) if self.pipeline.views > 1 else run
 
     def feature_run(self) -> Callable[[np.ndarray], np.ndarray]:
         """Return a function from a batch of preprocessed images to features [B, num_features] float32.
@@ -141,6 +177,8 @@ class Predictor(BasePredictor):
         imports: files or modules that register transforms of your own, see ``ppcls.import_components``.
         precision: "float32"; "bfloat16" for the backend openvino on processors that compute in it; "auto" for bfloat16
             there if the answers stay near those in float32. None for that of the export.
+        tta: test-time augmentation: "flip" averages the probabilities of the image and its mirror image, "crops" those
+            of the centre and the four corners.
 
     Raises:
         DataError: there is no export, it is damaged, or it has no model for this backend.
@@ -159,7 +197,9 @@ class Predictor(BasePredictor):
         device: str = "auto",
         imports: Sequence[str] = (),
         precision: Optional[str] = None,
+        tta: str = "none",
     ) -> None:
+        require_choice("tta", tta, TTA)
         for target in imports:
             import_components(target)
         if threads is not None:
@@ -167,7 +207,8 @@ class Predictor(BasePredictor):
         if topk is not None:
             require_int("topk", topk, 1)
         require_int("batch_size", batch_size, 1)
-        self._arguments = (path, backend, threads, batch_size, topk, decode_workers, device, tuple(imports), precision)
+        machine = (device, tuple(imports), precision)
+        self._arguments = (path, backend, threads, batch_size, topk, decode_workers, *machine, tta)
         self.description = description.read(user_path(path))
         self.names_are_labels = self.description.names_are_labels
         postprocess = self.description.postprocess
@@ -175,7 +216,7 @@ class Predictor(BasePredictor):
         self._backend = open_backend(self.description, backend, threads, Device.parse(device), precision, batch_size)
         self.backend, self.device = self._backend.name, self._backend.device
         self.precision, self.backend_label = self._backend.precision, label(self._backend)
-        self.pipeline = Pipeline(
+        pipeline = Pipeline(
             transforms=self._transforms(),
             run=self._backend.run,
             postprocess=postprocess,
@@ -183,6 +224,7 @@ class Predictor(BasePredictor):
             decode_workers=decode_workers,
             input_shape=self.description.input_shape,
         )
+        self.pipeline = augmented(pipeline, tta)
 
     def __reduce__(self) -> Tuple[Any, ...]:
         """Pickle the arguments: the export is opened again where the predictor is unpickled."""

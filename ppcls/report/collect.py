@@ -20,21 +20,24 @@ from ppcls.report.run_data import RunData
 _VERSIONS = ("ppcls", "paddle", "numpy", "python")
 
 
-def collect(folder: Path, stage: Optional[str] = None) -> RunData:
+def collect(folder: Path, stage: Optional[str] = None, with_data: bool = True) -> RunData:
     """Return what there is of a run; what is missing or damaged is in its ``problems``.
 
     Args:
         folder: ``Global.output_dir`` of the run; of one with stages, that of all or of one.
         stage: the stage to show; None takes the last one that has been trained.
+        with_data: whether to open the data that it was trained with.
 
     Raises:
         CheckpointError, ConfigError: it is not the folder of a run, or has no such stage.
     """
     prefix = run_dir.best_checkpoint(folder, stage)
     config = run_dir.load_recipe_of_checkpoint(prefix)
-    stage_folder, problems = prefix.parent, []
+    stage_folder = prefix.parent
+    problems: List[str] = []
     states = _newest_states(stage_folder, prefix)
-    train, evaluation = _open(config, "Train", problems), _open(config, "Eval", problems)
+    train = _open(config, "Train", problems) if with_data else None
+    evaluation = _open(config, "Eval", problems) if with_data else None
     classes = model_classes(config, f"{prefix}{checkpoint.WEIGHTS}")
     if evaluation is not None:
         try:
@@ -132,7 +135,8 @@ def class_names(
     """Return a name for each class: those saved with the weights, of the data, labels of the list, or numbers."""
     count = config.Arch.class_num
     of_data = evaluation.class_names if evaluation is not None else None
-    for found in (names, None if classes is None else classes.names, of_data, classes and classes.label_names):
+    saved = (classes.names, classes.label_names) if classes is not None else (None, None)
+    for found in (names, saved[0], of_data, saved[1]):
         if found is not None and len(found) == count:
             return [str(name) for name in found]
     return [str(label) for label in range(count)]

@@ -42,7 +42,7 @@ def compare(folders: Sequence[Path], out: Optional[Path] = None) -> Path:
         MachineError: the page cannot be written.
     """
     page = Path(PAGE) if out is None else page_path(out, Path())
-    runs = [collect(folder) for folder in folders]
+    runs = [collect(folder, with_data=False) for folder in folders]
     ensure_writable(page.absolute().parent, f"{page.parent}", "choose another place with --out")
     text, charts = render(runs)
     write_text(page, text)
@@ -177,7 +177,9 @@ def _recipes(runs: Sequence[RunData], names: Sequence[str]) -> Section:
 def differences(runs: Sequence[RunData]) -> List[Tuple[str, List[str]]]:
     """Return the keys whose values differ, each with the values of all runs as text."""
     flat = [_flattened(run.config.plain()) for run in runs]
-    keys = list(dict.fromkeys(key for one in flat for key in one))
+    found_keys = list(dict.fromkeys(key for one in flat for key in one))
+    sections = list(dict.fromkeys(key.partition(".")[0] for key in found_keys))
+    keys = sorted(found_keys, key=lambda key: sections.index(key.partition(".")[0]))  # stable
     found = []
     for key in keys:
         values = [one.get(key, "–") for one in flat]
@@ -187,10 +189,13 @@ def differences(runs: Sequence[RunData]) -> List[Tuple[str, List[str]]]:
 
 
 def _flattened(value: Any, prefix: str = "") -> Dict[str, str]:
-    """Return the scalars of nested dicts and lists as text, by dotted key."""
-    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
-    if entries is None or not value:
+    """Return the scalars and lists of scalars in nested dicts and lists as text, by dotted key."""
+    nested = isinstance(value, dict) or (
+        isinstance(value, list) and any(isinstance(one, (dict, list)) for one in value)
+    )
+    if not nested or not value:
         return {prefix: json.dumps(value, ensure_ascii=False)}
+    entries = value.items() if isinstance(value, dict) else enumerate(value)
     found: Dict[str, str] = {}
     for key, item in entries:
         found.update(_flattened(item, f"{prefix}.{key}" if prefix else str(key)))

@@ -10,11 +10,12 @@ import numpy as np
 
 from ppcls.report.charts import BarChart, Chart, LineChart, Mark, Matrix, Series, number, ticks
 
-COLORS = 8  # of series: "0" to "7"
+COLORS = 10  # of series: "0" to "9"
 GRID, DIM, FOREGROUND, HEAT = "line", "dim", "fg", "heat"  # the other colors
 # In the units of a drawing; in a page of 390 pixels a unit is 0.9 pixels.
 _WIDTH, _HEIGHT = 400.0, 235.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 12.0, 8.0, 38.0
+_MARK_ROW, _MARK_ROWS = 14.0, 3  # texts of marks, above the lines
 _BAR_LABELS = 8  # below a bar chart
 _CELL, _LETTER = 26.0, 6.4  # of a matrix, and about the width of a letter
 _MAX_NUMBERS = 40  # classes of a matrix whose cells have their numbers
@@ -96,7 +97,8 @@ def color_of(series: Series) -> str:
 
 def _draw_lines(chart: LineChart) -> Drawing:
     (left, right), (low, high) = chart.ranges()
-    x, y = _x_scale(left, right, chart.log_x), _y_scale(low, high)
+    top = _TOP + _MARK_ROW * min(_MARK_ROWS, len(chart.marks))
+    x, y = _x_scale(left, right, chart.log_x), _y_scale(low, high, top)
     shapes: List[Shape] = []
     if chart.axes:
         shapes += _axes(chart.x_label)
@@ -166,9 +168,10 @@ def _series(series: Series, x: Scale, y: Scale) -> List[Shape]:
 def _mark(x: float, mark: Mark, row: int) -> List[Shape]:
     anchor = "end" if x > 0.6 * _WIDTH else "start"
     shift = -4 if anchor == "end" else 4
+    base = _TOP + 4 + _MARK_ROW * (row % _MARK_ROWS)
     return [
-        Line([(x, _TOP), (x, _HEIGHT - _BOTTOM)], FOREGROUND, 1.0, dashed=True),
-        Text((x + shift, _TOP + 10 + 13 * (row % 3)), mark.text, anchor, FOREGROUND),
+        Line([(x, base - 8), (x, _HEIGHT - _BOTTOM)], FOREGROUND, 1.0, dashed=True),
+        Text((x + shift, base), mark.text, anchor, FOREGROUND),
     ]
 
 
@@ -193,6 +196,6 @@ def _x_scale(low: float, high: float, log: bool) -> Scale:
     return lambda value: _LEFT + width * (value - low) / (high - low)
 
 
-def _y_scale(low: float, high: float) -> Scale:
-    height = _HEIGHT - _TOP - _BOTTOM
+def _y_scale(low: float, high: float, top: float = _TOP) -> Scale:
+    height = _HEIGHT - top - _BOTTOM
     return lambda value: _HEIGHT - _BOTTOM - height * (value - low) / (high - low)

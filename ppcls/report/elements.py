@@ -13,9 +13,10 @@ from ppcls.utils.html import percent
 
 STYLE = """
 nav { display: flex; flex-wrap: wrap; gap: .2rem 1rem; margin: .8rem 0; font-size: .9rem }
-.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: .7rem; margin: .8rem 0 }
+.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(10.2rem, 1fr)); gap: .7rem; margin: .8rem 0 }
 .facts div { background: var(--soft); border-radius: .4rem; padding: .5rem .75rem; min-width: 0 }
-.facts b { display: block; font-size: 1.25rem; line-height: 1.35 } .facts span { color: var(--dim); font-size: .82rem }
+.facts b { display: block; font-size: 1.1rem; line-height: 1.4; white-space: nowrap }
+.facts span { color: var(--dim); font-size: .82rem }
 .facts .main b { font-size: 1.9rem; line-height: 1.2 }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr)); gap: 1.2rem }
 .gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.6rem, 1fr)); gap: .9rem }
@@ -94,7 +95,7 @@ def share(value: float, digits: int = 1) -> str:
     return "–" if math.isnan(value) else percent(value, digits)
 
 
-def meter(value: float, width: float = 4.0) -> str:
+def meter(value: float, width: float = 3.0) -> str:
     """Return a bar for a share."""
     return "" if math.isnan(value) else f"<span class='meter' style='width:{width * value:.2f}rem'></span>"
 

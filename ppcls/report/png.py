@@ -14,7 +14,7 @@ from ppcls.report.files import replacing
 from ppcls.utils.opencv import cv2
 
 # The light colors of the page.
-_SERIES = ("#1f6fd0", "#c2520b", "#2c8043", "#8a4fc2", "#b0306e", "#6b6f00", "#00808a", "#7a5a44")
+_SERIES = ("#1f6fd0", "#c2520b", "#2c8043", "#8a4fc2", "#b0306e", "#6b6f00", "#00808a", "#7a5a44", "#5450cf", "#a3262c")
 _COLORS = {
     **{str(index): color for index, color in enumerate(_SERIES)},
     GRID: "#d5dae1",

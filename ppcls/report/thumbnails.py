@@ -62,7 +62,8 @@ class Thumbnails:
 
     def image(self, key: str) -> np.ndarray:
         """Return a picture's pixels [h, w, 3] uint8 RGB."""
-        return cv2.imdecode(np.frombuffer(self._pictures[key].content, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
+        decoded = cv2.imdecode(np.frombuffer(self._pictures[key].content, np.uint8), cv2.IMREAD_COLOR)
+        return np.asarray(decoded)[:, :, ::-1]
 
     def show(self, key: str, text: str, large: bool = False) -> str:
         """Return the element that shows a picture, with a text for those who do not see it; an empty frame if none."""

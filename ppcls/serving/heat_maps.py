@@ -1,33 +1,41 @@
-"""Heat maps of where in a picture the model looks, by occlusion sensitivity.
-
-No gradients are needed. One patch after the other is covered, and the class's probability is compared with that of the
-whole picture (Zeiler and Fergus 2014, section 4.2, https://arxiv.org/abs/1311.2901).
-"""
+"""What the page shows of a heat map, with the scale and the colours of ``ppcls explain``."""
 
 from __future__ import annotations
 
-from typing import Tuple
+import base64
+from typing import Optional
 
 import numpy as np
 
+from ppcls.inference import occlusion
+from ppcls.inference.heat_maps import overlay, stretched
+from ppcls.utils.opencv import cv2
 
-def occlude(image: np.ndarray, grid: int, cell: int, channels_last: bool = False) -> np.ndarray:
-    """Return the image with a cell of a grid, and half of its neighbours, covered by the image's mean colour.
+_SIDE = 224  # pixels; smaller pictures are enlarged by a whole number
+
+
+def draw(seen: Optional[np.ndarray], falls: np.ndarray, whole: float, by_chance: float) -> Optional[str]:
+    """Return a picture with heat on it as a data URL (JPEG); None without a picture.
 
     Args:
-        image: as the model takes it, [C, H, W], or with ``channels_last`` [H, W, C].
-        grid: cells per side.
-        cell: 0 to grid * grid - 1, row by row.
+        seen: the image as the model sees it, [H, W, 3] uint8 RGB.
+        falls: how far the score falls where each cell is covered, [grid, grid].
+        whole: the score for the whole picture.
+        by_chance: that for the picture with its pixels in random order.
     """
-    covered = image.copy()
-    view = covered if channels_last else np.moveaxis(covered, 0, -1)
-    row, column = divmod(cell, grid)
-    (top, bottom), (left, right) = _span(row, grid, view.shape[0]), _span(column, grid, view.shape[1])
-    view[top:bottom, left:right] = view.mean(axis=(0, 1))
-    return covered
+    if seen is None:
+        return None
+    scale = max(1, round(_SIDE / seen.shape[1]))
+    large = seen.repeat(scale, 0).repeat(scale, 1)
+    heat = stretched(occlusion.scaled(falls, whole, by_chance)[None], (large.shape[0], large.shape[1]))[0]
+    return data_url(overlay(large, heat), "jpeg")
 
 
-def _span(index: int, grid: int, size: int) -> Tuple[int, int]:
-    """Return the pixels [begin, end) of a cell and half of its neighbours, at least one."""
-    begin = int(max(0.0, index - 0.5) * size / grid)
-    return begin, max(begin + 1, int(np.ceil(min(float(grid), index + 1.5) * size / grid)))
+def data_url(picture: np.ndarray, kind: str) -> str:
+    """Return a picture [H, W, 3] uint8 RGB as a data URL.
+
+    Args:
+        kind: "png" or "jpeg".
+    """
+    _, encoded = cv2.imencode(f".{kind}", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    return f"data:image/{kind};base64,{base64.b64encode(encoded.tobytes()).decode('ascii')}"

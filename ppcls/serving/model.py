@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 
 from ppcls.data.transforms import build_transforms
-from ppcls.data.transforms.conversion import CHANNELS, to_channels
+from ppcls.inference import examples, seen_area
 from ppcls.inference.description import PIXELS
 from ppcls.inference.predictor import Predictor
 from ppcls.serving import image_checks
 from ppcls.serving.settings import Settings
-
-_TO_FLOAT = {"NormalizeImage", "ToTensor"}
 
 
 class Model:
@@ -25,10 +22,11 @@ class Model:
         backend_label: these, for the log.
         topk: how many classes an answer has at most; None where that depends on the image.
         is_multilabel: whether an image may have any number of classes.
+        examples: the pictures that were exported with it.
         channels_last: whether the model takes images [H, W, C] instead of [C, H, W].
 
     Raises:
-        DataError: there is no export, it is damaged, or it has no model for the backend.
+        DataError: there is no export, it or an example is damaged, or it has no model for the backend.
         MachineError: the backend is not installed, or cannot use the device.
         ConfigError: ``topk`` for a model whose answers depend on thresholds.
     """
@@ -46,14 +44,14 @@ class Model:
         self.backend, self.device = self._predictor.backend, self._predictor.device
         self.precision, self.backend_label = self._predictor.precision, self._predictor.backend_label
         self.description = self._predictor.description
-        ops = self.description.transform_ops
-        self._until_normalized = build_transforms(list(itertools.takewhile(lambda op: not _TO_FLOAT & op.keys(), ops)))
+        self._transforms = build_transforms(self.description.transform_ops)
         self._max_pixels = settings.max_pixels
         self.name = self.description.name
         self._postprocess = self._predictor.pipeline.postprocess
         self.topk = self._postprocess.topk
         self.is_multilabel = self._postprocess.is_multilabel
         self.class_names = self.description.class_names
+        self.examples: List[examples.Example] = examples.read(self.description)
         self.channels_last = self.description.input == PIXELS
 
     def warm_up(self, batch: int) -> None:
@@ -82,11 +80,7 @@ class Model:
             DataError: the image cannot be used.
         """
         image_checks.check(data, self._max_pixels)
-        seen = self._until_normalized(data, np.random.default_rng(0))
-        is_picture = (
-            isinstance(seen, np.ndarray) and seen.dtype == np.uint8 and seen.ndim == 3 and seen.shape[2] in CHANNELS
-        )
-        return to_channels(seen, 3) if is_picture else None
+        return seen_area.picture(self._transforms, data)
 
     def answer(self, scores: np.ndarray, topk: Optional[int]) -> Dict[str, Any]:
         """Return {class_ids, scores, label_names} of probabilities [K], and what else the post-processing gives."""

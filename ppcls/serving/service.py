@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import time
-from typing import Any, Awaitable, Collection, Dict, List, NamedTuple, Optional, TypeVar
+from typing import Any, Awaitable, Callable, Collection, Dict, List, NamedTuple, Optional, TypeVar
 
 import numpy as np
 
 from ppcls.errors import DataError
+from ppcls.inference.heat_maps import SHUFFLES, shuffled
+from ppcls.inference.occlusion import occlude
 from ppcls.serving import heat_maps, uploads, url_fetch
 from ppcls.serving.batcher import Batcher, Scored
 from ppcls.serving.errors import RequestError
@@ -19,7 +20,6 @@ from ppcls.serving.model import Model
 from ppcls.serving.settings import Settings
 from ppcls.serving.uploads import Upload
 from ppcls.serving.workers import Workers
-from ppcls.utils.opencv import cv2
 
 _FETCHES = 4  # at a time
 _MAX_HEAT_MAPS = 4  # in the server at a time; one is computed at a time
@@ -178,7 +178,7 @@ class Service:
                 with self.memory.reservation() as reservation:
                     data = await self._content(found[0], reservation)
                     image = await self._decoders.run(self.model.prepare, data)
-                    seen = await self._decoders.run(self._picture, data)
+                    seen = await self._decoders.run(self.model.preview, data)
                     del data
             except DataError as error:
                 raise RequestError(422, f"{found[0].name}: {error}") from None
@@ -186,7 +186,7 @@ class Service:
                 return await self._compute_heat_map(found[0].name, image, seen, class_id, grid)
 
     async def _compute_heat_map(
-        self, name: str, image: np.ndarray, seen: Optional[str], class_id: Optional[int], grid: int
+        self, name: str, image: np.ndarray, seen: Optional[np.ndarray], class_id: Optional[int], grid: int
     ) -> Dict[str, Any]:
         started = time.monotonic()
         scores = (await self.batcher.submit(image, background=True)).scores
@@ -195,31 +195,33 @@ class Service:
             raise RequestError(422, f"class_id {class_id}: the model has the classes 0 to {len(scores) - 1}")
         room = asyncio.Semaphore(_MAX_QUEUED_CELLS)
 
-        async def score(cell: int) -> float:
+        async def score(change: Callable[..., np.ndarray], *arguments: Any) -> float:
             async with room:
-                covered = await self._decoders.run(heat_maps.occlude, image, grid, cell, self.model.channels_last)
-                return float((await self.batcher.submit(covered, background=True)).scores[class_id])
+                changed = await self._decoders.run(change, *arguments, self.model.channels_last)
+                return float((await self.batcher.submit(changed, background=True)).scores[class_id])
 
-        covered_scores = await _gather([score(cell) for cell in range(grid * grid)])
-        drops = scores[class_id] - np.array(covered_scores).reshape(grid, grid)
+        work: List[Awaitable[float]] = [score(occlude, image, grid, cell) for cell in range(grid * grid)]
+        work += [score(_shuffled, image, seed) for seed in range(SHUFFLES)]
+        changed_scores = await _gather(work)
+        drops = scores[class_id] - np.array(changed_scores[: grid * grid]).reshape(grid, grid)
+        by_chance = sum(changed_scores[grid * grid :]) / SHUFFLES
+        whole = float(scores[class_id])
         return {
             "file_name": name,
             "class_id": class_id,
             "label_name": self.model.label(class_id),
-            "score": round(float(scores[class_id]), 5),
+            "score": round(whole, 5),
             "heat": [[round(float(drop), 5) for drop in row] for row in drops],
-            "image": seen,
+            "image": None if seen is None else await self._decoders.run(heat_maps.data_url, seen, "png"),
+            "overlay": await self._decoders.run(heat_maps.draw, seen, drops, whole, by_chance),
             "model": self.model.name,
             "milliseconds": {"total": round(1000 * (time.monotonic() - started), 2)},
         }
 
-    def _picture(self, data: bytes) -> Optional[str]:
-        """Return the image as the model sees it, as a data URL; None where that is no picture."""
-        seen = self.model.preview(data)
-        if seen is None:
-            return None
-        _, encoded = cv2.imencode(".png", cv2.cvtColor(seen, cv2.COLOR_RGB2BGR))
-        return "data:image/png;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")
+
+def _shuffled(image: np.ndarray, seed: int, channels_last: bool) -> np.ndarray:
+    """Return a preprocessed image with its pixels in random order."""
+    return shuffled(image[None], seed, channels_last)[0]
 
 
 async def _gather(work: List[Awaitable[T]]) -> List[T]:

@@ -13,11 +13,11 @@ STYLE = """
 :root { color-scheme: light dark; --bg: #fff; --fg: #1d2129; --dim: #5a6270; --line: #d5dae1; --soft: #f3f5f8;
   --accent: #1f5fbf; --bad: #b3261e; --good: #17703f; --heat: 31 95 191; --wrong: 200 60 50;
   --c0: #1f6fd0; --c1: #c2520b; --c2: #2c8043; --c3: #8a4fc2; --c4: #b0306e; --c5: #6b6f00;
-  --c6: #00808a; --c7: #7a5a44 }
+  --c6: #00808a; --c7: #7a5a44; --c8: #5450cf; --c9: #a3262c }
 @media (prefers-color-scheme: dark) { :root { --bg: #14171c; --fg: #e6e9ee; --dim: #a6afbb; --line: #3a424d;
   --soft: #1e242b; --accent: #8ab6ff; --bad: #ff9188; --good: #76d6a0; --heat: 90 140 220; --wrong: 200 80 70;
   --c0: #6ba6f5; --c1: #f2914f; --c2: #6cc585; --c3: #bb93ea; --c4: #ec7fb2; --c5: #c3c14a;
-  --c6: #55c2cc; --c7: #c5a58e } }
+  --c6: #55c2cc; --c7: #c5a58e; --c8: #a3a0ff; --c9: #f08a8a } }
 * { box-sizing: border-box }
 html { scroll-behavior: smooth }
 body { margin: 0 auto; max-width: 74rem; padding: 1rem; background: var(--bg); color: var(--fg);
@@ -37,6 +37,7 @@ td.text, th.text { text-align: left; white-space: normal; min-width: 9rem }
 details { margin: .5rem 0 } summary { cursor: pointer; padding: .3rem 0; color: var(--accent) }
 ul { padding-left: 1.3rem; margin: .4rem 0 }
 img { max-width: 100%; height: auto }
+@media (max-width: 30rem) { th, td { padding: .22rem .4rem } }
 """
 
 

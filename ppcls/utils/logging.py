@@ -6,21 +6,42 @@ import contextlib
 import logging
 import sys
 from pathlib import Path
-from typing import Any, Iterator, Optional, Set
+from typing import Any, Iterator, List, Optional, Set
 
-from ppcls.utils import distributed
+from ppcls.utils import distributed, terminal
 from ppcls.utils.encoding import as_text
+
+# ``extra`` of lines that are shown in another form on a terminal: they go to the file, and to a console that is none.
+NOT_ON_TERMINAL = {"not_on_terminal": True}
 
 
 class _Console(logging.Handler):
-    """Writes to standard error above the progress bar, if one is drawn."""
+    """Writes to standard error above the progress bar, if one is drawn.
+
+    On a terminal, lines have no date and fit its width.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = as_text(self.format(record))
+        if terminal.is_terminal():
+            if getattr(record, "not_on_terminal", False):
+                return
+            text = "\n".join(_terminal_lines(record))
+        else:
+            text = as_text(self.format(record))
         if "tqdm" in sys.modules:
             sys.modules["tqdm"].tqdm.write(text, file=sys.stderr)
         else:
             print(text, file=sys.stderr, flush=True)
+
+
+def _terminal_lines(record: logging.LogRecord) -> List[str]:
+    """Return a line of the log as a terminal shows it."""
+    text = as_text(record.getMessage())
+    if record.levelno < logging.WARNING:
+        return terminal.wrapped(text)
+    word, style = ("error", "red") if record.levelno >= logging.ERROR else ("warning", "yellow")
+    first, *others = terminal.wrapped(f"{word}: {text}")
+    return [first.replace(word, terminal.styled(word, style), 1), *others]
 
 
 class _File(logging.FileHandler):

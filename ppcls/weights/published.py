@@ -39,8 +39,18 @@ def public_weights(spec: ModelSpec, policy: Optional[RetryPolicy] = None, key: O
         raise WeightsError(
             f"{spec.name}: no published weights are known; give pretrained the path of a local file instead of true"
         )
-    place = cache_folder() / "weights" / _basename(spec.url)
-    return _cached(spec.url, place, spec.sha256, policy or RetryPolicy(), key)
+    return _cached(spec.url, cache_path(spec), spec.sha256, policy or RetryPolicy(), key)
+
+
+def cache_path(spec: ModelSpec) -> Path:
+    """Return where the published weights of a variant that has some are kept, whether they are there or not."""
+    return cache_folder() / "weights" / _basename(spec.url or "")
+
+
+def cached_weights(spec: ModelSpec) -> Optional[Path]:
+    """Return the file of a variant's published weights if it is in the cache; nothing is downloaded."""
+    path = cache_path(spec)
+    return path if spec.url is not None and path.is_file() else None
 
 
 def download_weights(url: str, policy: Optional[RetryPolicy] = None, key: Optional[str] = None) -> Path:

@@ -30,7 +30,7 @@ def test_a_folder_is_checked_and_left_as_it_is(spoiled, run, tmp_path):
     assert sorted(spoiled.rglob("*")) == before
     assert re.search(r"^1 cannot be read:\n  \S+cut.jpg: the JPEG is truncated", done.stderr, re.MULTILINE)
     ending = done.stderr.splitlines()[-4:]
-    assert ending[0].startswith("checked 45 images: 1 cannot be read; 1 copies with different labels; ")
+    assert ending[0].startswith("checked 45 images: 1 cannot be read; 1 group of copies with different labels; ")
     assert ending[1].split() == ["all", "of", "them:", "photos_check.html"]
     assert ending[3] == "next: ppcls check photos"
 
@@ -51,6 +51,12 @@ def test_a_clean_folder_leads_to_training(photos, run):
     assert json.loads(done.stdout) == {"ok": True, "images": {"All": 40}, "counts": {}}
     assert done.stderr.endswith("next: ppcls train photos\n")
     assert "ppcls train photos" in (photos.parent / "pages" / "photos_check.html").read_text()
+
+
+def test_what_training_leaves_out_is_no_reason_not_to_train(photos, run):
+    (photos / "cat" / "cut.jpg").write_bytes((photos / "cat" / "00.jpg").read_bytes()[:300])
+    done = run("check", photos, "--workers", "1", code=1)
+    assert done.stderr.endswith("next: ppcls train photos\n")
 
 
 def test_folders_for_training_and_validation_are_compared(photos, run, tmp_path):

@@ -38,7 +38,7 @@ def test_a_run_knows_its_recipe_and_its_data(trained, run):
     assert found / 40 == pytest.approx(result["top1"])
     matrix = np.array(result["details"]["ConfusionMatrix"]["matrix"])
     assert np.trace(matrix) == round(40 * result["top1"])
-    assert f"top1 {result['top1']:.4f}" in done.stderr
+    assert f"on 40 images: {100 * result['top1']:.2f} % top-1, " in done.stderr
     assert done.stderr.splitlines()[-1] == f"next: ppcls infer {trained}/out IMAGES --out answers.csv"
     of_checkpoint = json.loads(run("eval", trained / "out" / "best_model.pdparams").stdout)
     assert of_checkpoint == result
@@ -97,6 +97,18 @@ def test_a_run_that_was_moved_and_whose_data_are_gone(digits, folders, run, tmp_
     assert "Traceback" not in done.stderr
     assert json.loads(run("eval", "moved", "--data", "elsewhere").stdout) == expected
     assert json.loads(run("eval", "moved", "--data", "elsewhere/val_list.txt").stdout) == expected
+
+
+def test_a_run_that_was_moved_with_its_lists(digits, run, tmp_path):
+    (tmp_path / "out").mkdir()
+    shutil.copy(digits / "val_list.txt", tmp_path / "out")
+    lists = f"DataLoader.Eval.dataset.cls_label_path={tmp_path}/out/val_list.txt"
+    train(write_recipe(digits, tmp_path), "Global.epochs=1", lists)
+    expected = json.loads(run("eval", "out").stdout)
+    (tmp_path / "out").rename(tmp_path / "moved")
+    assert json.loads(run("eval", "moved").stdout) == expected
+    (tmp_path / "moved" / "val_list.txt").unlink()
+    assert f"its data are not there: {tmp_path}/out/val_list.txt" in run("eval", "moved", code=2).stderr
 
 
 def test_several_classes_per_image(digits, run, tmp_path):

@@ -96,7 +96,8 @@ def test_a_list_of_several_labels(tmp_path):
 
 def test_shards(digits, tmp_path):
     for split in ("train", "val"):
-        pack(PackOptions(str(digits), str(digits / f"{split}_list.txt"), prefix=split, shard_samples=50), tmp_path, 1)
+        options = PackOptions(str(digits), str(digits / f"{split}_list.txt"), prefix=split, shard_samples=50)
+        pack(options, tmp_path, workers=1)
     layout = find_layout(tmp_path)
     assert layout.kind == "shards"
     assert layout.train == {"name": "ShardDataset", "image_root": str(tmp_path), "shards": "train-*.tar"}
@@ -107,7 +108,9 @@ def test_shards(digits, tmp_path):
 
 def test_images_without_classes(tmp_path):
     (tmp_path / "a.jpg").write_bytes(encode(picture(), ".jpg"))
-    with pytest.raises(DataError, match=r"has images and no folders: nothing says their classes\. Make one folder per class"):
+    with pytest.raises(
+        DataError, match=r"has images and no folders: nothing says their classes\. Make one folder per class"
+    ):
         find_layout(tmp_path)
     with pytest.raises(DataError, match="is one image; give a folder"):
         find_layout(tmp_path / "a.jpg")
@@ -123,7 +126,7 @@ def test_folders_without_images(tmp_path):
         find_layout(tmp_path)
     (tmp_path / "documents").mkdir()
     (tmp_path / "documents" / "a.txt").write_text("text")
-    with pytest.raises(DataError, match="no images .* in any of its 1 folders"):
+    with pytest.raises(DataError, match=r"no images .* in any of its 1 folders"):
         find_layout(tmp_path)
 
 

@@ -132,5 +132,20 @@ def test_metrics_of_two_processes_equal_those_of_one(recipe, pair, run, tmp_path
     assert results[0] == pytest.approx(results[1], rel=1e-6)
 
 
+def test_the_report_of_two_processes_has_the_answers_of_one(recipe, pair, run, tmp_path):
+    import numpy as np
+
+    run("train", "-c", recipe, "-o", "Global.report=true", "Global.output_dir=one")
+    pair("train", recipe, "Global.report=true", PART, "Global.output_dir=two").finish()
+    one, two = (np.load(tmp_path / name / "predictions.npz") for name in ("one", "two"))
+    for name in ("epoch", "eval.indices", "eval.labels", "eval.predicted"):
+        np.testing.assert_array_equal(one[name], two[name])
+    np.testing.assert_allclose(one["eval.label_scores"], two["eval.label_scores"], atol=1e-4)
+    for name in ("one", "two"):
+        page = (tmp_path / name / "report.html").read_text()
+        assert "training is done" in page
+        assert ".h0{" in page or ".h1{" in page  # a heat map
+
+
 def scalars(record):
     return {key: value for key, value in record.items() if key != "details"}

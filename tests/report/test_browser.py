@@ -4,6 +4,8 @@ import shutil
 
 import pytest
 
+from tests.helpers.command_line import run_ppcls
+
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -39,16 +41,11 @@ return low;
 
 
 @pytest.fixture(scope="module")
-def page(digits, tmp_path_factory):
+def page(reported, tmp_path_factory):
     """Return the page of a real run, and one about two runs."""
-    from tests.helpers.command_line import run_ppcls
-    from tests.helpers.recipes import write_recipe
-
-    folder = tmp_path_factory.mktemp("shown")
-    recipe = write_recipe(digits, folder)
-    run_ppcls("train", "-c", recipe, "-o", "Global.report=true", "Global.epochs=3", cwd=folder)
-    run_ppcls("report", folder / "out", folder / "out", "--out", folder / "both.html", cwd=folder)
-    return {"one": folder / "out" / "report.html", "both": folder / "both.html"}
+    both = tmp_path_factory.mktemp("shown") / "both.html"
+    run_ppcls("report", reported, reported, "--out", both, cwd=both.parent)
+    return {"one": reported / "report.html", "both": both}
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import cv2
 import numpy as np
@@ -10,23 +11,12 @@ import yaml
 
 from ppcls.report import callback
 from tests.helpers.multilabel import write_multilabel_recipe
-from tests.helpers.recipes import MIXED_IMAGES, write_recipe, write_staged
+from tests.helpers.recipes import write_recipe, write_staged
 from tests.report.pages import Page
 
 ON = "Global.report=true"
 SECTIONS = ["result", "curves", "classes", "confusion", "mistakes", "batch", "calibration"]
 SECTIONS += ["data", "embeddings", "recipe"]
-
-
-@pytest.fixture(scope="module")
-def reported(digits, tmp_path_factory):
-    """Return the folder of a run with its report, trained with mixed images and averaged weights; left as it is."""
-    from tests.helpers.command_line import run_ppcls
-
-    folder = tmp_path_factory.mktemp("reported")
-    recipe = write_recipe(digits, folder)
-    run_ppcls("train", "-c", recipe, "-o", ON, "Global.epochs=4", MIXED_IMAGES, "EMA.decay=0.9", cwd=folder)
-    return folder / "out"
 
 
 def test_everything_is_there(reported):
@@ -98,6 +88,16 @@ def test_it_is_written_again_from_the_folder(reported, run, tmp_path):
     for name in ("result", "classes", "confusion", "calibration", "averaged"):
         assert page.sections[name] == before.sections[name]
     assert page.pictures == before.pictures
+
+
+def test_without_scikit_learn_there_is_one_map(reported, run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.manifold", None)
+    run("report", reported, "--out", tmp_path / "page.html")
+    text = Page(tmp_path / "page.html").check().sections["embeddings"]
+    assert "With scikit-learn there is a map by t-SNE, too" in text
+    assert "Principal components" in text
+    assert not (tmp_path / "pictures" / "embeddings_tsne.png").exists()
+    assert (tmp_path / "pictures" / "embeddings_pca.png").exists()
 
 
 def test_without_kept_answers_the_best_weights_are_evaluated(reported, run, tmp_path):
@@ -259,6 +259,31 @@ def test_several_runs_beside_each_other(reported, trained, run, tmp_path):
     assert "Arch.dim" not in page.sections["recipes"]
     assert "Global.output_dir" not in page.sections["recipes"]
     assert f"{reported.parent.name}/out" in page.sections["results"]
+
+
+def test_the_check_of_the_data_and_the_range_test_are_in_it(reported, run, tmp_path, digits):
+    folder = tmp_path / "run"
+    shutil.copytree(reported, folder)
+    problems = {"copies": ["Train 1.png = Train 2.png"], "too_small": []}
+    check = {"images": {"Train": 120, "Eval": 40}, "problems": problems}
+    (tmp_path / f"{digits.name}_check.json").write_text(json.dumps(check))
+    rates = [1e-5 * 1.1**step for step in range(90)]
+    losses = [2.3 - 0.01 * step for step in range(90)]
+    found = {"suggestion": 0.0021, "rates": rates, "losses": losses, "smoothed": losses}
+    (folder / "lr_range.json").write_text(json.dumps(found))
+    run("report", folder)
+    page = Page(folder / "report.html").check()
+    assert "copies: 1, such as Train 1.png = Train 2.png" in page.sections["data"]
+    assert "90 updates" in page.sections["lr-range"]
+    assert "0.0021" in page.sections["lr-range"]
+    assert (folder / "pictures" / "lr_range.png").exists()
+    check["images"]["Train"] = 119  # of other data
+    (tmp_path / f"{digits.name}_check.json").write_text(json.dumps(check))
+    (folder / "lr_range.json").write_text("{")
+    run("report", folder)
+    page = Page(folder / "report.html").check()
+    assert "copies" not in page.sections["data"].replace("finds copies", "")
+    assert "lr_range.json is damaged" in page.sections["lr-range"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 import ppcls
-from ppcls.serving import heat_maps, schemas
+from ppcls.inference import occlusion
+from ppcls.serving import schemas
 from tests.helpers.recipes import ROOT
 from tests.helpers.serving import encode
 
@@ -169,7 +170,7 @@ def test_the_heat_map_is_the_fall_of_the_score(client, predictor, photo):
     seen = cv2.imdecode(np.frombuffer(base64.b64decode(answer["image"].partition(",")[2]), np.uint8), cv2.IMREAD_COLOR)
     np.testing.assert_array_equal(seen, cv2.imdecode(np.frombuffer(photo, np.uint8), cv2.IMREAD_COLOR))
     image = (seen[:, :, ::-1].transpose(2, 0, 1) / 255.0 - 0.5).astype(np.float32) / 0.5
-    whole, *covered = predictor.run(np.stack([image, *(heat_maps.occlude(image, 4, cell) for cell in range(16))]))
+    whole, *covered = predictor.run(np.stack([image, *(occlusion.occlude(image, 4, cell) for cell in range(16))]))
     assert answer["score"] == pytest.approx(whole[3], abs=2e-5)
     np.testing.assert_allclose(heat.ravel(), whole[3] - np.array(covered)[:, 3], atol=2e-5)
     best = client.post("/saliency", files={"a": ("a.png", photo)}).json()
@@ -179,11 +180,11 @@ def test_the_heat_map_is_the_fall_of_the_score(client, predictor, photo):
 
 def test_a_cell_and_half_of_its_neighbours_are_covered():
     image = np.arange(2 * 8 * 8, dtype=np.float32).reshape(2, 8, 8)
-    changed = (heat_maps.occlude(image, 4, 5) != image).any(axis=0)
+    changed = (occlusion.occlude(image, 4, 5) != image).any(axis=0)
     expected = np.zeros((8, 8), bool)
     expected[1:5, 1:5] = True
     np.testing.assert_array_equal(changed, expected)
-    corner = (heat_maps.occlude(image, 4, 15) != image).any(axis=0)
+    corner = (occlusion.occlude(image, 4, 15) != image).any(axis=0)
     assert corner[5:, 5:].all()
     assert corner.sum() == 9
 
@@ -238,7 +239,8 @@ def metrics(client):
 
 def test_the_description_of_the_api_is_complete(client):
     described = client.get("/openapi.json").json()
-    assert set(described["paths"]) == {"/health", "/ready", "/metrics", "/model", "/predict", "/saliency"}
+    assert set(described["paths"]) == {"/health", "/ready", "/metrics", "/model", "/examples", "/predict", "/saliency"}
+    assert next(iter(described["paths"])) == "/predict"  # what people look for
     predict = described["paths"]["/predict"]["post"]
     assert set(predict["requestBody"]["content"]) >= {"multipart/form-data", "application/json", "image/*"}
     assert {"200", "401", "408", "413", "415", "422", "429", "500", "503"} <= set(predict["responses"])
@@ -266,6 +268,7 @@ def test_the_answers_are_those_that_the_description_promises(client, photo):
         (schemas.HeatMap, client.post("/saliency?grid=3", files=files[:1])),
         (schemas.NoUsableImage, client.post("/predict", files=files[1:])),
         (schemas.ModelInfo, client.get("/model")),
+        (schemas.Examples, client.get("/examples")),
         (schemas.Status, client.get("/health")),
         (schemas.Status, client.get("/ready")),
         (schemas.Error, client.post("/predict?topk=0", files=files)),
@@ -273,6 +276,8 @@ def test_the_answers_are_those_that_the_description_promises(client, photo):
     ):
         assert model.model_validate(answer.json(), strict=True).model_dump() == answer.json()
     described = client.get("/openapi.json").json()
+    shown = described["paths"]["/predict"]["post"]["responses"]["200"]["content"]["application/json"]["example"]
+    assert schemas.Prediction.model_validate(shown, strict=True).model_dump() == shown
     names = {"Prediction", "HeatMap", "NoUsableImage", "ModelInfo", "Status", "Error", "ServerError"}
     assert names <= set(described["components"]["schemas"])
     for path, model in (("/predict", "Prediction"), ("/saliency", "HeatMap")):

@@ -10,7 +10,8 @@ import paddle.nn.functional as F
 from paddle.autograd import PyLayer
 
 from ppcls.arch.ops import onednn
-from ppcls.arch.ops.dispatch import contiguous, first_order_only, uses_onednn
+from ppcls.arch.ops.dispatch import contiguous, uses_onednn
+from ppcls.arch.ops.gradients import first_order_only
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.onednn import DIFF_DST, DIFF_SRC, DST, SRC, Layout
 

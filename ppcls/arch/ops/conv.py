@@ -11,7 +11,8 @@ from paddle.autograd import PyLayer
 
 from ppcls.arch.ops import onednn
 from ppcls.arch.ops.depthwise_gradient import depthwise_weight_gradient, is_fast_directly
-from ppcls.arch.ops.dispatch import contiguous, first_order_only, in_bfloat16, uses_onednn
+from ppcls.arch.ops.dispatch import contiguous, in_bfloat16, uses_onednn
+from ppcls.arch.ops.gradients import first_order_only, origins, wanted
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.onednn import (
     BFLOAT16,
@@ -29,7 +30,7 @@ from ppcls.arch.ops.onednn import (
     channels_last,
     dims,
 )
-from ppcls.arch.ops.products import Operand, column_sums, operand
+from ppcls.arch.ops.products import Matmul, Operand, column_sums, operand
 
 
 class ConvShape(NamedTuple):
@@ -48,6 +49,11 @@ class ConvShape(NamedTuple):
         """Return the shape of the result, [B, H', W', C']."""
         height, width = ((n + 2 * self.padding - self.weight[-1]) // self.stride + 1 for n in self.x[1:3])
         return (self.x[0], height, width, self.weight[0])
+
+    @property
+    def is_pointwise(self) -> bool:
+        """Return whether it is a product of matrices."""
+        return self.weight[2:] == (1, 1) and (self.stride, self.padding, self.groups) == (1, 0, 1)
 
     @property
     def is_valid(self) -> bool:
@@ -97,25 +103,25 @@ class _Conv(PyLayer):
         x_read = operand(x, shape.half)
         addresses = [x_read.data_ptr(), y.data_ptr(), *([] if bias is None else [bias.data_ptr()])]
         _forward(shape)(weight.data_ptr(), *addresses)
-        ctx.parameters = (weight, bias)
-        ctx.x_read, ctx.x_needs_gradient, ctx.shape = x_read, not x.stop_gradient, shape
+        ctx.weight, ctx.origins = weight, origins(x, weight, bias)
+        ctx.x_read, ctx.shape = x_read, shape
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        (weight, bias), shape = ctx.parameters, ctx.shape
+        shape, (x_wanted, weight_wanted, bias_wanted) = ctx.shape, wanted(ctx.origins)
         first_order_only()
         dy = contiguous(dy)
         dy_read = operand(dy, shape.half)
         dx = dweight = None
-        if ctx.x_needs_gradient:
+        if x_wanted:
             dx = empty(shape.x)
-            _by_input(shape)(weight.data_ptr(), dy_read.data_ptr(), dx.data_ptr())
-        if not weight.stop_gradient:
+            _by_input(shape)(ctx.weight.data_ptr(), dy_read.data_ptr(), dx.data_ptr())
+        if weight_wanted:
             dweight = _weight_gradient(shape, ctx.x_read, dy_read)
-        if bias is None:
+        if not shape.bias:
             return dx, dweight
-        return dx, dweight, None if bias.stop_gradient else column_sums(dy, shape.weight[0])
+        return dx, dweight, column_sums(dy, shape.weight[0]) if bias_wanted else None
 
 
 # Positions over which a weight's gradient is summed one after another, or one image's if it has more. Parts of a batch
@@ -124,6 +130,8 @@ _POSITIONS = 256
 
 
 def _weight_gradient(shape: ConvShape, x: Operand, dy: Operand) -> paddle.Tensor:
+    if shape.is_pointwise:
+        return _pointwise_weight_gradient(shape, x, dy)
     part = _part_of_batch(shape)
     parts = shape.x[0] // part.x[0]
     compute = _gradient_of_part(part)
@@ -135,6 +143,14 @@ def _weight_gradient(shape: ConvShape, x: Operand, dy: Operand) -> paddle.Tensor
         dweight = dweights.data_ptr() + i * size * FLOAT_BYTES
         compute(x.data_ptr() + i * x_bytes, dy.data_ptr() + i * dy_bytes, dweight)
     return (column_sums(dweights, size) if parts > 1 else dweights).reshape(shape.weight)
+
+
+def _pointwise_weight_gradient(shape: ConvShape, x: Operand, dy: Operand) -> paddle.Tensor:
+    outer, inner = shape.weight[:2]
+    dweight = empty(shape.weight)
+    product = Matmul(outer, math.prod(shape.x[:3]), inner, (1, outer), (inner, 1), shape.half)
+    product(dy.data_ptr(), x.data_ptr(), dweight.data_ptr())
+    return dweight
 
 
 @onednn.cached

@@ -6,11 +6,11 @@ import contextlib
 import functools
 import os
 import threading
-from typing import Iterator, Optional, Sequence, Tuple
+from typing import Iterator, Optional
 
 import paddle
 
-from ppcls.arch.ops import memory, onednn
+from ppcls.arch.ops import gradients, memory, onednn
 from ppcls.errors import ConfigError
 from ppcls.registry import suggest
 
@@ -50,6 +50,7 @@ def available() -> bool:
             raise ConfigError(f"{CHOICE}=onednn: {error}; leave {CHOICE} unset to use Paddle's operators") from None
         return False
     memory.keep_freed()
+    gradients.observe()
     return True
 
 
@@ -109,23 +110,3 @@ def in_bfloat16() -> bool:
 def contiguous(x: paddle.Tensor) -> paddle.Tensor:
     """Return ``x`` in row-major memory, which views and gradients need not be in."""
     return x if x.is_contiguous() else x.contiguous()
-
-
-def needed(inputs: Sequence[paddle.Tensor], gradients: Sequence[paddle.Tensor]) -> Tuple[Optional[paddle.Tensor], ...]:
-    """Return the gradients of those inputs that need one, and None for the others, as a ``PyLayer`` returns them."""
-    return tuple(None if x.stop_gradient else gradient for x, gradient in zip(inputs, gradients))
-
-
-def first_order_only() -> None:
-    """Refuse to differentiate gradients of the CPU kernels again, as ``paddle.grad(..., create_graph=True)`` asks for.
-
-    A backward pass cannot leave that to Paddle's operators: Paddle crashes on a ``paddle.grad`` within another.
-
-    Raises:
-        ConfigError: this is the backward pass of such a gradient.
-    """
-    if paddle.is_grad_enabled():
-        raise ConfigError(
-            f"the CPU operators have no gradients of gradients (create_graph=True): set {CHOICE}=plain, which computes "
-            "by Paddle's own operators; of these, too, not all have them"
-        )

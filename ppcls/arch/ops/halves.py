@@ -8,7 +8,8 @@ import paddle
 import paddle.nn.functional as F
 from paddle.autograd import PyLayer
 
-from ppcls.arch.ops.dispatch import contiguous, first_order_only, in_bfloat16, uses_onednn
+from ppcls.arch.ops.dispatch import contiguous, in_bfloat16, uses_onednn
+from ppcls.arch.ops.gradients import first_order_only, origins, wanted
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.onednn import BFLOAT16_BYTES, FLOAT_BYTES
 from ppcls.arch.ops.products import Matmul, operand, write_column_sums
@@ -39,34 +40,35 @@ class _LinearHalves(PyLayer):
         weights = _halves(weight_read, channels, half)
         for part, biases, result in zip(weights, _halves(bias, channels), _halves(y, rows * channels)):
             product(x_read.data_ptr(), part, result, biases)
-        ctx.parameters = (weight, bias)
+        ctx.origins = origins(x, weight, bias)
         ctx.read, ctx.sizes = (x_read, weight_read), (rows, inner, channels, half)
-        ctx.shape, ctx.x_needs_gradient = x.shape, not x.stop_gradient
+        ctx.shapes = x.shape, weight.shape, bias.shape
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
         first_order_only()
-        (weight, bias), (x_read, weight_read) = ctx.parameters, ctx.read
+        x_read, weight_read = ctx.read
+        x_wanted, weight_wanted, bias_wanted = wanted(ctx.origins)
         rows, inner, channels, half = ctx.sizes
         dy = contiguous(dy)
         dy_read = operand(dy, half)
         halves = _halves(dy_read, rows * channels, half)
         dx = dweight = dbias = None
-        if ctx.x_needs_gradient:
-            dx = empty(ctx.shape)
+        if x_wanted:
+            dx = empty(ctx.shapes[0])
             for index, (part, weights) in enumerate(zip(halves, _halves(weight_read, channels, half))):
                 strides = (channels, 1), (1, 2 * channels)
                 product = Matmul(rows, channels, inner, *strides, half, accumulates=index > 0)
                 product(part, weights, dx.data_ptr())
-        if not weight.stop_gradient:
-            dweight = empty(weight.shape)
+        if weight_wanted:
+            dweight = empty(ctx.shapes[1])
             strides = (1, inner), (channels, 1)
             product = Matmul(inner, rows, channels, *strides, half, c_strides=(2 * channels, 1))
             for part, result in zip(halves, _halves(dweight, channels)):
                 product(x_read.data_ptr(), part, result)
-        if not bias.stop_gradient:
-            dbias = empty(bias.shape)
+        if bias_wanted:
+            dbias = empty(ctx.shapes[2])
             for part, result in zip(_halves(dy, rows * channels), _halves(dbias, channels)):
                 write_column_sums(part, rows, channels, result)
         return dx, dweight, dbias

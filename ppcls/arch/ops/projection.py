@@ -8,7 +8,8 @@ import paddle
 import paddle.nn.functional as F
 from paddle.autograd import PyLayer
 
-from ppcls.arch.ops.dispatch import contiguous, first_order_only, in_bfloat16, uses_onednn
+from ppcls.arch.ops.dispatch import contiguous, in_bfloat16, uses_onednn
+from ppcls.arch.ops.gradients import first_order_only, origins, wanted
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.products import Matmul, column_sums, operand
 
@@ -56,28 +57,29 @@ class _Linear(PyLayer):
         x_read, weight_read = operand(x, half), operand(weight, half)
         addresses = [t.data_ptr() for t in (x_read, weight_read, y)]
         _product(sizes, bias is not None)(*addresses, *([] if bias is None else [bias.data_ptr()]))
-        ctx.parameters = (weight, bias)
+        ctx.origins, ctx.has_bias = origins(x, weight, bias), bias is not None
         ctx.read, ctx.sizes = (x_read, weight_read), sizes
-        ctx.shape, ctx.x_needs_gradient = x.shape, not x.stop_gradient
+        ctx.shapes = x.shape, weight.shape
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        (weight, bias), (x_read, weight_read), sizes = ctx.parameters, ctx.read, ctx.sizes
         first_order_only()
+        (x_read, weight_read), sizes = ctx.read, ctx.sizes
+        x_wanted, weight_wanted, bias_wanted = wanted(ctx.origins)
         dy = contiguous(dy)
         dy_read = operand(dy, sizes.half)
         dx = dweight = None
-        if ctx.x_needs_gradient:
-            dx = empty(ctx.shape)
+        if x_wanted:
+            dx = empty(ctx.shapes[0])
             _product_by_input(sizes)(dy_read.data_ptr(), weight_read.data_ptr(), dx.data_ptr())
-        if not weight.stop_gradient:
-            dweight = empty(weight.shape)
+        if weight_wanted:
+            dweight = empty(ctx.shapes[1])
             factors = (dy_read, x_read) if sizes.transposed else (x_read, dy_read)
             _product_by_weight(sizes)(*(t.data_ptr() for t in factors), dweight.data_ptr())
-        if bias is None:
+        if not ctx.has_bias:
             return dx, dweight
-        return dx, dweight, None if bias.stop_gradient else column_sums(dy, sizes.outer)
+        return dx, dweight, column_sums(dy, sizes.outer) if bias_wanted else None
 
 
 def _product(sizes: _Sizes, bias: bool) -> Matmul:

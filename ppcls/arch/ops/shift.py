@@ -8,7 +8,8 @@ import paddle
 from paddle.autograd import PyLayer
 
 from ppcls.arch.ops import onednn
-from ppcls.arch.ops.dispatch import contiguous, first_order_only, uses_onednn
+from ppcls.arch.ops.dispatch import contiguous, uses_onednn
+from ppcls.arch.ops.gradients import first_order_only
 from ppcls.arch.ops.onednn import FLOAT_BYTES, Layout
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from html import escape
 from typing import List, Mapping, Optional, Sequence
 
-from ppcls.data.inspection.checking import ERRORS, TITLES, Check, Group
+from ppcls.data.inspection.checking import ERRORS, Check, Group, numbered
 from ppcls.data.inspection.thumbnails import Thumbnails, choose_samples, members
 
+_SPLITS = {"Train": "training", "Eval": "validation"}  # as they are shown
 _MAX_LISTED = 200  # problems of one kind
 _MAX_MEMBERS = 6  # copies of one image that are shown
 _MAX_GROUPS = 100  # of copies that are shown with pictures
@@ -91,7 +92,7 @@ def _facts(check: Check) -> List[str]:
         sizes = check.report["sizes"][item.split]
         if sizes:
             facts.append(", ".join(f"{name} {width} × {height}" for name, (width, height) in sizes.items()) + " pixels")
-        name = f"{escape(item.split)}: " if len(check.checked) > 1 else ""
+        name = f"{_SPLITS[item.split].capitalize()}: " if item.split in _SPLITS else ""
         lines.append(f"<p>{name}{'; '.join(facts)}</p>")
     return lines
 
@@ -99,10 +100,15 @@ def _facts(check: Check) -> List[str]:
 def _tiles(problems: Mapping[str, Sequence[str]]) -> str:
     """Return the number of problems of each kind, as links."""
     tiles = (
-        f"<a href='#{kind}' class='{'wrong' if kind in ERRORS else ''}'><b>{len(lines):,}</b>{escape(TITLES[kind])}</a>"
+        f"<a href='#{kind}' class='{'wrong' if kind in ERRORS else ''}'>{_numbered(kind, len(lines))}</a>"
         for kind, lines in problems.items()
     )
     return f"<nav class='tiles'>{''.join(tiles)}</nav>" if problems else ""
+
+
+def _numbered(kind: str, count: int) -> str:
+    number, _, title = numbered(kind, count).partition(" ")
+    return f"<b>{number}</b> {escape(title)}"
 
 
 def _gallery(splits: Mapping[str, Mapping[str, int]], samples: Mapping[str, str]) -> List[str]:
@@ -117,8 +123,8 @@ def _gallery(splits: Mapping[str, Mapping[str, int]], samples: Mapping[str, str]
     largest = max(totals.values(), default=0) or 1
     rows = []
     for name in names:
-        numbers = [(f"{escape(split)} " * (len(splits) > 1), counts.get(name, 0)) for split, counts in splits.items()]
-        text = ", ".join(f"{split}{count:,}" for split, count in numbers)
+        numbers = {_SPLITS.get(split, ""): counts.get(name, 0) for split, counts in splits.items()}
+        text = ", ".join(f"{count:,} {split}".rstrip() for split, count in numbers.items())
         rows.append(
             f"<div class='class'><div><h3>{escape(name)}</h3><span class='quiet'>{text}</span>"
             f"<div class='bar' style='width:{100 * totals[name] / largest:.1f}%'></div></div>"
@@ -137,8 +143,8 @@ def _finding(kind: str, lines: Sequence[str], groups: Sequence[Group], thumbnail
     """
     # The target of a link is inside: browsers unfold what contains it.
     parts = [
-        f"<details><summary class='{'wrong' if kind in ERRORS else ''}'><b>{len(lines):,}</b> {escape(TITLES[kind])}"
-        f"</summary><div id='{kind}'>"
+        f"<details><summary class='{'wrong' if kind in ERRORS else ''}'>{_numbered(kind, len(lines))}</summary>"
+        f"<div id='{kind}'>"
     ]
     pictured = groups[:_MAX_GROUPS]
     parts += [_pictures(group, thumbnails) for group in pictured]

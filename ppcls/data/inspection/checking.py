@@ -19,11 +19,11 @@ TITLES = {
     "class_mismatch": "contradictions between classes",
     "differing_classes": "differences between the classes of training and validation",
     "outside_labels": "label outside of the model's classes",
-    "shared_copies": "in training and in validation",
-    "conflicting_labels": "copies with different labels",
-    "copies": "there more than once",
-    "near_conflicts": "nearly the same, with different labels",
-    "near_copies": "nearly the same",
+    "shared_copies": "groups of copies in both training and validation",
+    "conflicting_labels": "groups of copies with different labels",
+    "copies": "groups of copies",
+    "near_conflicts": "groups of near copies with different labels",
+    "near_copies": "groups of near copies",
     "few_images": "classes with few images",
     "too_small": "smaller than the training crop",
     "unusual": "not plain 8-bit colour",
@@ -132,11 +132,17 @@ def summarize_errors(report: Mapping[str, Any]) -> str:
     for name in ERRORS:
         problems = report["problems"].get(name, [])
         if problems:
-            lines.append(f"{len(problems):,} {TITLES[name]}:")
+            lines.append(f"{numbered(name, len(problems))}:")
             lines += [f"  {_shorten(text)}" for text in problems[:_MAX_PROBLEMS]]
         if len(problems) > _MAX_PROBLEMS:
             lines.append(f"  and {len(problems) - _MAX_PROBLEMS:,} more")
     return "\n".join(lines)
+
+
+def numbered(kind: str, count: int) -> str:
+    """Return how many problems of a kind there are, in words."""
+    title = TITLES[kind].replace("groups", "group", 1) if count == 1 else TITLES[kind]
+    return f"{count:,} {title}"
 
 
 def _shorten(text: str) -> str:

@@ -8,9 +8,10 @@ from typing import Any, Mapping
 import numpy as np
 
 from ppcls.data.build import build_dataset
+from ppcls.data.datasets import Dataset
 from ppcls.data.inspection.contact_sheets import contact_sheet, write_picture
 from ppcls.data.inspection.scanning import read_reduced
-from ppcls.errors import ConfigError
+from ppcls.errors import ConfigError, DataError
 
 _SIDE = 224  # pixels
 
@@ -35,5 +36,12 @@ def draw_samples(section: Mapping[str, Any], target: Path, count: int) -> int:
     names = dataset.class_names or []
     labels = [dataset.classes(index) for index in indices]
     texts = ["\n".join(names[i] if i < len(names) else str(i) for i in classes) or "no class" for classes in labels]
-    write_picture(contact_sheet([read_reduced(dataset, index, _SIDE) for index in indices], texts), target)
+    write_picture(contact_sheet([_read(dataset, index) for index in indices], texts), target)
     return len(indices)
+
+
+def _read(dataset: Dataset, index: int) -> np.ndarray:
+    try:
+        return read_reduced(dataset, index, _SIDE)
+    except DataError as error:
+        raise DataError(f"{dataset.describe(index)}: {error}; `ppcls check` finds all such images") from None

@@ -82,10 +82,13 @@ def split_dataset(
         raise ConfigError(f"{', '.join(existing)}: there already; choose another --out, or --replace")
     if target.exists():  # before the work
         _ensure_writable(target)
-    split = split_samples(dataset.labels, scan_images(dataset, workers), fraction, seed)
     names = dataset.class_names or []
-    texts = {name: _format_list(dataset, indices) for name, indices in zip(FILES, (split.train, split.val))}
     classes = np.unique(dataset.labels).tolist()
+    if len(classes) < 2:
+        raise DataError(f"{dataset.source}: has one class, {_name(names, classes[0])}; at least two are needed")
+    split = split_samples(dataset.labels, scan_images(dataset, workers), fraction, seed)
+    _require_both_parts(dataset, split)
+    texts = {name: _format_list(dataset, indices) for name, indices in zip(FILES, (split.train, split.val))}
     lost = sorted(set(classes) - set(dataset.labels[split.train].tolist()))
     if lost:
         raise DataError(f"{dataset.root / _name(names, lost[0])}: no image of this class is left to train with")
@@ -104,6 +107,24 @@ def split_dataset(
         "not_used": dict(image_files.count_by_suffix(dataset.unused.others)),
         "lists": [str(target / name) for name in texts],
     }
+
+
+def _require_both_parts(dataset: FileDataset, split: Split) -> None:
+    """Refuse a split that leaves nothing for one of its parts.
+
+    Raises:
+        DataError: it does.
+    """
+    if len(split.broken) == len(dataset):
+        index, reason = split.broken[0]
+        raise DataError(
+            f"{dataset.source}: none of its {len(dataset):,} images can be read, such as {dataset.describe(index)}: "
+            f"{reason}"
+        )
+    if not split.val:
+        raise DataError(
+            f"{dataset.source}: no image is left for validation: no class has two images that are not near copies"
+        )
 
 
 def _name(names: Sequence[str], label: int) -> str:

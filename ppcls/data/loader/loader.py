@@ -33,10 +33,11 @@ class DataLoader:
         batch_transforms: mixes the images of a batch and makes soft targets, see ``BatchCompose``; for training only.
         use_shared_memory: whether workers pass images through shared memory; otherwise through pipes, which is slower.
         progressive_epochs: number of epochs that progressive training divides into stages; None without it.
+        test_time_views: whether the transforms may make several views of each image of an evaluation.
 
     Attributes:
         plan: the transforms of each batch.
-        views: number of images made of each sample: more than 1 with ``splits`` of AugMix.
+        views: number of images made of each sample: more than 1 with ``splits`` of AugMix or test-time augmentation.
 
     Raises:
         ConfigError: an evaluation would replace, leave out, repeat, split or mix images, or the transforms do not fit
@@ -56,6 +57,7 @@ class DataLoader:
         batch_transforms: Optional[BatchCompose] = None,
         use_shared_memory: bool = True,
         progressive_epochs: Optional[int] = None,
+        test_time_views: bool = False,
     ) -> None:
         skip = dataset.on_error == "skip"
         if skip and not train:
@@ -76,7 +78,7 @@ class DataLoader:
             )
         self.plan = TransformPlan(transforms, sampler, progressive_epochs)
         self.views = transforms.views if isinstance(transforms, Compose) else 1
-        if self.views > 1:
+        if self.views > 1 and not test_time_views:
             _require_splits_possible(train, batch_transforms)
         self.dataset = dataset
         self.sampler = sampler

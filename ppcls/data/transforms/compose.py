@@ -16,6 +16,8 @@ from ppcls.registry import Source
 from ppcls.registry.sources import describe_failure
 from ppcls.utils.opencv import cv2
 
+_NORMALIZATION = ("NormalizeImage", "Normalize", "ToTensor")
+
 
 @dataclass(frozen=True)
 class Compose:
@@ -61,6 +63,11 @@ class Compose:
         if is_image and image.shape[2] in CHANNELS:
             return to_channels(image, next((op.channels for op in self.ops if hasattr(op, "channels")), 3))
         return image
+
+    def picture(self) -> Compose:
+        """Return the transforms before the normalization: they make the picture that the model sees."""
+        count = next((i for i, name in enumerate(self.names) if name in _NORMALIZATION), len(self.names))
+        return replace(self, names=self.names[:count], ops=self.ops[:count])
 
     @property
     def views(self) -> int:
@@ -144,6 +151,8 @@ def _apply(op: Callable[[Any, np.random.Generator], Any], image: Any, rng: np.ra
     if isinstance(image, tuple):
         return tuple(op(view, rng) for view in image)
     splits = getattr(op, "splits", 1)
+    if hasattr(op, "split"):  # test-time augmentation
+        return op.split(image)
     if splits > 1:
         return (image, *(op(image, rng) for _ in range(splits - 1)))
     result = op(image, rng)

@@ -14,7 +14,7 @@ from ppcls.engine.checkpointing.run_dir import METRICS
 from ppcls.engine.state import TrainState
 from ppcls.errors import CheckpointError
 from ppcls.utils import atomic, distributed
-from ppcls.utils.logging import get_logger
+from ppcls.utils.logging import NOT_ON_TERMINAL, get_logger
 
 
 class BackgroundWriter:
@@ -201,7 +201,7 @@ class Saver:
     def _log_written(self) -> None:
         """Say what has been written; in the main thread, since data workers are forked while the writer runs."""
         while not self._written.empty():
-            get_logger().info("Already save model in %s", self._written.get())
+            get_logger().info("Already save model in %s", self._written.get(), extra=NOT_ON_TERMINAL)
 
     @staticmethod
     def _wait_and_log(wait: Callable[[], None]) -> None:

@@ -76,12 +76,11 @@ def _matrix(data: RunData, counts: np.ndarray, cells: Dict[Cell, List[int]]) -> 
     names = data.class_names
     head = "".join(f"<th title='{escape(name, quote=True)}'>{escape(_short(name))}</th>" for name in names)
     rows = []
-    largest = max(1, int((counts - np.diag(np.diag(counts))).max()))
     for label, name in enumerate(names):
         line = [f"<th>{escape(_short(name))}</th>"]
         total = max(1, int(counts[label].sum()))
         for other, count in enumerate(counts[label]):
-            line.append(_cell(label, other, int(count), count / (total if label == other else largest)))
+            line.append(_cell(label, other, int(count), count / total))
         rows.append(f"<tr>{''.join(line)}</tr>")
     matrix = (
         f"<div class='scroll'><table class='confusion'><thead><tr><th>label \\ predicted</th>{head}</tr></thead>"
@@ -99,13 +98,14 @@ def _matrix(data: RunData, counts: np.ndarray, cells: Dict[Cell, List[int]]) -> 
     return [paragraph(hint, "dim"), matrix, *opened]
 
 
-def _cell(label: int, other: int, count: int, value: float) -> str:
+def _cell(label: int, other: int, count: int, of_class: float) -> str:
+    """Return a cell; its color grows with its share of the class, of mistakes faster."""
     if not count:
         return "<td></td>"
     if label == other:
-        return f"<td class='right' style='--v:{value:.2f}'>{count:,}</td>"
+        return f"<td class='right' style='--v:{of_class:.2f}'>{count:,}</td>"
     link = f"<a href='#cell-{label}-{other}'>{count:,}</a>"
-    return f"<td class='wrong' style='--v:{0.25 + 0.75 * value:.2f}'>{link}</td>"
+    return f"<td class='wrong' style='--v:{max(0.35, of_class**0.5):.2f}'>{link}</td>"
 
 
 def _pairs(data: RunData, counts: np.ndarray, cells: Dict[Cell, List[int]]) -> List[str]:

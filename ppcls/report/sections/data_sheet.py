@@ -128,7 +128,9 @@ def _checked(data: RunData) -> List[str]:
         except (OSError, ValueError, KeyError, AttributeError, TypeError):
             continue  # not there, or something else
         lines = [
-            f"{kind.replace('_', ' ')}: {len(found):,}, such as {found[0]:.200}" for kind, found in problems.items()
+            f"{kind.replace('_', ' ')}: {len(found):,}, such as {found[0]:.200}"
+            for kind, found in problems.items()
+            if found
         ]
         found = bullets(lines) if lines else paragraph("Nothing wrong was found.")
         return [f"<h3>The check of the data</h3><p class='dim small'>{escape(str(path))}</p>", found]

@@ -10,6 +10,7 @@ from ppcls.report.elements import Charts, Section, paragraph
 from ppcls.report.run_data import RunData
 
 FILE = "lr_range.json"
+_TALLEST = 1.3  # of the first loss: what explodes above it says no more
 
 
 def lr_range(data: RunData, charts: Charts) -> Optional[Section]:
@@ -23,6 +24,8 @@ def lr_range(data: RunData, charts: Charts) -> Optional[Section]:
         rates = [float(rate) for rate in found["rates"]]
         lines = {name: [float(value) for value in found[name]] for name in ("losses", "smoothed")}
         suggestion = float(found["suggestion"])
+        if not rates or any(len(values) != len(rates) for values in lines.values()):
+            raise ValueError("rates and losses of different numbers")
     except (OSError, ValueError, KeyError, TypeError) as error:
         section.body.append(paragraph(f"{FILE} is damaged: {type(error).__name__}: {error}", "bad"))
         return section
@@ -37,6 +40,9 @@ def lr_range(data: RunData, charts: Charts) -> Optional[Section]:
         Series(names[name], list(zip(rates, values)), color=color) for color, (name, values) in enumerate(lines.items())
     ]
     marks = [Mark(suggestion, f"{suggestion:.2g}")] if suggestion > 0 else []
-    chart = LineChart("Loss by learning rate", "learning rate", "", series, marks, log_x=True)
+    low, high = min(lines["smoothed"]), max(lines["smoothed"])
+    top = min(high, _TALLEST * lines["smoothed"][0])
+    limits = (low - 0.1 * (top - low), top) if top > low else None
+    chart = LineChart("Loss by learning rate", "learning rate", "", series, marks, limits, log_x=True)
     section.body.append(charts.show([("lr_range", chart)]))
     return section

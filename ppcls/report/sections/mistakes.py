@@ -66,8 +66,8 @@ def _caption(data: RunData, row: int) -> str:
     if answers.is_multilabel:
         label = int(worst_labels(answers)[0][row])
         has = "it has it" if answers.labels[row, label] else "it does not have it"
-        predicted = np.flatnonzero(answers.scores[row] > THRESHOLD)
-        said = ", ".join(names[int(index)] for index in predicted) or "no label"
+        found = np.flatnonzero(answers.scores[row] > THRESHOLD)
+        said = ", ".join(names[int(index)] for index in found) or "no label"
         text = f"<b>{escape(names[label])}</b> {percent(float(answers.scores[row, label]))}: {has}"
         return f"{text}<br>answer: {escape(said)}{name}"
     label, predicted = int(answers.labels[row]), int(answers.predicted[row])

@@ -48,6 +48,8 @@ def _machine(data: RunData) -> List[Tuple[str, str]]:
 
 def _commands(data: RunData) -> List[Tuple[str, str]]:
     run = shlex.quote(str(data.folder))
+    recipe_file = data.folder / "recipe.yaml"
+    again = [(f"ppcls train -c {shlex.quote(str(recipe_file))} -o Global.output_dir=OTHER", "train with changes of it")]
     return [
         (f"ppcls eval {run}", "the numbers again, per class"),
         (f"ppcls infer {run} IMAGES --out answers.csv", "answers for other images"),
@@ -55,6 +57,7 @@ def _commands(data: RunData) -> List[Tuple[str, str]]:
         (f"ppcls serve {run}", "a page to try it"),
         (f"ppcls export {run}", "files for deployment"),
         (f"ppcls report {run}", "this page again"),
+        *(again if recipe_file.is_file() else []),
     ]
 
 

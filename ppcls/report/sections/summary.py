@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from html import escape
-from typing import List, Tuple
+from typing import List, Sequence, Tuple
 
 from ppcls.report.elements import Section, bullets, facts, meter, metric_value, paragraph, share
 from ppcls.report.records import best_record
@@ -75,15 +75,15 @@ def _weakest(data: RunData) -> List[str]:
             for label, support in ((label, counts.support[label]) for label in known)
         ]
         return ["<h3>Weakest labels</h3>", table(("label", "average precision", "", "images"), rows)]
-    rows = []
+    lines: List[Sequence[str]] = []
     weakest = counts.weakest(_WEAKEST)
     for label in weakest:
         correct, support = int(counts.correct[label]), int(counts.support[label])
         low, high = wilson_interval(correct, support)
         interval = f"<span class='dim'>{100 * low:.0f} to {100 * high:.0f} %</span>"
         name, recall = escape(data.class_names[label]), counts.recall[label]
-        rows.append((name, share(recall), meter(recall), f"{correct:,} of {support:,}", interval))
-    body = ["<h3>Weakest classes</h3>", table(("class", "found", "", "images", "95 % interval"), rows)]
+        lines.append((name, share(recall), meter(recall), f"{correct:,} of {support:,}", interval))
+    body = ["<h3>Weakest classes</h3>", table(("class", "found", "", "images", "95 % interval"), lines)]
     if any(counts.support[label] < _FEW for label in weakest):
         body.append(paragraph("With few images of a class, its share says little: look at the interval.", "dim small"))
     return body

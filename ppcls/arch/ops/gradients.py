@@ -1,0 +1,102 @@
+"""Which gradients a backward pass is asked for.
+
+``paddle.grad(y, [x])`` computes the gradients by ``x`` alone. A ``PyLayer`` must then return None for its other inputs,
+else Paddle raises an error, but it is not told that only some are asked for. So the calls are observed here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
+
+import paddle
+
+from ppcls.errors import ConfigError
+
+_here = threading.local()  # ``search`` of the call of paddle.grad that runs in this thread
+
+
+class _Search:
+    """Which nodes of the graph lead to the tensors that gradients are asked for."""
+
+    def __init__(self, targets: Sequence[paddle.Tensor], barriers: Sequence[paddle.Tensor]) -> None:
+        self._leads: Dict[int, bool] = {x.grad_fn.node_ptr(): False for x in barriers if x.grad_fn is not None}
+        self._leads.update({x.grad_fn.node_ptr(): True for x in targets if x.grad_fn is not None})
+
+    def leads(self, node: Any) -> bool:
+        """Return whether a target is the node, or before it."""
+        pending = [node]
+        while pending:  # not by recursion: a chain of nodes may be long
+            current = pending[-1]
+            if current.node_ptr() in self._leads:
+                pending.pop()
+                continue
+            before = [one for one in current.next_functions if one is not None]
+            unknown = [one for one in before if one.node_ptr() not in self._leads]
+            if unknown:
+                pending += unknown
+                continue
+            self._leads[current.node_ptr()] = any(self._leads[one.node_ptr()] for one in before)
+            pending.pop()
+        return self._leads[node.node_ptr()]
+
+
+def origins(*inputs: Optional[paddle.Tensor]) -> Tuple[Any, ...]:
+    """Return what a backward pass has to know of an operator's inputs, for ``wanted``."""
+    return tuple(None if x is None or x.stop_gradient else x.grad_fn for x in inputs)
+
+
+def wanted(nodes: Sequence[Any]) -> Tuple[bool, ...]:
+    """Return for each input whether the backward pass that runs needs its gradient.
+
+    Args:
+        nodes: what ``origins`` returned.
+    """
+    search: Optional[_Search] = getattr(_here, "search", None)
+    return tuple(node is not None and (search is None or search.leads(node)) for node in nodes)
+
+
+def select(nodes: Sequence[Any], gradients: Sequence[paddle.Tensor]) -> Tuple[Optional[paddle.Tensor], ...]:
+    """Return those gradients that are wanted, and None for the others, as a ``PyLayer`` returns them."""
+    return tuple(gradient if is_wanted else None for gradient, is_wanted in zip(gradients, wanted(nodes)))
+
+
+@functools.cache
+def observe() -> None:
+    """Observe calls of ``paddle.grad`` from now on."""
+    eager = paddle.base.core.eager
+    run = eager.run_partial_grad
+
+    @functools.wraps(run)
+    def run_partial_grad(outputs: Any, inputs: Any, *rest: Any) -> Any:
+        with _searching(_Search(inputs, rest[-1] or ())):  # the last argument: tensors at which gradients end
+            return run(outputs, inputs, *rest)
+
+    eager.run_partial_grad = run_partial_grad
+
+
+@contextlib.contextmanager
+def _searching(search: _Search) -> Iterator[None]:
+    before = getattr(_here, "search", None)
+    _here.search = search
+    try:
+        yield
+    finally:
+        _here.search = before
+
+
+def first_order_only() -> None:
+    """Refuse to differentiate gradients of the CPU kernels again, as ``paddle.grad(..., create_graph=True)`` asks for.
+
+    A backward pass cannot leave that to Paddle's operators: Paddle crashes on a ``paddle.grad`` within another.
+
+    Raises:
+        ConfigError: this is the backward pass of such a gradient.
+    """
+    if paddle.is_grad_enabled():
+        raise ConfigError(
+            "the CPU operators have no gradients of gradients (create_graph=True): set PPCLS_CPU_OPS=plain, which "
+            "computes by Paddle's own operators; of these, too, not all have them"
+        )

@@ -1,0 +1,54 @@
+"""``ppcls compare``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ppcls.commands.command import Command, exit_on_sigterm, import_paddle, print_result
+from ppcls.commands.trained_model import MODEL_HELP, add_machine_options, load, prepare_machine
+from ppcls.errors import ConfigError
+from ppcls.utils.paths import user_path
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("a", metavar="A", help=MODEL_HELP)
+    parser.add_argument("b", metavar="B", help="another one")
+    data_help = (
+        "folder with one folder of images per class, list file, folder of shards, or a recipe (its DataLoader.Eval); "
+        "default: the evaluation data of A or, if A is an export, of B"
+    )
+    parser.add_argument("--data", metavar="DATA", help=data_help)
+    out_help = "the page, .html; the same as .json is written beside it (default: compare.html)"
+    parser.add_argument("--out", metavar="FILE", type=Path, default=Path("compare.html"), help=out_help)
+    add_machine_options(parser)
+
+
+def _run(options: argparse.Namespace) -> int:
+    prepare_machine(options)
+    from ppcls.inference import results
+
+    out = user_path(options.out)
+    if out.suffix.lower() != ".html":
+        raise ConfigError(f"--out={options.out}: must end with .html; the JSON file is written beside it")
+    results.check_folder(out)
+    import_paddle()
+    from ppcls.analysis import compare_page, labelled_data
+    from ppcls.analysis.comparing import compare
+    from ppcls.utils import atomic, json_text
+    from ppcls.utils.logging import get_logger
+
+    predictors = [load(options, model) for model in (options.a, options.b)]
+    dataset, where = labelled_data.open_data(options.data, predictors)
+    with exit_on_sigterm():
+        comparison = compare(predictors, (options.a, options.b), dataset, where)
+        result = comparison.to_json()
+        page = compare_page.render(comparison, dataset)
+        atomic.write_text(out, page)
+        atomic.write_text(out.with_suffix(".json"), json_text.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    get_logger().info("wrote %s and %s", out, out.with_suffix(".json"))
+    print_result({key: value for key, value in result.items() if key not in ("differences", "broken")})
+    return 2 if comparison.broken else 0
+
+
+COMMAND = Command("compare", "compare two models on the same labelled images", _add_options, _run)
