@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any, Dict, Optional
+from pathlib import Path
+from typing import Any, Dict, Optional, Tuple
 
 from ppcls.commands import ending
 from ppcls.commands.command import (
@@ -20,34 +21,58 @@ from ppcls.commands.sweep import add_run_options, require_one_process
 from ppcls.errors import ConfigError
 from ppcls.utils.paths import user_path
 
+_SUFFIX = "cross_validation"  # of the folder of all runs
+
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.usage = "%(prog)s -c RECIPE [FOLDER] [-k N] [options]"
+    parser.usage = "%(prog)s FOLDER [-k N] [options]\n       %(prog)s -c RECIPE [FOLDER] [-k N] [options]"
     folder_help = "images to divide: class folders or a list (default: DataLoader.Train of the recipe)"
     parser.add_argument("folder", metavar="FOLDER", nargs="?", help=folder_help)
-    add_recipe_options(parser)
+    add_recipe_options(parser, required=False)
     add_weight_options(parser)
     parser.add_argument("-k", "--folds", metavar="N", type=int, default=5, help="the number of folds (default: 5)")
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the folds (default: 0)")
-    add_run_options(parser, "cross_validation")
+    add_run_options(parser, _SUFFIX)
 
 
 def _run(options: argparse.Namespace) -> int:
     require_one_process("cross-validate")
     if options.stage is not None:
         raise ConfigError("--stage: cross-validation trains all stages of a recipe; leave it out")
+    if options.config is None and options.folder is None:
+        raise ConfigError("give a FOLDER of images, or -c RECIPE")
     import_paddle()
     import_components(options)
-    from ppcls.tuning import cross_validation, devices, sweeps
+    from ppcls.tuning import cross_validation, devices
 
     slots = devices.parse_devices(options.devices)
-    recipe = sweeps.Recipe(options.config, changes(options), options.imports)
-    root = user_path(options.output or f"{recipe.load().Global.output_dir}_cross_validation")
+    recipe, root = _of_folder(options) if options.config is None else _of_recipe(options)
     section = None if options.folder is None else _section(options.folder)
     result = cross_validation.cross_validate(recipe, section, options.folds, options.seed, root, slots)
     print_result(result.to_json())
     _say_ending(result)
     return 0
+
+
+def _of_recipe(options: argparse.Namespace) -> Tuple[Any, Path]:
+    """Return the recipe, and the folder of all runs."""
+    from ppcls.tuning.sweeps import Recipe
+
+    recipe = Recipe(options.config, changes(options), options.imports)
+    return recipe, user_path(options.output or f"{recipe.load().Global.output_dir}_{_SUFFIX}")
+
+
+def _of_folder(options: argparse.Namespace) -> Tuple[Any, Path]:
+    """Return the recipe that `ppcls train FOLDER` would choose, and the folder of all runs."""
+    from ppcls.starter.plan import default_output, make_plan
+    from ppcls.starter.record import RECIPE, Request
+    from ppcls.tuning.sweeps import Recipe
+
+    folder = user_path(options.folder)
+    default = default_output(folder)
+    root = user_path(options.output) if options.output else default.with_name(f"{default.name}_{_SUFFIX}")
+    make_plan(folder, Request(folder=str(folder.resolve()), changes=changes(options)), root / "chosen")
+    return Recipe(str(root / "chosen" / RECIPE), imports=options.imports), root
 
 
 def _section(folder: str) -> Dict[str, Any]:

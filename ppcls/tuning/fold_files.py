@@ -6,18 +6,17 @@ import json
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-import numpy as np
-
 from ppcls.config.schema import Config
 from ppcls.config.show import to_yaml
 from ppcls.data.build import build_dataset
 from ppcls.data.datasets import count_classes
 from ppcls.data.datasets.base import FileDataset
 from ppcls.data.datasets.classes import known_names
-from ppcls.data.datasets.names import format_class_names, is_valid_unicode
+from ppcls.data.datasets.list_text import format_list
+from ppcls.data.datasets.names import format_class_names
 from ppcls.data.inspection.scanning import scan_images
 from ppcls.engine import load_config
-from ppcls.errors import ConfigError, DataError
+from ppcls.errors import ConfigError
 from ppcls.tuning.folds import Folds, classes_without_validation, make_folds
 from ppcls.utils import atomic, json_text
 from ppcls.utils.logging import get_logger
@@ -66,10 +65,11 @@ def write_lists(dataset: FileDataset, section: Section, root: Path, count: int, 
             raise ConfigError(f"--output {root}: holds other folds ({'; '.join(changed)}); choose another folder")
         return list(found["sizes"])
     folds = make_folds(dataset, scan_images(dataset), count, seed)
-    texts = {}
+    texts, root_of_images = {}, user_path(section["image_root"])
+    labels = dict(enumerate(dataset.list_labels or [])) if _is_relabelled(dataset) else None
     for fold, held_out in enumerate(folds.members):
         for side, indices in (("train", folds.rest(fold)), ("val", held_out)):
-            texts[list_file(root, fold, side)] = _list_text(dataset, section, indices)
+            texts[list_file(root, fold, side)] = format_list(dataset, indices, root_of_images, labels)
     names = known_names(dataset)
     if names is not None:
         texts[folder / "labels.txt"] = format_class_names(names)
@@ -96,32 +96,6 @@ def _read(file: Path) -> Optional[Dict[str, Any]]:
 def list_file(root: Path, fold: int, side: str) -> Path:
     """Return the list of one side ("train" or "val") of a fold, counted from 0."""
     return root / FOLDER / f"fold_{fold + 1}_{side}.txt"
-
-
-def _list_text(dataset: FileDataset, section: Section, indices: Sequence[int]) -> str:
-    """Return the text of a list, with paths relative to the image_root of the section.
-
-    Raises:
-        DataError: a path would not be read back unchanged.
-    """
-    root = user_path(section["image_root"])
-    lines = []
-    for index in indices:
-        path = str(Path(dataset.describe(index)).relative_to(root))
-        if path != path.strip() or "\n" in path or "\r" in path or not is_valid_unicode(path):
-            raise DataError(
-                f"{root}: {path!r} cannot be written to a list: it has a line break, begins or ends with a blank, or "
-                f"is not valid Unicode; rename it"
-            )
-        lines.append(f"{path}\t{_label_text(dataset, index)}\n")
-    return "".join(lines)
-
-
-def _label_text(dataset: FileDataset, index: int) -> str:
-    if dataset.is_multilabel:
-        return ",".join(str(int(value)) for value in np.asarray(dataset.labels[index]))
-    label = dataset.label(index)
-    return str(dataset.list_labels[label] if _is_relabelled(dataset) else label)  # type: ignore[index]
 
 
 def _is_relabelled(dataset: FileDataset) -> bool:
@@ -152,7 +126,6 @@ def fold_changes(config: Config, dataset: FileDataset, section: Section, root: P
     source = {
         "name": "MultiLabelDataset" if dataset.is_multilabel else "ImageNetDataset",
         "image_root": str(section["image_root"]),
-        "delimiter": "\t",
         **({"relabel": True} if _is_relabelled(dataset) else {}),
         **{key: section[key] for key in _KEPT if key in section},
     }

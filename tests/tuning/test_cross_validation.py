@@ -14,10 +14,11 @@ from ppcls.tuning.cross_validation import CrossValidation, Pooled
 from ppcls.tuning.cross_validation_page import render_folds
 from ppcls.tuning.trials import DONE, Trial
 from tests.helpers.class_folders import write_photos
+from tests.helpers.images import encode, picture
 
 
 def listed(path):
-    return [line.rsplit("\t", 1) for line in path.read_text().splitlines()]
+    return [line.rsplit(" ", 1) for line in path.read_text().splitlines()]
 
 
 @pytest.mark.slow
@@ -96,7 +97,6 @@ def test_a_folder_that_is_divided_as_a_whole(tmp_path):
             "name": "ImageNetDataset",
             "image_root": str(photos),
             "cls_label_path": str(tmp_path / "cv" / "folds" / "fold_1_train.txt"),
-            "delimiter": "\t",
         }
     )
     assert read.class_names == ["cat", "dog", "élan"]
@@ -116,6 +116,18 @@ def test_labels_that_have_no_names_stay_what_they_are(tmp_path):
     fold_files.write_lists(fold_files.open_samples(section), section, tmp_path / "cv", 2, seed=0)
     labels = {label for _, label in listed(tmp_path / "cv" / "folds" / "fold_1_val.txt")}
     assert labels == {"5", "15", "25"}
+
+
+def test_several_classes_per_image(tmp_path):
+    lines = [f"{index}.png\t{index % 2},1,{int(index < 3)}\n" for index in range(8)]
+    for index in range(8):
+        (tmp_path / f"{index}.png").write_bytes(encode(picture(24, 24, index), ".png"))
+    (tmp_path / "list.txt").write_text("".join(lines))
+    section = {"name": "MultiLabelDataset", "image_root": str(tmp_path), "cls_label_path": str(tmp_path / "list.txt")}
+    fold_files.write_lists(fold_files.open_samples(section), section, tmp_path / "cv", 2, seed=0)
+    folds = [(tmp_path / "cv" / "folds" / f"fold_{n}_val.txt").read_text().splitlines(True) for n in (1, 2)]
+    assert sorted(folds[0] + folds[1]) == lines
+    assert len(folds[0]) == len(folds[1]) == 4
 
 
 def test_shards_are_refused(tmp_path, digits):
