@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import signal
 import sys
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
+import threading
+from types import FrameType
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from ppcls.commands import COMMANDS, GROUPS
 from ppcls.commands.command import Command
@@ -61,7 +65,7 @@ def _run(parse: Callable[[], Tuple[Command, argparse.Namespace]]) -> int:
         from ppcls.utils import logging
 
         logging.setup()
-        with logging.repeats_dropped():
+        with _interrupts_recognized(), logging.repeats_dropped():
             return int(command.run(options))
     except PpclsError as error:
         if debug:
@@ -86,6 +90,31 @@ def _run(parse: Callable[[], Tuple[Command, argparse.Namespace]]) -> int:
             raise
         print(f"{_rank_prefix()}error: {text} (--debug shows the traceback)", file=sys.stderr)
         return 2
+
+
+@contextlib.contextmanager
+def _interrupts_recognized() -> Iterator[None]:
+    """Let Ctrl-C end the block by KeyboardInterrupt, also where a library makes another error of it."""
+    pressed: List[int] = []
+
+    def interrupt(number: int, _: Optional[FrameType]) -> None:
+        pressed.append(number)
+        raise KeyboardInterrupt
+
+    is_main = threading.current_thread() is threading.main_thread()  # elsewhere Python allows no handlers
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    except Exception:
+        if pressed:
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        if signal.getsignal(signal.SIGINT) is interrupt:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _imported_failure(error: Exception) -> Optional[str]:

@@ -1,4 +1,4 @@
-"""From nothing to an exported model: data, training, evaluation, inference, export, prediction.
+"""From nothing to an exported model: data, their check, training, evaluation, inference, export, prediction.
 
 Every step is a command that a user would type; they are printed again at the end, to be copied and changed.
 """
@@ -11,22 +11,20 @@ import sys
 import time
 from pathlib import Path
 
-RECIPE = "configs/quick_start/digits_ConvMixer.yaml"
+RECIPE = "quick_start/digits_ConvMixer"
 DATA = Path("dataset/digits")
 OUTPUT = Path("output/digits")
-WEIGHTS = f"-o Global.pretrained_model={OUTPUT}/best_model"
 IMAGES = OUTPUT / "handful"
-PREDICT = (
-    "from ppcls import Predictor; import json, sys; print(json.dumps(Predictor(sys.argv[1]).predict(sys.argv[2])))"
-)
 STEPS = (
     ("write the data", f"python tools/make_digits.py {DATA}"),
-    ("train", f"python tools/train.py -c {RECIPE}"),
-    ("evaluate", f"python tools/eval.py -c {RECIPE} {WEIGHTS}"),
-    ("predict", f"python tools/infer.py -c {RECIPE} {WEIGHTS} -o Infer.infer_imgs={IMAGES}"),
-    ("export", f"python tools/export_model.py -c {RECIPE} {WEIGHTS}"),
-    ("predict with the exported model", f"python -c {shlex.quote(PREDICT)} {OUTPUT}/inference {IMAGES}"),
+    ("check them", f"ppcls check -c {RECIPE} --out {OUTPUT}/data"),
+    ("train", f"ppcls train -c {RECIPE}"),
+    ("evaluate", f"ppcls eval {OUTPUT}"),
+    ("predict", f"ppcls infer {OUTPUT} {IMAGES}"),
+    ("export", f"ppcls export {OUTPUT}"),
+    ("predict with the exported model", f"ppcls infer {OUTPUT}/inference {IMAGES}"),
 )
+MAX_LINES = 12  # of a command's output
 
 
 def main() -> int:
@@ -39,15 +37,20 @@ def main() -> int:
             choose_images()
         print(f"\n=== {title}\n$ {command}", flush=True)
         # Results are on standard output; the log and the progress bar, on standard error, are shown as they come.
-        done = subprocess.run(
-            [sys.executable, *shlex.split(command)[1:]], stdout=subprocess.PIPE, text=True, check=False
-        )
+        done = subprocess.run(python_command(command), stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode:
             print(f"quickstart: `{command}` ended with exit code {done.returncode}", file=sys.stderr)
             return done.returncode
         outputs[title] = done.stdout
-        print(done.stdout.strip(), flush=True)
+        lines = done.stdout.strip().splitlines()
+        print("\n".join([*lines[:MAX_LINES], *(["..."] if len(lines) > MAX_LINES else [])]), flush=True)
     return summary(outputs, time.time() - started)
+
+
+def python_command(command: str) -> list:
+    """Return the arguments that run a command with the Python that runs this script."""
+    program, *arguments = shlex.split(command)
+    return [sys.executable, *(["-m", "ppcls"] if program == "ppcls" else []), *arguments]
 
 
 def choose_images() -> None:
@@ -59,7 +62,7 @@ def choose_images() -> None:
 
 
 def summary(outputs: dict, seconds: float) -> int:
-    """Print what came out; return 1 when checkpoint and export disagree."""
+    """Print what came out, in twenty lines; return 1 when checkpoint and export disagree."""
     top1 = json.loads(outputs["evaluate"])["top1"]
     checkpoint, exported = (json.loads(outputs[key]) for key in ("predict", "predict with the exported model"))
     same = [answer["class_ids"] for answer in checkpoint] == [answer["class_ids"] for answer in exported]
@@ -69,17 +72,19 @@ def summary(outputs: dict, seconds: float) -> int:
         f"handful of images: {right} of {len(checkpoint)} right; exported model: {'same' if same else 'OTHER'} answers"
     )
     for what, where in (
-        ("data", DATA),
-        ("checkpoints (best_model, latest, epoch_N)", OUTPUT),
-        ("log, metrics, resolved recipe", f"{OUTPUT}/train.log, metrics.jsonl, config.yaml"),
-        ("curves", f"visualdl --logdir {OUTPUT}/vdl"),
-        ("predictions", f"{OUTPUT}/predictions.json"),
-        ("exported model", f"{OUTPUT}/inference"),
+        ("report", OUTPUT / "report.html"),
+        ("pictures of the data, and what is wrong with them", OUTPUT / "data/report.html"),
+        ("weights", OUTPUT / "best_model.pdparams"),
+        ("exported model", OUTPUT / "inference"),
     ):
-        print(f"  {what}: {where}")
+        if where.exists():
+            print(f"  {what}: {where}")
+    print(f"  log, metrics, resolved recipe: {OUTPUT}/train.log, metrics.jsonl, config.yaml")
     print("commands (in this folder, after `source .venv/bin/activate`):")
     for _, command in STEPS:
         print(f"  {command}")
+    print(f"a page to try the model (pip install '.[serve]'):\n  ppcls serve {OUTPUT}")
+    print("your own photos, one folder per class:\n  ppcls train photos/")
     return 0 if same else 1
 
 

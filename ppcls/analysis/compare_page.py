@@ -26,8 +26,9 @@ def render(comparison: Comparison, dataset: Dataset) -> str:
 
 def _body(comparison: Comparison, dataset: Dataset) -> Iterator[str]:
     what = "labels all right" if comparison.multilabel else "top-1 accuracy"
-    yield f"<h1>{escape(comparison.verdict.partition(':')[0].rstrip('.'))}</h1>"
-    yield f"<p>{escape(comparison.verdict)}</p>"
+    verdict, _, counts = comparison.verdict.partition(": ")
+    yield f"<h1>{escape(verdict)}</h1>"
+    yield f"<p>{escape(counts[0].upper() + counts[1:])}</p>"
     yield f"<p class='dim'>{len(comparison.images):,} images of {escape(comparison.data)}</p>"
     rows = [
         [
@@ -44,8 +45,8 @@ def _body(comparison: Comparison, dataset: Dataset) -> Iterator[str]:
         if count:
             text = f"{side} was trained on {count:,} of these images: its accuracy on them says little."
             yield f"<p class='bad'>{text}</p>"
-    counts = [[escape(outcome), f"{comparison.count(outcome):,}"] for outcome in (BOTH, ONLY_A, ONLY_B, NEITHER)]
-    yield html.table(["outcome", "images"], counts)
+    outcomes = [[escape(outcome), f"{comparison.count(outcome):,}"] for outcome in (BOTH, ONLY_A, ONLY_B, NEITHER)]
+    yield html.table(["outcome", "images"], outcomes)
     yield "<h2>Where they differ</h2>"
     for outcome in (ONLY_B, ONLY_A, NEITHER):
         images = [image for image in comparison.images if image.outcome == outcome and image.differs]
@@ -60,7 +61,7 @@ def _body(comparison: Comparison, dataset: Dataset) -> Iterator[str]:
 
 
 def _pictures(outcome: str, images: List[ComparedImage], dataset: Dataset) -> Iterator[str]:
-    title = f"{escape(outcome.capitalize())}, different answers" if outcome == NEITHER else escape(outcome.capitalize())
+    title = escape(outcome[0].upper() + outcome[1:]) + ", different answers" * (outcome == NEITHER)
     yield f"<h3>{title}: {len(images):,}</h3>"
     if not images:
         return

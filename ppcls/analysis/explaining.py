@@ -10,6 +10,7 @@ from typing import Any, Dict, Generator, Iterable, List, NamedTuple, Optional, S
 import numpy as np
 
 from ppcls.data.transforms import Compose
+from ppcls.data.transforms.arguments import MAX_PIXELS
 from ppcls.data.transforms.conversion import to_channels
 from ppcls.data.transforms.decode import decode_image
 from ppcls.errors import ConfigError, DataError, WeightsError
@@ -135,12 +136,17 @@ class Explainer:
                 continue
             scores, class_id, heat, features_of_image = found[index]
             names = self._pipeline.postprocess.class_names
+            try:
+                picture = self._draw(item, heat)
+            except DataError as error:
+                yield Explanation(self._pipeline.answer(name, error))
+                continue
             yield Explanation(
                 answer=self._pipeline.answer(name, scores),
                 class_id=class_id,
                 label_name=names[class_id] if names else None,
                 score=round(float(scores[class_id]), 5),
-                picture=self._draw(item, heat),
+                picture=picture,
                 features=features_of_image,
             )
 
@@ -173,12 +179,15 @@ class Explainer:
 
     def _draw(self, item: _Prepared, heat: np.ndarray) -> np.ndarray:
         """Return the photo with its heat; the model's picture where it is not known what it shows of the photo."""
-        photo = to_channels(item.data, 3) if isinstance(item.data, np.ndarray) and item.data.ndim == 3 else None
-        photo = decode_image(item.data) if photo is None else photo
-        size = (photo.shape[0], photo.shape[1])
         transforms = self._pipeline.transforms
         if not isinstance(transforms, Compose):
             raise ConfigError("heat maps need the transforms of a recipe or an export")
+        if isinstance(item.data, np.ndarray) and item.data.ndim == 3:
+            photo = to_channels(item.data, 3)
+        else:
+            most = next((op.max_pixels for op in transforms.ops if hasattr(op, "max_pixels")), MAX_PIXELS)
+            photo = decode_image(item.data, most)
+        size = (photo.shape[0], photo.shape[1])
         if size not in self._areas:
             self._areas[size] = seen_area.find(transforms, *size)
         area = self._areas[size]

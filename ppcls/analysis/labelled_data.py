@@ -8,8 +8,10 @@ from typing import Any, Generator, List, Optional, Sequence, Tuple
 from ppcls.config.schema import Config
 from ppcls.data.build import build_dataset, shared_files
 from ppcls.data.datasets import Classes, Dataset, align_classes
+from ppcls.data.folder_layout import find_layout
 from ppcls.engine import load_config, stages
 from ppcls.engine.data import open_dataset
+from ppcls.engine.evaluation_data import missing_data, with_moved_lists
 from ppcls.engine.label_names import export_classes, model_classes
 from ppcls.engine.model import weights_path
 from ppcls.errors import ConfigError, DataError
@@ -35,19 +37,16 @@ def open_data(path: Optional[str], predictors: Sequence[BasePredictor]) -> Tuple
         config = next((item for item in map(recipe_of, predictors) if item is not None), None)
         if config is None:
             raise ConfigError("exported models have no data: give --data FOLDER, LIST or RECIPE")
-        if config.DataLoader.Eval is None:
-            raise ConfigError("the run has no DataLoader.Eval: give --data FOLDER, LIST or RECIPE")
-        try:
-            return open_dataset(config, "Eval"), _place(config)
-        except DataError as error:
-            raise DataError(f"{error}\nthese are the data of the run; for others: --data FOLDER") from None
+        config = with_moved_lists(config, user_path(config.Global.pretrained_model or "").parent)
+        missing = missing_data(config)
+        if missing is not None:
+            raise DataError(f"{missing}; say where such data are: --data FOLDER, LIST or RECIPE")
+        return open_dataset(config, "Eval"), _place(config)
     if Path(path).suffix.lower() in _RECIPES:
         config = load_config(path)
         config = stages.evaluation_recipe(config, None) if config.Stages else config
         return open_dataset(config, "Eval"), path
-    from ppcls.data.folder_layout import find_layout
-
-    layout = find_layout(user_path(path))
+    layout = find_layout(user_path(path), training=False)
     for note in layout.notes:
         get_logger().info("--data %s: %s", path, note)
     return build_dataset(layout.val or layout.train, train=False), path

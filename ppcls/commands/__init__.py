@@ -4,7 +4,7 @@ from typing import Dict, Sequence
 
 from ppcls.commands import (
     benchmark,
-    check_data,
+    check,
     compare,
     config,
     convert,
@@ -38,7 +38,7 @@ GROUPS: Dict[str, Sequence[Command]] = {
     ),
     "Use and deploy": (infer.COMMAND, export.COMMAND, serve.COMMAND, convert.COMMAND),
     "Look into a model": (explain.COMMAND, similar.COMMAND, compare.COMMAND),
-    "Data": (check_data.COMMAND, show_data.COMMAND, split_data.COMMAND, pack_data.COMMAND),
+    "Data": (check.COMMAND, check.ALIAS, show_data.COMMAND, split_data.COMMAND, pack_data.COMMAND),
     "Recipes and models": (config.COMMAND, models.COMMAND, summary.COMMAND, benchmark.COMMAND),
     "This installation": (info.COMMAND,),
 }

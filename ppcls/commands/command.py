@@ -15,6 +15,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
 
+from ppcls.errors import ConfigError
+
 
 class Command(NamedTuple):
     """A command of ``ppcls``.
@@ -69,6 +71,20 @@ def add_import_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--import FILE``."""
     import_help = "file (my_parts.py) or module that registers components of your own; may be repeated"
     parser.add_argument("--import", metavar="FILE", dest="imports", action="append", default=[], help=import_help)
+
+
+def refuse_recipe_options(options: argparse.Namespace, why: str) -> None:
+    """Refuse the options of ``add_recipe_options`` but ``-c`` where there is no recipe.
+
+    Args:
+        why: what they are, the end of the message.
+
+    Raises:
+        ConfigError: one is given.
+    """
+    for option, value in (("-o", options.override), ("--stage", options.stage), ("--import", options.imports)):
+        if value:
+            raise ConfigError(f"{option}: is {why}; leave it out, or give -c RECIPE")
 
 
 def import_components(options: argparse.Namespace) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
+from ppcls.commands import ending
 from ppcls.commands.command import Command, exit_on_sigterm, import_paddle, print_result
 from ppcls.commands.trained_model import MODEL_HELP, add_machine_options, load, prepare_machine
 from ppcls.errors import ConfigError
@@ -36,7 +38,6 @@ def _run(options: argparse.Namespace) -> int:
     from ppcls.analysis import compare_page, labelled_data
     from ppcls.analysis.comparing import compare
     from ppcls.utils import atomic, json_text
-    from ppcls.utils.logging import get_logger
 
     predictors = [load(options, model) for model in (options.a, options.b)]
     dataset, where = labelled_data.open_data(options.data, predictors)
@@ -46,9 +47,15 @@ def _run(options: argparse.Namespace) -> int:
         page = compare_page.render(comparison, dataset)
         atomic.write_text(out, page)
         atomic.write_text(out.with_suffix(".json"), json_text.dumps(result, indent=1, ensure_ascii=False) + "\n")
-    get_logger().info("wrote %s and %s", out, out.with_suffix(".json"))
     print_result({key: value for key, value in result.items() if key not in ("differences", "broken")})
+    ending.say(_describe(comparison), {"page": out, "all differences": out.with_suffix(".json")})
     return 2 if comparison.broken else 0
+
+
+def _describe(comparison: Any) -> str:
+    """Return the accuracies, and what the test says."""
+    first, second = (f"{100 * item['accuracy']:.1f} %" for item in comparison.accuracies)
+    return f"compared on {len(comparison.images):,} images: A {first}, B {second}. {comparison.verdict}"
 
 
 COMMAND = Command("compare", "compare two models on the same labelled images", _add_options, _run)

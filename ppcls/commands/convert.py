@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
+from ppcls.commands import ending
 from ppcls.commands.command import (
     Command,
     add_import_option,
@@ -39,7 +41,10 @@ def _run(options: argparse.Namespace) -> int:
     arguments = parse_arguments(options.argument)
     values.update(key=options.weights_key, image_size=options.weights_image_size)
     with reworded(OF_CONVERT):
-        print(to_json(convert_weights(options.source, options.target, arguments=arguments, **values)))
+        result = convert_weights(options.source, options.target, arguments=arguments, **values)
+    print(to_json(result))
+    following = ending.command("ppcls", "train", "-c", "RECIPE", "-o", f"Global.pretrained_model={result['target']}")
+    ending.say(f"converted {result['tensors']:,} tensors", {"weights": Path(result["target"])}, following)
     return 0
 
 

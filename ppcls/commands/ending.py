@@ -29,6 +29,7 @@ def say(reached: str, where: Mapping[str, PathLike], next_command: str = "") -> 
     """
     if not distributed.is_main():
         return
+    sys.stdout.flush()  # both may be one file, where the ending belongs at the end
     lines = [reached, *_places(where)]
     if next_command:
         lines.append(f"next: {next_command}")

@@ -7,6 +7,7 @@ import contextlib
 from pathlib import Path
 from typing import Any, Dict, List
 
+from ppcls.commands import ending
 from ppcls.commands.command import Command, exit_on_sigterm, print_result
 from ppcls.commands.trained_model import IMAGES_HELP, MODEL_HELP, add_model_options, load, prepare_machine
 from ppcls.errors import ConfigError
@@ -39,7 +40,6 @@ def _run(options: argparse.Namespace) -> int:
     prepare_machine(options)
     from ppcls.inference import inputs
     from ppcls.utils import atomic, json_text
-    from ppcls.utils.logging import get_logger
 
     if not options.images and not options.filters:
         raise ConfigError(f"nothing to explain: ppcls explain {options.model} IMAGES..., or --filters")
@@ -55,8 +55,12 @@ def _run(options: argparse.Namespace) -> int:
         results = _explain(predictor, options, sources, folder)
     atomic.write_text(folder / _RESULTS, json_text.dumps(results, indent=1, ensure_ascii=False) + "\n")
     broken = sum("error" in item for item in results)
-    get_logger().info("wrote %s: %d pictures, and %s", folder, len(results) - broken, _RESULTS)
     print_result(results)
+    method = next((item["method"] for item in results if "error" not in item), "nothing")
+    failed = f", {broken:,} could not be read" if broken else ""
+    reached = f"explained by {method}: {len(results) - broken:,} images{failed}"
+    following = ending.command("ppcls", "explain", user_path(options.model), *options.images[:1], "--class", "NAME")
+    ending.say(reached, {"pictures": folder, "classes and scores": folder / _RESULTS}, following)
     return 2 if broken else 0
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any, Mapping
 
+from ppcls.commands import ending
 from ppcls.commands.command import (
     Command,
     add_recipe_options,
@@ -44,6 +46,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--image-size", type=int, nargs="+", metavar="PX", help="export for images of another size: PX, or HEIGHT WIDTH"
     )
+    parser.add_argument(
+        "--examples",
+        type=int,
+        metavar="N",
+        help="put N small pictures of the evaluation set into the export, for the server's page (default: 0)",
+    )
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -57,10 +65,15 @@ def _run(options: argparse.Namespace) -> int:
     from ppcls.exporting.options import Options
 
     names = ("onnx", "opset", "self_contained", "fp16", "bf16", "int8", "calibration", "calibration_images", "max_drop")
-    values = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    given = ((name, getattr(options, name)) for name in (*names, "examples"))
+    values = {name: value for name, value in given if value is not None}
     _refuse_unused_options(values)
     with exit_on_sigterm():
-        print(to_json(export(config, Options(**values, image_size=(size[0], size[-1]) if size else None))))
+        report = export(config, Options(**values, image_size=(size[0], size[-1]) if size else None))
+    print(to_json(report))
+    folder = Path(report["folder"])
+    reached = f"exported: probabilities of {report['images']} images differ by at most {report['max_difference']:.2g}"
+    ending.say(reached, {"model": folder}, ending.command("ppcls", "serve", folder))
     return 0
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, Callable, Generator, Iterator
 
+from ppcls.commands import ending
 from ppcls.commands.command import Command, exit_on_sigterm, load_for_weights, print_result
 from ppcls.commands.trained_model import IMAGES_HELP, MODEL_HELP, add_model_options, count, load, prepare_machine
 from ppcls.errors import ConfigError
@@ -76,7 +77,17 @@ def _run(options: argparse.Namespace) -> int:
     for target in (options.out, options.features, options.heatmaps):
         if target is not None:
             get_logger().info("wrote %s: %d images, %d of them broken", target, len(sources), broken)
+    _say_ending(options, len(sources), broken)
     return 2 if broken else 0
+
+
+def _say_ending(options: argparse.Namespace, images: int, broken: int) -> None:
+    """Say what is in which file, if there is one: printed answers end by themselves."""
+    files = {"answers": options.out, "features": options.features, "heat maps": options.heatmaps}
+    where = {name: path for name, path in files.items() if path is not None}
+    if where:
+        done = f"predicted {images - broken:,} images" + f"; {broken:,} could not be read" * bool(broken)
+        ending.say(done, where, ending.command("ppcls", "serve", user_path(options.model)))
 
 
 def _prints_answers(options: argparse.Namespace) -> bool:

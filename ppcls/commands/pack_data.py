@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from ppcls.commands import ending
 from ppcls.commands.command import Command, to_json
 from ppcls.utils.paths import user_path
 
@@ -64,6 +65,8 @@ def _run(options: argparse.Namespace) -> int:
     out = user_path(options.out)
     result = pack(pack_options, out, workers=options.workers, skip_broken=options.skip_broken, check=options.check)
     print(to_json(result))
+    reached = f"{'checked' if options.check else 'packed'} {result['samples']:,} images in {result['shards']:,} shards"
+    ending.say(reached, {"shards": out}, ending.command("ppcls", "train", out))
     return 0
 
 

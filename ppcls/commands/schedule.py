@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from ppcls.commands.command import Command, add_recipe_options, load_recipe, to_json
+from ppcls.commands import ending
+from ppcls.commands.command import Command, add_recipe_options, changes, load_recipe, to_json
 from ppcls.utils.paths import user_path
 
 
@@ -29,6 +30,9 @@ def _run(options: argparse.Namespace) -> int:
     draw_schedule(curves, user_path(options.out), str(options.config))
     tables = {name: lr_schedule.summarize(*curve) for name, curve in curves.items()}
     print(to_json(tables if config.Stages and options.stage is None else next(iter(tables.values()))))
+    given = [word for change in changes(options) for word in ("-o", change)]
+    following = ending.command("ppcls", "train", "-c", options.config, *given)
+    ending.say("drew the learning rate", {"picture": user_path(options.out)}, following)
     return 0
 
 

@@ -7,7 +7,9 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any, Dict, get_type_hints
 
-from ppcls.commands.command import Command, add_import_option, import_components
+from ppcls.commands import served_model
+from ppcls.commands.command import Command, add_import_option, import_components, import_paddle
+from ppcls.utils.paths import user_path
 
 if TYPE_CHECKING:
     import dataclasses
@@ -21,7 +23,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     from ppcls.serving import Settings
 
     hints = get_type_hints(Settings)
-    parser.add_argument("model", metavar="MODEL", help="exported model: the folder that `ppcls export` wrote")
+    model_help = "folder of a run or checkpoint, which are exported if need be; folder of an export; .onnx file"
+    parser.add_argument("model", metavar="MODEL", help=model_help)
     add_import_option(parser)
     for option in dataclasses.fields(Settings):
         if "help" not in option.metadata:
@@ -53,7 +56,7 @@ def _end_at_once(number: int, _: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     import dataclasses
 
-    from ppcls.serving import Settings, serve
+    from ppcls.serving import Settings, require_packages, serve
     from ppcls.utils import environment
 
     values = {option.name: getattr(options, option.name) for option in dataclasses.fields(Settings)}
@@ -61,11 +64,25 @@ def _run(options: argparse.Namespace) -> int:
     if values["api_key"] is None:
         values["api_key"] = os.environ.get(_KEY)
     settings = Settings(**values)
-    for number in (signal.SIGINT, signal.SIGTERM):  # the first process of a container has no default for SIGTERM
-        signal.signal(number, _end_at_once)  # until the server listens, with its own handlers
+    _end_at_once_on_signals()
+    require_packages()
     environment.prepare()
+    model = user_path(options.model)
+    if served_model.is_trained(model):
+        import_paddle()
+        import_components(options)
+        with served_model.interruptible():
+            exported = served_model.export_of(model, settings.backend)
+        _end_at_once_on_signals()
+        return serve(dataclasses.replace(settings, model=str(exported)))
     import_components(options)
     return serve(settings)
 
 
-COMMAND = Command("serve", "answer HTTP requests with an exported model, and a page to try it", _add_options, _run)
+def _end_at_once_on_signals() -> None:
+    """Let signals end the process until the server listens, with its own handlers."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # the first process of a container has no default for SIGTERM
+        signal.signal(number, _end_at_once)
+
+
+COMMAND = Command("serve", "answer HTTP requests with a run or an export, and a page to try it", _add_options, _run)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any, Dict
 
+from ppcls.commands import ending
 from ppcls.commands.command import Command, exit_on_sigterm, print_result
 from ppcls.commands.trained_model import add_model_options, count, load, prepare_machine
 from ppcls.errors import ConfigError
@@ -76,7 +77,7 @@ def _search(predictor: Any, query: Any, sources: Any, options: argparse.Namespac
     is_page = out.suffix.lower() == ".html"
     text = similar_page.render(query, found, broken, options.folder) if is_page else _json(result, json_text)
     atomic.write_text(out, text)
-    get_logger().info("wrote %s: %d of %d photos", out, len(found), len(sources))
+    ending.say(f"found the {len(found):,} nearest of {len(others):,} photos", {"page" if is_page else "list": out})
     return result
 
 

@@ -65,11 +65,14 @@ class Layout:
         return len(self.counts)
 
 
-def find_layout(path: Union[str, Path]) -> Layout:
+def find_layout(path: Union[str, Path], training: bool = True) -> Layout:
     """Return the layout of a folder, a list file or a shard.
 
     A folder with lists is read by them, whatever else it has; then shards, split folders and class folders are looked
     for. All files are counted, none is opened.
+
+    Args:
+        training: whether the images have to be fit to train with; others may be of one class.
 
     Raises:
         DataError: there is no such folder, it has none of the layouts or no images, it has one class only, or the
@@ -79,8 +82,9 @@ def find_layout(path: Union[str, Path]) -> Layout:
     if not found.exists():
         raise DataError(f"{found}: no such file or folder (looked for from {Path.cwd()})")
     layout = _of_file(found) if found.is_file() else _of_folder(found)
-    _require_classes(layout)
-    _require_known_classes(layout)
+    if training:
+        _require_classes(layout)
+        _require_known_classes(layout)
     return layout
 
 

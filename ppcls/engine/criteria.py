@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional, Union
+from typing import List, Optional, Union
 
 from ppcls import loss as losses
 from ppcls import metric as metrics
@@ -23,11 +23,7 @@ def build_metrics(config: Config, mode: str) -> CombinedMetric:
         ConfigError: a metric is for another kind of labels, or needs another number of classes, than the recipe has; or
             it has nothing to log during training.
     """
-    components = getattr(config.Metric, mode)
-    if components is None:
-        topk: Component = {"TopkAcc": {"topk": sorted({1, min(5, config.Arch.class_num)})}}
-        default: Component = {"MultiLabelMAP": None} if config.Global.use_multilabel else topk
-        components = [default] if mode == "Eval" else []
+    components = eval_metrics(config) if mode == "Eval" else config.Metric.Train or []
     combined = metrics.build_metrics(components)
     for index, (name, metric) in enumerate(combined.metrics.items()):
         _check_metric(config, mode, index, name, metric)
@@ -38,6 +34,15 @@ def build_metrics(config: Config, mode: str) -> CombinedMetric:
             "numbers only; put it in Metric.Eval"
         )
     return combined
+
+
+def eval_metrics(config: Config) -> List[Component]:
+    """Return ``Metric.Eval``, or the metric that is the default for the recipe's kind of labels."""
+    if config.Metric.Eval is not None:
+        return config.Metric.Eval
+    if config.Global.use_multilabel:
+        return [{"MultiLabelMAP": None}]
+    return [{"TopkAcc": {"topk": sorted({1, min(5, config.Arch.class_num)})}}]
 
 
 def log_reduced_topk(config: Config) -> None:

@@ -10,9 +10,9 @@ import numpy as np
 
 from ppcls.config.schema import Config
 from ppcls.data.datasets import Classes, Dataset
+from ppcls.data.inspection import check_files
 from ppcls.data.inspection.checking import check_datasets
-from ppcls.data.inspection.contact_sheets import contact_sheet, denormalize
-from ppcls.data.inspection.html_report import render_report
+from ppcls.data.inspection.contact_sheets import contact_sheet, denormalize, write_picture
 from ppcls.data.loader import Batch, DataLoader
 from ppcls.data.transforms import TRANSFORMS, TransformOp, name_and_arguments
 from ppcls.engine import checks
@@ -20,11 +20,8 @@ from ppcls.engine.checks import require_split
 from ppcls.engine.class_count import for_display
 from ppcls.engine.data import build_loader, open_dataset
 from ppcls.engine.label_names import match_classes
-from ppcls.errors import ConfigError, DataError, MachineError
-from ppcls.utils import atomic, json_text
-from ppcls.utils.folders import ensure_writable
-from ppcls.utils.logging import get_logger, repeats_dropped, warn_once
-from ppcls.utils.opencv import cv2
+from ppcls.errors import ConfigError, DataError
+from ppcls.utils.logging import repeats_dropped, warn_once
 
 _SIDES = ("Train", "Eval")
 
@@ -35,7 +32,7 @@ def check_data(config: Config, target: Path, workers: Optional[int] = None) -> D
 
     Returns:
         The report: "ok" (nothing is broken, mislabelled or shared), "images", "counts" of problems by kind, "problems",
-        "classes".
+        "classes", "sizes".
 
     Raises:
         ConfigError: the recipe has no data.
@@ -45,16 +42,13 @@ def check_data(config: Config, target: Path, workers: Optional[int] = None) -> D
     if not datasets:
         raise ConfigError("DataLoader: missing; the recipe has no data to check")
     checks.require_training_sizes(config)
-    ensure_writable(target, f"--out={target}", "choose another folder with --out")
+    page = target / "report.html"
+    check_files.prepare(page)
     config = for_display(config, datasets)
     datasets, found = _compare_classes(config, datasets)
-    report, checked = check_datasets(datasets, config.Arch.class_num, _crop_size(config), workers, found)
-    report["counts"] = {name: len(lines) for name, lines in report["problems"].items()}
-    atomic.write_text(target / "report.json", json_text.dumps(report, indent=1, ensure_ascii=False) + "\n")
-    get_logger().info("wrote %s", target / "report.json")
-    atomic.write_text(target / "report.html", render_report(report, checked, f"Data of {config.Arch.name}"))
-    get_logger().info("wrote %s", target / "report.html")
-    return report
+    check = check_datasets(datasets, config.Arch.class_num, _crop_size(config), workers, found)
+    check_files.write(check, page, f"Data of {config.Arch.name}", workers=workers)
+    return check.report
 
 
 def _compare_classes(config: Config, datasets: Dict[str, Dataset]) -> Tuple[Dict[str, Dataset], Dict[str, List[str]]]:
@@ -118,13 +112,7 @@ def show_data(config: Config, target: Path, count: int, side: str = "Train", epo
                 texts.append(label_text(batch, row, names))
             if len(images) >= count:
                 break
-    sheet = contact_sheet(images[:count], texts[:count])
-    try:
-        written = cv2.imwrite(str(target), sheet[:, :, ::-1])
-    except cv2.error as error:
-        raise MachineError(f"--out={target}: {error.err or error}; name a .png or .jpg file") from None
-    if not written:
-        raise MachineError(f"--out={target}: cannot be written; does its folder exist?")
+    write_picture(contact_sheet(images[:count], texts[:count]), target)
 
 
 def _batches(loader: DataLoader, side: str, count: int, epoch: int) -> Iterator[Batch]:

@@ -24,10 +24,11 @@ from ppcls.engine.label_names import answer_names, model_classes
 from ppcls.engine.model import build_model, fetch_weights, load_required_weights
 from ppcls.errors import ConfigError, ExportError
 from ppcls.exporting import batch_norm, images, int8, onnx_models, target_dir
+from ppcls.exporting import examples as example_pictures
 from ppcls.exporting.comparison import Expected, compare
 from ppcls.exporting.image_size import with_image_size
 from ppcls.exporting.options import Options
-from ppcls.inference import description
+from ppcls.inference import description, examples
 from ppcls.inference.agreement import within_tolerance
 from ppcls.inference.postprocess import SIGMOID, PostProcess
 from ppcls.registry.sources import records
@@ -82,6 +83,7 @@ def export(config: Config, options: Optional[Options] = None) -> Dict[str, Any]:
     model = build_model(config)
     weights = load_required_weights(config, model, "export")
     preprocessing.require_as_trained(config, recipe_ops, preprocessing.INFER, weights)
+    pictures = example_pictures.collect(config, weights, options.examples)
     model.eval()
     postprocess = build_postprocess(config, answer_names(config, weights))
     log_reduced_topk(config)
@@ -93,6 +95,7 @@ def export(config: Config, options: Optional[Options] = None) -> Dict[str, Any]:
     description_values = _description(config, weights, ops, recipe_shape, postprocess)
     with target_dir.temporary_export_dir(target) as folder:
         models = _write(config, options, model, folder, description_values, expected)
+        _add_examples(folder, description_values, pictures)
         target_dir.replace(folder, target, weights)
     report = {
         "folder": str(target),
@@ -124,6 +127,20 @@ def _write(
     values["Comparison"] = {"images": len(expected.probabilities), "models": models}
     description.write(folder, values)
     return models
+
+
+def _add_examples(folder: Path, values: Dict[str, Any], pictures: Sequence[examples.Example]) -> None:
+    """Write the example pictures and their description, after the files of the models, which carry none."""
+    if not pictures:
+        return
+    values[examples.KEY] = examples.write(folder, pictures)
+    description.write(folder, values)
+    size = sum(len(picture.data) for picture in pictures)
+    get_logger().info(
+        "%d examples of DataLoader.Eval, %.0f kB: whoever gets the export gets these pictures",
+        len(pictures),
+        size / 1000,
+    )
 
 
 def _log(report: Mapping[str, Any], weights: str) -> None:

@@ -9,6 +9,7 @@ from ppcls.errors import ConfigError
 from ppcls.utils import environment
 
 OPSETS = range(13, 22)  # paddle2onnx 2.1.0 aborts the process at 22, and cannot express GELU's parts below 13
+MAX_EXAMPLES = 50  # the server's page shows them all
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Options:
         calibration_images: how many of them.
         max_drop: by how much the top-1 accuracy may fall by quantization, from 0 to 1.
         image_size: [height, width] to export for; None takes the recipe's.
+        examples: pictures of the evaluation set to put into the export, for the server's page; at most 50.
 
     Raises:
         ConfigError: a value is out of range, or two options exclude each other.
@@ -41,6 +43,7 @@ class Options:
     calibration_images: int = 128
     max_drop: float = 0.01
     image_size: Optional[Tuple[int, int]] = None
+    examples: int = 0
 
     def __post_init__(self) -> None:
         if self.bf16 and not environment.has_bfloat16():
@@ -58,6 +61,8 @@ class Options:
             raise ConfigError("calibration: only int8 needs images to be calibrated on")
         if self.image_size is not None and min(self.image_size) < 1:
             raise ConfigError(f"image_size: expected positive numbers, got {list(self.image_size)}")
+        if not 0 <= self.examples <= MAX_EXAMPLES:
+            raise ConfigError(f"examples: from 0 to {MAX_EXAMPLES} pictures, got {self.examples}")
 
     @property
     def any_onnx(self) -> bool:

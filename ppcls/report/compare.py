@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from ppcls.analysis.statistics import wilson_interval
 from ppcls.report import svg
 from ppcls.report.build import PICTURES, page_path
 from ppcls.report.charts import LineChart, Series
@@ -20,7 +21,7 @@ from ppcls.report.png import write_charts
 from ppcls.report.records import best_record
 from ppcls.report.run_data import RunData
 from ppcls.report.sections.curves import evaluation_points, training_points
-from ppcls.report.statistics import ClassCounts, exact_matches, wilson_interval
+from ppcls.report.statistics import ClassCounts, exact_matches
 from ppcls.utils import html
 from ppcls.utils.folders import ensure_writable
 from ppcls.utils.logging import get_logger

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import List, Tuple
 
@@ -11,24 +10,8 @@ import numpy as np
 from ppcls.engine.predictions import Predictions
 from ppcls.metric.ranking import average_precision
 
-_Z = 1.959964  # of a 95 % interval
 THRESHOLD = 0.5  # above which a label of multi-label data is predicted
 BINS = 15  # as ``CalibrationError``
-
-
-def wilson_interval(correct: int, total: int) -> Tuple[float, float]:
-    """Return the 95 % interval of a share, from 0 to 1; (0, 1) for no images.
-
-    Wilson's score interval (https://doi.org/10.1080/01621459.1927.10502953): it is right for few images and for shares
-    near 0 and 1, too.
-    """
-    if not total:
-        return 0.0, 1.0
-    share, z2 = correct / total, _Z * _Z
-    center = share + z2 / (2 * total)
-    half = _Z * math.sqrt(share * (1 - share) / total + z2 / (4 * total * total))
-    scale = 1 + z2 / total
-    return max(0.0, (center - half) / scale), min(1.0, (center + half) / scale)
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,22 @@ import importlib
 from ppcls.serving.settings import Settings
 from ppcls.utils.extras import missing_extra
 
-__all__ = ["Settings", "serve"]
+__all__ = ["Settings", "require_packages", "serve"]
 
 _NEEDS = ("python_multipart", "prometheus_client", "uvicorn", "fastapi")  # FastAPI imports the first itself
+
+
+def require_packages() -> None:
+    """Import the packages of the extra ``serve``.
+
+    Raises:
+        MachineError: one is missing.
+    """
+    for name in _NEEDS:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise missing_extra("serve", name, "serving", error) from None
 
 
 def serve(settings: Settings) -> int:
@@ -19,11 +32,7 @@ def serve(settings: Settings) -> int:
         MachineError: a package of the extra ``serve`` is missing, or the port cannot be had.
         DataError: the model cannot be opened.
     """
-    for name in _NEEDS:
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            raise missing_extra("serve", name, "serving", error) from None
+    require_packages()
     from ppcls.serving.runner import run
 
     return run(settings)

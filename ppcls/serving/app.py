@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import time
 import uuid
@@ -17,6 +18,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 
 import ppcls
+from ppcls.inference.examples import Example
 from ppcls.serving import auth, metrics, openapi, query, schemas, uploads
 from ppcls.serving.batcher import ModelError
 from ppcls.serving.errors import CLIENT_CLOSED_REQUEST, ClientDisconnectedError, RequestError
@@ -31,7 +33,7 @@ _FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/docs": ("docs.html", "text/html; charset=utf-8"),
     "/style.css": ("style.css", "text/css; charset=utf-8"),
-    **{f"/{name}.js": (f"{name}.js", "text/javascript; charset=utf-8") for name in ("app", "view", "csv", "docs")},
+    **{f"/{file.name}": (file.name, "text/javascript; charset=utf-8") for file in sorted(_PAGE.glob("*.js"))},
 }
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -45,9 +47,10 @@ def build_app(service: Service) -> ServerMiddleware:
     app = FastAPI(title="ppcls", version=ppcls.__version__, docs_url=None, redoc_url=None, redirect_slashes=False)
     _add_error_handlers(app)
     keyed = auth.dependencies(service.settings.api_key)
-    _add_status_routes(app, service, keyed)
-    _add_info_route(app, service, keyed)
+    # The page of the API has them in this order.
     _add_model_routes(app, service, [*keyed, Depends(query.check_repeated)])
+    _add_info_routes(app, service, keyed)
+    _add_status_routes(app, service, keyed)
     _add_page_routes(app)
     if service.settings.cors:
         app.add_middleware(
@@ -56,7 +59,8 @@ def build_app(service: Service) -> ServerMiddleware:
             allow_methods=["GET", "POST"],
             allow_headers=["X-API-Key", "Authorization", "Content-Type"],
         )
-    return ServerMiddleware(app, service, ["/predict", "/saliency", "/model", "/health", "/ready", "/metrics", *_FILES])
+    routes = ["/predict", "/saliency", "/model", "/examples", "/health", "/ready", "/metrics"]
+    return ServerMiddleware(app, service, [*routes, *_FILES])
 
 
 def _add_error_handlers(app: FastAPI) -> None:
@@ -129,7 +133,7 @@ def _status(good: str, problem: Optional[str]) -> Response:
     return JSONResponse({"status": good}) if problem is None else JSONResponse({"error": problem}, 503)
 
 
-def _add_info_route(app: FastAPI, service: Service, keyed: List[Any]) -> None:
+def _add_info_routes(app: FastAPI, service: Service, keyed: List[Any]) -> None:
     settings = service.settings
 
     @app.get(
@@ -149,12 +153,35 @@ def _add_info_route(app: FastAPI, service: Service, keyed: List[Any]) -> None:
             class_names=service.model.class_names,
             topk=service.model.topk,
             multilabel=service.model.is_multilabel,
+            unsure_margin=settings.unsure_margin,
+            examples=len(service.model.examples),
             max_images=settings.max_images,
             max_body=settings.max_body,
             max_pixels=settings.max_pixels,
             urls=settings.allow_urls,
             saliency=not settings.no_saliency,
         )
+
+    pictures = schemas.Examples(examples=[_example(service, example) for example in service.model.examples])
+    answer = Response(pictures.model_dump_json(), media_type="application/json")
+
+    @app.get(
+        "/examples",
+        summary="Pictures to try the model with, if some were exported with it",
+        dependencies=keyed,
+        response_model=schemas.Examples,
+        responses=openapi.error(401),
+    )
+    async def examples() -> Response:
+        return answer
+
+
+def _example(service: Service, example: Example) -> schemas.Example:
+    names = [service.model.label(class_id) for class_id in example.class_ids]
+    image = "data:image/jpeg;base64," + base64.b64encode(example.data).decode("ascii")
+    return schemas.Example(
+        class_ids=list(example.class_ids), label_names=[name for name in names if name is not None], image=image
+    )
 
 
 def _add_model_routes(app: FastAPI, service: Service, dependencies: List[Any]) -> None:
@@ -164,7 +191,7 @@ def _add_model_routes(app: FastAPI, service: Service, dependencies: List[Any]) -
         dependencies=dependencies,
         openapi_extra=openapi.BODY,
         response_model=schemas.Prediction,
-        responses=openapi.PREDICT_ERRORS,
+        responses={200: openapi.PREDICT_EXAMPLE, **openapi.PREDICT_ERRORS},
     )
     async def predict(request: Request, options: Annotated[query.PredictOptions, Query()]) -> Response:
         return await _answer(request, service, lambda images: service.predict(images, options.topk))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 
 from ppcls.data.transforms import build_transforms
-from ppcls.inference import seen_area
+from ppcls.inference import examples, seen_area
 from ppcls.inference.description import PIXELS
 from ppcls.inference.predictor import Predictor
 from ppcls.serving import image_checks
@@ -22,10 +22,11 @@ class Model:
         backend_label: these, for the log.
         topk: how many classes an answer has at most; None where that depends on the image.
         is_multilabel: whether an image may have any number of classes.
+        examples: the pictures that were exported with it.
         channels_last: whether the model takes images [H, W, C] instead of [C, H, W].
 
     Raises:
-        DataError: there is no export, it is damaged, or it has no model for the backend.
+        DataError: there is no export, it or an example is damaged, or it has no model for the backend.
         MachineError: the backend is not installed, or cannot use the device.
         ConfigError: ``topk`` for a model whose answers depend on thresholds.
     """
@@ -50,6 +51,7 @@ class Model:
         self.topk = self._postprocess.topk
         self.is_multilabel = self._postprocess.is_multilabel
         self.class_names = self.description.class_names
+        self.examples: List[examples.Example] = examples.read(self.description)
         self.channels_last = self.description.input == PIXELS
 
     def warm_up(self, batch: int) -> None:

@@ -67,3 +67,21 @@ def error(status: int, text: str = "") -> Dict[Union[int, str], Dict[str, Any]]:
 HEAT_MAP_ERRORS = {status: description for number in _STATUSES for status, description in error(number).items()}
 PREDICT_ERRORS = {status: description for status, description in HEAT_MAP_ERRORS.items() if status != 404}
 PREDICT_ERRORS[422] = {"description": _STATUSES[422], "model": Union[schemas.NoUsableImage, schemas.Error]}
+PREDICT_EXAMPLE: Dict[str, Any] = {
+    "content": {
+        "application/json": {
+            "example": {
+                "results": [
+                    {
+                        "file_name": "photo.jpg",
+                        "class_ids": [7, 1],
+                        "scores": [0.98, 0.01],
+                        "label_names": ["seven", "one"],
+                    }
+                ],
+                "model": "ConvMixer",
+                "milliseconds": {"decode": 1.2, "wait": 0.1, "model": 3.4, "receive": 0.3, "total": 5.6},
+            }
+        }
+    }
+}

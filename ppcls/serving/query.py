@@ -17,7 +17,9 @@ class PredictOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    topk: Optional[int] = Field(None, ge=1, description="at most all classes")
+    topk: Optional[int] = Field(
+        None, ge=1, description="classes in the answer, at most all; default: as the server was started"
+    )
 
 
 class SaliencyOptions(BaseModel):

@@ -25,11 +25,29 @@ class ModelInfo(BaseModel):
     class_names: Optional[List[str]]
     topk: Optional[int] = Field(description="classes in an answer; null where thresholds choose them")
     multilabel: bool = Field(description="an image may have any number of classes, and so an answer")
+    unsure_margin: float = Field(
+        description="the page marks an answer as unsure if its score is less than this above the second one's"
+    )
+    examples: int = Field(description="how many pictures GET /examples has")
     max_images: int
     max_body: int
     max_pixels: int
     urls: bool
     saliency: bool
+
+
+class Example(BaseModel):
+    """A picture with its true classes; one but for multi-label models."""
+
+    class_ids: List[int]
+    label_names: List[str] = Field(description="empty if the classes have no names")
+    image: str = Field(description="a data URL (JPEG)")
+
+
+class Examples(BaseModel):
+    """The pictures that were exported with the model."""
+
+    examples: List[Example]
 
 
 class ImageResult(BaseModel):

@@ -6,7 +6,7 @@ import contextlib
 import os
 import secrets
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, Mapping
 
 from ppcls.errors import MachineError
 from ppcls.utils.encoding import as_text
@@ -57,9 +57,26 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         MachineError: it could not be written.
     """
+    write_texts({path: text})
+
+
+def write_texts(texts: Mapping[Path, str]) -> None:
+    """Replace text files that belong together: all are written before the first takes its place.
+
+    Raises:
+        MachineError: one could not be written.
+    """
+    path = Path()
     try:
-        with replacing(path) as temporary:
-            temporary.write_text(as_text(text), encoding="utf-8")
+        with contextlib.ExitStack() as stack:
+            written = []
+            for path, text in texts.items():
+                temporary = stack.enter_context(temporary_beside(path))
+                temporary.write_text(as_text(text), encoding="utf-8")
+                fsync(temporary)
+                written.append((temporary, path))
+            for temporary, path in written:
+                temporary.replace(path)
     except OSError as error:
         raise MachineError(f"{path} cannot be written: {error.strerror}") from None
 

@@ -20,7 +20,9 @@ def ensure_writable(folder: Path, name: str, advice: str) -> None:
     probe = folder / ".writable"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"x")
-        probe.unlink()
+        try:
+            probe.write_bytes(b"x")
+        finally:  # on a full disk an empty file is left
+            probe.unlink(missing_ok=True)
     except OSError as error:
         raise MachineError(f"{name}: cannot be written to: {error.strerror}; {advice}") from None

@@ -5,10 +5,13 @@ import pytest
 from ppcls.analysis.statistics import mcnemar, wilson_interval
 
 
-def test_wilson_interval():
-    assert wilson_interval(8, 10) == pytest.approx((0.49016, 0.94332), abs=1e-5)
-    assert wilson_interval(0, 20) == pytest.approx((0.0, 0.16113), abs=1e-5)
-    assert wilson_interval(0, 0) == (0, 1)
+# From R: binom::binom.confint(x, n, methods = "wilson").
+@pytest.mark.parametrize(
+    ("correct", "total", "low", "high"),
+    [(81, 100, 0.7222, 0.8749), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (1, 1, 0.2065, 1.0), (0, 0, 0.0, 1.0)],
+)
+def test_wilson_interval(correct, total, low, high):
+    assert wilson_interval(correct, total) == pytest.approx((low, high), abs=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -64,10 +64,11 @@ def test_everything_wrong_is_found(photos, run):
     assert "small.png: 45 x 40, the crop is 48" in found["too_small"]
     assert json.loads(done.stdout)["counts"]["broken"] == 2
     assert re.search(r"^2 cannot be read:\n  \S+cut.jpg: the JPEG is truncated", done.stderr, re.MULTILINE)
-    assert "all of them: report/report.html" in done.stderr
+    assert re.search(r"all of them: +report/report.html\n", done.stderr)
     assert "grey.png" not in done.stderr
     page = (photos.parent / "report" / "report.html").read_text()
-    assert page.count("data:image/jpeg;base64,") == 5  # two classes on two sides, and class 7
+    assert "<h3>7</h3>" in page  # a class that the model does not have
+    assert "data:image/jpeg;base64," in page
     assert "Traceback" not in done.stderr
 
 

@@ -6,6 +6,9 @@ from html.parser import HTMLParser
 
 import pytest
 
+import ppcls
+from ppcls.analysis import labelled_data
+from ppcls.errors import DataError
 from tests.helpers.command_line import run_ppcls
 from tests.helpers.multilabel import write_multilabel_recipe
 from tests.helpers.recipes import write_recipe
@@ -84,7 +87,7 @@ def test_the_page_shows_where_they_differ(trained, weaker, run, tmp_path):
     assert all(image.startswith("data:image/jpeg;base64,") for image in page.images)
     assert "http" not in source
     text = " ".join(page.text)
-    assert f"Only a right: {counts['only A right']}" in text
+    assert f"Only A right: {counts['only A right']}" in text
     assert "A is better" in text
     assert "digit-3" in text
 
@@ -126,6 +129,9 @@ def test_several_labels_per_image(digits, run, tmp_path):
 def test_what_cannot_be_compared(models, digits, class_folders, run, tmp_path):
     export = models / "inference"
     assert "exported models have no data: give --data" in run("compare", export, export, code=2).stderr
+    change = {"DataLoader.Eval.dataset.image_root": str(tmp_path / "nowhere")}
+    with pytest.raises(DataError, match=r"nowhere.*say where such data are: --data"):
+        labelled_data.open_data(None, [ppcls.load_predictor(models / "out", changes=change)])
     (class_folders / "digit-0").rename(class_folders / "zero")
     done = run("compare", models / "out", export, "--data", class_folders, code=2)
     assert "'zero' is not a class of" in done.stderr

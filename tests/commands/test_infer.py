@@ -316,7 +316,6 @@ def test_features_are_written_beside_their_names(models, images, run, tmp_path):
     [
         ("out", ["--features", "x.csv"], "x.csv: the suffix gives the format; it must be one of .npy, .parquet"),
         ("out", ["--features", "no/x.npy"], "there is no folder no; make it first"),
-        ("out", ["--features", "x.npy", "--out", "y.json"], "--out: is about answers"),
         ("out", ["--features", "x.npy", "--topk", "3"], "--topk: is about answers"),
         ("out", ["--features", "x.npy", "--format", "map"], "--format: is about answers"),
         ("inference", ["--features", "x.npy"], "an exported model gives probabilities only"),

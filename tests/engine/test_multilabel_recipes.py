@@ -94,7 +94,7 @@ def test_data_are_checked_and_shown(recipe, run, tmp_path):
     dataset = build_dataset(load_config(recipe).DataLoader.Train.dataset.model_dump(), train=True)
     counts = dataset.labels.sum(0).astype(int).tolist()
     assert report["classes"]["Train"] == dict(zip(NAMES, counts))
-    assert "samples" in (tmp_path / "report" / "report.html").read_text()
+    assert "data:image/jpeg;base64," in (tmp_path / "report" / "report.html").read_text()
     for mixing in ([], ["-o", MIXED_IMAGES]):
         run("show-data", "-c", recipe, "-n", "4", "--out", "sheet.png", *mixing)
         assert (tmp_path / "sheet.png").stat().st_size

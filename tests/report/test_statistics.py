@@ -39,15 +39,6 @@ def drawn():
     return rng.integers(0, 6, 300), scores  # the class 6 has no image
 
 
-# From R: binom::binom.confint(x, n, methods = "wilson").
-@pytest.mark.parametrize(
-    ("correct", "total", "low", "high"),
-    [(81, 100, 0.7222, 0.8749), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (1, 1, 0.2065, 1.0), (0, 0, 0.0, 1.0)],
-)
-def test_wilson(correct, total, low, high):
-    assert statistics.wilson_interval(correct, total) == pytest.approx((low, high), abs=1e-4)
-
-
 def test_counts_are_those_of_scikit_learn(drawn):
     metrics = pytest.importorskip("sklearn.metrics")
     labels, scores = drawn

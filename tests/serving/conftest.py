@@ -3,6 +3,8 @@
 import httpx
 import pytest
 
+from tests.helpers.command_line import run_ppcls
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _extra():
@@ -15,6 +17,17 @@ def server(start):
     """Return a server with the default settings, for tests that leave it as it was."""
     with start() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def with_examples(exported, digits):
+    """Return the folder of an export of the same model with four examples."""
+    folder = exported.with_name("with_examples")
+    weights, target = f"Global.pretrained_model={exported.parent}/out/latest", f"Global.save_inference_dir={folder}"
+    names = f"Infer.PostProcess.class_id_map_file={digits}/labels.txt"
+    recipe = ("-c", exported.parent / "recipe.yaml")
+    run_ppcls("export", *recipe, "--examples", "4", "-o", weights, target, names, cwd=exported.parent)
+    return folder
 
 
 @pytest.fixture

@@ -96,5 +96,5 @@ def test_the_page_shows_all_classes_and_says_when_there_is_none(address, folder,
     choose(driver, [paths[empty]])
     until(driver, lambda: text(driver, "#status").endswith(": no class is above its threshold"))
     driver.find_element("css selector", ".explain").click()  # the likeliest class
-    until(driver, lambda: all_of(driver, "canvas.heat"))
+    until(driver, lambda: all_of(driver, ".heat"))
     assert not driver.get_log("browser")

@@ -270,4 +270,4 @@ def test_a_heat_map_is_waited_for(fast, proxy, photos):
     assert proxy.seen.count("/saliency") == 6
     assert explain.get_attribute("aria-pressed") == "false"
     explain.click()
-    until(fast, lambda: all_of(fast, "canvas.heat"))
+    until(fast, lambda: all_of(fast, ".heat"))

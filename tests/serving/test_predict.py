@@ -172,6 +172,11 @@ def test_the_heat_map_is_the_fall_of_the_score(client, predictor, photo):
     image = (seen[:, :, ::-1].transpose(2, 0, 1) / 255.0 - 0.5).astype(np.float32) / 0.5
     whole, *covered = predictor.run(np.stack([image, *(occlusion.occlude(image, 4, cell) for cell in range(16))]))
     assert answer["score"] == pytest.approx(whole[3], abs=2e-5)
+    assert answer["overlay"].startswith("data:image/jpeg;base64,")
+    drawn = cv2.imdecode(
+        np.frombuffer(base64.b64decode(answer["overlay"].partition(",")[2]), np.uint8), cv2.IMREAD_COLOR
+    )
+    assert drawn.shape == (224, 224, 3)  # 16 pixels a side, enlarged
     np.testing.assert_allclose(heat.ravel(), whole[3] - np.array(covered)[:, 3], atol=2e-5)
     best = client.post("/saliency", files={"a": ("a.png", photo)}).json()
     assert best["class_id"] == int(whole.argmax())
@@ -239,7 +244,8 @@ def metrics(client):
 
 def test_the_description_of_the_api_is_complete(client):
     described = client.get("/openapi.json").json()
-    assert set(described["paths"]) == {"/health", "/ready", "/metrics", "/model", "/predict", "/saliency"}
+    assert set(described["paths"]) == {"/health", "/ready", "/metrics", "/model", "/examples", "/predict", "/saliency"}
+    assert next(iter(described["paths"])) == "/predict"  # what people look for
     predict = described["paths"]["/predict"]["post"]
     assert set(predict["requestBody"]["content"]) >= {"multipart/form-data", "application/json", "image/*"}
     assert {"200", "401", "408", "413", "415", "422", "429", "500", "503"} <= set(predict["responses"])
@@ -267,6 +273,7 @@ def test_the_answers_are_those_that_the_description_promises(client, photo):
         (schemas.HeatMap, client.post("/saliency?grid=3", files=files[:1])),
         (schemas.NoUsableImage, client.post("/predict", files=files[1:])),
         (schemas.ModelInfo, client.get("/model")),
+        (schemas.Examples, client.get("/examples")),
         (schemas.Status, client.get("/health")),
         (schemas.Status, client.get("/ready")),
         (schemas.Error, client.post("/predict?topk=0", files=files)),
@@ -274,6 +281,8 @@ def test_the_answers_are_those_that_the_description_promises(client, photo):
     ):
         assert model.model_validate(answer.json(), strict=True).model_dump() == answer.json()
     described = client.get("/openapi.json").json()
+    shown = described["paths"]["/predict"]["post"]["responses"]["200"]["content"]["application/json"]["example"]
+    assert schemas.Prediction.model_validate(shown, strict=True).model_dump() == shown
     names = {"Prediction", "HeatMap", "NoUsableImage", "ModelInfo", "Status", "Error", "ServerError"}
     assert names <= set(described["components"]["schemas"])
     for path, model in (("/predict", "Prediction"), ("/saliency", "HeatMap")):

@@ -131,6 +131,11 @@ class FileDataset(Dataset):
         self._paths = paths
 
     @property
+    def root(self) -> Path:
+        """Return the folder of the images; paths of a list may lead out of it."""
+        return self._paths.root
+
+    @property
     def source(self) -> str:
         """Return what the paths come from, for messages."""
         return str(self._paths.root)

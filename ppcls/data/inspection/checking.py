@@ -1,10 +1,12 @@
-"""Check a recipe's data for images that are broken, mislabelled, duplicated, too small or unusual."""
+"""Check data sets for images that are broken, mislabelled, duplicated, too small or unusual."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
 
 from ppcls.data.datasets import Dataset
 from ppcls.data.inspection.scanning import Finding, scan_images
@@ -17,10 +19,12 @@ TITLES = {
     "class_mismatch": "contradictions between classes",
     "differing_classes": "differences between the classes of training and validation",
     "outside_labels": "label outside of the model's classes",
-    "shared_copies": "in training and in validation",
-    "conflicting_labels": "copies with different labels",
-    "copies": "there more than once",
-    "near_copies": "nearly the same",
+    "shared_copies": "groups of copies in both training and validation",
+    "conflicting_labels": "groups of copies with different labels",
+    "copies": "groups of copies",
+    "near_conflicts": "groups of near copies with different labels",
+    "near_copies": "groups of near copies",
+    "few_images": "classes with few images",
     "too_small": "smaller than the training crop",
     "unusual": "not plain 8-bit colour",
     "no_images": "not used: no images that can be decoded here",
@@ -29,6 +33,8 @@ TITLES = {
 }
 _SEPARATOR = " = "  # between the copies of an image
 _MAX_PROBLEMS, _MAX_COPIES = 5, 3  # shown on the terminal: problems of one kind, and copies of one image
+_FEW = 10  # images of a class for training
+WHOLE = "All"  # the split of data that are not divided
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class CheckedDataset:
     """A data set whose images were read.
 
     Attributes:
-        split: "Train" or "Eval".
+        split: "Train", "Eval" or ``WHOLE``.
         dataset: the data set.
         findings: one per image.
     """
@@ -45,6 +51,38 @@ class CheckedDataset:
     dataset: Dataset
     findings: Sequence[Finding]
 
+    def describe(self, index: int) -> str:
+        """Return the location of an image, with its split if there are several."""
+        where = self.dataset.describe(index)
+        return where if self.split == WHOLE else f"{self.split} {where}"
+
+    def labels(self, index: int) -> str:
+        """Return the names of an image's classes, or their ids where there are no names."""
+        return ", ".join(self.name_of(label) for label in self.dataset.classes(index)) or "no class"
+
+    def name_of(self, label: int) -> str:
+        """Return the name of a class, or its id."""
+        names = self.dataset.class_names
+        return str(names[label] if names and 0 <= label < len(names) else label)
+
+
+Group = Sequence[Tuple[CheckedDataset, int]]  # images that are copies of each other
+
+
+@dataclass(frozen=True)
+class Check:
+    """The result of a check.
+
+    Attributes:
+        report: as JSON values.
+        checked: the data sets with what was found in them.
+        groups: copies, by the kind of the problem.
+    """
+
+    report: Dict[str, Any]
+    checked: List[CheckedDataset]
+    groups: Dict[str, List[Group]]
+
 
 def check_datasets(
     datasets: Mapping[str, Dataset],
@@ -52,36 +90,40 @@ def check_datasets(
     smallest: int,
     workers: Optional[int],
     class_problems: Mapping[str, Sequence[str]],
-) -> Tuple[Dict[str, Any], List[CheckedDataset]]:
-    """Read all images of a recipe's data sets.
+) -> Check:
+    """Read all images of data sets.
 
     Args:
-        datasets: by split, "Train" and "Eval".
+        datasets: by split, "Train" and "Eval", or ``WHOLE``.
         class_num: number of the model's classes.
         smallest: images with a side shorter than this are too small, in pixels.
         workers: number of processes; by default one per core.
         class_problems: problems of the classes that are known already, by kind.
-
-    Returns:
-        The report, as JSON values, and the data sets with what was found.
     """
     checked = [
-        CheckedDataset(split, dataset, scan_images(dataset, workers, f"reading {split}"))
+        CheckedDataset(split, dataset, scan_images(dataset, workers, "reading" + f" {split}" * (split != WHOLE)))
         for split, dataset in datasets.items()
     ]
     problems: Dict[str, List[str]] = {name: [] for name in TITLES}
     problems.update({name: list(lines) for name, lines in class_problems.items()})
     for item in checked:
         _check_images(item, class_num, smallest, problems)
-    _check_copies(checked, problems)
+    groups = _find_copies(checked)
+    for kind, members in groups.items():
+        problems[kind] += [_describe_group(group, with_labels="conflict" in kind) for group in members]
     _list_unused(checked, problems)
+    counts = {item.split: _class_counts(item, class_num) for item in checked}
+    problems["few_images"] = _few_images(counts)
     report = {
         "ok": not any(problems[name] for name in ERRORS),
         "images": {item.split: len(item.findings) for item in checked},
+        "sizes": {item.split: _sizes(item) for item in checked},
         "problems": {name: lines for name, lines in problems.items() if lines},
-        "classes": {item.split: _class_counts(item, class_num) for item in checked},
+        "classes": counts,
     }
-    return report, checked
+    if any(item.dataset.is_multilabel for item in checked):
+        report["labels_per_image"] = {item.split: _labels_per_image(item.dataset) for item in checked}
+    return Check(report, checked, groups)
 
 
 def summarize_errors(report: Mapping[str, Any]) -> str:
@@ -90,11 +132,17 @@ def summarize_errors(report: Mapping[str, Any]) -> str:
     for name in ERRORS:
         problems = report["problems"].get(name, [])
         if problems:
-            lines.append(f"{len(problems):,} {TITLES[name]}:")
+            lines.append(f"{numbered(name, len(problems))}:")
             lines += [f"  {_shorten(text)}" for text in problems[:_MAX_PROBLEMS]]
         if len(problems) > _MAX_PROBLEMS:
             lines.append(f"  and {len(problems) - _MAX_PROBLEMS:,} more")
     return "\n".join(lines)
+
+
+def numbered(kind: str, count: int) -> str:
+    """Return how many problems of a kind there are, in words."""
+    title = TITLES[kind].replace("groups", "group", 1) if count == 1 else TITLES[kind]
+    return f"{count:,} {title}"
 
 
 def _shorten(text: str) -> str:
@@ -121,8 +169,8 @@ def _check_images(item: CheckedDataset, class_num: int, smallest: int, problems:
             problems["unusual"].append(f"{name}: {finding.mode}")
 
 
-def _check_copies(checked: Sequence[CheckedDataset], problems: Dict[str, List[str]]) -> None:
-    """Find duplicates and near-duplicates, within and across the splits."""
+def _find_copies(checked: Sequence[CheckedDataset]) -> Dict[str, List[Group]]:
+    """Return duplicates and near-duplicates, within and across the splits, by the kind of the problem."""
     images = [(item, index) for item in checked for index in range(len(item.findings))]
     by_digest: Dict[str, List[int]] = defaultdict(list)
     for position, (item, index) in enumerate(images):
@@ -132,14 +180,45 @@ def _check_copies(checked: Sequence[CheckedDataset], problems: Dict[str, List[st
     near = near_duplicate_groups([item.findings[index].fingerprint for item, index in images])
     digests = [item.findings[index].digest for item, index in images]
     near = [group for group in near if len({digests[position] for position in group}) > 1]
-    for kind, groups in (("copies", equal), ("near_copies", near)):
-        for group in groups:
-            members = [images[position] for position in group]
-            text = _SEPARATOR.join(f"{item.split} {item.dataset.describe(index)}" for item, index in members)
-            is_shared = len({item.split for item, _ in members}) > 1
-            problems["shared_copies" if is_shared else kind].append(text)
-            if kind == "copies" and len({item.dataset.classes(index) for item, index in members}) > 1:
-                problems["conflicting_labels"].append(text)
+    found: Dict[str, List[Group]] = defaultdict(list)
+    for positions in equal:
+        _add_group(found, [images[position] for position in positions], "copies", "conflicting_labels")
+    for positions in near:
+        _add_group(found, [images[position] for position in positions], "near_copies", "near_conflicts")
+    return dict(found)
+
+
+def _add_group(found: Dict[str, List[Group]], group: Group, kind: str, conflict: str) -> None:
+    """Add copies under what is wrong with them, if it is that: they are on both sides, or their labels differ."""
+    is_shared = len({item.split for item, _ in group}) > 1
+    differ = len({item.dataset.classes(index) for item, index in group}) > 1
+    if is_shared:
+        found["shared_copies"].append(group)
+    if differ:
+        found[conflict].append(group)
+    if not is_shared and not differ:
+        found[kind].append(group)
+
+
+def _describe_group(group: Group, with_labels: bool) -> str:
+    return _SEPARATOR.join(
+        item.describe(index) + (f" ({item.labels(index)})" if with_labels else "") for item, index in group
+    )
+
+
+def _few_images(counts: Mapping[str, Mapping[str, int]]) -> List[str]:
+    """Return the classes that have few images to train with, and how many."""
+    training = next((counts[split] for split in (WHOLE, "Train") if split in counts), {})
+    return [f"{name}: {count} image{'s' * (count != 1)}" for name, count in training.items() if count < _FEW]
+
+
+def _sizes(item: CheckedDataset) -> Dict[str, List[int]]:
+    """Return the smallest, the median and the largest width and height of the images; nothing if there are none."""
+    sizes = np.array([finding.size for finding in item.findings if finding.error is None])
+    if not len(sizes):
+        return {}
+    statistics = {"smallest": sizes.min(0), "median": np.median(sizes, axis=0), "largest": sizes.max(0)}
+    return {name: np.rint(size).astype(int).tolist() for name, size in statistics.items()}
 
 
 def _list_unused(checked: Sequence[CheckedDataset], problems: Dict[str, List[str]]) -> None:
@@ -150,11 +229,16 @@ def _list_unused(checked: Sequence[CheckedDataset], problems: Dict[str, List[str
         problems[kind] += dict.fromkeys(paths)
 
 
+def _labels_per_image(dataset: Dataset) -> Dict[str, float]:
+    """Return the mean number of classes of an image, and the number of images that have none."""
+    counts = np.array([len(dataset.classes(index)) for index in range(len(dataset))])
+    return {"mean": round(float(counts.mean()), 3), "none": int((counts == 0).sum())}
+
+
 def _class_counts(item: CheckedDataset, class_num: int) -> Dict[str, int]:
     """Return the number of images per class, by class name or id."""
     counts = Counter(label for index in range(len(item.dataset)) for label in item.dataset.classes(index))
-    names = item.dataset.class_names
     return {
-        str(names[label] if names and label < len(names) else label): counts.get(label, 0)
+        item.name_of(label): counts.get(label, 0)
         for label in range(max(class_num, *(label + 1 for label in counts), 1))
     }

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Sequence, Tuple
 
 import numpy as np
 
 from ppcls.data.transforms.conversion import to_channels
+from ppcls.errors import MachineError
+from ppcls.utils import atomic
 from ppcls.utils.opencv import cv2
 
 _MARGIN, _LINE_HEIGHT, _MIN_CELL = 4, 15, 96  # pixels
@@ -38,6 +41,22 @@ def contact_sheet(images: Sequence[np.ndarray], texts: Sequence[str], columns: i
         for row, line in enumerate(text.split("\n")):
             _draw_text(sheet, line, (left, top + height + 11 + row * _LINE_HEIGHT), width)
     return sheet
+
+
+def write_picture(image: np.ndarray, target: Path) -> None:
+    """Write a picture [H, W, 3] uint8 to a file, whose suffix says the format.
+
+    Raises:
+        MachineError: it cannot be written.
+    """
+    try:
+        _, content = cv2.imencode(target.suffix, image[:, :, ::-1])
+        with atomic.replacing(target) as temporary:
+            temporary.write_bytes(content.tobytes())
+    except cv2.error as error:
+        raise MachineError(f"--out={target}: {error.err or error}; name a .png or .jpg file") from None
+    except OSError as error:
+        raise MachineError(f"--out={target}: cannot be written: {error.strerror}") from None
 
 
 def _draw_text(sheet: np.ndarray, text: str, position: Tuple[int, int], width: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any, List, Optional, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, TypeVar, Union
 
 import numpy as np
 from tqdm import tqdm
@@ -19,6 +19,9 @@ from ppcls.utils import environment
 from ppcls.utils.opencv import cv2
 
 _THUMBNAIL_SIDE = 96  # pixels
+_QUALITY = 80  # of thumbnails, as JPEG
+_CHUNK = 16  # images that a process takes at a time
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -52,14 +55,33 @@ def scan_images(dataset: Dataset, workers: Optional[int] = None, title: str = "r
     Raises:
         MachineError: a process was killed.
     """
-    count = workers if workers is not None else environment.cores()
-    indices = range(len(dataset))
-    bar: Any = {"total": len(dataset), "desc": title, "unit": "image", "leave": False, "disable": None}
+    return _map_images(_scan_image, dataset, range(len(dataset)), workers, title)
+
+
+def read_thumbnails(dataset: Dataset, indices: Sequence[int], workers: Optional[int] = None) -> Dict[int, bytes]:
+    """Return images, reduced to at most 96 pixels per side, as JPEG files by their index; broken ones are left out.
+
+    Args:
+        workers: number of processes; by default one per core.
+
+    Raises:
+        MachineError: a process was killed.
+    """
+    files = _map_images(_encode_thumbnail, dataset, indices, workers, "thumbnails")
+    return {index: file for index, file in zip(indices, files) if file is not None}
+
+
+def _map_images(
+    function: Callable[[int], T], dataset: Dataset, indices: Sequence[int], workers: Optional[int], title: str
+) -> List[T]:
+    """Return the result of ``function`` for each index, computed in several processes, with a progress bar."""
+    count = min(workers if workers is not None else environment.cores(), -(-len(indices) // _CHUNK))
+    bar: Any = {"total": len(indices), "desc": title, "unit": "image", "leave": False, "disable": None}
     if count <= 1:
         _set_dataset(dataset)
-        return list(tqdm((_scan_image(index) for index in indices), **bar))
+        return list(tqdm(map(function, indices), **bar))
     with worker_pool(count, _set_dataset, dataset) as pool:
-        return list(tqdm(pool.map(_scan_image, indices, chunksize=16), **bar))
+        return list(tqdm(pool.map(function, indices, chunksize=_CHUNK), **bar))
 
 
 def _set_dataset(dataset: Dataset) -> None:
@@ -82,15 +104,24 @@ def _scan_image(index: int) -> Finding:
     )
 
 
-def thumbnail(dataset: Dataset, index: int) -> np.ndarray:
-    """Return an image reduced to at most 96 pixels per side, [h, w, 3] uint8 RGB.
+def _encode_thumbnail(index: int) -> Optional[bytes]:
+    """Return a thumbnail as a JPEG file, None of a broken image. Smaller images keep their size."""
+    try:
+        reduced = read_reduced(_dataset[0], index, _THUMBNAIL_SIDE)
+    except DataError:
+        return None
+    return bytes(cv2.imencode(".jpg", reduced[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes())
+
+
+def read_reduced(dataset: Dataset, index: int, side: int) -> np.ndarray:
+    """Return an image reduced to at most ``side`` pixels per side, [h, w, 3] uint8 RGB; smaller ones keep their size.
 
     Raises:
         DataError: the image is broken.
     """
     image = _decode(dataset.read(index))
     height, width = image.shape[:2]
-    scale = _THUMBNAIL_SIDE / max(height, width)
+    scale = min(1.0, side / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 

@@ -9,7 +9,8 @@ from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 
-from ppcls.data.datasets import ImageFolder
+from ppcls.data.datasets import ImageFolder, ImageNetDataset
+from ppcls.data.datasets.base import FileDataset
 from ppcls.data.datasets.names import format_class_names, is_valid_unicode
 from ppcls.data.inspection.scanning import Finding, scan_images
 from ppcls.data.inspection.similarity import near_duplicate_groups
@@ -40,13 +41,24 @@ class Split:
     near_duplicates: List[List[int]]
 
 
-def split_folder(
-    folder: Path, target: Path, fraction: float, seed: int, replace: bool, workers: Optional[int] = None
+def open_source(path: Path) -> FileDataset:
+    """Return the images of a folder with one folder per class, or of a list file that is in the folder of its images.
+
+    Raises:
+        DataError: it is neither.
+    """
+    if path.is_file():
+        return ImageNetDataset(str(path.parent), str(path))
+    return ImageFolder(str(path))
+
+
+def split_dataset(
+    dataset: FileDataset, target: Path, fraction: float, seed: int, replace: bool, workers: Optional[int] = None
 ) -> Dict[str, object]:
-    """Write ``train_list.txt``, ``val_list.txt`` and ``labels.txt`` for images in one folder per class.
+    """Write ``train_list.txt``, ``val_list.txt`` and, of classes with names, ``labels.txt``.
 
     Args:
-        folder: contains one folder per class; the paths in the lists are relative to it.
+        dataset: one class per image; the paths in the lists are relative to its folder.
         target: folder for the lists.
         fraction: fraction of each class for validation.
         seed: seed of the split.
@@ -58,59 +70,86 @@ def split_folder(
 
     Raises:
         ConfigError: the fraction is out of range, or existing lists would be replaced.
-        DataError: there is no such folder, a class has too few images, or a path cannot be written to a list.
+        DataError: a class has too few images, or a path cannot be written to a list.
         MachineError: a list cannot be written.
     """
     if not 0 < fraction < 1:
         raise ConfigError(f"--val: must be between 0 and 1, not {fraction}")
+    if dataset.is_multilabel:
+        raise ConfigError(f"{dataset.source}: has several classes per image, which cannot be split")
     existing = [str(target / name) for name in FILES if (target / name).exists()]
     if existing and not replace:
         raise ConfigError(f"{', '.join(existing)}: there already; choose another --out, or --replace")
-    dataset = ImageFolder(str(folder))
     if target.exists():  # before the work
         _ensure_writable(target)
-    split = split_samples(dataset.labels, scan_images(dataset, workers), fraction, seed)
     names = dataset.class_names or []
-    train_labels = set(dataset.labels[split.train].tolist())
-    for label, name in enumerate(names):
-        if label not in train_labels:
-            raise DataError(f"{folder / name}: no image of this class is left to train with")
-    train_list, val_list = (_format_list(dataset, folder, indices) for indices in (split.train, split.val))
-    texts = [train_list, val_list, format_class_names(names)]
+    classes = np.unique(dataset.labels).tolist()
+    if len(classes) < 2:
+        raise DataError(f"{dataset.source}: has one class, {_name(names, classes[0])}; at least two are needed")
+    split = split_samples(dataset.labels, scan_images(dataset, workers), fraction, seed)
+    _require_both_parts(dataset, split)
+    texts = {name: _format_list(dataset, indices) for name, indices in zip(FILES, (split.train, split.val))}
+    lost = sorted(set(classes) - set(dataset.labels[split.train].tolist()))
+    if lost:
+        raise DataError(f"{dataset.root / _name(names, lost[0])}: no image of this class is left to train with")
+    if names:
+        texts[FILES[2]] = format_class_names(names)
     _ensure_writable(target)
-    for file, text in zip(FILES, texts):
-        atomic.write_text(target / file, text)
-    lacking = _without_validation(names, dataset.labels[split.val].tolist(), dataset.labels[split.train].tolist())
+    atomic.write_texts({target / file: text for file, text in texts.items()})
     return {
-        "classes": len(names),
+        "classes": len(names or classes),
         "train": len(split.train),
         "val": len(split.val),
-        "classes_without_val": lacking,
+        "classes_without_val": _without_validation(dataset, split),
         "near_copies": sum(map(len, split.near_duplicates)),
         "near_copy_groups": [[dataset.describe(index) for index in group] for group in split.near_duplicates],
         "left_out": [f"{dataset.describe(index)}: {reason}" for index, reason in split.broken],
         "not_used": dict(image_files.count_by_suffix(dataset.unused.others)),
-        "lists": [str(target / name) for name in FILES],
+        "lists": [str(target / name) for name in texts],
     }
+
+
+def _require_both_parts(dataset: FileDataset, split: Split) -> None:
+    """Refuse a split that leaves nothing for one of its parts.
+
+    Raises:
+        DataError: it does.
+    """
+    if len(split.broken) == len(dataset):
+        index, reason = split.broken[0]
+        raise DataError(
+            f"{dataset.source}: none of its {len(dataset):,} images can be read, such as {dataset.describe(index)}: "
+            f"{reason}"
+        )
+    if not split.val:
+        raise DataError(
+            f"{dataset.source}: no image is left for validation: no class has two images that are not near copies"
+        )
+
+
+def _name(names: Sequence[str], label: int) -> str:
+    return names[label] if label < len(names) else str(label)
 
 
 def _ensure_writable(target: Path) -> None:
     ensure_writable(target, f"--out: {target}", "choose another folder with --out")
 
 
-def _without_validation(names: Sequence[str], val: Sequence[int], train: Sequence[int]) -> List[str]:
+def _without_validation(dataset: FileDataset, split: Split) -> List[str]:
     """Return the classes that have no validation image, and warn of them."""
-    counts, lacking = Counter(train), sorted(set(range(len(names))) - set(val))
+    names, val = dataset.class_names or [], set(dataset.labels[split.val].tolist())
+    counts = Counter(dataset.labels[split.train].tolist())
+    lacking = sorted(set(counts) - val)
     if lacking:
-        classes = listed([f"{names[label]} ({counts[label]} for training)" for label in lacking])
+        classes = listed([f"{_name(names, label)} ({counts[label]} for training)" for label in lacking])
         get_logger().warning(
             "no validation image for %d of %d classes, because a class needs two images that are not near copies: %s",
-            *(len(lacking), len(names), classes),
+            *(len(lacking), len(names or counts), classes),
         )
-    return [names[label] for label in lacking]
+    return [_name(names, label) for label in lacking]
 
 
-def _format_list(dataset: ImageFolder, folder: Path, indices: Sequence[int]) -> str:
+def _format_list(dataset: FileDataset, indices: Sequence[int]) -> str:
     """Return the text of a list file.
 
     Raises:
@@ -118,11 +157,12 @@ def _format_list(dataset: ImageFolder, folder: Path, indices: Sequence[int]) -> 
     """
     lines = []
     for index in indices:
-        path = str(Path(dataset.describe(index)).relative_to(folder))
+        found = Path(dataset.describe(index))
+        path = str(found.relative_to(dataset.root) if dataset.root in found.parents else found)
         if path != path.strip() or "\n" in path or "\r" in path or not is_valid_unicode(path):
             raise DataError(
-                f"{folder}: {path!r} cannot be written to a list: it has a line break, begins or ends with a blank, or "
-                f"is not valid Unicode; rename it"
+                f"{dataset.root}: {path!r} cannot be written to a list: it has a line break, begins or ends with a "
+                f"blank, or is not valid Unicode; rename it"
             )
         lines.append(f"{path} {dataset.labels[index]}\n")
     return "".join(lines)

@@ -133,6 +133,11 @@ def best_checkpoint(folder: Path, stage: Optional[str] = None) -> Path:
     return prefix
 
 
+def has_checkpoints(folder: Path) -> bool:
+    """Return whether a run, or a stage of one, has saved something in a folder."""
+    return any(checkpoint.exists(folder / name) for name in ("best_model", "latest"))
+
+
 def find_checkpoint(path: Path, stage: Optional[str] = None) -> Path:
     """Return the prefix of the checkpoint that a path means: a run's folder (its best one), a prefix, or a file of it.
 
@@ -158,8 +163,8 @@ def _describe_file(path: Path) -> str:
     if description.is_export(folder):
         return f"a file of an exported model; give the folder, {folder}"
     if path.suffix in (".yaml", ".yml"):
-        is_of_run = any(checkpoint.exists(folder / name) for name in ("best_model", "latest"))
-        advice = f"for the weights of the run, give {folder}" if is_of_run else "a recipe follows -c (config=)"
+        of_run = f"for the weights of the run, give {folder}"
+        advice = of_run if has_checkpoints(folder) else "a recipe follows -c (config=)"
         return f"a YAML file, not a model; {advice}"
     if path.name.endswith(SUFFIXES):
         return "weights without a recipe: give it with -c RECIPE (config= in Python)"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from html import escape
 from typing import List, Sequence, Tuple
 
+from ppcls.analysis.statistics import wilson_interval
 from ppcls.report.elements import Section, bullets, facts, meter, metric_value, paragraph, share
 from ppcls.report.records import best_record
 from ppcls.report.run_data import RunData
-from ppcls.report.statistics import ClassCounts, exact_matches, label_precisions, wilson_interval
+from ppcls.report.statistics import ClassCounts, exact_matches, label_precisions
 from ppcls.utils.html import percent, table
 
 _WEAKEST = 5

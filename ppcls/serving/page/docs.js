@@ -1,15 +1,25 @@
 // The OpenAPI description as text; nothing is loaded from elsewhere.
 
+import { element } from "./dom.js";
+
 function add(parent, name, text) {
-  const made = document.createElement(name);
-  made.textContent = text;
+  const made = element(name, "", text);
   parent.append(made);
   return made;
 }
 
-function example(path, method, operation) {
-  const url = new URL(path.slice(1), location.href).href;
-  return operation.requestBody ? `curl -F file=@photo.jpg ${url}` : `curl -X ${method.toUpperCase()} ${url}`;
+// In double quotes, as the shells of all systems take it.
+function command(path, method, operation) {
+  const key = operation.security ? ' -H "X-API-Key: $PPCLS_API_KEY"' : "";
+  const body = operation.requestBody ? " -F file=@photo.jpg" : "";
+  return `curl${key}${body} "${new URL(path.slice(1), location.href).href}"`;
+}
+
+function exampleOf(operation) {
+  const example = operation.responses["200"]?.content?.["application/json"]?.example;
+  // Lists of numbers and names on one line.
+  const short = (_, items) => `[${items.replace(/\s+/g, " ")}]`;
+  return example && JSON.stringify(example, null, 2).replace(/\[\s*([^[\]{}]*?)\s*\]/g, short);
 }
 
 function list(parent, title, items) {
@@ -25,8 +35,8 @@ function list(parent, title, items) {
 function parameterText({ schema, description, required }) {
   const { title, anyOf = [schema], default: preset, ...rest } = schema;
   const kind = anyOf.find((option) => option.type !== "null") ?? rest;
-  const bounds = [kind.minimum, kind.maximum].map((bound) => bound ?? "…").join(" to ");
-  const optional = required ? "" : `; default ${preset ?? "none"}`;
+  const bounds = kind.maximum === undefined ? `at least ${kind.minimum}` : `${kind.minimum} to ${kind.maximum}`;
+  const optional = required || preset === undefined ? "" : `; default: ${preset}`;
   return `${kind.type}, ${bounds}${optional}${description ? `; ${description}` : ""}`;
 }
 
@@ -37,7 +47,9 @@ for (const [path, methods] of Object.entries(description.paths)) {
     const section = add(document.getElementById("operations"), "section", "");
     add(section, "h2", `${method.toUpperCase()} ${path}`);
     add(section, "p", operation.summary);
-    add(section, "pre", example(path, method, operation));
+    add(section, "pre", command(path, method, operation)).tabIndex = 0;
+    const example = exampleOf(operation);
+    if (example) add(section, "pre", example).tabIndex = 0;
     list(section, "Parameters", (operation.parameters ?? []).map((item) => [item.name, parameterText(item)]));
     list(section, "Body", Object.keys(operation.requestBody?.content ?? {}).map((kind) => [kind, ""]));
     list(section, "Answers", Object.entries(operation.responses).map(([code, item]) => [code, item.description]));

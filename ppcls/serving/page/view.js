@@ -1,38 +1,20 @@
-// What a result looks like. Text is set as text only: names come from anywhere.
+// What a result looks like.
 
-function element(name, className, text) {
-  const made = document.createElement(name);
-  if (className) made.className = className;
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
+import { labelOf, NO_CLASS, percent, whyUnsure } from "./answer.js";
+import { element, photo } from "./dom.js";
+import { describe, heatMap } from "./heat_map.js";
 
-function percent(score) {
-  return `${(100 * score).toFixed(1)} %`;
-}
-
-const labelOf = (result, place) => result.label_names[place] ?? `class ${result.class_ids[place]}`;
-
-const NO_CLASS = "no class is above its threshold";
-
-/** The best class, all of a multi-label model, or what is wrong. */
-export function inWords(result, multilabel) {
-  if (result.error !== undefined) return result.error;
-  const places = result.class_ids.map((_, place) => `${labelOf(result, place)}, ${percent(result.scores[place])}`);
-  return (multilabel ? places.join("; ") : places[0]) || NO_CLASS;
-}
-
-function bars(result) {
+function bars(result, multilabel) {
   const list = element("ol", "classes");
   result.class_ids.forEach((_, place) => {
-    const item = element("li");
+    const item = element("li", multilabel || place === 0 ? "answer" : "");
     const fill = element("span", "fill");
     fill.style.width = `${100 * Math.min(1, Math.max(0, result.scores[place]))}%`;
     const score = percent(result.scores[place]);
     item.append(fill, element("span", "label", labelOf(result, place)), element("span", "score", score));
     list.append(item);
   });
-  if (!result.class_ids.length) list.append(element("li", "none", NO_CLASS));
+  if (!result.class_ids.length) list.append(element("li", "answer none", NO_CLASS));
   return list;
 }
 
@@ -42,10 +24,7 @@ export class ResultView {
     this.url = URL.createObjectURL(file);
     this.root = element("li", "result");
     this.figure = element("div", "figure");
-    this.picture = element("img");
-    this.picture.src = this.url;
-    this.picture.alt = "";
-    this.picture.loading = "lazy";
+    this.picture = photo(this.url, "lazy");
     this.picture.decoding = "async";
     this.picture.addEventListener("error", () => this.picture.remove());
     this.figure.append(this.picture);
@@ -55,13 +34,22 @@ export class ResultView {
     this.root.append(this.figure, this.body);
   }
 
-  showResult(answer) {
+  showResult(answer, info) {
     const times = answer.milliseconds;
     const model = `model ${times.model.toFixed(0)}, server ${times.total.toFixed(0)}`;
     this.say(`${answer.roundTrip.toFixed(0)} ms (${model})`);
     const [result] = answer.results;
-    this.note.before(bars(result));
+    const unsure = whyUnsure(result, info);
+    this.note.before(bars(result, info.multilabel));
+    if (unsure) this.note.before(element("p", "unsure", unsure));
     if (result.attributes) this.note.before(element("p", "attributes", result.attributes.join(", ")));
+  }
+
+  /** Scroll the answer into the window, where it is not. */
+  async reveal() {
+    this.picture.loading = "eager";
+    await this.picture.decode().catch(() => {}); // one that cannot be shown takes no room
+    this.root.scrollIntoView({ block: "nearest" });
   }
 
   say(text, kind = "note") {
@@ -75,7 +63,7 @@ export class ResultView {
     button.setAttribute("aria-label", `Explain ${this.name}`);
     const note = element("p", "note explanation");
     note.setAttribute("role", "status");
-    let canvas = null;
+    let heat = null;
     button.type = "button";
     button.setAttribute("aria-pressed", "false");
     button.addEventListener("click", async () => {
@@ -83,14 +71,14 @@ export class ResultView {
       const show = button.getAttribute("aria-pressed") !== "true";
       button.setAttribute("aria-pressed", String(show));
       try {
-        if (show && !canvas) {
+        if (show && !heat) {
           button.setAttribute("aria-disabled", "true"); // "disabled" would take the keyboard's focus away
           note.textContent = "covering one part of the picture after the other…";
           const map = await explain((text) => {
             note.textContent = text;
           });
-          canvas = await heatMap(map);
-          this.figure.append(canvas);
+          heat = await heatMap(map);
+          this.figure.append(heat);
           note.dataset.text = describe(map);
         }
       } catch (error) {
@@ -101,7 +89,7 @@ export class ResultView {
         button.removeAttribute("aria-disabled");
       }
       const shown = button.getAttribute("aria-pressed") === "true";
-      canvas?.toggleAttribute("hidden", !shown);
+      heat?.toggleAttribute("hidden", !shown);
       this.picture.toggleAttribute("hidden", shown);
       note.textContent = shown ? note.dataset.text : "";
     });
@@ -112,39 +100,4 @@ export class ResultView {
     URL.revokeObjectURL(this.url);
     this.root.remove();
   }
-}
-
-function describe(map) {
-  const most = Math.max(...map.heat.flat());
-  const label = map.label_name ?? `class ${map.class_id}`;
-  if (most <= 0) return `Covering any one part does not lower the score of “${label}”.`;
-  return `Red: covering the reddest part takes “${label}” from ${percent(map.score)} to ${percent(map.score - most)}.`;
-}
-
-async function heatMap(map) {
-  const grid = map.heat.length;
-  const most = Math.max(1e-9, ...map.heat.flat());
-  const small = element("canvas");
-  small.width = small.height = grid;
-  const pixels = new ImageData(grid, grid);
-  map.heat.flat().forEach((drop, cell) => {
-    pixels.data.set([220, 20, 20, 190 * Math.max(0, drop / most)], 4 * cell);
-  });
-  small.getContext("2d").putImageData(pixels, 0, 0);
-
-  const canvas = element("canvas", "heat");
-  canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", describe(map));
-  const picture = new Image();
-  if (map.image) {
-    picture.src = map.image;
-    await picture.decode();
-  }
-  const scale = Math.max(1, Math.round(224 / Math.max(1, picture.naturalWidth)));
-  canvas.width = scale * (picture.naturalWidth || 224);
-  canvas.height = scale * (picture.naturalHeight || 224);
-  const context = canvas.getContext("2d");
-  if (map.image) context.drawImage(picture, 0, 0, canvas.width, canvas.height);
-  context.drawImage(small, 0, 0, canvas.width, canvas.height);
-  return canvas;
 }
