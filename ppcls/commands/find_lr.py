@@ -106,7 +106,7 @@ def _chosen(options: argparse.Namespace, images: Path, folder: Path) -> Any:
     # A rate that is given is not tested.
     settings = [*changes(options), "Optimizer.lr.learning_rate=0.001"]
     request = Request(str(images.resolve()), pretrained="none", changes=settings)
-    return make_plan(images, request, folder).config
+    return make_plan(images, request, folder, estimate=False).config
 
 
 def _summary(result: Any) -> Any:

@@ -13,7 +13,7 @@ from ppcls.engine.checkpointing.checkpoint import strip_suffix
 from ppcls.engine.data import open_dataset
 from ppcls.engine.model import given_weights, weights_path
 from ppcls.errors import ConfigError, DataError, PpclsError
-from ppcls.utils.logging import get_logger
+from ppcls.utils.logging import NOT_ON_TERMINAL, get_logger
 from ppcls.weights.class_count import class_num_in_file
 from ppcls.weights.download import is_url
 
@@ -79,7 +79,8 @@ def for_display(config: Config, datasets: Optional[Mapping[str, Dataset]] = None
 def _log(config: Config) -> None:
     default = "the default: neither weights nor data tell the count"
     where = config.where("Arch", "class_num") if config.has_class_num else default
-    get_logger().info("Arch.class_num is not in the recipe: %d (%s)", config.Arch.class_num, where)
+    text = "Arch.class_num is not in the recipe: %d (%s)"
+    get_logger().info(text, config.Arch.class_num, where, extra=NOT_ON_TERMINAL)
 
 
 def _from_data(config: Config, name: str, dataset: Dataset) -> Config:

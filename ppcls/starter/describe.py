@@ -33,5 +33,5 @@ def describe(found: Survey, parts: Parts, chosen: Mapping[str, Choice]) -> None:
     for name in _SAID:
         log.info("%s: %s (%s)", name, chosen[name].text, chosen[name].why)
     mirror, choice = found.mirror, chosen["mirror images"]
-    shares = f"{100 * mirror.as_is:.0f} % of the images find their class, {100 * mirror.mirrored:.0f} % when mirrored"
+    shares = f"nearest thumbnail of the same class: {100 * mirror.as_is:.0f} %, mirrored: {100 * mirror.mirrored:.0f} %"
     log.info("mirror images: %s (%s)", choice.text, choice.why if choice.why == "--no-flip" else shares)

@@ -23,7 +23,7 @@ from ppcls.starter.record import RECIPE, Record, Request
 from ppcls.starter.rules import Choice, Facts, choose
 from ppcls.starter.split import make_parts
 from ppcls.starter.survey import Survey, survey
-from ppcls.starter.tuning import tuned
+from ppcls.starter.tuning import say_duration, tuned
 from ppcls.starter.weights_at_hand import find_start
 from ppcls.utils import atomic, distributed
 from ppcls.utils.folders import ensure_writable
@@ -61,13 +61,14 @@ def default_output(folder: Path) -> Path:
     return Path("output") / (name or "photos")
 
 
-def make_plan(folder: Path, request: Request, run: Path) -> Plan:
+def make_plan(folder: Path, request: Request, run: Path, estimate: bool = True) -> Plan:
     """Return the plan of a run: of the one in the folder, or of a new one, whose recipe is written there.
 
     Args:
         folder: of the images, as the recipe names it; or a list file.
         request: what is asked for.
         run: the run's folder.
+        estimate: whether to say how long training takes.
 
     Raises:
         ConfigError: there are several processes, the folder holds a finished or another run, or an option is invalid.
@@ -90,7 +91,7 @@ def make_plan(folder: Path, request: Request, run: Path) -> Plan:
     found = survey(layout, _device(request.changes))
     ensure_writable(run, f"--output {run}", "choose another folder with --output")
     with lock_run_dir(run):
-        return _new_plan(request, run, found, start)
+        return _new_plan(request, run, found, start, estimate)
 
 
 def _require_one_process() -> None:
@@ -101,7 +102,7 @@ def _require_one_process() -> None:
         )
 
 
-def _new_plan(request: Request, run: Path, found: Survey, start: Optional[Start]) -> Plan:
+def _new_plan(request: Request, run: Path, found: Survey, start: Optional[Start], estimate: bool) -> Plan:
     layout = found.layout
     facts = _facts(found, request, start)
     chosen = _with_options(choose(facts), request, start)
@@ -111,6 +112,8 @@ def _new_plan(request: Request, run: Path, found: Survey, start: Optional[Start]
     made = _changed(made, request.changes)
     if start is None and not _sets_rate(request.changes):
         made = tuned(made, run, chosen["learning rate"].value, parts)
+    elif estimate:
+        say_duration(made, parts)
     path = run / RECIPE
     atomic.write_text(path, to_text(made.values, made.comments, _header(layout.path, request, path)))
     record = Record(request, layout.counts)

@@ -75,6 +75,10 @@ def test_an_export_on_its_runs_data_and_on_others(trained, folders, run, tmp_pat
     result = json.loads(run("eval", "model", "--data", folders).stdout)
     assert result["top1"] == best(trained)
     assert result["details"]["F1"]["per_class"][3]["class_name"] == "digit-3"
+    averaged = run("eval", "model", "--data", folders, "--tta", "flip")
+    of_run = run("eval", "run", "--tta", "flip")
+    assert json.loads(averaged.stdout)["tta"]["top1"] == json.loads(of_run.stdout)["tta"]["top1"]
+    assert "% top-1 with --tta flip)" in of_run.stderr
     assert "has its weights in it" in run("eval", "model", "--data", folders, "--weights-key", "x", code=2).stderr
     refused = run("eval", "model", "--data", folders, "-o", "Global.seed=1", code=2).stderr
     assert "-o: is of a recipe, and an exported model with --data has none" in refused

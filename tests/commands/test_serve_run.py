@@ -4,6 +4,7 @@ import shutil
 
 import httpx
 import pytest
+import yaml
 
 from tests.helpers.runs import flip_bit, train
 
@@ -17,11 +18,12 @@ def folder(trained, tmp_path):
     return shutil.copytree(trained / "out", tmp_path / "run", ignore=shutil.ignore_patterns("inference"))
 
 
-def test_a_run_is_exported_once_and_again_when_its_weights_are_others(folder, recipe, start, photo):
+def test_a_run_is_exported_once_and_again_when_its_weights_are_others(folder, recipe, start, run, photo):
     with start(model=folder) as running:
         answer = httpx.post(f"{running.url}/predict", files={"a": ("a.png", photo)}).json()["results"][0]
         assert len(answer["scores"]) == 5
         assert "it has not been exported" in running.log()
+    run("export", folder, "--examples", "3")
     written = (folder / "inference" / "inference.yml").stat().st_mtime_ns
     with start(model=folder / "best_model") as running:
         assert "serving" in running.log() and "exporting" not in running.log()
@@ -31,13 +33,12 @@ def test_a_run_is_exported_once_and_again_when_its_weights_are_others(folder, re
         shutil.copy(path, folder / f"best_model{path.suffix}")
     with start(model=folder) as running:
         assert "the export there is of other weights" in running.log()
+        assert len(yaml.safe_load((folder / "inference" / "inference.yml").read_text())["Examples"]) == 3
         other = httpx.post(f"{running.url}/predict", files={"a": ("a.png", photo)}).json()["results"][0]
         assert other["scores"] != answer["scores"]
 
 
 def test_an_export_that_serve_cannot_repeat_is_not_replaced(folder, run):
-    import yaml
-
     run("export", folder)
     described = folder / "inference" / "inference.yml"
     values = yaml.safe_load(described.read_text())

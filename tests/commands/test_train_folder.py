@@ -2,11 +2,17 @@
 
 import json
 import re
+import signal
+import time
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
+from ppcls.arch import spec
 from ppcls.engine import load_config
 from ppcls.weights import create_model
+from ppcls.weights.published import cache_path
 from tests.helpers.class_folders import fill
 from tests.helpers.forks import Fork
 from tests.starter.folders import QUICK, RATE, colours
@@ -75,10 +81,7 @@ def test_another_command_in_the_same_folder(run, photos, tmp_path):
 
 @pytest.mark.parametrize("number", ["SIGINT", "SIGKILL"])
 def test_an_interrupted_run_goes_on(run, photos, tmp_path, number):
-    import signal
-    import time
-
-    command = ("train", "photos", *QUICK, *RATE, "Global.epochs=40", "Global.save_every_minutes=0")
+    command = ("train", "photos", *QUICK, *RATE, "Global.epochs=15", "Global.save_every_minutes=0")
     process = Fork(*command, cwd=tmp_path)
     latest = tmp_path / "output" / "photos" / "latest.pdstates"
     while not latest.exists() and process.poll() is None:
@@ -95,9 +98,6 @@ def test_an_interrupted_run_goes_on(run, photos, tmp_path, number):
 
 
 def test_interrupted_while_images_are_read(photos, tmp_path):
-    import signal
-    import time
-
     process = Fork("train", "photos", *QUICK, cwd=tmp_path)  # with a range test
     while not (tmp_path / "output" / "photos" / "train_list.txt").exists() and process.poll() is None:
         time.sleep(0.01)
@@ -111,8 +111,6 @@ def test_interrupted_while_images_are_read(photos, tmp_path):
 def test_images_that_were_added_are_said(run, photos, tmp_path):
     process = Fork("train", "photos", *QUICK, *RATE, "Global.epochs=40", cwd=tmp_path)
     latest = tmp_path / "output" / "photos" / "latest.pdstates"
-    import time
-
     while not latest.exists() and process.poll() is None:
         time.sleep(0.01)
     process.terminate()
@@ -122,14 +120,19 @@ def test_images_that_were_added_are_said(run, photos, tmp_path):
     assert "photos: has 37 images now and had 36 when the run began" in done.stderr
 
 
+def test_a_run_that_was_moved(run, photos, tmp_path):
+    run("train", "photos", *QUICK, *RATE)
+    moved = tmp_path / "moved"
+    (tmp_path / "output" / "photos").rename(moved)
+    record = json.loads((moved / "starter.json").read_text())
+    (moved / "starter.json").write_text(json.dumps({**record, "finished": None}))  # as of a run that was stopped
+    done = run("train", "photos", *QUICK, *RATE, "--output", "moved", code=2)
+    assert "moved/recipe.yaml: is of a run in output/photos, and stands in moved" in done.stderr
+    assert not (tmp_path / "output" / "photos").exists()
+
+
 def test_weights_in_the_cache_make_two_stages(run, photos, tmp_path, monkeypatch):
     """The weights are random ones, under the name of the published file."""
-    import numpy as np
-    from safetensors.numpy import save_file
-
-    from ppcls.arch import spec
-    from ppcls.weights.published import cache_path
-
     monkeypatch.setenv("PPCLS_HOME", str(tmp_path / "cache"))
     place = cache_path(spec("ConvMLP_S"))
     place.parent.mkdir(parents=True)

@@ -42,7 +42,7 @@ class Limit:
 
 
 recipe = {
-    "Global": {"epochs": 1, "device": "cpu", "output_dir": folder, "image_shape": [3, 64, 64]},
+    "Global": {"epochs": 1, "device": "cpu", "output_dir": folder, "image_shape": [3, 64, 64], "report": False},
     "Arch": {"name": "ConvMixer", "dim": 48, "depth": 3, "kernel_size": 3, "patch_size": 1},
     "Optimizer": {"name": "SGD", "lr": {"name": "ConstLR", "learning_rate": 1e-4}},
     "DataLoader": {side: {"sampler": {"batch_size": size}} for side, size in sizes.items()},

@@ -39,6 +39,7 @@ def write_colour_recipe(path, train, evaluation, **changes):
     values = {
         "Global": {
             "epochs": 4,
+            "report": False,
             "device": "cpu",
             "output_dir": str(path.parent / "out"),
             "image_shape": [3, 16, 16],

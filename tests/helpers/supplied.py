@@ -52,7 +52,13 @@ class Net(nn.Layer):
 def bare_recipe(folder):
     """Return a recipe without data."""
     return {
-        "Global": {"epochs": 2, "device": "cpu", "output_dir": str(folder / "run"), "image_shape": [3, SIZE, SIZE]},
+        "Global": {
+            "epochs": 2,
+            "device": "cpu",
+            "output_dir": str(folder / "run"),
+            "image_shape": [3, SIZE, SIZE],
+            "report": False,
+        },
         "Arch": {"name": "ConvMixer", "dim": 16, "depth": 2, "kernel_size": 3, "patch_size": 4},
         "Optimizer": {"name": "AdamW", "lr": {"name": "Cosine", "learning_rate": 0.01}},
     }

@@ -218,6 +218,7 @@ def write_recipe(path, world, train, evaluation, arch="ConvMixer"):
     recipe = {
         "Global": {
             "epochs": 5,
+            "report": False,
             "device": "cpu",
             "output_dir": str(path.parent / "out"),
             "save_inference_dir": str(path.parent / "export"),
