@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import List
 
+from ppcls.commands import ending
 from ppcls.commands.command import Command, add_import_option, import_components, import_paddle, to_json
 from ppcls.utils.paths import user_path
 
@@ -34,7 +37,20 @@ def _run(options: argparse.Namespace) -> int:
     else:
         page = compare(folders, out)
     print(to_json({"report": str(page)}))
+    _say_ending(folders, page)
     return 0
+
+
+def _say_ending(folders: List[Path], page: Path) -> None:
+    """Say where the page is, and what to do next."""
+    from ppcls.report.build import PICTURES
+
+    names = [ending.short(folder) for folder in folders]
+    if len(folders) == 1:
+        reached, following = f"reported: {names[0]}", ["infer", folders[0], "IMAGES", "--out", "answers.csv"]
+    else:
+        reached, following = f"reported {len(folders)} runs beside each other", ["compare", *folders[:2]]
+    ending.say(reached, {"page": page, "pictures": page.parent / PICTURES}, ending.command("ppcls", *following))
 
 
 COMMAND = Command("report", "write the report of a run again, or one page about several runs", _add_options, _run)

@@ -83,6 +83,12 @@ def test_it_is_written_again_from_the_folder(reported, run, tmp_path):
     shutil.rmtree(folder / "pictures")
     done = run("report", folder)
     assert json.loads(done.stdout) == {"report": str(folder / "report.html")}
+    assert done.stderr.splitlines()[-4:] == [
+        "reported: run",
+        "  page:     run/report.html",
+        "  pictures: run/pictures",
+        "next: ppcls infer run IMAGES --out answers.csv",
+    ]
     page, before = Page(folder / "report.html").check(), Page(reported / "report.html")
     assert list(page.sections) == list(before.sections)
     for name in ("result", "classes", "confusion", "calibration", "averaged"):
@@ -162,6 +168,18 @@ def test_stages_are_one_report(digits, run, tmp_path):
     again = Page(tmp_path / "out" / "report.html").check()
     assert again.sections["curves"] == page.sections["curves"]
     assert again.sections["classes"] == page.sections["classes"]
+
+
+def test_a_finished_run_that_is_started_again_keeps_its_page(recipe, run):
+    run("train", "-c", recipe, "-o", ON)
+    path = recipe.parent / "out" / "report.html"
+    page = Page(path)
+    path.unlink()
+    run("train", "-c", recipe, "-o", ON, "Global.checkpoints=auto")
+    again = Page(path).check()
+    assert list(again.sections) == list(page.sections)
+    assert again.sections["batch"] == page.sections["batch"]
+    assert again.pictures == page.pictures
 
 
 def test_a_resumed_run_goes_on_with_its_records(recipe, run):
@@ -252,6 +270,7 @@ def test_a_report_that_fails_does_not_end_training(recipe, run, monkeypatch):
 def test_several_runs_beside_each_other(reported, trained, run, tmp_path):
     done = run("report", reported, trained / "out", "--out", tmp_path / "both.html")
     assert json.loads(done.stdout) == {"report": str(tmp_path / "both.html")}
+    assert done.stderr.splitlines()[-1].startswith("next: ppcls compare ")
     page = Page(tmp_path / "both.html").check()
     assert {"results", "curves", "recipes"} <= set(page.sections)
     assert "Global.epochs" in page.sections["recipes"]
