@@ -32,6 +32,7 @@ ALLOWED["starter"] = {"engine", *ALLOWED["engine"]}
 ALLOWED["exporting"] = {"engine", *ALLOWED["engine"]}
 ALLOWED["analysis"] = {"engine", *ALLOWED["engine"]}
 ALLOWED["report"] = {"analysis", "engine", *ALLOWED["engine"]}
+ALLOWED["tuning"] = {"engine", "report", *ALLOWED["engine"]}
 # Public modules at the top of the package: ``ppcls.__init__`` and these import them, and nothing else but commands.
 ALLOWED["preprocessing"] = {"arch", "data.transforms", "inference", "registry", *GROUND}
 ALLOWED["prediction"] = {"engine", *ALLOWED["engine"]}
@@ -45,6 +46,7 @@ ALLOWED["commands"] = {
     "report",
     "serving",
     "starter",
+    "tuning",
     *ALLOWED["engine"],
 }
 # The command line, the lazily imported public names, and the message of a package that has moved.
@@ -69,6 +71,7 @@ LIBRARIES = {
         "optimizer",
         "inference.backends.paddle",
         "report",
+        "tuning",
         "utils",
     },
     "cv2": {"data", "engine.inspection", "utils.opencv"},
@@ -78,7 +81,10 @@ LIBRARIES = {
     "openvino": {"inference.backends.openvino"},
     "onnx": {"exporting"},
     "paddle2onnx": {"exporting"},
-    "visualdl": {"engine"},
+    "visualdl": {"engine.callbacks.trackers"},
+    "tensorboard": {"engine.callbacks.trackers"},
+    "wandb": {"engine.callbacks.trackers"},
+    "mlflow": {"engine.callbacks.trackers"},
     "safetensors": {"weights"},
 }
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if "configs" not in p.relative_to(PACKAGE).parts)

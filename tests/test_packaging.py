@@ -49,7 +49,8 @@ def test_the_wheel_has_the_package_and_nothing_else(wheel):
     assert {*texts, *sources, *recipes, *page} <= names
     assert {name.split("/")[0] for name in names} == {"ppcls", f"ppcls-{ppcls.__version__}.dist-info"}
     assert metadata["Version"] == ppcls.__version__
-    assert set(metadata.get_all("Provides-Extra")) == {"serve", "onnx", "openvino", "report", "heic", "dev"}
+    extras = {"serve", "onnx", "openvino", "report", "heic", "tensorboard", "wandb", "mlflow", "dev"}
+    assert set(metadata.get_all("Provides-Extra")) == extras
     core = {Requirement(line).name for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
     assert {"paddlepaddle", "numpy", "pydantic"} <= core
     assert not {"fastapi", "onnxruntime", "matplotlib", "pytest"} & core

@@ -28,9 +28,9 @@ HEADER = """# Components
 Everything that a recipe may name, with its arguments and their defaults. An argument without a default is required.
 [Your own components](your_own.md) are named in the same way. Written by `make docs`.
 """
-NONE_SHIPPED = {
-    "callback": "What every run has (log, `metrics.jsonl`, VisualDL, early stopping) is set by `Global`. "
-    "[Write your own](training.md#callbacks).\n"
+NOTES = {
+    "callback": "What every run has (log, `metrics.jsonl`, early stopping) is set by `Global`. These are "
+    "[experiment trackers](trackers.md); [write your own](training.md#callbacks).\n"
 }
 
 
@@ -43,7 +43,8 @@ def reference() -> str:
     for kind, (title, where) in TITLES.items():
         registry = REGISTRIES[kind]
         parts.append(f"## {title}\n\nIn `{where}`.\n")
-        parts += [entry_text(registry[name]) for name in registry.names()] or [NONE_SHIPPED[kind]]
+        parts += [NOTES[kind]] if kind in NOTES else []
+        parts += [entry_text(registry[name]) for name in registry.names()]
     return "\n".join(parts)
 
 

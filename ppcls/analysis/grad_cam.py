@@ -75,7 +75,7 @@ def _heat_of_batch(model: Any, images: np.ndarray, ids: np.ndarray, multilabel: 
         _evidence(model, scales.shuffled(images, seed), ids, multilabel)[0].std(axis=(1, 2))
         for seed in range(scales.SHUFFLES)
     ]
-    likeness = np.mean(unevenness, axis=0) / np.maximum(evidence.std(axis=(1, 2)), 1e-12)
+    likeness = np.max(unevenness, axis=0) / np.maximum(evidence.std(axis=(1, 2)), 1e-12)
     heat = scales.scaled(evidence, enough=math.log(2 * others), likeness=likeness)
     return scales.stretched(heat, (images.shape[2], images.shape[3]), _stride(model))
 

@@ -3,11 +3,13 @@
 from typing import Dict, Sequence
 
 from ppcls.commands import (
+    average,
     benchmark,
     check,
     compare,
     config,
     convert,
+    cross_validate,
     evaluate,
     explain,
     export,
@@ -23,6 +25,7 @@ from ppcls.commands import (
     similar,
     split_data,
     summary,
+    sweep,
     train,
 )
 from ppcls.commands.command import Command
@@ -36,6 +39,7 @@ GROUPS: Dict[str, Sequence[Command]] = {
         find_lr.COMMAND,
         schedule.COMMAND,
     ),
+    "Tune": (sweep.COMMAND, cross_validate.COMMAND, average.COMMAND),
     "Use and deploy": (infer.COMMAND, export.COMMAND, serve.COMMAND, convert.COMMAND),
     "Look into a model": (explain.COMMAND, similar.COMMAND, compare.COMMAND),
     "Data": (check.COMMAND, check.ALIAS, show_data.COMMAND, split_data.COMMAND, pack_data.COMMAND),

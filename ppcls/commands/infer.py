@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import signal
 import sys
 from pathlib import Path
-from typing import Any, Callable, Generator, Iterator
+from typing import Any, Callable, Generator, Iterator, List, Optional, Tuple
 
 from ppcls.commands import ending
 from ppcls.commands.command import Command, exit_on_sigterm, load_for_weights, print_result
@@ -30,6 +31,7 @@ _MODEL_ONLY_OPTIONS = {
     "tta": None,
     "device": None,
     "threads": None,
+    "every": None,
 }
 
 
@@ -37,7 +39,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.usage = "%(prog)s MODEL IMAGES... [--out FILE] [options]\n       %(prog)s -c RECIPE [-o KEY=VALUE ...]"
     # Not nargs="?" and "*": these would take nothing where an option stands between MODEL and IMAGES.
     parser.add_argument("model", metavar="MODEL", help=MODEL_HELP).required = False
-    parser.add_argument("images", metavar="IMAGES", nargs="+", help=IMAGES_HELP).required = False
+    images_help = f"{IMAGES_HELP}, videos, camera:0, rtsp://..."
+    parser.add_argument("images", metavar="IMAGES", nargs="+", help=images_help).required = False
     add_model_options(parser)
     out_help = ".json, .csv or .parquet; without it the answers are printed as JSON"
     parser.add_argument("--out", metavar="FILE", type=Path, help=out_help)
@@ -47,6 +50,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--features", metavar="FILE", type=Path, help=features_help)
     heat_maps_help = "write each photo with a heat map of where the answer comes from; see `ppcls explain`"
     parser.add_argument("--heatmaps", metavar="FOLDER", type=Path, help=heat_maps_help)
+    every_help = "of videos: seconds from one frame to the next (default: 1; 0: all frames)"
+    parser.add_argument("--every", metavar="SECONDS", type=float, help=every_help)
     parser.add_argument("--topk", metavar="N", type=count, help="classes in an answer; all where there are fewer")
     tta_help = "average over views of each image: its mirror image (flip), or the centre and the four corners (crops)"
     parser.add_argument("--tta", choices=TTA, help=tta_help)
@@ -56,29 +61,57 @@ def _run(options: argparse.Namespace) -> int:
     if options.model is None:
         return _by_recipe(options)
     prepare_machine(options)
-    from ppcls.inference import inputs
+    from ppcls.inference import videos
     from ppcls.utils.logging import get_logger
 
     _check_model_and_images(options)
     _check_outputs(options)
-    sources = inputs.collect(options.images)
+    found = videos.collect(options.images)
+    _check_videos(options, found)
     on_screen = _prints_answers(options) and sys.stdout.isatty() and sys.stderr.isatty()
     predictor = load(options, options.model, options.topk, options.tta)
-    broken = 0
+    if found.is_live:
+        predictor.pipeline = videos.live_pipeline(predictor.pipeline, options.batch_size)
     with exit_on_sigterm(), contextlib.ExitStack() as stack:
-        write = _open_outputs(options, predictor, len(sources), stack)
-        for row in _with_bar(_rows(options, predictor, sources), len(sources), bar=not on_screen):
-            answer = row[0]
-            if "error" in answer:
-                broken += 1
-                if not on_screen:  # where the answer says it
-                    get_logger().error("%s: %s", answer["file_name"], answer["error"])
-            write(*row)
+        write = _open_outputs(options, predictor, found, stack)
+        stopped = stack.enter_context(_until_interrupted()) if found.is_live else (lambda: False)
+        sources = found.sources(1.0 if options.every is None else options.every, stopped)
+        rows = _with_bar(_rows(options, predictor, sources), found.total, bar=not on_screen)
+        images, broken = _write_rows(rows, write, on_screen)
     for target in (options.out, options.features, options.heatmaps):
         if target is not None:
-            get_logger().info("wrote %s: %d images, %d of them broken", target, len(sources), broken)
-    _say_ending(options, len(sources), broken)
+            get_logger().info("wrote %s: %d images, %d of them broken", target, images, broken)
+    _say_ending(options, images, broken)
     return 2 if broken else 0
+
+
+def _check_videos(options: argparse.Namespace, found: Any) -> None:
+    """Refuse options that do not go with the images."""
+    if options.every is not None and not found.has_videos:
+        raise ConfigError("--every: is about videos, and there is none among the images")
+    if options.features is not None and found.has_videos:
+        raise ConfigError("--features: takes images, and there is a video among these")
+    if options.heatmaps is not None and found.is_live:
+        raise ConfigError("--heatmaps: takes images and video files, and there is a camera or stream among these")
+
+
+def _write_rows(rows: Iterator[Any], write: Callable[[Any, Any, Any], None], on_screen: bool) -> Tuple[int, int]:
+    """Write rows, and log errors; return how many there are, and how many errors.
+
+    Args:
+        on_screen: whether answers are printed on a terminal, where they show the errors.
+    """
+    from ppcls.utils.logging import get_logger
+
+    images = broken = 0
+    for row in rows:
+        images += 1
+        if "error" in row[0]:
+            broken += 1
+            if not on_screen:
+                get_logger().error("%s: %s", row[0]["file_name"], row[0]["error"])
+        write(*row)
+    return images, broken
 
 
 def _say_ending(options: argparse.Namespace, images: int, broken: int) -> None:
@@ -88,6 +121,23 @@ def _say_ending(options: argparse.Namespace, images: int, broken: int) -> None:
     if where:
         done = f"predicted {images - broken:,} images" + f"; {broken:,} could not be read" * bool(broken)
         ending.say(done, where, ending.command("ppcls", "serve", user_path(options.model)))
+
+
+@contextlib.contextmanager
+def _until_interrupted() -> Iterator[Callable[[], bool]]:
+    """Give a function that tells whether Ctrl-C was pressed, which ends a live video; a second one ends the command."""
+    pressed: List[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(number)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _prints_answers(options: argparse.Namespace) -> bool:
@@ -109,7 +159,7 @@ def _check_outputs(options: argparse.Namespace) -> None:
     if options.out is not None or options.heatmaps is not None:
         results.check(options.out, options.format)
         return
-    for name, default in (("topk", None), ("format", "list")):
+    for name, default in (("topk", None), ("every", None), ("format", "list")):
         if getattr(options, name) != default:
             raise ConfigError(f"--{name}: is about answers, and --features writes features; add --out FILE for both")
 
@@ -139,12 +189,12 @@ def _rows(options: argparse.Namespace, predictor: Any, sources: Any) -> Generato
 
 
 def _open_outputs(
-    options: argparse.Namespace, predictor: Any, count: int, stack: contextlib.ExitStack
+    options: argparse.Namespace, predictor: Any, found: Any, stack: contextlib.ExitStack
 ) -> Callable[[Any, Any, Any], None]:
     """Return what writes a row of ``_rows`` to what the user asked for; ``stack`` closes the files.
 
     Args:
-        count: of images.
+        found: what ``videos.collect`` has returned.
     """
     from ppcls.errors import DataError
     from ppcls.utils.logging import get_logger
@@ -152,7 +202,7 @@ def _open_outputs(
     answers = features_file = pictures = None
     if _prints_answers(options) or options.out is not None:
         postprocess = predictor.pipeline.postprocess
-        answers = stack.enter_context(_output(options, postprocess.is_multilabel))
+        answers = stack.enter_context(_output(options, postprocess.is_multilabel, found.has_videos))
         if postprocess.class_names is None:
             get_logger().warning("%s has no class names: the answers have class ids only", options.model)
         elif predictor.names_are_labels:
@@ -161,7 +211,7 @@ def _open_outputs(
     if options.features is not None:
         from ppcls.inference import feature_files
 
-        features_file = stack.enter_context(feature_files.open_writer(options.features, count))
+        features_file = stack.enter_context(feature_files.open_writer(options.features, found.total))
     if options.heatmaps is not None:
         from ppcls.analysis.picture_files import PictureFolder
 
@@ -173,6 +223,8 @@ def _open_outputs(
             answer = {**answer, "heat_map": str(pictures.write(name, picture))}
         if answers is not None:
             answers.add(answer)
+            if found.is_live and options.out is None:
+                sys.stdout.flush()
         if features_file is not None:
             features_file.add(name, DataError(answer["error"]) if "error" in answer else features)
 
@@ -198,7 +250,7 @@ def _check_model_and_images(options: argparse.Namespace) -> None:
     raise ConfigError(f"nothing to predict: ppcls infer {options.model} IMAGES...")
 
 
-def _with_bar(results: Generator[Any, None, None], total: int, bar: bool = True) -> Iterator[Any]:
+def _with_bar(results: Generator[Any, None, None], total: Optional[int], bar: bool = True) -> Iterator[Any]:
     """Yield the results, with a progress bar where standard error is a terminal.
 
     Args:
@@ -228,12 +280,12 @@ def _by_recipe(options: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
-def _output(options: argparse.Namespace, multilabel: bool) -> Iterator[Any]:
+def _output(options: argparse.Namespace, multilabel: bool, timed: bool) -> Iterator[Any]:
     """Give a writer to ``--out``, or to standard output."""
     from ppcls.inference import results
 
     if options.out:
-        with results.open_writer(options.out, options.format, multilabel) as file:
+        with results.open_writer(options.out, options.format, multilabel, timed) as file:
             yield file
         return
     file = results.json_writer(sys.stdout, options.format, multilabel)

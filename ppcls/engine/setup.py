@@ -25,8 +25,9 @@ from ppcls.engine.callbacks import CALLBACKS
 from ppcls.engine.callbacks.console import ConsoleLog
 from ppcls.engine.callbacks.data_checks import ImageSizeCheck, SkippedImages
 from ppcls.engine.callbacks.early_stopping import EarlyStopping
-from ppcls.engine.callbacks.metrics_file import MetricsFile, VisualDL
+from ppcls.engine.callbacks.metrics_file import MetricsFile
 from ppcls.engine.callbacks.runner import CallbackRunner
+from ppcls.engine.callbacks.trackers import Tracker, VisualDL
 from ppcls.engine.checkpointing import checkpoint, file_set, resume, run_dir
 from ppcls.engine.checkpointing.saver import Saver
 from ppcls.engine.criteria import build_loss, build_metrics, log_reduced_topk
@@ -93,8 +94,8 @@ def open_run(
         )
         state.teacher_weights = distributed.run_on_main(lambda: resume.teacher_fingerprints(config))
         saver = stack.enter_context(Saver(folder, config))
-        callbacks = stack.enter_context(contextlib.closing(CallbackRunner(_callbacks(config, supplied))))
         with distributed.errors_on_all_ranks():  # before an earlier run is moved
+            callbacks = stack.enter_context(contextlib.closing(CallbackRunner(_callbacks(config, supplied))))
             try_first_images(config, state, train_loader, eval_loader, distillation)
         stack.callback(ops.reset_threads)
         threads = cpu_threads.choose(config, state, train_loader, prefix, ours=supplied.model is None)
@@ -241,13 +242,17 @@ def _build_ema(config: Config, model: paddle.nn.Layer, optimizer: paddle.optimiz
 
 def _callbacks(config: Config, supplied: Supplied) -> List[Any]:
     """Return the callbacks of a run: built-in ones, those of the recipe, then those that Python code gives."""
+    named = [CALLBACKS.build(name, arguments) for item in config.Callbacks or [] for name, arguments in item.items()]
     builtin: List[Any] = [ImageSizeCheck(), ConsoleLog(), MetricsFile(), SkippedImages()]
-    if config.Global.use_visualdl:
+    if config.Global.use_visualdl and not any(isinstance(callback, VisualDL) for callback in named):
         builtin.append(VisualDL())
     if config.Global.early_stopping is not None:
         builtin.append(EarlyStopping(config.Global.early_stopping))
-    named = [CALLBACKS.build(name, arguments) for item in config.Callbacks or [] for name, arguments in item.items()]
-    return [*builtin, *named, *supplied.callbacks]
+    callbacks = [*builtin, *named, *supplied.callbacks]
+    for callback in callbacks:
+        if isinstance(callback, Tracker):
+            callback.require_package()
+    return callbacks
 
 
 def _init_new_run(config: Config, state: TrainState, folder: Path, threads: cpu_threads.Threads) -> None:

@@ -25,7 +25,7 @@ from ppcls.weights.reader import find_file
 
 FINISHED = "finished.json"
 # Of the keys that do not make another run, the ones that can make a finished one unfinished.
-_LENGTH_KEYS = ("Global.epochs", "Global.early_stopping")
+LENGTH_KEYS = ("Global.epochs", "Global.early_stopping")
 
 
 @repeats_dropped()
@@ -136,7 +136,7 @@ def finished_result(recipe: Config) -> Optional[Dict[str, float]]:
         return None
     resume.require_same_run(recipe, states, folder)
     changes = resume.changes_since(states, recipe)
-    return None if any(key.startswith(_LENGTH_KEYS) for key, _, _ in changes) else result
+    return None if any(key.startswith(LENGTH_KEYS) for key, _, _ in changes) else result
 
 
 def evaluation_recipe(config: Config, name: Optional[str]) -> Config:

@@ -61,7 +61,7 @@ def heat_map(
         covered = np.stack([occlude(image, grid, cell, channels_last) for cell in part])
         falls[start : start + len(part)] = whole - run(covered)[:, class_id]
     size = image.shape[:2] if channels_last else image.shape[1:]
-    heat = scaled(falls.reshape(grid, grid), float(whole), float(np.mean(by_chance)))
+    heat = scaled(falls.reshape(grid, grid), float(whole), float(max(by_chance)))
     return heat_maps.stretched(heat[None], (size[0], size[1]))[0]
 
 

@@ -11,13 +11,14 @@ import numpy as np
 from ppcls.errors import DataError, WeightsError
 from ppcls.inference.decoding import preprocess_ahead
 from ppcls.inference.postprocess import PostProcess
-from ppcls.inference.source import Source
+from ppcls.inference.source import FrameName, Source
 from ppcls.registry.checks import require_int
 from ppcls.utils import environment
 from ppcls.utils.encoding import as_text
 
 Output = Tuple[str, Union[np.ndarray, DataError]]
-# class_ids, scores, file_name, label_names and what else the post-processing gives; or file_name and error
+# class_ids, scores, file_name (of a video's frame: and time), label_names and what else the post-processing gives; or
+# file_name and error
 Answer = Dict[str, Any]
 
 
@@ -82,11 +83,14 @@ class Pipeline:
         Args:
             scores: its probabilities [K], or its error.
         """
+        where: Answer = {"file_name": as_text(name)}
+        if isinstance(name, FrameName):
+            where["time"] = name.time
         if isinstance(scores, DataError):
-            return {"file_name": as_text(name), "error": str(scores)}
+            return {**where, "error": str(scores)}
         answer = dict(self.postprocess(scores))
         first = {"class_ids": answer.pop("class_ids"), "scores": answer.pop("scores")}
-        return {**first, "file_name": as_text(name), **answer}
+        return {**first, **where, **answer}
 
     def outputs(self, sources: Iterable[Source]) -> Generator[Output, None, None]:
         """Yield each image's name with the model's output, or with the image's error.

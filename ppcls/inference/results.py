@@ -66,11 +66,12 @@ def check_folder(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def open_writer(path: Path, form: str = LIST, multilabel: bool = False) -> Iterator[Writer]:
+def open_writer(path: Path, form: str = LIST, multilabel: bool = False, timed: bool = False) -> Iterator[Writer]:
     """Give a writer; the file appears when the block ends without an error, and not before.
 
     Args:
         multilabel: whether an image may have any number of classes.
+        timed: whether there are frames of videos, whose time has a column of its own.
 
     Raises:
         ConfigError, MachineError: see ``check``; or it cannot be written.
@@ -83,9 +84,8 @@ def open_writer(path: Path, form: str = LIST, multilabel: bool = False) -> Itera
             with file_errors(path):
                 if target.is_dir():
                     raise MachineError(f"{path}: cannot be written: it is a folder")
-                writer = _NamedWriter(
-                    stack.enter_context(_open(temporary, target.suffix.lower(), form, multilabel)), path
-                )
+                opened = _open(temporary, target.suffix.lower(), form, multilabel, timed)
+                writer = _NamedWriter(stack.enter_context(opened), path)
             yield writer
             writer.finish()
             with file_errors(path):
@@ -123,9 +123,9 @@ class _NamedWriter:
 
 
 @contextlib.contextmanager
-def _open(path: Path, suffix: str, form: str, multilabel: bool) -> Iterator[Writer]:
+def _open(path: Path, suffix: str, form: str, multilabel: bool, timed: bool) -> Iterator[Writer]:
     if suffix == ".parquet":
-        with contextlib.closing(_Parquet(path)) as writer:
+        with contextlib.closing(_Parquet(path, timed)) as writer:
             yield writer
         return
     # Without a byte-order mark, spreadsheets take UTF-8 for a local encoding.
@@ -133,7 +133,7 @@ def _open(path: Path, suffix: str, form: str, multilabel: bool) -> Iterator[Writ
     # File names may be no valid text. In JSON the escapes mean what such a name is in Python.
     with path.open("w", encoding=encoding, errors="backslashreplace", newline="") as file:
         if suffix == ".csv":
-            yield _MultiLabelCsv(file) if multilabel else _Csv(file)
+            yield _MultiLabelCsv(file, timed) if multilabel else _Csv(file, timed)
         else:
             yield json_writer(file, form, multilabel)
 
@@ -190,8 +190,9 @@ def _flat(answer: Answer, rank: int) -> List[Any]:
 class _Csv:
     """One row per image: the best class in the columns class_id, label and score, the next ones in class_id_2, ..."""
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: TextIO, timed: bool) -> None:
         self._rows = csv.writer(file)
+        self._keys = _first_keys(timed)
         self._classes: Optional[int] = None
         self._buffered: List[Answer] = []  # until the first image with classes tells the number of columns
 
@@ -210,29 +211,35 @@ class _Csv:
     def _begin(self, classes: int) -> None:
         self._classes = classes
         ends = ["", *(f"_{rank + 1}" for rank in range(1, classes))]
-        self._rows.writerow(["file_name", "error", *(n + end for end in ends for n in ("class_id", "label", "score"))])
+        self._rows.writerow([*self._keys, *(n + end for end in ends for n in ("class_id", "label", "score"))])
         for answer in self._buffered:
             self._write(answer)
         self._buffered = []
 
     def _write(self, answer: Answer) -> None:
         values = [value for rank in range(self._classes or 0) for value in _flat(answer, rank)]
-        self._rows.writerow([_no_formula(value) for value in (answer["file_name"], answer.get("error"), *values)])
+        self._rows.writerow([_no_formula(value) for value in (*map(answer.get, self._keys), *values)])
 
 
 class _MultiLabelCsv:
     """One row per image: its class ids, labels and scores, each separated by semicolons."""
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: TextIO, timed: bool) -> None:
         self._rows = csv.writer(file)
-        self._rows.writerow(["file_name", "error", "class_ids", "labels", "scores"])
+        self._keys = _first_keys(timed)
+        self._rows.writerow([*self._keys, "class_ids", "labels", "scores"])
 
     def add(self, answer: Answer) -> None:
         lists = (";".join(map(str, answer.get(key) or [])) for key in ("class_ids", "label_names", "scores"))
-        self._rows.writerow([_no_formula(value) for value in (answer["file_name"], answer.get("error"), *lists)])
+        self._rows.writerow([_no_formula(value) for value in (*map(answer.get, self._keys), *lists)])
 
     def finish(self) -> None:
         pass
+
+
+def _first_keys(timed: bool) -> List[str]:
+    """Return the first columns of a table of answers, which are keys of an answer."""
+    return ["file_name", *(["time"] if timed else []), "error"]
 
 
 def _no_formula(value: Any) -> Any:
@@ -243,10 +250,12 @@ def _no_formula(value: Any) -> Any:
 class _Parquet:
     """One row per image: the best class in class_id, label and score; all in the lists class_ids, labels and scores."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, timed: bool) -> None:
         arrow, parquet = import_pyarrow()
         text, number, score = arrow.string(), arrow.int32(), arrow.float64()
-        columns = {"file_name": text, "error": text, "class_id": number, "label": text, "score": score}
+        self._time_keys = ["time"] if timed else []
+        times = dict.fromkeys(self._time_keys, score)
+        columns = {"file_name": text, **times, "error": text, "class_id": number, "label": text, "score": score}
         lists = {"class_ids": arrow.list_(number), "labels": arrow.list_(text), "scores": arrow.list_(score)}
         self._schema = arrow.schema([*columns.items(), *lists.items()])
         self._table: Callable[..., Any] = arrow.Table.from_pylist
@@ -257,7 +266,9 @@ class _Parquet:
         names = ("class_ids", "label_names", "scores")
         best = dict(zip(("class_id", "label", "score"), _flat(answer, 0)))
         lists = dict(zip(("class_ids", "labels", "scores"), (answer.get(name) for name in names)))
-        row = {"file_name": to_utf8(answer["file_name"]), "error": to_utf8(answer.get("error")), **best, **lists}
+        times = {key: answer.get(key) for key in self._time_keys}
+        row = {"file_name": to_utf8(answer["file_name"]), **times, "error": to_utf8(answer.get("error"))}
+        row.update({**best, **lists})
         self._rows.append(row)
         if len(self._rows) == _ROWS:
             self._flush()

@@ -21,6 +21,27 @@ class Url(str):
     __slots__ = ()
 
 
+class FrameName(str):
+    """The name of a video's frame, such as ``clip.mp4#t=1.5``, a media fragment (https://www.w3.org/TR/media-frags/).
+
+    Args:
+        video: the name of the video.
+        time: seconds from its first frame; rounded to milliseconds.
+
+    Attributes:
+        time: as above.
+    """
+
+    time: float
+
+    def __new__(cls, video: str, time: float) -> FrameName:
+        """Return the name."""
+        rounded = round(time, 3)
+        name = super().__new__(cls, f"{video}#t={f'{rounded:.3f}'.rstrip('0').rstrip('.')}")
+        name.time = rounded
+        return name
+
+
 class Source(NamedTuple):
     """One image to predict.
 

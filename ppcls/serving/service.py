@@ -204,7 +204,7 @@ class Service:
         work += [score(_shuffled, image, seed) for seed in range(SHUFFLES)]
         changed_scores = await _gather(work)
         drops = scores[class_id] - np.array(changed_scores[: grid * grid]).reshape(grid, grid)
-        by_chance = sum(changed_scores[grid * grid :]) / SHUFFLES
+        by_chance = max(changed_scores[grid * grid :])
         whole = float(scores[class_id])
         return {
             "file_name": name,

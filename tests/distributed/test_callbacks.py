@@ -39,9 +39,9 @@ def test_what_one_process_does_ends_all(recipe, pair, tmp_path):
     assert "lost the others" not in said
     assert json.loads((tmp_path / "out" / "latest.pdstates").read_text())["step"] == 4
 
-    out, said = pair(
-        "train", recipe, *changes, "Callbacks=[{StopsOnOneRank: {}}]", "Global.checkpoints=auto", "Global.log_ranks=0,1"
-    ).finish()
+    callbacks = "Callbacks=[{VisualDL: {}}, {StopsOnOneRank: {}}]"
+    out, said = pair("train", recipe, *changes, callbacks, "Global.checkpoints=auto", "Global.log_ranks=0,1").finish()
     assert json.loads(out[out.rindex("{") :])["epoch"] == 1
     assert "rank 1 has seen enough" in said
     assert "another process asked training to end" in said
+    assert len(list((tmp_path / "out" / "vdl").glob("vdlrecords.*"))) == 1  # a tracker is the first process's

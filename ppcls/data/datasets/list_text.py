@@ -1,4 +1,7 @@
-"""The text of a list file, from which ``ImageNetDataset`` reads the same images and classes again."""
+"""The text of a list file, from which the same images and classes are read again.
+
+``ImageNetDataset`` reads it or, of images with several classes each, ``MultiLabelDataset``.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ def format_list(
 
     Args:
         root: what the paths are relative to; those of other folders are absolute.
-        new_ids: the class id to write for each class id of the data set; None leaves them.
+        new_ids: the class id to write for each class id of the data set, of which an image has one; None leaves them.
 
     Raises:
         DataError: a path would not be read back unchanged.
@@ -31,6 +34,13 @@ def format_list(
                 f"{root}: {path!r} cannot be written to a list: it has a line break, begins or ends with a blank, or "
                 f"is not valid Unicode; rename it"
             )
-        label = int(dataset.labels[index])
-        lines.append(f"{path} {label if new_ids is None else new_ids[label]}\n")
+        lines.append(f"{path}{_label_text(dataset, index, new_ids)}\n")
     return "".join(lines)
+
+
+def _label_text(dataset: FileDataset, index: int, new_ids: Optional[Mapping[int, int]]) -> str:
+    """Return what stands behind a path: a blank and a class id, or a tab and 1 or 0 for each class."""
+    if dataset.is_multilabel:
+        return "\t" + ",".join(str(int(value)) for value in dataset.labels[index])
+    label = dataset.label(index)
+    return f" {label if new_ids is None else new_ids[label]}"

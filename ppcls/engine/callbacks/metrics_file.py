@@ -1,4 +1,4 @@
-"""``metrics.jsonl`` and VisualDL: the machine-readable side of a run's log."""
+"""``metrics.jsonl``, the machine-readable side of a run's log."""
 
 from __future__ import annotations
 
@@ -67,39 +67,3 @@ class MetricsFile(Callback):
             self._file.flush()
         except OSError as error:
             raise MachineError(f"{self._file.name} cannot be written: {error.strerror}") from None
-
-
-class VisualDL(Callback):
-    """Writes the curves of ``metrics.jsonl`` to ``vdl`` in the run's folder, for VisualDL."""
-
-    def __init__(self) -> None:
-        self._curves: Any = None
-
-    def on_train_begin(self, run: Run) -> None:
-        """Open the log."""
-        if distributed.is_main():
-            from visualdl import LogWriter  # imports for seconds; only where it is wanted
-
-            self._curves = LogWriter(logdir=str(run.run_dir / "vdl"))
-
-    def on_step(self, run: Run) -> None:
-        """Add a point to each curve of training, where a log line is due."""
-        if run.is_log_step:
-            self._add(run.train_record())
-
-    def on_eval(self, run: Run) -> None:
-        """Add a point to each curve of evaluation."""
-        for record in run.eval_records():
-            self._add(record)
-
-    def close(self) -> None:
-        """Close the log."""
-        if self._curves is not None:
-            self._curves.close()
-
-    def _add(self, record: Mapping[str, Any]) -> None:
-        if self._curves is None:
-            return
-        for name, value in record.items():
-            if name not in ("kind", "step", "epoch") and value is not None:
-                self._curves.add_scalar(tag=f"{record['kind']}/{name}", step=record["step"], value=value)

@@ -183,6 +183,11 @@ def resume(state: TrainState, prefix: Path) -> Dict[str, Any]:
             cut into other batches now.
     """
     states = _read_undamaged_states(prefix)
+    if OPTIMIZER not in states["files"]:
+        raise CheckpointError(
+            f"{prefix} has weights and no state of an optimizer: it is an average of checkpoints. Resume one of the "
+            f"run's, or train on from these weights: -o Global.checkpoints=null Global.pretrained_model={prefix}"
+        )
     layout = states["layout"]
     # A key that the checkpoint does not have yet cannot be compared.
     changed = {

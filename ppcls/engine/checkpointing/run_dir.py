@@ -24,9 +24,9 @@ from ppcls.weights.reader import SUFFIXES
 
 # What a run writes. Anything else in the folder is not touched.
 _RUN_FILES = re.compile(
-    r"(?P<checkpoint>latest|best_model|epoch_\d+)(_raw|_peers)?\.(pdparams|pdopt|pdstates|commit)(\.\w+\.tmp)?"
+    r"(?P<checkpoint>latest|best_model|averaged|epoch_\d+)(_raw|_peers)?\.(pdparams|pdopt|pdstates|commit)(\.\w+\.tmp)?"
     r"|train\.log|metrics\.jsonl|config\.yaml|finished\.json|skipped_images\.txt|vdl|profiler_log|profile\.html"
-    r"|report\.html|pictures|predictions\.npz|speed\.jsonl"
+    r"|report\.html|pictures|predictions\.npz|speed\.jsonl|tensorboard|wandb"
 )
 
 METRICS = "metrics.jsonl"

@@ -1,0 +1,1 @@
+"""What is made of several trainings: averaged weights, cross-validation, sweeps."""
