@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Tuple
+from typing import Dict, List, Tuple
 
 import numpy as np
 
@@ -72,6 +72,22 @@ def confusion(predictions: Predictions, class_num: int) -> np.ndarray:
     """Return how many images of each class are predicted as each class, [K, K + 1] int64; the last: none."""
     cells = predictions.labels * (class_num + 1) + predictions.predicted
     return np.bincount(cells, minlength=class_num * (class_num + 1)).reshape(class_num, class_num + 1)
+
+
+def taken_for(predictions: Predictions, class_num: int) -> Dict[int, Tuple[int, int]]:
+    """Return, by class, which other class its images are predicted as most often, and how many are; no matrix is made.
+
+    Of equals it is the class with the lower id. Classes without such images are left out.
+    """
+    labels, predicted = predictions.labels, predictions.predicted
+    wrong = (predicted != labels) & (predicted < class_num)
+    pairs, counts = np.unique(labels[wrong] * class_num + predicted[wrong], return_counts=True)
+    most: Dict[int, Tuple[int, int]] = {}
+    for pair, count in zip(pairs.tolist(), counts.tolist()):
+        label, other = divmod(pair, class_num)
+        if label not in most or count > most[label][1]:
+            most[label] = (other, count)
+    return most
 
 
 @dataclass(frozen=True)

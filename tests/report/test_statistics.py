@@ -1,10 +1,20 @@
 """The numbers of a report, beside their definitions and scikit-learn."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
+from ppcls.engine import load_config
 from ppcls.engine.predictions import Predictions
+from ppcls.engine.state import Best
 from ppcls.report import statistics
+from ppcls.report.elements import Charts
+from ppcls.report.records import Records
+from ppcls.report.run_data import RunData
+from ppcls.report.sections.classes import classes
+from ppcls.report.sections.confusion_matrix import confusion_matrix
+from tests.helpers.recipes import write_recipe
 
 
 def single(labels, scores):
@@ -53,6 +63,10 @@ def test_counts_are_those_of_scikit_learn(drawn):
     matrix = statistics.confusion(predictions, 7)
     np.testing.assert_array_equal(matrix[:, :7], metrics.confusion_matrix(**given))
     assert not matrix[:, 7].any()
+    wrong = matrix[:, :7] * (1 - np.eye(7, dtype=np.int64))
+    most = statistics.taken_for(predictions, 7)
+    assert most == {label: (row.argmax(), row.max()) for label, row in enumerate(wrong) if row.any()}
+    assert 6 not in most
 
 
 def test_a_class_that_is_never_predicted_has_no_precision():
@@ -91,6 +105,7 @@ def test_outputs_that_are_not_finite_are_no_prediction():
         good.label_scores, 2,
     )  # fmt: skip
     assert statistics.confusion(broken, 2).tolist() == [[0, 0, 1], [0, 1, 0]]
+    assert statistics.taken_for(broken, 2) == {}
     assert statistics.ClassCounts.of(broken, 2).predicted.tolist() == [0, 1]
     assert statistics.calibration(broken).accuracy == 1.0
     assert statistics.most_confident_mistakes(broken, 5) == []
@@ -120,3 +135,32 @@ def test_principal_components_keep_distances_of_a_plane():
     assert share == pytest.approx(1.0)
     distances = [np.linalg.norm(one[:, None] - one[None], axis=2) for one in (plane, points)]
     np.testing.assert_allclose(*distances, atol=1e-5)
+
+
+def test_many_classes_need_no_matrix(digits, tmp_path):
+    """A matrix of 10,000 classes takes 800 MB, in the process that trains."""
+    class_num = 10_000
+    labels = np.arange(class_num)
+    predicted = np.where(labels < 20, 9_999, labels)
+    zeros = np.zeros((class_num, 5))
+    answers = Predictions(labels, labels, predicted, zeros.astype(int), zeros, zeros[:, 0], class_num)
+    data = RunData(
+        folder=tmp_path,
+        config=load_config(write_recipe(digits, tmp_path)),
+        recipe="",
+        stages=[Records()],
+        stage_folder=tmp_path,
+        best=Best("top1"),
+        epochs=1,
+        class_names=[f"class {label}" for label in labels],
+        predictions={"eval": answers},
+    )
+    tracemalloc.start()
+    try:
+        page = "".join([*classes(data).body, *confusion_matrix(data, Charts()).body])
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 100e6
+    assert "20 mistakes. The 20 pairs of 10,000 classes" in page
+    assert "class 9999 (1)" in page

@@ -10,7 +10,7 @@ import numpy as np
 
 from ppcls.report.elements import Section, bullets, meter, paragraph, share
 from ppcls.report.run_data import RunData
-from ppcls.report.statistics import ClassCounts, confusion, label_precisions
+from ppcls.report.statistics import ClassCounts, label_precisions, taken_for
 from ppcls.utils.html import details, table
 
 _SHOWN = 30  # classes in the open; more are behind a click
@@ -51,8 +51,8 @@ def _rows(data: RunData, counts: ClassCounts) -> List[List[str]]:
     in_training = training_counts(data)
     last = [share(value) for value in label_precisions(answers)] if answers.is_multilabel else _taken_for(data)
     rows = []
-    for label, name in enumerate(data.class_names):
-        recall, precision, f1 = counts.recall[label], counts.precision[label], counts.f1[label]
+    for label, values in enumerate(zip(data.class_names, counts.recall, counts.precision, counts.f1)):
+        name, recall, precision, f1 = values
         trained = "" if in_training is None else f"{in_training[label]:,}"
         numbers = [share(recall), meter(recall), share(precision), share(f1), f"{counts.support[label]:,}", trained]
         rows.append([escape(name), *numbers, last[label]])
@@ -62,12 +62,10 @@ def _rows(data: RunData, counts: ClassCounts) -> List[List[str]]:
 def _taken_for(data: RunData) -> List[str]:
     """Return which other class each one is predicted as most often."""
     assert data.answers is not None
-    wrong = confusion(data.answers, data.class_num)[:, : data.class_num].copy()
-    np.fill_diagonal(wrong, 0)
-    most = wrong.argmax(axis=1)
+    most = taken_for(data.answers, data.class_num)
+    names = data.class_names
     return [
-        f"{escape(data.class_names[other])} ({wrong[label, other]:,})" if wrong[label, other] else ""
-        for label, other in enumerate(most)
+        f"{escape(names[most[label][0]])} ({most[label][1]:,})" if label in most else "" for label in range(len(names))
     ]
 
 

@@ -7,6 +7,7 @@ from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
+from ppcls.engine.predictions import Predictions
 from ppcls.report.charts import Matrix
 from ppcls.report.elements import Charts, Section, paragraph
 from ppcls.report.run_data import RunData, photo_key
@@ -41,16 +42,14 @@ def confusion_matrix(data: RunData, charts: Charts) -> Optional[Section]:
     if answers is None or answers.is_multilabel or not len(answers):
         return None
     section = Section("confusion", "Confusion matrix")
-    counts = confusion(answers, data.class_num)
-    lost = int(counts[:, data.class_num].sum())
-    counts = counts[:, : data.class_num]
-    if data.class_num <= MAX_DRAWN:
+    lost = int((answers.predicted == data.class_num).sum())
+    if data.class_num <= MAX_DRAWN:  # of more it would be large
+        counts = confusion(answers, data.class_num)[:, : data.class_num]
         charts.drawn["confusion_matrix"] = Matrix("Confusion matrix", data.class_names, counts)
-    cells = cell_rows(data)
     if data.class_num <= MAX_MATRIX:
-        section.body += _matrix(data, counts, cells)
+        section.body += _matrix(data, counts, cell_rows(data))
     else:
-        section.body += _pairs(data, counts, cells)
+        section.body += _pairs(data, answers)
     if lost:
         section.body.append(paragraph(f"{lost:,} images have no prediction: the outputs are not finite.", "bad"))
     return section
@@ -108,14 +107,15 @@ def _cell(label: int, other: int, count: int, of_class: float) -> str:
     return f"<td class='wrong' style='--v:{max(0.35, of_class**0.5):.2f}'>{link}</td>"
 
 
-def _pairs(data: RunData, counts: np.ndarray, cells: Dict[Cell, List[int]]) -> List[str]:
+def _pairs(data: RunData, answers: Predictions) -> List[str]:
     names = data.class_names
-    wrong = int(counts.sum() - np.trace(counts))
+    labels, predicted = (values[answers.predicted < data.class_num] for values in (answers.labels, answers.predicted))
+    wrong, support = int((labels != predicted).sum()), np.bincount(labels, minlength=data.class_num)
     rows = []
-    for (label, other), shown in cells.items():
-        count = int(counts[label, other])
+    for (label, other), shown in cell_rows(data).items():
+        count = int(((labels == label) & (predicted == other)).sum())
         opened = details(f"{count:,}", _pictures(data, shown, count))
-        rows.append((escape(names[label]), escape(names[other]), opened, percent(count / counts[label].sum())))
+        rows.append((escape(names[label]), escape(names[other]), opened, percent(count / support[label])))
     text = f"{wrong:,} mistakes. The {len(rows)} pairs of {data.class_num:,} classes that are confused most:"
     header = ("label", "taken for", "images", "of the class")
     return [paragraph(text), table(header, rows, (1, 2))]
