@@ -51,23 +51,26 @@ def missing_data(config: Config) -> Optional[str]:
 
 
 def with_moved_lists(config: Config, run: Path) -> Config:
-    """Return the recipe of a run with the list of its evaluation data where it is now, if it was moved with the run.
+    """Return the recipe of a run with the lists of its data where they are now, if they were moved with the run.
 
     Args:
         run: the folder of the run's checkpoint, at its present place.
     """
-    evaluation = config.DataLoader.Eval
-    listed = None if evaluation is None else evaluation.dataset.arguments.get("cls_label_path")
-    if evaluation is None or not isinstance(listed, str) or user_path(listed).exists():
-        return config
     before = user_path(config.run_dir)
-    # Of a run with stages, the lists are in the folder above those of the stages.
-    for old, new in ((before, run), (before.parent, run.parent)):
-        found = new / Path(listed).name
-        if user_path(listed).parent == old and found.is_file():
-            dataset = evaluation.dataset.model_copy(update={"cls_label_path": str(found)})
-            moved = evaluation.model_copy(update={"dataset": dataset})
-            return config.model_copy(update={"DataLoader": config.DataLoader.model_copy(update={"Eval": moved})})
+    for side in ("Train", "Eval"):
+        section = getattr(config.DataLoader, side)
+        listed = None if section is None else section.dataset.arguments.get("cls_label_path")
+        if section is None or not isinstance(listed, str) or user_path(listed).exists():
+            continue
+        # Of a run with stages, the lists are in the folder above those of the stages.
+        for old, new in ((before, run), (before.parent, run.parent)):
+            found = new / Path(listed).name
+            if user_path(listed).parent == old and found.is_file():
+                dataset = section.dataset.model_copy(update={"cls_label_path": str(found)})
+                moved = section.model_copy(update={"dataset": dataset})
+                loaders = config.DataLoader.model_copy(update={side: moved})
+                config = config.model_copy(update={"DataLoader": loaders})
+                break
     return config
 
 

@@ -11,6 +11,7 @@ from ppcls.data.datasets import Classes, Dataset
 from ppcls.engine.callbacks.early_stopping import evaluations_without_improvement
 from ppcls.engine.checkpointing import checkpoint, run_dir
 from ppcls.engine.data import open_dataset
+from ppcls.engine.evaluation_data import with_moved_lists
 from ppcls.engine.label_names import match_classes, model_classes
 from ppcls.engine.state import Best
 from ppcls.errors import CheckpointError, ConfigError, DataError, MachineError
@@ -32,7 +33,7 @@ def collect(folder: Path, stage: Optional[str] = None, with_data: bool = True) -
         CheckpointError, ConfigError: it is not the folder of a run, or has no such stage.
     """
     prefix = run_dir.best_checkpoint(folder, stage)
-    config = run_dir.load_recipe_of_checkpoint(prefix)
+    config = with_moved_lists(run_dir.load_recipe_of_checkpoint(prefix), prefix.parent)
     stage_folder = prefix.parent
     problems: List[str] = []
     states = _newest_states(stage_folder, prefix)

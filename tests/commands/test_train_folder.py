@@ -37,7 +37,7 @@ def test_photos_to_a_run(run, photos, tmp_path):
     assert said.splitlines()[-4:] == [
         f"trained: {100 * best['top1']:.2f} % top-1 (epoch {best['epoch']})",
         "  best weights: output/photos/best_model.pdparams",
-        "  log:          output/photos/train.log",
+        "  report:       output/photos/report.html",
         "next: ppcls eval output/photos",
     ]
     curve = json.loads((folder / "lr_range.json").read_text())

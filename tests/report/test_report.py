@@ -143,6 +143,22 @@ def test_data_that_are_gone_are_said(digits, run, tmp_path):
     assert not page.pictures
 
 
+def test_a_run_that_was_moved_with_its_lists_has_its_photos(digits, recipe, run, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    lists = []
+    for side, name in (("Train", "train_list.txt"), ("Eval", "val_list.txt")):
+        shutil.copy(digits / name, out / name)
+        lists.append(f"DataLoader.{side}.dataset.cls_label_path={out / name}")
+    run("train", "-c", recipe, "-o", ON, *lists)
+    out.rename(tmp_path / "moved")
+    run("report", "moved")
+    page = Page(tmp_path / "moved" / "report.html").check()
+    assert "data are not there" not in page.sections["result"]
+    assert list(page.sections) == SECTIONS
+    assert any(name.startswith("h") for name in page.pictures)
+
+
 def test_several_labels(digits, run, tmp_path):
     recipe = write_multilabel_recipe(digits, tmp_path)
     run("train", "-c", recipe, "-o", ON, "Global.epochs=3")

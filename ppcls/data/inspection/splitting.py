@@ -11,7 +11,8 @@ import numpy as np
 
 from ppcls.data.datasets import ImageFolder, ImageNetDataset
 from ppcls.data.datasets.base import FileDataset
-from ppcls.data.datasets.names import format_class_names, is_valid_unicode
+from ppcls.data.datasets.list_text import format_list
+from ppcls.data.datasets.names import format_class_names
 from ppcls.data.inspection.scanning import Finding, scan_images
 from ppcls.data.inspection.similarity import near_duplicate_groups
 from ppcls.data.transforms import image_files
@@ -88,7 +89,9 @@ def split_dataset(
         raise DataError(f"{dataset.source}: has one class, {_name(names, classes[0])}; at least two are needed")
     split = split_samples(dataset.labels, scan_images(dataset, workers), fraction, seed)
     _require_both_parts(dataset, split)
-    texts = {name: _format_list(dataset, indices) for name, indices in zip(FILES, (split.train, split.val))}
+    texts = {
+        name: format_list(dataset, indices, dataset.root) for name, indices in zip(FILES, (split.train, split.val))
+    }
     lost = sorted(set(classes) - set(dataset.labels[split.train].tolist()))
     if lost:
         raise DataError(f"{dataset.root / _name(names, lost[0])}: no image of this class is left to train with")
@@ -147,25 +150,6 @@ def _without_validation(dataset: FileDataset, split: Split) -> List[str]:
             *(len(lacking), len(names or counts), classes),
         )
     return [_name(names, label) for label in lacking]
-
-
-def _format_list(dataset: FileDataset, indices: Sequence[int]) -> str:
-    """Return the text of a list file.
-
-    Raises:
-        DataError: a path would not be read back unchanged.
-    """
-    lines = []
-    for index in indices:
-        found = Path(dataset.describe(index))
-        path = str(found.relative_to(dataset.root) if dataset.root in found.parents else found)
-        if path != path.strip() or "\n" in path or "\r" in path or not is_valid_unicode(path):
-            raise DataError(
-                f"{dataset.root}: {path!r} cannot be written to a list: it has a line break, begins or ends with a "
-                f"blank, or is not valid Unicode; rename it"
-            )
-        lines.append(f"{path} {dataset.labels[index]}\n")
-    return "".join(lines)
 
 
 def split_samples(labels: np.ndarray, findings: Sequence[Finding], fraction: float, seed: int) -> Split:
