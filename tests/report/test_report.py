@@ -304,13 +304,13 @@ def test_the_check_of_the_data_and_the_range_test_are_in_it(reported, run, tmp_p
     (tmp_path / f"{digits.name}_check.json").write_text(json.dumps(check))
     rates = [1e-5 * 1.1**step for step in range(90)]
     losses = [2.3 - 0.01 * step for step in range(90)]
-    found = {"suggestion": 0.0021, "rates": rates, "losses": losses, "smoothed": losses}
+    found = {"suggestion": rates[-1] / 4, "chosen": 0.01, "rates": rates, "losses": losses, "smoothed": losses}
     (folder / "lr_range.json").write_text(json.dumps(found))
     run("report", folder)
     page = Page(folder / "report.html").check()
     assert "copies: 1, such as Train 1.png = Train 2.png" in page.sections["data"]
     assert "90 updates" in page.sections["lr-range"]
-    assert "0.0021" in page.sections["lr-range"]
+    assert "lowest at 0.048; a quarter of that is suggested, 0.012. The recipe has 0.01" in page.sections["lr-range"]
     assert (folder / "pictures" / "lr_range.png").exists()
     check["images"]["Train"] = 119  # of other data
     (tmp_path / f"{digits.name}_check.json").write_text(json.dumps(check))
