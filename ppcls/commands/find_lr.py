@@ -50,10 +50,13 @@ def _run(options: argparse.Namespace) -> int:
     atomic.write_text(numbers, json_text.dumps(result.to_json()) + "\n")
     print_result(_summary(result))
     rate = f"{result.suggestion:.2g}"
+    settings = [*changes(options), f"Optimizer.lr.learning_rate={rate}"]
+    if options.folder is not None and options.config is not None:  # a run, whose folder has one with another rate
+        settings.append(f"Global.output_dir={ending.short(user_path(options.folder).resolve())}_2")
     ending.say(
         f"suggested learning rate: {rate}",
         {"curve": target, "numbers": numbers},
-        ending.command("ppcls", "train", *source, "-o", *changes(options), f"Optimizer.lr.learning_rate={rate}"),
+        ending.command("ppcls", "train", *source, "-o", *settings),
     )
     return 0
 

@@ -31,6 +31,7 @@ def test_of_images_and_of_a_run(run, tmp_path):
     run("train", "photos", *QUICK, *RATE)
     done = run("find-lr", "output/photos", "--seconds", "3", "--out", "b.svg")
     assert "next: ppcls train -c output/photos/recipe.yaml -o Optimizer.lr.learning_rate=" in done.stderr
+    assert done.stderr.endswith(" Global.output_dir=output/photos_2\n")
     assert (tmp_path / "b.json").is_file()
 
 
