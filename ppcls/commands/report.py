@@ -45,12 +45,13 @@ def _say_ending(folders: List[Path], page: Path) -> None:
     """Say where the page is, and what to do next."""
     from ppcls.report.build import PICTURES
 
-    names = [ending.short(folder) for folder in folders]
     if len(folders) == 1:
-        reached, following = f"reported: {names[0]}", ["infer", folders[0], "IMAGES", "--out", "answers.csv"]
+        reached = f"reported: {ending.short(folders[0])}"
+        following = ending.command("ppcls", "infer", folders[0], "IMAGES", "--out", "answers.csv")
     else:
-        reached, following = f"reported {len(folders)} runs beside each other", ["compare", *folders[:2]]
-    ending.say(reached, {"page": page, "pictures": page.parent / PICTURES}, ending.command("ppcls", *following))
+        reached = f"reported {len(folders)} runs beside each other"
+        following = ending.command("ppcls", "compare", *folders[:2])
+    ending.say(reached, {"page": page, "pictures": page.parent / PICTURES}, following)
 
 
 COMMAND = Command("report", "write the report of a run again, or one page about several runs", _add_options, _run)
