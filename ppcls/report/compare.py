@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 from html import escape
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -22,7 +21,7 @@ from ppcls.report.records import best_record
 from ppcls.report.run_data import RunData
 from ppcls.report.sections.curves import evaluation_points, training_points
 from ppcls.report.statistics import ClassCounts, exact_matches
-from ppcls.utils import html
+from ppcls.utils import html, json_text
 from ppcls.utils.folders import ensure_writable
 from ppcls.utils.logging import get_logger
 
@@ -195,7 +194,7 @@ def _flattened(value: Any, prefix: str = "") -> Dict[str, str]:
         isinstance(value, list) and any(isinstance(one, (dict, list)) for one in value)
     )
     if not nested or not value:
-        return {prefix: json.dumps(value, ensure_ascii=False)}
+        return {prefix: json_text.dumps(value, ensure_ascii=False)}
     entries = value.items() if isinstance(value, dict) else enumerate(value)
     found: Dict[str, str] = {}
     for key, item in entries:

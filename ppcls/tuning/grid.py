@@ -17,6 +17,7 @@ from ppcls.config.numbers import parse_scalar
 from ppcls.config.tree import dotted, plain
 from ppcls.errors import ConfigError
 from ppcls.registry import suggest
+from ppcls.utils import json_text
 
 Point = Dict[str, Any]  # values by dotted key
 
@@ -142,10 +143,10 @@ def show(value: Any) -> str:
     """Return a value as it is written after ``Key=``."""
     if isinstance(value, str):
         is_plain = parse_scalar(value) == value and value.strip() == value and value[:1] not in "[{'\"("
-        return value if is_plain and value else json.dumps(value, ensure_ascii=False)
+        return value if is_plain and value else json_text.dumps(value, ensure_ascii=False)
     if isinstance(value, float):
         return repr(float(value))
-    return json.dumps(value, ensure_ascii=False)
+    return json_text.dumps(value, ensure_ascii=False)
 
 
 def as_changes(point: Point) -> List[str]:

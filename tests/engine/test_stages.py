@@ -53,7 +53,7 @@ def test_each_stage_has_its_folder_and_starts_from_the_best_before(uninterrupted
     assert states["epoch"] == 3
     assert {record["lr"] for record in records(out / "second") if record["kind"] == "train"} == {1e-3}
     assert "stage second (2 of 2), in" in (out / "first" / "train.log").read_text()
-    summary = err.splitlines()[-2:]
+    summary = [line for line in err.splitlines() if ": best top1 0." in line][-2:]
     assert "stage first: best top1 0." in summary[0]
     assert "stage second: best top1 0." in summary[1]
 

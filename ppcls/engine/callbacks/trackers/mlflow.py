@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Any, ClassVar, Dict, Iterator, Mapping, Optional, Tuple
 
@@ -10,6 +9,7 @@ from ppcls.config.show import to_yaml
 from ppcls.engine.callbacks.registry import CALLBACKS
 from ppcls.engine.callbacks.trackers.base import Tracker, Values
 from ppcls.errors import MachineError
+from ppcls.utils import json_text
 
 if TYPE_CHECKING:
     from ppcls.engine.run import Run
@@ -98,4 +98,4 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[Tuple[str, st
         if isinstance(value, Mapping) and value:
             yield from _flat(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value)
+            yield f"{prefix}{key}", value if isinstance(value, str) else json_text.dumps(value)
