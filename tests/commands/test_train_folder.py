@@ -186,7 +186,8 @@ def test_options_that_do_not_belong_together(run, photos, recipe):
         (("photos", "--epochs", "0"), "--epochs: must be at least 1, not 0"),
         (("photos", "--image-size", "4"), "--image-size: must be at least 16 pixels, not 4"),
         (("photos", "--pretrained", "missing.pdparams"), "missing.pdparams"),
-        (("photos", "-o", "Global.epoch=5"), "Global.epoch: unknown key; did you mean 'epochs'"),
+        (("photos", "-o", "Global.epoch=5"), "-o Global.epoch=5: Global.epoch: unknown key; did you mean 'epochs'"),
+        (("photos", "--epochs", "2", "-o", "Global.epochs=3"), "--epochs and -o Global.epochs cannot be used together"),
         (("missing",), "missing: no such file or folder"),
     ):
         done = run("train", *arguments, code=2)
