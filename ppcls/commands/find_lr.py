@@ -21,6 +21,8 @@ from ppcls.commands.command import (
 from ppcls.errors import ConfigError, MachineError
 from ppcls.utils.paths import user_path
 
+_RATE = "Optimizer.lr.learning_rate"
+
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     folder_help = "images, for which a recipe is chosen as by `ppcls train FOLDER`, or a run; instead of -c"
@@ -50,12 +52,18 @@ def _run(options: argparse.Namespace) -> int:
     atomic.write_text(numbers, json_text.dumps(result.to_json()) + "\n")
     print_result(_summary(result))
     rate = f"{result.suggestion:.2g}"
-    ending.say(
-        f"suggested learning rate: {rate}",
-        {"curve": target, "numbers": numbers},
-        ending.command("ppcls", "train", *source, "-o", *changes(options), f"Optimizer.lr.learning_rate={rate}"),
-    )
+    settings = [*_other_run(options, source), *changes(options), f"{_RATE}={rate}"]
+    where = {"curve": target, "numbers": numbers}
+    ending.say(f"suggested learning rate: {rate}", where, ending.command("ppcls", "train", *source, "-o", *settings))
     return 0
+
+
+def _other_run(options: argparse.Namespace, source: List[str]) -> List[str]:
+    """Return the change that trains by the recipe of a run in another folder than the run's own."""
+    if options.folder is None or source[0] != "-c":
+        return []
+    run = user_path(options.folder).absolute()
+    return [f"Global.output_dir={ending.short(run.with_name(f'{run.resolve().name}_lr'))}"]
 
 
 def _target(out: str) -> Path:
@@ -104,7 +112,7 @@ def _chosen(options: argparse.Namespace, images: Path, folder: Path) -> Any:
     from ppcls.starter.record import Request
 
     # A rate that is given is not tested.
-    settings = [*changes(options), "Optimizer.lr.learning_rate=0.001"]
+    settings = [*changes(options), f"{_RATE}=0.001"]
     request = Request(str(images.resolve()), pretrained="none", changes=settings)
     return make_plan(images, request, folder, estimate=False).config
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from ppcls.commands import ending
 from ppcls.commands.command import Command, add_import_option, import_components, import_paddle, to_json
 from ppcls.utils.paths import user_path
 
@@ -34,6 +35,11 @@ def _run(options: argparse.Namespace) -> int:
     else:
         page = compare(folders, out)
     print(to_json({"report": str(page)}))
+    if len(folders) == 1:
+        ending.say("wrote the report", {"page": page}, ending.command("ppcls", "serve", folders[0]))
+    else:
+        following = ending.command("ppcls", "compare", *folders[:2])  # photo by photo
+        ending.say(f"compared {len(folders)} runs", {"page": page}, following)
     return 0
 
 

@@ -268,6 +268,7 @@ def test_a_report_that_fails_does_not_end_training(recipe, run, monkeypatch):
 def test_several_runs_beside_each_other(reported, trained, run, tmp_path):
     done = run("report", reported, trained / "out", "--out", tmp_path / "both.html")
     assert json.loads(done.stdout) == {"report": str(tmp_path / "both.html")}
+    assert done.stderr.endswith(f"next: ppcls compare {reported} {trained / 'out'}\n")
     page = Page(tmp_path / "both.html").check()
     assert {"results", "curves", "recipes"} <= set(page.sections)
     assert "Global.epochs" in page.sections["recipes"]

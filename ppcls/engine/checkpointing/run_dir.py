@@ -39,7 +39,7 @@ def lock_run_dir(folder: Path) -> ContextManager[None]:
     Raises:
         MachineError: another process trains in the folder.
     """
-    advice = "wait for it, stop it, or choose another with -o Global.output_dir=..."
+    advice = "wait for it, stop it, or choose another with -o Global.output_dir=... (with a folder of photos: --output)"
     return locked(folder / ".lock", f"Global.output_dir={folder}", "is training in this folder", advice)
 
 
@@ -57,7 +57,7 @@ def check_space(folder: Path, model: paddle.nn.Layer, averaged: bool = False) ->
     if free < needed:
         raise MachineError(
             f"Global.output_dir={folder}: {free / 1e6:.1f} MB free, a run needs {needed / 1e6:.1f} MB; make room, or "
-            f"choose another with -o Global.output_dir=..."
+            f"choose another with -o Global.output_dir=... (with a folder of photos: --output)"
         )
 
 
