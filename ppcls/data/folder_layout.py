@@ -16,7 +16,7 @@ from ppcls.data.datasets.image_list import split_line
 from ppcls.data.transforms import image_files
 from ppcls.data.transforms.formats import IMAGE_SUFFIXES
 from ppcls.errors import DataError
-from ppcls.utils.paths import user_path
+from ppcls.utils.paths import suggest_path, user_path
 from ppcls.utils.text import listed, read_lines
 
 Kind = Literal["classes", "train_val", "list", "shards"]
@@ -95,7 +95,7 @@ def find_layout(path: Union[str, Path], training: bool = True) -> Layout:
     """
     found = user_path(path)
     if not found.exists():
-        raise DataError(f"{found}: no such file or folder (looked for from {Path.cwd()})")
+        raise DataError(f"{found}: no such file or folder (looked for from {Path.cwd()}){suggest_path(found)}")
     layout = _of_file(found) if found.is_file() else _of_folder(found)
     if training:
         _require_classes(layout)

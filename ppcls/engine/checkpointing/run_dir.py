@@ -19,7 +19,7 @@ from ppcls.inference import description
 from ppcls.utils.digests import sha256
 from ppcls.utils.locks import locked
 from ppcls.utils.logging import get_logger
-from ppcls.utils.paths import add_suffix
+from ppcls.utils.paths import add_suffix, suggest_path
 from ppcls.weights.reader import SUFFIXES
 
 # What a run writes. Anything else in the folder is not touched.
@@ -154,7 +154,7 @@ def find_checkpoint(path: Path, stage: Optional[str] = None) -> Path:
         return prefix
     if path.is_file():
         raise ConfigError(f"{path}: {_describe_file(path)}")
-    raise CheckpointError(f"{path}: no such run folder, checkpoint, or exported model")
+    raise CheckpointError(f"{path}: no such run folder, checkpoint, or exported model{suggest_path(path)}")
 
 
 def _describe_file(path: Path) -> str:
