@@ -48,7 +48,9 @@ def _run(options: argparse.Namespace) -> int:
         atomic.write_text(out, page)
         atomic.write_text(out.with_suffix(".json"), json_text.dumps(result, indent=1, ensure_ascii=False) + "\n")
     print_result({key: value for key, value in result.items() if key not in ("differences", "broken")})
-    ending.say(_describe(comparison), {"page": out, "all differences": out.with_suffix(".json")})
+    first, second = (item["accuracy"] for item in comparison.accuracies)
+    following = ending.command("ppcls", "serve", user_path(options.b if second > first else options.a))
+    ending.say(_describe(comparison), {"page": out, "all differences": out.with_suffix(".json")}, following)
     return 2 if comparison.broken else 0
 
 

@@ -77,7 +77,9 @@ def _search(predictor: Any, query: Any, sources: Any, options: argparse.Namespac
     is_page = out.suffix.lower() == ".html"
     text = similar_page.render(query, found, broken, options.folder) if is_page else _json(result, json_text)
     atomic.write_text(out, text)
-    ending.say(f"found the {len(found):,} nearest of {len(others):,} photos", {"page" if is_page else "list": out})
+    following = ending.command("ppcls", "explain", user_path(options.model), options.image)
+    reached = f"found the {len(found):,} nearest of {len(others):,} photos"
+    ending.say(reached, {"page" if is_page else "list": out}, following)
     return result
 
 
