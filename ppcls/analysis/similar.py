@@ -56,13 +56,14 @@ class FeatureCache:
         from tqdm import tqdm
 
         stamps = [_stamp(source) for source in sources]
-        missing = [source for source, stamp in zip(sources, stamps) if stamp is None or stamp not in self._known]
+        # Looked up before any is added: links to one file have one stamp.
+        found = [None if stamp is None else self._known.get(stamp) for stamp in stamps]
+        missing = [source for source, known in zip(sources, found) if known is None]
         computed = self._predictor.features(missing)
         bar = tqdm(computed, title, len(missing), unit="image", leave=False, disable=None)
         fresh = iter([values for _, values in bar])
         result = []
-        for stamp in stamps:
-            known = None if stamp is None else self._known.get(stamp)
+        for stamp, known in zip(stamps, found):
             values = next(fresh) if known is None else known
             result.append(values)
             if stamp is not None and isinstance(values, np.ndarray):

@@ -43,6 +43,8 @@ def _run(options: argparse.Namespace) -> int:
 
     if not options.images and not options.filters:
         raise ConfigError(f"nothing to explain: ppcls explain {options.model} IMAGES..., or --filters")
+    if not options.images and options.label is not None:
+        raise ConfigError("--class: is about images, and there are none; leave it out, or give IMAGES")
     sources = inputs.collect(options.images) if options.images else []
     folder = user_path(options.out)
     ensure_writable(folder, f"--out={folder}", "choose another folder with --out")
@@ -50,6 +52,8 @@ def _run(options: argparse.Namespace) -> int:
     if options.filters:
         _draw_filters(predictor, options.model, folder)
     if not sources:
+        following = ending.command("ppcls", "explain", user_path(options.model), "IMAGES")
+        ending.say(f"drew the filters of {options.model}", {"pictures": folder}, following)
         return 0
     with exit_on_sigterm():
         results = _explain(predictor, options, sources, folder)

@@ -21,8 +21,6 @@ from ppcls.commands.command import (
 from ppcls.errors import ConfigError, MachineError
 from ppcls.utils.paths import user_path
 
-_RATE = "Optimizer.lr.learning_rate"
-
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     folder_help = "images, for which a recipe is chosen as by `ppcls train FOLDER`, or a run; instead of -c"
@@ -52,18 +50,15 @@ def _run(options: argparse.Namespace) -> int:
     atomic.write_text(numbers, json_text.dumps(result.to_json()) + "\n")
     print_result(_summary(result))
     rate = f"{result.suggestion:.2g}"
-    settings = [*_other_run(options, source), *changes(options), f"{_RATE}={rate}"]
-    where = {"curve": target, "numbers": numbers}
-    ending.say(f"suggested learning rate: {rate}", where, ending.command("ppcls", "train", *source, "-o", *settings))
+    settings = [*changes(options), f"Optimizer.lr.learning_rate={rate}"]
+    if options.folder is not None and options.config is not None:  # a run, whose folder has one with another rate
+        settings.append(f"Global.output_dir={ending.short(user_path(options.folder).resolve())}_2")
+    ending.say(
+        f"suggested learning rate: {rate}",
+        {"curve": target, "numbers": numbers},
+        ending.command("ppcls", "train", *source, "-o", *settings),
+    )
     return 0
-
-
-def _other_run(options: argparse.Namespace, source: List[str]) -> List[str]:
-    """Return the change that trains by the recipe of a run in another folder than the run's own."""
-    if options.folder is None or source[0] != "-c":
-        return []
-    run = user_path(options.folder).absolute()
-    return [f"Global.output_dir={ending.short(run.with_name(f'{run.resolve().name}_lr'))}"]
 
 
 def _target(out: str) -> Path:
@@ -112,7 +107,7 @@ def _chosen(options: argparse.Namespace, images: Path, folder: Path) -> Any:
     from ppcls.starter.record import Request
 
     # A rate that is given is not tested.
-    settings = [*changes(options), f"{_RATE}=0.001"]
+    settings = [*changes(options), "Optimizer.lr.learning_rate=0.001"]
     request = Request(str(images.resolve()), pretrained="none", changes=settings)
     return make_plan(images, request, folder, estimate=False).config
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import List
 
 from ppcls.commands import ending
 from ppcls.commands.command import Command, add_import_option, import_components, import_paddle, to_json
@@ -35,12 +37,21 @@ def _run(options: argparse.Namespace) -> int:
     else:
         page = compare(folders, out)
     print(to_json({"report": str(page)}))
-    if len(folders) == 1:
-        ending.say("wrote the report", {"page": page}, ending.command("ppcls", "serve", folders[0]))
-    else:
-        following = ending.command("ppcls", "compare", *folders[:2])  # photo by photo
-        ending.say(f"compared {len(folders)} runs", {"page": page}, following)
+    _say_ending(folders, page)
     return 0
+
+
+def _say_ending(folders: List[Path], page: Path) -> None:
+    """Say where the page is, and what to do next."""
+    from ppcls.report.build import PICTURES
+
+    if len(folders) == 1:
+        reached = f"reported: {ending.short(folders[0])}"
+        following = ending.command("ppcls", "infer", folders[0], "IMAGES", "--out", "answers.csv")
+    else:
+        reached = f"reported {len(folders)} runs beside each other"
+        following = ending.command("ppcls", "compare", *folders[:2])
+    ending.say(reached, {"page": page, "pictures": page.parent / PICTURES}, following)
 
 
 COMMAND = Command("report", "write the report of a run again, or one page about several runs", _add_options, _run)

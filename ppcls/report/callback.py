@@ -68,6 +68,7 @@ class ReportCallback(Callback):
         self._best: Dict[str, Predictions] = {}
         self._thumbnails = Thumbnails()
         self._seen: List[Tuple[np.ndarray, str]] = []
+        self._trained = False  # whether there was a step; not where a run that is done is started again
         self._speed: Optional[SpeedFile] = None
         self._epoch_began: Optional[float] = None
         self._images = 0
@@ -92,6 +93,7 @@ class ReportCallback(Callback):
 
     def on_step(self, run: Run) -> None:
         """Count images; of the first batch, keep some as the model sees them."""
+        self._trained = True
         if not self._active or not distributed.is_main():
             return
         if self._epoch_began is not None:
@@ -105,6 +107,9 @@ class ReportCallback(Callback):
     def _see(self, run: Run) -> None:
         names = class_names(run.config, run.state.class_names, run.state.classes, run.train_loader.dataset)
         self._seen = build.describe_batch(run.config, run.batch, names)
+
+    def _see_again(self, run: Run, data: RunData) -> None:
+        data.seen = build.seen_images(data, run.train_loader)
 
     def on_epoch(self, run: Run) -> None:
         """Note speed and memory of the epoch; without evaluation, refresh the page."""
@@ -154,6 +159,8 @@ class ReportCallback(Callback):
         work: Iterator[None] = iter(())
         if distributed.is_main():
             self._guarded(lambda: data.append(self._data(run, run.state.epoch, finished=is_last)))
+            if data and not self._trained:
+                self._guarded(lambda: self._see_again(run, data[0]))
             if data and is_last and run.eval_loader is not None:
                 rows = shown_rows(data[0])
                 work = explain(data[0], run.eval_loader, lambda: _best_model(run), rows)

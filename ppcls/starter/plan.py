@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Dict, List, Optional
@@ -249,6 +250,15 @@ def _sets_rate(changes: List[str]) -> bool:
 
 
 def _header(folder: Path, request: Request, path: Path) -> str:
-    command = " ".join(["ppcls train", str(folder), *(["-o", *request.changes] if request.changes else [])])
-    again = f"ppcls train -c {path} -o Global.output_dir=output/another"
+    given = {
+        "--model": request.model,
+        "--epochs": request.epochs,
+        "--image-size": request.image_size,
+        "--pretrained": request.pretrained,
+    }
+    options = [word for name, value in given.items() if value is not None for word in (name, str(value))]
+    options += [] if request.flip else ["--no-flip"]
+    options += ["-o", *request.changes] if request.changes else []
+    command = shlex.join(["ppcls", "train", str(folder), *options])
+    again = shlex.join(["ppcls", "train", "-c", str(path), "-o", "Global.output_dir=output/another"])
     return f"Chosen by `{command}`. Edit it, then train by it into another folder:\n{again}"

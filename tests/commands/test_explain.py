@@ -87,12 +87,15 @@ def test_an_export_is_explained_by_occlusion(models, images, run):
 def test_the_filters(models, run, tmp_path):
     done = run("explain", models / "out", "--filters", "--out", "maps")
     assert done.stdout == ""
+    assert done.stderr.splitlines()[-2] == "  pictures: maps"
     assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["first_filters.png"]  # gMLP has more
     assert cv2.imread(str(tmp_path / "maps" / "first_filters.png")).std() > 10
     done = run("explain", models / "inference", "--filters", code=2)
     assert "--filters:" in done.stderr
     assert "is an exported model" in done.stderr
     assert "nothing to explain" in run("explain", models / "out", code=2).stderr
+    done = run("explain", models / "out", "--filters", "--class", "1", code=2)
+    assert "--class: is about images, and there are none" in done.stderr
 
 
 def test_answers_features_and_heat_maps_in_one_pass(trained, images, run, tmp_path):

@@ -30,8 +30,8 @@ def test_of_images_and_of_a_run(run, tmp_path):
     assert not (tmp_path / "output").exists()
     run("train", "photos", *QUICK, *RATE)
     done = run("find-lr", "output/photos", "--seconds", "3", "--out", "b.svg")
-    named = "-o Global.output_dir=output/photos_lr Optimizer.lr.learning_rate="  # the run itself is finished
-    assert f"next: ppcls train -c output/photos/recipe.yaml {named}" in done.stderr
+    assert "next: ppcls train -c output/photos/recipe.yaml -o Optimizer.lr.learning_rate=" in done.stderr
+    assert done.stderr.endswith(" Global.output_dir=output/photos_2\n")
     assert (tmp_path / "b.json").is_file()
 
 

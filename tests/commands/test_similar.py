@@ -35,6 +35,17 @@ def test_the_nearest_by_their_features(trained, photos, run, tmp_path):
     assert [item["similarity"] for item in found] == pytest.approx([cosines[name] for name in expected], abs=1e-4)
 
 
+def test_links_to_one_file(trained, photos, run):
+    arguments = ("similar", trained / "out", photos / "00.png", photos, "--topk", "20")
+    plain = json.loads(run(*arguments).stdout)["nearest"]
+    link = photos / "01_link.png"
+    link.symlink_to(photos / "01.png")
+    linked = json.loads(run(*arguments).stdout)["nearest"]
+    similarities = {item["file_name"]: item["similarity"] for item in linked}
+    assert similarities[str(link)] == similarities[str(photos / "01.png")]
+    assert [item for item in linked if item["file_name"] != str(link)] == plain
+
+
 class Images(HTMLParser):
     def __init__(self):
         super().__init__()

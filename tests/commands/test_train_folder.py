@@ -44,6 +44,7 @@ def test_photos_to_a_run(run, photos, tmp_path):
     recipe = (folder / "recipe.yaml").read_text()
     assert f"learning_rate: {curve['chosen']}" in recipe
     assert "# --epochs" in recipe
+    assert recipe.startswith("# Chosen by `ppcls train photos --epochs 2 ")
     assert "image_root: photos" in recipe
     config = load_config(folder / "recipe.yaml")
     assert config.Global.output_dir == "output/photos"

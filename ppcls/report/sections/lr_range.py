@@ -24,22 +24,25 @@ def lr_range(data: RunData, charts: Charts) -> Optional[Section]:
         rates = [float(rate) for rate in found["rates"]]
         lines = {name: [float(value) for value in found[name]] for name in ("losses", "smoothed")}
         suggestion = float(found["suggestion"])
+        chosen = float(found.get("chosen", suggestion))
         if not rates or any(len(values) != len(rates) for values in lines.values()):
             raise ValueError("rates and losses of different numbers")
     except (OSError, ValueError, KeyError, TypeError) as error:
         section.body.append(paragraph(f"{FILE} is damaged: {type(error).__name__}: {error}", "bad"))
         return section
-    section.body.append(
-        paragraph(
-            f"{len(rates)} updates with a growing rate, before training: the loss falls most in the middle at "
-            f"{suggestion:.2g}."
-        )
+    lowest = rates[lines["smoothed"].index(min(lines["smoothed"]))]
+    text = (
+        f"{len(rates)} updates with a growing rate, before training: the smoothed loss is lowest at {lowest:.2g}; a "
+        f"quarter of that is suggested, {suggestion:.2g}."
     )
+    if f"{chosen:.1e}" != f"{suggestion:.1e}":
+        text += f" The recipe has {chosen:.2g}, within what suits such models."
+    section.body.append(paragraph(text))
     names = {"losses": "loss", "smoothed": "smoothed"}
     series = [
         Series(names[name], list(zip(rates, values)), color=color) for color, (name, values) in enumerate(lines.items())
     ]
-    marks = [Mark(suggestion, f"{suggestion:.2g}")] if suggestion > 0 else []
+    marks = [Mark(chosen, f"{chosen:.2g}")] if chosen > 0 else []
     low, high = min(lines["smoothed"]), max(lines["smoothed"])
     top = min(high, _TALLEST * lines["smoothed"][0])
     limits = (low - 0.1 * (top - low), top) if top > low else None
