@@ -73,7 +73,7 @@ def _run(parse: Callable[[], Tuple[Command, argparse.Namespace]]) -> int:
         print(_rank_prefix() + (f"error: {error}" if error.exit_code == 2 else str(error)), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        print("\nstopped" if sys.stderr.isatty() else "stopped", file=sys.stderr)  # a terminal shows ^C before it
         return 130
     except BrokenPipeError:  # `ppcls config ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -52,12 +52,17 @@ def _check_data(options: argparse.Namespace) -> Tuple[Dict[str, Any], Path, str]
     path = user_path(options.data)
     name = path.absolute().resolve().stem if path.is_file() else path.absolute().resolve().name
     page = user_path(options.out or ".") / f"{name or 'data'}_check.html"
-    following = ending.command("ppcls", "train", path)
+    again = ending.command("ppcls", "check", path)
+    following = again if layout.shortage is not None else ending.command("ppcls", "train", path)
+    if layout.is_multilabel:  # for a recipe of one's own
+        following = ending.command("ppcls", "show-data", path)
     report = check_layout(layout, page, following, options.workers)
+    if layout.shortage is not None and not layout.is_multilabel:
+        get_logger().warning("`ppcls train` would refuse %s", layout.shortage)
     # `ppcls train` leaves out what cannot be read, and nothing else.
     wrong = {kind for kind in report["counts"] if kind in ERRORS and kind != "broken"}
     all_broken = report["counts"].get("broken") == sum(report["images"].values())
-    return report, page, ending.command("ppcls", "check", path) if wrong or all_broken else following
+    return report, page, again if wrong or all_broken else following
 
 
 def _check_recipe(options: argparse.Namespace) -> Tuple[Dict[str, Any], Path, str]:

@@ -194,7 +194,7 @@ def _describe(options: argparse.Namespace, result: Mapping[str, Any], details: M
         numbers += f" ({_number('top1', averaged['top1'])} with --tta {averaged['views']})"
     on = f" on {images:,} {'labels' if 'MultiLabelMAP' in result else 'images'}" * bool(images)
     return f"evaluated {options.run or options.model or options.config}{on}: {numbers}" + (
-        f"; least found: {worst}" if worst else ""
+        f"; lowest recall: {worst}" if worst else ""
     )
 
 

@@ -104,8 +104,10 @@ def _say_ending(result: Any) -> None:
     best, failed = result.ranking[0], sum(trial.error is not None for trial in result.trials)
     values = " ".join(grid.as_changes(best.point))
     text = f"best of {len(result.ranking)}: {result.metric} {best.mean:.5f} with {values}"
-    where = {"page": result.root / sweeps.PAGE, "run": result.root / best.best_run.name}
-    ending.say(text + (f"; {failed} failed" if failed else ""), where, result.command(best.point))
+    run = result.root / best.best_run.name
+    where = {"page": result.root / sweeps.PAGE, "run": run}
+    following = ending.command("ppcls", "eval", run)
+    ending.say(text + (f"; {failed} failed" if failed else ""), where, following)
 
 
 COMMAND = Command("sweep", "train a recipe with different values, and rank them", _add_options, _run)

@@ -16,7 +16,7 @@ from ppcls.data.datasets.image_list import split_line
 from ppcls.data.transforms import image_files
 from ppcls.data.transforms.formats import IMAGE_SUFFIXES
 from ppcls.errors import DataError
-from ppcls.utils.paths import user_path
+from ppcls.utils.paths import suggest_path, user_path
 from ppcls.utils.text import listed, read_lines
 
 Kind = Literal["classes", "train_val", "list", "shards"]
@@ -64,6 +64,21 @@ class Layout:
         """The number of classes."""
         return len(self.counts)
 
+    @property
+    def shortage(self) -> Optional[str]:
+        """Which classes have too few images to train with, and what they need; None if there are none."""
+        needed, why = 1, "one to train with"
+        if self.val is None:
+            needed, why = 2, "one to train with and one to validate with"
+        few = [f"{name} ({count})" for name, count in self.counts.items() if count < needed]
+        if not few:
+            return None
+        fewer = "no image" if needed == 1 else f"fewer than {needed} images"
+        return (
+            f"{self.path}: {len(few):,} of {self.num_classes:,} classes have {fewer}, and each needs at least {why}: "
+            f"{listed(few)}; add images, or remove these classes"
+        )
+
 
 def find_layout(path: Union[str, Path], training: bool = True) -> Layout:
     """Return the layout of a folder, a list file or a shard.
@@ -80,7 +95,7 @@ def find_layout(path: Union[str, Path], training: bool = True) -> Layout:
     """
     found = user_path(path)
     if not found.exists():
-        raise DataError(f"{found}: no such file or folder (looked for from {Path.cwd()})")
+        raise DataError(f"{found}: no such file or folder (looked for from {Path.cwd()}){suggest_path(found)}")
     layout = _of_file(found) if found.is_file() else _of_folder(found)
     if training:
         _require_classes(layout)

@@ -102,7 +102,7 @@ def _draw_lines(chart: LineChart) -> Drawing:
     shapes: List[Shape] = []
     if chart.axes:
         shapes += _axes(chart.x_label)
-        shapes += [_x_tick(x(value), number(value)) for value in ticks(left, right, chart.log_x)]
+        shapes += [_x_tick(x(value), number(value)) for value in _x_values(chart, left, right)]
         for value in ticks(low, high):
             shapes += _y_tick(y(value), number(value))
     for series in chart.series:
@@ -144,6 +144,8 @@ def _draw_matrix(chart: Matrix) -> Drawing:
             shapes.append(Text((middle + 4, margin - 5), label, "start", FOREGROUND, turned=True))
         edges = [(margin, middle - cell / 2), (margin + count * cell, middle - cell / 2)]
         shapes += [Line(edges, GRID), Line([(b, a) for a, b in edges], GRID)]
+    end = margin + count * cell
+    shapes.append(Line([(margin, end), (end, end), (end, margin)], GRID))
     for row, column in zip(*np.nonzero(chart.counts)):
         left, top = margin + column * cell, margin + row * cell
         shapes.append(Box((left, top), (cell, cell), HEAT, float(0.12 + 0.55 * shares[row, column])))
@@ -181,8 +183,15 @@ def _axes(x_label: str) -> List[Shape]:
     return [Line([(_LEFT, bottom), (_WIDTH - _RIGHT, bottom)], GRID), Text((middle, _HEIGHT - 5), x_label, "middle")]
 
 
+def _x_values(chart: LineChart, left: float, right: float) -> List[float]:
+    """Return the numbers on the axis of x; epochs are whole."""
+    values = ticks(left, right, chart.log_x)
+    return [value for value in values if float(value).is_integer()] if chart.x_label == "epoch" else values
+
+
 def _x_tick(x: float, label: str) -> Shape:
-    return Text((x, _HEIGHT - _BOTTOM + 14), label, "middle")
+    is_cut = x + len(label) * _LETTER / 2 > _WIDTH
+    return Text((_WIDTH if is_cut else x, _HEIGHT - _BOTTOM + 14), label, "end" if is_cut else "middle")
 
 
 def _y_tick(y: float, label: str) -> List[Shape]:

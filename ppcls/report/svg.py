@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from ppcls.report.charts import Chart
+from ppcls.report.charts import Chart, Matrix
 from ppcls.report.drawing import COLORS, DIM, FOREGROUND, GRID, HEAT, Box, Circle, Line, Shape, Text, draw, legend
 
 _VARIABLES = {
@@ -28,9 +28,11 @@ def draw_chart(chart: Chart) -> str:
         f"<span><i style='background:{_VARIABLES[color]}'></i>{escape(name)}</span>" for name, color in legend(chart)
     )
     key = f"<span class='legend'>{named}</span>" if named else ""
+    # The letters of a small matrix would be huge.
+    limit = f" style='max-width: {1.4 * drawing.width:.0f}px'" if isinstance(chart, Matrix) else ""
     return (
         f"<figure class='chart'><figcaption>{escape(chart.title)}{key}</figcaption>"
-        f"<svg viewBox='0 0 {drawing.width:g} {drawing.height:g}' role='img' "
+        f"<svg viewBox='0 0 {drawing.width:g} {drawing.height:g}' role='img'{limit} "
         f"aria-label='{escape(chart.title, quote=True)}'>{''.join(map(_element, drawing.shapes))}</svg></figure>"
     )
 

@@ -31,6 +31,13 @@ from ppcls.utils.folders import ensure_writable
 from ppcls.utils.logging import get_logger
 
 _SMALLEST_SIZE = 16  # pixels
+# What an option and -o could both say.
+_KEYS = {
+    "model": "Arch.name",
+    "epochs": "Global.epochs",
+    "image_size": "Global.image_shape",
+    "pretrained": "Global.pretrained_model",
+}
 
 
 @dataclass(frozen=True)
@@ -109,7 +116,7 @@ def _new_plan(request: Request, run: Path, found: Survey, start: Optional[Start]
     chosen = _with_options(choose(facts), request, start)
     parts = make_parts(found, chosen["validation"].value or 0.0, run)
     describe(found, parts, chosen)
-    made = draft(chosen, parts, run, start, _workers(found.cores))
+    made = draft(chosen, parts, run, start, _workers(found.cores), facts.classes)
     made = _changed(made, request.changes)
     if start is None and not _sets_rate(request.changes):
         made = tuned(made, run, chosen["learning rate"].value, parts)
@@ -130,6 +137,10 @@ def _check_options(request: Request) -> None:
     if request.epochs is not None and request.epochs < 1:
         raise ConfigError(f"--epochs: must be at least 1, not {request.epochs}")
     keys = [change.partition("=")[0].strip() for change in request.changes]
+    for name, key in _KEYS.items():
+        if getattr(request, name) is not None and key in keys:
+            option = f"--{name.replace('_', '-')}"
+            raise ConfigError(f"{option} and -o {key} cannot be used together; leave one out")
     if "Global.output_dir" in keys:
         raise ConfigError("-o Global.output_dir: the run's folder is given by --output")
     if request.image_size is not None and request.image_size < _SMALLEST_SIZE:
@@ -179,6 +190,7 @@ def _facts(found: Survey, request: Request, start: Optional[Start]) -> Facts:
 def _with_options(chosen: Dict[str, Choice], request: Request, start: Optional[Start]) -> Dict[str, Choice]:
     """Return the choices with those of the user in their place."""
     given = {**chosen, "epochs": chosen["epochs"]._replace(text=str(chosen["epochs"].value))}
+    changed_epochs = _value_of("Global.epochs", request.changes)
     if start is not None:
         given["model"] = Choice(dict(start.arch), start.arch["name"], chosen["model"].why)
     elif request.model is not None:
@@ -189,6 +201,8 @@ def _with_options(chosen: Dict[str, Choice], request: Request, start: Optional[S
         given["image size"] = Choice(request.image_size, str(request.image_size), "--image-size")
     if request.epochs is not None:
         given["epochs"] = Choice(request.epochs, str(request.epochs), "--epochs")
+    elif start is None and changed_epochs.isdecimal() and int(changed_epochs) > 0:
+        given["epochs"] = Choice(int(changed_epochs), changed_epochs, "from -o")
     if not request.flip:
         given["mirror images"] = chosen["mirror images"]._replace(why="--no-flip")
     return given
@@ -196,8 +210,13 @@ def _with_options(chosen: Dict[str, Choice], request: Request, start: Optional[S
 
 def _device(changes: List[str]) -> str:
     """Return the device that ``-o`` names, else "auto"."""
-    named = [value for key, _, value in (change.partition("=") for change in changes) if key.strip() == "Global.device"]
-    return named[-1].strip() if named else "auto"
+    return _value_of("Global.device", changes) or "auto"
+
+
+def _value_of(key: str, changes: List[str]) -> str:
+    """Return what ``-o`` gives a key, as it was written; "" if it does not."""
+    values = [value for name, _, value in (change.partition("=") for change in changes) if name.strip() == key]
+    return values[-1].strip() if values else ""
 
 
 def _workers(cores: int) -> int:
@@ -209,8 +228,10 @@ def _changed(made: Draft, changes: List[str]) -> Draft:
     """Return the draft with the changes of ``-o``.
 
     Raises:
-        ConfigError: a change cannot be made; what it changes is checked when the recipe is loaded.
+        ConfigError: a change cannot be made, or the recipe is invalid with it.
     """
+    if changes:
+        load_config(made.values, changes)  # for messages that name the change
     root, problems = apply(from_values(made.values, "the chosen recipe"), changes)
     if problems:
         raise ConfigError("\n".join(problems))

@@ -21,6 +21,7 @@ _BODIES = {
 }
 _HEAD_EPOCHS = 5
 _SMALLEST_PATCH = 2  # pixels
+_TOPK = 5  # classes of an answer; of no more classes, every image has its own among them
 _Ops = List[Dict[str, Any]]
 
 
@@ -52,7 +53,9 @@ class Start:
     image_size: int
 
 
-def draft(chosen: Mapping[str, Choice], parts: Parts, run: Path, start: Optional[Start], workers: int) -> Draft:
+def draft(
+    chosen: Mapping[str, Choice], parts: Parts, run: Path, start: Optional[Start], workers: int, classes: int
+) -> Draft:
     """Return the recipe of choices.
 
     Args:
@@ -61,6 +64,7 @@ def draft(chosen: Mapping[str, Choice], parts: Parts, run: Path, start: Optional
         run: the run's folder.
         start: the weights that training starts from; None for random ones.
         workers: processes that read images.
+        classes: how many there are.
     """
     size = chosen["image size"].value
     arch = _arch(chosen["model"].value, size)
@@ -87,9 +91,9 @@ def draft(chosen: Mapping[str, Choice], parts: Parts, run: Path, start: Optional
         "Arch": arch,
         "Loss": {"Train": [{"CELoss": {"epsilon": 0.1}}], "Eval": [{"CELoss": None}]},
         "Optimizer": _optimizer(chosen, start),
-        "Metric": {"Eval": [{"TopkAcc": {"topk": [1, 5]}}]},
+        "Metric": {"Eval": [{"TopkAcc": {"topk": [1, 5] if classes > _TOPK else [1]}}]},
         "DataLoader": sides,
-        "Infer": {"PostProcess": {"name": "Topk", "topk": 5}},
+        "Infer": {"PostProcess": {"name": "Topk", "topk": _TOPK}},
     }
     made = Draft(values, _comments(chosen, parts))
     if start is not None:

@@ -75,7 +75,7 @@ def _split(found: Survey, fraction: float, run: Path) -> Parts:
     names, root = class_names(found.layout), Path(found.layout.train["image_root"])
     _require_training(found.layout, names, dataset.labels[split.train])
     _write(run, names, format_list(dataset, split.train, root), format_list(dataset, split.val, root))
-    notes = [f"{len(split.val):,} of {len(dataset):,} images were chosen for validation"]
+    notes = [f"chosen here: {fraction:.0%} of each class to validate with".replace("%", " %")]
     copies = sum(map(len, split.near_duplicates))
     if found.sample is not None:
         notes.append("near copies were not looked for among so many")

@@ -16,7 +16,6 @@ from ppcls.data.folder_layout import Layout
 from ppcls.data.inspection.scanning import Finding, scan_images
 from ppcls.errors import DataError
 from ppcls.utils import environment, gpus
-from ppcls.utils.text import listed
 from ppcls.weights.published import cached_weights
 
 # More images than this are not all read before training: a sample of this size tells sizes and mirror images.
@@ -108,7 +107,8 @@ def survey(layout: Layout, device: str = "auto", workers: Optional[int] = None) 
             f"Write a recipe: docs/training.md, Multi-label data"
         )
     dataset = build_dataset(layout.train, train=True)
-    _require_enough(layout, dataset)
+    if layout.shortage is not None:
+        raise DataError(layout.shortage)
     sample = _sample(len(dataset))
     findings = scan_images(dataset if sample is None else _Part(dataset, sample), workers, "reading images")
     readable = [finding for finding in findings if finding.error is None]
@@ -130,22 +130,6 @@ def survey(layout: Layout, device: str = "auto", workers: Optional[int] = None) 
         cores=environment.cores(),
         cached=cached_public_weights(),
     )
-
-
-def _require_enough(layout: Layout, dataset: Dataset) -> None:
-    """Refuse classes with too few images.
-
-    Raises:
-        DataError: a class has no image, or only one where a validation part has to be taken from it.
-    """
-    needed = 2 if layout.val is None else 1
-    few = [f"{name} ({count})" for name, count in layout.counts.items() if count < needed]
-    if few:
-        why = "one to train with and one to validate with" if needed > 1 else "one to train with"
-        raise DataError(
-            f"{layout.path}: {len(few):,} of {layout.num_classes:,} classes have fewer than {needed} images, and each "
-            f"needs at least {why}: {listed(few)}; add images, or remove these classes"
-        )
 
 
 class _Part(Dataset):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from html import escape
 from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
@@ -81,9 +82,10 @@ def _folds(result: CrossValidation) -> List[str]:
                 *([escape(trial.error or "")] if has_errors else []),
             ]
         )
-    names = " ".join(trial.name for trial in trials.done(result.trials))
-    note = f"<p class='dim'>Each fold is an ordinary run beside this page: <code>ppcls report {names}</code>"
-    return ["<h2>Folds</h2>", table(header, rows, (7,)), note if names else ""]
+    runs = [str(result.root / trial.name) for trial in trials.done(result.trials)]
+    command = escape(shlex.join(["ppcls", "report", *runs]))
+    note = f"<p class='dim'>Each fold is an ordinary run. One page about them: <code>{command}</code></p>"
+    return ["<h2>Folds</h2>", table(header, rows, (7,)), note if runs else ""]
 
 
 def _pooled(pooled: Pooled) -> List[str]:

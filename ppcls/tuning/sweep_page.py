@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from html import escape
 from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple
 
@@ -36,27 +37,32 @@ def render_sweep(sweep: Sweep) -> str:
 def _best(sweep: Sweep, best: Ranked) -> List[str]:
     values = ", ".join(f"{key}={grid.show(value)}" for key, value in best.point.items())
     spread = "" if best.deviation is None else f" &plusmn; {best.deviation:.5f} ({len(best.members)} seeds)"
+    so_far = "" if all(trial.state in (trials.DONE, trials.FAILED) for trial in sweep.trials) else " so far"
     return [
-        f"<p>Best so far: <b>{escape(sweep.metric)} {best.mean:.5f}</b>{spread} with <b>{escape(values)}</b></p>",
+        f"<p>Best{so_far}: <b>{escape(sweep.metric)} {best.mean:.5f}</b>{spread} with <b>{escape(values)}</b></p>",
         f"<pre>{escape(sweep.command(best.point))}</pre>",
     ]
 
 
 def _ranking(sweep: Sweep) -> List[str]:
     names = grid.short_keys(list(sweep.ranking[0].point))
-    header = ["", *(escape(name) for name in names.values()), escape(sweep.metric), "deviation", "best epoch", "time"]
+    has_seeds = any(ranked.deviation is not None for ranked in sweep.ranking)
+    deviation = ["deviation"] if has_seeds else []
+    header = ["", *(escape(name) for name in names.values()), escape(sweep.metric), *deviation, "best epoch", "time"]
     rows = []
     for number, ranked in enumerate(sweep.ranking, 1):
         epochs = ", ".join(str(trial.result["epoch"]) for trial in ranked.members if trial.result is not None)
         seconds = sum(trial.seconds for trial in ranked.members)
         values = [escape(grid.show(ranked.point[key])) for key in names]
-        rows.append([str(number), *values, cell(ranked.mean), cell(ranked.deviation), epochs, duration(seconds)])
-    compare = " ".join(escape(trial.name) for trial in [ranked.best_run for ranked in sweep.ranking][:_CURVES])
+        spread = [cell(ranked.deviation)] if has_seeds else []
+        rows.append([str(number), *values, cell(ranked.mean), *spread, epochs, duration(seconds)])
+    runs = [ranked.best_run.name for ranked in sweep.ranking][:_CURVES]
+    compare = escape(shlex.join(["ppcls", "report", *(str(sweep.root / run) for run in runs)]))
     return [
         "<h2>Ranking</h2>",
         table(header, rows),
-        "<p class='dim'>Each folder beside this page is an ordinary run. To lay the best beside each other, with "
-        f"pictures: <code>ppcls report {compare}</code></p>",
+        "<p class='dim'>Each folder beside this page is an ordinary run. One page about the best of them: "
+        f"<code>{compare}</code></p>",
     ]
 
 

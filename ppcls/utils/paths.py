@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import os
 import stat
@@ -10,6 +11,8 @@ from typing import Union
 
 from ppcls.errors import ConfigError, DataError
 from ppcls.utils.encoding import as_file_name
+
+_LEAST_SIMILAR = 0.75  # of two names, so that one may be a typing error of the other
 
 
 def user_path(path: Union[str, os.PathLike[str]]) -> Path:
@@ -46,6 +49,16 @@ def require_access(path: Path) -> None:
         return
     if is_folder and not os.access(path, os.X_OK):
         raise DataError(f"{path}: {os.strerror(errno.EACCES)}: this user may not enter the folder")
+
+
+def suggest_path(path: Path) -> str:
+    """Return the end of a message about a missing path: "; did you mean photos?", which is beside it, or ""."""
+    try:
+        beside = [entry.name for entry in path.parent.iterdir() if not entry.name.startswith(".")]
+    except OSError:
+        return ""
+    near = difflib.get_close_matches(path.name, beside, n=1, cutoff=_LEAST_SIMILAR)
+    return f"; did you mean {path.with_name(near[0])}?" if near else ""
 
 
 def add_suffix(prefix: Path, suffix: str) -> Path:

@@ -101,6 +101,8 @@ def test_classes_with_few_images_are_named(run, tmp_path):
     report = json.loads((tmp_path / "in_check.json").read_text())
     assert report["problems"]["few_images"] == ["a: 1 image", "b: 1 image"]
     assert json.loads(done.stdout)["ok"]
+    assert re.search(r"`ppcls train` would refuse \S+: 2 of 2 classes have fewer than 2 images", done.stderr)
+    assert "next: ppcls check in" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_another_command_in_the_same_folder(run, photos, tmp_path):
 
 @pytest.mark.parametrize("number", ["SIGINT", "SIGKILL"])
 def test_an_interrupted_run_goes_on(run, photos, tmp_path, number):
-    command = ("train", "photos", *QUICK, *RATE, "Global.epochs=15", "Global.save_every_minutes=0")
+    command = ("train", "photos", "--epochs", "15", *QUICK[2:], *RATE, "Global.save_every_minutes=0")
     process = Fork(*command, cwd=tmp_path)
     latest = tmp_path / "output" / "photos" / "latest.pdstates"
     while not latest.exists() and process.poll() is None:
@@ -110,14 +110,14 @@ def test_interrupted_while_images_are_read(photos, tmp_path):
 
 
 def test_images_that_were_added_are_said(run, photos, tmp_path):
-    process = Fork("train", "photos", *QUICK, *RATE, "Global.epochs=40", cwd=tmp_path)
+    process = Fork("train", "photos", "--epochs", "40", *QUICK[2:], *RATE, cwd=tmp_path)
     latest = tmp_path / "output" / "photos" / "latest.pdstates"
     while not latest.exists() and process.poll() is None:
         time.sleep(0.01)
     process.terminate()
     process.communicate(60)
     (photos / "bee" / "new.png").write_bytes((photos / "bee" / "0.png").read_bytes())
-    done = run("train", "photos", *QUICK, *RATE, "Global.epochs=40")
+    done = run("train", "photos", "--epochs", "40", *QUICK[2:], *RATE)
     assert "photos: has 37 images now and had 36 when the run began" in done.stderr
 
 
@@ -187,7 +187,8 @@ def test_options_that_do_not_belong_together(run, photos, recipe):
         (("photos", "--epochs", "0"), "--epochs: must be at least 1, not 0"),
         (("photos", "--image-size", "4"), "--image-size: must be at least 16 pixels, not 4"),
         (("photos", "--pretrained", "missing.pdparams"), "missing.pdparams"),
-        (("photos", "-o", "Global.epoch=5"), "Global.epoch: unknown key; did you mean 'epochs'"),
+        (("photos", "-o", "Global.epoch=5"), "-o Global.epoch=5: Global.epoch: unknown key; did you mean 'epochs'"),
+        (("photos", "--epochs", "2", "-o", "Global.epochs=3"), "--epochs and -o Global.epochs cannot be used together"),
         (("missing",), "missing: no such file or folder"),
     ):
         done = run("train", *arguments, code=2)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from ppcls.errors import DataError
-from ppcls.utils.paths import user_path
+from ppcls.utils.paths import suggest_path, user_path
 
 
 def test_the_tilde_is_the_home_folder(monkeypatch):
@@ -11,6 +11,14 @@ def test_the_tilde_is_the_home_folder(monkeypatch):
     assert user_path("~/photos/a.png") == Path("/home/somebody/photos/a.png")
     assert user_path(Path("~")) == Path("/home/somebody")
     assert user_path("photos/~a.png") == Path("photos/~a.png")
+
+
+def test_a_typing_error_is_answered_by_what_is_there(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / ".photo").mkdir()
+    assert suggest_path(tmp_path / "photo") == f"; did you mean {tmp_path / 'photos'}?"
+    assert suggest_path(tmp_path / "flowers") == ""
+    assert suggest_path(tmp_path / "missing" / "photo") == ""
 
 
 def test_a_user_that_there_is_not_is_said():

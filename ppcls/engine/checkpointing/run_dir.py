@@ -19,7 +19,7 @@ from ppcls.inference import description
 from ppcls.utils.digests import sha256
 from ppcls.utils.locks import locked
 from ppcls.utils.logging import get_logger
-from ppcls.utils.paths import add_suffix
+from ppcls.utils.paths import add_suffix, suggest_path
 from ppcls.weights.reader import SUFFIXES
 
 # What a run writes. Anything else in the folder is not touched.
@@ -39,7 +39,7 @@ def lock_run_dir(folder: Path) -> ContextManager[None]:
     Raises:
         MachineError: another process trains in the folder.
     """
-    advice = "wait for it, stop it, or choose another with -o Global.output_dir=..."
+    advice = "wait for it, stop it, or choose another with -o Global.output_dir=... (with a folder of photos: --output)"
     return locked(folder / ".lock", f"Global.output_dir={folder}", "is training in this folder", advice)
 
 
@@ -57,7 +57,7 @@ def check_space(folder: Path, model: paddle.nn.Layer, averaged: bool = False) ->
     if free < needed:
         raise MachineError(
             f"Global.output_dir={folder}: {free / 1e6:.1f} MB free, a run needs {needed / 1e6:.1f} MB; make room, or "
-            f"choose another with -o Global.output_dir=..."
+            f"choose another with -o Global.output_dir=... (with a folder of photos: --output)"
         )
 
 
@@ -154,7 +154,7 @@ def find_checkpoint(path: Path, stage: Optional[str] = None) -> Path:
         return prefix
     if path.is_file():
         raise ConfigError(f"{path}: {_describe_file(path)}")
-    raise CheckpointError(f"{path}: no such run folder, checkpoint, or exported model")
+    raise CheckpointError(f"{path}: no such run folder, checkpoint, or exported model{suggest_path(path)}")
 
 
 def _describe_file(path: Path) -> str:
