@@ -152,7 +152,7 @@ def _with_lists(folder: Path, files: Sequence[str]) -> Optional[Layout]:
         )
     section = _list_section(folder / train)
     val_section = None if val is None else _list_section(folder / val)
-    return _layout(folder, "list", section, val_section, _note_of_unused([*unused, *others]))
+    return _layout(folder, "list", section, val_section, _notes(splits.get(val or ""), [*unused, *others]))
 
 
 def _with_shards(folder: Path, files: Sequence[str]) -> Optional[Layout]:
@@ -170,7 +170,7 @@ def _with_shards(folder: Path, files: Sequence[str]) -> Optional[Layout]:
     if train is None:
         return _layout(folder, "shards", _shard_section(folder, "*.tar"), None)
     val_section = None if val is None else _shard_section(folder, val)
-    return _layout(folder, "shards", _shard_section(folder, train), val_section, _note_of_unused(unused))
+    return _layout(folder, "shards", _shard_section(folder, train), val_section, _notes(groups.get(val or ""), unused))
 
 
 def _with_split_folders(folder: Path, folders: Sequence[str]) -> Optional[Layout]:
@@ -189,7 +189,7 @@ def _with_split_folders(folder: Path, folders: Sequence[str]) -> Optional[Layout
     sections = [None if name is None else _split_section(folder / name) for name in (train, val)]
     assert sections[0] is not None
     kind: Kind = "shards" if sections[0]["name"] == "ShardDataset" else "train_val" if val is not None else "classes"
-    return _layout(folder, kind, sections[0], sections[1], _note_of_unused([*unused, *others]))
+    return _layout(folder, kind, sections[0], sections[1], _notes((val or "").lower(), [*unused, *others]))
 
 
 def _split_section(folder: Path) -> Section:
@@ -227,8 +227,12 @@ def _choose(splits: Dict[str, str]) -> Tuple[Optional[str], Optional[str], List[
     return train, val, [name for name in splits if name not in (train, val)]
 
 
-def _note_of_unused(names: Sequence[str]) -> List[str]:
-    return [f"not used: {listed(names)}"] if names else []
+def _notes(val_split: Optional[str], unused: Sequence[str]) -> List[str]:
+    """Return what a user should know about the choice of ``_choose``."""
+    notes = [f"not used: {listed(unused)}"] if unused else []
+    if val_split in TEST_NAMES:
+        notes.append("the test part chooses the best epoch, so accuracy on it is a little too good")
+    return notes
 
 
 def _folder_section(folder: Path) -> Section:

@@ -46,10 +46,14 @@ def rebuild(folder: Path, out: Optional[Path] = None, stage: Optional[str] = Non
 
     Raises:
         CheckpointError, ConfigError: it is not the folder of a run.
+        DataError: the data are not there, and a page that may have photos of them would be replaced.
         MachineError: the page cannot be written.
     """
     page = page_path(out, folder)
     data = collect(folder, stage)
+    if data.evaluation is None and data.config.DataLoader.Eval is not None and page.exists():
+        reasons = "; ".join(data.problems)
+        raise DataError(f"{page}: stays, because a new page would have no photos; write one with --out PAGE. {reasons}")
     ensure_writable(page.parent, f"{page.parent}", "choose another place with --out")
     with contextlib.ExitStack() as stack:
         _set_device(data)

@@ -31,7 +31,7 @@ def test_split_folders(tmp_path, names):
     assert layout.val == {"name": "ImageFolder", "image_root": str(val)}
     assert layout.counts == {"a": 2, "b": 2, "c": 2}
     assert layout.val_counts == {"a": 1, "b": 1}
-    assert layout.notes == []
+    assert ["chooses the best epoch" in note for note in layout.notes] == [True] * (names[1] == "test")
 
 
 def test_a_test_folder_is_not_used_beside_a_validation_folder(tmp_path):

@@ -135,8 +135,11 @@ def test_data_that_are_gone_are_said(digits, run, tmp_path):
     recipe = write_recipe(copy, tmp_path)
     run("train", "-c", recipe, "-o", ON)
     shutil.rmtree(copy)
-    run("report", tmp_path / "out")
-    page = Page(tmp_path / "out" / "report.html").check()
+    before = (tmp_path / "out" / "report.html").read_bytes()
+    assert "stays, because a new page would have no photos" in run("report", tmp_path / "out", code=2).stderr
+    assert (tmp_path / "out" / "report.html").read_bytes() == before
+    run("report", tmp_path / "out", "--out", tmp_path / "without.html")
+    page = Page(tmp_path / "without.html").check()
     assert "the data are not there" in page.sections["result"]
     assert "data" not in page.sections
     assert "digit-3" in page.sections["classes"] or "3" in page.sections["classes"]
