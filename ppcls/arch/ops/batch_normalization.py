@@ -12,7 +12,7 @@ from paddle.autograd import PyLayer
 
 from ppcls.arch.ops import onednn
 from ppcls.arch.ops.dispatch import contiguous, uses_onednn
-from ppcls.arch.ops.gradients import first_order_only, origins, select
+from ppcls.arch.ops.gradients import first_order_only, select, trainable
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.onednn import (
     DIFF_DST,
@@ -69,7 +69,7 @@ class _BatchNorm(PyLayer):
         forward = _primitives(*x.shape, epsilon)[0]
         forward(*(t.data_ptr() for t in (x, y, mean, variance, weight, bias)))
         ctx.save_for_backward(x, weight, bias, mean, variance)
-        ctx.origins = origins(x, weight, bias)
+        ctx.trainable = trainable(x, weight, bias)
         ctx.epsilon = epsilon
         ctx.mark_non_differentiable(mean, variance)
         return y, mean, variance
@@ -82,7 +82,7 @@ class _BatchNorm(PyLayer):
         dweight, dbias = empty(weight.shape), empty(bias.shape)
         backward = _primitives(*x.shape, ctx.epsilon)[1]
         backward(*(t.data_ptr() for t in (x, dy, dx, mean, variance, weight, dweight, dbias)))
-        return select(ctx.origins, (dx, dweight, dbias))
+        return select(ctx.trainable, (x, weight, bias), (dx, dweight, dbias))
 
 
 @onednn.cached

@@ -12,7 +12,7 @@ from paddle.autograd import PyLayer
 from ppcls.arch.ops import onednn
 from ppcls.arch.ops.depthwise_gradient import depthwise_weight_gradient, is_fast_directly
 from ppcls.arch.ops.dispatch import contiguous, in_bfloat16, uses_onednn
-from ppcls.arch.ops.gradients import first_order_only, origins, wanted
+from ppcls.arch.ops.gradients import first_order_only, trainable, wanted
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.onednn import (
     BFLOAT16,
@@ -103,13 +103,14 @@ class _Conv(PyLayer):
         x_read = operand(x, shape.half)
         addresses = [x_read.data_ptr(), y.data_ptr(), *([] if bias is None else [bias.data_ptr()])]
         _forward(shape)(weight.data_ptr(), *addresses)
-        ctx.weight, ctx.origins = weight, origins(x, weight, bias)
+        ctx.weight, ctx.trainable = weight, trainable(x, weight, bias)
+        ctx.inputs = (None if shape.half else x, weight, bias)
         ctx.x_read, ctx.shape = x_read, shape
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        shape, (x_wanted, weight_wanted, bias_wanted) = ctx.shape, wanted(ctx.origins)
+        shape, (x_wanted, weight_wanted, bias_wanted) = ctx.shape, wanted(ctx.trainable, ctx.inputs)
         first_order_only()
         dy = contiguous(dy)
         dy_read = operand(dy, shape.half)

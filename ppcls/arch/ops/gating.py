@@ -10,7 +10,7 @@ from paddle.autograd import PyLayer
 
 from ppcls.arch.ops import layer_normalization, onednn
 from ppcls.arch.ops.dispatch import contiguous, in_bfloat16, uses_onednn
-from ppcls.arch.ops.gradients import first_order_only, origins, select
+from ppcls.arch.ops.gradients import first_order_only, select, trainable
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.onednn import BINARY_ADD, BINARY_MUL, DST, FLOAT_BYTES, SRC, SRC_1, Layout, row_major
 from ppcls.arch.ops.products import Matmul, column_sums, ones, operand
@@ -61,7 +61,7 @@ class _SpatialGating(PyLayer):
         _binary(BINARY_ADD, shape, (1, tokens, 1))(gate.data_ptr(), bias.data_ptr(), gate.data_ptr())
         _binary(BINARY_MUL, shape, shape)(u, gate.data_ptr(), y.data_ptr())
         ctx.save_for_backward(z, norm_weight, norm_bias, weight, bias)
-        ctx.origins = origins(z, norm_weight, norm_bias, weight, bias)
+        ctx.trainable = trainable(z, norm_weight, norm_bias, weight, bias)
         ctx.kept = (gate, kept, kept_weight, mean, variance)
         ctx.settings = (shape, epsilon, half)
         return y
@@ -86,7 +86,7 @@ class _SpatialGating(PyLayer):
         backward = layer_normalization.primitives(batch * tokens, channels, epsilon)[1]
         arguments = (mean, variance, *inputs[1:3], dnorm_weight, dnorm_bias)
         backward(v, dnormed.data_ptr(), dv, *(t.data_ptr() for t in arguments))
-        return select(ctx.origins, (dz, dnorm_weight, dnorm_bias, dweight, dbias))
+        return select(ctx.trainable, inputs, (dz, dnorm_weight, dnorm_bias, dweight, dbias))
 
 
 def _halves(z: paddle.Tensor) -> Tuple[int, int]:

@@ -19,14 +19,25 @@ _here = threading.local()  # ``search`` of the call of paddle.grad that runs in 
 
 
 class _Search:
-    """Which nodes of the graph lead to the tensors that gradients are asked for."""
+    """Which nodes of the graph lead to the tensors that gradients are asked for.
 
-    def __init__(self, targets: Sequence[paddle.Tensor], barriers: Sequence[paddle.Tensor]) -> None:
+    Args:
+        outputs: the tensors that are differentiated.
+        targets: the tensors that gradients are asked for.
+        barriers: tensors at which gradients end.
+    """
+
+    def __init__(
+        self, outputs: Sequence[paddle.Tensor], targets: Sequence[paddle.Tensor], barriers: Sequence[paddle.Tensor]
+    ) -> None:
         self._leads: Dict[int, bool] = {x.grad_fn.node_ptr(): False for x in barriers if x.grad_fn is not None}
         self._leads.update({x.grad_fn.node_ptr(): True for x in targets if x.grad_fn is not None})
+        for x in outputs:
+            if x.grad_fn is not None:
+                self._visit(x.grad_fn)
 
-    def leads(self, node: Any) -> bool:
-        """Return whether a target is the node, or before it."""
+    def _visit(self, node: Any) -> None:
+        """Find out about a node and all before it."""
         pending = [node]
         while pending:  # not by recursion: a chain of nodes may be long
             current = pending[-1]
@@ -40,27 +51,42 @@ class _Search:
                 continue
             self._leads[current.node_ptr()] = any(self._leads[one.node_ptr()] for one in before)
             pending.pop()
-        return self._leads[node.node_ptr()]
+
+    def leads(self, pointer: int) -> bool:
+        """Return whether a target is the node at ``pointer``, or before it."""
+        return self._leads.get(pointer, False)
 
 
-def origins(*inputs: Optional[paddle.Tensor]) -> Tuple[Any, ...]:
-    """Return what a backward pass has to know of an operator's inputs, for ``wanted``."""
-    return tuple(None if x is None or x.stop_gradient else x.grad_fn for x in inputs)
+def trainable(*inputs: Optional[paddle.Tensor]) -> Tuple[bool, ...]:
+    """Return for each input of an operator whether it can have a gradient, for ``wanted``."""
+    return tuple(x is not None and not x.stop_gradient for x in inputs)
 
 
-def wanted(nodes: Sequence[Any]) -> Tuple[bool, ...]:
+def wanted(flags: Sequence[bool], inputs: Sequence[Optional[paddle.Tensor]]) -> Tuple[bool, ...]:
     """Return for each input whether the backward pass that runs needs its gradient.
 
+    Nodes are asked for here and not in the forward pass: each is a small object, and those between large blocks of
+    memory keep the C library from using these again, so that memory would grow with each step.
+
     Args:
-        nodes: what ``origins`` returned.
+        flags: what ``trainable`` returned.
+        inputs: the same tensors; None for one that was not kept, which is taken to be wanted if no other one is.
     """
     search: Optional[_Search] = getattr(_here, "search", None)
-    return tuple(node is not None and (search is None or search.leads(node)) for node in nodes)
+    if search is None:
+        return tuple(flags)
+    leads = [
+        flag and x is not None and x.grad_fn is not None and search.leads(x.grad_fn.node_ptr())
+        for flag, x in zip(flags, inputs)
+    ]
+    return tuple(lead or (flag and x is None and not any(leads)) for lead, flag, x in zip(leads, flags, inputs))
 
 
-def select(nodes: Sequence[Any], gradients: Sequence[paddle.Tensor]) -> Tuple[Optional[paddle.Tensor], ...]:
+def select(
+    flags: Sequence[bool], inputs: Sequence[paddle.Tensor], gradients: Sequence[paddle.Tensor]
+) -> Tuple[Optional[paddle.Tensor], ...]:
     """Return those gradients that are wanted, and None for the others, as a ``PyLayer`` returns them."""
-    return tuple(gradient if is_wanted else None for gradient, is_wanted in zip(gradients, wanted(nodes)))
+    return tuple(gradient if needed else None for gradient, needed in zip(gradients, wanted(flags, inputs)))
 
 
 @functools.cache
@@ -71,7 +97,7 @@ def observe() -> None:
 
     @functools.wraps(run)
     def run_partial_grad(outputs: Any, inputs: Any, *rest: Any) -> Any:
-        with _searching(_Search(inputs, rest[-1] or ())):  # the last argument: tensors at which gradients end
+        with _searching(_Search(outputs, inputs, rest[-1] or ())):  # the last: tensors at which gradients end
             return run(outputs, inputs, *rest)
 
     eager.run_partial_grad = run_partial_grad

@@ -9,7 +9,7 @@ import paddle.nn.functional as F
 from paddle.autograd import PyLayer
 
 from ppcls.arch.ops.dispatch import contiguous, in_bfloat16, uses_onednn
-from ppcls.arch.ops.gradients import first_order_only, origins, wanted
+from ppcls.arch.ops.gradients import first_order_only, trainable, wanted
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.products import Matmul, column_sums, operand
 
@@ -57,7 +57,8 @@ class _Linear(PyLayer):
         x_read, weight_read = operand(x, half), operand(weight, half)
         addresses = [t.data_ptr() for t in (x_read, weight_read, y)]
         _product(sizes, bias is not None)(*addresses, *([] if bias is None else [bias.data_ptr()]))
-        ctx.origins, ctx.has_bias = origins(x, weight, bias), bias is not None
+        ctx.trainable, ctx.has_bias = trainable(x, weight, bias), bias is not None
+        ctx.inputs = (None if half else x, weight, bias)
         ctx.read, ctx.sizes = (x_read, weight_read), sizes
         ctx.shapes = x.shape, weight.shape
         return y
@@ -66,7 +67,7 @@ class _Linear(PyLayer):
     def backward(ctx: Any, dy: Any) -> Any:
         first_order_only()
         (x_read, weight_read), sizes = ctx.read, ctx.sizes
-        x_wanted, weight_wanted, bias_wanted = wanted(ctx.origins)
+        x_wanted, weight_wanted, bias_wanted = wanted(ctx.trainable, ctx.inputs)
         dy = contiguous(dy)
         dy_read = operand(dy, sizes.half)
         dx = dweight = None
