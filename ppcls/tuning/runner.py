@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import deque
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from types import FrameType
 from typing import IO, Any, Callable, Deque, Dict, List, Mapping, Optional, Sequence
 
 import ppcls
-from ppcls.engine.signals import InterruptedRunError
+from ppcls.engine.signals import InterruptedRunError, SignalHandler
 from ppcls.tuning.devices import Slot
 from ppcls.utils.logging import get_logger
 
@@ -74,7 +73,8 @@ def run_all(
     """
     pending: Deque[Job] = deque(jobs)
     running: Dict[int, _Process] = {}
-    with _Signals() as signals, contextlib.ExitStack() as stack:
+    signals = _Signals()
+    with signals, contextlib.ExitStack() as stack:
         stack.callback(_kill_all, running)
         while (pending and not signals.count) or running:
             for number, slot in enumerate(slots):
@@ -162,23 +162,13 @@ def _describe(code: int, console: Path) -> str:
     return message if found else f"exit code {code}: {text.splitlines()[-1] if text else 'nothing was printed'}"
 
 
-class _Signals:
+class _Signals(SignalHandler):
     """Counts SIGINT and SIGTERM, and passes them on to the trainings."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.count, self.number = 0, 0
         self._passed_on = 0
-        self._before: Dict[int, Any] = {}
-
-    def __enter__(self) -> _Signals:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._receive)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
 
     def _receive(self, number: int, frame: Optional[FrameType]) -> None:
         self.count, self.number = self.count + 1, number
