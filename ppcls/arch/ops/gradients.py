@@ -15,6 +15,7 @@ import paddle
 
 from ppcls.errors import ConfigError
 
+_PADDLE_2 = paddle.__version__.startswith("2.")
 _here = threading.local()  # ``search`` of the call of paddle.grad that runs in this thread
 
 
@@ -71,6 +72,9 @@ def wanted(flags: Sequence[bool], inputs: Sequence[Optional[paddle.Tensor]]) -> 
     Args:
         flags: what ``trainable`` returned.
         inputs: the same tensors; None for one that was not kept, which is taken to be wanted if no other one is.
+
+    Raises:
+        ConfigError: Paddle 2 is asked for the gradients by some of them.
     """
     search: Optional[_Search] = getattr(_here, "search", None)
     if search is None:
@@ -79,7 +83,12 @@ def wanted(flags: Sequence[bool], inputs: Sequence[Optional[paddle.Tensor]]) -> 
         flag and x is not None and x.grad_fn is not None and search.leads(x.grad_fn.node_ptr())
         for flag, x in zip(flags, inputs)
     ]
-    return tuple(lead or (flag and x is None and not any(leads)) for lead, flag, x in zip(leads, flags, inputs))
+    found = tuple(lead or (flag and x is None and not any(leads)) for lead, flag, x in zip(leads, flags, inputs))
+    if _PADDLE_2 and found != tuple(flags):  # it crashes where a PyLayer returns None
+        raise ConfigError(
+            "with Paddle 2, the CPU operators cannot serve paddle.grad by some tensors: set PPCLS_CPU_OPS=plain"
+        )
+    return found
 
 
 def select(

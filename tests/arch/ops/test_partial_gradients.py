@@ -7,6 +7,7 @@ import pytest
 import ppcls
 from ppcls.arch import ops
 
+pytestmark = pytest.mark.skipif(paddle.__version__.startswith("2."), reason="refused with Paddle 2, which crashes")
 MODELS = {
     "ConvMixer_256_8": {"dim": 32, "depth": 2},
     "ConvMLP_S": {"drop_path_rate": 0.0},
