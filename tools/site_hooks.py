@@ -7,7 +7,7 @@ mkdocs knows one folder of pages. Here each page and file has its path in the re
 import re
 from pathlib import Path
 
-from mkdocs.structure.files import File, Files
+from mkdocs.structure.files import File, Files, InclusionLevel
 
 ROOT = Path(__file__).resolve().parents[1]
 OUTSIDE = ("README.md", "README_ch.md", "CONTRIBUTING.md", "CHANGELOG.md", "deploy/**/*.md")
@@ -28,7 +28,7 @@ def on_files(files, config):
         for target in linked_paths(page):
             name = target.relative_to(ROOT).as_posix()
             if target.is_file() and name not in result.src_uris:
-                result.append(in_repository(name, config, name))
+                result.append(in_repository(name, config, name, InclusionLevel.INCLUDED))
     return result
 
 
@@ -38,9 +38,11 @@ def on_page_markdown(markdown, page, config, files):
     return LINK.sub(lambda link: link[1] if resolved(page.file, link[2]) in folders else link[0], markdown)
 
 
-def in_repository(name, config, destination):
-    """Return a file of the repository as mkdocs knows it; without a destination it is the one of the name."""
-    return File(name, str(ROOT), config.site_dir, config.use_directory_urls, dest_uri=destination)
+def in_repository(name, config, destination=None, inclusion=InclusionLevel.UNDEFINED):
+    """Return a file of the repository as mkdocs knows it; without a destination mkdocs chooses it by the name."""
+    return File(
+        name, str(ROOT), config.site_dir, config.use_directory_urls, dest_uri=destination, inclusion=inclusion
+    )
 
 
 def linked_paths(file):
