@@ -63,7 +63,7 @@ def key_rows(section, definitions, prefix, shown):
             yield from key_rows(definitions[target], definitions, f"{prefix}{key}{name}.", shown)
     if section["title"] in COMPONENTS:
         link = f"[arguments](components.md#{COMPONENTS[section['title']]})"
-        yield f"| `{prefix}...` | | | The {link} of what `{prefix}name` names. |"
+        yield f"| `{prefix}*` | | | The {link} of what `{prefix}name` names. |"
 
 
 def choices(value):
@@ -97,8 +97,10 @@ def type_text(value) -> str:
     if kind == "array":
         return f"list of {list_text(value)}"
     if kind == "object":
-        return "sections by name" if "$ref" in (value.get("additionalProperties") or ()) else "mapping"
-    return {"boolean": "true, false", "string": "text", "integer": "whole number"}.get(kind, str(kind)) + bounds(value)
+        return "sections by name" if section_of(value) else "mapping"
+    return {"boolean": "true or false", "string": "text", "integer": "whole number"}.get(kind, str(kind)) + bounds(
+        value
+    )
 
 
 def list_text(value) -> str:
@@ -114,7 +116,7 @@ def list_text(value) -> str:
 
 
 def bounds(value) -> str:
-    """Return the limits of a number, such as ", at least 1"."""
+    """Return the limits of a number, such as " (at least 1)"."""
     words = {
         "at least": ("minimum", "ge"),
         "at most": ("maximum", "le"),
@@ -122,7 +124,7 @@ def bounds(value) -> str:
         "below": ("exclusiveMaximum", "lt"),
     }
     found = [(word, value[key]) for word, keys in words.items() for key in keys if key in value]
-    return "".join(f", {word} {number:g}" if isinstance(number, float) else f", {word} {number}" for word, number in found)
+    return f" ({', '.join(f'{word} {number:.12g}' for word, number in found)})" if found else ""
 
 
 def default_text(value) -> str:
@@ -130,6 +132,8 @@ def default_text(value) -> str:
     default = value["default"]
     if section_of(value) and default:
         return ""
+    if default == "":  # another rule asks for it
+        return "required"
     return f"`{default}`" if isinstance(default, str) else f"`{json.dumps(default)}`"
 
 

@@ -40,9 +40,7 @@ def on_page_markdown(markdown, page, config, files):
 
 def in_repository(name, config, destination=None, inclusion=InclusionLevel.UNDEFINED):
     """Return a file of the repository as mkdocs knows it; without a destination mkdocs chooses it by the name."""
-    return File(
-        name, str(ROOT), config.site_dir, config.use_directory_urls, dest_uri=destination, inclusion=inclusion
-    )
+    return File(name, str(ROOT), config.site_dir, config.use_directory_urls, dest_uri=destination, inclusion=inclusion)
 
 
 def linked_paths(file):

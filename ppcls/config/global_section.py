@@ -128,9 +128,9 @@ class GlobalSection(Section):
     use_multilabel: Annotated[
         bool, Field(description="An image may have any number of classes; data, losses and answers must be for that.")
     ] = False
-    eval_mode: Annotated[
-        Literal["classification"], Field(description="For recipes of PaddleClas, which have it.")
-    ] = "classification"
+    eval_mode: Annotated[Literal["classification"], Field(description="For recipes of PaddleClas, which have it.")] = (
+        "classification"
+    )
     check_files: Annotated[
         Literal["all", "first"],
         Field(
