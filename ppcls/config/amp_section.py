@@ -20,9 +20,7 @@ class AMPSection(Section):
         Literal["auto", "float16", "bfloat16"],
         Field(description="auto: bfloat16 on CPUs, float16 elsewhere. CPUs compute float16 in float32."),
     ] = "auto"
-    scale_loss: Annotated[
-        float, Field(gt=0, description="For float16: the factor by which the loss is multiplied.")
-    ] = 1.0
+    scale_loss: Annotated[float, Field(gt=0, description="For float16: factor of the loss.")] = 1.0
     use_dynamic_loss_scaling: Annotated[
         bool, Field(description="For float16: the factor follows the gradients, and updates that overflow are skipped.")
     ] = False

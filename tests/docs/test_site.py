@@ -1,4 +1,4 @@
-"""The documentation as a site: it builds without a warning, loads nothing from other hosts, and all links lead somewhere."""
+"""The documentation as a site: no warning, nothing loaded from other hosts, and links that lead somewhere."""
 
 import re
 from html.parser import HTMLParser
