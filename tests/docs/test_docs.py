@@ -46,13 +46,17 @@ def test_both_readmes_have_the_same_commands(language):
     assert blocks("README.md", language) == blocks("README_ch.md", language)
 
 
-# Its recipe with components of the user's own is run in test_training_page.py.
-@pytest.mark.parametrize("block", [block for block in blocks("docs/training.md", "yaml") if "imports" not in block])
+PAGES_OF_OPTIONS = ("training", "metrics", "several_models", "optimization")
+
+
+@pytest.mark.parametrize(
+    "block", [block for page in PAGES_OF_OPTIONS for block in blocks(f"docs/{page}.md", "yaml")]
+)
 def test_the_options_of_training_can_be_pasted(tmp_path, block):
     base = "ImageNet/gMLP/gMLP_S16.yaml"
     if "progressive" in block:  # gMLP takes one size
         base = "ImageNet/ConvMixer/ConvMixer_768_32.yaml"
-    head = "Arch: {name: ConvMixer_768_32}\n" if "MultiScaleSampler" in block else f"_base_: {base}\n"
+    head = "" if "MultiScaleSampler" in block else f"_base_: {base}\n"
     (tmp_path / "mine.yaml").write_text(head + block)
     assert load_config(tmp_path / "mine.yaml") != load_config(base)
 

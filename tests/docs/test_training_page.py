@@ -1,4 +1,4 @@
-"""What docs/training.md tells users to paste into a file of their own: a callback, a metric and a loss."""
+"""What docs/callbacks.md tells users to paste into files of their own: a callback, a metric and a loss."""
 
 import json
 import re
@@ -12,16 +12,16 @@ import ppcls
 from tests.helpers.command_line import forgotten_imports
 from tests.helpers.recipes import ROOT
 
-PAGE = (ROOT / "docs" / "training.md").read_text()
+PAGE = (ROOT / "docs" / "callbacks.md").read_text()
 PARTS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 (CALLBACKS,) = (
-    yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL) if "imports" in block
+    yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL) if "Callbacks" in block
 )
 
 
 @pytest.fixture
 def mine(recipe):
-    """Return a recipe with the page's callback, metric and loss, beside the file that has them."""
+    """Return a recipe with the page's callback, metric and loss, beside one file that has them all."""
     (recipe.parent / "my_parts.py").write_text("\n\n".join(PARTS))
     values = yaml.safe_load(recipe.read_text())
     values["Global"].update(CALLBACKS["Global"])
