@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 import ppcls
+from ppcls.config.global_section import GlobalSection
 from tests.helpers.command_line import forgotten_imports
 from tests.helpers.recipes import ROOT
 
@@ -68,3 +69,11 @@ def test_the_loss_is_one_hinge_per_image(mine):
     margins = np.maximum(0, 1 + logits - logits[np.arange(5), labels][:, None])
     margins[np.arange(5), labels] = 0
     np.testing.assert_allclose(losses, margins.sum(axis=1) / 4, rtol=1e-5)
+
+
+def test_the_table_of_global_has_every_key_and_its_default():
+    section = (ROOT / "docs" / "training.md").read_text().partition("## Keys of `Global`")[2].partition("\n## ")[0]
+    found = {}
+    for names, default in re.findall(r"^\| ((?:`\w+`(?:, )?)+) ?(?:\((.*?)\))? \|", section, re.MULTILINE):
+        found.update(dict.fromkeys(re.findall(r"\w+", names), yaml.safe_load((default or "null").strip("`"))))
+    assert found == GlobalSection().model_dump()
