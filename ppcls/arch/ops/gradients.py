@@ -61,8 +61,7 @@ class _Search:
 class Edges:
     """Where the gradients of an operator's inputs go; made in its forward pass, asked in its backward pass.
 
-    It holds addresses of the graph's nodes, and not the inputs, so that their memory can be freed. Nor does it hold the
-    nodes: small objects between large blocks keep the C library from using freed memory again.
+    It holds addresses of the graph's nodes, and not the inputs, so that their memory can be freed.
 
     Args:
         inputs: of the operator, in order; None for one that is left out.
