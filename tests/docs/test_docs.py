@@ -49,9 +49,7 @@ def test_both_readmes_have_the_same_commands(language):
 PAGES_OF_OPTIONS = ("training", "metrics", "several_models", "optimization")
 
 
-@pytest.mark.parametrize(
-    "block", [block for page in PAGES_OF_OPTIONS for block in blocks(f"docs/{page}.md", "yaml")]
-)
+@pytest.mark.parametrize("block", [block for page in PAGES_OF_OPTIONS for block in blocks(f"docs/{page}.md", "yaml")])
 def test_the_options_of_training_can_be_pasted(tmp_path, block):
     base = "ImageNet/gMLP/gMLP_S16.yaml"
     if "progressive" in block:  # gMLP takes one size
@@ -139,7 +137,8 @@ def test_commands_name_recipes_that_exist_and_overrides_that_fit(page):
             known = any(recipe.removeprefix("configs/").removesuffix(".yaml") + ".yaml" == name for name in recipes())
             assert known or recipe in OWN or "/" not in recipe, f"{page}: {recipe}"
             if known:
-                load_config(recipe, [word for word in words if "=" in word and not word.startswith("-")])
+                changes = words[words.index("-o") :] if "-o" in words else []  # before it, `sweep` has lists of values
+                load_config(recipe, [word for word in changes if "=" in word and not word.startswith("-")])
 
 
 OWN = ("RECIPE", "X.yaml", "mine.yaml", "recipe.yaml")
