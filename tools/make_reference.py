@@ -36,7 +36,7 @@ Everything that a recipe may name, with its arguments and their defaults. An arg
 """
 NOTES = {
     "callback": "What every run has (log, `metrics.jsonl`, early stopping) is set by `Global`. These are "
-    "[experiment trackers](trackers.md); [write your own](training.md#callbacks).\n"
+    "[experiment trackers](trackers.md); [write your own](callbacks.md).\n"
 }
 
 

@@ -168,7 +168,7 @@ class ModelSection(ComponentSection):
 
 
 class DistillationSection(Section):
-    """Training by the answers of other models, beside the labels. See docs/training.md."""
+    """Training by the answers of other models, beside the labels. See docs/several_models.md."""
 
     teacher: Annotated[
         Union[Text, TeacherSection, None], Field(description="As in Arch; or the recipe it was trained by.")
