@@ -58,7 +58,7 @@ def test_the_options_of_training_can_be_pasted(tmp_path, block):
 
 
 def test_the_recipe_on_shards_can_be_pasted(tmp_path):
-    (recipe,) = (block for block in blocks("docs/data.md", "yaml") if "ShardDataset" in block)
+    (recipe,) = (block for block in blocks("docs/shards.md", "yaml") if "ShardDataset" in block)
     (tmp_path / "mine.yaml").write_text(recipe)
     dataset = load_config(tmp_path / "mine.yaml").DataLoader.Train.dataset
     assert dataset.name == "ShardDataset"
