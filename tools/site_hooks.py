@@ -15,7 +15,7 @@ LINK = re.compile(r"\[([^\]\n]*)\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
 
 
 def on_files(files, config):
-    """Return files under their paths in the repository: those of docs, the pages outside of it, and what they link to."""
+    """Return files under their paths in the repository: those of docs, pages outside of it, and what they link to."""
     result = Files([])
     for file in files:
         ours = file.src_dir == config.docs_dir

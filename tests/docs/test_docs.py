@@ -17,15 +17,14 @@ def blocks(page, language):
 
 
 def test_the_recipe_for_own_photos_trains_evaluates_and_exports(run, tmp_path, digits):
-    (recipe,) = (block for block in blocks("docs/recipes.md", "yaml") if "my_photos" in block)
+    (recipe,) = (block for block in blocks("docs/recipes.md", "yaml") if "val_fraction" in block)
     (tmp_path / "photos.yaml").write_text(recipe)
-    for split in ("train", "val"):
-        for line in (digits / f"{split}_list.txt").read_text().splitlines():
-            name, label = line.split()
-            if int(label) < 5:
-                target = tmp_path / "my_photos" / split / f"class-{label}" / name.replace("/", "-")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(digits / name, target)
+    for line in (digits / "train_list.txt").read_text().splitlines():
+        name, label = line.split()
+        if int(label) < 5:
+            target = tmp_path / "photos" / f"class-{label}" / name.replace("/", "-")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(digits / name, target)
     common = (
         "-c",
         "photos.yaml",
@@ -34,11 +33,11 @@ def test_the_recipe_for_own_photos_trains_evaluates_and_exports(run, tmp_path, d
         "DataLoader.Eval.loader.num_workers=0",
     )
     run("train", *common, "Global.epochs=1", "Global.use_visualdl=false")
-    weights = "Global.pretrained_model=output/photos/best_model"
+    weights = "Global.pretrained_model=output/by_hand/best_model"
     assert '"top1"' in run("eval", *common, weights).stdout
-    assert "class-" in run("infer", *common, weights, "Infer.infer_imgs=my_photos/val").stdout
+    assert "class-" in run("infer", *common, weights, "Infer.infer_imgs=photos/class-0").stdout
     run("export", *common, weights)
-    assert (tmp_path / "output" / "photos" / "inference" / "inference.yml").is_file()
+    assert (tmp_path / "output" / "by_hand" / "inference" / "inference.yml").is_file()
 
 
 @pytest.mark.parametrize("language", ["bash", "python"])
@@ -60,7 +59,7 @@ def test_the_options_of_training_can_be_pasted(tmp_path, block):
 
 
 def test_the_recipe_on_shards_can_be_pasted(tmp_path):
-    (recipe,) = (block for block in blocks("docs/data.md", "yaml") if "ShardDataset" in block)
+    (recipe,) = (block for block in blocks("docs/shards.md", "yaml") if "ShardDataset" in block)
     (tmp_path / "mine.yaml").write_text(recipe)
     dataset = load_config(tmp_path / "mine.yaml").DataLoader.Train.dataset
     assert dataset.name == "ShardDataset"
