@@ -14,12 +14,13 @@ def test_the_python_runs(models, digits, tmp_path, monkeypatch, capsys):
     (tmp_path / "output" / "digits").mkdir(parents=True)
     (tmp_path / "output" / "digits" / "inference").symlink_to(models / "inference")
     shutil.copytree(digits / "val", tmp_path / "photos")
+    shutil.copy(digits / "val" / "004.png", tmp_path / "photo.jpg")
     monkeypatch.chdir(tmp_path)
     names = {}
     exec(code, names)
     assert len(capsys.readouterr().out.splitlines()) == 40
     assert names["first"]["file_name"] == "image 1"
-    assert names["second"]["file_name"] == "photos/004.png"
+    assert names["second"]["file_name"] == "photo.jpg"
     assert names["best"] == names["answer"]["class_ids"][0]
 
 

@@ -3,7 +3,6 @@
 import re
 import shutil
 
-import paddle
 import pytest
 
 import ppcls
@@ -17,22 +16,19 @@ def test_all_blocks_run_one_after_the_other(digits, tmp_path, monkeypatch):
     for split in ("train", "val"):
         for line in (digits / f"{split}_list.txt").read_text().splitlines():
             name, label = line.split()
-            folder = tmp_path / "photos" / split / f"digit-{label}"
+            folder = tmp_path / "dataset" / "digits" / split / ("seven" if label == "7" else f"digit-{label}")
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copy(digits / name, folder)
-    shutil.copy(digits / "val" / "000.png", tmp_path / "photo.png")
+    shutil.copy(digits / "val" / "000.png", tmp_path / "photo.jpg")
     monkeypatch.chdir(tmp_path)
     # Blocks register components under names that are not to stay.
     monkeypatch.setattr(ppcls.LOSSES, "_entries", dict(ppcls.LOSSES._entries))
     names = {"__name__": "docs_python"}
     for number, block in enumerate(BLOCKS):
-        if "load_weights" in block:
-            state = ppcls.create_model("ConvMixer_256_8", class_num=7).state_dict()
-            paddle.save(state, "best_model.pdparams")
         exec(compile(block, f"python_page_block_{number}", "exec"), names)
     assert names["result"].best["epoch"] >= 1
     assert names["features"].shape == (10, 32)
-    assert names["answer"]["label_names"][0].startswith("digit-")
+    assert names["answer"]["label_names"][0].startswith(("digit-", "seven"))
     assert names["photos"].history[0]["epoch"] == 1
     assert len(names["result"].history) == 3  # continued, not trained again
     assert names["report"]["max_difference"] < 1e-4

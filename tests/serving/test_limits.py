@@ -279,10 +279,10 @@ def test_the_command_with_a_key_in_the_documentation(start, photo, tmp_path):
     if not shutil.which("curl"):
         pytest.skip("needs curl")
     (line,) = re.findall(r"^curl .*\$PPCLS_API_KEY.*$", (ROOT / "docs" / "serving.md").read_text(), re.MULTILINE)
-    (tmp_path / "a.jpg").write_bytes(photo)
+    (tmp_path / "photo.jpg").write_bytes(photo)
     environment = {"PPCLS_API_KEY": "correct horse"}
     with start(environment=environment) as guarded:
-        command = ["sh", "-c", line.replace("http://127.0.0.1:8000", guarded.url)]
+        command = ["sh", "-c", line.replace("http://127.0.0.1:8001", guarded.url)]
         done = subprocess.run(
             command, cwd=tmp_path, env={**os.environ, **environment}, capture_output=True, text=True, check=True
         )
