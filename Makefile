@@ -21,8 +21,9 @@ $(VENV)/.dev: $(RUN)/python pyproject.toml
 quickstart: $(VENV)/.user
 	$(RUN)/python tools/quickstart.py
 
+# PYTEST has further options, such as PYTEST="-m 'not long'".
 test: $(VENV)/.dev
-	$(RUN)/python -m pytest -n 2 --dist worksteal
+	$(RUN)/python -m pytest -n 2 --dist worksteal $(PYTEST)
 
 lint: $(VENV)/.dev
 	$(RUN)/ruff check .
