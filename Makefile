@@ -21,9 +21,8 @@ $(VENV)/.dev: $(RUN)/python pyproject.toml
 quickstart: $(VENV)/.user
 	$(RUN)/python tools/quickstart.py
 
-# PYTEST has further options, such as PYTEST="-m 'not long'".
 test: $(VENV)/.dev
-	$(RUN)/python -m pytest -n 2 --dist worksteal $(PYTEST)
+	$(RUN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(VENV)/.dev
 	$(RUN)/ruff check .

@@ -112,7 +112,7 @@ def test_what_would_change_the_machine_is_checked_and_not_done(check):
             "git clone https://example.org/ppcls.git && cd ppcls",
             "python3 -m venv .venv && source .venv/bin/activate",
             'pip install -e ".[report,serve]" && .venv/bin/pip install -r requirements.txt numpy pre-commit',
-            "make test PYTEST='-m \"not slow\"'",
+            "make lint test PYTHON=python3.11",
             ".venv/bin/python -m pytest tests/docs/test_harness.py::nothing -x",
             "docker build -f deploy/docker/serve.Dockerfile -t serve . && sudo apt-get install cmake",
             "mkdir here",
