@@ -134,7 +134,7 @@ class Runner:
             values = {name: values}
         text = yaml.safe_dump({"_base_": f"{base}.yaml", **values}, sort_keys=False)
         loaded = self._checked(block, lambda: self._load(text))
-        if loaded == load_config(base):
+        if loaded.plain() == load_config(base).plain():
             raise BlockError(f"{self._page}:{block.line}: changes nothing of {base}")
 
     def _load(self, text):
