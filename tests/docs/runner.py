@@ -167,7 +167,7 @@ class Runner:
 
 def is_like(shown, printed):
     """Return whether a line is the end of another one; `...` stands for anything, and numbers for any numbers."""
-    number = r"[-+]?\d[\d.,]*(?:e[-+]?\d+)?"
+    number = r"(?<![A-Za-z])[-+]?\d[\d.,]*(?:e[-+]?\d+)?"
     parts = [re.sub(number, "0", part) for part in shown.strip().split("...")]
     pattern = ".*".join(re.escape(part) for part in parts)
     return re.search(rf"{pattern}\s*$", re.sub(number, "0", printed)) is not None

@@ -26,7 +26,16 @@ from tests.helpers.recipes import ROOT
 
 LAUNCHER = "paddle.distributed.launch"
 # Followed by a value that is no package.
-_PIP_OPTIONS = ("-i", "--index-url", "--extra-index-url", "-f", "--find-links", "-c", "--constraint", "--python-version")
+_PIP_OPTIONS = (
+    "-i",
+    "--index-url",
+    "--extra-index-url",
+    "-f",
+    "--find-links",
+    "-c",
+    "--constraint",
+    "--python-version",
+)
 
 
 class WrongError(Exception):
@@ -124,9 +133,7 @@ def _declared():
     section = re.search(r"(?ms)^\[project\.optional-dependencies\]\n(.*?)^\[", text)[1]
     lists = [text.partition("dependencies = [")[2].partition("]\n")[0], section]
     lines = [line for path in ROOT.glob("requirements*.txt") for line in path.read_text().splitlines()]
-    names = re.findall(r'"([A-Za-z][\w.-]*)', "".join(lists)) + [
-        line for line in lines if re.match(r"[A-Za-z]", line)
-    ]
+    names = re.findall(r'"([A-Za-z][\w.-]*)', "".join(lists)) + [line for line in lines if re.match(r"[A-Za-z]", line)]
     return set(re.findall(r"(?m)^([\w-]+) = \[", section)), {_plain(name) for name in names} | {"pip", "pre-commit"}
 
 

@@ -28,7 +28,9 @@ def fence(language, *lines, mark=None):
 
 
 def test_blocks_have_lines_languages_and_marks():
-    text = "# Title\n\n1. First\n   <!-- not run: needs a GPU -->\n   ```bash\n   nvidia-smi\n   ```\n\n```text\nx\n```\n"
+    text = (
+        "# Title\n\n1. First\n   <!-- not run: needs a GPU -->\n   ```bash\n   nvidia-smi\n   ```\n\n```text\nx\n```\n"
+    )
     text += "<!-- file: mine.yaml -->\n<!-- base: a/b -->\n````yaml\na: |\n  ```\n````\n"
     first, second, third = blocks("page.md", text)
     assert (first.line, first.text, first.marks) == (6, "nvidia-smi\n", {"not run": "needs a GPU"})
@@ -84,7 +86,7 @@ def test_statements_are_whole():
         (fence("yaml", "transform_ops: [{ResizeImag: {size: 8}}]"), "page.md:2: .*ResizeImag"),
         (fence("yaml", "Arch: {recompte: true}", mark="base: ImageNet/gMLP/gMLP_S16"), "recompte"),
         (fence("python", "import nothing_of_that_name", mark="file: parts.py"), "nothing_of_that_name"),
-        (fence("bash", "echo epoch 3") + fence("text", "epochs 3", mark="output"), "page.md:5: no command before"),
+        (fence("bash", "echo epoch 3") + fence("text", "epochs 3", mark="output"), "page.md:6: no command before"),
     ],
 )
 def test_mistakes_of_blocks_are_found(check, text, problem):
