@@ -105,7 +105,7 @@ class Runner:
             code = compile("\n" * (block.line - 1) + self._shell.with_addresses(block.text), file, "exec")
             with isolated(texts, self._shell.folder, TIMEOUT):
                 exec(code, self._names.__dict__)
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit) as error:  # noqa: BLE001  whatever the page's code raises
             frames = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
             printed = "".join([*texts, traceback.format_exc()])
             raise BlockError(f"{self._page}:{frames[0] if frames else block.line}: {printed}") from None

@@ -5,7 +5,7 @@ change the machine or needs a network is not run; what it names has to exist:
 
 | program | what is checked |
 | --- | --- |
-| `pip install`, `python -m pip install` | the extras of `.[...]`, files of `-r`, and that packages are those of pyproject.toml |
+| `pip install`, `python -m pip install` | extras of `.[...]`, files of `-r`, and packages: those of pyproject.toml |
 | `make TARGET` | the target |
 | `docker`, `kubectl`, `sbatch` | the files and folders of the project (tests/deploy checks the commands inside) |
 | `git clone` | nothing: the folder that it makes is the page's own |

@@ -59,8 +59,6 @@ def _of_stages(words, folder):
     changes = []
     for number, stage in enumerate(stages):
         override = stage.get("override") or {}
-        if "Global.epochs" in override:
-            changes.append(f"Stages.{number}.override.Global.epochs=1")
-        elif "epochs" in (override.get("Global") or {}):
+        if "Global.epochs" in override or "epochs" in (override.get("Global") or {}):
             changes.append(f"Stages.{number}.override.Global.epochs=1")
     return changes

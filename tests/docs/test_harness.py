@@ -28,9 +28,7 @@ def fence(language, *lines, mark=None):
 
 
 def test_blocks_have_lines_languages_and_marks():
-    text = (
-        "# Title\n\n1. First\n   <!-- not run: needs a GPU -->\n   ```bash\n   nvidia-smi\n   ```\n\n```text\nx\n```\n"
-    )
+    text = "# Title\n\n1. A\n   <!-- not run: needs a GPU -->\n   ```bash\n   nvidia-smi\n   ```\n\n```text\nx\n```\n"
     text += "<!-- file: mine.yaml -->\n<!-- base: a/b -->\n````yaml\na: |\n  ```\n````\n"
     first, second, third = blocks("page.md", text)
     assert (first.line, first.text, first.marks) == (6, "nvidia-smi\n", {"not run": "needs a GPU"})
@@ -60,7 +58,7 @@ def test_statements_are_whole():
         (6, "ppcls train \\"),
         (8, "cat <<END > f"),
     ]
-    with pytest.raises(ValueError, match="line 1 of the block: .*syntax error"):
+    with pytest.raises(ValueError, match=r"line 1 of the block: .*syntax error"):
         statements("git clone <your fork> && cd ppcls\n")
 
 

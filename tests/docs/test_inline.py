@@ -107,7 +107,7 @@ def problems_of(words):
 
 
 def _problems_of_recipe(words):
-    after = {word: following for word, following in zip(words, [*words[1:], ""])}
+    after = dict(zip(words, [*words[1:], ""]))
     recipe = after.get("-c", "RECIPE")
     changes = [word for word in words if re.match(r"[A-Z]\w*(\.\w+)+=", word)]
     changes = [word for word in changes if not _PLACEHOLDER.fullmatch(word.partition("=")[2])]
@@ -125,7 +125,7 @@ def _problems_of_recipe(words):
             yield f"no key {key}"
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def options_of(command):
     """Return the options of a command."""
     parser = argparse.ArgumentParser()
