@@ -57,11 +57,11 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     with exit_on_sigterm():
         results = _explain(predictor, options, sources, folder)
-    atomic.write_text(folder / _RESULTS, json_text.dumps(results, indent=1, ensure_ascii=False) + "\n")
     broken = sum("error" in item for item in results)
-    print_result(results)
+    print_result(results)  # before anything is written: the disk may be full
+    atomic.write_text(folder / _RESULTS, json_text.dumps(results, indent=1, ensure_ascii=False) + "\n")
     method = next((item["method"] for item in results if "error" not in item), "nothing")
-    failed = f", {broken:,} could not be read" if broken else ""
+    failed = f", {broken:,} failed" if broken else ""
     reached = f"explained by {method}: {len(results) - broken:,} images{failed}"
     following = ending.command("ppcls", "explain", user_path(options.model), *options.images[:1], "--class", "NAME")
     ending.say(reached, {"pictures": folder, "classes and scores": folder / _RESULTS}, following)
@@ -86,16 +86,16 @@ def _explain(predictor: Any, options: argparse.Namespace, sources: List[Any], fo
                 get_logger().error("%s: %s", name, item.answer["error"])
                 results.append(item.answer)
                 continue
-            results.append(
-                {
-                    "file_name": name,
-                    "class_id": item.class_id,
-                    "label_name": item.label_name,
-                    "score": item.score,
-                    "method": explainer.method,
-                    "heat_map": str(pictures.write(name, item.picture)),
-                }
-            )
+            written = pictures.write(name, item.picture)
+            explained = {
+                "file_name": name,
+                "class_id": item.class_id,
+                "label_name": item.label_name,
+                "score": item.score,
+                "method": explainer.method,
+                "heat_map": str(written) if isinstance(written, Path) else None,
+            }
+            results.append(explained if isinstance(written, Path) else {**explained, "error": str(written)})
     return results
 
 

@@ -1,5 +1,6 @@
 """``ppcls explain``, and heat maps beside the answers of ``ppcls infer``."""
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -117,6 +118,28 @@ def test_answers_features_and_heat_maps_in_one_pass(trained, images, run, tmp_pa
     run("infer", trained / "out", images, "--out", "b.json", "--features", "z.npy", code=2)
     np.testing.assert_allclose(features, np.load(tmp_path / "z.npy"), atol=1e-5)
     assert json.loads((tmp_path / "b.json").read_text()) == alone
+
+
+def test_answers_are_written_where_a_heat_map_cannot_be(trained, images, run, tmp_path):
+    """A folder stands where one picture should go."""
+    (tmp_path / "maps" / "0_heat.png").mkdir(parents=True)
+    (images / "broken.png").rename(tmp_path / "broken.png")
+    try:
+        done = run("infer", trained / "out", images, "--out", "a.csv", "--heatmaps", "maps", code=2)
+        expected = json.loads(run("infer", trained / "out", images).stdout)
+        explained = run("explain", trained / "out", images, "--out", "maps", code=2)
+    finally:
+        (tmp_path / "broken.png").rename(images / "broken.png")
+    with (tmp_path / "a.csv").open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["file_name"], row["error"], int(row["class_id"])) for row in rows] == [
+        (answer["file_name"], "", answer["class_ids"][0]) for answer in expected
+    ]
+    assert "0_heat.png: cannot be written: " in done.stderr
+    assert "predicted 4 images; 1 heat maps could not be written" in done.stderr
+    assert len([path for path in (tmp_path / "maps").glob("*.png") if path.is_file()]) == 3
+    assert ["error" in item for item in json.loads(explained.stdout)] == [True, False, False, False]
+    assert "explained by grad-cam: 3 images, 1 failed" in explained.stderr
 
 
 def test_what_cannot_be_explained(trained, images, run, tmp_path):
