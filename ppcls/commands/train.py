@@ -61,7 +61,7 @@ def _run(options: argparse.Namespace) -> int:
         if plan is not None:
             plan.finish(result.best)
         print_result(result.summary())
-        _say_ending(result, Path(config.Global.output_dir))
+        _say_ending(result, config, options)
     return 0
 
 
@@ -122,23 +122,41 @@ def _callbacks(config: Any, options: argparse.Namespace) -> List[Any]:
     return callbacks
 
 
-def _say_ending(result: Any, output: Path) -> None:
+def _say_ending(result: Any, config: Any, options: argparse.Namespace) -> None:
     """Say what was reached, where it is, and what to do next."""
+    output = Path(config.Global.output_dir)
     where: Dict[str, Any] = {}
     if result.weights is not None:
         where["best weights" if result.weights.name == "best_model" else "weights"] = f"{result.weights}.pdparams"
     report = output / "report.html"
     where["report" if report.exists() else "log"] = report if report.exists() else result.run_dir / "train.log"
-    ending.say(_reached(result.best), where, ending.command("ppcls", "eval", output))
+    if result.trained:
+        ending.say(f"trained: {_reached(result.best)}", where, ending.command("ppcls", "eval", output))
+        return
+    reached = f"was finished before, nothing was trained: {_reached(result.best)}"
+    ending.say(reached, where, _to_train_more(config, options))
 
 
 def _reached(best: Dict[str, Any]) -> str:
-    """Return "trained: 98.20 % top-1 (epoch 12)", of the best epoch."""
+    """Return "98.20 % top-1 (epoch 12)", of the best epoch."""
     name, value = _metric(best)
     if name is None:
-        return f"trained: {best['epoch']} epochs, nothing was evaluated"
+        return f"{best['epoch']} epochs, nothing was evaluated"
     shown = f"{100 * value:.2f} % top-{name[3:]}" if name.startswith("top") else f"{name} {value:.4f}"
-    return f"trained: {shown} (epoch {best['epoch']})"
+    return f"{shown} (epoch {best['epoch']})"
+
+
+def _to_train_more(config: Any, options: argparse.Namespace) -> str:
+    """Return how to train a finished run longer, and how to train another one."""
+    if options.folder is not None:
+        longer = ending.command("ppcls", "train", "-c", Path(config.Global.output_dir) / "recipe.yaml")
+        return f"{longer} -o Global.epochs=N to train it longer, or this command with --output NEW to train anew"
+    from ppcls.config.schema import AUTO
+
+    longer = "" if config.stages else "-o Global.epochs=N to train it longer, or with "
+    is_auto = options.stage is not None or bool(config.stages) or config.Global.checkpoints == AUTO
+    anew = "Global.output_dir=NEW" if is_auto else "Global.checkpoints=null"
+    return f"this command with {longer}-o {anew} to train anew"
 
 
 def _metric(best: Dict[str, Any]) -> Tuple[Optional[str], float]:

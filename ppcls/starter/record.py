@@ -98,10 +98,12 @@ def require_continuable(record: Record, request: Request, run: Path) -> None:
         )
     if record.finished is not None:
         reached = ", ".join(f"{name} {value:g}" for name, value in record.finished.items())
+        report = run / "report.html"
+        where = f"Its report is {report}.\n" if report.exists() else ""
         raise ConfigError(
-            f"{run} holds a finished run of this command ({reached}); nothing was changed. For another run choose "
-            f"another folder with --output; to train this one longer: ppcls train -c {run / RECIPE} -o "
-            f"Global.epochs=N"
+            f"{run} holds a finished run of this command ({reached}); nothing was changed. {where}"
+            "To train anew, choose another folder: --output NEW\n"
+            f"To train it longer: ppcls train -c {run / RECIPE} -o Global.epochs=N"
         )
 
 

@@ -66,11 +66,19 @@ def test_a_finished_run_is_not_trained_again(run, photos, tmp_path):
     before = {path.name: path.read_bytes() for path in (tmp_path / "output" / "photos").glob("*.pd*")}
     done = run("train", "photos", *QUICK, *RATE, code=2)
     assert "output/photos holds a finished run of this command (top1 " in done.stderr
-    assert "choose another folder with --output" in done.stderr
+    assert "nothing was changed. Its report is output/photos/report.html.\nTo train anew, " in done.stderr
+    assert "To train it longer: ppcls train -c output/photos/recipe.yaml -o Global.epochs=N" in done.stderr
     assert before == {path.name: path.read_bytes() for path in (tmp_path / "output" / "photos").glob("*.pd*")}
     done = run("train", "photos", *QUICK, *RATE, "Arch.dim=16", code=2)
     assert "holds a run that was begun by another command:\n  -o was [" in done.stderr
     run("train", "photos", *QUICK, *RATE, "--output", "output/second")
+    done = run("train", "-c", "output/photos/recipe.yaml", "-o", "Global.checkpoints=auto")
+    assert "\nwas finished before, nothing was trained: " in done.stderr
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "output" / "photos").glob("*.pd*")}
+    further = done.stderr.splitlines()[-1]
+    assert further.startswith("next: this command with -o Global.epochs=N to train it longer, or with -o Global.")
+    done = run("train", "-c", "output/photos/recipe.yaml", "-o", "Global.checkpoints=auto", "Global.epochs=3")
+    assert "\ntrained: " in done.stderr
 
 
 def test_another_command_in_the_same_folder(run, photos, tmp_path):
