@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
@@ -19,6 +20,7 @@ from ppcls.engine.memory import used_memory
 from ppcls.engine.model import build_model
 from ppcls.engine.predictions import PredictionRecorder, Predictions
 from ppcls.engine.supplied import copy_model
+from ppcls.errors import PpclsError
 from ppcls.report import build
 from ppcls.report.collect import class_names
 from ppcls.report.explain import explain
@@ -37,13 +39,15 @@ if TYPE_CHECKING:
 _SECONDS_BETWEEN = 20.0  # refreshes
 _SHARE = 0.01  # of the time: a refresh that took long is followed by a longer pause
 _SECONDS_FOR_PHOTOS = 0.3  # of a refresh; when training is done all are read
+_SECONDS_WHEN_STOPPED = 5.0  # a page whose last refresh took longer stays as it is when the run is stopped
 
 
 class ReportCallback(Callback):
     """Writes ``report.html`` at the first evaluation, refreshes it while training, and completes it at the end.
 
     A refresh follows the one before after 20 seconds at the earliest, and after a hundred times as long as that one
-    took. The first process writes; what fails is logged once, and training goes on.
+    took; there is one more when the run is stopped, or ends with an error. The first process writes; what fails is
+    logged once, and training goes on.
 
     Args:
         stages: the folders of the recipe's stages by name, in order; nothing for a recipe without stages.
@@ -72,14 +76,15 @@ class ReportCallback(Callback):
         self._speed: Optional[SpeedFile] = None
         self._epoch_began: Optional[float] = None
         self._images = 0
-        self._next_refresh = 0.0
+        self._next_refresh = self._refresh_took = 0.0
+        self._stopped_run: Optional[Run] = None  # the run until it is done
 
     def on_train_begin(self, run: Run) -> None:
         """Ask for the answers of evaluations; continue what a resumed run has."""
         self._forget()
         if not run.config.Global.report:
             return
-        self._active = True
+        self._active, self._stopped_run = True, run
         if run.eval_loader is not None:
             run.recorder = PredictionRecorder(len(run.eval_loader.dataset))
         if distributed.is_main():
@@ -142,16 +147,16 @@ class ReportCallback(Callback):
         if began < self._next_refresh:
             return
 
-        def write() -> None:
-            data = self._data(run, run.epoch_number, finished=False)
-            build.write(data, data.folder / build.PAGE, complete=False, seconds=_SECONDS_FOR_PHOTOS)
-
-        self._guarded(write)
-        took = time.monotonic() - began
+        self._guarded(lambda: self._write(self._data(run, run.epoch_number, finished=False)))
+        self._refresh_took = took = time.monotonic() - began
         self._next_refresh = began + took + max(_SECONDS_BETWEEN, took / _SHARE)
+
+    def _write(self, data: RunData) -> None:
+        build.write(data, data.folder / build.PAGE, complete=False, seconds=_SECONDS_FOR_PHOTOS)
 
     def on_train_end(self, run: Run) -> None:
         """Write everything: with heat maps, the map of the embeddings and the sheet of the data; a collective."""
+        self._stopped_run = None
         if not self._active:
             return
         is_last = not self._stages or self._stage(run) == list(self._stages)[-1]
@@ -168,6 +173,17 @@ class ReportCallback(Callback):
         while distributed.sync_errors(None, int(next(work, self) is not self))[0]:
             pass
         distributed.run_on_main(lambda: self._guarded(lambda: self._finish(data, is_last)))
+
+    def close(self) -> None:
+        """Bring the page up to date if the run was stopped, or has failed, after its first epoch.
+
+        A second Ctrl-C is no PpclsError: who is in a hurry does not wait for a page.
+        """
+        run, self._stopped_run = self._stopped_run, None
+        if run is None or not self._trained or not run.state.epoch or not distributed.is_main():
+            return
+        if isinstance(sys.exc_info()[1], PpclsError) and self._refresh_took < _SECONDS_WHEN_STOPPED:
+            self._guarded(lambda: self._write(self._data(run, run.state.epoch, finished=False, stopped=True)))
 
     def _finish(self, data: List[RunData], complete: bool) -> None:
         if data:
@@ -186,7 +202,7 @@ class ReportCallback(Callback):
         folder = run.run_dir.resolve()
         return next((name for name, path in self._stages.items() if path.resolve() == folder), "")
 
-    def _data(self, run: Run, epochs: int, finished: bool) -> RunData:
+    def _data(self, run: Run, epochs: int, finished: bool, stopped: bool = False) -> RunData:
         stage = self._stage(run)
         names = list(self._stages)
         earlier = names[: names.index(stage)] if stage else []
@@ -219,6 +235,7 @@ class ReportCallback(Callback):
                 "python": platform.python_version(),
             },
             finished=finished,
+            stopped=stopped,
         )
 
 

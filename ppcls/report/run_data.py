@@ -54,6 +54,7 @@ class RunData:
         explanations: None while training goes on.
         versions: of the libraries that the run was trained with.
         finished: whether training is done.
+        stopped: whether it was stopped, or has failed, before it was done.
     """
 
     folder: Path
@@ -73,6 +74,7 @@ class RunData:
     explanations: Optional[Explanations] = None
     versions: Dict[str, Any] = field(default_factory=dict)
     finished: bool = False
+    stopped: bool = False
 
     @property
     def records(self) -> Records:
