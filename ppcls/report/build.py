@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from pathlib import Path
 from typing import Any, List, Optional, Sequence
 
@@ -13,7 +14,6 @@ from ppcls.data.loader import DataLoader
 from ppcls.engine import criteria, device
 from ppcls.engine.data import build_loader
 from ppcls.engine.evaluation import evaluate_model
-from ppcls.engine.inspection import label_text, pixels
 from ppcls.engine.model import build_model, fetch_weights, load_required_weights
 from ppcls.engine.predictions import PredictionRecorder
 from ppcls.errors import ConfigError, DataError, MachineError, PpclsError
@@ -25,15 +25,15 @@ from ppcls.report.png import write_charts, write_picture
 from ppcls.report.run_data import RunData, heat_key, photo_key
 from ppcls.report.sections.confusion_matrix import cell_rows
 from ppcls.report.sections.mistakes import shown_rows
+from ppcls.report.seen_batch import SeenBatch
 from ppcls.report.thumbnails import LARGE, SMALL, load_photos
 from ppcls.utils.folders import ensure_writable
 from ppcls.utils.logging import get_logger
 
 PAGE = "report.html"
 PICTURES = "pictures"
-SEEN = 16  # images of the batch that the page shows
 _MAX_PHOTOS = 400  # pictures of the cells of a confusion matrix
-_SECONDS = 10.0  # for reading photos
+_SECONDS = 10.0  # for reading photos, and for finding a batch that is mixed
 
 
 def rebuild(folder: Path, out: Optional[Path] = None, stage: Optional[str] = None) -> Path:
@@ -63,7 +63,7 @@ def rebuild(folder: Path, out: Optional[Path] = None, stage: Optional[str] = Non
                 _evaluate(data, loader)
             for _ in explain(data, loader, lambda: _load_model(data), shown_rows(data)):
                 pass
-        data.seen = seen_images(data, _loader(data, "Train", stack))
+        data.seen = seen_batch(data, _loader(data, "Train", stack))
     write(data, page, complete=True)
     return page
 
@@ -104,8 +104,8 @@ def write(data: RunData, page: Path, complete: bool, seconds: float = _SECONDS) 
     folder = page.parent / PICTURES
     write_charts(charts.drawn, folder)
     _write_photos(data, folder / "mistakes.png", shown_rows(data))
-    if data.seen:
-        sheet = contact_sheet([image for image, _ in data.seen], [text for _, text in data.seen])
+    if data.seen is not None and data.seen.images:
+        sheet = contact_sheet([image for image, _ in data.seen.images], [text for _, text in data.seen.images])
         write_picture(folder / "training_batch.png", sheet)
     get_logger().info("wrote %s", page)
 
@@ -186,23 +186,17 @@ def _evaluate(data: RunData, loader: DataLoader) -> None:
         data.predictions = {"eval" if config.EMA is None else "eval_ema": predictions}
 
 
-def seen_images(data: RunData, loader: Optional[DataLoader]) -> List[Any]:
-    """Return images of the first training batch as the model saw them, and their targets as text."""
+def seen_batch(data: RunData, loader: Optional[DataLoader]) -> Optional[SeenBatch]:
+    """Return a batch of the first epoch of training as the model saw it; None where that cannot be known."""
     if loader is None:
-        return []
+        return None
+    seen = SeenBatch(data.config)
+    deadline = time.monotonic() + _SECONDS
     try:
-        batch = next(iter(loader.epoch(0)), None)
-        return [] if batch is None else describe_batch(data.config, batch, data.class_names)
+        for batch in loader.epoch(0):
+            seen.look(batch, data.class_names)
+            if seen.is_complete or time.monotonic() > deadline:
+                break
     except PpclsError as error:
         data.problems.append(f"the training images cannot be shown: {error}")
-        return []
-
-
-def describe_batch(config: Any, batch: Any, names: Sequence[str]) -> List[Any]:
-    """Return the pixels and the targets, as text, of the first images of a batch.
-
-    Raises:
-        ConfigError: the recipe does not normalize images, so that their pixels are not known.
-    """
-    count = min(SEEN, len(batch.labels))
-    return [(pixels(config, "Train", batch.images[row]), label_text(batch, row, names)) for row in range(count)]
+    return seen

@@ -7,7 +7,7 @@ import platform
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, Optional
 
 import numpy as np
 import paddle
@@ -27,6 +27,7 @@ from ppcls.report.explain import explain
 from ppcls.report.records import SpeedFile, load_predictions, read_records, save_predictions
 from ppcls.report.run_data import RunData
 from ppcls.report.sections.mistakes import shown_rows
+from ppcls.report.seen_batch import SeenBatch
 from ppcls.report.thumbnails import Thumbnails
 from ppcls.utils import distributed, environment
 from ppcls.utils.logging import get_logger
@@ -71,7 +72,7 @@ class ReportCallback(Callback):
         self._active = False
         self._best: Dict[str, Predictions] = {}
         self._thumbnails = Thumbnails()
-        self._seen: List[Tuple[np.ndarray, str]] = []
+        self._seen: Optional[SeenBatch] = None
         self._trained = False  # whether there was a step; not where a run that is done is started again
         self._speed: Optional[SpeedFile] = None
         self._epoch_began: Optional[float] = None
@@ -97,24 +98,28 @@ class ReportCallback(Callback):
         self._speed = SpeedFile(run.run_dir, run.state.epoch, _machine(run))
 
     def on_step(self, run: Run) -> None:
-        """Count images; of the first batch, keep some as the model sees them."""
+        """Count images; keep some of a batch as the model sees them."""
         self._trained = True
         if not self._active or not distributed.is_main():
             return
+        if self._seen is None:
+            self._seen = SeenBatch(run.config)
+        if not self._seen.is_complete:
+            self._guarded(lambda: self._see(run))
         if self._epoch_began is not None:
             self._images += run.batch_size(run.state.batch - 1, run.state.batch)
             return
         # The first batch waits for what others have ready: it is not counted.
         self._epoch_began, self._images = time.perf_counter(), 0
-        if not self._seen:
-            self._guarded(lambda: self._see(run))
 
     def _see(self, run: Run) -> None:
+        assert self._seen is not None and run.batch is not None
         names = class_names(run.config, run.state.class_names, run.state.classes, run.train_loader.dataset)
-        self._seen = build.describe_batch(run.config, run.batch, names)
+        if self._seen.look(run.batch, names):
+            self._thumbnails = Thumbnails()  # may have those of an earlier batch
 
     def _see_again(self, run: Run, data: RunData) -> None:
-        data.seen = build.seen_images(data, run.train_loader)
+        data.seen = build.seen_batch(data, run.train_loader)
 
     def on_epoch(self, run: Run) -> None:
         """Note speed and memory of the epoch; without evaluation, refresh the page."""
