@@ -28,10 +28,12 @@ from ppcls.report.sections.mistakes import shown_rows
 from ppcls.report.seen_batch import SeenBatch
 from ppcls.report.thumbnails import LARGE, SMALL, load_photos
 from ppcls.utils.folders import ensure_writable
+from ppcls.utils.lettering import DrawableNames
 from ppcls.utils.logging import get_logger
 
 PAGE = "report.html"
 PICTURES = "pictures"
+CLASS_NAMES = "class_names.txt"  # in that folder, where pictures show numbers
 _MAX_PHOTOS = 400  # pictures of the cells of a confusion matrix
 _SECONDS = 10.0  # for reading photos, and for finding a batch that is mixed
 
@@ -102,12 +104,27 @@ def write(data: RunData, page: Path, complete: bool, seconds: float = _SECONDS) 
     if not complete:
         return
     folder = page.parent / PICTURES
-    write_charts(charts.drawn, folder)
-    _write_photos(data, folder / "mistakes.png", shown_rows(data))
+    names = _drawable_names(data, folder)
+    write_charts(charts.drawn, folder, names)
+    _write_photos(data, folder / "mistakes.png", shown_rows(data), names)
     if data.seen is not None and data.seen.images:
-        sheet = contact_sheet([image for image, _ in data.seen.images], [text for _, text in data.seen.images])
-        write_picture(folder / "training_batch.png", sheet)
+        texts = [names.replace(text) for _, text in data.seen.images]
+        write_picture(folder / "training_batch.png", contact_sheet([image for image, _ in data.seen.images], texts))
     get_logger().info("wrote %s", page)
+
+
+def _drawable_names(data: RunData, folder: Path) -> DrawableNames:
+    """Return the names of the classes as pictures show them; where that is by numbers, list them in the folder."""
+    names = DrawableNames(data.class_names)
+    if names.numbers:
+        path = folder / CLASS_NAMES
+        write_text(path, "".join(f"{number} {name}\n" for number, name in enumerate(data.class_names)))
+        get_logger().warning(
+            "no installed font has the letters of %d class names (such as %s): the pictures show their numbers, "
+            "which %s lists. With a font such as Noto Sans CJK, `ppcls report %s` writes them with names",
+            *(len(names.numbers), next(iter(names.numbers)), path, data.folder),
+        )
+    return names
 
 
 def add_photos(data: RunData, seconds: float) -> Optional[str]:
@@ -122,7 +139,7 @@ def add_photos(data: RunData, seconds: float) -> Optional[str]:
     return load_photos(data.thumbnails, data.evaluation, others, SMALL, seconds) or first
 
 
-def _write_photos(data: RunData, path: Path, rows: Sequence[int]) -> None:
+def _write_photos(data: RunData, path: Path, rows: Sequence[int], names: DrawableNames) -> None:
     """Write the photos of answers, with their heat maps, into one picture."""
     answers = data.answers
     if answers is None:
@@ -138,7 +155,7 @@ def _write_photos(data: RunData, path: Path, rows: Sequence[int]) -> None:
         else:
             said = int(answers.predicted[row])
             name = data.class_names[said] if said < data.class_num else "none"
-            texts.append(f"{name}\nis {data.class_names[int(answers.labels[row])]}")
+            texts.append(names.replace(f"{name}\nis {data.class_names[int(answers.labels[row])]}"))
         if heat_key(row) in data.thumbnails:
             images.append(data.thumbnails.image(heat_key(row)))
             texts.append("heat map")
