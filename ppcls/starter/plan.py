@@ -133,7 +133,10 @@ def _new_plan(request: Request, run: Path, found: Survey, start: Optional[Start]
 
 def _check_options(request: Request) -> None:
     if request.model is not None:
-        spec(request.model)
+        try:
+            spec(request.model)
+        except ConfigError as error:
+            raise ConfigError(f"--model: {error}") from None
     if request.epochs is not None and request.epochs < 1:
         raise ConfigError(f"--epochs: must be at least 1, not {request.epochs}")
     keys = [change.partition("=")[0].strip() for change in request.changes]
