@@ -60,7 +60,9 @@ class SeenBatch:
             return False
         rows = np.argsort(~mixed, kind="stable")[:SHOWN]
         self._failed = True  # until it is done: the next batch would fail in the same way
-        self.images = [(pixels(self._config, "Train", batch.images[row]), label_text(batch, row, names)) for row in rows]
+        self.images = [
+            (pixels(self._config, "Train", batch.images[row]), label_text(batch, int(row), names)) for row in rows
+        ]
         self._failed = False
         self.mixed = int(mixed[rows].sum())
         self._shown = self._looked_at

@@ -33,7 +33,8 @@ export async function showExamples({ examples: count, class_names: names }, add)
 function namesOf(names) {
   const shown = names.length <= SHOWN_NAMES ? names.slice(0, -1) : names.slice(0, SHOWN_NAMES - 1);
   const rest = names.length - shown.length;
-  return `${shown.map((name) => `“${name}”`).join(", ")} and ${rest === 1 ? `“${names.at(-1)}”` : `${rest} other classes`}`;
+  const last = rest === 1 ? `“${names.at(-1)}”` : `${rest} other classes`;
+  return `${shown.map((name) => `“${name}”`).join(", ")} and ${last}`;
 }
 
 function itemOf({ class_ids: ids, label_names: names, image }, number, add) {
