@@ -46,7 +46,7 @@ class PictureFolder:
             write_png(path, picture)
         except MachineError as error:
             if not self.failed:
-                get_logger().error("%s; the answers are written all the same", error)
+                get_logger().error("%s; the answers are still written", error)
             self.failed += 1
             return error
         return path

@@ -58,4 +58,3 @@ def spec(name: str) -> ModelSpec:
     if family is not None:
         raise ConfigError(f"unknown architecture {name!r}; did you mean one of {', '.join(variants[family])}?")
     raise ConfigError(f"unknown architecture {name!r}{suggest(name, _SPECS)}")
-

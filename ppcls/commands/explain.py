@@ -42,9 +42,11 @@ def _run(options: argparse.Namespace) -> int:
     from ppcls.utils import atomic, json_text
 
     if not options.images and not options.filters:
-        raise ConfigError(f"nothing to explain: ppcls explain {options.model} IMAGES..., or --filters")
+        raise ConfigError(f"nothing to explain: give IMAGES or --filters (ppcls explain {options.model} IMAGES...)")
     if not options.images and options.label is not None:
-        raise ConfigError("--class: is about images, and there are none; leave it out, or give IMAGES")
+        raise ConfigError(
+            "--class: chooses what to explain in images, and there are none; leave it out, or give IMAGES"
+        )
     sources = inputs.collect(options.images) if options.images else []
     folder = user_path(options.out)
     ensure_writable(folder, f"--out={folder}", "choose another folder with --out")
@@ -112,7 +114,7 @@ def _draw_filters(predictor: Any, model: str, folder: Path) -> None:
 
     if isinstance(predictor, Predictor):
         raise ConfigError(
-            f"--filters: {model} is an exported model, whose layers were joined; give the folder of the run or the "
+            f"--filters: {model} is an exported model, whose layers were merged; give the folder of the run or the "
             "checkpoint"
         )
     pictures = {

@@ -46,13 +46,15 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="FILE", type=Path, help=out_help)
     map_help = "map: write {path: class id} instead of whole answers (null for a broken image; multi-label: a list)"
     parser.add_argument("--format", choices=("list", "map"), default="list", help=map_help)
-    features_help = ".npy or .parquet: write the features that the classifier gets; not of exports"
+    features_help = ".npy or .parquet: write the features, which are the input of the classifier; not for exports"
     parser.add_argument("--features", metavar="FILE", type=Path, help=features_help)
     heat_maps_help = "write each photo with a heat map of where the answer comes from; see `ppcls explain`"
     parser.add_argument("--heatmaps", metavar="FOLDER", type=Path, help=heat_maps_help)
-    every_help = "of videos: seconds from one frame to the next (default: 1; 0: all frames)"
+    every_help = "videos: seconds from one frame to the next (default: 1; 0: all frames)"
     parser.add_argument("--every", metavar="SECONDS", type=float, help=every_help)
-    parser.add_argument("--topk", metavar="N", type=count, help="classes in an answer; all where there are fewer")
+    parser.add_argument(
+        "--topk", metavar="N", type=count, help="number of classes in an answer; all if there are fewer"
+    )
     tta_help = "average over views of each image: its mirror image (flip), or the centre and the four corners (crops)"
     parser.add_argument("--tta", choices=TTA, help=tta_help)
 
@@ -99,11 +101,13 @@ def _picture_folder(options: argparse.Namespace) -> Any:
 def _check_videos(options: argparse.Namespace, found: Any) -> None:
     """Refuse options that do not go with the images."""
     if options.every is not None and not found.has_videos:
-        raise ConfigError("--every: is about videos, and there is none among the images")
+        raise ConfigError("--every: applies to videos, and there is none among the images")
     if options.features is not None and found.has_videos:
-        raise ConfigError("--features: takes images, and there is a video among these")
+        raise ConfigError("--features: works for images only, and there is a video among them")
     if options.heatmaps is not None and found.is_live:
-        raise ConfigError("--heatmaps: takes images and video files, and there is a camera or stream among these")
+        raise ConfigError(
+            "--heatmaps: works for images and video files only, and there is a camera or stream among them"
+        )
 
 
 def _write_rows(rows: Iterator[Any], write: Callable[[Any, Any, Any], None], on_screen: bool) -> Tuple[int, int]:
@@ -177,7 +181,9 @@ def _check_outputs(options: argparse.Namespace) -> None:
         return
     for name, default in (("topk", None), ("every", None), ("format", "list")):
         if getattr(options, name) != default:
-            raise ConfigError(f"--{name}: is about answers, and --features writes features; add --out FILE for both")
+            raise ConfigError(
+                f"--{name}: applies to answers, and --features alone writes none; add --out FILE for both"
+            )
 
 
 def _rows(options: argparse.Namespace, predictor: Any, sources: Any) -> Generator[Any, None, None]:

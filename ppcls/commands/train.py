@@ -36,14 +36,14 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "weights to start from: a file, a run, auto (public ones that are in the cache) or none; default: auto"
     )
     chosen.add_argument("--pretrained", metavar="PATH", help=pretrained_help)
-    chosen.add_argument("--no-flip", action="store_true", help="no mirror images, as for texts")
+    chosen.add_argument("--no-flip", action="store_true", help="train without mirror images, as for photos of text")
     chosen.add_argument("--output", metavar="FOLDER", help="the run's folder (default: output/ and FOLDER's name)")
     add_weight_options(parser)
     profiler_help = (
         "profile some batches and end: 'batch_range=[10, 20]; profile_path=FOLDER; exit_on_finished=false; ...'"
     )
     parser.add_argument("-p", "--profiler_options", metavar="KEY=VALUE;...", help=profiler_help)
-    profile_help = "write profile.html, a page about where the time of some steps goes; default: 10:20"
+    profile_help = "write profile.html, which shows where the time of these steps goes; default: 10:20"
     parser.add_argument("--profile", metavar="FIRST:END", nargs="?", const="10:20", help=profile_help)
 
 
@@ -78,7 +78,7 @@ def _check_options(options: argparse.Namespace) -> None:
             what += f" (changes of the recipe follow -o: -o {options.folder})"
         raise ConfigError(f"train by a recipe, -c RECIPE, or with a FOLDER of images; {what}")
     if options.folder is None and given:
-        raise ConfigError(f"{', '.join(given)}: for `ppcls train FOLDER`; a recipe says it itself, change it with -o")
+        raise ConfigError(f"{', '.join(given)}: only for `ppcls train FOLDER`; with a recipe, use -o")
     if options.folder is not None and (options.stage or options.weights_key or options.weights_image_size):
         raise ConfigError("--stage, --weights-key and --weights-image-size are for -c RECIPE")
     if options.profile is not None and options.profiler_options is not None:

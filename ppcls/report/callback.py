@@ -217,7 +217,9 @@ class ReportCallback(Callback):
         train = run.train_loader.dataset
         problems = [line for one in records for line in one.problems]
         if run.state.best.epoch and not self._best and run.eval_loader is not None:
-            problems.append("the answers of the best weights are not in the run's folder: ppcls report evaluates them")
+            problems.append(
+                "the answers of the best weights are missing in the run's folder; ppcls report evaluates them"
+            )
         return RunData(
             folder=self._root if self._root is not None and stage else run.run_dir,
             config=run.config,

@@ -159,8 +159,8 @@ def _require_in_place(config: Config, run: Path) -> None:
     named = Path(config.Global.output_dir)
     if named.resolve() != run.resolve():
         raise ConfigError(
-            f"{run / RECIPE}: is of a run in {named}, and stands in {run}: if the folder was moved, write its new "
-            f"place into the recipe, in Global and in the paths of its lists"
+            f"{run / RECIPE}: belongs to a run in {named}, and is in {run}. If the folder was moved, change the "
+            f"paths in the recipe: Global.output_dir and those of its lists"
         )
 
 
@@ -170,8 +170,8 @@ def _say_what_changed(known: Record, folder: Path) -> None:
     before, now = sum(known.counts.values()), sum(counts.values())
     if counts != known.counts:
         get_logger().warning(
-            "%s: has %d images now and had %d when the run began; it goes on with those of its lists. To train with "
-            "all of them, begin another run with --output",
+            "%s: has %d images now and had %d when the run began; the run goes on with the images in its "
+            "lists. To train with all of them, begin another run with --output",
             *(folder, now, before),
         )
 

@@ -93,8 +93,8 @@ def require_continuable(record: Record, request: Request, run: Path) -> None:
     ]
     if lines:
         raise ConfigError(
-            f"{run} holds a run that was begun by another command:\n" + "\n".join(lines) + "\nTake that back to "
-            "continue the run, or choose another folder with --output"
+            f"{run} holds a run that was begun by another command:\n" + "\n".join(lines) + "\nUse the same options "
+            "to continue the run, or choose another folder with --output"
         )
     if record.finished is not None:
         reached = ", ".join(f"{name} {value:g}" for name, value in record.finished.items())
@@ -117,7 +117,7 @@ def require_free(run: Path) -> None:
     there += [prefix.name for prefix in checkpoint.newest_first(run)[:1]] if run.is_dir() else []
     if there:
         raise ConfigError(
-            f"{run}: holds something of another run already ({', '.join(there)}); choose another folder with --output"
+            f"{run}: already holds files of another run ({', '.join(there)}); choose another folder with --output"
         )
 
 

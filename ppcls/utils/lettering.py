@@ -125,12 +125,12 @@ class _Fonts:
         return found
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _fonts() -> _Fonts:
     return _Fonts()
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _find(letters: FrozenSet[str]) -> Optional[_Font]:
     return _fonts().own if all(map(str.isascii, letters)) else _fonts().find(letters)
 
@@ -143,7 +143,10 @@ def _files() -> Iterator[str]:
 
 def _folders() -> List[Path]:
     """Return where fonts are installed."""
-    home = Path(os.path.expanduser("~"))
+    try:
+        home = Path.home()
+    except RuntimeError:  # a user without one
+        home = Path()
     if sys.platform == "win32":
         folders = [Path(os.environ.get("WINDIR", "C:/Windows"), "Fonts")]
         folders += [Path(os.environ[key], "Microsoft/Windows/Fonts") for key in ("LOCALAPPDATA",) if key in os.environ]

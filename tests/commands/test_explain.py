@@ -96,7 +96,7 @@ def test_the_filters(models, run, tmp_path):
     assert "is an exported model" in done.stderr
     assert "nothing to explain" in run("explain", models / "out", code=2).stderr
     done = run("explain", models / "out", "--filters", "--class", "1", code=2)
-    assert "--class: is about images, and there are none" in done.stderr
+    assert "--class: chooses what to explain in images, and there are none" in done.stderr
 
 
 def test_answers_features_and_heat_maps_in_one_pass(trained, images, run, tmp_path):
@@ -147,7 +147,7 @@ def test_what_cannot_be_explained(trained, images, run, tmp_path):
     done = run("infer", trained / "out", images, "--heatmaps", "file", code=2)
     assert "--heatmaps=file: cannot be written to" in done.stderr
     done = run("infer", trained / "out", images, "--heatmaps", "maps", "--tta", "flip", code=2)
-    assert "a heat map is of one view" in done.stderr
+    assert "a heat map shows one view" in done.stderr
     done = run("infer", trained / "out", images, "--features", "x.npy", "--topk", "2", code=2)
     assert "add --out FILE for both" in done.stderr
 

@@ -85,7 +85,7 @@ def test_another_command_in_the_same_folder(run, photos, tmp_path):
     (tmp_path / "output" / "photos").mkdir(parents=True)
     (tmp_path / "output" / "photos" / "train.log").write_text("of somebody else")
     done = run("train", "photos", *QUICK, *RATE, code=2)
-    assert "output/photos: holds something of another run already (train.log)" in done.stderr
+    assert "output/photos: already holds files of another run (train.log)" in done.stderr
 
 
 @pytest.mark.parametrize("number", ["SIGINT", "SIGKILL"])
@@ -136,7 +136,7 @@ def test_a_run_that_was_moved(run, photos, tmp_path):
     record = json.loads((moved / "starter.json").read_text())
     (moved / "starter.json").write_text(json.dumps({**record, "finished": None}))  # as of a run that was stopped
     done = run("train", "photos", *QUICK, *RATE, "--output", "moved", code=2)
-    assert "moved/recipe.yaml: is of a run in output/photos, and stands in moved" in done.stderr
+    assert "moved/recipe.yaml: belongs to a run in output/photos, and is in moved" in done.stderr
     assert not (tmp_path / "output" / "photos").exists()
 
 
@@ -190,7 +190,7 @@ def test_options_that_do_not_belong_together(run, photos, recipe):
     for arguments, text in (
         ((), "train by a recipe, -c RECIPE, or with a FOLDER of images; neither is given"),
         (("photos", "-c", recipe), "both are given"),
-        (("-c", recipe, "--epochs", "3"), "--epochs: for `ppcls train FOLDER`"),
+        (("-c", recipe, "--epochs", "3"), "--epochs: only for `ppcls train FOLDER`"),
         (("photos", "--model", "ConvMLP_X"), "unknown architecture 'ConvMLP_X'; did you mean"),
         (("photos", "--model", "ConvMixr"), "unknown architecture 'ConvMixr'; did you mean one of ConvMixer_1024_20, "),
         (("photos", "--model", "gmlp"), "--model: unknown architecture 'gmlp'; did you mean one of gMLP_B16, "),

@@ -27,7 +27,7 @@ def write_font(path, letters):
     builder.setupGlyphOrder(names)
     builder.setupCharacterMap({ord(letter): name for letter, name in zip(letters, names[1:])})
     builder.setupGlyf({name: box(100 + 50 * index) for index, name in enumerate(names)})
-    builder.setupHorizontalMetrics({name: (1000, 0) for name in names})
+    builder.setupHorizontalMetrics(dict.fromkeys(names, (1000, 0)))
     builder.setupHorizontalHeader(ascent=800, descent=-200)
     builder.setupNameTable({"familyName": "Test", "styleName": "Regular"})
     builder.setupOS2()

@@ -69,7 +69,7 @@ def _draw_text(sheet: np.ndarray, text: str, position: Tuple[int, int], width: i
     if not text.isascii():
         # OpenCV's fonts contain only ASCII characters.
         text = text.encode("ascii", "replace").decode("ascii")
-        warn_once("no installed font has some letters of the texts in the picture: they are question marks")
+        warn_once("no installed font has all letters of the texts in the picture: some are question marks")
     font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.38
     while text and cv2.getTextSize(text, font, scale, 1)[0][0] > width:
         text = text[:-1]

@@ -75,7 +75,7 @@ def test_a_tracker_that_never_answers_does_not_hold_up_the_end(recipe, monkeypat
     log = trained(recipe, AtEnd(lambda: began.append(time.monotonic())), remote)
     assert time.monotonic() - began[0] < 5
     assert f"Remote did not get the values of {POINTS} log steps and evaluations; metrics.jsonl has them" in log
-    assert "Remote: the best evaluation was not noted: it does not answer" in log
+    assert "Remote: the best evaluation was not recorded: it does not answer" in log
     assert remote.calls == []
     remote.gate.set()  # ends the thread's call
 
@@ -129,7 +129,9 @@ def test_mlflow_with_a_server_that_stops_answering(recipe, run, monkeypatch):
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if b'"metrics": [{' in body:
                 closed.wait(60)
-            self.answer(b'{"run": {"info": {"run_id": "r", "run_uuid": "r", "experiment_id": "1", "status": "RUNNING"}}}')
+            self.answer(
+                b'{"run": {"info": {"run_id": "r", "run_uuid": "r", "experiment_id": "1", "status": "RUNNING"}}}'
+            )
 
         def answer(self, content):
             self.send_response(200)

@@ -128,7 +128,7 @@ class Tracker(Callback):
         try:
             sender.call(function)
         except Exception as error:  # noqa: BLE001  of a package or a network: no reason to end the run
-            get_logger().warning("%s: %s was not noted: %s", type(self).__name__, what, error)
+            get_logger().warning("%s: %s was not recorded: %s", type(self).__name__, what, error)
 
     def _add(self, record: Mapping[str, Any]) -> None:
         if self._sender is None:
