@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from typing import Callable, Deque, Dict, Optional, Tuple
+from typing import Callable, Deque, Dict, List, Optional, Tuple
 
 from ppcls.utils.logging import get_logger
 
@@ -120,7 +120,7 @@ class BackgroundSender(Sender):
         """
         if self._gave_up:
             raise TimeoutError("it does not answer")
-        errors = []
+        errors: List[Exception] = []
 
         def run() -> None:
             try:
