@@ -139,7 +139,7 @@ def _say_ending(options: argparse.Namespace, images: int, broken: int, unwritten
     where = {name: path for name, path in files.items() if path is not None}
     if where:
         done = f"predicted {images - broken:,} images" + f"; {broken:,} could not be read" * bool(broken)
-        done += f"; {unwritten:,} heat maps could not be written" * bool(unwritten)
+        done += f"; {unwritten:,} heat map{'s' * (unwritten != 1)} could not be written" * bool(unwritten)
         ending.say(done, where, ending.command("ppcls", "serve", user_path(options.model)))
 
 

@@ -78,14 +78,14 @@ class ReportCallback(Callback):
         self._epoch_began: Optional[float] = None
         self._images = 0
         self._next_refresh = self._refresh_took = 0.0
-        self._stopped_run: Optional[Run] = None  # the run until it is done
+        self._open_run: Optional[Run] = None  # the run until it is done
 
     def on_train_begin(self, run: Run) -> None:
         """Ask for the answers of evaluations; continue what a resumed run has."""
         self._forget()
         if not run.config.Global.report:
             return
-        self._active, self._stopped_run = True, run
+        self._active, self._open_run = True, run
         if run.eval_loader is not None:
             run.recorder = PredictionRecorder(len(run.eval_loader.dataset))
         if distributed.is_main():
@@ -161,7 +161,7 @@ class ReportCallback(Callback):
 
     def on_train_end(self, run: Run) -> None:
         """Write everything: with heat maps, the map of the embeddings and the sheet of the data; a collective."""
-        self._stopped_run = None
+        self._open_run = None
         if not self._active:
             return
         is_last = not self._stages or self._stage(run) == list(self._stages)[-1]
@@ -184,7 +184,7 @@ class ReportCallback(Callback):
 
         A second Ctrl-C is no PpclsError: who is in a hurry does not wait for a page.
         """
-        run, self._stopped_run = self._stopped_run, None
+        run, self._open_run = self._open_run, None
         if run is None or not self._trained or not run.state.epoch or not distributed.is_main():
             return
         if isinstance(sys.exc_info()[1], PpclsError) and self._refresh_took < _SECONDS_WHEN_STOPPED:

@@ -136,7 +136,7 @@ def test_answers_are_written_where_a_heat_map_cannot_be(trained, images, run, tm
         (answer["file_name"], "", answer["class_ids"][0]) for answer in expected
     ]
     assert "0_heat.png: cannot be written: " in done.stderr
-    assert "predicted 4 images; 1 heat maps could not be written" in done.stderr
+    assert "predicted 4 images; 1 heat map could not be written" in done.stderr
     assert len([path for path in (tmp_path / "maps").glob("*.png") if path.is_file()]) == 3
     assert ["error" in item for item in json.loads(explained.stdout)] == [True, False, False, False]
     assert "explained by grad-cam: 3 images, 1 failed" in explained.stderr
