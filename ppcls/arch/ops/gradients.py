@@ -58,44 +58,43 @@ class _Search:
         return self._leads.get(pointer, False)
 
 
-def trainable(*inputs: Optional[paddle.Tensor]) -> Tuple[bool, ...]:
-    """Return for each input of an operator whether it can have a gradient, for ``wanted``."""
-    return tuple(x is not None and not x.stop_gradient for x in inputs)
+class Edges:
+    """Where the gradients of an operator's inputs go; made in its forward pass, asked in its backward pass.
 
-
-def wanted(flags: Sequence[bool], inputs: Sequence[Optional[paddle.Tensor]]) -> Tuple[bool, ...]:
-    """Return for each input whether the backward pass that runs needs its gradient.
-
-    Nodes are asked for here and not in the forward pass: each is a small object, and those between large blocks of
-    memory keep the C library from using these again, so that memory would grow with each step.
+    It holds addresses of the graph's nodes, and not the inputs, so that their memory can be freed.
 
     Args:
-        flags: what ``trainable`` returned.
-        inputs: the same tensors; None for one that was not kept, which is taken to be wanted if no other one is.
-
-    Raises:
-        ConfigError: Paddle 2 is asked for the gradients by some of them.
+        inputs: of the operator, in order; None for one that is left out.
     """
-    search: Optional[_Search] = getattr(_here, "search", None)
-    if search is None:
-        return tuple(flags)
-    leads = [
-        flag and x is not None and x.grad_fn is not None and search.leads(x.grad_fn.node_ptr())
-        for flag, x in zip(flags, inputs)
-    ]
-    found = tuple(lead or (flag and x is None and not any(leads)) for lead, flag, x in zip(leads, flags, inputs))
-    if _PADDLE_2 and found != tuple(flags):  # it crashes where a PyLayer returns None
-        raise ConfigError(
-            "with Paddle 2, the CPU operators cannot serve paddle.grad by some tensors: set PPCLS_CPU_OPS=plain"
-        )
-    return found
+
+    def __init__(self, *inputs: Optional[paddle.Tensor]) -> None:
+        self._edges = tuple(map(_edge, inputs))
+
+    def wanted(self) -> Tuple[bool, ...]:
+        """Return for each input whether the backward pass that runs needs its gradient.
+
+        Raises:
+            ConfigError: Paddle 2 is asked for the gradients by some of them.
+        """
+        flags = tuple(edge is not None for edge in self._edges)
+        search: Optional[_Search] = getattr(_here, "search", None)
+        if search is None:
+            return flags
+        found = tuple(edge is not None and search.leads(edge) for edge in self._edges)
+        if _PADDLE_2 and found != flags:  # it crashes where a PyLayer returns None
+            raise ConfigError(
+                "with Paddle 2, the CPU operators cannot serve paddle.grad by some tensors: set PPCLS_CPU_OPS=plain"
+            )
+        return found
+
+    def select(self, *gradients: paddle.Tensor) -> Tuple[Optional[paddle.Tensor], ...]:
+        """Return those gradients that are wanted, and None for the others, as a ``PyLayer`` returns them."""
+        return tuple(gradient if needed else None for gradient, needed in zip(gradients, self.wanted()))
 
 
-def select(
-    flags: Sequence[bool], inputs: Sequence[paddle.Tensor], gradients: Sequence[paddle.Tensor]
-) -> Tuple[Optional[paddle.Tensor], ...]:
-    """Return those gradients that are wanted, and None for the others, as a ``PyLayer`` returns them."""
-    return tuple(gradient if needed else None for gradient, needed in zip(gradients, wanted(flags, inputs)))
+def _edge(x: Optional[paddle.Tensor]) -> Optional[int]:
+    """Return the address of the node that the gradient of ``x`` goes to, or None if it has no gradient."""
+    return None if x is None or x.stop_gradient else int(x.grad_fn.node_ptr())
 
 
 @functools.cache
