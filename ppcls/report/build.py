@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from pathlib import Path
 from typing import Any, List, Optional, Sequence
@@ -116,8 +117,9 @@ def write(data: RunData, page: Path, complete: bool, seconds: float = _SECONDS) 
 def _drawable_names(data: RunData, folder: Path) -> DrawableNames:
     """Return the names of the classes as pictures show them; where that is by numbers, list them in the folder."""
     names = DrawableNames(data.class_names)
+    path = folder / CLASS_NAMES
+    path.unlink(missing_ok=True)
     if names.numbers:
-        path = folder / CLASS_NAMES
         write_text(path, "".join(f"{number} {name}\n" for number, name in enumerate(data.class_names)))
         get_logger().warning(
             "no installed font has the letters of %d class names (such as %s): the pictures show their numbers, "
@@ -204,13 +206,14 @@ def _evaluate(data: RunData, loader: DataLoader) -> None:
 
 
 def seen_batch(data: RunData, loader: Optional[DataLoader]) -> Optional[SeenBatch]:
-    """Return a batch of the first epoch of training as the model saw it; None where that cannot be known."""
+    """Return a batch of training as the model saw it; None where that cannot be known."""
     if loader is None:
         return None
     seen = SeenBatch(data.config)
     deadline = time.monotonic() + _SECONDS
     try:
-        for batch in loader.epoch(0):
+        epochs = range(max(1, data.epochs))
+        for batch in itertools.chain.from_iterable(map(loader.epoch, epochs)):
             seen.look(batch, data.class_names)
             if seen.is_complete or time.monotonic() > deadline:
                 break

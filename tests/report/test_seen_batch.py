@@ -63,8 +63,8 @@ def test_it_gives_up(recipe):
 
 
 def test_a_recipe_that_mixes_few_batches(recipe, run):
-    """Six of a hundred: the first batch is not one of them."""
-    mixing = f"{KEY}=[{{OpSampler: {{MixupOperator: {{alpha: 100.0, prob: 0.06}}}}}}]"
+    """One of five: the first batch is not one of them."""
+    mixing = f"{KEY}=[{{OpSampler: {{MixupOperator: {{alpha: 100.0, prob: 0.2}}}}}}]"
     run("train", "-c", recipe, "-o", "Global.report=true", "Global.epochs=4", mixing)
     for _ in range(2):
         page = Page(recipe.parent / "out" / "report.html").check()
