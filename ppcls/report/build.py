@@ -66,7 +66,7 @@ def rebuild(folder: Path, out: Optional[Path] = None, stage: Optional[str] = Non
                 _evaluate(data, loader)
             for _ in explain(data, loader, lambda: _load_model(data), shown_rows(data)):
                 pass
-        data.seen = seen_batch(data, _loader(data, "Train", stack))
+        show_batch(data, _loader(data, "Train", stack))
     write(data, page, complete=True)
     return page
 
@@ -205,11 +205,11 @@ def _evaluate(data: RunData, loader: DataLoader) -> None:
         data.predictions = {"eval" if config.EMA is None else "eval_ema": predictions}
 
 
-def seen_batch(data: RunData, loader: Optional[DataLoader]) -> Optional[SeenBatch]:
-    """Return a batch of training as the model saw it; None where that cannot be known."""
+def show_batch(data: RunData, loader: Optional[DataLoader]) -> None:
+    """Let the page show a batch of training as the model saw it, where the training data are there."""
     if loader is None:
-        return None
-    seen = SeenBatch(data.config)
+        return
+    data.seen = seen = SeenBatch(data.config)
     deadline = time.monotonic() + _SECONDS
     try:
         epochs = range(max(1, data.epochs))
@@ -219,4 +219,3 @@ def seen_batch(data: RunData, loader: Optional[DataLoader]) -> Optional[SeenBatc
                 break
     except PpclsError as error:
         data.problems.append(f"the training images cannot be shown: {error}")
-    return seen

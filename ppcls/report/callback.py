@@ -118,9 +118,6 @@ class ReportCallback(Callback):
         if self._seen.look(run.batch, names):
             self._thumbnails = Thumbnails()  # may have those of an earlier batch
 
-    def _see_again(self, run: Run, data: RunData) -> None:
-        data.seen = build.seen_batch(data, run.train_loader)
-
     def on_epoch(self, run: Run) -> None:
         """Note speed and memory of the epoch; without evaluation, refresh the page."""
         if not self._active or not distributed.is_main():
@@ -170,7 +167,7 @@ class ReportCallback(Callback):
         if distributed.is_main():
             self._guarded(lambda: data.append(self._data(run, run.state.epoch, finished=is_last)))
             if data and not self._trained:
-                self._guarded(lambda: self._see_again(run, data[0]))
+                self._guarded(lambda: build.show_batch(data[0], run.train_loader))
             if data and is_last and run.eval_loader is not None:
                 rows = shown_rows(data[0])
                 work = explain(data[0], run.eval_loader, lambda: _best_model(run), rows)
