@@ -11,9 +11,10 @@ from typing import List
 import paddle
 from paddle import nn
 
+from ppcls.arch import ops
 from ppcls.arch.backbone.base import require_odd, require_sizes
 from ppcls.arch.backbone.isotropic import IsotropicBackbone
-from ppcls.arch.layers import activation, batch_norm2d, conv2d, from_map, to_map
+from ppcls.arch.layers import activation, batch_norm2d, conv2d, from_map, has_hooks, is_channels_last, to_map
 from ppcls.arch.model_spec import CIFAR10_MEAN, CIFAR10_STD, ModelSpec
 from ppcls.arch.registry import register_family
 
@@ -73,7 +74,7 @@ class Block(nn.Layer):
 
     def forward(self, z: paddle.Tensor) -> paddle.Tensor:
         """Return z(l) of z(l-1), equations 2 and 3."""
-        return self.pointwise(z + self.depthwise(z))
+        return self.pointwise(self.depthwise(z, residual=True))
 
 
 class ConvActNorm(nn.Layer):
@@ -82,12 +83,15 @@ class ConvActNorm(nn.Layer):
     def __init__(self, conv: nn.Conv2D, channels: int, act: str) -> None:
         super().__init__()
         self.conv = conv
-        self.act = activation(act)
+        self.act, self.act_name = activation(act), act
         self.norm = batch_norm2d(channels)
 
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        """Return BN(act(conv(x)))."""
-        return self.norm(self.act(self.conv(x)))
+    def forward(self, x: paddle.Tensor, residual: bool = False) -> paddle.Tensor:
+        """Return BN(act(conv(x))), plus x if ``residual``."""
+        if is_channels_last(x) and not has_hooks(self.conv, self.act, self.norm):
+            return ops.conv_act_norm(x, self.conv, self.act_name, self.norm, residual)
+        y = self.norm(self.act(self.conv(x)))
+        return x + y if residual else y
 
 
 _RELEASE = "https://github.com/tmp-iclr/convmixer/releases/download/v1.0"

@@ -139,9 +139,9 @@ class ConvMLPBlock(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return the block's output."""
-        x = x + self.drop_path(self.channel_mlp1(self.norm1(x)))
+        x = self.drop_path.add(x, self.channel_mlp1(self.norm1(x)))
         x = self.connect(self.connect_norm(x))
-        return x + self.drop_path(self.channel_mlp2(self.norm2(x)))
+        return self.drop_path.add(x, self.channel_mlp2(self.norm2(x)))
 
 
 class ConvBlock(nn.LayerList):
@@ -157,7 +157,7 @@ class ConvBlock(nn.LayerList):
         z = x
         for conv in self:
             z = conv(z)
-        return x + z
+        return ops.residual_sum(x, z)
 
 
 class ConvNormAct(nn.Layer):

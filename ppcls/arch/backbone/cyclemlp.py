@@ -155,13 +155,12 @@ class Block(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return the block's output."""
-        x = x + self.branch(self.mixer(self.norm1(x)))
-        return x + self.branch(self.mlp(self.norm2(x)))
+        x = self.add(x, self.mixer(self.norm1(x)))
+        return self.add(x, self.mlp(self.norm2(x)))
 
-    def branch(self, x: paddle.Tensor) -> paddle.Tensor:
-        """Return a residual branch's contribution."""
-        x = self.drop_path(x)
-        return x if self.skip_lam == 1 else x / self.skip_lam
+    def add(self, x: paddle.Tensor, branch: paddle.Tensor) -> paddle.Tensor:
+        """Return x plus a residual branch's contribution."""
+        return self.drop_path.add(x, branch if self.skip_lam == 1 else branch / self.skip_lam)
 
 
 class CycleMixer(nn.Layer):
@@ -181,9 +180,7 @@ class CycleMixer(nn.Layer):
         h, w, c = self.fc_h(x), self.fc_w(x), self.fc_c(x)
         a = self.reweight(ops.spatial_mean(h + w + c))  # [B, dim * 3], a channel's three values side by side
         a = F.softmax(a.reshape([-1, 1, 1, x.shape[-1], 3]))
-        # Expanded first, because Paddle's CPU kernels multiply equal shapes several times faster than they broadcast.
-        a_h, a_w, a_c = (weight.expand_as(x) for weight in paddle.unbind(a, -1))  # each [B, 1, 1, dim]
-        return self.drop(self.proj(h * a_h + w * a_w + c * a_c))
+        return self.drop(self.proj(ops.weighted_sum((h, w, c), paddle.unbind(a, -1))))  # weights [B, 1, 1, dim]
 
 
 _spec = functools.partial(

@@ -128,7 +128,7 @@ class Block(nn.Layer):
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return x + V s(GELU(U norm(x)))."""
         z = self.dropout(ops.gelu(self.proj_in(self.norm(x))))
-        return x + self.drop_path(self.dropout(self.proj_out(self.sgu(z))))
+        return self.drop_path.add(x, self.dropout(self.proj_out(self.sgu(z))))
 
 
 class SpatialGatingUnit(nn.Layer):

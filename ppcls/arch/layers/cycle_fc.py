@@ -53,8 +53,8 @@ class CycleFC(nn.Conv2D):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return the projection of the shifted ``x``."""
-        x = ops.cycle_shift(x, self.cycle_axis, self.cycle_size)
-        return ops.linear(x, self.weight.flatten(1), self.bias, transposed=True)
+        cycle = ops.Cycle(self.cycle_axis, self.cycle_size)
+        return ops.cycle_linear(x, self.weight.flatten(1), self.bias, cycle)
 
     def offsets(self) -> np.ndarray:
         """Return where the authors' deformable convolution samples, [1, 2 * in_channels, 1, 1]: y, x by channel."""

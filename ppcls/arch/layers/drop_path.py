@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import List, Sequence
+from typing import List, Optional, Sequence
 
 import paddle
 from paddle import nn
 
+from ppcls.arch import ops
 from ppcls.registry.checks import require_choice, require_fraction
 
 
@@ -28,11 +29,20 @@ class DropPath(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return the branch [B, ...], or zeros where it is dropped."""
+        scale = self._scale(x)
+        return x if scale is None else x * scale
+
+    def add(self, x: paddle.Tensor, branch: paddle.Tensor) -> paddle.Tensor:
+        """Return x plus what is left of the branch, both [B, ...]."""
+        return ops.residual_sum(x, branch, self._scale(branch))
+
+    def _scale(self, x: paddle.Tensor) -> Optional[paddle.Tensor]:
+        """Return the factor of each sample, [B, 1, ..., 1], or None for 1."""
         if not self.rate or not self.training:
-            return x
+            return None
         keep = 1.0 - self.rate
         mask = paddle.rand([x.shape[0]] + [1] * (x.ndim - 1)) < keep
-        return x * (mask.astype(x.dtype) / keep)
+        return mask.astype(x.dtype) / keep
 
     def extra_repr(self) -> str:
         """Return the rate, for printing."""

@@ -20,6 +20,11 @@ def is_channels_last(x: paddle.Tensor) -> bool:
     return ops.uses_onednn(x)
 
 
+def has_hooks(*layers: nn.Layer) -> bool:
+    """Return whether somebody wants to see what goes into these layers or comes out, so that they must be called."""
+    return any(layer._forward_pre_hooks or layer._forward_post_hooks for layer in layers)
+
+
 def to_map(x: paddle.Tensor) -> paddle.Tensor:
     """Return images [B, C, H, W] in the order in which a convolutional stage computes them."""
     return to_nhwc(x) if is_channels_last(x) else x

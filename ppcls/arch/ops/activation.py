@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-from typing import Any, Callable, Tuple
+from typing import Any, Callable, Dict
 
 import paddle
 import paddle.nn.functional as F
@@ -11,32 +10,36 @@ from paddle.autograd import PyLayer
 
 from ppcls.arch.ops import onednn
 from ppcls.arch.ops.dispatch import contiguous, uses_onednn
+from ppcls.arch.ops.elementwise import activation
 from ppcls.arch.ops.gradients import first_order_only
 from ppcls.arch.ops.memory import empty
-from ppcls.arch.ops.onednn import DIFF_DST, DIFF_SRC, DST, SRC, Layout
+
+KINDS = {"gelu": onednn.GELU_ERF, "relu": onednn.RELU}
+_PLAIN: Dict[str, Callable[[paddle.Tensor], paddle.Tensor]] = {"gelu": F.gelu, "relu": F.relu}
 
 
 def gelu(x: paddle.Tensor) -> paddle.Tensor:
     """Return x * Phi(x), not its approximation by tanh; keeps the shape. Source: https://arxiv.org/abs/1606.08415."""
-    return _activate(x, onednn.GELU_ERF, F.gelu)
+    return activate(x, "gelu")
 
 
 def relu(x: paddle.Tensor) -> paddle.Tensor:
     """Return max(x, 0); keeps the shape."""
-    return _activate(x, onednn.RELU, F.relu)
+    return activate(x, "relu")
 
 
-def _activate(x: paddle.Tensor, kind: int, plain: Callable[[paddle.Tensor], paddle.Tensor]) -> paddle.Tensor:
+def activate(x: paddle.Tensor, name: str) -> paddle.Tensor:
+    """Return the activation of ``x`` that is called ``name`` in ``KINDS``; keeps the shape."""
     if not uses_onednn(x):
-        return plain(x)
-    return _Activation.apply(contiguous(x), kind)
+        return _PLAIN[name](x)
+    return _Activation.apply(contiguous(x), KINDS[name])
 
 
 class _Activation(PyLayer):
     @staticmethod
     def forward(ctx: Any, x: Any, kind: int) -> Any:
         y = empty(x.shape)
-        _primitives(x.size, kind)[0](x.data_ptr(), y.data_ptr())
+        activation(x.size, kind)[0](x.data_ptr(), y.data_ptr())
         ctx.save_for_backward(x)
         ctx.kind = kind
         return y
@@ -46,15 +49,5 @@ class _Activation(PyLayer):
         (x,) = ctx.saved_tensor()
         first_order_only()
         dy, dx = contiguous(dy), empty(x.shape)
-        _primitives(x.size, ctx.kind)[1](x.data_ptr(), dy.data_ptr(), dx.data_ptr())
+        activation(x.size, ctx.kind)[1](x.data_ptr(), dy.data_ptr(), dx.data_ptr())
         return dx
-
-
-@onednn.cached
-def _primitives(size: int, kind: int) -> Tuple[onednn.Primitive, onednn.Primitive]:
-    """Return forward(x, y) and backward(x, dy, dx)."""
-    x, zero = Layout((size,)), ctypes.c_float(0)
-    arguments = (kind, x, x)
-    forward = onednn.Descriptor("eltwise_forward", onednn.FORWARD_TRAINING, *arguments, zero, zero)
-    backward = onednn.Descriptor("eltwise_backward", *arguments, x, zero, zero, forward)
-    return onednn.Primitive(forward, {SRC: x, DST: x}), onednn.Primitive(backward, {SRC: x, DIFF_DST: x, DIFF_SRC: x})

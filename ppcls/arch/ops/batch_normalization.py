@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any, Tuple
+from typing import Any, List, Sequence, Tuple
 
 import paddle
 import paddle.nn.functional as F
@@ -12,7 +12,7 @@ from paddle.autograd import PyLayer
 
 from ppcls.arch.ops import onednn
 from ppcls.arch.ops.dispatch import contiguous, uses_onednn
-from ppcls.arch.ops.gradients import first_order_only, select, trainable
+from ppcls.arch.ops.gradients import Edges, first_order_only
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.onednn import (
     DIFF_DST,
@@ -29,6 +29,8 @@ from ppcls.arch.ops.onednn import (
     channels_last,
 )
 
+Tensors = Tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]
+
 
 def batch_norm(x: paddle.Tensor, norm: nn.BatchNorm2D) -> paddle.Tensor:
     """Return a channels-last map normalized per channel, [B, H, W, C] -> [B, H, W, C].
@@ -40,49 +42,83 @@ def batch_norm(x: paddle.Tensor, norm: nn.BatchNorm2D) -> paddle.Tensor:
 
     Source: https://arxiv.org/abs/1502.03167.
     """
-    weight, bias = norm.weight, norm.bias
-    assert weight is not None and bias is not None
-    fits = x.ndim == 4 and x.shape[-1:] == weight.shape == bias.shape
-    if not norm.training or not uses_onednn(x, weight, bias) or not fits:
+    if not uses_onednn(x) or not fits(x.shape, norm):
         return F.batch_norm(
             x,
             norm._mean,
             norm._variance,
-            weight,
-            bias,
+            norm.weight,
+            norm.bias,
             training=norm.training,
             momentum=norm._momentum,
             epsilon=norm._epsilon,
             data_format="NHWC",
         )
-    y, mean, variance = _BatchNorm.apply(contiguous(x), contiguous(weight), contiguous(bias), norm._epsilon)
-    with paddle.no_grad():  # as Paddle's operator: of the variance, too, the batch's own and not its unbiased estimate
-        for running, batch in ((norm._mean, mean), (norm._variance, variance)):
-            running.set_value(running * norm._momentum + batch * (1 - norm._momentum))
+    statistics: List[paddle.Tensor] = []
+    y = _BatchNorm.apply(*map(contiguous, (x, *scale_and_shift(norm))), norm._epsilon, statistics)
+    follow(norm, *statistics)
     return y
 
 
+def fits(shape: Sequence[int], norm: nn.BatchNorm2D) -> bool:
+    """Return whether the CPU kernels normalize a map: in training, with a scale and shift for each of its channels."""
+    weight, bias = scale_and_shift(norm)
+    return norm.training and uses_onednn(weight, bias) and len(shape) == 4 and [shape[-1]] == weight.shape == bias.shape
+
+
+def scale_and_shift(norm: nn.BatchNorm2D) -> Tuple[paddle.Tensor, paddle.Tensor]:
+    """Return weight and bias, which the project's norms always have."""
+    assert norm.weight is not None and norm.bias is not None
+    return norm.weight, norm.bias
+
+
+def follow(norm: nn.BatchNorm2D, mean: paddle.Tensor, variance: paddle.Tensor) -> None:
+    """Move the running statistics towards the batch's: its own variance, not the unbiased one, as Paddle does."""
+    with paddle.no_grad():
+        for running, batch in ((norm._mean, mean), (norm._variance, variance)):
+            running.set_value(running * norm._momentum + batch * (1 - norm._momentum))
+
+
 class _BatchNorm(PyLayer):
-    @staticmethod
-    def forward(ctx: Any, x: Any, weight: Any, bias: Any, epsilon: float) -> Any:
-        y, mean, variance = empty(x.shape), empty(weight.shape), empty(weight.shape)
-        forward = _primitives(*x.shape, epsilon)[0]
-        forward(*(t.data_ptr() for t in (x, y, mean, variance, weight, bias)))
-        ctx.save_for_backward(x, weight, bias, mean, variance)
-        ctx.trainable = trainable(x, weight, bias)
-        ctx.epsilon = epsilon
-        ctx.mark_non_differentiable(mean, variance)
-        return y, mean, variance
+    """Appends the batch's mean and variance to ``statistics``.
+
+    They are no results: if one of these has no gradient (``mark_non_differentiable``), Paddle never frees what the
+    operator keeps, unless the backward pass runs.
+    """
 
     @staticmethod
-    def backward(ctx: Any, dy: Any, *_: Any) -> Any:
-        x, weight, bias, mean, variance = ctx.saved_tensor()
+    def forward(ctx: Any, x: Any, weight: Any, bias: Any, epsilon: float, statistics: List[paddle.Tensor]) -> Any:
+        y, mean, variance = forward(x, weight, bias, epsilon)
+        statistics += (mean, variance)
+        ctx.save_for_backward(x, weight, mean, variance)
+        ctx.edges = Edges(x, weight, bias)
+        ctx.epsilon = epsilon
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        x, weight, mean, variance = ctx.saved_tensor()
         first_order_only()
-        dy, dx = contiguous(dy), empty(x.shape)
-        dweight, dbias = empty(weight.shape), empty(bias.shape)
-        backward = _primitives(*x.shape, ctx.epsilon)[1]
-        backward(*(t.data_ptr() for t in (x, dy, dx, mean, variance, weight, dweight, dbias)))
-        return select(ctx.trainable, (x, weight, bias), (dx, dweight, dbias))
+        return ctx.edges.select(*backward(x, contiguous(dy), (mean, variance, weight), ctx.epsilon))
+
+
+def forward(x: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor, epsilon: float) -> Tensors:
+    """Return the normalized map, and the batch's mean and variance."""
+    y, mean, variance = empty(x.shape), empty(weight.shape), empty(weight.shape)
+    _primitives(*x.shape, epsilon)[0](*(t.data_ptr() for t in (x, y, mean, variance, weight, bias)))
+    return y, mean, variance
+
+
+def backward(x: paddle.Tensor, dy: paddle.Tensor, statistics: Sequence[paddle.Tensor], epsilon: float) -> Tensors:
+    """Return the gradients by the map, by weight and bias.
+
+    Args:
+        statistics: mean, variance and weight.
+    """
+    dx, dweight, dbias = (empty(t.shape) for t in (x, statistics[-1], statistics[-1]))
+    tensors = (x, dy, dx, *statistics, dweight, dbias)
+    _primitives(*x.shape, epsilon)[1](*(t.data_ptr() for t in tensors))
+    return dx, dweight, dbias
 
 
 @onednn.cached

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import paddle
 import paddle.nn.functional as F
@@ -12,7 +12,7 @@ from paddle.autograd import PyLayer
 from ppcls.arch.ops import onednn
 from ppcls.arch.ops.depthwise_gradient import depthwise_weight_gradient, is_fast_directly
 from ppcls.arch.ops.dispatch import contiguous, in_bfloat16, uses_onednn
-from ppcls.arch.ops.gradients import first_order_only, trainable, wanted
+from ppcls.arch.ops.gradients import Edges, first_order_only
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.onednn import (
     BFLOAT16,
@@ -43,6 +43,20 @@ class ConvShape(NamedTuple):
     groups: int
     bias: bool
     half: bool
+
+    @classmethod
+    def of(
+        cls,
+        x: paddle.Tensor,
+        weight: paddle.Tensor,
+        bias: Optional[paddle.Tensor],
+        stride: int,
+        padding: int,
+        groups: int,
+    ) -> ConvShape:
+        """Return what the primitives of ``conv2d_nhwc`` depend on."""
+        half = in_bfloat16() and groups == 1
+        return cls(tuple(x.shape), tuple(weight.shape), stride, padding, groups, bias is not None, half)
 
     @property
     def y(self) -> Tuple[int, ...]:
@@ -82,11 +96,15 @@ def conv2d_nhwc(
         weight: [C', C / groups, k, k].
         bias: [C'].
     """
-    half = in_bfloat16() and groups == 1
-    shape = ConvShape(tuple(x.shape), tuple(weight.shape), stride, padding, groups, bias is not None, half)
-    if not uses_onednn(x, weight, bias) or not shape.is_valid or (bias is not None and bias.shape != weight.shape[:1]):
+    shape = ConvShape.of(x, weight, bias, stride, padding, groups)
+    if not fits(shape, x, weight, bias):
         return _plain(x, weight, bias, stride=stride, padding=padding, groups=groups)
     return _Conv.apply(contiguous(x), contiguous(weight), None if bias is None else contiguous(bias), shape)
+
+
+def fits(shape: ConvShape, x: paddle.Tensor, weight: paddle.Tensor, bias: Optional[paddle.Tensor]) -> bool:
+    """Return whether the CPU kernels compute the convolution."""
+    return uses_onednn(x, weight, bias) and shape.is_valid and (bias is None or bias.shape == weight.shape[:1])
 
 
 def _plain(
@@ -99,30 +117,40 @@ def _plain(
 class _Conv(PyLayer):
     @staticmethod
     def forward(ctx: Any, x: Any, weight: Any, bias: Any, shape: ConvShape) -> Any:
-        y = empty(shape.y)
-        x_read = operand(x, shape.half)
-        addresses = [x_read.data_ptr(), y.data_ptr(), *([] if bias is None else [bias.data_ptr()])]
-        _forward(shape)(weight.data_ptr(), *addresses)
-        ctx.weight, ctx.trainable = weight, trainable(x, weight, bias)
-        ctx.inputs = (None if shape.half else x, weight, bias)
-        ctx.x_read, ctx.shape = x_read, shape
+        y, ctx.x_read = forward(x, weight, bias, shape)
+        ctx.weight, ctx.edges, ctx.shape = weight, Edges(x, weight, bias), shape
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        shape, (x_wanted, weight_wanted, bias_wanted) = ctx.shape, wanted(ctx.trainable, ctx.inputs)
         first_order_only()
-        dy = contiguous(dy)
-        dy_read = operand(dy, shape.half)
-        dx = dweight = None
-        if x_wanted:
-            dx = empty(shape.x)
-            _by_input(shape)(ctx.weight.data_ptr(), dy_read.data_ptr(), dx.data_ptr())
-        if weight_wanted:
-            dweight = _weight_gradient(shape, ctx.x_read, dy_read)
-        if not shape.bias:
-            return dx, dweight
-        return dx, dweight, column_sums(dy, shape.weight[0]) if bias_wanted else None
+        gradients = backward(ctx.shape, ctx.x_read, ctx.weight, contiguous(dy), ctx.edges.wanted())
+        return gradients if ctx.shape.bias else gradients[:2]
+
+
+def forward(
+    x: paddle.Tensor, weight: paddle.Tensor, bias: Optional[paddle.Tensor], shape: ConvShape
+) -> Tuple[paddle.Tensor, Operand]:
+    """Return the convolution, and the map as ``backward`` reads it."""
+    y, x_read = empty(shape.y), operand(x, shape.half)
+    addresses = [x_read.data_ptr(), y.data_ptr(), *([] if bias is None else [bias.data_ptr()])]
+    _forward(shape)(weight.data_ptr(), *addresses)
+    return y, x_read
+
+
+def backward(
+    shape: ConvShape, x: Operand, weight: paddle.Tensor, dy: paddle.Tensor, wanted: Sequence[bool]
+) -> Tuple[Optional[paddle.Tensor], ...]:
+    """Return the gradients by x, weight and bias, None for those that are not wanted."""
+    x_wanted, weight_wanted, bias_wanted = wanted
+    dy_read = operand(dy, shape.half)
+    dx = dweight = None
+    if x_wanted:
+        dx = empty(shape.x)
+        _by_input(shape)(weight.data_ptr(), dy_read.data_ptr(), dx.data_ptr())
+    if weight_wanted:
+        dweight = _weight_gradient(shape, x, dy_read)
+    return dx, dweight, column_sums(dy, shape.weight[0]) if bias_wanted else None
 
 
 # Positions over which a weight's gradient is summed one after another, or one image's if it has more. Parts of a batch
@@ -177,12 +205,13 @@ class _WithWeight:
         chosen = descriptor.chosen_layout(WEIGHTS)
         self._reorder = onednn.reorder(_weight_layout(shape), chosen)
         self._weight = onednn.buffer(chosen.size)
+        self._address = self._weight.ctypes.data
         self._primitive = onednn.Primitive(descriptor, layouts)
 
     def __call__(self, weight: int, *addresses: int) -> None:
         """Compute with the weight at an address; ``addresses`` are those of the primitive's other arguments."""
-        self._reorder(weight, self._weight.ctypes.data)
-        self._primitive(self._weight.ctypes.data, *addresses)
+        self._reorder(weight, self._address)
+        self._primitive(self._address, *addresses)
 
 
 class _WeightGradient:

@@ -62,18 +62,19 @@ class _ColumnGroups:
         self._gradient = onednn.Primitive(descriptor, layouts)
         chosen = descriptor.chosen_layout(DIFF_WEIGHTS)
         self._result = onednn.buffer(chosen.size)
+        self._result_address = self._result.ctypes.data
         area = kernel_size**2
         columns = Layout((channels, 1, 1, kernel_size, _COLUMNS), (area, area, area, kernel_size, 1))
         self._write = onednn.reorder(chosen, columns)
 
     def __call__(self, x: int, dy: int, dweight: int) -> None:
         """Write the gradient; the arguments are addresses."""
-        self._copy(x, self._x.data_ptr() + self._x_offset)
-        self._copy(dy, self._dy.data_ptr() + self._dy_offset)
+        x_copy, dy_copy = self._x.data_ptr(), self._dy.data_ptr()
+        self._copy(x, x_copy + self._x_offset)
+        self._copy(dy, dy_copy + self._dy_offset)
         for column in self._first_columns:
-            result = self._result.ctypes.data
-            self._gradient(self._x.data_ptr() + column * self._pixel, self._dy.data_ptr(), result)
-            self._write(result, dweight + column * FLOAT_BYTES)
+            self._gradient(x_copy + column * self._pixel, dy_copy, self._result_address)
+            self._write(self._result_address, dweight + column * FLOAT_BYTES)
 
 
 def _gradient_of_columns(padded: Shape, kernel_size: int) -> Tuple[onednn.Descriptor, Dict[int, Optional[Layout]]]:

@@ -10,7 +10,7 @@ from typing import Iterator, Optional
 
 import paddle
 
-from ppcls.arch.ops import gradients, memory, onednn
+from ppcls.arch.ops import gradients, onednn
 from ppcls.errors import ConfigError
 from ppcls.registry import suggest
 
@@ -49,7 +49,6 @@ def available() -> bool:
         if chosen == "onednn":
             raise ConfigError(f"{CHOICE}=onednn: {error}; leave {CHOICE} unset to use Paddle's operators") from None
         return False
-    memory.keep_freed()
     gradients.observe()
     return True
 

@@ -8,11 +8,12 @@ import paddle
 import paddle.nn.functional as F
 from paddle.autograd import PyLayer
 
-from ppcls.arch.ops import layer_normalization, onednn
+from ppcls.arch.ops import layer_normalization
 from ppcls.arch.ops.dispatch import contiguous, in_bfloat16, uses_onednn
-from ppcls.arch.ops.gradients import first_order_only, select, trainable
+from ppcls.arch.ops.elementwise import binary
+from ppcls.arch.ops.gradients import Edges, first_order_only
 from ppcls.arch.ops.memory import empty
-from ppcls.arch.ops.onednn import BINARY_ADD, BINARY_MUL, DST, FLOAT_BYTES, SRC, SRC_1, Layout, row_major
+from ppcls.arch.ops.onednn import BINARY_ADD, BINARY_MUL, FLOAT_BYTES, row_major
 from ppcls.arch.ops.products import Matmul, column_sums, ones, operand
 
 
@@ -58,10 +59,10 @@ class _SpatialGating(PyLayer):
         kept, kept_weight = operand(normed, half), operand(weight, half)
         project = Matmul(tokens, tokens, channels, (0, 1, tokens), tuple(row_major(shape)), half, None, (batch,))
         project(kept_weight.data_ptr(), kept.data_ptr(), gate.data_ptr())
-        _binary(BINARY_ADD, shape, (1, tokens, 1))(gate.data_ptr(), bias.data_ptr(), gate.data_ptr())
-        _binary(BINARY_MUL, shape, shape)(u, gate.data_ptr(), y.data_ptr())
+        binary(BINARY_ADD, shape, (1, tokens, 1))(gate.data_ptr(), bias.data_ptr(), gate.data_ptr())
+        binary(BINARY_MUL, shape, shape)(u, gate.data_ptr(), y.data_ptr())
         ctx.save_for_backward(z, norm_weight, norm_bias, weight, bias)
-        ctx.trainable = trainable(z, norm_weight, norm_bias, weight, bias)
+        ctx.edges = Edges(z, norm_weight, norm_bias, weight, bias)
         ctx.kept = (gate, kept, kept_weight, mean, variance)
         ctx.settings = (shape, epsilon, half)
         return y
@@ -76,8 +77,8 @@ class _SpatialGating(PyLayer):
         u, v = _halves(inputs[0])
         dy, dz, dgate, dnormed = contiguous(dy), empty(inputs[0].shape), empty(shape), empty(shape)
         du, dv = _halves(dz)
-        _binary(BINARY_MUL, shape, shape)(dy.data_ptr(), gate.data_ptr(), du)
-        _binary(BINARY_MUL, shape, shape)(dy.data_ptr(), u, dgate.data_ptr())
+        binary(BINARY_MUL, shape, shape)(dy.data_ptr(), gate.data_ptr(), du)
+        binary(BINARY_MUL, shape, shape)(dy.data_ptr(), u, dgate.data_ptr())
         kept_dgate = operand(dgate, half)
         project = Matmul(tokens, tokens, channels, (0, tokens, 1), tuple(row_major(shape)), half, None, (batch,))
         project(weight.data_ptr(), kept_dgate.data_ptr(), dnormed.data_ptr())
@@ -86,7 +87,7 @@ class _SpatialGating(PyLayer):
         backward = layer_normalization.primitives(batch * tokens, channels, epsilon)[1]
         arguments = (mean, variance, *inputs[1:3], dnorm_weight, dnorm_bias)
         backward(v, dnormed.data_ptr(), dv, *(t.data_ptr() for t in arguments))
-        return select(ctx.trainable, inputs, (dz, dnorm_weight, dnorm_bias, dweight, dbias))
+        return ctx.edges.select(dz, dnorm_weight, dnorm_bias, dweight, dbias)
 
 
 def _halves(z: paddle.Tensor) -> Tuple[int, int]:
@@ -105,14 +106,3 @@ def _projection_gradients(shape: Any, normed: Any, kept_dgate: Any, dgate: Any, 
     total = Matmul(batch * tokens, channels, 1, (channels, 1), (1, 1))
     total(dgate.data_ptr(), ones(channels).data_ptr(), sums.data_ptr())
     return column_sums(products, tokens * tokens).reshape([tokens, tokens]), sums.reshape([batch, tokens]).sum(0)
-
-
-@onednn.cached
-def _binary(kind: int, shape: Tuple[int, ...], second: Tuple[int, ...]) -> onednn.Primitive:
-    """Return a sum or product of each element, called with the addresses of the operands and the result.
-
-    Args:
-        second: shape of the second operand, with sizes of 1 where it is the same for all.
-    """
-    x, y = Layout(shape), Layout(second)
-    return onednn.Primitive(onednn.Descriptor("binary", kind, x, y, x), {SRC: x, SRC_1: y, DST: x})

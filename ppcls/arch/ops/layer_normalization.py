@@ -11,7 +11,7 @@ from paddle.autograd import PyLayer
 
 from ppcls.arch.ops import onednn
 from ppcls.arch.ops.dispatch import contiguous, uses_onednn
-from ppcls.arch.ops.gradients import first_order_only, select, trainable
+from ppcls.arch.ops.gradients import Edges, first_order_only
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.onednn import (
     DIFF_DST,
@@ -50,7 +50,7 @@ class _LayerNorm(PyLayer):
         forward = primitives(rows, x.shape[-1], epsilon)[0]
         forward(*(t.data_ptr() for t in (x, y, mean, variance, weight, bias)))
         ctx.save_for_backward(x, weight, bias, mean, variance)
-        ctx.trainable = trainable(x, weight, bias)
+        ctx.edges = Edges(x, weight, bias)
         ctx.epsilon = epsilon
         return y
 
@@ -62,7 +62,7 @@ class _LayerNorm(PyLayer):
         dweight, dbias = empty(weight.shape), empty(bias.shape)
         backward = primitives(mean.size, x.shape[-1], ctx.epsilon)[1]
         backward(*(t.data_ptr() for t in (x, dy, dx, mean, variance, weight, bias, dweight, dbias)))
-        return select(ctx.trainable, (x, weight, bias), (dx, dweight, dbias))
+        return ctx.edges.select(dx, dweight, dbias)
 
 
 @onednn.cached

@@ -1,8 +1,8 @@
 """Memory for the results of operators, kept and used again.
 
-A fresh buffer of 8 MB costs 2 to 4 ms of page faults on Linux, more than many operators take. The C library can be told
-to keep freed memory (``keep_freed``), which is what Paddle's own operators get. But glibc before 2.38 rarely gives it
-out again for aligned requests of the same size, so that memory grows; the project's operators have a pool.
+A fresh buffer of 8 MB costs 2 to 4 ms of page faults on Linux, more than many operators take. The C library could be
+told to keep freed memory (``mallopt``). But glibc before 2.38 rarely gives it out again for aligned requests of the
+same size, and memory would grow with each step. So the project's operators have a pool.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import math
-import platform
 import threading
 from collections import defaultdict
 from typing import Any, DefaultDict, List, Sequence, Type
@@ -18,7 +17,6 @@ from typing import Any, DefaultDict, List, Sequence, Type
 import numpy as np
 import paddle
 
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # of malloc.h
 _ALIGNMENT = 64  # bytes, of a cache line and of the widest vector
 _LARGEST_SHARE = 1.5  # of the most that was in use at once: what in use and idle buffers may take together
 _CPU = paddle.CPUPlace()
@@ -83,15 +81,6 @@ def empty_array(shape: Sequence[int], dtype: Any = np.float32) -> np.ndarray:
     loan = _loan_type(size).from_buffer(buffer, -buffer.ctypes.data % _ALIGNMENT)
     loan.buffer = buffer
     return np.frombuffer(loan, dtype).reshape(shape)
-
-
-def keep_freed() -> None:
-    """Tell the C library to keep the memory that Paddle frees, instead of returning it to the system; glibc only."""
-    if platform.libc_ver()[0] != "glibc":
-        return
-    mallopt = ctypes.CDLL(None).mallopt
-    for parameter, value in ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 64 << 20)):
-        mallopt(parameter, value)
 
 
 def empty(shape: Sequence[int]) -> paddle.Tensor:

@@ -9,7 +9,7 @@ import paddle.nn.functional as F
 from paddle.autograd import PyLayer
 
 from ppcls.arch.ops.dispatch import contiguous, in_bfloat16, uses_onednn
-from ppcls.arch.ops.gradients import first_order_only, trainable, wanted
+from ppcls.arch.ops.gradients import Edges, first_order_only
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.products import Matmul, column_sums, operand
 
@@ -38,7 +38,7 @@ def _plain(x: paddle.Tensor, weight: paddle.Tensor, bias: Optional[paddle.Tensor
     return y if bias is None else y + bias
 
 
-class _Sizes(NamedTuple):
+class Sizes(NamedTuple):
     """Of a projection of ``rows`` vectors; whether the weight is [out, in], and whether the factors are rounded."""
 
     rows: int
@@ -52,13 +52,12 @@ class _Linear(PyLayer):
     @staticmethod
     def forward(ctx: Any, x: Any, weight: Any, bias: Any, transposed: bool, half: bool) -> Any:
         inner, outer = weight.shape[::-1] if transposed else weight.shape
-        sizes = _Sizes(x.size // inner, inner, outer, transposed, half)
+        sizes = Sizes(x.size // inner, inner, outer, transposed, half)
         y = empty([*x.shape[:-1], outer])
         x_read, weight_read = operand(x, half), operand(weight, half)
         addresses = [t.data_ptr() for t in (x_read, weight_read, y)]
-        _product(sizes, bias is not None)(*addresses, *([] if bias is None else [bias.data_ptr()]))
-        ctx.trainable, ctx.has_bias = trainable(x, weight, bias), bias is not None
-        ctx.inputs = (None if half else x, weight, bias)
+        product(sizes, bias is not None)(*addresses, *([] if bias is None else [bias.data_ptr()]))
+        ctx.edges, ctx.has_bias = Edges(x, weight, bias), bias is not None
         ctx.read, ctx.sizes = (x_read, weight_read), sizes
         ctx.shapes = x.shape, weight.shape
         return y
@@ -67,36 +66,36 @@ class _Linear(PyLayer):
     def backward(ctx: Any, dy: Any) -> Any:
         first_order_only()
         (x_read, weight_read), sizes = ctx.read, ctx.sizes
-        x_wanted, weight_wanted, bias_wanted = wanted(ctx.trainable, ctx.inputs)
+        x_wanted, weight_wanted, bias_wanted = ctx.edges.wanted()
         dy = contiguous(dy)
         dy_read = operand(dy, sizes.half)
         dx = dweight = None
         if x_wanted:
             dx = empty(ctx.shapes[0])
-            _product_by_input(sizes)(dy_read.data_ptr(), weight_read.data_ptr(), dx.data_ptr())
+            product_by_input(sizes)(dy_read.data_ptr(), weight_read.data_ptr(), dx.data_ptr())
         if weight_wanted:
             dweight = empty(ctx.shapes[1])
             factors = (dy_read, x_read) if sizes.transposed else (x_read, dy_read)
-            _product_by_weight(sizes)(*(t.data_ptr() for t in factors), dweight.data_ptr())
+            product_by_weight(sizes)(*(t.data_ptr() for t in factors), dweight.data_ptr())
         if not ctx.has_bias:
             return dx, dweight
         return dx, dweight, column_sums(dy, sizes.outer) if bias_wanted else None
 
 
-def _product(sizes: _Sizes, bias: bool) -> Matmul:
+def product(sizes: Sizes, bias: bool) -> Matmul:
     """Return y = x W + b, called with the addresses of x, W, y and b."""
     rows, inner, outer, transposed, half = sizes
     strides = (1, inner) if transposed else (outer, 1)
     return Matmul(rows, inner, outer, (inner, 1), strides, half, (1, outer) if bias else None)
 
 
-def _product_by_input(sizes: _Sizes) -> Matmul:
+def product_by_input(sizes: Sizes) -> Matmul:
     """Return dx = dy W^T, called with the addresses of dy, W and dx."""
     rows, inner, outer, transposed, half = sizes
     return Matmul(rows, outer, inner, (outer, 1), (inner, 1) if transposed else (1, outer), half)
 
 
-def _product_by_weight(sizes: _Sizes) -> Matmul:
+def product_by_weight(sizes: Sizes) -> Matmul:
     """Return dW = x^T dy, called with the addresses of x, dy and dW, or dW^T = dy^T x with those of dy, x and dW^T."""
     rows, inner, outer, transposed, half = sizes
     if transposed:

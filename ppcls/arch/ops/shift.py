@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any, List, Tuple
 
 import paddle
@@ -10,6 +11,7 @@ from paddle.autograd import PyLayer
 from ppcls.arch.ops import onednn
 from ppcls.arch.ops.dispatch import contiguous, uses_onednn
 from ppcls.arch.ops.gradients import first_order_only
+from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.onednn import FLOAT_BYTES, Layout
 
 
@@ -44,18 +46,19 @@ class _CycleShift(PyLayer):
     @staticmethod
     def forward(ctx: Any, x: Any, axis: int, kernel_size: int) -> Any:
         ctx.arguments = (axis, kernel_size)
-        return _shifted(x, axis, kernel_size, 1)
+        return shifted(x, axis, kernel_size)
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
         first_order_only()
         axis, kernel_size = ctx.arguments
-        return _shifted(contiguous(dy), axis, kernel_size, -1)
+        return shifted(contiguous(dy), axis, kernel_size, sign=-1)
 
 
-def _shifted(x: paddle.Tensor, axis: int, kernel_size: int, sign: int) -> paddle.Tensor:
-    """Return the channels read at ``sign`` times their offset."""
-    y = paddle.zeros_like(x)
+def shifted(x: paddle.Tensor, axis: int, kernel_size: int, sign: int = 1) -> paddle.Tensor:
+    """Return the channels of a contiguous map read at ``sign`` times their offset."""
+    y = empty(x.shape)
+    ctypes.memset(y.data_ptr(), 0, x.size * FLOAT_BYTES)
     for copy, source, destination in _copies(tuple(x.shape), axis, kernel_size, sign):
         copy(x.data_ptr() + source, y.data_ptr() + destination)
     return y

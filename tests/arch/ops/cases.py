@@ -32,7 +32,7 @@ class Case(NamedTuple):
         arrays = [
             None if s is None else rng.standard_normal(s).astype("float32").astype("float64") for s in self.shapes
         ]
-        if self.function is ops.relu:
+        if self.function is ops.relu or getattr(self.function, "keywords", {}).get("act") == "relu":
             arrays[0][np.abs(arrays[0]) < 0.3] = 0  # where its slope changes
         return arrays
 
@@ -47,6 +47,27 @@ def norm_of(weight: paddle.Tensor, bias: paddle.Tensor) -> Any:
     statistics = {"_mean": paddle.zeros_like(weight).detach(), "_variance": paddle.ones_like(weight).detach()}
     settings = {"training": True, "_momentum": 0.9, "_epsilon": 1e-5, "_num_features": len(weight)}
     return SimpleNamespace(weight=weight, bias=bias, **statistics, **settings)
+
+
+def conv_act_norm(
+    x: paddle.Tensor, *parameters: paddle.Tensor, act: str = "gelu", groups: int = 1, residual: bool = False
+) -> paddle.Tensor:
+    """Return BN(act(conv(x))) (+ x) for weight and bias of a convolution and of a norm; or no bias of the former."""
+    weight, *bias, scale, shift = parameters
+    geometry = {"_stride": [1], "_updated_padding": [weight.shape[-1] // 2], "_groups": groups}
+    convolution = SimpleNamespace(weight=weight, bias=bias[0] if bias else None, **geometry)
+    return ops.conv_act_norm(x, convolution, act, norm_of(scale, shift), residual)
+
+
+def residual_with_scale(x: paddle.Tensor, branch: paddle.Tensor) -> paddle.Tensor:
+    """Return x plus 0, 1, 2, ... times each sample's branch."""
+    scale = paddle.arange(len(x), dtype=x.dtype).reshape([-1] + [1] * (x.ndim - 1))
+    return ops.residual_sum(x, branch, scale)
+
+
+def weighted(*inputs: paddle.Tensor) -> paddle.Tensor:
+    """Return the sum of the maps in the first half times the weights in the second."""
+    return ops.weighted_sum(inputs[: len(inputs) // 2], inputs[len(inputs) // 2 :])
 
 
 def gated(z: paddle.Tensor, *parameters: paddle.Tensor) -> paddle.Tensor:
@@ -98,6 +119,31 @@ def _halves(x: Tuple[int, ...], channels: int) -> Case:
     return Case(f"halves {x} {channels}", halves, shapes, (x[-1], 2 * channels, rows, rows))
 
 
+def _conv_act_norm(x: Tuple[int, ...], channels: int, k: int, bias: bool = True, **settings: Any) -> Case:
+    conv = _conv(x, channels, k, bias, groups=settings.get("groups", 1))
+    shapes = (*conv.shapes[: 3 if bias else 2], (channels,), (channels,))
+    positions = x[0] * x[1] * x[2]
+    terms = (*conv.terms[: 4 if bias else 3], positions, positions)
+    return Case(
+        f"conv act norm {x} {channels} {k} {bias} {settings}", partial(conv_act_norm, **settings), shapes, terms
+    )
+
+
+def _cycle_linear(x: Tuple[int, ...], outer: int, axis: int, kernel_size: int, bias: bool = True) -> Case:
+    cycle = ops.Cycle(axis, kernel_size)
+    rows = math.prod(x[:-1])
+    shapes = (x, (outer, x[-1]), (outer,) if bias else None)
+    return Case(
+        f"cycle linear {x} {outer} {cycle}", partial(ops.cycle_linear, cycle=cycle), shapes, (x[-1], outer, rows, rows)
+    )
+
+
+def _weighted(x: Tuple[int, ...], count: int) -> Case:
+    shapes = (x,) * count + ((x[0], 1, 1, x[-1]),) * count
+    positions = (x[1] * x[2],) * count
+    return Case(f"weighted sum of {count} {x}", weighted, shapes, (1, *(1,) * count, *positions))
+
+
 def _shift(x: Tuple[int, ...], axis: int, kernel_size: int) -> Case:
     return Case(f"shift {x} {axis} {kernel_size}", partial(ops.cycle_shift, axis=axis, kernel_size=kernel_size), (x,))
 
@@ -113,6 +159,11 @@ USUAL = [
     Case("relu", ops.relu, ((2, 5, 48),)),
     Case("layer norm", layer_norm, ((2, 5, 48), (48,), (48,))),
     Case("batch norm", normalized, ((4, 6, 6, 32), (32,), (32,))),
+    _conv_act_norm((4, 6, 6, 32), 32, 5, groups=32, residual=True),
+    _conv_act_norm((4, 6, 6, 32), 48, 1),
+    Case("residual", ops.residual_sum, ((3, 6, 6, 32), (3, 6, 6, 32))),
+    Case("residual with scale", residual_with_scale, ((3, 9, 32), (3, 9, 32))),
+    _weighted((3, 6, 6, 32), 3),
     Case("mean", ops.spatial_mean, ((3, 6, 6, 32),)),
     _pool((2, 8, 8, 32), 3, 2, 1),
     _linear((4, 9, 32), 64),
@@ -123,6 +174,7 @@ USUAL = [
     _halves((2, 16, 24), 32),
     _gating(2, 16, 32),
     _shift((2, 6, 6, 32), 1, 7),
+    _cycle_linear((2, 6, 6, 32), 48, 2, 3),
 ]
 # For each operator: a batch of one, maps of one pixel, channels that are no multiple of a vector's.
 ODD = [
@@ -133,6 +185,9 @@ ODD = [
         Case(f"batch norm {s}", normalized, (s, s[-1:], s[-1:]))
         for s in [(1, 2, 1, 3), (5, 1, 1, 17), (2, 3, 5, 1), (3, 7, 5, 33)]
     ),
+    *(Case(f"residual {s}", ops.residual_sum, (s, s)) for s in [(1,), (3, 7, 11, 13)]),
+    *(Case(f"residual with scale {s}", residual_with_scale, (s, s)) for s in [(1, 1), (5, 3, 1, 7), (3, 7, 11, 13)]),
+    *(_weighted(*sizes) for sizes in [((1, 1, 1, 1), 1), ((3, 7, 5, 17), 2), ((2, 1, 3, 4), 3)]),
     *(Case(f"mean {shape}", ops.spatial_mean, (shape,)) for shape in [(1, 1, 1, 1), (1, 1, 1, 5), (3, 7, 5, 17)]),
     _pool((1, 1, 1, 5), 3, 2, 1),
     _pool((2, 7, 6, 17), 3, 2, 1),
@@ -153,6 +208,7 @@ ODD = [
     _depthwise((2, 9, 8, 5), 4, padding=2),
     *(_halves(*sizes) for sizes in [((1, 1, 3), 1), ((3, 5, 7), 17)]),
     *(_gating(*sizes) for sizes in [(1, 1, 1), (1, 9, 5), (3, 7, 17)]),
+    *(_cycle_linear(*a) for a in [((1, 1, 1, 3), 2, 1, 5), ((2, 5, 4, 17), 9, 2, 3, False), ((3, 2, 7, 4), 8, 1, 9)]),
     *(_shift(*sizes) for sizes in [((1, 1, 1, 3), 1, 5), ((2, 3, 5, 17), 2, 9), ((2, 5, 4, 12), 1, 4)]),
 ]
 CASES = [*USUAL, *ODD]

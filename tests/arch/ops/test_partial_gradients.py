@@ -1,11 +1,14 @@
 """``paddle.grad`` by some tensors: what a PyLayer is not told, and Paddle expects it to know."""
 
+import contextlib
+
 import numpy as np
 import paddle
 import pytest
 
 import ppcls
 from ppcls.arch import ops
+from ppcls.utils import environment
 
 pytestmark = pytest.mark.skipif(paddle.__version__.startswith("2."), reason="refused with Paddle 2, which crashes")
 MODELS = {
@@ -51,9 +54,17 @@ def middle_weight(model):
 
 # Compared with a whole backward pass: Paddle's own paddle.grad by the input of a layer norm leaves out its weight
 # (3.3.1, on CPUs), so that the plain operators are no reference here.
+@pytest.mark.parametrize("bfloat16", [False, True])
 @pytest.mark.parametrize("what", ["images", "weight", "both"])
-def test_by_some_tensors(model, what):
+def test_by_some_tensors(model, what, bfloat16):
     assert ops.available()
+    if bfloat16 and not environment.has_bfloat16():
+        pytest.skip("this processor has no instructions for bfloat16")
+    with ops.bfloat16_products() if bfloat16 else contextlib.nullcontext():
+        assert_equal_to_a_whole_backward_pass(model, what)
+
+
+def assert_equal_to_a_whole_backward_pass(model, what):
     x, weight = images(), middle_weight(model)
     targets = {"images": [x], "weight": [weight], "both": [weight, x]}[what]
     got = paddle.grad(loss_of(model, x), targets)
