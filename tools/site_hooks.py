@@ -11,7 +11,7 @@ from mkdocs.structure.files import File, Files, InclusionLevel
 
 ROOT = Path(__file__).resolve().parents[1]
 OUTSIDE = ("README.md", "README_ch.md", "CONTRIBUTING.md", "CHANGELOG.md", "deploy/**/*.md")
-LINK = re.compile(r"\[([^\]\n]*)\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
+LINK = re.compile(r"\[([^\]]*)\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
 
 
 def on_files(files, config):
