@@ -74,7 +74,8 @@ def test_a_finished_run_is_not_trained_again(run, photos, tmp_path):
     run("train", "photos", *QUICK, *RATE, "--output", "output/second")
     done = run("train", "-c", "output/photos/recipe.yaml", "-o", "Global.checkpoints=auto")
     assert "\nwas finished before, nothing was trained: " in done.stderr
-    assert before == {path.name: path.read_bytes() for path in (tmp_path / "output" / "photos").glob("*.pd*")}
+    weights = {path.name: path.read_bytes() for path in (tmp_path / "output" / "photos").glob("*.pdparams")}
+    assert weights == {name: content for name, content in before.items() if name.endswith(".pdparams")}
     further = done.stderr.splitlines()[-1]
     assert further.startswith("next: this command with -o Global.epochs=N to train it longer, or with -o Global.")
     done = run("train", "-c", "output/photos/recipe.yaml", "-o", "Global.checkpoints=auto", "Global.epochs=3")
