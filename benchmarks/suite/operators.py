@@ -34,6 +34,7 @@ class Operator(NamedTuple):
             "dense": "3x3 to {0} channels",
             "pointwise": "to {0} channels",
             "linear": "to {0}",
+            "ConvMixer's half block": "(depthwise {0}x{0}, GELU, batch norm, residual)",
         }
         return " ".join([self.kind, size.get(self.kind, "").format(*self.sizes)]).strip()
 
@@ -50,6 +51,9 @@ OPERATORS = [
     Operator("batch norm", (32, 16, 16, 256)),
     Operator("max pooling", (8, 112, 112, 64)),
     Operator("cycle shift", (8, 56, 56, 64), (7,)),
+    Operator("weighted sum of three maps", (8, 56, 56, 64)),
+    Operator("residual sum", (8, 56, 56, 64)),
+    Operator("ConvMixer's half block", (32, 16, 16, 256), (5,)),
     Operator("spatial gating", (8, 196, 768)),
 ]
 

@@ -52,13 +52,39 @@ def _operator(kind: str, shape: List[int], sizes: List[int]) -> Tuple[Callable[.
         return (lambda x, w, b: F.layer_norm(x, (channels,), w, b)), [x, torch.randn(channels), torch.randn(channels)]
     if kind == "batch norm":
         return torch.nn.BatchNorm2d(channels), [maps]
-    if kind == "max pooling":
-        return (lambda x: F.max_pool2d(x, 3, 2, 1)), [maps]
-    tokens = shape[1]
+    if kind == "spatial gating":
+        return _gating(x)
+    return _others(kind, maps, sizes)
+
+
+def _gating(x: Any) -> Tuple[Callable[..., Any], List[Any]]:
+    import torch
+    import torch.nn.functional as F
+
+    _, tokens, channels = x.shape
 
     def gate(u: Any, v: Any, weight: Any, bias: Any, matrix: Any, shift: Any) -> Any:
         normed = F.layer_norm(v, (channels,), weight, bias)
         return u * (torch.matmul(matrix, normed) + shift[:, None])
 
     parameters = [torch.randn(channels), torch.randn(channels), torch.randn(tokens, tokens), torch.randn(tokens)]
-    return gate, [x, torch.randn(*shape), *parameters]
+    return gate, [x, torch.randn_like(x), *parameters]
+
+
+def _others(kind: str, maps: Any, sizes: List[int]) -> Tuple[Callable[..., Any], List[Any]]:
+    import torch
+    from torch import nn
+
+    batch, channels = maps.shape[:2]
+    if kind == "max pooling":
+        return nn.MaxPool2d(3, 2, 1), [maps]
+    if kind == "residual sum":
+        return (lambda x, branch: x + branch), [maps, torch.randn_like(maps)]
+    if kind == "weighted sum of three maps":
+        weights = [torch.randn(batch, channels, 1, 1) for _ in range(3)]
+        others = [torch.randn_like(maps), torch.randn_like(maps)]
+        return (lambda h, w, c, a_h, a_w, a_c: h * a_h + w * a_w + c * a_c), [maps, *others, *weights]
+    branch = nn.Sequential(
+        nn.Conv2d(channels, channels, sizes[0], padding="same", groups=channels), nn.GELU(), nn.BatchNorm2d(channels)
+    ).to(memory_format=torch.channels_last)
+    return (lambda x: x + branch(x)), [maps]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any, Sequence, Tuple
+from typing import Any, List, Sequence, Tuple
 
 import paddle
 import paddle.nn.functional as F
@@ -54,8 +54,9 @@ def batch_norm(x: paddle.Tensor, norm: nn.BatchNorm2D) -> paddle.Tensor:
             epsilon=norm._epsilon,
             data_format="NHWC",
         )
-    y, mean, variance = _BatchNorm.apply(*map(contiguous, (x, *scale_and_shift(norm))), norm._epsilon)
-    follow(norm, mean, variance)
+    statistics: List[paddle.Tensor] = []
+    y = _BatchNorm.apply(*map(contiguous, (x, *scale_and_shift(norm))), norm._epsilon, statistics)
+    follow(norm, *statistics)
     return y
 
 
@@ -79,17 +80,23 @@ def follow(norm: nn.BatchNorm2D, mean: paddle.Tensor, variance: paddle.Tensor) -
 
 
 class _BatchNorm(PyLayer):
+    """Appends the batch's mean and variance to ``statistics``.
+
+    They are no results: if one of these has no gradient (``mark_non_differentiable``), Paddle never frees what the
+    operator keeps, unless the backward pass runs.
+    """
+
     @staticmethod
-    def forward(ctx: Any, x: Any, weight: Any, bias: Any, epsilon: float) -> Any:
+    def forward(ctx: Any, x: Any, weight: Any, bias: Any, epsilon: float, statistics: List[paddle.Tensor]) -> Any:
         y, mean, variance = forward(x, weight, bias, epsilon)
+        statistics += (mean, variance)
         ctx.save_for_backward(x, weight, mean, variance)
         ctx.edges = Edges(x, weight, bias)
         ctx.epsilon = epsilon
-        ctx.mark_non_differentiable(mean, variance)
-        return y, mean, variance
+        return y
 
     @staticmethod
-    def backward(ctx: Any, dy: Any, *_: Any) -> Any:
+    def backward(ctx: Any, dy: Any) -> Any:
         x, weight, mean, variance = ctx.saved_tensor()
         first_order_only()
         return ctx.edges.select(*backward(x, contiguous(dy), (mean, variance, weight), ctx.epsilon))
@@ -102,7 +109,7 @@ def forward(x: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor, epsilo
     return y, mean, variance
 
 
-def backward(x: paddle.Tensor, dy: paddle.Tensor, statistics: Tensors, epsilon: float) -> Tensors:
+def backward(x: paddle.Tensor, dy: paddle.Tensor, statistics: Sequence[paddle.Tensor], epsilon: float) -> Tensors:
     """Return the gradients by the map, by weight and bias.
 
     Args:

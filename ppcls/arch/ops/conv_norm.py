@@ -6,7 +6,7 @@ the next, and that of the residual added to the convolution's.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, List, NamedTuple
 
 import paddle
 from paddle import nn
@@ -52,27 +52,30 @@ def conv_act_norm(
     settings = _Settings(shape, KINDS[act], norm._epsilon, residual)
     parameters = (weight, bias, *batch_normalization.scale_and_shift(norm))
     tensors = (None if t is None else contiguous(t) for t in (x, *parameters))
-    y, mean, variance = _ConvActNorm.apply(*tensors, settings)
-    batch_normalization.follow(norm, mean, variance)
+    statistics: List[paddle.Tensor] = []
+    y = _ConvActNorm.apply(*tensors, settings, statistics)
+    batch_normalization.follow(norm, *statistics)
     return y
 
 
 class _ConvActNorm(PyLayer):
     @staticmethod
-    def forward(ctx: Any, x: Any, weight: Any, bias: Any, scale: Any, shift: Any, settings: _Settings) -> Any:
+    def forward(ctx: Any, x: Any, *rest: Any) -> Any:
+        weight, bias, scale, shift, settings, statistics = rest
         result, x_read = conv.forward(x, weight, bias, settings.shape)
         activated = empty(result.shape)
         activation(result.size, settings.activation)[0](result.data_ptr(), activated.data_ptr())
-        y, mean, variance = batch_normalization.forward(activated, scale, shift, settings.epsilon)
+        y, *batch = batch_normalization.forward(activated, scale, shift, settings.epsilon)
+        statistics += batch
         if settings.residual:
             add_to(y, x)
         ctx.edges, ctx.settings = Edges(x, weight, bias, scale, shift), settings
-        ctx.maps, ctx.weight, ctx.statistics = (x_read, result, activated), weight, (mean, variance, scale)
-        ctx.mark_non_differentiable(mean, variance)
-        return y, mean, variance
+        ctx.maps = (x_read, result, activated)
+        ctx.weight, ctx.statistics = weight, (*batch, scale)
+        return y
 
     @staticmethod
-    def backward(ctx: Any, dy: Any, *_: Any) -> Any:
+    def backward(ctx: Any, dy: Any) -> Any:
         first_order_only()
         settings, (x_read, result, activated), dy = ctx.settings, ctx.maps, contiguous(dy)
         wanted = ctx.edges.wanted()

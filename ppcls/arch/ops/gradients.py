@@ -7,9 +7,11 @@ else Paddle raises an error, but it is not told that only some are asked for. So
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
+import sys
 import threading
-from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import paddle
 
@@ -31,11 +33,10 @@ class _Search:
     def __init__(
         self, outputs: Sequence[paddle.Tensor], targets: Sequence[paddle.Tensor], barriers: Sequence[paddle.Tensor]
     ) -> None:
-        self._leads: Dict[int, bool] = {x.grad_fn.node_ptr(): False for x in barriers if x.grad_fn is not None}
-        self._leads.update({x.grad_fn.node_ptr(): True for x in targets if x.grad_fn is not None})
-        for x in outputs:
-            if x.grad_fn is not None:
-                self._visit(x.grad_fn)
+        self._leads: Dict[int, bool] = {node.node_ptr(): False for node in _nodes(barriers)}
+        self._leads.update({node.node_ptr(): True for node in _nodes(targets)})
+        for node in _nodes(outputs):
+            self._visit(node)
 
     def _visit(self, node: Any) -> None:
         """Find out about a node and all before it."""
@@ -61,7 +62,7 @@ class _Search:
 class Edges:
     """Where the gradients of an operator's inputs go; made in its forward pass, asked in its backward pass.
 
-    It holds addresses of the graph's nodes, and not the inputs, so that their memory can be freed.
+    It holds addresses of the graph's nodes, and not the maps, so that their memory can be freed.
 
     Args:
         inputs: of the operator, in order; None for one that is left out.
@@ -80,7 +81,7 @@ class Edges:
         search: Optional[_Search] = getattr(_here, "search", None)
         if search is None:
             return flags
-        found = tuple(edge is not None and search.leads(edge) for edge in self._edges)
+        found = tuple(edge is not None and search.leads(_address(edge)) for edge in self._edges)
         if _PADDLE_2 and found != flags:  # it crashes where a PyLayer returns None
             raise ConfigError(
                 "with Paddle 2, the CPU operators cannot serve paddle.grad by some tensors: set PPCLS_CPU_OPS=plain"
@@ -92,9 +93,42 @@ class Edges:
         return tuple(gradient if needed else None for gradient, needed in zip(gradients, self.wanted()))
 
 
-def _edge(x: Optional[paddle.Tensor]) -> Optional[int]:
-    """Return the address of the node that the gradient of ``x`` goes to, or None if it has no gradient."""
-    return None if x is None or x.stop_gradient else int(x.grad_fn.node_ptr())
+_Edge = Union[int, paddle.Tensor, None]  # a node's address, or a parameter: it lives anyway; None without a gradient
+
+
+def _edge(x: Optional[paddle.Tensor]) -> _Edge:
+    if x is None or x.stop_gradient:
+        return None
+    return x if x.is_leaf else int(_node(x).node_ptr())
+
+
+def _address(edge: Union[int, paddle.Tensor]) -> int:
+    return edge if isinstance(edge, int) else int(_node(edge).node_ptr())
+
+
+def _nodes(tensors: Sequence[paddle.Tensor]) -> List[Any]:
+    return [node for node in map(_node, tensors) if node is not None]
+
+
+def _node(x: paddle.Tensor) -> Any:
+    """Return the node of the graph that the gradient of ``x`` goes to, or None."""
+    node = x.grad_fn
+    if node is not None and _references_leak():
+        ctypes.pythonapi.Py_DecRef(ctypes.py_object(node))
+    return node
+
+
+@functools.cache
+def _references_leak() -> bool:
+    """Return whether ``Tensor.grad_fn`` counts one reference too many.
+
+    As of Paddle 3.3, it does: the node is never freed, nor what its operator keeps for the backward pass.
+    """
+    with paddle.enable_grad():
+        x = paddle.ones([1])
+        x.stop_gradient = False
+        y = x * 1.0
+    return sys.getrefcount(y.grad_fn) > sys.getrefcount(object())
 
 
 @functools.cache
