@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: quickstart test lint format schema docs bench clean
+.PHONY: quickstart test lint format schema reference docs bench clean
 
 # pip before 21.3, which Python 3.9 may bring, cannot install a clone in editable mode.
 $(RUN)/python:
@@ -16,7 +16,11 @@ $(VENV)/.user: $(RUN)/python pyproject.toml
 
 $(VENV)/.dev: $(RUN)/python pyproject.toml
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e ".[report,onnx,openvino,serve,heic,dev]"
-	@touch $@ $(VENV)/.user
+	@touch $@ $(VENV)/.user $(VENV)/.docs
+
+$(VENV)/.docs: $(RUN)/python pyproject.toml
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
+	@touch $@
 
 quickstart: $(VENV)/.user
 	$(RUN)/python tools/quickstart.py
@@ -39,9 +43,13 @@ schema: $(VENV)/.dev
 	$(RUN)/ppcls config --json-schema > configs/schema.json.tmp
 	mv configs/schema.json.tmp configs/schema.json
 
-# docs/components.md, the reference of all components; a test keeps it in step.
-docs: $(VENV)/.dev
+# The generated pages: docs/components.md, docs/recipe_keys.md and the tables of docs/models; a test keeps them in step.
+reference: $(VENV)/.dev
 	$(RUN)/python tools/make_reference.py
+
+# The documentation as a site; open site/index.html in a browser.
+docs: $(VENV)/.docs
+	$(RUN)/mkdocs build
 
 # All suites; see `python benchmarks/run.py --help` for peers to measure beside.
 bench: $(VENV)/.dev
@@ -49,4 +57,4 @@ bench: $(VENV)/.dev
 	$(RUN)/python benchmarks/run.py --suite all
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache

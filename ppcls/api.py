@@ -43,6 +43,7 @@ class TrainResult(engine_result.TrainResult):
         weights: prefix of the best checkpoint, else of the latest; None where the best one is not in this folder.
         stages: for a recipe with stages, the result of each by name, in order; the other attributes are those of the
             last one.
+        trained: False where the run was finished before, so that nothing was trained.
         model: the model that was given to ``ppcls.train``; None if the recipe names one.
     """
 

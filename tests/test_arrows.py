@@ -75,7 +75,7 @@ LIBRARIES = {
         "utils",
     },
     "cv2": {"data", "engine.inspection", "utils.opencv"},
-    "PIL": {"data.transforms", "report.png"},
+    "PIL": {"data.transforms", "report.png", "utils.lettering"},
     "pillow_heif": {"data.transforms"},
     "onnxruntime": {"inference.backends.onnx", "exporting"},
     "openvino": {"inference.backends.openvino"},

@@ -64,7 +64,7 @@ def test_every_way_to_give_an_image(photo):
     with pytest.raises(DataError, match=r"cannot be decoded|not an image"):
         transform(b"nothing")
     cv2.imwrite(str(photo.with_name("another.png")), rgb(photo))
-    with pytest.raises(DataError, match="means 2 images; give one"):
+    with pytest.raises(DataError, match="stands for 2 images; give one"):
         transform(photo.parent)
 
 

@@ -1,4 +1,8 @@
-"""Write docs/components.md, every component that a recipe may name, and the tables of the variants in docs/models."""
+"""Write the generated pages.
+
+These are docs/components.md, every component that a recipe may name; docs/recipe_keys.md, every key; and the tables of
+the variants in docs/models.
+"""
 
 import inspect
 import re
@@ -7,6 +11,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a clone works without being installed
+
+from recipe_keys import keys_page
 
 from ppcls.utils import environment
 
@@ -26,11 +32,11 @@ TITLES = {
 HEADER = """# Components
 
 Everything that a recipe may name, with its arguments and their defaults. An argument without a default is required.
-[Your own components](your_own.md) are named in the same way. Written by `make docs`.
+[Your own components](your_own.md) are named in the same way. Written by `make reference`.
 """
 NOTES = {
     "callback": "What every run has (log, `metrics.jsonl`, early stopping) is set by `Global`. These are "
-    "[experiment trackers](trackers.md); [write your own](training.md#callbacks).\n"
+    "[experiment trackers](trackers.md); [write your own](callbacks.md).\n"
 }
 
 
@@ -113,6 +119,11 @@ def weights_text(row) -> str:
     return f"[{row['url'].rsplit('/', 1)[-1]}]({row['url']}), {row['licence'] or 'licence not stated'}"
 
 
+def generated():
+    """Return the pages that are generated as a whole: {name in docs: text}."""
+    return {"components.md": reference(), "recipe_keys.md": keys_page()}
+
+
 def pages():
     """Yield the pages that have tables."""
     yield from sorted((ROOT / "docs" / "models").glob("*.md"))
@@ -121,4 +132,5 @@ def pages():
 if __name__ == "__main__":
     for path in pages():
         path.write_text(with_tables(path.read_text(encoding="utf-8")), encoding="utf-8")
-    (ROOT / "docs" / "components.md").write_text(reference(), encoding="utf-8")
+    for name, text in generated().items():
+        (ROOT / "docs" / name).write_text(text, encoding="utf-8")

@@ -25,7 +25,7 @@ def render(comparison: Comparison, dataset: Dataset) -> str:
 
 
 def _body(comparison: Comparison, dataset: Dataset) -> Iterator[str]:
-    what = "labels all right" if comparison.multilabel else "top-1 accuracy"
+    what = "all labels correct" if comparison.multilabel else "top-1 accuracy"
     verdict, _, counts = comparison.verdict.partition(": ")
     yield f"<h1>{escape(verdict)}</h1>"
     yield f"<p>{escape(counts[0].upper() + counts[1:])}</p>"

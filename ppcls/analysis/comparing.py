@@ -108,7 +108,7 @@ class Comparison:
     def verdict(self) -> str:
         """What the test says, in a sentence."""
         only_a, only_b, p = self.count(ONLY_A), self.count(ONLY_B), self.p_value
-        counts = f"{only_a:,} images only A answers rightly, {only_b:,} only B (McNemar's exact test: p = {p:.2g})"
+        counts = f"only A answers {only_a:,} images correctly, only B {only_b:,} (McNemar's exact test: p = {p:.2g})"
         if p >= 0.05:
             return f"No clear difference: {counts}."
         return f"{'A' if only_a > only_b else 'B'} is better: {counts}."

@@ -77,7 +77,7 @@ class Explainer:
         self._pipeline = predictor.pipeline
         self._feature_run = predictor.feature_run() if features else None
         if self._pipeline.views > 1:
-            raise ConfigError("a heat map is of one view of the image; leave tta out")
+            raise ConfigError("a heat map shows one view of the image, and tta averages several; leave tta out")
         self._model = None if isinstance(predictor, Predictor) else getattr(predictor, "model", None)
         self._channels_last = isinstance(predictor, Predictor) and predictor.description.input == PIXELS
         self.method = self._choose(method)

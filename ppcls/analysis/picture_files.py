@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path, PurePath
-from typing import Set
+from typing import Set, Union
 
 import numpy as np
 
 from ppcls.errors import MachineError
 from ppcls.utils import atomic
+from ppcls.utils.logging import get_logger
 from ppcls.utils.opencv import cv2
 
 _UNSAFE = re.compile(r"[^\w.-]+")
@@ -19,8 +20,11 @@ _MAX_NAME = 100  # letters
 class PictureFolder:
     """A folder for pictures; no two images share a file, and a picture of an earlier run is replaced.
 
+    A picture that cannot be written does not end the command, which has answers to write. The first error is logged.
+
     Attributes:
         folder: where they are.
+        failed: how many pictures could not be written.
 
     Args:
         folder: exists.
@@ -28,19 +32,23 @@ class PictureFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.failed = 0
         self._taken: Set[str] = set()
 
-    def write(self, name: str, picture: np.ndarray) -> Path:
-        """Write a picture [H, W, 3] uint8 RGB as PNG; return its path.
+    def write(self, name: str, picture: np.ndarray) -> Union[Path, MachineError]:
+        """Write a picture [H, W, 3] uint8 RGB as PNG; return its path, or why it cannot be written.
 
         Args:
             name: of the image that it is about, a path or an address.
-
-        Raises:
-            MachineError: it cannot be written.
         """
         path = self.folder / self._file_name(name)
-        write_png(path, picture)
+        try:
+            write_png(path, picture)
+        except MachineError as error:
+            if not self.failed:
+                get_logger().error("%s; the answers are still written", error)
+            self.failed += 1
+            return error
         return path
 
     def _file_name(self, name: str) -> str:

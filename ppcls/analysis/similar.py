@@ -126,7 +126,7 @@ def _read(path: Path, model: str) -> Dict[Stamp, np.ndarray]:
             stamps = zip(file["names"].tolist(), file["sizes"].tolist(), file["times"].tolist())
             return dict(zip(stamps, file["features"]))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: no file of features ({error}); delete it, or name another with --cache") from None
+        raise DataError(f"{path}: not a file of features ({error}); delete it, or name another with --cache") from None
 
 
 def _write(path: Path, model: str, known: Dict[Stamp, np.ndarray]) -> None:

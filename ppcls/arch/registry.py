@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple, Type
 from ppcls.arch.backbone.base import Backbone
 from ppcls.arch.model_spec import ModelSpec
 from ppcls.errors import ConfigError
-from ppcls.registry import Registry, suggest
+from ppcls.registry import Registry, nearest, suggest
 
 BACKBONES = Registry(
     "architecture", required_arguments=("class_num",), interface=("forward", "state_dict"), base="paddle.nn.Layer"
@@ -44,9 +44,17 @@ def spec(name: str) -> ModelSpec:
     """
     if name in _SPECS:
         return _SPECS[name]
+    variants: Dict[str, List[str]] = {}
+    for known in list_models():
+        variants.setdefault(_SPECS[known].family, []).append(known)
+    if name in variants:
+        raise ConfigError(f"{name} is a family; name one of its models: {', '.join(variants[name])}")
     if name in BACKBONES:
-        raise ConfigError(
-            f"{name} is a family, or a layer of somebody else's, and has no spec; name one of "
-            f"{', '.join(list_models())}"
-        )
+        listed = ", ".join(list_models())
+        raise ConfigError(f"{name} is not one of the package's models, and has no spec; name one of {listed}")
+    family = None
+    if "_" not in name or nearest(name, _SPECS) is None:
+        family = nearest(name.partition("_")[0], variants)
+    if family is not None:
+        raise ConfigError(f"unknown architecture {name!r}; did you mean one of {', '.join(variants[family])}?")
     raise ConfigError(f"unknown architecture {name!r}{suggest(name, _SPECS)}")

@@ -17,7 +17,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     run_help = "folder of a run, or two checkpoints or more (PREFIX or PREFIX.pdparams)"
     parser.add_argument("run", metavar="RUN", nargs="+", help=run_help)
     parser.add_argument("--last", metavar="N", type=int, help="average the last N epoch_N checkpoints (default: all)")
-    parser.add_argument("--stage", metavar="NAME", help="of a run with stages (default: the last one)")
+    parser.add_argument("--stage", metavar="NAME", help="stage of the run (default: the last one)")
     out_help = "prefix of the averaged checkpoint (default: 'averaged' in the folder of the first one)"
     parser.add_argument("--out", metavar="PREFIX", help=out_help)
     parser.add_argument("--keep", action="store_true", help="write it even if other weights are better")
@@ -63,7 +63,9 @@ def _checkpoints(options: argparse.Namespace) -> Tuple[List[Path], List[Path]]:
         return averaging.last_epochs(folder, options.last), averaging.compared_checkpoints(folder)
     for name in ("last", "stage"):
         if getattr(options, name) is not None:
-            raise ConfigError(f"--{name}: belongs to the folder of a run; with checkpoints, these are averaged")
+            raise ConfigError(
+                f"--{name}: needs the folder of a run; the checkpoints that you name are averaged as they are"
+            )
     prefixes = [run_dir.find_checkpoint(path) for path in paths]
     if len(paths) == 1:
         raise ConfigError(f"{options.run[0]}: one checkpoint; give the folder of a run, or two checkpoints or more")
@@ -74,7 +76,7 @@ def _say_ending(result: Any) -> None:
     """Say how the average compares."""
     values = ", ".join(f"{name} {result.metric} {values[result.metric]:.5f}" for name, values in result.results.items())
     if result.kept is None:
-        ending.say(f"not kept, because other weights are better: {values} (--keep writes it all the same)", {})
+        ending.say(f"not kept, because other weights are better: {values} (--keep writes it anyway)", {})
         return
     verdict = "kept by --keep, although other weights are better" if result.is_worse else "kept"
     next_command = ending.command("ppcls", "infer", result.kept, "IMAGES")

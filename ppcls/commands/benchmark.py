@@ -29,7 +29,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
 
 
@@ -39,7 +39,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 < value < 86400:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
     return value
 
 
@@ -78,7 +78,9 @@ def _set_threads(threads: Any) -> None:
     if threads > environment.MAX_THREADS:
         raise ConfigError(f"--threads {threads}: at most {environment.MAX_THREADS}")
     if "paddle" in sys.modules:
-        raise ConfigError(f"--threads {threads}: Paddle is imported already; set {environment.THREADS} before that")
+        raise ConfigError(
+            f"--threads {threads}: Paddle has been imported already; set {environment.THREADS} before importing it"
+        )
     os.environ[environment.THREADS] = str(threads)
 
 

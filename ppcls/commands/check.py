@@ -85,9 +85,9 @@ def _verdict(report: Mapping[str, Any]) -> str:
     if not found:
         return "nothing wrong was found"
     texts = [text for _, text in sorted(found, key=lambda item: not item[0])]
-    return ("" if not report["ok"] else "nothing wrong was found; remarkable: ") + "; ".join(texts)
+    return ("" if not report["ok"] else "no errors; worth a look: ") + "; ".join(texts)
 
 
-_HELP = "read every image of a folder or recipe: what is broken, doubled, mislabelled or unusual"
+_HELP = "find broken, duplicate, mislabelled and unusual images of a folder or recipe"
 COMMAND = Command("check", _HELP, _add_options, _run)
-ALIAS = Command("check-data", "the same as check, which was called so", _add_options, _run)
+ALIAS = Command("check-data", "the former name of check", _add_options, _run)

@@ -57,7 +57,7 @@ def add_weight_options(parser: argparse.ArgumentParser) -> None:
 def _image_size(text: str) -> List[int]:
     match = re.fullmatch(r"([1-9]\d{0,5})(?:[x,]([1-9]\d{0,5}))?", text.replace(" ", ""))
     if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size: HEIGHTxWIDTH, such as 224x320, or one side")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size: give HEIGHTxWIDTH, such as 224x320, or one side")
     return [int(match[1]), int(match[2] or match[1])]
 
 

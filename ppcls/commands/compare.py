@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ppcls.commands import ending
-from ppcls.commands.command import Command, exit_on_sigterm, import_paddle, print_result
+from ppcls.commands.command import Command, add_import_option, exit_on_sigterm, import_paddle, print_result
 from ppcls.commands.trained_model import MODEL_HELP, add_machine_options, load, prepare_machine
 from ppcls.errors import ConfigError
 from ppcls.utils.paths import user_path
@@ -23,6 +23,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="DATA", help=data_help)
     out_help = "the page, .html; the same as .json is written beside it (default: compare.html)"
     parser.add_argument("--out", metavar="FILE", type=Path, default=Path("compare.html"), help=out_help)
+    add_import_option(parser)
     add_machine_options(parser)
 
 

@@ -21,11 +21,17 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="DST", help="file to write")
     parser.add_argument("--to", choices=("torch", "safetensors", "pdparams"), help="format; default: DST's suffix")
     parser.add_argument("--model", metavar="NAME", help="architecture; default: detected")
-    parser.add_argument("--argument", metavar="KEY=VALUE", action="append", default=[], help="of NAME, such as dim=64")
+    parser.add_argument(
+        "--argument",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="an argument of the architecture, such as dim=64",
+    )
     parser.add_argument(
         "--naming",
         choices=("official", "timm", "ppcls"),
-        help="whose tensor names and layout; default: official for torch, else ppcls",
+        help="tensor names and layout of the file; default: official for torch, else ppcls",
     )
     add_weight_options(parser)
     add_import_option(parser)

@@ -31,7 +31,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add_recipe_options(parser, required=False)
     add_weight_options(parser)
     parser.add_argument("-k", "--folds", metavar="N", type=int, default=5, help="the number of folds (default: 5)")
-    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the folds (default: 0)")
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of the folds (default: 0)")
     add_run_options(parser, _SUFFIX)
 
 
@@ -105,7 +105,9 @@ def _say_ending(result: Any) -> None:
     header = ["fold", "images", f"best {result.metric}", "epoch", "last epoch", "time"]
     print(format_table(header, rows), file=sys.stderr)
     best, last = (_spread(result.summary(kind).get(result.metric)) for kind in ("metrics", "last"))
-    pooled = "" if result.pooled is None else f"; {100 * result.pooled.accuracy:.2f} % of all images are right"
+    pooled = (
+        "" if result.pooled is None else f"; {100 * result.pooled.accuracy:.2f} % of all images are answered correctly"
+    )
     where = {"page": result.root / cross_validation.PAGE, "numbers": result.root / cross_validation.FILE}
     folds = [result.root / trial.name for trial in result.trials]
     ending.say(
@@ -122,5 +124,8 @@ def _spread(values: Optional[Dict[str, Any]]) -> str:
 
 
 COMMAND = Command(
-    "cross-validate", "train on all folds of the data but one, for each fold, and sum up", _add_options, _run
+    "cross-validate",
+    "train once for each fold of the data, on the others, and summarize the results",
+    _add_options,
+    _run,
 )

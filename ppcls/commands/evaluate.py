@@ -39,8 +39,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add_recipe_options(parser, required=False)
     add_weight_options(parser)
     parser.add_argument("--model", metavar="PATH", help="with -c, evaluate an export: its folder, or .onnx file")
-    parser.add_argument("--backend", choices=BACKENDS, help="what runs an exported model (default: as `ppcls infer`)")
-    parser.add_argument("--precision", choices=PRECISIONS, help="in what it computes (default: as exported)")
+    parser.add_argument("--backend", choices=BACKENDS, help="runtime of an exported model (default: as `ppcls infer`)")
+    parser.add_argument("--precision", choices=PRECISIONS, help="precision of an exported model (default: as exported)")
     tta_help = "also evaluate the mean over views of each image: its mirror image, or five crops"
     parser.add_argument("--tta", choices=TTA, help=tta_help)
 
@@ -100,7 +100,7 @@ def _of_model(options: argparse.Namespace) -> Dict[str, Any]:
     from ppcls.inference import description
 
     if options.model is not None:
-        raise ConfigError(f"--model: {options.run} is evaluated; leave one of the two out")
+        raise ConfigError(f"--model: an export to evaluate, and so is {options.run}; leave one of the two out")
     import_paddle()
     import_components(options)
     path = user_path(options.run)

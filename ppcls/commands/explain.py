@@ -42,9 +42,11 @@ def _run(options: argparse.Namespace) -> int:
     from ppcls.utils import atomic, json_text
 
     if not options.images and not options.filters:
-        raise ConfigError(f"nothing to explain: ppcls explain {options.model} IMAGES..., or --filters")
+        raise ConfigError(f"nothing to explain: give IMAGES or --filters (ppcls explain {options.model} IMAGES...)")
     if not options.images and options.label is not None:
-        raise ConfigError("--class: is about images, and there are none; leave it out, or give IMAGES")
+        raise ConfigError(
+            "--class: chooses what to explain in images, and there are none; leave it out, or give IMAGES"
+        )
     sources = inputs.collect(options.images) if options.images else []
     folder = user_path(options.out)
     ensure_writable(folder, f"--out={folder}", "choose another folder with --out")
@@ -57,11 +59,11 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     with exit_on_sigterm():
         results = _explain(predictor, options, sources, folder)
-    atomic.write_text(folder / _RESULTS, json_text.dumps(results, indent=1, ensure_ascii=False) + "\n")
     broken = sum("error" in item for item in results)
-    print_result(results)
+    print_result(results)  # before anything is written: the disk may be full
+    atomic.write_text(folder / _RESULTS, json_text.dumps(results, indent=1, ensure_ascii=False) + "\n")
     method = next((item["method"] for item in results if "error" not in item), "nothing")
-    failed = f", {broken:,} could not be read" if broken else ""
+    failed = f", {broken:,} failed" if broken else ""
     reached = f"explained by {method}: {len(results) - broken:,} images{failed}"
     following = ending.command("ppcls", "explain", user_path(options.model), *options.images[:1], "--class", "NAME")
     ending.say(reached, {"pictures": folder, "classes and scores": folder / _RESULTS}, following)
@@ -86,16 +88,16 @@ def _explain(predictor: Any, options: argparse.Namespace, sources: List[Any], fo
                 get_logger().error("%s: %s", name, item.answer["error"])
                 results.append(item.answer)
                 continue
-            results.append(
-                {
-                    "file_name": name,
-                    "class_id": item.class_id,
-                    "label_name": item.label_name,
-                    "score": item.score,
-                    "method": explainer.method,
-                    "heat_map": str(pictures.write(name, item.picture)),
-                }
-            )
+            written = pictures.write(name, item.picture)
+            explained = {
+                "file_name": name,
+                "class_id": item.class_id,
+                "label_name": item.label_name,
+                "score": item.score,
+                "method": explainer.method,
+                "heat_map": str(written) if isinstance(written, Path) else None,
+            }
+            results.append(explained if isinstance(written, Path) else {**explained, "error": str(written)})
     return results
 
 
@@ -112,7 +114,7 @@ def _draw_filters(predictor: Any, model: str, folder: Path) -> None:
 
     if isinstance(predictor, Predictor):
         raise ConfigError(
-            f"--filters: {model} is an exported model, whose layers were joined; give the folder of the run or the "
+            f"--filters: {model} is an exported model, whose layers were merged; give the folder of the run or the "
             "checkpoint"
         )
     pictures = {

@@ -36,12 +36,14 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     models.add_argument("--onnx", action="store_true", help="write an ONNX model, too (the options below include this)")
     models.add_argument("--opset", type=int, help="version of ONNX's operators, 13 to 21 (default: 17)")
     models.add_argument(
-        "--self-contained", action="store_true", help="another one that takes pixels [B, H, W, C] uint8"
+        "--self-contained", action="store_true", help="also write an ONNX model that takes pixels, [B, H, W, C] uint8"
     )
-    models.add_argument("--fp16", action="store_true", help="another one that computes in float16")
-    models.add_argument("--int8", action="store_true", help="another one, quantized; its accuracy is measured")
+    models.add_argument("--fp16", action="store_true", help="also write an ONNX model in float16")
+    models.add_argument(
+        "--int8", action="store_true", help="also write a quantized ONNX model, and measure its accuracy"
+    )
     models.add_argument("--calibration", metavar="FOLDER", help="images for --int8 (default: the training set)")
-    models.add_argument("--calibration-images", type=int, metavar="N", help="how many (default: 128)")
+    models.add_argument("--calibration-images", type=int, metavar="N", help="number of these images (default: 128)")
     models.add_argument("--max-drop", type=float, help="how far --int8 may lower the top-1 accuracy (default: 0.01)")
     parser.add_argument(
         "--image-size", type=int, nargs="+", metavar="PX", help="export for images of another size: PX, or HEIGHT WIDTH"

@@ -27,9 +27,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="FOLDER", nargs="?", help=folder_help)
     add_recipe_options(parser, required=False)
     add_weight_options(parser)
-    parser.add_argument("--from", type=float, default=1e-5, dest="first", metavar="RATE", help="lowest (default: 1e-5)")
-    parser.add_argument("--to", type=float, default=1.0, dest="last", metavar="RATE", help="highest (default: 1)")
-    parser.add_argument("--seconds", type=float, default=40.0, help="for the updates (default: 40)")
+    parser.add_argument(
+        "--from", type=float, default=1e-5, dest="first", metavar="RATE", help="lowest rate (default: 1e-5)"
+    )
+    parser.add_argument("--to", type=float, default=1.0, dest="last", metavar="RATE", help="highest rate (default: 1)")
+    parser.add_argument("--seconds", type=float, default=40.0, help="time for the updates (default: 40)")
     parser.add_argument(
         "--out", default="lr_range.svg", metavar="FILE", help="the picture, with its numbers in .json beside it"
     )
@@ -122,4 +124,4 @@ def _summary(result: Any) -> Any:
     }
 
 
-COMMAND = Command("find-lr", "find a learning rate that suits, by a test of less than a minute", _add_options, _run)
+COMMAND = Command("find-lr", "find a suitable learning rate in less than a minute", _add_options, _run)

@@ -46,13 +46,15 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="FILE", type=Path, help=out_help)
     map_help = "map: write {path: class id} instead of whole answers (null for a broken image; multi-label: a list)"
     parser.add_argument("--format", choices=("list", "map"), default="list", help=map_help)
-    features_help = ".npy or .parquet: write the features that the classifier gets; not of exports"
+    features_help = ".npy or .parquet: write the features, which are the input of the classifier; not for exports"
     parser.add_argument("--features", metavar="FILE", type=Path, help=features_help)
     heat_maps_help = "write each photo with a heat map of where the answer comes from; see `ppcls explain`"
     parser.add_argument("--heatmaps", metavar="FOLDER", type=Path, help=heat_maps_help)
-    every_help = "of videos: seconds from one frame to the next (default: 1; 0: all frames)"
+    every_help = "videos: seconds from one frame to the next (default: 1; 0: all frames)"
     parser.add_argument("--every", metavar="SECONDS", type=float, help=every_help)
-    parser.add_argument("--topk", metavar="N", type=count, help="classes in an answer; all where there are fewer")
+    parser.add_argument(
+        "--topk", metavar="N", type=count, help="number of classes in an answer; all if there are fewer"
+    )
     tta_help = "average over views of each image: its mirror image (flip), or the centre and the four corners (crops)"
     parser.add_argument("--tta", choices=TTA, help=tta_help)
 
@@ -72,27 +74,40 @@ def _run(options: argparse.Namespace) -> int:
     predictor = load(options, options.model, options.topk, options.tta)
     if found.is_live:
         predictor.pipeline = videos.live_pipeline(predictor.pipeline, options.batch_size)
+    pictures = _picture_folder(options)
     with exit_on_sigterm(), contextlib.ExitStack() as stack:
-        write = _open_outputs(options, predictor, found, stack)
+        write = _open_outputs(options, predictor, found, pictures, stack)
         stopped = stack.enter_context(_until_interrupted()) if found.is_live else (lambda: False)
         sources = found.sources(1.0 if options.every is None else options.every, stopped)
         rows = _with_bar(_rows(options, predictor, sources), found.total, bar=not on_screen)
         images, broken = _write_rows(rows, write, on_screen)
-    for target in (options.out, options.features, options.heatmaps):
+    for target in (options.out, options.features):
         if target is not None:
             get_logger().info("wrote %s: %d images, %d of them broken", target, images, broken)
-    _say_ending(options, images, broken)
-    return 2 if broken else 0
+    unwritten = 0 if pictures is None else pictures.failed
+    _say_ending(options, images, broken, unwritten)
+    return 2 if broken or unwritten else 0
+
+
+def _picture_folder(options: argparse.Namespace) -> Any:
+    """Return where heat maps go; None where none are asked for."""
+    if options.heatmaps is None:
+        return None
+    from ppcls.analysis.picture_files import PictureFolder
+
+    return PictureFolder(user_path(options.heatmaps))
 
 
 def _check_videos(options: argparse.Namespace, found: Any) -> None:
     """Refuse options that do not go with the images."""
     if options.every is not None and not found.has_videos:
-        raise ConfigError("--every: is about videos, and there is none among the images")
+        raise ConfigError("--every: applies to videos, and there is none among the images")
     if options.features is not None and found.has_videos:
-        raise ConfigError("--features: takes images, and there is a video among these")
+        raise ConfigError("--features: works for images only, and there is a video among them")
     if options.heatmaps is not None and found.is_live:
-        raise ConfigError("--heatmaps: takes images and video files, and there is a camera or stream among these")
+        raise ConfigError(
+            "--heatmaps: works for images and video files only, and there is a camera or stream among them"
+        )
 
 
 def _write_rows(rows: Iterator[Any], write: Callable[[Any, Any, Any], None], on_screen: bool) -> Tuple[int, int]:
@@ -114,12 +129,17 @@ def _write_rows(rows: Iterator[Any], write: Callable[[Any, Any, Any], None], on_
     return images, broken
 
 
-def _say_ending(options: argparse.Namespace, images: int, broken: int) -> None:
-    """Say what is in which file, if there is one: printed answers end by themselves."""
+def _say_ending(options: argparse.Namespace, images: int, broken: int, unwritten: int) -> None:
+    """Say what is in which file, if there is one: printed answers end by themselves.
+
+    Args:
+        unwritten: how many heat maps could not be written.
+    """
     files = {"answers": options.out, "features": options.features, "heat maps": options.heatmaps}
     where = {name: path for name, path in files.items() if path is not None}
     if where:
         done = f"predicted {images - broken:,} images" + f"; {broken:,} could not be read" * bool(broken)
+        done += f"; {unwritten:,} heat map{'s' * (unwritten != 1)} could not be written" * bool(unwritten)
         ending.say(done, where, ending.command("ppcls", "serve", user_path(options.model)))
 
 
@@ -161,7 +181,9 @@ def _check_outputs(options: argparse.Namespace) -> None:
         return
     for name, default in (("topk", None), ("every", None), ("format", "list")):
         if getattr(options, name) != default:
-            raise ConfigError(f"--{name}: is about answers, and --features writes features; add --out FILE for both")
+            raise ConfigError(
+                f"--{name}: applies to answers, and --features alone writes none; add --out FILE for both"
+            )
 
 
 def _rows(options: argparse.Namespace, predictor: Any, sources: Any) -> Generator[Any, None, None]:
@@ -189,17 +211,18 @@ def _rows(options: argparse.Namespace, predictor: Any, sources: Any) -> Generato
 
 
 def _open_outputs(
-    options: argparse.Namespace, predictor: Any, found: Any, stack: contextlib.ExitStack
+    options: argparse.Namespace, predictor: Any, found: Any, pictures: Any, stack: contextlib.ExitStack
 ) -> Callable[[Any, Any, Any], None]:
     """Return what writes a row of ``_rows`` to what the user asked for; ``stack`` closes the files.
 
     Args:
         found: what ``videos.collect`` has returned.
+        pictures: takes the heat maps; None where none are asked for.
     """
     from ppcls.errors import DataError
     from ppcls.utils.logging import get_logger
 
-    answers = features_file = pictures = None
+    answers = features_file = None
     if _prints_answers(options) or options.out is not None:
         postprocess = predictor.pipeline.postprocess
         answers = stack.enter_context(_output(options, postprocess.is_multilabel, found.has_videos))
@@ -212,15 +235,12 @@ def _open_outputs(
         from ppcls.inference import feature_files
 
         features_file = stack.enter_context(feature_files.open_writer(options.features, found.total))
-    if options.heatmaps is not None:
-        from ppcls.analysis.picture_files import PictureFolder
-
-        pictures = PictureFolder(user_path(options.heatmaps))
 
     def write(answer: Any, features: Any, picture: Any) -> None:
         name = answer["file_name"]
         if pictures is not None and picture is not None:
-            answer = {**answer, "heat_map": str(pictures.write(name, picture))}
+            written = pictures.write(name, picture)
+            answer = {**answer, "heat_map": str(written) if isinstance(written, Path) else None}
         if answers is not None:
             answers.add(answer)
             if found.is_live and options.out is None:

@@ -12,16 +12,22 @@ _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="SOURCE", help="has one folder of images per class; with --list, the images")
+    parser.add_argument(
+        "source",
+        metavar="SOURCE",
+        help="folder with one folder of images per class; with --list, the folder of the images",
+    )
     parser.add_argument("--out", metavar="FOLDER", required=True, help="where the shards go")
     parser.add_argument("--list", metavar="FILE", help="file with one `path label` per line, paths relative to SOURCE")
-    parser.add_argument("--delimiter", metavar="TEXT", help="between path and label (default: white space)")
+    parser.add_argument("--delimiter", metavar="TEXT", help="what separates path and label (default: white space)")
     parser.add_argument(
         "--prefix", default="train", metavar="NAME", help="first part of the shards' names (default: train)"
     )
     size = parser.add_mutually_exclusive_group()
-    size.add_argument("--shard-size", type=_size, metavar="SIZE", help="at most, such as 500K, 256M (default) or 1G")
-    size.add_argument("--shard-samples", type=int, metavar="N", help="samples per shard, instead")
+    size.add_argument(
+        "--shard-size", type=_size, metavar="SIZE", help="largest size of a shard, such as 500K, 256M (default) or 1G"
+    )
+    size.add_argument("--shard-samples", type=int, metavar="N", help="samples per shard, instead of a size")
     order = parser.add_mutually_exclusive_group()
     order.add_argument("--seed", type=int, default=0, help="seed of the samples' order (default: 0)")
     order.add_argument("--no-shuffle", action="store_true", help="keep the source's order: class by class, mostly")
@@ -31,7 +37,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         metavar="PIXELS",
         help="reduce larger images to this shorter side, as JPEG; smaller ones are copied",
     )
-    parser.add_argument("--quality", type=int, metavar="N", help="of these JPEGs, 1 to 100 (default: 95)")
+    parser.add_argument("--quality", type=int, metavar="N", help="quality of these JPEGs, 1 to 100 (default: 95)")
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
     parser.add_argument("--skip-broken", action="store_true", help="leave out images that cannot be decoded")
     parser.add_argument(

@@ -12,9 +12,11 @@ from ppcls.utils.paths import user_path
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", metavar="RUN", nargs="+", help="folder of a run; several: one page beside each other")
+    parser.add_argument(
+        "runs", metavar="RUN", nargs="+", help="folder of a run; several for one page that compares them"
+    )
     out_help = (
-        "the page, or a folder for it (default: report.html in the run's folder; comparison.html here of several)"
+        "the page, or a folder for it (default: report.html in the run's folder; of several comparison.html here)"
     )
     parser.add_argument("--out", metavar="PATH", help=out_help)
     parser.add_argument("--stage", metavar="NAME", help="one of the run's stages (default: the last)")
@@ -49,7 +51,7 @@ def _say_ending(folders: List[Path], page: Path) -> None:
         reached = f"reported: {ending.short(folders[0])}"
         following = ending.command("ppcls", "infer", folders[0], "IMAGES", "--out", "answers.csv")
     else:
-        reached = f"reported {len(folders)} runs beside each other"
+        reached = f"compared {len(folders)} runs"
         following = ending.command("ppcls", "compare", *folders[:2])
     ending.say(reached, {"page": page, "pictures": page.parent / PICTURES}, following)
 

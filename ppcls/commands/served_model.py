@@ -80,7 +80,7 @@ def _why_not(target: Path, prefix: Path, needs_onnx: bool) -> Optional[str]:
     except DataError as error:
         return f"the export there is damaged ({error})"
     if described.values["Model"].get("weights_sha256") != sha256(add_suffix(prefix, _WEIGHTS)):
-        return "the export there is of other weights"
+        return "the export there was made from other weights"
     return "the export there has no ONNX model" if needs_onnx and described.onnx_file is None else None
 
 

@@ -15,9 +15,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     data_help = "folder, list or shards, as for `ppcls check`: its images are drawn as they are"
     parser.add_argument("data", metavar="DATA", nargs="?", help=data_help)
     add_recipe_options(parser, required=False)
-    parser.add_argument("-n", type=int, default=16, metavar="N", help="images (default: 16)")
+    parser.add_argument("-n", type=int, default=16, metavar="N", help="number of images (default: 16)")
     parser.add_argument("--split", choices=("Train", "Eval"), default="Train")
-    parser.add_argument("--epoch", type=int, metavar="N", help="whose order and augmentation (default: 0)")
+    parser.add_argument(
+        "--epoch", type=int, metavar="N", help="epoch whose order and augmentation are shown (default: 0)"
+    )
     parser.add_argument("--out", default="data.png", metavar="FILE", help="the picture (default: data.png)")
 
 
@@ -46,7 +48,7 @@ def _draw_data(options: argparse.Namespace) -> int:
     """Draw images of DATA; return how many."""
     refuse_recipe_options(options, "of a recipe, and DATA has none")
     if options.epoch is not None:
-        raise ConfigError("--epoch: is about the augmentation of a recipe; leave it out, or give -c RECIPE")
+        raise ConfigError("--epoch: chooses the augmentation of a recipe; leave it out, or give -c RECIPE")
     from ppcls.data.folder_layout import find_layout
     from ppcls.data.inspection.samples import draw_samples
 

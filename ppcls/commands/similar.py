@@ -95,4 +95,6 @@ def _is_same_file(name: str, query: Any) -> bool:
     return path.exists() and path.samefile(query.data)
 
 
-COMMAND = Command("similar", "find the photos of a folder that a model finds most like one", _add_options, _run)
+COMMAND = Command(
+    "similar", "find the photos of a folder that a model considers most similar to one", _add_options, _run
+)

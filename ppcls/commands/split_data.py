@@ -23,12 +23,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", nargs="?", help=data_help)
     add_recipe_options(parser, required=False)
     parser.add_argument(
-        "--val", type=float, default=0.2, metavar="SHARE", help="for validation, of each class (default: 0.2)"
+        "--val", type=float, default=0.2, metavar="SHARE", help="fraction of each class for validation (default: 0.2)"
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
     parser.add_argument("--out", metavar="FOLDER", help="where the lists go (default: the folder of the images)")
-    parser.add_argument("--replace", action="store_true", help="replace lists that are there")
+    parser.add_argument("--replace", action="store_true", help="replace existing lists")
 
 
 def _run(options: argparse.Namespace) -> int:

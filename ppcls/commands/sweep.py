@@ -33,7 +33,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add_recipe_options(parser)
     add_weight_options(parser)
     parser.add_argument("--random", metavar="N", type=int, help="draw N points instead of taking all combinations")
-    parser.add_argument("--seed", metavar="N", type=int, help="of --random (default: 0)")
+    parser.add_argument("--seed", metavar="N", type=int, help="seed of --random (default: 0)")
     add_run_options(parser, "sweep")
 
 
@@ -50,9 +50,9 @@ def _run(options: argparse.Namespace) -> int:
     if options.stage is not None:
         raise ConfigError("--stage: a sweep trains all stages of a recipe; leave it out")
     if options.seed is not None and options.random is None:
-        raise ConfigError("--seed: is of --random N; to sweep over seeds, give 'Global.seed=[0, 1, 2]'")
+        raise ConfigError("--seed: needs --random N; to sweep over seeds, give 'Global.seed=[0, 1, 2]'")
     if options.random is not None and options.random < 1:
-        raise ConfigError(f"--random {options.random}: the number of points is at least 1")
+        raise ConfigError(f"--random {options.random}: must be at least 1, the number of points")
     import_paddle()
     import_components(options)
     from ppcls.tuning import devices, grid, sweeps

@@ -36,14 +36,14 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "weights to start from: a file, a run, auto (public ones that are in the cache) or none; default: auto"
     )
     chosen.add_argument("--pretrained", metavar="PATH", help=pretrained_help)
-    chosen.add_argument("--no-flip", action="store_true", help="no mirror images, as for texts")
+    chosen.add_argument("--no-flip", action="store_true", help="train without mirror images, as for photos of text")
     chosen.add_argument("--output", metavar="FOLDER", help="the run's folder (default: output/ and FOLDER's name)")
     add_weight_options(parser)
     profiler_help = (
         "profile some batches and end: 'batch_range=[10, 20]; profile_path=FOLDER; exit_on_finished=false; ...'"
     )
     parser.add_argument("-p", "--profiler_options", metavar="KEY=VALUE;...", help=profiler_help)
-    profile_help = "write profile.html, a page about where the time of some steps goes; default: 10:20"
+    profile_help = "write profile.html, which shows where the time of these steps goes; default: 10:20"
     parser.add_argument("--profile", metavar="FIRST:END", nargs="?", const="10:20", help=profile_help)
 
 
@@ -61,7 +61,7 @@ def _run(options: argparse.Namespace) -> int:
         if plan is not None:
             plan.finish(result.best)
         print_result(result.summary())
-        _say_ending(result, Path(config.Global.output_dir))
+        _say_ending(result, config, options)
     return 0
 
 
@@ -78,7 +78,7 @@ def _check_options(options: argparse.Namespace) -> None:
             what += f" (changes of the recipe follow -o: -o {options.folder})"
         raise ConfigError(f"train by a recipe, -c RECIPE, or with a FOLDER of images; {what}")
     if options.folder is None and given:
-        raise ConfigError(f"{', '.join(given)}: for `ppcls train FOLDER`; a recipe says it itself, change it with -o")
+        raise ConfigError(f"{', '.join(given)}: only for `ppcls train FOLDER`; with a recipe, use -o")
     if options.folder is not None and (options.stage or options.weights_key or options.weights_image_size):
         raise ConfigError("--stage, --weights-key and --weights-image-size are for -c RECIPE")
     if options.profile is not None and options.profiler_options is not None:
@@ -122,23 +122,41 @@ def _callbacks(config: Any, options: argparse.Namespace) -> List[Any]:
     return callbacks
 
 
-def _say_ending(result: Any, output: Path) -> None:
+def _say_ending(result: Any, config: Any, options: argparse.Namespace) -> None:
     """Say what was reached, where it is, and what to do next."""
+    output = Path(config.Global.output_dir)
     where: Dict[str, Any] = {}
     if result.weights is not None:
         where["best weights" if result.weights.name == "best_model" else "weights"] = f"{result.weights}.pdparams"
     report = output / "report.html"
     where["report" if report.exists() else "log"] = report if report.exists() else result.run_dir / "train.log"
-    ending.say(_reached(result.best), where, ending.command("ppcls", "eval", output))
+    if result.trained:
+        ending.say(f"trained: {_reached(result.best)}", where, ending.command("ppcls", "eval", output))
+        return
+    reached = f"was finished before, nothing was trained: {_reached(result.best)}"
+    ending.say(reached, where, _to_train_more(config, options))
 
 
 def _reached(best: Dict[str, Any]) -> str:
-    """Return "trained: 98.20 % top-1 (epoch 12)", of the best epoch."""
+    """Return "98.20 % top-1 (epoch 12)", of the best epoch."""
     name, value = _metric(best)
     if name is None:
-        return f"trained: {best['epoch']} epochs, nothing was evaluated"
+        return f"{best['epoch']} epochs, nothing was evaluated"
     shown = f"{100 * value:.2f} % top-{name[3:]}" if name.startswith("top") else f"{name} {value:.4f}"
-    return f"trained: {shown} (epoch {best['epoch']})"
+    return f"{shown} (epoch {best['epoch']})"
+
+
+def _to_train_more(config: Any, options: argparse.Namespace) -> str:
+    """Return how to train a finished run longer, and how to train another one."""
+    if options.folder is not None:
+        longer = ending.command("ppcls", "train", "-c", Path(config.Global.output_dir) / "recipe.yaml")
+        return f"{longer} -o Global.epochs=N to train it longer, or this command with --output NEW to train anew"
+    from ppcls.config.schema import AUTO
+
+    longer = "" if config.stages else "-o Global.epochs=N to train it longer, or with "
+    is_auto = options.stage is not None or bool(config.stages) or config.Global.checkpoints == AUTO
+    anew = "Global.output_dir=NEW" if is_auto else "Global.checkpoints=null"
+    return f"this command with {longer}-o {anew} to train anew"
 
 
 def _metric(best: Dict[str, Any]) -> Tuple[Optional[str], float]:

@@ -43,9 +43,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 def add_machine_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of how a model computes."""
     parser.add_argument("--batch-size", metavar="N", type=count, help="images that go through the model together")
-    backend_help = "what runs an exported model"
+    backend_help = "runtime of an exported model"
     parser.add_argument("--backend", choices=BACKENDS, default="auto", help=backend_help)
-    precision_help = "in what an exported model computes (default: as exported); bfloat16 needs the backend openvino"
+    precision_help = "precision of an exported model (default: as exported); bfloat16 needs the backend openvino"
     parser.add_argument("--precision", choices=PRECISIONS, help=precision_help)
     device_help = "cpu, gpu, or of several gpu:1 (default: a GPU where the model's runtime can use one)"
     parser.add_argument("--device", metavar="DEVICE", help=device_help)

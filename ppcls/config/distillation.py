@@ -236,7 +236,7 @@ def _check_weight_options(section: Optional[DistillationSection], architectures:
             if getattr(model, key) is None:
                 continue
             if not isinstance(model.pretrained, str):
-                yield Problem((*path, key), "is about the file of pretrained, which must be its path or URL then")
+                yield Problem((*path, key), "describes the file of pretrained, which must then be its path or URL")
             elif key == "weights_image_size" and not architectures[model.name].takes("image_size"):
                 yield Problem((*path, key), f"the weights of {model.name} fit images of any size; leave it out")
 

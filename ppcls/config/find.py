@@ -44,7 +44,7 @@ def find(name: str) -> Path:
     stem = stem[: -len(".yaml")] if stem.endswith(".yaml") else stem
     near = [shipped[similar] for similar in difflib.get_close_matches(stem, list(shipped), n=3, cutoff=0.4)]
     if Path(name).is_dir():
-        raise ConfigError(f"{name}: no such recipe, but a folder; of a run, its recipe is config.yaml in it")
+        raise ConfigError(f"{name}: a folder, not a recipe; the recipe of a run is config.yaml in its folder")
     hint = f"; shipped recipes with similar names: {', '.join(near)}" if near else ""
     raise ConfigError(f"{name}: no such recipe, neither here nor in the shipped library{hint}")
 

@@ -25,9 +25,9 @@ class EarlyStoppingSection(Section):
 class ImportedSection(Section):
     """A file or module of other people's components that a run was made with."""
 
-    name: Text
-    path: Optional[Text] = None
-    sha256: Optional[Text] = None
+    name: Annotated[Text, Field(description="Of the module.")]
+    path: Annotated[Optional[Text], Field(description="Of the file; null: a module of a package.")] = None
+    sha256: Annotated[Optional[Text], Field(description="Of the file's content.")] = None
 
 
 class GlobalSection(Section):
@@ -86,14 +86,16 @@ class GlobalSection(Section):
         Optional[Positive],
         Field(description="Also save `latest` inside an epoch, after this many updates; null: never."),
     ] = None
-    eval_during_train: bool = True
+    eval_during_train: Annotated[bool, Field(description="Evaluate during training.")] = True
     eval_interval: Annotated[Positive, Field(description="Epochs between evaluations.")] = 1
     start_eval_epoch: Annotated[NotNegative, Field(description="No evaluation before this epoch.")] = 0
     best_metric: Annotated[
         Optional[Text],
         Field(description="Chooses best_model: a metric or loss of the evaluation; null: the first of Metric.Eval."),
     ] = None
-    early_stopping: Optional[EarlyStoppingSection] = None
+    early_stopping: Annotated[
+        Optional[EarlyStoppingSection], Field(description="End the run when the best metric does not improve.")
+    ] = None
     epochs: Annotated[Optional[Positive], Field(description="Epochs to train; training needs it.")] = None
     print_batch_step: Annotated[Positive, Field(description="Batches between log lines.")] = 10
     log_format: Annotated[
@@ -119,12 +121,16 @@ class GlobalSection(Section):
     to_static: Annotated[bool, Field(description="Train on a static graph; slower to start, no faster on a CPU.")] = (
         False
     )
-    seed: Annotated[NotNegative, Field(lt=2**31)] = 0
+    seed: Annotated[
+        NotNegative, Field(lt=2**31, description="Of initial weights, the order of images, and all that is random.")
+    ] = 0
     update_freq: Annotated[Positive, Field(description="Batches whose gradients make one update.")] = 1
     use_multilabel: Annotated[
         bool, Field(description="An image may have any number of classes; data, losses and answers must be for that.")
     ] = False
-    eval_mode: Literal["classification"] = "classification"
+    eval_mode: Annotated[Literal["classification"], Field(description="For recipes of PaddleClas, which have it.")] = (
+        "classification"
+    )
     check_files: Annotated[
         Literal["all", "first"],
         Field(

@@ -29,7 +29,7 @@ class InferSection(Section):
 
     infer_imgs: Annotated[Optional[Text], Field(description="An image, or a folder searched recursively.")] = None
     infer_list: Annotated[Optional[Text], Field(description="A file with one image path per line.")] = None
-    batch_size: Positive = 10
+    batch_size: Annotated[Positive, Field(description="Images that go through the model together.")] = 10
     save_dir: Annotated[Optional[Text], Field(description="Where predictions.json goes; null: output_dir.")] = None
     format: Annotated[
         Literal["list", "map"], Field(description="Of predictions.json: all answers, or {path: class id}.")

@@ -39,7 +39,7 @@ def resolve(root: Node) -> Node:
 def _read(path: Path, opened: Tuple[Path, ...]) -> Node:
     if path.resolve() in opened:
         circle = [*opened[opened.index(path.resolve()) :], path.resolve()]
-        raise ConfigError(f"{path}: {BASE} goes in a circle: {' -> '.join(p.name for p in circle)}")
+        raise ConfigError(f"{path}: {BASE} leads back to the same file: {' -> '.join(p.name for p in circle)}")
     return _merged(_parse_file(path), path.parent, (*opened, path.resolve()))
 
 

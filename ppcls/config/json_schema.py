@@ -55,15 +55,20 @@ def _attach(definitions: Dict[str, Any], site: Site, registry: Registry) -> None
     if site.section_keys:
         target = definitions[owner or sections[site.path[-1]]]
         also = [DISTILLATION_MODEL] if owner == "ArchSection" else []
-        target["properties"]["name"] = {"enum": [*registry.names(), *also]}
+        target["properties"]["name"] = {
+            "description": target["properties"]["name"]["description"],
+            "enum": [*registry.names(), *also],
+        }
         others = dict.fromkeys((*site.section_keys, "_delete_"), True)
         # A section without a name, which is that of its base, is not checked here.
         target["allOf"] = [_when_named(name, registry, others, definitions) for name in registry.names()]
         return
     section = {"transforms": "InferSection"}.get(site.path[-1])
     section = section or ("Dataset" if site.path[0] == "DataLoader" else f"{site.path[0]}Section")
+    described = definitions[section]["properties"][site.path[-1]]
     definitions[section]["properties"][site.path[-1]] = {
-        "anyOf": [{"type": "array", "items": {"$ref": f"#/$defs/{site.kind}.item"}}, {"type": "null"}]
+        **{key: described[key] for key in ("description",) if key in described},
+        "anyOf": [{"type": "array", "items": {"$ref": f"#/$defs/{site.kind}.item"}}, {"type": "null"}],
     }
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from ppcls.config.fields import ComponentSection, Text
 
 
 class Sampler(ComponentSection):
     """Which samples make a batch; batch_size is per device."""
 
-    name: Text = "DistributedBatchSampler"
+    name: Annotated[Text, Field(description="A registered sampler.")] = "DistributedBatchSampler"
 
     @property
     def batch_size_key(self) -> str:

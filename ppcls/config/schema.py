@@ -34,7 +34,7 @@ DEFAULT_POSTPROCESS = {False: "Topk", True: "MultiLabelThreshOutput"}  # by Glob
 class ArchSection(ComponentSection):
     """The model: a registered name and its constructor's arguments."""
 
-    name: Text
+    name: Annotated[Text, Field(description="A registered architecture.")]
     class_num: Annotated[
         Positive,
         Field(description="Left out or null: that of the training data, else of the weights, else 1000."),
@@ -50,14 +50,16 @@ class ArchSection(ComponentSection):
 class LossSection(Section):
     """Weighted losses that are added up."""
 
-    Train: Annotated[List[Component], Field(min_length=1)] = [{"CELoss": None}]
-    Eval: Annotated[List[Component], Field(min_length=1)] = [{"CELoss": None}]
+    Train: Annotated[List[Component], Field(min_length=1, description="What training makes small.")] = [
+        {"CELoss": None}
+    ]
+    Eval: Annotated[List[Component], Field(min_length=1, description="What evaluation reports.")] = [{"CELoss": None}]
 
 
 class Schedule(ComponentSection):
     """The learning rate over the run."""
 
-    name: Text
+    name: Annotated[Text, Field(description="A registered schedule.")]
 
 
 class ScalingSection(Section):
@@ -72,24 +74,33 @@ class ScalingSection(Section):
 class OptimizerSection(ComponentSection):
     """The optimizer and its arguments."""
 
-    name: Text
+    name: Annotated[Text, Field(description="A registered optimizer.")]
     lr: Schedule
-    lr_scaling: Optional[ScalingSection] = None
+    lr_scaling: Annotated[
+        Optional[ScalingSection],
+        Field(description="How the learning rate follows the global batch; null: not at all."),
+    ] = None
 
 
 class Dataset(ComponentSection):
     """Where samples come from and what is done to them."""
 
-    name: Text
-    transform_ops: List[Component] = []
-    batch_transform_ops: Optional[List[Component]] = None
+    name: Annotated[Text, Field(description="A registered data set.")]
+    transform_ops: Annotated[List[Component], Field(description="What is done to each image, in this order.")] = []
+    batch_transform_ops: Annotated[
+        Optional[List[Component]], Field(description="What is done to each batch, such as mixup.")
+    ] = None
 
 
 class Loader(Section):
     """Worker processes."""
 
-    num_workers: NotNegative = 4
-    use_shared_memory: bool = True
+    num_workers: Annotated[
+        NotNegative, Field(description="Processes that read, decode and augment images; 0: the main process does it.")
+    ] = 4
+    use_shared_memory: Annotated[
+        bool, Field(description="Workers hand images over in shared memory; false: through pipes.")
+    ] = True
 
 
 class Split(Section):
@@ -103,14 +114,16 @@ class Split(Section):
 class DataLoaderSection(Section):
     """Training and evaluation data."""
 
-    Train: Optional[Split] = None
-    Eval: Optional[Split] = None
+    Train: Annotated[Optional[Split], Field(description="The images to learn from.")] = None
+    Eval: Annotated[Optional[Split], Field(description="The images to evaluate with.")] = None
 
 
 class MetricSection(Section):
     """What is measured, and logged."""
 
-    Train: Optional[List[Component]] = None
+    Train: Annotated[
+        Optional[List[Component]], Field(description="Over the epoch so far, in the log lines of training; null: none.")
+    ] = None
     Eval: Annotated[
         Optional[List[Component]],
         Field(
@@ -124,7 +137,7 @@ class MetricSection(Section):
 class EMASection(Section):
     """Exponential moving average of the weights; on when the section is there."""
 
-    decay: Annotated[float, Field(gt=0, lt=1)] = 0.9999
+    decay: Annotated[float, Field(gt=0, lt=1, description="What the average keeps of itself at each update.")] = 0.9999
     warmup: Annotated[
         bool, Field(description="Average over fewer updates at first: the decay is at most (1 + n) / (10 + n).")
     ] = True
@@ -133,7 +146,8 @@ class EMASection(Section):
 class TeacherSection(ComponentSection):
     """A trained model: a registered name, its constructor's arguments and its weights."""
 
-    name: Text = ""  # must be given; checked below, where one message says so
+    # Must be given; checked below, where one message says so.
+    name: Annotated[Text, Field(description="A registered architecture.")] = ""
     pretrained: Annotated[
         Union[bool, Text], Field(description="Path or URL of its weights; true: the public ones.")
     ] = False
@@ -144,7 +158,7 @@ class TeacherSection(ComponentSection):
 class ModelSection(ComponentSection):
     """A model beside that of Arch: a registered name, its constructor's arguments and its weights."""
 
-    name: Text
+    name: Annotated[Text, Field(description="A registered architecture.")]
     pretrained: Annotated[
         Union[bool, Text, None], Field(description="Path or URL of weights to start from; true: the public ones.")
     ] = False
@@ -154,7 +168,7 @@ class ModelSection(ComponentSection):
 
 
 class DistillationSection(Section):
-    """Training by the answers of other models, beside the labels. See docs/training.md."""
+    """Training by the answers of other models, beside the labels. See docs/several_models.md."""
 
     teacher: Annotated[
         Union[Text, TeacherSection, None], Field(description="As in Arch; or the recipe it was trained by.")

@@ -102,7 +102,7 @@ class _Builder:
                 raise ConfigError(f"{self._where(key_node)}: a key must be a word")
             key = key_node.value
             if key in direct:
-                raise ConfigError(f"{self._where(key_node)}: {key!r} stands twice (first at {direct[key].origin})")
+                raise ConfigError(f"{self._where(key_node)}: {key!r} is given twice (first at {direct[key].origin})")
             # The line of the key, not of its value, which may start further down.
             direct[key] = Node(self.build(value_node).value, self._where(key_node))
         return {**merged, **direct}

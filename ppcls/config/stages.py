@@ -77,7 +77,7 @@ def expand(tree: Node, messages: List[str]) -> List[Stage]:
 def _expand(base: Node, node: Node, index: int, before: Sequence[Stage]) -> Stage:
     name = str(plain(node.value["name"]))
     if any(stage.name.lower() == name.lower() for stage in before):
-        raise ConfigError(f"{node.value['name'].origin}: {STAGES}.{index}.name: {name!r} is there twice")
+        raise ConfigError(f"{node.value['name'].origin}: {STAGES}.{index}.name: {name!r} is used twice")
     section = child(node, "override")
     override: Dict[str, Node] = dict(section.value or {}) if section is not None else {}
     tree = _overlaid(base, override, name)

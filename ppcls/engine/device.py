@@ -27,7 +27,7 @@ def setup_device(config: Config) -> None:
     if config.Arch.use_sync_bn and device == "cpu" and distributed.world_size() > 1:
         raise ConfigError(
             f"{config.where('Arch', 'use_sync_bn')}: Arch.use_sync_bn: not available on CPUs; turn it off with "
-            f"-o Arch.use_sync_bn=false (running statistics are averaged over the processes all the same)"
+            f"-o Arch.use_sync_bn=false (running statistics are averaged over the processes anyway)"
         )
     distributed.init(device)
     if distributed.world_size() > 1:

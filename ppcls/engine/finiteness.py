@@ -45,7 +45,7 @@ def require_finite_weights(run: Run) -> None:
     rate = state.schedule.lr_at(max(0, state.step - 1))
     error = TrainingError(
         f"after update {state.step} (epoch {run.epoch_number}, learning rate {rate:g}) "
-        f"{len(wrong)} of the model's tensors are not finite, {wrong[0]} for one; they are not saved. Try a lower "
+        f"{len(wrong)} of the model's tensors are not finite, such as {wrong[0]}; they are not saved. Try a lower "
         f"Optimizer.lr.learning_rate, a longer Optimizer.lr.warmup_epoch, or Optimizer.clip_norm=1.0"
         f"{run.saver.resume_hint()}"
     )

@@ -55,7 +55,7 @@ def train(config: Config, signals: Optional[SignalHandler] = None, supplied: Opt
                 _finish_epoch(run)
         except DataError as error:
             raise distributed.mark_on_all_ranks(DataError(f"{error}{saving.save_for_repair(run)}")) from error.__cause__
-        return _finish(run, trained=done <= run.num_epochs)
+        return _finish(run, done)
 
 
 def _should_stop(run: Run) -> bool:
@@ -218,15 +218,15 @@ def _evaluate_weights(run: Run, kind: str) -> Dict[str, float]:
     return values
 
 
-def _finish(run: Run, trained: bool) -> TrainResult:
+def _finish(run: Run, done: int) -> TrainResult:
     """Wait until everything is on the disk, and say what was reached.
 
     Args:
-        trained: whether the run has trained as long as the recipe says, and not longer before.
+        done: how many epochs the run had when it was begun or resumed.
     """
     run.saver.wait()
-    result = TrainResult.of(run)
-    what = "training is done" if trained else "nothing was trained"
+    result = TrainResult.of(run, trained=run.state.epoch > done)
+    what = "training is done" if done <= run.num_epochs else "nothing was trained"
     if run.state.best.value is None:
         reason = "no evaluation gave a finite value" if run.state.history else "nothing was evaluated"
         get_logger().info("%s; %s. Weights: %s", what, reason, result.weights)

@@ -25,6 +25,7 @@ from ppcls.engine.run import Run
 from ppcls.engine.setup import open_run
 from ppcls.engine.signals import SignalHandler
 from ppcls.errors import ConfigError, TrainingError
+from ppcls.utils.logging import NOT_ON_TERMINAL, get_logger
 
 FILE = "lr_range.json"  # in the folder of a run that a range test chose the rate of
 _STEPS = 100  # updates
@@ -108,6 +109,9 @@ def run_range_test(config: Config, first: float = 1e-5, last: float = 1.0, secon
     if not seconds > 0:
         raise ConfigError(f"the time of a range test must be positive, not {seconds:g} seconds")
     started = time.perf_counter()
+    # A terminal has a bar.
+    beginning = "range test of the learning rate: up to %d updates, from a rate of %g to %g, for about %.0f seconds"
+    get_logger().info(beginning, _STEPS, first, last, seconds, extra=NOT_ON_TERMINAL)
     with tempfile.TemporaryDirectory(prefix="ppcls-range-test-") as folder, _quiet(), paddle.utils.unique_name.guard():
         changed = load_config(config, {**_CHANGES, "Global.output_dir": folder})
         # A handler that handles nothing: Ctrl-C ends the test at once, there is nothing to save.
@@ -116,7 +120,10 @@ def run_range_test(config: Config, first: float = 1e-5, last: float = 1.0, secon
     if not losses:
         raise TrainingError(f"the loss is not finite at the learning rate {first:g} already: look at data and model")
     means = smooth(losses)
-    return RangeTest(suggest(rates, means), rates, losses, means, speed, time.perf_counter() - started)
+    result = RangeTest(suggest(rates, means), rates, losses, means, speed, time.perf_counter() - started)
+    ending = "range test of the learning rate: done after %d updates and %.0f seconds; it suggests %.1e"
+    get_logger().info(ending, len(rates), result.seconds, result.suggestion, extra=NOT_ON_TERMINAL)
+    return result
 
 
 @contextmanager

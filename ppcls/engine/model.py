@@ -140,7 +140,7 @@ def require_weights_of_options(config: Config) -> None:
     for key in ("weights_key", "weights_image_size"):
         if getattr(config.Global, key) is not None and not given_weights(config):
             raise ConfigError(
-                f"{config.where('Global', key)}: Global.{key}: is about weights, and none are named; give them "
+                f"{config.where('Global', key)}: Global.{key}: describes weights, and none are named; give them "
                 "with -o Global.pretrained_model=PATH, or leave it out"
             )
 

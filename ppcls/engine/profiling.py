@@ -77,7 +77,7 @@ class ProfilerOptions:
             if key not in cls.__dataclass_fields__:
                 raise _error(part, f"unknown option {key!r}{suggest(key, cls.__dataclass_fields__)}")
             if key in values:
-                raise _error(part, f"{key} is there twice")
+                raise _error(part, f"{key} is given twice")
             values[key] = _parse_value(key, value, part)
         if not values:
             raise ConfigError("--profiler_options: no options given, such as batch_range=[10, 20]")

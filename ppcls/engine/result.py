@@ -23,6 +23,7 @@ class TrainResult:
         weights: prefix of the best checkpoint, else of the latest; None where the best one is not in this folder.
         stages: of a recipe with stages, the result of each by name, in their order; the other attributes are those of
             the last one.
+        trained: False where the run was finished before, so that nothing was trained.
     """
 
     best: Dict[str, Any]
@@ -31,13 +32,19 @@ class TrainResult:
     run_dir: Path
     weights: Optional[Path]
     stages: Dict[str, TrainResult] = field(default_factory=dict)
+    trained: bool = True
 
     @classmethod
-    def of(cls, run: Run) -> TrainResult:
-        """Return the result of a run whose training is done."""
+    def of(cls, run: Run, trained: bool) -> TrainResult:
+        """Return the result of a run whose training is done.
+
+        Args:
+            trained: the attribute.
+        """
         state = run.state
         if state.best.value is None:
-            return cls({"epoch": state.epoch}, {}, state.history, run.run_dir, run.saver.prefix("latest"))
+            latest = run.saver.prefix("latest")
+            return cls({"epoch": state.epoch}, {}, state.history, run.run_dir, latest, trained=trained)
         best_model = run.saver.prefix("best_model")
         return cls(
             best={state.best.metric: state.best.value, "epoch": state.best.epoch},
@@ -45,6 +52,7 @@ class TrainResult:
             history=state.history,
             run_dir=run.run_dir,
             weights=best_model if checkpoint.exists(best_model) else None,
+            trained=trained,
         )
 
     @classmethod
@@ -60,7 +68,7 @@ class TrainResult:
             history = []
         names = [name for name in ("best_model", "latest") if checkpoint.exists(folder / name)]
         metrics = _metrics_of(history, best["epoch"])
-        return cls(best, metrics, history, folder, folder / names[0] if names else None)
+        return cls(best, metrics, history, folder, folder / names[0] if names else None, trained=False)
 
     def summary(self) -> Dict[str, Any]:
         """Return ``best``; of a recipe with stages, that of each by its name."""

@@ -45,7 +45,9 @@ class SignalHandler:
                 return
             raise KeyboardInterrupt
         self.signal = number
-        get_logger().warning("stopping after this batch; the run is saved then. Again to stop at once, unsaved")
+        get_logger().warning(
+            "stopping after this batch, and saving the run. To stop at once without saving, press Ctrl-C again"
+        )
 
     @property
     def exit_code(self) -> int:

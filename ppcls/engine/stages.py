@@ -68,7 +68,8 @@ def train(config: Config, stage: Optional[str] = None, supplied: Optional[Suppli
                 _stop_if_asked(signals, name)
     for name, recipe in recipes.items():
         get_logger().info("stage %s: %s; in %s", name, _result_text(results[name].best), recipe.run_dir)
-    return dataclasses.replace(list(results.values())[-1], stages=results)
+    trained = any(result.trained for result in results.values())
+    return dataclasses.replace(list(results.values())[-1], stages=results, trained=trained)
 
 
 @contextlib.contextmanager

@@ -78,7 +78,7 @@ def convert(model: Path, parameters: Path, target: Path, opset: int) -> Any:
     try:
         graph = onnx.load(str(target))
     except DecodeError as error:
-        raise ExportError(f"what paddle2onnx wrote is no ONNX model ({error}); nothing was exported") from None
+        raise ExportError(f"paddle2onnx did not write an ONNX model ({error}); nothing was exported") from None
     target.unlink()
     written = next(entry.version for entry in graph.opset_import if entry.domain in ("", "ai.onnx"))
     if written != opset:

@@ -94,7 +94,7 @@ def expand_one(image: Image, name: str) -> Source:
     """
     sources = list(expand(image, name))
     if len(sources) != 1:
-        raise DataError(f"{image!r} means {len(sources)} images; give one")
+        raise DataError(f"{image!r} stands for {len(sources)} images; give one")
     return sources[0]
 
 
@@ -161,7 +161,7 @@ def read_list(file: Path, roots: Sequence[Path]) -> List[Source]:
     """
     lines = [line.strip() for _, line in read_lines(file) if line.strip()]
     if not lines:
-        raise DataError(f"{file}: names no images")
+        raise DataError(f"{file}: lists no images")
     hits = [sum((root / _path_of(line, root)).exists() for line in lines[:_PROBED_LINES]) for root in roots]
     if not any(hits):
         tried = ", ".join(dict.fromkeys(str(root.absolute()) for root in roots))

@@ -33,7 +33,7 @@ def read_metadata(path: Path) -> Dict[str, str]:
     try:
         metadata = _metadata(data)
     except (ValueError, IndexError) as error:
-        raise DataError(f"{path}: no ONNX model, or one that was cut short ({error})") from None
+        raise DataError(f"{path}: not an ONNX model, or one that is cut off ({error})") from None
     recorded = metadata.get(DIGEST)
     if recorded is not None and recorded != blanked_digest(data, recorded):
         raise DataError(f"{path}: damaged, or changed since it was exported; export the model again")

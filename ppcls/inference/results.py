@@ -62,7 +62,9 @@ def check_folder(path: Path) -> None:
     if not folder.is_dir():
         raise MachineError(f"{path}: cannot be written: there is no folder {folder}; make it first")
     if not os.access(folder, os.W_OK):
-        raise MachineError(f"{path}: cannot be written: {folder} is read-only, or not yours to write in")
+        raise MachineError(
+            f"{path}: cannot be written: {folder} is read-only, or you may not write there; choose another folder"
+        )
 
 
 @contextlib.contextmanager

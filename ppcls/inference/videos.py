@@ -240,7 +240,7 @@ def _why_closed(video: Video) -> str:
 def _why_ended(video: Video, capture: Any, count: int) -> Optional[str]:
     """Return what is wrong with a video that has ended, None if nothing is."""
     if video.is_live:
-        return "the stream has ended: no picture came any more"
+        return "the stream has ended: no more frames came"
     if not count:
         return "no frame of the video can be read"
     expected = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))

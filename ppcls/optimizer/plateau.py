@@ -89,7 +89,7 @@ class ReduceOnPlateau(Schedule):
             if self._lr_after(self.reductions) - self._lr_after(self.reductions + 1) > self.epsilon:
                 self.reductions += 1
                 get_logger().info(
-                    "%s has not got better than %.5f for %d evaluations: the learning rate is %g from now on",
+                    "%s has not improved on %.5f in %d evaluations: the learning rate is %g from now on",
                     self.monitor,
                     self.best or 0.0,
                     self.patience + 1,

@@ -266,14 +266,19 @@ _SCALARS: Mapping[Any, Callable[[Any], Any]] = {
 def suggest(word: object, allowed: Iterable[str]) -> str:
     """Return the end of an error message: "; did you mean 'x'? (allowed: a, b, c)", or " (allowed: a, b, c)"."""
     allowed = list(allowed)
-    lower = {name.lower(): name for name in allowed}  # difflib minds case, users do not
-    near = _similar(str(word), allowed) or lower.get(_similar(str(word).lower(), lower) or "")
+    near = nearest(word, allowed)
     hint = f"; did you mean {near!r}? (" if near else " ("
     return f"{hint}allowed: {', '.join(allowed) or 'none'})"
 
 
+def nearest(word: object, allowed: Iterable[str]) -> Optional[str]:
+    """Return the most similar name, whatever the case; None if none is similar enough to be what was meant."""
+    allowed = list(allowed)
+    lower = {name.lower(): name for name in allowed}  # difflib minds case, users do not
+    return _similar(str(word), allowed) or lower.get(_similar(str(word).lower(), lower) or "")
+
+
 def _similar(word: str, allowed: Iterable[str]) -> Optional[str]:
-    """Return the most similar word; None if none is similar enough to be what was meant."""
     near = difflib.get_close_matches(word, allowed, n=1, cutoff=0.6)
     return near[0] if near and _is_likely(word, near[0]) else None
 

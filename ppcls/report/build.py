@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import time
 from pathlib import Path
 from typing import Any, List, Optional, Sequence
 
@@ -13,7 +15,6 @@ from ppcls.data.loader import DataLoader
 from ppcls.engine import criteria, device
 from ppcls.engine.data import build_loader
 from ppcls.engine.evaluation import evaluate_model
-from ppcls.engine.inspection import label_text, pixels
 from ppcls.engine.model import build_model, fetch_weights, load_required_weights
 from ppcls.engine.predictions import PredictionRecorder
 from ppcls.errors import ConfigError, DataError, MachineError, PpclsError
@@ -25,15 +26,17 @@ from ppcls.report.png import write_charts, write_picture
 from ppcls.report.run_data import RunData, heat_key, photo_key
 from ppcls.report.sections.confusion_matrix import cell_rows
 from ppcls.report.sections.mistakes import shown_rows
+from ppcls.report.seen_batch import SeenBatch
 from ppcls.report.thumbnails import LARGE, SMALL, load_photos
 from ppcls.utils.folders import ensure_writable
+from ppcls.utils.lettering import DrawableNames
 from ppcls.utils.logging import get_logger
 
 PAGE = "report.html"
 PICTURES = "pictures"
-SEEN = 16  # images of the batch that the page shows
+CLASS_NAMES = "class_names.txt"  # in that folder, where pictures show numbers
 _MAX_PHOTOS = 400  # pictures of the cells of a confusion matrix
-_SECONDS = 10.0  # for reading photos
+_SECONDS = 10.0  # for reading photos, and for finding a batch that is mixed
 
 
 def rebuild(folder: Path, out: Optional[Path] = None, stage: Optional[str] = None) -> Path:
@@ -63,7 +66,7 @@ def rebuild(folder: Path, out: Optional[Path] = None, stage: Optional[str] = Non
                 _evaluate(data, loader)
             for _ in explain(data, loader, lambda: _load_model(data), shown_rows(data)):
                 pass
-        data.seen = seen_images(data, _loader(data, "Train", stack))
+        show_batch(data, _loader(data, "Train", stack))
     write(data, page, complete=True)
     return page
 
@@ -102,12 +105,28 @@ def write(data: RunData, page: Path, complete: bool, seconds: float = _SECONDS) 
     if not complete:
         return
     folder = page.parent / PICTURES
-    write_charts(charts.drawn, folder)
-    _write_photos(data, folder / "mistakes.png", shown_rows(data))
-    if data.seen:
-        sheet = contact_sheet([image for image, _ in data.seen], [text for _, text in data.seen])
-        write_picture(folder / "training_batch.png", sheet)
+    names = _drawable_names(data, folder)
+    write_charts(charts.drawn, folder, names)
+    _write_photos(data, folder / "mistakes.png", shown_rows(data), names)
+    if data.seen is not None and data.seen.images:
+        texts = [names.replace(text) for _, text in data.seen.images]
+        write_picture(folder / "training_batch.png", contact_sheet([image for image, _ in data.seen.images], texts))
     get_logger().info("wrote %s", page)
+
+
+def _drawable_names(data: RunData, folder: Path) -> DrawableNames:
+    """Return the names of the classes as pictures show them; where that is by numbers, list them in the folder."""
+    names = DrawableNames(data.class_names)
+    path = folder / CLASS_NAMES
+    path.unlink(missing_ok=True)
+    if names.numbers:
+        write_text(path, "".join(f"{number} {name}\n" for number, name in enumerate(data.class_names)))
+        get_logger().warning(
+            "no installed font has the letters of %d class names (such as %s): the pictures show their numbers, "
+            "which %s lists. With a font such as Noto Sans CJK, `ppcls report %s` writes them with names",
+            *(len(names.numbers), next(iter(names.numbers)), path, data.folder),
+        )
+    return names
 
 
 def add_photos(data: RunData, seconds: float) -> Optional[str]:
@@ -122,7 +141,7 @@ def add_photos(data: RunData, seconds: float) -> Optional[str]:
     return load_photos(data.thumbnails, data.evaluation, others, SMALL, seconds) or first
 
 
-def _write_photos(data: RunData, path: Path, rows: Sequence[int]) -> None:
+def _write_photos(data: RunData, path: Path, rows: Sequence[int], names: DrawableNames) -> None:
     """Write the photos of answers, with their heat maps, into one picture."""
     answers = data.answers
     if answers is None:
@@ -138,7 +157,7 @@ def _write_photos(data: RunData, path: Path, rows: Sequence[int]) -> None:
         else:
             said = int(answers.predicted[row])
             name = data.class_names[said] if said < data.class_num else "none"
-            texts.append(f"{name}\nis {data.class_names[int(answers.labels[row])]}")
+            texts.append(names.replace(f"{name}\nis {data.class_names[int(answers.labels[row])]}"))
         if heat_key(row) in data.thumbnails:
             images.append(data.thumbnails.image(heat_key(row)))
             texts.append("heat map")
@@ -186,23 +205,17 @@ def _evaluate(data: RunData, loader: DataLoader) -> None:
         data.predictions = {"eval" if config.EMA is None else "eval_ema": predictions}
 
 
-def seen_images(data: RunData, loader: Optional[DataLoader]) -> List[Any]:
-    """Return images of the first training batch as the model saw them, and their targets as text."""
+def show_batch(data: RunData, loader: Optional[DataLoader]) -> None:
+    """Let the page show a batch of training as the model saw it, where the training data are there."""
     if loader is None:
-        return []
+        return
+    data.seen = seen = SeenBatch(data.config)
+    deadline = time.monotonic() + _SECONDS
     try:
-        batch = next(iter(loader.epoch(0)), None)
-        return [] if batch is None else describe_batch(data.config, batch, data.class_names)
+        epochs = range(max(1, data.epochs))
+        for batch in itertools.chain.from_iterable(map(loader.epoch, epochs)):
+            seen.look(batch, data.class_names)
+            if seen.is_complete or time.monotonic() > deadline:
+                break
     except PpclsError as error:
         data.problems.append(f"the training images cannot be shown: {error}")
-        return []
-
-
-def describe_batch(config: Any, batch: Any, names: Sequence[str]) -> List[Any]:
-    """Return the pixels and the targets, as text, of the first images of a batch.
-
-    Raises:
-        ConfigError: the recipe does not normalize images, so that their pixels are not known.
-    """
-    count = min(SEEN, len(batch.labels))
-    return [(pixels(config, "Train", batch.images[row]), label_text(batch, row, names)) for row in range(count)]

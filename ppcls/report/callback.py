@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import platform
+import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, Optional
 
 import numpy as np
 import paddle
@@ -19,12 +20,14 @@ from ppcls.engine.memory import used_memory
 from ppcls.engine.model import build_model
 from ppcls.engine.predictions import PredictionRecorder, Predictions
 from ppcls.engine.supplied import copy_model
+from ppcls.errors import PpclsError
 from ppcls.report import build
 from ppcls.report.collect import class_names
 from ppcls.report.explain import explain
 from ppcls.report.records import SpeedFile, load_predictions, read_records, save_predictions
 from ppcls.report.run_data import RunData
 from ppcls.report.sections.mistakes import shown_rows
+from ppcls.report.seen_batch import SeenBatch
 from ppcls.report.thumbnails import Thumbnails
 from ppcls.utils import distributed, environment
 from ppcls.utils.logging import get_logger
@@ -37,13 +40,15 @@ if TYPE_CHECKING:
 _SECONDS_BETWEEN = 20.0  # refreshes
 _SHARE = 0.01  # of the time: a refresh that took long is followed by a longer pause
 _SECONDS_FOR_PHOTOS = 0.3  # of a refresh; when training is done all are read
+_SECONDS_WHEN_STOPPED = 5.0  # a page whose last refresh took longer stays as it is when the run is stopped
 
 
 class ReportCallback(Callback):
     """Writes ``report.html`` at the first evaluation, refreshes it while training, and completes it at the end.
 
     A refresh follows the one before after 20 seconds at the earliest, and after a hundred times as long as that one
-    took. The first process writes; what fails is logged once, and training goes on.
+    took; there is one more when the run is stopped, or ends with an error. The first process writes; what fails is
+    logged once, and training goes on.
 
     Args:
         stages: the folders of the recipe's stages by name, in order; nothing for a recipe without stages.
@@ -67,19 +72,20 @@ class ReportCallback(Callback):
         self._active = False
         self._best: Dict[str, Predictions] = {}
         self._thumbnails = Thumbnails()
-        self._seen: List[Tuple[np.ndarray, str]] = []
+        self._seen: Optional[SeenBatch] = None
         self._trained = False  # whether there was a step; not where a run that is done is started again
         self._speed: Optional[SpeedFile] = None
         self._epoch_began: Optional[float] = None
         self._images = 0
-        self._next_refresh = 0.0
+        self._next_refresh = self._refresh_took = 0.0
+        self._open_run: Optional[Run] = None  # the run until it is done
 
     def on_train_begin(self, run: Run) -> None:
         """Ask for the answers of evaluations; continue what a resumed run has."""
         self._forget()
         if not run.config.Global.report:
             return
-        self._active = True
+        self._active, self._open_run = True, run
         if run.eval_loader is not None:
             run.recorder = PredictionRecorder(len(run.eval_loader.dataset))
         if distributed.is_main():
@@ -92,24 +98,25 @@ class ReportCallback(Callback):
         self._speed = SpeedFile(run.run_dir, run.state.epoch, _machine(run))
 
     def on_step(self, run: Run) -> None:
-        """Count images; of the first batch, keep some as the model sees them."""
+        """Count images; keep some of a batch as the model sees them."""
         self._trained = True
         if not self._active or not distributed.is_main():
             return
+        if self._seen is None:
+            self._seen = SeenBatch(run.config)
+        if not self._seen.is_complete:
+            self._guarded(lambda: self._see(run))
         if self._epoch_began is not None:
             self._images += run.batch_size(run.state.batch - 1, run.state.batch)
             return
         # The first batch waits for what others have ready: it is not counted.
         self._epoch_began, self._images = time.perf_counter(), 0
-        if not self._seen:
-            self._guarded(lambda: self._see(run))
 
     def _see(self, run: Run) -> None:
+        assert self._seen is not None and run.batch is not None
         names = class_names(run.config, run.state.class_names, run.state.classes, run.train_loader.dataset)
-        self._seen = build.describe_batch(run.config, run.batch, names)
-
-    def _see_again(self, run: Run, data: RunData) -> None:
-        data.seen = build.seen_images(data, run.train_loader)
+        if self._seen.look(run.batch, names):
+            self._thumbnails = Thumbnails()  # may have those of an earlier batch
 
     def on_epoch(self, run: Run) -> None:
         """Note speed and memory of the epoch; without evaluation, refresh the page."""
@@ -142,16 +149,16 @@ class ReportCallback(Callback):
         if began < self._next_refresh:
             return
 
-        def write() -> None:
-            data = self._data(run, run.epoch_number, finished=False)
-            build.write(data, data.folder / build.PAGE, complete=False, seconds=_SECONDS_FOR_PHOTOS)
-
-        self._guarded(write)
-        took = time.monotonic() - began
+        self._guarded(lambda: self._write(self._data(run, run.epoch_number, finished=False)))
+        self._refresh_took = took = time.monotonic() - began
         self._next_refresh = began + took + max(_SECONDS_BETWEEN, took / _SHARE)
+
+    def _write(self, data: RunData) -> None:
+        build.write(data, data.folder / build.PAGE, complete=False, seconds=_SECONDS_FOR_PHOTOS)
 
     def on_train_end(self, run: Run) -> None:
         """Write everything: with heat maps, the map of the embeddings and the sheet of the data; a collective."""
+        self._open_run = None
         if not self._active:
             return
         is_last = not self._stages or self._stage(run) == list(self._stages)[-1]
@@ -160,7 +167,7 @@ class ReportCallback(Callback):
         if distributed.is_main():
             self._guarded(lambda: data.append(self._data(run, run.state.epoch, finished=is_last)))
             if data and not self._trained:
-                self._guarded(lambda: self._see_again(run, data[0]))
+                self._guarded(lambda: build.show_batch(data[0], run.train_loader))
             if data and is_last and run.eval_loader is not None:
                 rows = shown_rows(data[0])
                 work = explain(data[0], run.eval_loader, lambda: _best_model(run), rows)
@@ -168,6 +175,17 @@ class ReportCallback(Callback):
         while distributed.sync_errors(None, int(next(work, self) is not self))[0]:
             pass
         distributed.run_on_main(lambda: self._guarded(lambda: self._finish(data, is_last)))
+
+    def close(self) -> None:
+        """Bring the page up to date if the run was stopped, or has failed, after its first epoch.
+
+        A second Ctrl-C is no PpclsError: who is in a hurry does not wait for a page.
+        """
+        run, self._open_run = self._open_run, None
+        if run is None or not self._trained or not run.state.epoch or not distributed.is_main():
+            return
+        if isinstance(sys.exc_info()[1], PpclsError) and self._refresh_took < _SECONDS_WHEN_STOPPED:
+            self._guarded(lambda: self._write(self._data(run, run.state.epoch, finished=False, stopped=True)))
 
     def _finish(self, data: List[RunData], complete: bool) -> None:
         if data:
@@ -186,7 +204,7 @@ class ReportCallback(Callback):
         folder = run.run_dir.resolve()
         return next((name for name, path in self._stages.items() if path.resolve() == folder), "")
 
-    def _data(self, run: Run, epochs: int, finished: bool) -> RunData:
+    def _data(self, run: Run, epochs: int, finished: bool, stopped: bool = False) -> RunData:
         stage = self._stage(run)
         names = list(self._stages)
         earlier = names[: names.index(stage)] if stage else []
@@ -196,7 +214,9 @@ class ReportCallback(Callback):
         train = run.train_loader.dataset
         problems = [line for one in records for line in one.problems]
         if run.state.best.epoch and not self._best and run.eval_loader is not None:
-            problems.append("the answers of the best weights are not in the run's folder: ppcls report evaluates them")
+            problems.append(
+                "the answers of the best weights are missing in the run's folder; ppcls report evaluates them"
+            )
         return RunData(
             folder=self._root if self._root is not None and stage else run.run_dir,
             config=run.config,
@@ -219,6 +239,7 @@ class ReportCallback(Callback):
                 "python": platform.python_version(),
             },
             finished=finished,
+            stopped=stopped,
         )
 
 

@@ -9,6 +9,7 @@ from typing import Callable, List, Sequence, Tuple, Union
 import numpy as np
 
 from ppcls.report.charts import BarChart, Chart, LineChart, Mark, Matrix, Series, number, ticks
+from ppcls.utils.terminal import columns_of
 
 COLORS = 10  # of series: "0" to "9"
 GRID, DIM, FOREGROUND, HEAT = "line", "dim", "fg", "heat"  # the other colors
@@ -132,7 +133,7 @@ def _draw_bars(chart: BarChart) -> Drawing:
 def _draw_matrix(chart: Matrix) -> Drawing:
     """Draw a matrix; the darker a cell, the larger its share of the row."""
     count = len(chart.labels)
-    margin = 14 + _LETTER * max((len(label) for label in chart.labels), default=0)
+    margin = 14 + _LETTER * max(map(columns_of, chart.labels), default=0)
     cell = _CELL if count <= _MAX_NUMBERS else _CELL / 3
     side = margin + count * cell + 8
     shares = chart.counts / np.maximum(1, chart.counts.sum(axis=1, keepdims=True))
@@ -190,7 +191,7 @@ def _x_values(chart: LineChart, left: float, right: float) -> List[float]:
 
 
 def _x_tick(x: float, label: str) -> Shape:
-    is_cut = x + len(label) * _LETTER / 2 > _WIDTH
+    is_cut = x + columns_of(label) * _LETTER / 2 > _WIDTH
     return Text((_WIDTH if is_cut else x, _HEIGHT - _BOTTOM + 14), label, "end" if is_cut else "middle")
 
 

@@ -53,11 +53,17 @@ def render(data: RunData, complete: bool) -> Tuple[str, Charts]:
     links = "".join(f"<a href='#{section.name}'>{escape(section.title)}</a>" for section in there)
     body = [
         f"<h1>{escape(title)}</h1>",
-        f"<p class='dim small'>Written {written}{'' if data.finished else '; refreshed while training goes on'}.</p>",
+        f"<p class='dim small'>Written {written}{_state(data)}.</p>",
         f"<nav>{links}</nav>",
         *(section.html() for section in there),
     ]
     return html.page(title, body, STYLES + data.thumbnails.style()), charts
+
+
+def _state(data: RunData) -> str:
+    if data.stopped:
+        return " when the run was stopped"
+    return "" if data.finished else "; refreshed while training goes on"
 
 
 def title_of(data: RunData) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Iterator, List, Mapping, Tuple
+from typing import Any, Iterator, List, Mapping, Optional, Tuple
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from ppcls.report.charts import Chart
 from ppcls.report.drawing import DIM, FOREGROUND, GRID, HEAT, Box, Circle, Line, Point, Shape, Text, draw, legend
 from ppcls.report.files import replacing
+from ppcls.utils.lettering import DrawableNames, font_for
 from ppcls.utils.opencv import cv2
+from ppcls.utils.terminal import columns_of
 
 # The light colors of the page.
 _SERIES = ("#1f6fd0", "#c2520b", "#2c8043", "#8a4fc2", "#b0306e", "#6b6f00", "#00808a", "#7a5a44", "#5450cf", "#a3262c")
@@ -31,14 +33,17 @@ _DASH = 4.0
 _ANCHORS = {"start": "ls", "middle": "ms", "end": "rs"}
 
 
-def write_charts(charts: Mapping[str, Chart], folder: Path) -> None:
+def write_charts(charts: Mapping[str, Chart], folder: Path, names: Optional[DrawableNames] = None) -> None:
     """Draw charts into ``NAME.png``.
+
+    Args:
+        names: of the classes, which the charts may have.
 
     Raises:
         MachineError: a file cannot be written.
     """
     for name, chart in charts.items():
-        image = draw_chart(chart)
+        image = draw_chart(chart, names)
         with replacing(folder / f"{name}.png") as temporary:
             image.save(temporary, format="png")
 
@@ -54,15 +59,16 @@ def write_picture(path: Path, image: np.ndarray) -> None:
         temporary.write_bytes(encoded)
 
 
-def draw_chart(chart: Chart) -> Image.Image:
+def draw_chart(chart: Chart, names: Optional[DrawableNames] = None) -> Image.Image:
     """Return a chart with its title and legend."""
+    names = names or DrawableNames(())
     drawing = draw(chart)
     unit = _UNIT * min(1.0, _LARGEST / max(drawing.width, drawing.height))
-    rows = _legend_rows(legend(chart), drawing.width)
+    rows = _legend_rows([(names.replace(name), color) for name, color in legend(chart)], drawing.width)
     head = 22.0 + 15.0 * len(rows)
     size = (round(drawing.width * unit), round((drawing.height + head) * unit))
     image = Image.new("RGB", size, "white")
-    pen = _Pen(ImageDraw.Draw(image, "RGBA"), unit, 0.0)
+    pen = _Pen(ImageDraw.Draw(image, "RGBA"), unit, names)
     pen.text(Text((8, 16), chart.title, color=FOREGROUND), _TITLE)
     for number, row in enumerate(rows):
         x = 8.0
@@ -78,7 +84,7 @@ def draw_chart(chart: Chart) -> Image.Image:
 
 
 def _legend_width(name: str) -> float:
-    return 28.0 + 6.0 * len(name)
+    return 28.0 + 6.0 * columns_of(name)
 
 
 def _legend_rows(entries: List[Tuple[str, str]], width: float) -> List[List[Tuple[str, str]]]:
@@ -97,8 +103,9 @@ def _legend_rows(entries: List[Tuple[str, str]], width: float) -> List[List[Tupl
 class _Pen:
     """Draws shapes, whose units it knows."""
 
-    def __init__(self, draw: Any, unit: float, top: float) -> None:
-        self._draw, self._unit, self.top = draw, unit, top
+    def __init__(self, draw: Any, unit: float, names: DrawableNames) -> None:
+        self._draw, self._unit, self._names = draw, unit, names
+        self.top = 0.0
 
     def shape(self, shape: Shape) -> None:
         """Draw a shape."""
@@ -116,15 +123,16 @@ class _Pen:
 
     def text(self, text: Text, size: float) -> None:
         """Draw a text of a size; one that is turned reads upwards."""
-        if not text.text:
+        letters = self._names.replace(text.text)
+        if not letters:
             return
-        font, anchor = ImageFont.load_default(size * self._unit), _ANCHORS[text.anchor]
+        font, anchor = font_for(letters, size * self._unit), _ANCHORS[text.anchor]
         if not text.turned:
-            self._draw.text(self._at(text.place), text.text, fill=_COLORS[text.color], font=font, anchor=anchor)
+            self._draw.text(self._at(text.place), letters, fill=_COLORS[text.color], font=font, anchor=anchor)
             return
-        left, top, right, bottom = font.getbbox(text.text, anchor="ls")
+        left, top, right, bottom = font.getbbox(letters, anchor="ls")
         mask = Image.new("L", (round(right - left) + 2, round(bottom - top) + 2))
-        ImageDraw.Draw(mask).text((-left, -top), text.text, fill=255, font=font, anchor="ls")
+        ImageDraw.Draw(mask).text((-left, -top), letters, fill=255, font=font, anchor="ls")
         mask = mask.rotate(90, expand=True)
         x, y = self._at(text.place)
         self._draw.bitmap((x + top, y - mask.height), mask, fill=_COLORS[text.color])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from ppcls.data.datasets import Dataset
 from ppcls.engine.predictions import Predictions
 from ppcls.engine.state import Best
 from ppcls.report.records import Records
+from ppcls.report.seen_batch import SeenBatch
 from ppcls.report.thumbnails import Thumbnails
 
 
@@ -50,10 +51,11 @@ class RunData:
         train, evaluation: the data; None where they are not there.
         problems: what is missing or damaged, for the page.
         thumbnails: the pictures of the page.
-        seen: images of a training batch as the model saw them, [H, W, 3] uint8, and their targets as text.
+        seen: images of a training batch as the model saw them; None where they are not known.
         explanations: None while training goes on.
         versions: of the libraries that the run was trained with.
         finished: whether training is done.
+        stopped: whether it was stopped, or has failed, before it was done.
     """
 
     folder: Path
@@ -69,10 +71,11 @@ class RunData:
     evaluation: Optional[Dataset] = None
     problems: List[str] = field(default_factory=list)
     thumbnails: Thumbnails = field(default_factory=Thumbnails)
-    seen: List[Tuple[np.ndarray, str]] = field(default_factory=list)
+    seen: Optional[SeenBatch] = None
     explanations: Optional[Explanations] = None
     versions: Dict[str, Any] = field(default_factory=dict)
     finished: bool = False
+    stopped: bool = False
 
     @property
     def records(self) -> Records:

@@ -24,4 +24,6 @@ def check(data: bytes, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise DataError(f"the image is {width} x {height}, more than {max_pixels} pixels; make it smaller")
     if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
-        raise DataError(f"the image is {width} x {height}, thinner than {MAX_ASPECT_RATIO} to 1; cut it")
+        raise DataError(
+            f"the image is {width} x {height}, one side more than {MAX_ASPECT_RATIO} times the other; crop it"
+        )

@@ -74,7 +74,7 @@ def parse(body: bytes, max_images: int) -> List[Item]:
         more = reader.more(b"]")
     if reader.accept(b","):
         twice = reader.text() == "images"
-        raise RequestError(422, '"images" is there twice') if twice else RequestError(400, _SHAPE)
+        raise RequestError(422, '"images" is given twice') if twice else RequestError(400, _SHAPE)
     reader.expect(b"}")
     reader.end()
     return items
@@ -93,7 +93,7 @@ def _item(reader: _Reader, where: str) -> Item:
         if key not in _KEYS:
             raise wrong
         if key in values:
-            raise RequestError(422, f'{where}: "{key}" is there twice')
+            raise RequestError(422, f'{where}: "{key}" is given twice')
         reader.expect(b":")
         if not reader.at(b'"'):
             raise RequestError(400, f"{where}: its values must be strings")

@@ -19,7 +19,7 @@ class ModelInfo(BaseModel):
     model: str
     backend: str
     device: str
-    precision: str = Field(description="in what the model computes")
+    precision: str = Field(description="precision that the model computes in")
     image_shape: List[int] = Field(description="channels, height, width")
     class_num: int
     class_names: Optional[List[str]]

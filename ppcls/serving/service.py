@@ -172,7 +172,7 @@ class Service:
         if self.settings.no_saliency:
             raise RequestError(404, "heat maps are switched off on this server (--no-saliency)")
         if len(found) != 1:
-            raise RequestError(422, f"a heat map is of one image, not of {len(found)}")
+            raise RequestError(422, f"a heat map takes one image, not {len(found)}")
         with self._heat_maps.acquired():
             try:
                 with self.memory.reservation() as reservation:

@@ -133,7 +133,10 @@ def _new_plan(request: Request, run: Path, found: Survey, start: Optional[Start]
 
 def _check_options(request: Request) -> None:
     if request.model is not None:
-        spec(request.model)
+        try:
+            spec(request.model)
+        except ConfigError as error:
+            raise ConfigError(f"--model: {error}") from None
     if request.epochs is not None and request.epochs < 1:
         raise ConfigError(f"--epochs: must be at least 1, not {request.epochs}")
     keys = [change.partition("=")[0].strip() for change in request.changes]
@@ -156,8 +159,8 @@ def _require_in_place(config: Config, run: Path) -> None:
     named = Path(config.Global.output_dir)
     if named.resolve() != run.resolve():
         raise ConfigError(
-            f"{run / RECIPE}: is of a run in {named}, and stands in {run}: if the folder was moved, write its new "
-            f"place into the recipe, in Global and in the paths of its lists"
+            f"{run / RECIPE}: belongs to a run in {named}, and is in {run}. If the folder was moved, change the "
+            f"paths in the recipe: Global.output_dir and those of its lists"
         )
 
 
@@ -167,8 +170,8 @@ def _say_what_changed(known: Record, folder: Path) -> None:
     before, now = sum(known.counts.values()), sum(counts.values())
     if counts != known.counts:
         get_logger().warning(
-            "%s: has %d images now and had %d when the run began; it goes on with those of its lists. To train with "
-            "all of them, begin another run with --output",
+            "%s: has %d images now and had %d when the run began; the run goes on with the images in its "
+            "lists. To train with all of them, begin another run with --output",
             *(folder, now, before),
         )
 

@@ -93,15 +93,17 @@ def require_continuable(record: Record, request: Request, run: Path) -> None:
     ]
     if lines:
         raise ConfigError(
-            f"{run} holds a run that was begun by another command:\n" + "\n".join(lines) + "\nTake that back to "
-            "continue the run, or choose another folder with --output"
+            f"{run} holds a run that was begun by another command:\n" + "\n".join(lines) + "\nUse the same options "
+            "to continue the run, or choose another folder with --output"
         )
     if record.finished is not None:
         reached = ", ".join(f"{name} {value:g}" for name, value in record.finished.items())
+        report = run / "report.html"
+        where = f"Its report is {report}.\n" if report.exists() else ""
         raise ConfigError(
-            f"{run} holds a finished run of this command ({reached}); nothing was changed. For another run choose "
-            f"another folder with --output; to train this one longer: ppcls train -c {run / RECIPE} -o "
-            f"Global.epochs=N"
+            f"{run} holds a finished run of this command ({reached}); nothing was changed. {where}"
+            "To train anew, choose another folder: --output NEW\n"
+            f"To train it longer: ppcls train -c {run / RECIPE} -o Global.epochs=N"
         )
 
 
@@ -115,7 +117,7 @@ def require_free(run: Path) -> None:
     there += [prefix.name for prefix in checkpoint.newest_first(run)[:1]] if run.is_dir() else []
     if there:
         raise ConfigError(
-            f"{run}: holds something of another run already ({', '.join(there)}); choose another folder with --output"
+            f"{run}: already holds files of another run ({', '.join(there)}); choose another folder with --output"
         )
 
 

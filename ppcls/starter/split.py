@@ -78,7 +78,7 @@ def _split(found: Survey, fraction: float, run: Path) -> Parts:
     notes = [f"chosen here: {fraction:.0%} of each class to validate with".replace("%", " %")]
     copies = sum(map(len, split.near_duplicates))
     if found.sample is not None:
-        notes.append("near copies were not looked for among so many")
+        notes.append("near copies were not searched for among so many images")
     elif copies:
         notes.append(f"{copies:,} near copies are kept on one side")
     lacking = sorted(set(dataset.labels.tolist()) - set(dataset.labels[split.val].tolist()))

@@ -104,7 +104,7 @@ def survey(layout: Layout, device: str = "auto", workers: Optional[int] = None) 
     if layout.is_multilabel:
         raise DataError(
             f"{layout.path}: images with several classes each; `ppcls train FOLDER` chooses for one class per image. "
-            f"Write a recipe: docs/training.md, Multi-label data"
+            f"Write a recipe: docs/metrics.md, Multi-label classification"
         )
     dataset = build_dataset(layout.train, train=True)
     if layout.shortage is not None:

@@ -165,7 +165,7 @@ def _require_sides(config: Config) -> None:
         checks.require_trainable(part)
     last = list(config.stages.values())[-1] if config.Stages else config
     if not last.Global.eval_during_train:
-        raise ConfigError("Global.eval_during_train: false: cross-validation is about evaluations; set it to true")
+        raise ConfigError("Global.eval_during_train: false: cross-validation needs evaluations; set it to true")
 
 
 def _plan(recipe: Recipe, config: Config, root: Path, fold: int) -> Plan:

@@ -73,7 +73,7 @@ def read_axes(texts: Sequence[str]) -> Dict[str, Choice]:
         else:
             name, choice = _values(text)
         if name in axes:
-            raise ConfigError(f"{text}: {name} stands twice; put all of its values into one list")
+            raise ConfigError(f"{text}: {name} is given twice; put all of its values into one list")
         axes[name] = choice
     return axes
 
@@ -96,7 +96,7 @@ def _values(text: str) -> Any:
     shown = [show(value) for value in values]
     twice = next((value for index, value in enumerate(shown) if value in shown[:index]), None)
     if twice is not None:
-        raise ConfigError(f"{text}: {twice} stands twice")
+        raise ConfigError(f"{text}: {twice} is given twice")
     return dotted(tuple(path)), values
 
 

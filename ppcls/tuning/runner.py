@@ -173,7 +173,10 @@ class _Signals(SignalHandler):
     def _receive(self, number: int, frame: Optional[FrameType]) -> None:
         self.count, self.number = self.count + 1, number
         if self.count == 1:
-            get_logger().warning("stopping: each training is saved after this batch. Again to stop at once, unsaved")
+            get_logger().warning(
+                "stopping each training after its batch, and saving it. To stop at once without saving, press Ctrl-C "
+                "again"
+            )
 
     def pass_on(self, processes: Any) -> None:
         """Send what has come since the last call."""

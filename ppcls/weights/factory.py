@@ -92,7 +92,7 @@ def _check_weight_arguments(pretrained: Union[bool, str, Path, None], **given: A
     """Refuse arguments that are about weights where there are none."""
     for name, value in given.items():
         if value is not None and pretrained in (None, False):
-            raise ConfigError(f"{name}: is about weights, and none are named; give pretrained, or leave it out")
+            raise ConfigError(f"{name}: describes weights, and none are named; give pretrained, or leave it out")
 
 
 def _check_recompute(name: str, arguments: Mapping[str, Any]) -> None:

@@ -46,8 +46,8 @@ class Selection:
         texts = []
         if self.others:
             texts.append(
-                f"holds several copies of weights: took {self.copy}, not {', '.join(self.others)}; another one is "
-                "chosen by its name (--weights-key, Global.weights_key, key= of load_weights)"
+                f"holds several copies of weights: took {self.copy}, not {', '.join(self.others)}; to use another "
+                "one, give its name (--weights-key, Global.weights_key, key= of load_weights)"
             )
         if self.copy.left_out and not self.others:
             texts.append(f"left out {list_names(self.copy.left_out)}, which belong to training")

@@ -91,7 +91,7 @@ def test_what_needs_the_base_class_says_so(use, message):
 
 
 def test_no_spec():
-    with pytest.raises(ConfigError, match="Plain is a family, or a layer of somebody else's, and has no spec"):
+    with pytest.raises(ConfigError, match="Plain is not one of the package's models, and has no spec"):
         spec("Plain")
     assert create_model("Derived").spec is None
 

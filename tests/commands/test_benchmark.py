@@ -40,10 +40,10 @@ def test_one_mode_in_mixed_precision(run):
     ("arguments", "message"),
     [
         (["ConvMixer_256_9"], "unknown architecture 'ConvMixer_256_9'; did you mean 'ConvMixer_256_8'?"),
-        (["ConvMixer_256_8", "--batch-size", "0"], "'0' is no whole number above 0"),
+        (["ConvMixer_256_8", "--batch-size", "0"], "'0' is not a whole number above 0"),
         (["ConvMixer_256_8", "--image-size", "32", "32", "3"], "--image-size: give one side, or height and width"),
         (["ConvMixer_1024_20", "--image-size", "8"], "ConvMixer_1024_20 does not take images of 8 x 8 pixels"),
-        (["ConvMixer_256_8", "--seconds", "0"], "'0' is no number of seconds above 0"),
+        (["ConvMixer_256_8", "--seconds", "0"], "'0' is not a number of seconds above 0"),
         (["ConvMixer_256_8", "--threads", "9999"], "--threads 9999: at most 1024"),
         (["ConvMixer_256_8", "--device", "nothing"], "Global.device=nothing: not usable here"),
     ],

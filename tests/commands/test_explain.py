@@ -1,5 +1,6 @@
 """``ppcls explain``, and heat maps beside the answers of ``ppcls infer``."""
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -95,7 +96,7 @@ def test_the_filters(models, run, tmp_path):
     assert "is an exported model" in done.stderr
     assert "nothing to explain" in run("explain", models / "out", code=2).stderr
     done = run("explain", models / "out", "--filters", "--class", "1", code=2)
-    assert "--class: is about images, and there are none" in done.stderr
+    assert "--class: chooses what to explain in images, and there are none" in done.stderr
 
 
 def test_answers_features_and_heat_maps_in_one_pass(trained, images, run, tmp_path):
@@ -119,12 +120,34 @@ def test_answers_features_and_heat_maps_in_one_pass(trained, images, run, tmp_pa
     assert json.loads((tmp_path / "b.json").read_text()) == alone
 
 
+def test_answers_are_written_where_a_heat_map_cannot_be(trained, images, run, tmp_path):
+    """A folder stands where one picture should go."""
+    (tmp_path / "maps" / "0_heat.png").mkdir(parents=True)
+    (images / "broken.png").rename(tmp_path / "broken.png")
+    try:
+        done = run("infer", trained / "out", images, "--out", "a.csv", "--heatmaps", "maps", code=2)
+        expected = json.loads(run("infer", trained / "out", images).stdout)
+        explained = run("explain", trained / "out", images, "--out", "maps", code=2)
+    finally:
+        (tmp_path / "broken.png").rename(images / "broken.png")
+    with (tmp_path / "a.csv").open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["file_name"], row["error"], int(row["class_id"])) for row in rows] == [
+        (answer["file_name"], "", answer["class_ids"][0]) for answer in expected
+    ]
+    assert "0_heat.png: cannot be written: " in done.stderr
+    assert "predicted 4 images; 1 heat map could not be written" in done.stderr
+    assert len([path for path in (tmp_path / "maps").glob("*.png") if path.is_file()]) == 3
+    assert ["error" in item for item in json.loads(explained.stdout)] == [True, False, False, False]
+    assert "explained by grad-cam: 3 images, 1 failed" in explained.stderr
+
+
 def test_what_cannot_be_explained(trained, images, run, tmp_path):
     (tmp_path / "file").write_text("")
     done = run("infer", trained / "out", images, "--heatmaps", "file", code=2)
     assert "--heatmaps=file: cannot be written to" in done.stderr
     done = run("infer", trained / "out", images, "--heatmaps", "maps", "--tta", "flip", code=2)
-    assert "a heat map is of one view" in done.stderr
+    assert "a heat map shows one view" in done.stderr
     done = run("infer", trained / "out", images, "--features", "x.npy", "--topk", "2", code=2)
     assert "add --out FILE for both" in done.stderr
 

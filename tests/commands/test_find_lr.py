@@ -21,6 +21,10 @@ def test_of_a_recipe(run, recipe, tmp_path):
     last = done.stderr.splitlines()[-1]
     assert last == f"next: ppcls train -c {recipe} -o Optimizer.lr.learning_rate={found['suggestion']:.2g}"
     assert not (tmp_path / "out").exists()
+    said = done.stderr
+    begin = "range test of the learning rate: up to 100 updates, from a rate of 1e-05 to 1, for about 5 seconds\n"
+    end = f"done after {found['updates']} updates and {numbers['seconds']:.0f} seconds; it suggests "
+    assert 0 < said.index(begin) < said.index(f"{end}{found['suggestion']:.1e}\n")
 
 
 def test_of_images_and_of_a_run(run, tmp_path):

@@ -140,7 +140,7 @@ def test_a_checkpoint_is_used_where_its_data_are_not(models, digits, run, tmp_pa
         (["~nosuchuser/m", "IMAGES"], "~nosuchuser/m: no home folder known for ~nosuchuser"),
         (["MODEL", "IMAGES", "--out", "~nosuchuser/x.json"], "~nosuchuser/x.json: no home folder known"),
         (["-c", "~nosuchuser/x.yaml"], "~nosuchuser/x.yaml: no such recipe"),
-        (["-c", "."], ".: no such recipe, but a folder; of a run, its recipe is config.yaml in it"),
+        (["-c", "."], ".: a folder, not a recipe; the recipe of a run is config.yaml in its folder"),
         (
             ["MODEL", "-o", "Global.device=cpu", "IMAGES"],
             "-o took IMAGES, as it takes all that follows",
@@ -316,8 +316,8 @@ def test_features_are_written_beside_their_names(models, images, run, tmp_path):
     [
         ("out", ["--features", "x.csv"], "x.csv: the suffix gives the format; it must be one of .npy, .parquet"),
         ("out", ["--features", "no/x.npy"], "there is no folder no; make it first"),
-        ("out", ["--features", "x.npy", "--topk", "3"], "--topk: is about answers"),
-        ("out", ["--features", "x.npy", "--format", "map"], "--format: is about answers"),
+        ("out", ["--features", "x.npy", "--topk", "3"], "--topk: applies to answers"),
+        ("out", ["--features", "x.npy", "--format", "map"], "--format: applies to answers"),
         ("inference", ["--features", "x.npy"], "an exported model gives probabilities only"),
     ],
 )

@@ -67,7 +67,7 @@ def test_too_few_batches_are_said(recipe, run):
         ("sorted_key=calls", "must be one of total, ave, max, min; Paddle's profiler does not sort by the number"),
         ("tracer_option=All", "must be one of Default, OpDetail, AllOpDetail"),
         ("exit_on_finished=maybe", "must be true or false"),
-        ("state=CPU; state=GPU", "state is there twice"),
+        ("state=CPU; state=GPU", "state is given twice"),
     ],
 )
 def test_bad_options_end_with_code_2_before_training(recipe, run, options, message):

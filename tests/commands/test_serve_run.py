@@ -32,7 +32,7 @@ def test_a_run_is_exported_once_and_again_when_its_weights_are_others(folder, re
     for path in (recipe.parent / "out").glob("latest.*"):
         shutil.copy(path, folder / f"best_model{path.suffix}")
     with start(model=folder) as running:
-        assert "the export there is of other weights" in running.log()
+        assert "the export there was made from other weights" in running.log()
         assert len(yaml.safe_load((folder / "inference" / "inference.yml").read_text())["Examples"]) == 3
         other = httpx.post(f"{running.url}/predict", files={"a": ("a.png", photo)}).json()["results"][0]
         assert other["scores"] != answer["scores"]

@@ -49,7 +49,9 @@ def test_split_refuses(photos, run):
     assert "--val: must be between 0 and 1" in run("split-data", photos, "--val", "2", code=2).stderr
     assert "no such folder" in run("split-data", photos / "nothing", code=2).stderr
     run("split-data", photos)
-    assert "there already; choose another --out, or --replace" in run("split-data", photos, code=2).stderr
+    assert (
+        "already there; choose another folder with --out, or add --replace" in run("split-data", photos, code=2).stderr
+    )
     (photos / "empty").mkdir()
     assert "no images" in run("split-data", photos, "--replace", code=2).stderr
 

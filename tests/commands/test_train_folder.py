@@ -66,18 +66,27 @@ def test_a_finished_run_is_not_trained_again(run, photos, tmp_path):
     before = {path.name: path.read_bytes() for path in (tmp_path / "output" / "photos").glob("*.pd*")}
     done = run("train", "photos", *QUICK, *RATE, code=2)
     assert "output/photos holds a finished run of this command (top1 " in done.stderr
-    assert "choose another folder with --output" in done.stderr
+    assert "nothing was changed. Its report is output/photos/report.html.\nTo train anew, " in done.stderr
+    assert "To train it longer: ppcls train -c output/photos/recipe.yaml -o Global.epochs=N" in done.stderr
     assert before == {path.name: path.read_bytes() for path in (tmp_path / "output" / "photos").glob("*.pd*")}
     done = run("train", "photos", *QUICK, *RATE, "Arch.dim=16", code=2)
     assert "holds a run that was begun by another command:\n  -o was [" in done.stderr
     run("train", "photos", *QUICK, *RATE, "--output", "output/second")
+    done = run("train", "-c", "output/photos/recipe.yaml", "-o", "Global.checkpoints=auto")
+    assert "\nwas finished before, nothing was trained: " in done.stderr
+    weights = {path.name: path.read_bytes() for path in (tmp_path / "output" / "photos").glob("*.pdparams")}
+    assert weights == {name: content for name, content in before.items() if name.endswith(".pdparams")}
+    further = done.stderr.splitlines()[-1]
+    assert further.startswith("next: this command with -o Global.epochs=N to train it longer, or with -o Global.")
+    done = run("train", "-c", "output/photos/recipe.yaml", "-o", "Global.checkpoints=auto", "Global.epochs=3")
+    assert "\ntrained: " in done.stderr
 
 
 def test_another_command_in_the_same_folder(run, photos, tmp_path):
     (tmp_path / "output" / "photos").mkdir(parents=True)
     (tmp_path / "output" / "photos" / "train.log").write_text("of somebody else")
     done = run("train", "photos", *QUICK, *RATE, code=2)
-    assert "output/photos: holds something of another run already (train.log)" in done.stderr
+    assert "output/photos: already holds files of another run (train.log)" in done.stderr
 
 
 @pytest.mark.parametrize("number", ["SIGINT", "SIGKILL"])
@@ -128,7 +137,7 @@ def test_a_run_that_was_moved(run, photos, tmp_path):
     record = json.loads((moved / "starter.json").read_text())
     (moved / "starter.json").write_text(json.dumps({**record, "finished": None}))  # as of a run that was stopped
     done = run("train", "photos", *QUICK, *RATE, "--output", "moved", code=2)
-    assert "moved/recipe.yaml: is of a run in output/photos, and stands in moved" in done.stderr
+    assert "moved/recipe.yaml: belongs to a run in output/photos, and is in moved" in done.stderr
     assert not (tmp_path / "output" / "photos").exists()
 
 
@@ -182,8 +191,11 @@ def test_options_that_do_not_belong_together(run, photos, recipe):
     for arguments, text in (
         ((), "train by a recipe, -c RECIPE, or with a FOLDER of images; neither is given"),
         (("photos", "-c", recipe), "both are given"),
-        (("-c", recipe, "--epochs", "3"), "--epochs: for `ppcls train FOLDER`"),
+        (("-c", recipe, "--epochs", "3"), "--epochs: only for `ppcls train FOLDER`"),
         (("photos", "--model", "ConvMLP_X"), "unknown architecture 'ConvMLP_X'; did you mean"),
+        (("photos", "--model", "ConvMixr"), "unknown architecture 'ConvMixr'; did you mean one of ConvMixer_1024_20, "),
+        (("photos", "--model", "gmlp"), "--model: unknown architecture 'gmlp'; did you mean one of gMLP_B16, "),
+        (("photos", "--model", "CycleMLP"), "--model: CycleMLP is a family; name one of its models: CycleMLP_B1, "),
         (("photos", "--epochs", "0"), "--epochs: must be at least 1, not 0"),
         (("photos", "--image-size", "4"), "--image-size: must be at least 16 pixels, not 4"),
         (("photos", "--pretrained", "missing.pdparams"), "missing.pdparams"),

@@ -134,7 +134,7 @@ def test_an_unknown_stage_is_named(staged, registries):
         ("Global.epochs: 3", "Stages: []", 5, "stage second: Stages: write Section.key"),
         ("Global.epochs: 3", "Global..epochs: 3", 5, "stage second: Global..epochs: write Section.key"),
         ("_delete_: true", "_delete_: 3", 13, "stage third: _delete_ is true or false, or a list of keys, not 3"),
-        ("name: third", "name: second", 10, "Stages.2.name: 'second' is there twice"),
+        ("name: third", "name: second", 10, "Stages.2.name: 'second' is used twice"),
         ("name: third", "name: ../third", 10, "Stages.2.name: names a folder: letters"),
         ("name: third", "name: 3", 10, "Stages.2.name: must be text, not 3"),
         ("override:", "overide:", 4, "Stages.1.overide: unknown key; did you mean 'override'?"),

@@ -30,7 +30,7 @@ def test_anchors_and_merge_keys():
 @pytest.mark.parametrize(
     ("text", "where", "what"),
     [
-        ("a: 1\nb: 2\na: 3\n", "r:3", "'a' stands twice"),
+        ("a: 1\nb: 2\na: 3\n", "r:3", "'a' is given twice"),
         ("a: [1, 2\nb: 3\n", "r:2", "not valid YAML"),
         ("a: !!python/object/apply:os.system ['true']\n", "r:1", "tag"),
         ("a: !x 1\n", "r:1", "tag"),

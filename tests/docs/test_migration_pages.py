@@ -5,10 +5,7 @@ import shlex
 
 import pytest
 
-from ppcls import load_config
-from ppcls.cli import _parse
-from ppcls.config.find import recipes
-from tests.helpers.command_line import TOOLS
+from tests.docs.shims import command_of
 from tests.helpers.recipes import ROOT
 
 PAGES = ("docs/paddleclas.md", "docs/timm.md", "docs/paddlevit.md", "docs/mindcv.md", "docs/models/README.md")
@@ -20,16 +17,15 @@ ELSEWHERE = re.compile(
 
 
 def commands():
-    """Yield the page and the commands in the last column but those that only differ in what the test replaces."""
+    """Yield the commands in the last column."""
     for page in PAGES:
         for line in (ROOT / page).read_text().splitlines():
             if line.startswith("|"):
                 here = line.rsplit("|", 2)[1]
-                yield from ((page, text) for text in re.findall(r"`((?:ppcls |python )[^`]+)`", here))
+                yield from re.findall(r"`((?:ppcls |python )[^`]+)`", here)
 
 
-ALL = sorted(set(commands()))
-RUN_HERE = sorted({text for _, text in ALL if not ELSEWHERE.search(text)})
+RUN_HERE = sorted({text for text in commands() if not ELSEWHERE.search(text)})
 
 
 # What a command prints when it has done its work.
@@ -43,30 +39,6 @@ RESULTS = {
     "infer --out": ": 40 images, 0 of them broken",
     "infer --features": "wrote features.npy: 40 images, 0 of them broken",
 }
-
-
-def words_of(text):
-    """Return what ``ppcls`` gets, for a command with or without ``python tools/``."""
-    words = shlex.split(text)
-    if words[0] == "ppcls":
-        return words[1:]
-    script = next(index for index, word in enumerate(words) if word.startswith("tools/"))
-    return [TOOLS[words[script].removeprefix("tools/").removesuffix(".py")], *words[script + 1 :]]
-
-
-@pytest.mark.parametrize(("page", "text"), ALL)
-def test_commands_and_recipes_exist(page, text):
-    if "deploy/python" in text:
-        assert (ROOT / "deploy/python/predict_cls.py").is_file()
-        return
-    if text.startswith("python -m pytest"):
-        assert (ROOT / text.split()[-1].partition("::")[0]).exists()
-        return
-    options = _parse(words_of(text))[1]
-    recipe = getattr(options, "config", None)
-    if recipe not in (None, "RECIPE"):
-        assert f"{recipe}.yaml" in recipes()
-        load_config(recipe, [change for group in options.override for change in group])
 
 
 @pytest.fixture(scope="module")
@@ -93,18 +65,10 @@ def test_the_command_runs(text, workplace, run):
     # Values that the small data and the machine allow.
     text = text.replace("batch_range=[10,20]", "batch_range=[2,4]").replace("num_workers=8", "num_workers=1")
     more = ["-o", "Global.epochs=11"] if "Global.checkpoints" in text else []  # the run has ten
-    words = words_of(text)
+    words = command_of(shlex.split(text))
     done = run(*words, *more, cwd=workplace)
     kind = " ".join([words[0], *(word for word in words if word in ("-p", "--out", "--features"))])
     assert RESULTS[kind] in done.stdout + done.stderr
-
-
-def test_the_python_of_the_page_runs(workplace, monkeypatch, capsys):
-    text = (ROOT / "docs/paddleclas.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    monkeypatch.chdir(workplace)
-    exec(code.replace("output/digits/inference", "export"), {})
-    assert len(capsys.readouterr().out.splitlines()) == 40
 
 
 def test_the_log_lines_of_the_page_are_those_of_a_run(recipe, run):

@@ -1,4 +1,4 @@
-"""What docs/training.md tells users to paste into a file of their own: a callback, a metric and a loss."""
+"""What docs/callbacks.md tells users to paste into files of their own: a callback, a metric and a loss."""
 
 import json
 import re
@@ -9,19 +9,20 @@ import pytest
 import yaml
 
 import ppcls
+from ppcls.config.global_section import GlobalSection
 from tests.helpers.command_line import forgotten_imports
 from tests.helpers.recipes import ROOT
 
-PAGE = (ROOT / "docs" / "training.md").read_text()
+PAGE = (ROOT / "docs" / "callbacks.md").read_text()
 PARTS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 (CALLBACKS,) = (
-    yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL) if "imports" in block
+    yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL) if "Callbacks" in block
 )
 
 
 @pytest.fixture
 def mine(recipe):
-    """Return a recipe with the page's callback, metric and loss, beside the file that has them."""
+    """Return a recipe with the page's callback, metric and loss, beside one file that has them all."""
     (recipe.parent / "my_parts.py").write_text("\n\n".join(PARTS))
     values = yaml.safe_load(recipe.read_text())
     values["Global"].update(CALLBACKS["Global"])
@@ -68,3 +69,11 @@ def test_the_loss_is_one_hinge_per_image(mine):
     margins = np.maximum(0, 1 + logits - logits[np.arange(5), labels][:, None])
     margins[np.arange(5), labels] = 0
     np.testing.assert_allclose(losses, margins.sum(axis=1) / 4, rtol=1e-5)
+
+
+def test_the_table_of_global_has_every_key_and_its_default():
+    section = (ROOT / "docs" / "training.md").read_text().partition("## Keys of `Global`")[2].partition("\n## ")[0]
+    found = {}
+    for names, default in re.findall(r"^\| ((?:`\w+`(?:, )?)+) ?(?:\((.*?)\))? \|", section, re.MULTILINE):
+        found.update(dict.fromkeys(re.findall(r"\w+", names), yaml.safe_load((default or "null").strip("`"))))
+    assert found == GlobalSection().model_dump()

@@ -194,8 +194,8 @@ def test_mistakes_in_our_words(recipe):
 @pytest.mark.parametrize(
     ("model", "options", "message"),
     [
-        ({}, "weights_key: ema", "weights_key: is about the file of pretrained, which must be its path or URL then"),
-        ({"pretrained": True}, "weights_key: ema", "weights_key: is about the file of pretrained"),
+        ({}, "weights_key: ema", "weights_key: describes the file of pretrained, which must then be its path or URL"),
+        ({"pretrained": True}, "weights_key: ema", "weights_key: describes the file of pretrained"),
         (
             {"pretrained": "x"},
             "weights_image_size: [16, 24]",

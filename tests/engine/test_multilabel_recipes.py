@@ -250,6 +250,6 @@ def test_another_post_processing_than_that_of_a_base(recipe, run):
     assert cure in said
     recipe.write_text(text + "Infer: {PostProcess: {name: MultiLabelThreshOutput, topk: 3}}\n")
     assert cure not in run("config", "-c", recipe, code=2).stderr
-    page = (ROOT / "docs" / "training.md").read_text().partition("### Thresholds")[2].partition("```yaml\n")[2]
+    page = (ROOT / "docs" / "metrics.md").read_text().partition("### Thresholds")[2].partition("```yaml\n")[2]
     recipe.write_text(text + page.partition("```")[0])
     assert "MultiLabelThreshOutput" in run("config", "-c", recipe).stdout

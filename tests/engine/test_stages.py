@@ -87,6 +87,8 @@ def test_finished_stages_are_not_trained_again(staged, run):
     before = changes_of(staged.parent / "out")
     again = run("train", "-c", staged, "-o", "Global.print_batch_step=1", "DataLoader.Train.loader.num_workers=1")
     assert "[Train]" not in again.stderr
+    assert "was finished before, nothing was trained: " in again.stderr
+    assert again.stderr.splitlines()[-1] == "next: this command with -o Global.output_dir=NEW to train anew"
     assert changes_of(staged.parent / "out") == before
     assert json.loads(again.stdout) == json.loads(first.stdout)
     assert set(json.loads(again.stdout)) == {"first", "second"}

@@ -117,11 +117,11 @@ def test_damaged_and_strange_onnx_files_are_refused(copy_of_convmlp, tmp_path):
     whole = path.read_bytes()
     middle = len(whole) // 2
     for damaged, message in (
-        (whole[:-9], "bytes are missing|no ONNX model"),
+        (whole[:-9], "bytes are missing|not an ONNX model"),
         (whole[:middle], "bytes are missing"),
         (whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :], "damaged, or changed"),
         (b"", "it has no graph"),
-        (b"<html>not found</html>", "no ONNX model"),
+        (b"<html>not found</html>", "not an ONNX model"),
     ):
         path.write_bytes(damaged)
         with pytest.raises(DataError, match=rf"inference_self_contained\.onnx: .*({message})"):
@@ -209,7 +209,7 @@ def test_what_the_converter_writes_is_checked(digits, tmp_path, run):
     (tmp_path / "other" / "paddle2onnx.py").write_text(wrong)
     arguments = ("export", "-c", tmp_path / "recipe.yaml", "--onnx", "-o", "Global.pretrained_model=weights")
     done = run(*arguments, code=2, process=True, environment={"PYTHONPATH": f"{tmp_path}/other:{ROOT}"})
-    assert "what paddle2onnx wrote is no ONNX model" in done.stderr
+    assert "paddle2onnx did not write an ONNX model" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "model").exists()
 

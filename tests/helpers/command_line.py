@@ -33,9 +33,9 @@ def run_ppcls(*arguments, cwd, code=0, environment=None, timeout=240):
     assert not {"PYTHONPATH", "OMP_NUM_THREADS"}.intersection(environment or ()), "these need process=True"
     arguments = [str(argument) for argument in arguments]
     texts = []
-    states = (_directory(cwd), _environment(environment), _warnings(), _log(), _paddle(), forgotten_imports())
+    states = (_environment(environment), _warnings(), _log(), _paddle(), forgotten_imports())
     with contextlib.ExitStack() as stack:
-        for state in (*states, _captured(texts), _signals(timeout)):
+        for state in (*states, isolated(texts, cwd, timeout)):
             stack.enter_context(state)
         result = _main(arguments)
     return checked(subprocess.CompletedProcess(["ppcls", *arguments], result, *texts), code)
@@ -89,6 +89,18 @@ def checked(done, code):
     """Return a finished command whose exit code is ``code``, or any where that is None."""
     assert code in (None, done.returncode), f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
+
+
+@contextlib.contextmanager
+def isolated(texts, cwd, timeout=240):
+    """Run the block in a folder, with standard streams and signal handlers as a process of its own has them.
+
+    Args:
+        texts: a list that receives what was printed: to standard output, to standard error.
+        timeout: seconds after which the block is interrupted.
+    """
+    with _directory(cwd), _captured(texts), _signals(timeout):
+        yield
 
 
 def _main(arguments):

@@ -125,7 +125,7 @@ def test_a_runtime_that_cannot_be_loaded_is_passed_over_and_said(models, tmp_pat
     environment = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
     image = next((digits / "val").iterdir())
     done = run("infer", models / "inference", image, process=True, environment=environment)
-    assert "the backend onnx cannot be loaded: no such library; install onnxruntime anew; " in done.stderr
+    assert "the backend onnx cannot be loaded: no such library; reinstall onnxruntime; " in done.stderr
     assert "so the backend is paddle" in done.stderr
     assert "by the backend paddle on cpu" in done.stderr
     done = run("infer", models / "inference", image, "--backend", "onnx", process=True, environment=environment, code=2)

@@ -74,7 +74,7 @@ def test_those_who_batch_themselves_prepare_in_threads(predictor, expected, digi
     with ThreadPoolExecutor(4) as pool:
         batch = np.stack(list(pool.map(predictor.prepare, [path.read_bytes() for path in paths])))
     assert predictor.run(batch).argmax(axis=1).tolist() == [e["class_ids"][0] for e in expected]
-    with pytest.raises(DataError, match="means 40 images; give one"):
+    with pytest.raises(DataError, match="stands for 40 images; give one"):
         predictor.prepare(digits / "val")
     with pytest.raises(DataError, match="not an image"):
         predictor.prepare(b"hello")

@@ -180,7 +180,7 @@ def test_a_resumed_run_remembers_its_evaluations(recipe, run):
     changes = ("Global.epochs=4", f"Optimizer.lr={lr}threshold_mode: abs}}")
     whole, rest = recipe.parent / "out", recipe.parent / "rest"
     done = run("train", "-c", recipe, "-o", *changes)
-    assert "metric has not got better than" in done.stderr
+    assert "metric has not improved on" in done.stderr
     rates = {record["epoch"]: record["lr"] for record in records(whole) if record["kind"] == "train"}
     assert rates == {1: 0.01, 2: 0.01, 3: 0.01, 4: 0.005}
     run("train", "-c", recipe, "-o", *changes, f"Global.output_dir={rest}", f"Global.checkpoints={whole}/epoch_2")

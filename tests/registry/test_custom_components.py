@@ -60,6 +60,7 @@ def test_train_evaluate_export_and_infer_with_components_of_ones_own(mine, digit
         ("export", "output/mine"),
         ("infer", "output/mine", digits / "val"),
         ("eval", "-c", "output/mine/config.yaml", "-o", weights),
+        ("compare", "output/mine", "output/mine"),
     ):
         assert advice in run(*command, code=2, cwd=mine).stderr
     run("export", "output/mine", "--import", "my_parts.py", cwd=mine)
@@ -72,6 +73,8 @@ def test_train_evaluate_export_and_infer_with_components_of_ones_own(mine, digit
     of_run = json.loads(run("infer", "output/mine", digits / "val", *imported, cwd=mine).stdout)
     assert [answer["class_ids"] for answer in answers] == [answer["class_ids"] for answer in of_run]
     assert len(answers) == 40
+    counts = json.loads(run("compare", "output/mine", "output/mine/inference", *imported, cwd=mine).stdout)["counts"]
+    assert sum(counts.values()) == counts["both right"] + counts["neither right"] == 40
 
 
 def test_predictor_takes_imports_and_warns_of_another_version(mine, run, log):

@@ -62,7 +62,7 @@ def test_thin_images_are_refused(client):
     """The short side is scaled to the model's: the long side of this one would become 16 million pixels long."""
     answer = client.post("/predict", files={"a": ("thin.png", png(1_000_000, 1))})
     assert answer.status_code == 422
-    assert "the image is 1000000 x 1, thinner than 100 to 1" in answer.json()["error"]
+    assert "the image is 1000000 x 1, one side more than 100 times the other" in answer.json()["error"]
 
 
 def test_pixels(small):
@@ -175,8 +175,8 @@ def test_more_bytes_than_there_is_room_for(small, photo):
         (JSON, b'{"images": ["AAAA"]} x', 400, "the body is not JSON: something follows its end"),
         (JSON, b'{"images": [{"name": "\t", "data": ""}]}', 400, "the body is not JSON: a string is malformed"),
         (JSON, b'{"images": [{"name": "\\ud800", "data": ""}]}', 422, "half of a surrogate pair is no character"),
-        (JSON, b'{"images": [{"data": "a", "data": "b"}]}', 422, 'images[0]: "data" is there twice'),
-        (JSON, b'{"images": ["a"], "images": ["b"]}', 422, '"images" is there twice'),
+        (JSON, b'{"images": [{"data": "a", "data": "b"}]}', 422, 'images[0]: "data" is given twice'),
+        (JSON, b'{"images": ["a"], "images": ["b"]}', 422, '"images" is given twice'),
         (JSON, b'{"images": [{"name": "' + b"n" * 20_000 + b'"}]}', 422, "a name or URL of 20000 bytes"),
         (JSON, b'{"images": ["' + b'\\"' * 20_000 + b'"]}', 422, "a text of more than 16384 bytes"),
         (JSON, b'{"images": ["' + b"\\" * 40_000 + b'"]}', 422, "more than 16384 backslashes"),

@@ -57,6 +57,10 @@ def box(driver, selector):
     return driver.execute_script("return arguments[0].getBoundingClientRect().toJSON()", element)
 
 
+def test_no_hint_beside_examples(browser):
+    assert not browser.find_element(By.ID, "hint").is_displayed()
+
+
 def test_examples_are_answered_as_the_files_that_they_are(browser, address, with_examples):
     labels = [button.text for button in all_of(browser, ".example")]
     found = examples.read(description.read(with_examples))
@@ -103,6 +107,11 @@ def test_a_model_without_examples_offers_none(opened, server):
     show(driver, server.url)
     assert not driver.find_element(By.ID, "examples").is_displayed()
     assert httpx.get(f"{server.url}/examples").json() == {"examples": []}
+    hint = text(driver, "#hint")
+    assert hint.startswith("It tells “digit-0”, “digit-1”, “digit-2”, “digit-3” and 6 other classes apart.")
+    assert "ppcls export RUN --examples 6" in hint
+    assert box(driver, "#hint")["bottom"] < 900  # in sight on a desktop
+    assert not driver.get_log("browser")
 
 
 def test_a_damaged_example_keeps_the_server_from_starting(run, with_examples, tmp_path):

@@ -201,7 +201,7 @@ def test_a_cell_and_half_of_its_neighbours_are_covered():
         ("grid=15", 1, "grid 15: must be at most 14"),
         ("grid=2", 1, "grid 2: must be at least 3"),
         ("class_id=x", 1, "class_id 'x': must be a whole number"),
-        ("", 2, "a heat map is of one image, not of 2"),
+        ("", 2, "a heat map takes one image, not 2"),
     ],
 )
 def test_wrong_questions_for_heat_maps(client, photo, query, files, message):

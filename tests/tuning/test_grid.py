@@ -32,7 +32,7 @@ def test_a_value_is_read_back_as_it_is(value):
     [
         ("Global.epochs=3", "as a list"),
         ("Global.epochs=[]", "as a list"),
-        ("Global.epochs=[3, 3]", "3 stands twice"),
+        ("Global.epochs=[3, 3]", "3 is given twice"),
         ("Global.epochs", "Section.key=value"),
         ("A=log_uniform(1, 2)", "did you mean 'loguniform'"),
         ("A=uniform(2, 1)", "must be below"),
@@ -45,7 +45,7 @@ def test_mistakes(text, message):
 
 
 def test_a_key_stands_once():
-    with pytest.raises(ConfigError, match="stands twice"):
+    with pytest.raises(ConfigError, match="is given twice"):
         grid.read_axes(["A=[1]", "A=[2]"])
 
 

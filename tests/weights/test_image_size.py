@@ -107,7 +107,7 @@ def test_an_export_at_another_size_is_that_of_the_resized_weights(wide, run):
         ("square", "foreign", [], "36 patches|24 patches of 4 px.*--weights-image-size HEIGHTxWIDTH"),
         ("tall", "foreign", ["--weights-image-size", "24x24"], "made for 24 patches of 4 px.* 24x24 px have 6 x 6"),
         ("tall", "out/best_model", ["--weights-image-size", "24x16"], "of 16x24 px, as recorded with it, not of 24x16"),
-        ("wide", "foreign", ["--weights-image-size", "16x24x3"], "is no size: HEIGHTxWIDTH"),
+        ("wide", "foreign", ["--weights-image-size", "16x24x3"], "is not a size: give HEIGHTxWIDTH"),
         ("wide", "foreign", ["-o", "Global.weights_image_size=[16]"], "weights_image_size"),
         (
             "wide",
@@ -148,7 +148,7 @@ def test_evaluation_does_not_mind_the_size_of_training(wide, digits, run, tmp_pa
 def test_a_run_that_is_resumed_has_its_own_weights(wide, run, tmp_path):
     options = ["-o", "Global.checkpoints=out/latest", "Global.epochs=6", f"Global.output_dir={tmp_path}/out"]
     done = run("train", "-c", "wide.yaml", "--weights-image-size", "16x24", *options, cwd=wide, code=2)
-    assert "Global.weights_image_size: is about weights to start from" in done.stderr
+    assert "Global.weights_image_size: describes weights to start from" in done.stderr
     assert "out/latest, which is resumed, knows its own; leave it out" in done.stderr
     assert not (tmp_path / "out/latest.pdparams").exists()
 

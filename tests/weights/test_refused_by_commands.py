@@ -59,9 +59,9 @@ def test_what_is_said_of_weights_where_there_are_none(recipe, run):
         (["--weights-image-size", "16"], "weights_image_size"),
     ):
         done = run("train", "-c", recipe, *option, code=2)
-        assert f"Global.{key}: is about weights, and none are named; give them with -o Global.pre" in done.stderr
+        assert f"Global.{key}: describes weights, and none are named; give them with -o Global.pre" in done.stderr
         done = run("train", "-c", recipe, *option, "-o", "Global.checkpoints=auto", code=2)
-        assert f"Global.{key}: is about weights, and none are named" in done.stderr
+        assert f"Global.{key}: describes weights, and none are named" in done.stderr
 
 
 def test_weights_in_place_of_arch_pretrained(trained, run, tmp_path):

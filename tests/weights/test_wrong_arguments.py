@@ -44,9 +44,9 @@ def test_wrong_arguments(arguments, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"weights_key": "nope"}, "weights_key: is about weights, and none are named; give pretrained"),
-        ({"pretrained_image_size": [32, 48]}, "pretrained_image_size: is about weights, and none are named"),
-        ({"weights_key": "nope", "pretrained": False}, "weights_key: is about weights, and none are named"),
+        ({"weights_key": "nope"}, "weights_key: describes weights, and none are named; give pretrained"),
+        ({"pretrained_image_size": [32, 48]}, "pretrained_image_size: describes weights, and none are named"),
+        ({"weights_key": "nope", "pretrained": False}, "weights_key: describes weights, and none are named"),
         (
             {"pretrained": "w", "pretrained_image_size": 32},
             "pretrained_image_size: the weights of ConvMixer fit images of",

@@ -10,10 +10,12 @@ import numpy as np
 
 from ppcls.data.transforms.conversion import to_channels
 from ppcls.errors import MachineError
-from ppcls.utils import atomic
+from ppcls.utils import atomic, lettering
+from ppcls.utils.logging import warn_once
 from ppcls.utils.opencv import cv2
 
 _MARGIN, _LINE_HEIGHT, _MIN_CELL = 4, 15, 96  # pixels
+_FONT_SIZE = 11.0  # of letters that OpenCV does not have
 
 
 def contact_sheet(images: Sequence[np.ndarray], texts: Sequence[str], columns: int = 0) -> np.ndarray:
@@ -60,12 +62,25 @@ def write_picture(image: np.ndarray, target: Path) -> None:
 
 
 def _draw_text(sheet: np.ndarray, text: str, position: Tuple[int, int], width: int) -> None:
-    # OpenCV's fonts contain only ASCII characters.
-    text = text.encode("ascii", "replace").decode("ascii")
+    """Draw a line of text, up to a width, whose base line begins at a position (x, y)."""
+    if not text.isascii() and lettering.can_draw(text):
+        _draw_letters(sheet, text, position, width)
+        return
+    if not text.isascii():
+        # OpenCV's fonts contain only ASCII characters.
+        text = text.encode("ascii", "replace").decode("ascii")
+        warn_once("no installed font has all letters of the texts in the picture: some are question marks")
     font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.38
     while text and cv2.getTextSize(text, font, scale, 1)[0][0] > width:
         text = text[:-1]
     cv2.putText(sheet, text, position, font, scale, (0, 0, 0), 1, cv2.LINE_AA)
+
+
+def _draw_letters(sheet: np.ndarray, text: str, position: Tuple[int, int], width: int) -> None:
+    dark, base = lettering.line_of_text(text, _FONT_SIZE, width)
+    left, top = position[0], position[1] - base
+    area = sheet[top : top + dark.shape[0], left : left + dark.shape[1]]
+    area[:] = np.minimum(area, 255 - dark[: area.shape[0], : area.shape[1], None])
 
 
 def denormalize(image: np.ndarray, mean: Sequence[float], std: Sequence[float], scale: float) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -44,24 +44,58 @@ def fingerprint(image: np.ndarray) -> Fingerprint:
 
 
 def near_duplicate_groups(fingerprints: Sequence[Optional[Fingerprint]]) -> List[List[int]]:
-    """Return groups of at least two images. The images of a group are near-duplicates of its first image.
+    """Return groups of at least two images, in order: near-duplicates, and near-duplicates of these.
+
+    So no image is a near-duplicate of one outside of its group, as of the frames of a video, each of which is one of
+    the frame before. Two images of a group may differ more.
 
     Args:
         fingerprints: one per image; None for an image that could not be read.
     """
     known = [(index, item) for index, item in enumerate(fingerprints) if item is not None]
     search = _NearDuplicateSearch([item for _, item in known])
-    grouped = np.zeros(len(known), bool)
-    groups = []
-    for first in range(len(known)):
-        if grouped[first]:
-            continue
-        later = search.candidates(first)
-        duplicates = search.confirm(first, later[~grouped[later]])
-        grouped[duplicates] = True
-        if len(duplicates):
-            groups.append([known[position][0] for position in (first, *duplicates.tolist())])
-    return groups
+    groups = _Groups(len(known))
+    first_of: Dict[Tuple[int, bytes], int] = {}  # equal ones are not compared with all others one by one
+    for position, (_, item) in enumerate(known):
+        first = first_of.setdefault((item.bits, item.thumbnail.tobytes()), position)
+        if first != position:
+            groups.unite(first, position)
+    for first in first_of.values():
+        others = search.candidates(first)
+        others = others[groups.number[others] != groups.number[first]]
+        for position in search.confirm(first, others).tolist():
+            groups.unite(first, position)
+    return [[known[position][0] for position in group] for group in groups.found()]
+
+
+class _Groups:
+    """Disjoint groups of positions, each position in one of its own at first.
+
+    Attributes:
+        number: of the group of each position, [N] int.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.number = np.arange(count)
+        self._members: Dict[int, List[int]] = {}  # of groups with more than one
+
+    def unite(self, first: int, second: int) -> None:
+        """Make one group of those of two positions."""
+        if self.number[first] == self.number[second]:
+            return
+        larger, smaller = sorted((self._of(first), self._of(second)), key=len, reverse=True)
+        self._members.pop(int(self.number[smaller[0]]), None)
+        number = int(self.number[larger[0]])
+        self.number[smaller] = number
+        larger.extend(smaller)
+        self._members[number] = larger
+
+    def found(self) -> List[List[int]]:
+        """Return the groups of more than one position, sorted."""
+        return sorted(sorted(group) for group in self._members.values())
+
+    def _of(self, position: int) -> List[int]:
+        return self._members.get(int(self.number[position]), [position])
 
 
 class _NearDuplicateSearch:

@@ -80,7 +80,7 @@ def split_dataset(
         raise ConfigError(f"{dataset.source}: has several classes per image, which cannot be split")
     existing = [str(target / name) for name in FILES if (target / name).exists()]
     if existing and not replace:
-        raise ConfigError(f"{', '.join(existing)}: there already; choose another --out, or --replace")
+        raise ConfigError(f"{', '.join(existing)}: already there; choose another folder with --out, or add --replace")
     if target.exists():  # before the work
         _ensure_writable(target)
     names = dataset.class_names or []

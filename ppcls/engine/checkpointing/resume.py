@@ -110,7 +110,7 @@ def archive_later_checkpoints(folder: Path, prefix: Path) -> None:
     later = [other.name for other in others if checkpoint.position_of(other) > position]
     if later:
         target = archive_checkpoints(folder, later)
-        get_logger().warning("%s: later than %s, or damaged; in %s now", ", ".join(later), prefix.name, target)
+        get_logger().warning("%s: later than %s, or damaged; moved to %s", ", ".join(later), prefix.name, target)
 
 
 def restore_best(folder: Path, prefix: Path, epoch: int) -> bool:
@@ -229,8 +229,8 @@ def require_same_run(config: Config, states: Mapping[str, Any], folder: Path) ->
     if lines:
         listed = "\n".join(f"  {line}" for line in lines)
         raise ConfigError(
-            f"{folder} holds a run by another recipe:\n{listed}\nTake that back to continue the run, choose another "
-            f"Global.output_dir, or move {folder} away to start again"
+            f"{folder} holds a run by another recipe:\n{listed}\nUndo these changes to continue the run, choose "
+            f"another Global.output_dir, or move {folder} away to start again"
         )
 
 
@@ -280,7 +280,7 @@ def require_same_weight_options(config: Config, prefix: Path) -> None:
         value = getattr(config.Global, key)
         if value is not None and value != before.get(key):
             raise ConfigError(
-                f"{config.where('Global', key)}: Global.{key}: is about weights to start from, and {prefix}, which is "
+                f"{config.where('Global', key)}: Global.{key}: describes weights to start from, and {prefix}, which is "
                 "resumed, knows its own; leave it out"
             )
 

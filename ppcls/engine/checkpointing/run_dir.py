@@ -69,9 +69,11 @@ def archive_previous_run(folder: Path) -> None:
     target = _archive(earlier, folder)
     prefix = target / "latest"
     advice = (
-        f"To continue it instead: -o Global.checkpoints={prefix}" if checkpoint.exists(prefix) else "It saved nothing"
+        f"To continue it instead: -o Global.checkpoints={prefix}"
+        if checkpoint.exists(prefix)
+        else "It had no checkpoint yet"
     )
-    get_logger().warning("%s held another run: it is in %s now. %s", folder, target, advice)
+    get_logger().warning("%s held another run, which was moved to %s. %s", folder, target, advice)
 
 
 def _is_export(path: Path) -> bool:

@@ -212,7 +212,7 @@ def _open(name: str, request: Request) -> Backend:
         precision, reason = openvino_precision(replace(request, device=device))
         return OpenvinoBackend(description, request.threads, device, precision, reason)
     except ImportError as error:
-        raise MachineError(f"the backend {name} cannot be loaded: {error}; install {_PACKAGES[name]} anew") from None
+        raise MachineError(f"the backend {name} cannot be loaded: {error}; reinstall {_PACKAGES[name]}") from None
 
 
 def _by_preference(description: Description, device: Device) -> List[str]:

@@ -30,7 +30,7 @@ def averaged_weights(data: RunData) -> Optional[Section]:
             both, only_raw, only_averaged, neither = (f"{int(mask.sum()):,}" for mask in counts)
             section.body.append(
                 paragraph(
-                    f"Images that both answer rightly: {both}; only the raw weights: {only_raw}; only the averaged "
+                    f"Images that both answer correctly: {both}; only the raw weights: {only_raw}; only the averaged "
                     f"ones: {only_averaged}; neither: {neither}."
                 )
             )

@@ -35,7 +35,7 @@ def classes(data: RunData) -> Optional[Section]:
         section.body.append(table(header, rows, texts))
     else:
         order = np.argsort(np.nan_to_num(counts.recall, nan=2.0), kind="stable")
-        section.body.append(f"<h3>The {_SHOWN} of {len(rows):,} that are found least</h3>")
+        section.body.append(f"<h3>The {_SHOWN} of {len(rows):,} with the lowest recall</h3>")
         section.body.append(table(header, [rows[index] for index in order[:_SHOWN]], texts))
         section.body.append(details(f"all {len(rows):,}, in their order", table(header, rows, texts)))
     averages = [f"{name} {share(_mean(values))}" for name, values in _averages(counts)]

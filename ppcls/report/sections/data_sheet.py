@@ -108,7 +108,9 @@ def _problems(data: RunData, counts: Optional[np.ndarray]) -> List[str]:
             lines.append(f"{len(empty):,} classes without a training image: {', '.join(empty[:10])}")
     for dataset in (data.train, data.evaluation):
         if dataset is not None and dataset.unused.others:
-            lines.append(f"{dataset.unused.root}: {len(dataset.unused.others):,} files are no images and not used")
+            lines.append(
+                f"{dataset.unused.root}: {len(dataset.unused.others):,} files are not images, and are not used"
+            )
     skipped = data.stage_folder / "skipped_images.txt"
     if skipped.is_file():
         count = len(skipped.read_text(encoding="utf-8", errors="replace").splitlines())

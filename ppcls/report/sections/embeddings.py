@@ -14,18 +14,28 @@ from ppcls.report.statistics import exact_matches, principal_components
 from ppcls.utils.extras import install_command
 from ppcls.utils.html import percent
 
+_FEWEST_IMAGES = 3
 _MIN_NEIGHBOURS = 30  # images: below, t-SNE shows nothing
 _PERPLEXITY = 30.0
 
 
 def embeddings(data: RunData, charts: Charts) -> Optional[Section]:
-    """Return the section; None where there are no features."""
+    """Return the section; None where there are no features, or next to none."""
     explanations, answers = data.explanations, data.answers
-    if explanations is None or explanations.features is None or answers is None or len(explanations.features) < 3:
+    if explanations is None or explanations.features is None or answers is None:
+        return None
+    if len(explanations.features) < _FEWEST_IMAGES:
         return None
     section = Section("embeddings", "Map of the embeddings")
-    features, rows = explanations.features, explanations.feature_rows
+    finite = np.isfinite(explanations.features).all(axis=1)
+    features, rows = explanations.features[finite], np.asarray(explanations.feature_rows)[finite]
+    missing = _why_no_map(explanations.features, finite)
+    if missing is not None:
+        section.body.append(paragraph(f"There is no map: {missing}.", "dim"))
+        return section
     text = f"What the classifier gets of {len(rows):,} images of the evaluation. "
+    if not finite.all():
+        text += f"{int((~finite).sum()):,} more are left out, whose features are not finite. "
     labels = answers.labels if not answers.is_multilabel else answers.labels.argmax(axis=1)
     shown = _Coloring(labels[rows], data)
     if shown.names:
@@ -45,6 +55,17 @@ def embeddings(data: RunData, charts: Charts) -> Optional[Section]:
     text += f"{int((~right).sum()):,} of these images are answered wrongly."
     section.body += [paragraph(text, "dim"), charts.show(maps)]
     return section
+
+
+def _why_no_map(features: np.ndarray, finite: np.ndarray) -> Optional[str]:
+    """Return what is wrong with features [N, C], of which some are finite; None if a map can be drawn."""
+    if finite.sum() < _FEWEST_IMAGES:
+        return f"the features of {int((~finite).sum()):,} of {len(features):,} images are not finite"
+    if features.shape[1] < 2:
+        return "the classifier gets one number per image, and a map needs two"
+    if (features[finite] == features[finite][0]).all():
+        return "the classifier gets the same features of all images"
+    return None
 
 
 class _Coloring:
@@ -84,4 +105,5 @@ def _neighbour_map(features: np.ndarray) -> Optional[np.ndarray]:
     except ImportError:
         return None
     perplexity = min(_PERPLEXITY, (len(features) - 1) / 3)
-    return np.asarray(TSNE(init="pca", perplexity=perplexity, random_state=0).fit_transform(features))
+    scaled = features / np.abs(features).max()  # its squared distances are finite in float32
+    return np.asarray(TSNE(init="pca", perplexity=perplexity, random_state=0).fit_transform(scaled))

@@ -56,7 +56,7 @@ def _state(data: RunData) -> str:
     planned = data.config.Global.epochs
     done = f"{data.epochs} of {planned} epochs" if planned else f"{data.epochs} epochs"
     stage = f", stage {data.records.name}" if data.records.name else ""
-    state = "training is done" if data.finished else "not finished"
+    state = "training is done" if data.finished else "stopped" if data.stopped else "not finished"
     weights = "the averaged weights (EMA)" if "eval_ema" in data.predictions else "the best weights"
     text = f"{data.config.Arch.name}, {data.class_num:,} classes; {done}{stage}: {state}. Answers are of {weights}"
     if data.answers is not None and data.answers.images > len(data.answers):

@@ -16,16 +16,12 @@ def batch_key(number: int) -> str:
 
 def training_batch(data: RunData) -> Optional[Section]:
     """Return the section; None where no batch was seen."""
-    if not data.seen:
+    if data.seen is None or not data.seen.images:
         return None
     section = Section("batch", "A batch as the model saw it")
-    height, width = data.seen[0][0].shape[:2]
-    text = (
-        f"The first images of training, {width} x {height} pixels, after augmentation and mixing, with their targets."
-    )
-    section.body.append(paragraph(text, "dim"))
+    section.body.append(paragraph(data.seen.caption, "dim"))
     parts = []
-    for number, (image, target) in enumerate(data.seen):
+    for number, (image, target) in enumerate(data.seen.images):
         key = batch_key(number)
         if key not in data.thumbnails:
             data.thumbnails.add(key, image)

@@ -4,10 +4,15 @@ import { element, find, photo } from "./dom.js";
 import { ask } from "./server.js";
 
 const { signal } = new AbortController(); // never aborted
+const SHOWN_NAMES = 5; // in the hint
 let state = "unknown"; // then "loading", "shown" or "failed"
 
-/** Show the server's examples once; a click gives one to `add` as a file. */
-export async function showExamples({ examples: count }, add) {
+/** Show the server's examples once; a click gives one to `add` as a file. Without any, say what the model knows. */
+export async function showExamples({ examples: count, class_names: names }, add) {
+  if (!count) {
+    find("hint-classes").textContent = names ? `It tells ${namesOf(names)} apart.` : "";
+    find("hint").hidden = false;
+  }
   if (!count || state === "loading" || state === "shown") return;
   state = "loading";
   const note = find("examples-note");
@@ -22,6 +27,14 @@ export async function showExamples({ examples: count }, add) {
   }
   note.hidden = state === "shown";
   find("examples").hidden = false;
+}
+
+// "a, b and c"; of many the first few, and how many more.
+function namesOf(names) {
+  const shown = names.length <= SHOWN_NAMES ? names.slice(0, -1) : names.slice(0, SHOWN_NAMES - 1);
+  const rest = names.length - shown.length;
+  const last = rest === 1 ? `“${names.at(-1)}”` : `${rest} other classes`;
+  return `${shown.map((name) => `“${name}”`).join(", ")} and ${last}`;
 }
 
 function itemOf({ class_ids: ids, label_names: names, image }, number, add) {

@@ -1,10 +1,14 @@
 """Near copies: what is one, and what is not."""
 
+import time
+
 import cv2
 import numpy as np
 import pytest
 
+from ppcls.data.inspection.scanning import Finding
 from ppcls.data.inspection.similarity import fingerprint, near_duplicate_groups
+from ppcls.data.inspection.splitting import split_samples
 from tests.helpers.images import scene
 
 
@@ -51,10 +55,34 @@ def test_different_digits_are_no_copies(digit_pictures):
     assert near_duplicate_groups(prints) == []
 
 
-def test_a_group_has_the_copies_of_its_first_image_and_no_chain():
+def test_copies_of_copies_are_in_one_group():
+    """Each picture is a copy of the one before; the first and the last are none, and a pair elsewhere is its own."""
     dark = scene(3)
     chain = [np.clip(dark.astype(int) + step, 0, 255).astype(np.uint8) for step in (0, 7, 14, 21)]
-    assert near_duplicate_groups([fingerprint(picture) for picture in chain]) == [[0, 1], [2, 3]]
+    assert near_duplicate_groups([fingerprint(chain[0]), fingerprint(chain[3])]) == []
+    others = [scene(number) for number in (5, 6, 6)]
+    pictures = [chain[2], others[0], chain[0], others[1], chain[3], others[2], chain[1]]
+    assert near_duplicate_groups([fingerprint(picture) for picture in pictures]) == [[0, 2, 4, 6], [3, 5]]
+
+
+def test_a_split_does_not_separate_copies_of_copies():
+    findings = []
+    for number in range(30):
+        base = scene(number).astype(int)
+        for step in (0, 7, 14):
+            item = fingerprint(np.clip(base + step, 0, 255).astype(np.uint8))
+            findings.append(Finding(size=(64, 64), mode=None, digest=f"{number} {step}", fingerprint=item))
+    split = split_samples(np.zeros(90, int), findings, 0.3, seed=0)
+    assert len(split.near_duplicates) == 30
+    assert len(split.val) == 27
+    assert not {index // 3 for index in split.train} & {index // 3 for index in split.val}
+
+
+def test_many_equal_and_many_similar_pictures_take_no_time():
+    flat = [fingerprint(np.full((20, 20, 3), 100 + number % 2, np.uint8)) for number in range(5000)]
+    began = time.perf_counter()
+    assert [len(group) for group in near_duplicate_groups(flat)] == [5000]
+    assert time.perf_counter() - began < 5
 
 
 @pytest.fixture(scope="module")

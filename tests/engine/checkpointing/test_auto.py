@@ -69,7 +69,7 @@ def test_auto_refuses_a_run_by_another_recipe(copied, run):
     assert "\n  Optimizer.lr.learning_rate was 0.01 and is 0.5 (-o Optimizer.lr.learning_rate=0.5)\n" in done.stderr
     assert "DataLoader.Train.dataset.transform_ops was" in done.stderr
     assert "Global.epochs was" not in done.stderr
-    assert "Take that back to continue the run, choose another Global.output_dir, or move" in done.stderr
+    assert "Undo these changes to continue the run, choose another Global.output_dir, or move" in done.stderr
     assert digests(out) == before
     controls = ("Global.print_batch_step=3", "DataLoader.Train.loader.num_workers=1", "Global.save_interval=0")
     run("train", "-c", recipe, "-o", *changes, *controls)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import time
-from typing import TYPE_CHECKING, Any, ClassVar, Dict, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, ClassVar, Dict, Mapping, Optional
 
 from ppcls.engine.callbacks.base import Callback
+from ppcls.engine.callbacks.trackers.sending import BackgroundSender, Sender, Values
 from ppcls.utils import distributed
 from ppcls.utils.extras import missing_extra
 from ppcls.utils.logging import get_logger
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from ppcls.engine.run import Run
 
 _POSITION = ("kind", "step", "epoch")  # keys of a record that are no values
-_RETRY_SECONDS = 60.0
-Values = Dict[str, float]
 
 
 class Tracker(Callback):
@@ -31,18 +29,18 @@ class Tracker(Callback):
     Attributes:
         package: what has to be installed.
         extra: the extra of this package that installs it; None where every installation has it.
+        is_remote: whether ``log`` waits for a network: it is called in a thread then, beside training.
         tracked_run: identifies the run in the tracker, so that a resumed run continues it; None where a folder does.
     """
 
     package: ClassVar[str]
     extra: ClassVar[Optional[str]] = None
+    is_remote: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.tracked_run: Optional[str] = None
-        self._is_open = False
+        self._sender: Optional[Sender] = None  # where the connection is open
         self._is_finished = False
-        self._pending: List[Tuple[int, Values]] = []
-        self._failed_at: Optional[float] = None
 
     def require_package(self) -> None:
         """Import the package.
@@ -81,7 +79,8 @@ class Tracker(Callback):
         """Connect."""
         if distributed.is_main():
             self.open(run)
-            self._is_open = True
+            kind = BackgroundSender if self.is_remote else Sender
+            self._sender = kind(type(self).__name__, self.log)
 
     def on_step(self, run: Run) -> None:
         """Add a point to each curve of training, where a log line is due."""
@@ -97,26 +96,25 @@ class Tracker(Callback):
         """Note the best evaluation."""
         self._is_finished = True
         best = run.state.best
-        if not self._is_open or best.value is None:
+        if self._sender is None or best.value is None:
             return
-        self._send(now_or_never=True)
-        try:
-            self.summarize({f"best/{best.metric}": best.value, "best/epoch": best.epoch})
-        except Exception as error:  # noqa: BLE001  of a package or a network: no reason to end the run
-            get_logger().warning("%s: the best evaluation was not noted: %s", type(self).__name__, error)
+        values = {f"best/{best.metric}": best.value, "best/epoch": best.epoch}
+        self._sender.flush()
+        self._call(self._sender, lambda: self.summarize(values), "the best evaluation")
 
     def close(self) -> None:
-        """End the connection."""
-        if not self._is_open:
+        """Send what is left, and end the connection."""
+        sender, self._sender = self._sender, None
+        if sender is None:
             return
-        self._is_open = False
-        if self._pending:
+        sender.flush()
+        if sender.missing:
             get_logger().warning(
                 "%s did not get the values of %d log steps and evaluations; metrics.jsonl has them",
                 type(self).__name__,
-                len(self._pending),
+                sender.missing,
             )
-        self.finish(self._is_finished)
+        self._call(sender, lambda: self.finish(self._is_finished), "the end of the run")
 
     def state_dict(self) -> Dict[str, Any]:
         """Return the run in the tracker."""
@@ -126,29 +124,18 @@ class Tracker(Callback):
         """Continue a run of the tracker."""
         self.tracked_run = str(state["tracked_run"])
 
+    def _call(self, sender: Sender, function: Callable[[], None], what: str) -> None:
+        try:
+            sender.call(function)
+        except Exception as error:  # noqa: BLE001  of a package or a network: no reason to end the run
+            get_logger().warning("%s: %s was not recorded: %s", type(self).__name__, what, error)
+
     def _add(self, record: Mapping[str, Any]) -> None:
-        if not self._is_open:
+        if self._sender is None:
             return
         values = {
             f"{record['kind']}/{name}": value
             for name, value in record.items()
             if name not in _POSITION and value is not None
         }
-        self._pending.append((record["step"], values))
-        self._send()
-
-    def _send(self, now_or_never: bool = False) -> None:
-        """Send what is pending, unless the tracker has failed a moment ago: an attempt may take long."""
-        failed_at = self._failed_at
-        if failed_at is not None and time.monotonic() - failed_at < _RETRY_SECONDS and not now_or_never:
-            return
-        try:
-            while self._pending:
-                self.log(*self._pending[0])
-                self._pending.pop(0)
-            self._failed_at = None
-        except Exception as error:  # noqa: BLE001  of a package or a network: no reason to end the run
-            if self._failed_at is None:
-                text = "%s does not answer: %s. Training goes on, and the values are sent when it answers again"
-                get_logger().warning(text, type(self).__name__, error)
-            self._failed_at = time.monotonic()
+        self._sender.add(record["step"], values)

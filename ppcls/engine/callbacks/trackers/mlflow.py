@@ -33,6 +33,7 @@ class MLflow(Tracker):
 
     package: ClassVar[str] = "mlflow"
     extra: ClassVar[Optional[str]] = "mlflow"
+    is_remote: ClassVar[bool] = True
 
     def __init__(
         self,

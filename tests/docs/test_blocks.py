@@ -1,0 +1,34 @@
+"""Every fenced block of bash, Python and YAML in the documentation is executed, unless a mark says why not.
+
+CONTRIBUTING.md has the marks and what blocks find in their working folder. The rules for commands that would change the
+machine are in ``tests.docs.shims``, those for trainings in ``tests.docs.shorten``.
+"""
+
+import importlib.util
+
+import pytest
+
+from tests.docs import world as worlds
+from tests.docs.pages import PAGES, blocks
+from tests.docs.runner import Runner
+
+# README_ch.md has the blocks of README.md, see test_docs.py.
+EXECUTED = [page for page in PAGES if page != "README_ch.md" and any(block.is_executed for block in blocks(page))]
+
+
+@pytest.mark.parametrize("page", EXECUTED)
+def test_the_blocks_of_a_page_run(page, request, tmp_path):
+    found = blocks(page)
+    text = "".join(block.text for block in found if block.is_executed)
+    if "onnx" in text.lower() and not importlib.util.find_spec("paddle2onnx"):
+        pytest.skip("needs paddle2onnx")
+    folder, tools = tmp_path / "page", tmp_path / "tools"
+    tools.mkdir()
+    if any(block.language != "yaml" for block in found if block.is_executed):
+        worlds.copy(request.getfixturevalue("world"), folder)
+    else:
+        folder.mkdir()
+    runner = Runner(page, folder, tools)
+    runner.run(found)
+    if runner.missing:
+        pytest.skip(f"without the commands that need {', '.join(sorted(set(runner.missing)))}")

@@ -1,0 +1,62 @@
+"""What the blocks of every page find in their working folder; CONTRIBUTING.md lists it."""
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+
+import cv2
+
+from tests.docs.shorten import shorten
+from tests.helpers.command_line import process_environment, run_ppcls
+from tests.helpers.recipes import ROOT
+
+_OF_THE_PROJECT = ("tools", "configs", "deploy", "benchmarks")
+_RECIPE = "quick_start/digits_ConvMixer"
+_SIDE = 46  # pixels of a photo: below 48, trainings have images of 32 pixels
+_PER_CLASS = 18
+_NEW = {"flower": 2, "leaves": 2, "temple": 1}  # photos that are in ``new``
+
+
+def build(folder):
+    """Make the data, train with them and export."""
+    write_photos(folder)
+    script = [sys.executable, str(ROOT / "tools" / "make_digits.py"), "dataset/digits"]
+    subprocess.run(script, cwd=folder, env=process_environment(), check=True)
+    more = ["--onnx", "--self-contained"] if _has("paddle2onnx") and _has("onnxruntime") else []
+    for words in (
+        ["train", "-c", _RECIPE, "-o", "Global.epochs=2", "Global.save_interval=1"],
+        ["train", "photos"],
+        ["export", "output/digits", *more],
+        ["export", "output/photos", *more],
+    ):
+        run_ppcls(*shorten(words, folder), cwd=folder)
+
+
+def write_photos(folder):
+    """Cut scikit-learn's two photos into small ones of three classes: ``photos``, and five more in ``new``."""
+    from sklearn.datasets import load_sample_image
+
+    flower, temple = load_sample_image("flower.jpg"), load_sample_image("china.jpg")
+    areas = {"flower": flower[60:400, 120:460], "leaves": flower[:, 460:], "temple": temple[170:400, 100:]}
+    (folder / "new").mkdir(parents=True)
+    for name, area in areas.items():
+        (folder / "photos" / name).mkdir(parents=True)
+        height, width = (length // _SIDE * _SIDE for length in area.shape[:2])
+        corners = [(top, left) for top in range(0, height, _SIDE) for left in range(0, width, _SIDE)]
+        for index, (top, left) in enumerate(corners[:_PER_CLASS]):
+            target = folder / "new" / f"{name}_{index}.jpg" if index < _NEW[name] else None
+            target = target or folder / "photos" / name / f"{index:03d}.jpg"
+            cv2.imwrite(str(target), cv2.cvtColor(area[top : top + _SIDE, left : left + _SIDE], cv2.COLOR_RGB2BGR))
+    shutil.copy(folder / "new" / "flower_0.jpg", folder / "photo.jpg")
+
+
+def copy(world, folder):
+    """Give a page its working folder: the world, and what it names of the project."""
+    shutil.copytree(world, folder)
+    for name in _OF_THE_PROJECT:
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("node_modules", "__pycache__"))
+
+
+def _has(module):
+    return importlib.util.find_spec(module) is not None
