@@ -62,9 +62,13 @@ def test_an_ordinary_step_fetches_nothing(recipe, reads, changes):
 def test_log_lines_do_not_depend_on_how_often_losses_are_fetched(recipe):
     train(recipe, "Global.print_batch_step=1", "Global.output_dir=often")
     train(recipe, "Global.print_batch_step=5", "Global.output_dir=seldom")
-    often, seldom = (records(recipe.parent / name) for name in ("often", "seldom"))
-    assert [record for record in often if record in seldom] == seldom
-    assert len(seldom) < len(often)
+    train(recipe, "Global.print_batch_step=1000", "Global.output_dir=once")
+    often, seldom, once = (records(recipe.parent / name) for name in ("often", "seldom", "once"))
+    for fewer in (seldom, once):
+        assert [record for record in often if record in fewer] == fewer
+        assert len(fewer) < len(often)
+        ends = [[r for r in rows if r["kind"] == "train"][-1] for rows in (often, fewer)]
+        assert ends[0] == ends[1]  # the averages over the last epoch
 
 
 RUINING = """

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class MetricsFile(Callback):
-    """Writes one JSON object per line: at each log step of training, and at each evaluation.
+    """Writes one JSON object per line: at each log step and the end of each epoch of training, and at each evaluation.
 
     The checkpoint keeps the file's length, so that a resumed run continues the file where the checkpoint left off.
     """
@@ -38,6 +38,11 @@ class MetricsFile(Callback):
     def on_step(self, run: Run) -> None:
         """Write a record, where a log line is due."""
         if run.is_log_step:
+            self._write(run.train_record())
+
+    def on_epoch(self, run: Run) -> None:
+        """Write the averages over the epoch, unless its last batch did."""
+        if not run.is_log_step:
             self._write(run.train_record())
 
     def on_eval(self, run: Run) -> None:

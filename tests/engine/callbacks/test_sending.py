@@ -12,7 +12,7 @@ from ppcls.engine.callbacks.trackers import Tracker, sending
 from ppcls.engine.stages import train
 from ppcls.engine.supplied import Supplied
 
-POINTS = 10  # log steps and evaluations of the run
+POINTS = 12  # log steps, ends of epochs and evaluations of the run
 
 
 class Remote(Tracker):

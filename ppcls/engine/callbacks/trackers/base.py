@@ -87,6 +87,11 @@ class Tracker(Callback):
         if run.is_log_step:
             self._add(run.train_record())
 
+    def on_epoch(self, run: Run) -> None:
+        """Add the averages over the epoch, unless its last batch did."""
+        if not run.is_log_step:
+            self._add(run.train_record())
+
     def on_eval(self, run: Run) -> None:
         """Add a point to each curve of evaluation."""
         for record in run.eval_records():
