@@ -49,7 +49,7 @@ def test_the_wheel_has_the_package_and_nothing_else(wheel):
     assert {*texts, *sources, *recipes, *page} <= names
     assert {name.split("/")[0] for name in names} == {"ppcls", f"ppcls-{ppcls.__version__}.dist-info"}
     assert metadata["Version"] == ppcls.__version__
-    extras = {"serve", "onnx", "openvino", "report", "heic", "tensorboard", "wandb", "mlflow", "dev"}
+    extras = {"serve", "onnx", "openvino", "report", "heic", "tensorboard", "wandb", "mlflow", "docs", "dev"}
     assert set(metadata.get_all("Provides-Extra")) == extras
     core = {Requirement(line).name for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
     assert {"paddlepaddle", "numpy", "pydantic"} <= core

@@ -150,8 +150,8 @@ def test_single_keys_of_bases_are_dropped(recipe, registries, tmp_path):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"a": "_base_: b.yaml", "b": "_base_: c.yaml", "c": "_base_: b.yaml"}, "circle: b.yaml -> c.yaml -> b.yaml"),
-        ({"a": "_base_: a.yaml"}, "circle: a.yaml -> a.yaml"),
+        ({"a": "_base_: b.yaml", "b": "_base_: c.yaml", "c": "_base_: b.yaml"}, "file: b.yaml -> c.yaml -> b.yaml"),
+        ({"a": "_base_: a.yaml"}, "file: a.yaml -> a.yaml"),
         ({"a": "x: 1\n_base_: nothing.yaml"}, "a.yaml:2: _base_ nothing.yaml: no such file"),
         ({"a": "_base_: {x: 1}"}, "a.yaml:1: _base_ takes a file name or a list"),
         ({"a": "- 1"}, "a recipe is a mapping of sections"),
