@@ -17,8 +17,8 @@ from tests.docs.runner import Runner
 EXECUTED = [page for page in PAGES if page != "README_ch.md" and any(block.is_executed for block in blocks(page))]
 
 
-# Each of its commands starts a launcher and two processes; tests/distributed starts the same.
-LONG = ("docs/distributed.md",)
+# Launchers with two processes each, and nine trainings: tests/distributed and tests/tuning have the same.
+LONG = ("docs/distributed.md", "docs/tuning.md")
 
 
 @pytest.mark.parametrize(
