@@ -113,8 +113,8 @@ class ConvActNorm(nn.Layer):
 
     def _is_fused(self) -> bool:
         """Return whether one operator may compute what the layers do."""
-        layers = (self.conv, Conv2D), (self.act, *_NAMES), (self.norm, BatchNorm2D)
-        return all(may_fuse(*layer) for layer in layers) and self.conv.has_kernels
+        fused = may_fuse(self.conv, Conv2D) and may_fuse(self.act, *_NAMES) and may_fuse(self.norm, BatchNorm2D)
+        return fused and self.conv.has_kernels
 
 
 _RELEASE = "https://github.com/tmp-iclr/convmixer/releases/download/v1.0"

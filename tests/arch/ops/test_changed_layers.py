@@ -6,7 +6,7 @@ import pytest
 from paddle import nn
 
 from ppcls.arch import layers, ops
-from tests.arch.ops.test_whole_models import MODELS, model_and_images
+from tests.arch.ops.models import MODELS, model_and_images
 
 SIZES = {
     "ConvMixer_256_8": {"depth": 1, "dim": 64},
