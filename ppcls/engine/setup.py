@@ -98,6 +98,7 @@ def open_run(
             callbacks = stack.enter_context(contextlib.closing(CallbackRunner(_callbacks(config, supplied))))
             try_first_images(config, state, train_loader, eval_loader, distillation)
         stack.callback(ops.reset_threads)
+        stack.callback(ops.release_memory)
         threads = cpu_threads.choose(config, state, train_loader, prefix, ours=supplied.model is None)
         state.cpu_threads = threads.count
         if prefix is not None:

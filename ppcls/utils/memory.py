@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Optional
 
 _STATUS = Path("/proc/self/status")
-# What Paddle says when an allocation fails, on a GPU and on a CPU.
-_MESSAGES = ("ResourceExhausted", "Out of memory", "out of memory", "bad_alloc", "Fail to alloc memory")
+# What Paddle says when an allocation fails, on a GPU and on a CPU; the last: one of Python's in a backward pass.
+_MESSAGES = ("ResourceExhausted", "Out of memory", "out of memory", "bad_alloc", "Fail to alloc memory", "MemoryError")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -1,5 +1,7 @@
 """The contract of a backbone, for every registered variant: a new family is covered by registering."""
 
+import contextlib
+
 import numpy as np
 import paddle
 import pytest
@@ -8,6 +10,7 @@ from paddle import nn
 from ppcls.arch import BACKBONES, list_models, ops, spec
 from ppcls.arch.backbone.fixed_size import FixedSizeBackbone
 from ppcls.errors import ConfigError, WeightsError
+from ppcls.utils import environment
 from ppcls.weights import create_model, load_weights
 from ppcls.weights.names import name_schemes_of
 from tests.helpers.exports import FAMILIES
@@ -165,14 +168,16 @@ def test_weights_of_another_number_of_channels(name, given, wanted):
         np.testing.assert_allclose(after[:, channel], before[:, channel % given] * given / wanted, rtol=1e-6)
 
 
-def _gradients(name, recompute, frozen):
+def _gradients(name, recompute, frozen, bfloat16=False):
     paddle.seed(0)
     model = with_random_head(small_model(name, class_num=3, recompute=recompute))
     for parameter in model.parameters():
         if frozen and model.depth_of(_name_of(model, parameter)) == 0:
             parameter.stop_gradient = True
     model.train()
-    model(images(name, batch=2)).square().sum().backward()
+    with ops.bfloat16_products() if bfloat16 else contextlib.nullcontext():
+        loss = model(images(name, batch=2)).square().sum()
+    loss.backward()  # where products are not rounded any more
     found = {n: p.grad.numpy() for n, p in model.named_parameters() if p.grad is not None}
     return found, {n: t.numpy() for n, t in model.state_dict().items()}
 
@@ -192,6 +197,15 @@ def test_gradient_checkpointing_changes_nothing_but_memory(name, frozen):
         np.testing.assert_array_equal(gradients[key], again[key], err_msg=key)
     for key in state:  # batch-norm statistics must not move twice
         np.testing.assert_array_equal(state[key], state_again[key], err_msg=key)
+
+
+@pytest.mark.skipif(not environment.has_bfloat16(), reason="this processor has no instructions for bfloat16")
+@pytest.mark.parametrize("name", SMALLEST)
+def test_gradient_checkpointing_computes_the_same_products_again(name):
+    gradients, _ = _gradients(name, False, False, bfloat16=True)
+    again, _ = _gradients(name, True, False, bfloat16=True)
+    for key in gradients:
+        np.testing.assert_array_equal(gradients[key], again[key], err_msg=key)
 
 
 @pytest.mark.parametrize("name", SMALLEST)

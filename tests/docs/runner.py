@@ -38,14 +38,15 @@ class Runner:
         page: its path in the project.
         folder: the working folder.
         tools: an empty folder.
+        has_report: whether trainings write their report.
 
     Attributes:
         missing: what is not installed here, so that commands were left out.
     """
 
-    def __init__(self, page, folder, tools):
+    def __init__(self, page, folder, tools, has_report=False):
         self.missing = []
-        self._page, self._shell, self._printed = page, Shell(folder, tools), ""
+        self._page, self._shell, self._printed = page, Shell(folder, tools, has_report), ""
         self._names = types.ModuleType(re.sub(r"\W", "_", page))
         (folder / ".venv").mkdir(exist_ok=True)
         (folder / ".venv" / "bin").symlink_to(tools, target_is_directory=True)

@@ -54,13 +54,14 @@ class Shell:
     Args:
         folder: the working folder.
         tools: an empty folder, for the programs of ``tests.docs.shims``.
+        has_report: whether trainings write their report.
 
     Attributes:
         folder: where the last command left it.
     """
 
-    def __init__(self, folder, tools):
-        self.folder, self._tools = folder, tools
+    def __init__(self, folder, tools, has_report):
+        self.folder, self._tools, self._has_report = folder, tools, has_report
         self._variables, self._servers, self._addresses = {}, [], {}
         self._finished_runs = {"photos", "digits"}  # of the world
         shims.write(tools)
@@ -76,7 +77,7 @@ class Shell:
             return self._serve(given)
         self._remove_finished_run(given)
         done = run_ppcls(
-            *shorten(given, self.folder),
+            *shorten(given, self.folder, self._has_report),
             cwd=self.folder,
             code=None,
             environment=self._variables,
@@ -119,10 +120,11 @@ class Shell:
         before, after = self._tools.with_name("before"), self._tools.with_name("after")
         pipes = "" if re.search(r"\| *head\b", statement) else " -o pipefail"  # head ends what is before it
         script = f"env -0 > {before}\nset -ae{pipes}\n{statement}\n{{ pwd; env -0; }} > {after}\n"
+        changes = {**self._variables, "PATH": f"{self._tools}{os.pathsep}{os.environ['PATH']}"}
         process = subprocess.Popen(
             ["bash", "-c", script],
             cwd=self.folder,
-            env=process_environment({**self._variables, "PATH": f"{self._tools}{os.pathsep}{os.environ['PATH']}"}),
+            env=process_environment({**changes, **({shims.REPORT: "1"} if self._has_report else {})}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -24,6 +24,7 @@ from tests.docs.shorten import shorten
 from tests.helpers.command_line import TOOLS
 from tests.helpers.recipes import ROOT
 
+REPORT = "PPCLS_DOCS_REPORT"  # a variable that is set where trainings write their report
 LAUNCHER = "paddle.distributed.launch"
 # Followed by a value that is no package.
 _PIP_OPTIONS = (
@@ -78,7 +79,9 @@ def command_of(words):
 
 
 def _ppcls(words):
-    _replace([sys.executable, "-m", "ppcls", *shorten(words, ".")])
+    if words[:1] == ["serve"]:
+        raise WrongError("`ppcls serve` stands on a line of its own: the other blocks of the page use the server")
+    _replace([sys.executable, "-m", "ppcls", *_shortened(words)])
 
 
 def _python(words):
@@ -100,8 +103,12 @@ def _launched(words):
     script = next((index for index, word in enumerate(words) if word.startswith("tools/")), None)
     if script is None:
         return words
-    _, *arguments = shorten(command_of(["python", *words[script:]]), ".")
+    _, *arguments = _shortened(command_of(["python", *words[script:]]))
     return [*words[: script + 1], *arguments]
+
+
+def _shortened(words):
+    return shorten(words, ".", REPORT in os.environ)
 
 
 def _curl(words):

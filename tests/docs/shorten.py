@@ -1,8 +1,8 @@
 """How trainings on pages are shortened, and nothing else of a command is changed.
 
 A training has one epoch, and one that continues a run three, unless the command names fewer than four itself. Stages
-have one epoch each. `ppcls train FOLDER` gets a learning rate, too, which saves the range test, and `ppcls benchmark`
-measures for a quarter of a second.
+have one epoch each. No report is written where the page does not speak of it. `ppcls train FOLDER` gets a learning
+rate, too, which saves the range test, and `ppcls benchmark` measures for a quarter of a second.
 """
 
 import re
@@ -16,21 +16,23 @@ _SECONDS = "0.25"
 _RATE = "Optimizer.lr.learning_rate=0.005"
 
 
-def shorten(words, folder):
+def shorten(words, folder, has_report=True):
     """Return the arguments of ``ppcls``, shortened.
 
     Args:
         words: what follows ``ppcls``.
         folder: the working directory.
+        has_report: whether trainings write their report.
     """
     command = words[0] if words else ""
     if command == "benchmark" and "--seconds" not in words:
         return [*words, "--seconds", _SECONDS]
     if command not in TRAININGS or {"-h", "--help"}.intersection(words):
         return words
+    report = [] if has_report else ["-o", "Global.report=false"]
     if "-c" not in words and "--config" not in words:
-        return [*words, *_of_folder(words)]
-    return [*words, "-o", f"Global.epochs={_epochs(words)}", *_of_stages(words, Path(folder))]
+        return [*words, *_of_folder(words), *report]
+    return [*words, "-o", f"Global.epochs={_epochs(words)}", *_of_stages(words, Path(folder)), *report]
 
 
 def _epochs(words):

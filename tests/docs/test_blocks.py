@@ -5,6 +5,7 @@ machine are in ``tests.docs.shims``, those for trainings in ``tests.docs.shorten
 """
 
 import importlib.util
+import re
 
 import pytest
 
@@ -16,7 +17,14 @@ from tests.docs.runner import Runner
 EXECUTED = [page for page in PAGES if page != "README_ch.md" and any(block.is_executed for block in blocks(page))]
 
 
-@pytest.mark.parametrize("page", EXECUTED)
+# Launchers with two processes each, and nine trainings: tests/distributed and tests/tuning have the same.
+LONG = ("docs/distributed.md", "docs/tuning.md")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=[pytest.mark.slow, pytest.mark.long] if page in LONG else []) for page in EXECUTED],
+)
 def test_the_blocks_of_a_page_run(page, request, tmp_path):
     found = blocks(page)
     text = "".join(block.text for block in found if block.is_executed)
@@ -25,10 +33,10 @@ def test_the_blocks_of_a_page_run(page, request, tmp_path):
     folder, tools = tmp_path / "page", tmp_path / "tools"
     tools.mkdir()
     if any(block.language != "yaml" for block in found if block.is_executed):
-        worlds.copy(request.getfixturevalue("world"), folder)
+        worlds.copy(request.getfixturevalue("world"), folder, text)
     else:
         folder.mkdir()
-    runner = Runner(page, folder, tools)
+    runner = Runner(page, folder, tools, re.search(r"report\.html|ppcls report", text) is not None)
     runner.run(found)
     if runner.missing:
         pytest.skip(f"without the commands that need {', '.join(sorted(set(runner.missing)))}")

@@ -144,6 +144,12 @@ def test_trainings_are_shortened(tmp_path, words, more):
     assert shorten(words.split(), tmp_path) == [*words.split(), *more.split()]
 
 
+def test_reports_are_written_where_they_are_needed():
+    assert shorten(["train", "photos"], ".", has_report=False)[-2:] == ["-o", "Global.report=false"]
+    assert shorten(["train", "-c", "X"], ".", has_report=False)[-2:] == ["-o", "Global.report=false"]
+    assert shorten(["eval", "RUN"], ".", has_report=False) == ["eval", "RUN"]
+
+
 @pytest.mark.parametrize(
     ("words", "given"),
     [

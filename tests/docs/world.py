@@ -51,11 +51,17 @@ def write_photos(folder):
     shutil.copy(folder / "new" / "flower_0.jpg", folder / "photo.jpg")
 
 
-def copy(world, folder):
-    """Give a page its working folder: the world, and what it names of the project."""
-    shutil.copytree(world, folder)
+def copy(world, folder, text):
+    """Give a page its working folder: the world, and folders of the project, in so far as its blocks may use them.
+
+    Args:
+        text: of the blocks that are run.
+    """
+    needs_digits = "digits" in text
+    shutil.copytree(world, folder, ignore=None if needs_digits else shutil.ignore_patterns("digits"))
     for name in _OF_THE_PROJECT:
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("node_modules", "__pycache__"))
+        if f"{name}/" in text:
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("node_modules", "__pycache__"))
 
 
 def _has(module):

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from ppcls.utils.memory import is_out_of_memory
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits memory as Linux does")
@@ -77,3 +78,9 @@ def test_the_message_names_a_batch_size(what, tmp_path):
     command = [sys.executable, "-c", SCRIPT, what, str(tmp_path / "run")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=120)
     assert done.stdout.strip() == MESSAGES[what], done.stderr
+
+
+def test_memory_that_runs_out_in_a_backward_pass():
+    """Paddle turns the error of an operator in Python into one of its own."""
+    assert is_out_of_memory(OSError("(External) MemoryError: Unable to allocate 2.00 GiB for an array"))
+    assert not is_out_of_memory(OSError("(External) ValueError: something else"))

@@ -9,6 +9,8 @@ import paddle
 from paddle import nn
 from paddle.distributed.fleet.utils import recompute
 
+from ppcls.arch import ops
+
 
 def checkpointed(block: nn.Layer, x: paddle.Tensor) -> paddle.Tensor:
     """Return ``block(x)``, keeping no activations inside the block: the backward pass computes them again.
@@ -18,14 +20,14 @@ def checkpointed(block: nn.Layer, x: paddle.Tensor) -> paddle.Tensor:
     # Paddle's recompute gives no gradient to the block's parameters when its input needs none (a frozen stem).
     if x.stop_gradient or not block.training:
         return block(x)
-    runs = 0
+    runs, choices = 0, ops.Choices.now()
 
     def run(x: paddle.Tensor) -> paddle.Tensor:
         nonlocal runs
         runs += 1
         if runs == 1:
             return block(x)
-        with _frozen_statistics(block):
+        with _frozen_statistics(block), choices.again():
             return block(x)
 
     return recompute(run, x)

@@ -5,10 +5,11 @@ from ppcls.arch.ops.batch_normalization import batch_norm
 from ppcls.arch.ops.conv import conv2d_nhwc
 from ppcls.arch.ops.conv_norm import conv_act_norm
 from ppcls.arch.ops.cycle_projection import Cycle, cycle_linear
-from ppcls.arch.ops.dispatch import available, bfloat16_products, describe, plain_operators, uses_onednn
+from ppcls.arch.ops.dispatch import Choices, available, bfloat16_products, describe, plain_operators, uses_onednn
 from ppcls.arch.ops.gating import GatingParameters, spatial_gating
 from ppcls.arch.ops.halves import linear_halves
 from ppcls.arch.ops.layer_normalization import layer_norm
+from ppcls.arch.ops.memory import release_memory
 from ppcls.arch.ops.pooling import max_pool_nhwc, spatial_mean
 from ppcls.arch.ops.projection import linear
 from ppcls.arch.ops.residual import residual_sum
@@ -17,6 +18,7 @@ from ppcls.arch.ops.threads import can_set_threads, get_threads, reset_threads, 
 from ppcls.arch.ops.weighting import weighted_sum
 
 __all__ = [
+    "Choices",
     "Cycle",
     "GatingParameters",
     "available",
@@ -35,6 +37,7 @@ __all__ = [
     "linear_halves",
     "max_pool_nhwc",
     "plain_operators",
+    "release_memory",
     "relu",
     "reset_threads",
     "residual_sum",

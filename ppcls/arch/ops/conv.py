@@ -192,7 +192,7 @@ def _part_of_batch(shape: ConvShape) -> ConvShape:
 
 def _gradient_of_part(shape: ConvShape) -> Callable[[int, int, int], None]:
     """Return what writes the gradient by the weight, called with the addresses of x, dy and dweight."""
-    depthwise = shape.groups == shape.x[-1] == shape.weight[0]
+    depthwise = shape.groups == shape.x[-1] == shape.weight[0] and not shape.half  # one channel is dense, too
     if depthwise and shape.stride == 1 and not is_fast_directly(shape.weight[-1], shape.padding):
         return depthwise_weight_gradient(shape.x, shape.weight[-1])
     return _by_weight(shape)

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import threading
-from typing import Iterator, Optional
+from typing import Iterator, NamedTuple, Optional
 
 import paddle
 
@@ -99,6 +99,28 @@ def bfloat16_products() -> Iterator[None]:
         yield
     finally:
         _here.bfloat16 = before
+
+
+class Choices(NamedTuple):
+    """What holds in a thread; a backward pass that computes a part of the forward pass again needs the same."""
+
+    plain: bool
+    bfloat16: bool
+
+    @classmethod
+    def now(cls) -> Choices:
+        """Return what holds now."""
+        return cls(getattr(_here, "plain", False), in_bfloat16())
+
+    @contextlib.contextmanager
+    def again(self) -> Iterator[None]:
+        """Let the same hold in this thread."""
+        before = Choices.now()
+        _here.plain, _here.bfloat16 = self
+        try:
+            yield
+        finally:
+            _here.plain, _here.bfloat16 = before
 
 
 def in_bfloat16() -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import math
+import os
 import threading
 from collections import defaultdict
 from typing import Any, DefaultDict, List, Sequence, Type
@@ -34,16 +35,27 @@ class _Pool:
     def take(self, size: int) -> np.ndarray:
         """Return a buffer of ``size`` bytes and the padding that alignment may need."""
         with self._lock:
-            self._bytes_in_use += size
-            self._most_in_use = max(self._most_in_use, self._bytes_in_use)
             if self._idle[size]:
                 self._bytes_idle -= size
-                return self._idle[size].pop()
-            # Sizes that are not asked for any more, as after another image size, must not add up.
-            if self._bytes_in_use + self._bytes_idle > self._most_in_use * _LARGEST_SHARE:
-                self._idle.clear()
-                self._bytes_idle, self._most_in_use = 0, self._bytes_in_use
-        return np.empty(size + _ALIGNMENT, np.uint8)
+                buffer = self._idle[size].pop()
+            else:
+                # Sizes that are not asked for any more, as after another image size, must not add up.
+                if self._bytes_in_use + size + self._bytes_idle > self._most_in_use * _LARGEST_SHARE:
+                    self.release()
+                buffer = np.empty(size + _ALIGNMENT, np.uint8)
+            self._bytes_in_use += size  # not before: there may be no memory for it
+            self._most_in_use = max(self._most_in_use, self._bytes_in_use)
+        return buffer
+
+    def release(self) -> None:
+        """Free the idle buffers."""
+        with self._lock:
+            self._idle.clear()
+            self._bytes_idle, self._most_in_use = 0, self._bytes_in_use
+
+    def renew_lock(self) -> None:
+        """Take a new lock in a process that was forked while another thread of its parent held the old one."""
+        self._lock = threading.RLock()
 
     def give_back(self, buffer: np.ndarray) -> None:
         """Take back what ``take`` returned."""
@@ -55,6 +67,8 @@ class _Pool:
 
 
 _POOL = _Pool()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_POOL.renew_lock)
 
 
 class _Loan:
@@ -81,6 +95,11 @@ def empty_array(shape: Sequence[int], dtype: Any = np.float32) -> np.ndarray:
     loan = _loan_type(size).from_buffer(buffer, -buffer.ctypes.data % _ALIGNMENT)
     loan.buffer = buffer
     return np.frombuffer(loan, dtype).reshape(shape)
+
+
+def release_memory() -> None:
+    """Free the memory that is kept for results of the size of earlier ones, as after a training."""
+    _POOL.release()
 
 
 def empty(shape: Sequence[int]) -> paddle.Tensor:

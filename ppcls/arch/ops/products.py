@@ -108,11 +108,14 @@ def _primitive(product: Matmul) -> onednn.Primitive:
 
 
 def _matrices(shape: Tuple[int, int], strides: Strides, dtype: int, batch: Tuple[int, ...]) -> Layout:
+    *outer, row, column = strides
+    if shape[0] == 1 and column == 1:
+        row = shape[1]  # oneDNN 3.6 reads other memory where the only row seems to be shorter than it is
     if not batch:
-        return Layout(shape, strides, dtype)
-    if strides[0]:
-        return Layout((*batch, *shape), strides, dtype)
-    return Layout((1, *shape), (shape[0] * shape[1], *strides[1:]), dtype)  # broadcast over the batch
+        return Layout(shape, (row, column), dtype)
+    if outer[0]:
+        return Layout((*batch, *shape), (*outer, row, column), dtype)
+    return Layout((1, *shape), (shape[0] * shape[1], row, column), dtype)  # broadcast over the batch
 
 
 def column_sums(x: paddle.Tensor, columns: int) -> paddle.Tensor:

@@ -193,6 +193,8 @@ ODD = [
     _pool((2, 7, 6, 17), 3, 2, 1),
     _pool((2, 7, 6, 3), 2, 2, 0),
     *(_linear(*sizes) for sizes in [((3,), 5), ((1, 1), 1), ((7, 13), 17, False), ((2, 3, 1, 5), 4)]),
+    *(_linear(*sizes) for sizes in [((9, 256), 1), ((64, 1), 40)]),
+    *(_linear(*sizes, transposed=True) for sizes in [((9, 256), 1), ((64, 1), 40)]),
     *(_linear(*sizes, transposed=True) for sizes in [((3,), 5), ((7, 13), 17, False), ((2, 3, 1, 5), 1)]),
     _conv((1, 1, 1, 3), 5, 1),
     _conv((2, 7, 5, 3), 17, 3, stride=2),
@@ -207,8 +209,16 @@ ODD = [
     _depthwise((2, 9, 8, 5), 5, padding=0),
     _depthwise((2, 9, 8, 5), 4, padding=2),
     *(_halves(*sizes) for sizes in [((1, 1, 3), 1), ((3, 5, 7), 17)]),
-    *(_gating(*sizes) for sizes in [(1, 1, 1), (1, 9, 5), (3, 7, 17)]),
-    *(_cycle_linear(*a) for a in [((1, 1, 1, 3), 2, 1, 5), ((2, 5, 4, 17), 9, 2, 3, False), ((3, 2, 7, 4), 8, 1, 9)]),
+    *(_gating(*sizes) for sizes in [(1, 1, 1), (1, 9, 5), (3, 7, 17), (3, 4, 1)]),
+    *(
+        _cycle_linear(*a)
+        for a in [
+            ((1, 1, 1, 3), 2, 1, 5),
+            ((2, 5, 4, 17), 9, 2, 3, False),
+            ((3, 2, 7, 4), 8, 1, 9),
+            ((2, 3, 4, 1), 5, 1, 3),
+        ]
+    ),
     *(_shift(*sizes) for sizes in [((1, 1, 1, 3), 1, 5), ((2, 3, 5, 17), 2, 9), ((2, 5, 4, 12), 1, 4)]),
 ]
 CASES = [*USUAL, *ODD]

@@ -9,6 +9,7 @@ import pytest
 
 from ppcls.arch import ops
 from ppcls.arch.ops import dispatch
+from ppcls.utils import environment
 from tests.arch.ops.cases import CASES, USUAL, Case, results, tensors
 
 
@@ -67,6 +68,19 @@ def test_long_sums_are_made_of_parts(name):
     for mine, its, right in zip(got, plain, exact):
         step = np.spacing(np.abs(right).max().astype("float32"))
         assert np.abs(mine - right).max() <= max(4 * np.abs(its - right).max(), 2 * step)
+
+
+@pytest.mark.skipif(not environment.has_bfloat16(), reason="this processor has no instructions for bfloat16")
+def test_one_channel_in_bfloat16():
+    """It is dense and depthwise at once; only dense convolutions are computed in bfloat16."""
+    arrays = Case("", None, ((2, 6, 6, 1), (1, 1, 5, 5))).arrays()
+    function = partial(ops.conv2d_nhwc, padding=2)
+    with ops.bfloat16_products():
+        got = results(function, tensors(arrays))
+    with ops.plain_operators():
+        right = results(function, tensors(arrays, "float64"))
+    for mine, exact in zip(got, right):
+        assert np.abs(mine - exact).max() < 0.02 * np.abs(exact).max()
 
 
 def transposed(x):

@@ -101,16 +101,7 @@ def test_a_forked_process_computes():
             os._exit(0)
         finally:
             os._exit(1)
-    for _ in range(600):
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            break
-        time.sleep(0.1)
-    else:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        pytest.fail("the child hangs")
-    assert os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0
+    assert exit_code(child) == 0
 
 
 def resident():
@@ -169,6 +160,56 @@ def test_memory_of_the_pool_is_given_out_once():
     del view
     gc.collect()
     assert memory.empty(shapes).data_ptr() == address
+
+
+def test_memory_that_is_not_there_is_not_counted():
+    gc.collect()
+    before = memory._POOL._bytes_in_use
+    with pytest.raises(MemoryError):
+        memory.empty_array([1 << 50])
+    assert memory._POOL._bytes_in_use == before
+
+
+def test_memory_is_freed_on_request():
+    array = memory.empty_array([memory._SMALLEST])
+    del array
+    gc.collect()
+    assert memory._POOL._bytes_idle
+    ops.release_memory()
+    assert not memory._POOL._bytes_idle
+    assert not memory._POOL._idle
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_process_that_was_forked_while_memory_was_taken():
+    held, done = threading.Event(), threading.Event()
+
+    def hold():
+        with memory._POOL._lock:
+            held.set()
+            done.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    child = os.fork()
+    if child == 0:
+        memory.empty_array([10])
+        os._exit(7)
+    done.set()
+    thread.join()
+    assert exit_code(child) == 7
+
+
+def exit_code(child):
+    """Return the exit code of a process, which is killed if it takes longer than a minute."""
+    for _ in range(1200):
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.05)
+    os.kill(child, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def test_primitives_are_kept_up_to_a_number(monkeypatch):

@@ -74,7 +74,7 @@ def test_a_tracker_that_never_answers_does_not_hold_up_the_end(recipe, monkeypat
     began = []
     log = trained(recipe, AtEnd(lambda: began.append(time.monotonic())), remote)
     assert time.monotonic() - began[0] < 5
-    assert f"Remote did not get the values of {POINTS} log steps and evaluations; metrics.jsonl has them" in log
+    assert f"Remote did not get {POINTS} lines of metrics; metrics.jsonl has them" in log
     assert "Remote: the best evaluation was not recorded: it does not answer" in log
     assert remote.calls == []
     remote.gate.set()  # ends the thread's call
@@ -153,4 +153,4 @@ def test_mlflow_with_a_server_that_stops_answering(recipe, run, monkeypatch):
     finally:
         closed.set()
         server.shutdown()
-    assert f"MLflow did not get the values of {POINTS} log steps and evaluations" in done.stderr
+    assert f"MLflow did not get {POINTS} lines of metrics" in done.stderr

@@ -115,7 +115,7 @@ class Tracker(Callback):
         sender.flush()
         if sender.missing:
             get_logger().warning(
-                "%s did not get the values of %d log steps and evaluations; metrics.jsonl has them",
+                "%s did not get %d lines of metrics; metrics.jsonl has them",
                 type(self).__name__,
                 sender.missing,
             )
