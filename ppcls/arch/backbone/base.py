@@ -10,7 +10,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ppcls.arch.layers import checkpointed, linear, pooled
+from ppcls.arch.layers import checkpointed, linear, pooled, with_gradient_hooks
 from ppcls.arch.model_spec import ModelSpec
 from ppcls.arch.resizing import adapt_in_channels
 from ppcls.errors import ConfigError
@@ -72,7 +72,7 @@ class Backbone(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return logits [B, class_num] of images [B, in_channels, H, W]; pooled features if class_num is 0."""
-        return self.forward_head(self.forward_features(x))
+        return with_gradient_hooks(self.forward_head(self.forward_features(x)))
 
     def forward_features(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return the last map, [B, num_features, H', W'].

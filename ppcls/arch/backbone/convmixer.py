@@ -6,7 +6,7 @@ Paper: Patches Are All You Need?, https://arxiv.org/abs/2201.09792 (figure 2 and
 from __future__ import annotations
 
 import functools
-from typing import List
+from typing import Dict, List, Type
 
 import paddle
 from paddle import nn
@@ -14,7 +14,20 @@ from paddle import nn
 from ppcls.arch import ops
 from ppcls.arch.backbone.base import require_odd, require_sizes
 from ppcls.arch.backbone.isotropic import IsotropicBackbone
-from ppcls.arch.layers import activation, batch_norm2d, conv2d, from_map, has_hooks, is_channels_last, to_map
+from ppcls.arch.layers import (
+    GELU,
+    BatchNorm2D,
+    Conv2D,
+    ReLU,
+    activation,
+    batch_norm2d,
+    call_on_map,
+    conv2d,
+    from_map,
+    is_channels_last,
+    may_fuse,
+    to_map,
+)
 from ppcls.arch.model_spec import CIFAR10_MEAN, CIFAR10_STD, ModelSpec
 from ppcls.arch.registry import register_family
 
@@ -61,7 +74,8 @@ class ConvMixer(IsotropicBackbone):
     def features(self, x: paddle.Tensor) -> List[paddle.Tensor]:
         """Return the maps after each quarter of the blocks, [B, in, H, W] -> [B, h, H / p, W / p]; see ``Backbone``."""
         self.check_input(x)
-        return [from_map(z) for z in self.run_blocks(self.stem(to_map(x)))]  # z(0), equation 1
+        z = call_on_map(self.stem, to_map(x), ConvActNorm)  # z(0), equation 1
+        return [from_map(z) for z in self.run_blocks(z)]
 
 
 class Block(nn.Layer):
@@ -77,21 +91,30 @@ class Block(nn.Layer):
         return self.pointwise(self.depthwise(z, residual=True))
 
 
+_NAMES: Dict[Type[nn.Layer], str] = {GELU: "gelu", ReLU: "relu"}
+
+
 class ConvActNorm(nn.Layer):
     """Convolution, activation, then batch norm: the paper's order, [B, C, H, W] -> [B, C', H', W']."""
 
     def __init__(self, conv: nn.Conv2D, channels: int, act: str) -> None:
         super().__init__()
         self.conv = conv
-        self.act, self.act_name = activation(act), act
+        self.act = activation(act)
         self.norm = batch_norm2d(channels)
 
     def forward(self, x: paddle.Tensor, residual: bool = False) -> paddle.Tensor:
         """Return BN(act(conv(x))), plus x if ``residual``."""
-        if is_channels_last(x) and not has_hooks(self.conv, self.act, self.norm):
-            return ops.conv_act_norm(x, self.conv, self.act_name, self.norm, residual)
-        y = self.norm(self.act(self.conv(x)))
+        if is_channels_last(x) and self._is_fused():
+            return ops.conv_act_norm(x, self.conv, _NAMES[type(self.act)], self.norm, residual)
+        y = call_on_map(self.act, call_on_map(self.conv, x, Conv2D), *_NAMES)
+        y = call_on_map(self.norm, y, BatchNorm2D)
         return x + y if residual else y
+
+    def _is_fused(self) -> bool:
+        """Return whether one operator may compute what the layers do."""
+        fused = may_fuse(self.conv, Conv2D) and may_fuse(self.act, *_NAMES) and may_fuse(self.norm, BatchNorm2D)
+        return fused and self.conv.has_kernels
 
 
 _RELEASE = "https://github.com/tmp-iclr/convmixer/releases/download/v1.0"

@@ -18,10 +18,14 @@ from ppcls.arch.backbone.base import Depth, FeatureInfo, hidden_width, require_s
 from ppcls.arch.backbone.pyramid import PyramidBackbone
 from ppcls.arch.layers import (
     MLP,
+    BatchNorm2D,
+    Conv2D,
     DropPath,
     LayerNorm,
     MaxPool2D,
+    add_branch,
     batch_norm2d,
+    call_on_map,
     conv2d,
     from_map,
     map_to_nhwc,
@@ -118,7 +122,7 @@ class Stage(nn.Layer):
 
     def forward(self, x: paddle.Tensor, run: Callable[[nn.Layer, paddle.Tensor], paddle.Tensor]) -> paddle.Tensor:
         """Return the stage's map; ``run(block, x)`` computes a block."""
-        x = map_to_nhwc(self.downsample(x))
+        x = map_to_nhwc(call_on_map(self.downsample, x, Conv2D))
         for block in self.blocks:
             x = run(block, x)
         return nhwc_to_map(x)
@@ -139,9 +143,9 @@ class ConvMLPBlock(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return the block's output."""
-        x = self.drop_path.add(x, self.channel_mlp1(self.norm1(x)))
+        x = add_branch(x, self.channel_mlp1(self.norm1(x)), self.drop_path)
         x = self.connect(self.connect_norm(x))
-        return self.drop_path.add(x, self.channel_mlp2(self.norm2(x)))
+        return add_branch(x, self.channel_mlp2(self.norm2(x)), self.drop_path)
 
 
 class ConvBlock(nn.LayerList):
@@ -170,7 +174,7 @@ class ConvNormAct(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return ReLU(BN(conv(x)))."""
-        return ops.relu(self.norm(self.conv(x)))
+        return ops.relu(call_on_map(self.norm, call_on_map(self.conv, x, Conv2D), BatchNorm2D))
 
 
 def _conv(

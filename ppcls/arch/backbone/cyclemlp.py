@@ -20,9 +20,12 @@ from ppcls.arch.backbone.base import Depth, FeatureInfo, hidden_width, require_o
 from ppcls.arch.backbone.pyramid import PyramidBackbone
 from ppcls.arch.layers import (
     MLP,
+    Conv2D,
     CycleFC,
     DropPath,
     LayerNorm,
+    add_branch,
+    call_on_map,
     conv2d,
     drop_path_rates,
     map_to_nhwc,
@@ -119,7 +122,7 @@ class CycleMLP(PyramidBackbone):
     def _maps(self, x: paddle.Tensor) -> List[paddle.Tensor]:
         """Return each stage's map, [B, H', W', C']."""
         self.check_input(x)
-        x, maps = map_to_nhwc(self.stem(to_map(x))), []
+        x, maps = map_to_nhwc(call_on_map(self.stem, to_map(x), Conv2D)), []
         for stage in self.stages:
             x = x if stage.downsample is None else stage.downsample(x)
             for block in stage.blocks:
@@ -160,7 +163,7 @@ class Block(nn.Layer):
 
     def add(self, x: paddle.Tensor, branch: paddle.Tensor) -> paddle.Tensor:
         """Return x plus a residual branch's contribution."""
-        return self.drop_path.add(x, branch if self.skip_lam == 1 else branch / self.skip_lam)
+        return add_branch(x, branch if self.skip_lam == 1 else branch / self.skip_lam, self.drop_path)
 
 
 class CycleMixer(nn.Layer):

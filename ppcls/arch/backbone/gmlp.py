@@ -17,14 +17,18 @@ from ppcls.arch import ops
 from ppcls.arch.backbone.base import hidden_width, require_sizes
 from ppcls.arch.backbone.fixed_size import FixedSizeBackbone
 from ppcls.arch.layers import (
+    Conv2D,
     DropPath,
-    HalvesLinear,
     LayerNorm,
+    Linear,
     TruncatedNormal,
+    add_branch,
+    call_on_map,
     conv2d,
     drop_path_rates,
     linear,
     map_to_nhwc,
+    may_fuse,
     pooled,
     to_map,
 )
@@ -108,7 +112,7 @@ class gMLP(FixedSizeBackbone):  # noqa: N801 (the paper's name)
         are a ConfigError.
         """
         self.check_input(x)
-        x = map_to_nhwc(self.stem(to_map(x))).flatten(1, 2)  # [B, n, dim]
+        x = map_to_nhwc(call_on_map(self.stem, to_map(x), Conv2D)).flatten(1, 2)  # [B, n, dim]
         *earlier, last = self.run_blocks(x)
         return [tokens.transpose([0, 2, 1]).reshape([0, 0, *self.grid]) for tokens in (*earlier, self.norm(last))]
 
@@ -119,7 +123,7 @@ class Block(nn.Layer):
     def __init__(self, dim: int, ffn_dim: int, tokens: int, drop: float, drop_path: float) -> None:
         super().__init__()
         self.norm = LayerNorm(dim, epsilon=1e-6)
-        self.proj_in = HalvesLinear(dim, ffn_dim, weight_attr=XavierUniform(), bias_attr=Normal(std=1e-6))
+        self.proj_in = linear(dim, ffn_dim, weight_init=XavierUniform(), bias_init=Normal(std=1e-6))
         self.sgu = SpatialGatingUnit(ffn_dim, tokens)
         self.proj_out = linear(ffn_dim // 2, dim, weight_init=XavierUniform(), bias_init=Normal(std=1e-6))
         self.dropout = nn.Dropout(drop)
@@ -127,20 +131,34 @@ class Block(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return x + V s(GELU(U norm(x)))."""
-        z = self.dropout(ops.gelu(self.proj_in(self.norm(x))))
-        return self.drop_path.add(x, self.dropout(self.proj_out(self.sgu(z))))
+        z = self.dropout(ops.gelu(self._project_in(self.norm(x))))
+        return add_branch(x, self.dropout(self.proj_out(self.sgu(z))), self.drop_path)
+
+    def _project_in(self, x: paddle.Tensor) -> paddle.Tensor:
+        """Return U x, [B, n, d_ffn], or its halves, [2, B, n, d_ffn / 2], if nothing but the gating sees them."""
+        layers = (self.proj_in, Linear), (self.dropout, nn.Dropout), (self.sgu, SpatialGatingUnit)
+        if not all(may_fuse(*layer) for layer in layers) or not self.sgu.takes_halves():
+            return self.proj_in(x)
+        if self.proj_in.bias is None or self.dropout.axis is not None:
+            return self.proj_in(x)
+        return ops.linear_halves(x, self.proj_in.weight, self.proj_in.bias)
 
 
 class SpatialGatingUnit(nn.Layer):
     """Gates one half of the channels by a projection of the other half over the tokens (section 2.1).
 
-    s(Z) = Z1 * (W norm(Z2) + b), [B, n, d_ffn] -> [B, n, d_ffn / 2]; it begins as s(Z) = Z1.
+    s(Z) = Z1 * (W norm(Z2) + b), [B, n, d_ffn] -> [B, n, d_ffn / 2]; it begins as s(Z) = Z1. Z may be given as its
+    halves, [2, B, n, d_ffn / 2], if ``takes_halves``.
     """
 
     def __init__(self, ffn_dim: int, tokens: int) -> None:
         super().__init__()
         self.norm = LayerNorm(ffn_dim // 2)
         self.spatial_proj = SpatialProjection(tokens)
+
+    def takes_halves(self) -> bool:
+        """Return whether one operator may compute what the layers do."""
+        return may_fuse(self.norm, LayerNorm) and may_fuse(self.spatial_proj, SpatialProjection)
 
     def forward(self, z: paddle.Tensor) -> paddle.Tensor:
         """Return s(z)."""

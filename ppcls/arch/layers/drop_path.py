@@ -8,6 +8,7 @@ import paddle
 from paddle import nn
 
 from ppcls.arch import ops
+from ppcls.arch.layers.modules import may_fuse
 from ppcls.registry.checks import require_choice, require_fraction
 
 
@@ -29,14 +30,10 @@ class DropPath(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return the branch [B, ...], or zeros where it is dropped."""
-        scale = self._scale(x)
+        scale = self.scale(x)
         return x if scale is None else x * scale
 
-    def add(self, x: paddle.Tensor, branch: paddle.Tensor) -> paddle.Tensor:
-        """Return x plus what is left of the branch, both [B, ...]."""
-        return ops.residual_sum(x, branch, self._scale(branch))
-
-    def _scale(self, x: paddle.Tensor) -> Optional[paddle.Tensor]:
+    def scale(self, x: paddle.Tensor) -> Optional[paddle.Tensor]:
         """Return the factor of each sample, [B, 1, ..., 1], or None for 1."""
         if not self.rate or not self.training:
             return None
@@ -47,6 +44,13 @@ class DropPath(nn.Layer):
     def extra_repr(self) -> str:
         """Return the rate, for printing."""
         return f"rate={self.rate:g}"
+
+
+def add_branch(x: paddle.Tensor, branch: paddle.Tensor, drop_path: nn.Layer) -> paddle.Tensor:
+    """Return x plus what ``drop_path`` leaves of the branch, both [B, ...]."""
+    if isinstance(drop_path, DropPath) and may_fuse(drop_path, DropPath):
+        return ops.residual_sum(x, branch, drop_path.scale(branch))
+    return ops.residual_sum(x, drop_path(branch))
 
 
 def drop_path_rates(rate: float, depth: int, schedule: str = "linear") -> List[float]:

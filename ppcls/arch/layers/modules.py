@@ -7,6 +7,8 @@ nothing. Layers call their base's ``forward`` by its class: Paddle 2 cannot expo
 
 from __future__ import annotations
 
+from typing import Type
+
 import paddle
 import paddle.nn.functional as F
 from paddle import nn
@@ -20,9 +22,37 @@ def is_channels_last(x: paddle.Tensor) -> bool:
     return ops.uses_onednn(x)
 
 
-def has_hooks(*layers: nn.Layer) -> bool:
-    """Return whether somebody wants to see what goes into these layers or comes out, so that they must be called."""
-    return any(layer._forward_pre_hooks or layer._forward_post_hooks for layer in layers)
+def is_unchanged(layer: nn.Layer, *kinds: Type[nn.Layer]) -> bool:
+    """Return whether ``layer`` is exactly of one of these classes, so that it computes what they do.
+
+    Users may have put another layer in its place, a class derived from it, or another ``forward``.
+    """
+    return type(layer) in kinds and "forward" not in vars(layer)
+
+
+def may_fuse(layer: nn.Layer, *kinds: Type[nn.Layer]) -> bool:
+    """Return whether an operator may compute what ``layer`` does: it is one of these classes, and has no hooks."""
+    return is_unchanged(layer, *kinds) and not layer._forward_pre_hooks and not layer._forward_post_hooks
+
+
+def call_on_map(layer: nn.Layer, x: paddle.Tensor, *kinds: Type[nn.Layer]) -> paddle.Tensor:
+    """Return ``layer(x)`` of a convolutional stage's map.
+
+    A layer of another class than ``kinds`` expects [B, C, H, W], and may contain layers of the project. So all of it is
+    computed by Paddle's operators.
+    """
+    if not is_channels_last(x) or is_unchanged(layer, nn.Identity, *kinds):
+        return layer(x)
+    with ops.plain_operators():
+        return to_nhwc(layer(to_nchw(x)))
+
+
+def with_gradient_hooks(x: paddle.Tensor) -> paddle.Tensor:
+    """Return a model's result in a form whose ``register_hook`` can change gradients.
+
+    Paddle drops what hooks return if a ``PyLayer`` made the tensor, as the CPU kernels are.
+    """
+    return x.clone() if ops.uses_onednn(x) and not x.stop_gradient else x
 
 
 def to_map(x: paddle.Tensor) -> paddle.Tensor:
@@ -56,15 +86,6 @@ class Linear(nn.Linear):
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return x W + b."""
         return ops.linear(x, self.weight, self.bias)
-
-
-class HalvesLinear(nn.Linear):
-    """A projection whose result a gating unit halves, [B, n, in] -> [B, n, 2C], or [2, B, n, C] of the CPU kernels."""
-
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        """Return x W + b."""
-        assert self.bias is not None
-        return ops.linear_halves(x, self.weight, self.bias)
 
 
 class ReLU(nn.ReLU):
@@ -114,15 +135,29 @@ class MaxPool2D(nn.Layer):
 
 
 class Conv2D(nn.Conv2D):
-    """Convolution of a convolutional stage's maps; kernels, strides and paddings are square."""
+    """Convolution of a convolutional stage's maps."""
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return the convolution."""
         return self.compute_nhwc(x) if is_channels_last(x) else nn.Conv2D.forward(self, x)
 
     def compute_nhwc(self, x: paddle.Tensor) -> paddle.Tensor:
-        """Return the convolution of a map [B, H, W, C] by the CPU kernels."""
-        return ops.conv2d_nhwc(x, self.weight, self.bias, self._stride[0], self._updated_padding[0], self._groups)
+        """Return the convolution of a map [B, H, W, C]."""
+        if is_channels_last(x) and self.has_kernels:
+            return ops.conv2d_nhwc(x, self.weight, self.bias, self._stride[0], self._updated_padding[0], self._groups)
+        return to_nhwc(nn.Conv2D.forward(self, to_nchw(x)))
+
+    @property
+    def has_kernels(self) -> bool:
+        """Return whether the CPU kernels can compute it: kernel, stride and padding are square, and no more is set."""
+        padding = self._updated_padding  # one for each axis, or two where both ends differ
+        return (
+            self._dilation == [1, 1]
+            and self._padding_mode == "zeros"
+            and self._padding_algorithm != "SAME"
+            and len(padding) == 2
+            and all(size[0] == size[1] for size in (self._kernel_size, self._stride, padding))
+        )
 
 
 class ChannelsLastConv2D(Conv2D):
@@ -130,4 +165,4 @@ class ChannelsLastConv2D(Conv2D):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return the convolution, [B, H', W', C']."""
-        return self.compute_nhwc(x) if is_channels_last(x) else to_nhwc(nn.Conv2D.forward(self, to_nchw(x)))
+        return self.compute_nhwc(x)

@@ -53,6 +53,7 @@ def batch_norm(x: paddle.Tensor, norm: nn.BatchNorm2D) -> paddle.Tensor:
             momentum=norm._momentum,
             epsilon=norm._epsilon,
             data_format="NHWC",
+            use_global_stats=norm._use_global_stats,
         )
     statistics: List[paddle.Tensor] = []
     y = _BatchNorm.apply(*map(contiguous, (x, *scale_and_shift(norm))), norm._epsilon, statistics)
@@ -61,9 +62,10 @@ def batch_norm(x: paddle.Tensor, norm: nn.BatchNorm2D) -> paddle.Tensor:
 
 
 def fits(shape: Sequence[int], norm: nn.BatchNorm2D) -> bool:
-    """Return whether the CPU kernels normalize a map: in training, with a scale and shift for each of its channels."""
+    """Return whether the CPU kernels normalize a map: by the batch's statistics, with scale and shift by channel."""
     weight, bias = scale_and_shift(norm)
-    return norm.training and uses_onednn(weight, bias) and len(shape) == 4 and [shape[-1]] == weight.shape == bias.shape
+    fits = len(shape) == 4 and [shape[-1]] == weight.shape == bias.shape
+    return fits and norm.training and not norm._use_global_stats and uses_onednn(weight, bias)
 
 
 def scale_and_shift(norm: nn.BatchNorm2D) -> Tuple[paddle.Tensor, paddle.Tensor]:

@@ -45,7 +45,7 @@ def normalized(x: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor) -> 
 def norm_of(weight: paddle.Tensor, bias: paddle.Tensor) -> Any:
     """Return what a batch norm with these parameters has, and fresh statistics."""
     statistics = {"_mean": paddle.zeros_like(weight).detach(), "_variance": paddle.ones_like(weight).detach()}
-    settings = {"training": True, "_momentum": 0.9, "_epsilon": 1e-5, "_num_features": len(weight)}
+    settings = {"training": True, "_momentum": 0.9, "_epsilon": 1e-5, "_use_global_stats": None}
     return SimpleNamespace(weight=weight, bias=bias, **statistics, **settings)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from ppcls.arch import ops
 from ppcls.utils import environment
-from ppcls.weights import create_model
+from tests.arch.ops.models import MODELS, model_and_images
 
 # Of each family few blocks, whose graph is traced quickly.
 SHALLOW = {
@@ -17,22 +17,7 @@ SHALLOW = {
     "CycleMLP_B1": {"layers": [1, 1, 1, 1]},
     "gMLP_Ti16": {"depth": 2},
 }
-# A variant, its smaller image, and arguments that follow from that.
-MODELS = {
-    "ConvMixer_256_8": (32, {}),
-    "ConvMLP_S": (32, {}),
-    "CycleMLP_B1": (64, {}),
-    "gMLP_Ti16": (64, {"image_size": 64}),
-}
 _PLAIN_GRAPH = {"pylayer", "pd_op.py_layer", "py_func", "pd_op.py_func"}
-
-
-def model_and_images(name, **changes):
-    size, arguments = MODELS[name]
-    paddle.seed(1)
-    model = create_model(name, class_num=7, **arguments, **changes)
-    images = np.random.default_rng(2).standard_normal((2, 3, size, size)).astype("float32")
-    return model, paddle.to_tensor(images)
 
 
 def gradients(name):
