@@ -20,7 +20,7 @@ from paddle.autograd import PyLayer
 from ppcls.errors import ConfigError, TrainingError
 
 _PADDLE_2 = paddle.__version__.startswith("2.")
-# Of the backward pass that runs in this thread: ``search`` of a call of paddle.grad, and whether a tensor ``was_changed``.
+# Of the backward pass in this thread: the ``search`` of a call of paddle.grad, and whether a tensor ``was_changed``.
 _here = threading.local()
 
 _CHANGED = (
