@@ -8,6 +8,7 @@ import pytest
 
 from ppcls.arch import layers, ops
 from ppcls.arch.ops import dispatch, onednn
+from ppcls.errors import ConfigError
 from ppcls.utils import environment
 from tests.arch.ops.cases import USUAL, gated, halves, layer_norm, norm_of, results, tensors
 
