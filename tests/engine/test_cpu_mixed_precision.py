@@ -102,9 +102,7 @@ def test_float32_where_paddle_computes(recipe, run, tmp_path, to_static):
     changes = ("Global.epochs=1", *(["Global.to_static=true"] if to_static else other))
     run("train", "-c", recipe, "-o", *changes)
     done = run("train", "-c", recipe, "-o", *changes, PADDLECLAS, "Global.output_dir=half")
-    why = (
-        "with Global.to_static, Paddle's own" if to_static else "the model computes with Paddle's own layers"
-    )
+    why = "with Global.to_static, Paddle's own" if to_static else "the model computes with Paddle's own layers"
     assert done.stderr.count(NO_EFFECT + why) == 1
     assert ROUNDS not in done.stderr
     assert digests(recipe.parent / "half") == digests(recipe.parent / "out")
