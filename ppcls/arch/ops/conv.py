@@ -123,7 +123,8 @@ class _Conv(PyLayer):
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        gradients = backward(ctx.shape, *ctx.kept.get(), contiguous(dy), ctx.edges.wanted())
+        x_read, weight = ctx.kept.get()
+        gradients = backward(ctx.shape, x_read, weight, contiguous(dy), ctx.edges.wanted())
         return gradients if ctx.shape.bias else gradients[:2]
 
 

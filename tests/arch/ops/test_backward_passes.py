@@ -113,6 +113,7 @@ def recomputing(**changes):
     return model
 
 
+@pytest.mark.skipif(paddle.__version__.startswith("2."), reason="refused with Paddle 2, which crashes")
 def test_paddle_grad_through_recomputed_blocks():
     x = paddle.randn([2, 3, 16, 16])
     x.stop_gradient = False
