@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from typing import Any, Iterator, Sequence, Tuple, Union
+from typing import Any, Iterator, List, Sequence, Tuple, Union
 
 import numpy as np
 import paddle
@@ -94,12 +94,17 @@ def _evidence(model: Any, images: np.ndarray, ids: np.ndarray, multilabel: bool)
         with paddle.enable_grad():
             logits = model.forward_head(last)
             target = (logits * paddle.to_tensor(_target(ids, int(logits.shape[1]), multilabel))).sum()
-            (gradient,) = paddle.grad(target, [last])
+            # By the parameters, too: with Paddle 2, the CPU operators cannot leave them out.
+            gradient, *_ = paddle.grad(target, [last, *_trained(model)], allow_unused=True)
         weights = gradient.sum([2, 3], keepdim=True)
         evidence = np.asarray((weights * last.detach()).sum(1).astype("float32"))
     if not np.isfinite(evidence).all():
         raise WeightsError("the model's outputs are not finite: its weights are damaged, or training diverged")
     return evidence, int(logits.shape[1])
+
+
+def _trained(model: paddle.nn.Layer) -> List[paddle.Tensor]:
+    return [parameter for parameter in model.parameters() if not parameter.stop_gradient]
 
 
 def _target(ids: np.ndarray, class_num: int, multilabel: bool) -> np.ndarray:

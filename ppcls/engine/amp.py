@@ -14,9 +14,13 @@ from typing import Any, ContextManager, Dict, Mapping, Optional
 import paddle
 
 from ppcls.arch import ops
-from ppcls.config.schema import AMPSection
+from ppcls.arch.layers import CycleFC
+from ppcls.arch.layers.modules import Conv2D, Linear
+from ppcls.config.schema import AMPSection, Config
 from ppcls.utils import environment
 from ppcls.utils.logging import get_logger, warn_once
+
+_ROUNDING_LAYERS = (Linear, Conv2D, CycleFC)
 
 
 class MixedPrecision:
@@ -25,15 +29,20 @@ class MixedPrecision:
     Args:
         settings: the recipe's ``AMP``, None for float32.
         model: with level O2 its weights become half precision, and the optimizer keeps float32 copies.
-        optimizer: of the model.
+        optimizer: of the model; None for an evaluation.
+        to_static: whether the model computes as a static graph.
     """
 
     def __init__(
-        self, settings: Optional[AMPSection], model: paddle.nn.Layer, optimizer: paddle.optimizer.Optimizer
+        self,
+        settings: Optional[AMPSection],
+        model: paddle.nn.Layer,
+        optimizer: Optional[paddle.optimizer.Optimizer],
+        to_static: bool = False,
     ) -> None:
         wanted = settings is not None and settings.use_amp
-        self._recipe = settings
-        self._rounds_products = rounds_products(settings)
+        self._unused_reason = unused_reason(settings, model, to_static)
+        self._rounds_products = _is_wanted_on_cpu(settings) and self._unused_reason is None
         self._settings = settings if wanted and paddle.get_device() != "cpu" else None
         self._scaler: Any = None
         if self._settings is None:
@@ -49,7 +58,10 @@ class MixedPrecision:
 
     def log(self) -> None:
         """Say in the log what is computed in half precision, or why nothing is."""
-        log_rounding(self._recipe)
+        if self._unused_reason is not None:
+            warn_once("AMP has no effect: %s; everything is computed in float32", self._unused_reason)
+        elif self._rounds_products:
+            get_logger().info("AMP: products are computed in bfloat16, all else in float32")
 
     def autocast(self) -> ContextManager[None]:
         """Return the context in which the model and the loss are computed."""
@@ -103,13 +115,13 @@ class MixedPrecision:
             self._scaler.load_state_dict(dict(state))
 
 
-def rounds_products(settings: Optional[AMPSection]) -> bool:
-    """Return whether products are computed in bfloat16 by the CPU operators."""
-    return _is_wanted_on_cpu(settings) and unused_reason(settings) is None
+def unused_reason(settings: Optional[AMPSection], model: paddle.nn.Layer, to_static: bool = False) -> Optional[str]:
+    """Return why ``AMP`` has no effect on this device; None where it has, or is not asked for.
 
-
-def unused_reason(settings: Optional[AMPSection]) -> Optional[str]:
-    """Return why ``AMP`` has no effect on this device; None where it has, or is not asked for."""
+    Args:
+        model: that is computed.
+        to_static: whether it computes as a static graph.
+    """
     if settings is None or not _is_wanted_on_cpu(settings):
         return None
     if settings.dtype == "float16":
@@ -118,21 +130,20 @@ def unused_reason(settings: Optional[AMPSection]) -> Optional[str]:
         return "this processor has no instructions for bfloat16"
     if not ops.available():
         return f"it needs the project's CPU operators ({ops.describe()})"
+    if to_static:
+        return "with Global.to_static, Paddle's own operators compute, which have no bfloat16 on CPUs"
+    if not any(isinstance(layer, _ROUNDING_LAYERS) for layer in model.sublayers(include_self=True)):
+        return "the model computes with Paddle's own layers, which have no bfloat16 on CPUs"
     return None
 
 
-def evaluation_context(settings: Optional[AMPSection]) -> ContextManager[None]:
-    """Return the context in which an evaluation on its own computes the model: on CPUs that of training."""
-    return ops.bfloat16_products() if rounds_products(settings) else contextlib.nullcontext()
-
-
-def log_rounding(settings: Optional[AMPSection]) -> None:
-    """Say in the log what a CPU computes in bfloat16, or why nothing is."""
-    reason = unused_reason(settings)
-    if reason is not None:
-        warn_once("AMP has no effect: %s; everything is computed in float32", reason)
-    elif rounds_products(settings):
-        get_logger().info("AMP: products are computed in bfloat16, all else in float32")
+def evaluation_context(config: Config, model: paddle.nn.Layer) -> ContextManager[None]:
+    """Return the context in which an evaluation on its own computes the model, and log it: on CPUs that of training."""
+    if not _is_wanted_on_cpu(config.AMP):
+        return contextlib.nullcontext()
+    amp = MixedPrecision(config.AMP, model, None, config.Global.to_static)
+    amp.log()
+    return amp.autocast()
 
 
 def _is_wanted_on_cpu(settings: Optional[AMPSection]) -> bool:

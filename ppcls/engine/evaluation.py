@@ -58,8 +58,7 @@ def evaluate(config: Config) -> Dict[str, Any]:
             loader = stack.enter_context(build_loader(config, "Eval", dataset, align))
             views = open_views(config, loader.dataset, stack)
         distributed.require_equal_on_ranks("numbers of images", len(loader.dataset))
-        amp.log_rounding(config.AMP)
-        with explain_evaluation_memory(config), amp.evaluation_context(config.AMP):
+        with explain_evaluation_memory(config), amp.evaluation_context(config, model):
             criterion = criteria.build_loss(config, "Eval", loader.dataset)
             result = evaluate_model(model, loader, criterion, metrics)
             get_logger().info("[Eval][Epoch 0][Avg]%s", format_values(result))

@@ -1,6 +1,6 @@
 """Training stops when a loss or a weight is not finite, and saves no such weights.
 
-Losses are looked at where they are fetched from the device, which is not after every step.
+Losses are looked at where they are fetched from the device, which is not after every step. So are their weights.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ def require_finite_losses(run: Run) -> None:
 
     Raises:
         TrainingError: one is not finite. The message names the first batch that it happened in.
+        ConfigError: their samples weigh differently, see ``GradientReducer.require_common_weights``.
     """
+    run.reducer.require_common_weights()
     found = run.averages.take_not_finite()
     if found is None or run.state.amp.can_skip_update():
         return

@@ -83,6 +83,8 @@ class GradientReducer:
         # Of the accumulation group: how many samples it has, and for each loss the sum of the weights so far.
         self._group_size = 0
         self._group_weights: Optional[paddle.Tensor] = None
+        # Of the losses' weights, as a share: the largest since they were last looked at.
+        self._spread: Optional[paddle.Tensor] = None
         self._answers: Deque[Callable[[], np.ndarray]] = deque()
 
     def forward(self, images: paddle.Tensor, ends_group: bool) -> paddle.Tensor:
@@ -148,7 +150,6 @@ class GradientReducer:
             backward: adds those of this process.
 
         Raises:
-            ConfigError: losses whose samples weigh differently were accumulated: they have no common gradient.
             MachineError: another process is gone.
         """
         backward(loss)
@@ -204,18 +205,29 @@ class GradientReducer:
             return
         self._group_weights = None
         distributed.all_reduce_tensors([weights])
-        if len(weights) > 1 and float(weights.max() - weights.min()) > _SAME * size:
+        with paddle.no_grad():
+            if len(weights) > 1:  # looked at later: it would make Python wait for the device
+                spread = (weights.max() - weights.min()) / size
+                self._spread = spread if self._spread is None else paddle.maximum(self._spread, spread)
+            factor = (size / paddle.clip(weights[0], min=MIN_WEIGHT)).astype("float32")
+            for parameter in self._trained.parameters():
+                if parameter.grad is not None:
+                    paddle.assign(parameter.grad * factor.astype(parameter.grad.dtype), parameter.grad)
+
+    def require_common_weights(self) -> None:
+        """Look at the weights of what was accumulated since the last call; waits for the device.
+
+        Raises:
+            ConfigError: losses whose samples weigh differently were accumulated: they have no common gradient.
+        """
+        spread, self._spread = self._spread, None
+        if spread is not None and float(spread) > _SAME:
             raise distributed.mark_on_all_ranks(
                 ConfigError(
                     "Global.update_freq: cannot be more than 1 with several losses of which one has class_weights; "
                     "remove the weights or a loss, or make the batch larger instead"
                 )
             )
-        with paddle.no_grad():
-            factor = (size / paddle.clip(weights[0], min=MIN_WEIGHT)).astype("float32")
-            for parameter in self._trained.parameters():
-                if parameter.grad is not None:
-                    paddle.assign(parameter.grad * factor.astype(parameter.grad.dtype), parameter.grad)
 
 
 def batch_norm_statistics(model: paddle.nn.Layer) -> Iterator[paddle.Tensor]:

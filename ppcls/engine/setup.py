@@ -212,7 +212,8 @@ def _initial_state(
         compile_static(config, layer)
     names = training_class_names(config, loader.dataset)
     return TrainState(
-        amp=MixedPrecision(config.AMP, trained, optimizer),  # before EMA: it may change the model's precision
+        # Before EMA: it may change the model's precision.
+        amp=MixedPrecision(config.AMP, trained, optimizer, config.Global.to_static),
         ema=_build_ema(config, model, optimizer),
         model=model,
         group=group,

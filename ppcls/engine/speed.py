@@ -92,7 +92,7 @@ def build_step(options: SpeedOptions, mode: str) -> Callable[[], None]:
     model = _build(options)
     optimizer = paddle.optimizer.AdamW(1e-3, parameters=model.parameters())
     settings = AMPSection() if options.amp else None
-    reason = unused_reason(settings)
+    reason = unused_reason(settings, model)
     if reason is not None:
         raise ConfigError(f"AMP has no effect: {reason}")
     amp = MixedPrecision(settings, model, optimizer)

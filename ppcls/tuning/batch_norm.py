@@ -64,7 +64,7 @@ def recompute(config: Config, model: paddle.nn.Layer, norms: Sequence[Any], load
         norm.train()
         norm._momentum = 0.0  # the statistics are those of the batch
     try:
-        with paddle.no_grad(), explain_evaluation_memory(config), amp.evaluation_context(config.AMP):
+        with paddle.no_grad(), explain_evaluation_memory(config), amp.evaluation_context(config, model):
             for batch in progress_bar(loader.epoch(0), "batch-norm statistics", len(loader)):
                 model(paddle.to_tensor(batch.images))
                 count = len(batch.images)

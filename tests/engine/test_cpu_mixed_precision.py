@@ -75,3 +75,36 @@ def test_float32_where_there_is_no_half_precision(recipe, run, monkeypatch, chan
     assert NO_EFFECT + reason in (recipe.parent / "half" / "train.log").read_text()
     assert ROUNDS not in done.stderr
     assert digests(recipe.parent / "half") == digests(recipe.parent / "out")
+
+
+FOREIGN = """
+import paddle
+import ppcls
+
+@ppcls.BACKBONES.register
+class OfTheirOwn(paddle.nn.Layer):
+    def __init__(self, class_num=10):
+        super().__init__()
+        self.head = paddle.nn.Linear(768, class_num)
+
+    def forward(self, x):
+        return self.head(x.flatten(1))
+"""
+
+
+@needs_bfloat16
+@pytest.mark.parametrize("to_static", [True, False])
+def test_float32_where_paddle_computes(recipe, run, tmp_path, to_static):
+    """A static graph and other people's models do not call the CPU operators."""
+    model = tmp_path / "model.py"
+    model.write_text(FOREIGN)
+    other = ("Arch={name: OfTheirOwn, class_num: 10}", f"Global.imports=[{model}]")
+    changes = ("Global.epochs=1", *(["Global.to_static=true"] if to_static else other))
+    run("train", "-c", recipe, "-o", *changes)
+    done = run("train", "-c", recipe, "-o", *changes, PADDLECLAS, "Global.output_dir=half")
+    why = "with Global.to_static, Paddle's own" if to_static else "the model computes with Paddle's own layers"
+    assert done.stderr.count(NO_EFFECT + why) == 1
+    assert ROUNDS not in done.stderr
+    assert digests(recipe.parent / "half") == digests(recipe.parent / "out")
+    weights = "Global.pretrained_model=half/latest"
+    assert NO_EFFECT + why in run("eval", "-c", recipe, "-o", *changes, weights, PADDLECLAS).stderr

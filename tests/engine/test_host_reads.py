@@ -13,6 +13,8 @@ from tests.helpers.runs import records, train
 READS = ("numpy", "item", "tolist", "cpu", "__array__", "__float__", "__int__", "__bool__", "__index__")
 WEIGHTED = "Loss.Train=[{CELoss: {class_weights: [1, 2, 3, 1, 2, 3, 1, 2, 3, 1]}}]"
 
+WITH_FOCAL_LOSS = "Loss.Train=[{{CELoss: {{class_weights: {}}}}}, {{FocalLoss: {{}}}}]"
+
 
 @pytest.fixture
 def reads(monkeypatch):
@@ -48,15 +50,24 @@ def reads(monkeypatch):
     [
         (),
         ("Global.update_freq=2", "EMA.decay=0.9", "Optimizer.clip_norm=0.5", WEIGHTED),
+        ("Global.update_freq=2", WITH_FOCAL_LOSS.format([1] * 10)),
         ("Optimizer.name=Lion", WEIGHTED, "DataLoader.Train.dataset.batch_transform_ops=[{MixupOperator: {alpha: 1}}]"),
     ],
-    ids=["plain", "accumulated", "weighted"],
+    ids=["plain", "accumulated", "accumulated, two losses", "weighted"],
 )
 def test_an_ordinary_step_fetches_nothing(recipe, reads, changes):
     train(recipe, "Global.epochs=1", "Global.print_batch_step=3", *changes)
     assert len(reads) == 8
     for number, names in enumerate(reads):
         assert bool(names) == (number % 3 == 0), (number, names)  # where a log line is due
+
+
+def test_losses_that_cannot_be_accumulated_are_refused_before_anything_is_saved(recipe):
+    """Their weights are looked at where losses are fetched."""
+    changes = ("Global.update_freq=2", WITH_FOCAL_LOSS.format([1, 2] * 5), "Global.print_batch_step=1000")
+    said = train(recipe, *changes, code=2).stderr
+    assert "Global.update_freq: cannot be more than 1 with several losses of which one has class_weights" in said
+    assert not list((recipe.parent / "out").glob("*.pdparams"))
 
 
 def test_log_lines_do_not_depend_on_how_often_losses_are_fetched(recipe):

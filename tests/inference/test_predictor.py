@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from ppcls import Predictor
+from ppcls.arch import ops
 from ppcls.errors import ConfigError, DataError
 from ppcls.inference.inputs import collect
 from tests.helpers.exports import assert_same_answers, changed
@@ -25,6 +26,19 @@ def test_batches_threads_and_runtimes_change_nothing(predictor, expected, digits
     assert expected[0]["label_names"] == [f"digit-{i}" for i in expected[0]["class_ids"]]
     assert_same_answers(answers, expected)
     assert_same_answers(list(predictor.stream(path for path in sorted((digits / "val").iterdir()))), expected)
+
+
+def test_the_threads_of_the_process_stay_as_they_are(models, digits):
+    if not ops.can_set_threads():
+        pytest.skip("this build of Paddle has no Intel OpenMP runtime")
+    ops.set_threads(3)
+    try:
+        one = Predictor(models / "inference", "paddle", threads=1, decode_workers=0)
+        assert ops.get_threads() == 3
+        one.predict(next((digits / "val").iterdir()))
+        assert ops.get_threads() == 3
+    finally:
+        ops.reset_threads()
 
 
 def test_every_way_to_give_an_image_gives_its_answer(predictor, expected, digits):

@@ -11,7 +11,7 @@ from paddle.autograd import PyLayer
 from ppcls.arch.ops import onednn
 from ppcls.arch.ops.dispatch import contiguous, uses_onednn
 from ppcls.arch.ops.elementwise import activation
-from ppcls.arch.ops.gradients import first_order_only
+from ppcls.arch.ops.gradients import Kept
 from ppcls.arch.ops.memory import empty
 
 KINDS = {"gelu": onednn.GELU_ERF, "relu": onednn.RELU}
@@ -40,14 +40,12 @@ class _Activation(PyLayer):
     def forward(ctx: Any, x: Any, kind: int) -> Any:
         y = empty(x.shape)
         activation(x.size, kind)[0](x.data_ptr(), y.data_ptr())
-        ctx.save_for_backward(x)
-        ctx.kind = kind
+        ctx.kept, ctx.kind = Kept(x), kind
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        (x,) = ctx.saved_tensor()
-        first_order_only()
+        (x,) = ctx.kept.get()
         dy, dx = contiguous(dy), empty(x.shape)
         activation(x.size, ctx.kind)[1](x.data_ptr(), dy.data_ptr(), dx.data_ptr())
         return dx

@@ -12,7 +12,7 @@ from paddle.autograd import PyLayer
 
 from ppcls.arch.ops import onednn
 from ppcls.arch.ops.dispatch import contiguous, uses_onednn
-from ppcls.arch.ops.gradients import Edges, first_order_only
+from ppcls.arch.ops.gradients import Edges, Kept
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.onednn import (
     DIFF_DST,
@@ -92,15 +92,14 @@ class _BatchNorm(PyLayer):
     def forward(ctx: Any, x: Any, weight: Any, bias: Any, epsilon: float, statistics: List[paddle.Tensor]) -> Any:
         y, mean, variance = forward(x, weight, bias, epsilon)
         statistics += (mean, variance)
-        ctx.save_for_backward(x, weight, mean, variance)
+        ctx.kept = Kept(x, weight, mean, variance)
         ctx.edges = Edges(x, weight, bias)
         ctx.epsilon = epsilon
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        x, weight, mean, variance = ctx.saved_tensor()
-        first_order_only()
+        x, weight, mean, variance = ctx.kept.get()
         return ctx.edges.select(*backward(x, contiguous(dy), (mean, variance, weight), ctx.epsilon))
 
 

@@ -12,7 +12,7 @@ from paddle.autograd import PyLayer
 from ppcls.arch.ops import onednn
 from ppcls.arch.ops.depthwise_gradient import depthwise_weight_gradient, is_fast_directly
 from ppcls.arch.ops.dispatch import contiguous, in_bfloat16, uses_onednn
-from ppcls.arch.ops.gradients import Edges, first_order_only
+from ppcls.arch.ops.gradients import Edges, Kept
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.onednn import (
     BFLOAT16,
@@ -117,14 +117,14 @@ def _plain(
 class _Conv(PyLayer):
     @staticmethod
     def forward(ctx: Any, x: Any, weight: Any, bias: Any, shape: ConvShape) -> Any:
-        y, ctx.x_read = forward(x, weight, bias, shape)
-        ctx.weight, ctx.edges, ctx.shape = weight, Edges(x, weight, bias), shape
+        y, x_read = forward(x, weight, bias, shape)
+        ctx.kept, ctx.edges, ctx.shape = Kept(x_read, weight), Edges(x, weight, bias), shape
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        first_order_only()
-        gradients = backward(ctx.shape, ctx.x_read, ctx.weight, contiguous(dy), ctx.edges.wanted())
+        x_read, weight = ctx.kept.get()
+        gradients = backward(ctx.shape, x_read, weight, contiguous(dy), ctx.edges.wanted())
         return gradients if ctx.shape.bias else gradients[:2]
 
 

@@ -17,7 +17,7 @@ from ppcls.arch.ops.activation import KINDS, activate
 from ppcls.arch.ops.conv import ConvShape
 from ppcls.arch.ops.dispatch import contiguous
 from ppcls.arch.ops.elementwise import activation, add_to
-from ppcls.arch.ops.gradients import Edges, first_order_only
+from ppcls.arch.ops.gradients import Edges, Kept
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.residual import residual_sum
 
@@ -70,19 +70,18 @@ class _ConvActNorm(PyLayer):
         if settings.residual:
             add_to(y, x)
         ctx.edges, ctx.settings = Edges(x, weight, bias, scale, shift), settings
-        ctx.maps = (x_read, result, activated)
-        ctx.weight, ctx.statistics = weight, (*batch, scale)
+        ctx.kept = Kept(x_read, result, activated, weight, *batch, scale)
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        first_order_only()
-        settings, (x_read, result, activated), dy = ctx.settings, ctx.maps, contiguous(dy)
+        settings, dy = ctx.settings, contiguous(dy)
+        x_read, result, activated, weight, *statistics = ctx.kept.get()
         wanted = ctx.edges.wanted()
-        gradient, dscale, dshift = batch_normalization.backward(activated, dy, ctx.statistics, settings.epsilon)
+        gradient, dscale, dshift = batch_normalization.backward(activated, dy, statistics, settings.epsilon)
         backward = activation(result.size, settings.activation)[1]
         backward(result.data_ptr(), gradient.data_ptr(), gradient.data_ptr())
-        dx, dweight, dbias = conv.backward(settings.shape, x_read, ctx.weight, gradient, wanted[:3])
+        dx, dweight, dbias = conv.backward(settings.shape, x_read, weight, gradient, wanted[:3])
         if dx is not None and settings.residual:
             add_to(dx, dy)
         others = (dscale if wanted[3] else None, dshift if wanted[4] else None)

@@ -8,7 +8,7 @@ import paddle
 from paddle.autograd import PyLayer
 
 from ppcls.arch.ops.dispatch import contiguous, in_bfloat16, uses_onednn
-from ppcls.arch.ops.gradients import Edges, first_order_only
+from ppcls.arch.ops.gradients import Edges, Kept
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.products import column_sums, operand
 from ppcls.arch.ops.projection import Sizes, linear, product, product_by_input, product_by_weight
@@ -48,26 +48,24 @@ class _CycleLinear(PyLayer):
         addresses = [t.data_ptr() for t in (read, weight_read, y)]
         product(sizes, bias is not None)(*addresses, *([] if bias is None else [bias.data_ptr()]))
         ctx.edges, ctx.has_bias = Edges(x, weight, bias), bias is not None
-        ctx.x, ctx.shifted = (None, read) if half else (x, None)  # shifted again in the backward pass
-        ctx.weight, ctx.sizes, ctx.cycle = (weight_read, weight.shape), sizes, cycle
-        ctx.shape = x.shape
+        ctx.kept = Kept(read if half else x, weight_read)  # x is shifted again in the backward pass
+        ctx.sizes, ctx.cycle, ctx.shapes = sizes, cycle, (x.shape, weight.shape)
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        first_order_only()
-        (weight, weight_shape), sizes, (axis, kernel_size) = ctx.weight, ctx.sizes, ctx.cycle
+        (x, weight), sizes, (axis, kernel_size) = ctx.kept.get(), ctx.sizes, ctx.cycle
         x_wanted, weight_wanted, bias_wanted = ctx.edges.wanted()
         dy = contiguous(dy)
         dy_read = operand(dy, sizes.half)
         dx = dweight = None
         if x_wanted:
-            dshifted = empty(ctx.shape)
+            dshifted = empty(ctx.shapes[0])
             product_by_input(sizes)(dy_read.data_ptr(), weight.data_ptr(), dshifted.data_ptr())
             dx = shifted(dshifted, axis, kernel_size, -1)
         if weight_wanted:
-            dweight = empty(weight_shape)
-            read = shifted(ctx.x, axis, kernel_size) if ctx.shifted is None else ctx.shifted
+            dweight = empty(ctx.shapes[1])
+            read = x if sizes.half else shifted(x, axis, kernel_size)
             product_by_weight(sizes)(dy_read.data_ptr(), read.data_ptr(), dweight.data_ptr())
         if not ctx.has_bias:
             return dx, dweight

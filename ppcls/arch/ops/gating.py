@@ -11,7 +11,7 @@ from paddle.autograd import PyLayer
 from ppcls.arch.ops import layer_normalization
 from ppcls.arch.ops.dispatch import contiguous, in_bfloat16, uses_onednn
 from ppcls.arch.ops.elementwise import binary
-from ppcls.arch.ops.gradients import Edges, first_order_only
+from ppcls.arch.ops.gradients import Edges, Kept
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.onednn import BINARY_ADD, BINARY_MUL, FLOAT_BYTES, row_major
 from ppcls.arch.ops.products import Matmul, column_sums, ones, operand
@@ -61,21 +61,18 @@ class _SpatialGating(PyLayer):
         project(kept_weight.data_ptr(), kept.data_ptr(), gate.data_ptr())
         binary(BINARY_ADD, shape, (1, tokens, 1))(gate.data_ptr(), bias.data_ptr(), gate.data_ptr())
         binary(BINARY_MUL, shape, shape)(u, gate.data_ptr(), y.data_ptr())
-        ctx.save_for_backward(z, norm_weight, norm_bias, weight, bias)
         ctx.edges = Edges(z, norm_weight, norm_bias, weight, bias)
-        ctx.kept = (gate, kept, kept_weight, mean, variance)
+        ctx.kept = Kept(z, norm_weight, norm_bias, gate, kept, kept_weight, mean, variance)
         ctx.settings = (shape, epsilon, half)
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        inputs = ctx.saved_tensor()
         shape, epsilon, half = ctx.settings
-        first_order_only()
-        gate, normed, weight, mean, variance = ctx.kept
+        z, norm_weight, norm_bias, gate, normed, weight, mean, variance = ctx.kept.get()
         batch, tokens, channels = shape
-        u, v = _halves(inputs[0])
-        dy, dz, dgate, dnormed = contiguous(dy), empty(inputs[0].shape), empty(shape), empty(shape)
+        u, v = _halves(z)
+        dy, dz, dgate, dnormed = contiguous(dy), empty(z.shape), empty(shape), empty(shape)
         du, dv = _halves(dz)
         binary(BINARY_MUL, shape, shape)(dy.data_ptr(), gate.data_ptr(), du)
         binary(BINARY_MUL, shape, shape)(dy.data_ptr(), u, dgate.data_ptr())
@@ -85,7 +82,7 @@ class _SpatialGating(PyLayer):
         dweight, dbias = _projection_gradients(shape, normed, kept_dgate, dgate, half)
         dnorm_weight, dnorm_bias = empty([channels]), empty([channels])
         backward = layer_normalization.primitives(batch * tokens, channels, epsilon)[1]
-        arguments = (mean, variance, *inputs[1:3], dnorm_weight, dnorm_bias)
+        arguments = (mean, variance, norm_weight, norm_bias, dnorm_weight, dnorm_bias)
         backward(v, dnormed.data_ptr(), dv, *(t.data_ptr() for t in arguments))
         return ctx.edges.select(dz, dnorm_weight, dnorm_bias, dweight, dbias)
 

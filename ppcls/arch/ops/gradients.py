@@ -1,7 +1,8 @@
-"""Which gradients a backward pass is asked for.
+"""Which gradients a backward pass is asked for, and what it needs for them.
 
 ``paddle.grad(y, [x])`` computes the gradients by ``x`` alone. A ``PyLayer`` must then return None for its other inputs,
-else Paddle raises an error, but it is not told that only some are asked for. So the calls are observed here.
+else Paddle raises an error, but it is not told that only some are asked for. So backward passes are observed here.
+Those that would crash are refused before they begin.
 """
 
 from __future__ import annotations
@@ -11,14 +12,21 @@ import ctypes
 import functools
 import sys
 import threading
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, FrozenSet, Iterator, List, Optional, Sequence, Tuple, Union
 
 import paddle
+from paddle.autograd import PyLayer
 
-from ppcls.errors import ConfigError
+from ppcls.errors import ConfigError, TrainingError
 
 _PADDLE_2 = paddle.__version__.startswith("2.")
-_here = threading.local()  # ``search`` of the call of paddle.grad that runs in this thread
+# Of the backward pass in this thread: the ``search`` of a call of paddle.grad, and whether a tensor ``was_changed``.
+_here = threading.local()
+
+_CHANGED = (
+    "a tensor that the backward pass needs was changed in place after the forward pass: call backward() first, or "
+    "change a copy"
+)
 
 
 class _Search:
@@ -35,6 +43,7 @@ class _Search:
     ) -> None:
         self._leads: Dict[int, bool] = {node.node_ptr(): False for node in _nodes(barriers)}
         self._leads.update({node.node_ptr(): True for node in _nodes(targets)})
+        self._operators: List[Tuple[int, List[int]]] = []  # of the CPU: its node, and those of its inputs
         for node in _nodes(outputs):
             self._visit(node)
 
@@ -52,11 +61,53 @@ class _Search:
                 pending += unknown
                 continue
             self._leads[current.node_ptr()] = any(self._leads[one.node_ptr()] for one in before)
+            if current.name() in _operator_names():
+                self._operators.append((current.node_ptr(), [one.node_ptr() for one in before]))
             pending.pop()
 
     def leads(self, pointer: int) -> bool:
         """Return whether a target is the node at ``pointer``, or before it."""
         return self._leads.get(pointer, False)
+
+    @property
+    def finds_operators(self) -> bool:
+        """Whether CPU operators computed the outputs."""
+        return bool(self._operators)
+
+    @property
+    def runs_operators(self) -> bool:
+        """Whether gradients of CPU operators are computed."""
+        return any(self.leads(node) for node, _ in self._operators)
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether a CPU operator is asked for the gradients by some of its inputs."""
+        return any(self.leads(node) and not all(map(self.leads, before)) for node, before in self._operators)
+
+
+class Kept:
+    """Tensors that an operator keeps for its backward pass; what is rounded and None may be among them.
+
+    Paddle tells for its own operators whether a tensor was changed meanwhile; for a ``PyLayer`` it does not.
+    """
+
+    def __init__(self, *values: Any) -> None:
+        self._values, self._versions = values, _versions(values)
+
+    def get(self) -> Tuple[Any, ...]:
+        """Return them.
+
+        Raises:
+            TrainingError: one was changed in place after the forward pass.
+        """
+        if _versions(self._values) != self._versions:
+            _here.was_changed = True
+            raise TrainingError(_CHANGED)
+        return self._values
+
+
+def _versions(values: Sequence[Any]) -> List[int]:
+    return [value.inplace_version for value in values if isinstance(value, paddle.Tensor)]
 
 
 class Edges:
@@ -72,21 +123,11 @@ class Edges:
         self._edges = tuple(map(_edge, inputs))
 
     def wanted(self) -> Tuple[bool, ...]:
-        """Return for each input whether the backward pass that runs needs its gradient.
-
-        Raises:
-            ConfigError: Paddle 2 is asked for the gradients by some of them.
-        """
-        flags = tuple(edge is not None for edge in self._edges)
+        """Return for each input whether the backward pass that runs needs its gradient."""
         search: Optional[_Search] = getattr(_here, "search", None)
         if search is None:
-            return flags
-        found = tuple(edge is not None and search.leads(_address(edge)) for edge in self._edges)
-        if _PADDLE_2 and found != flags:  # it crashes where a PyLayer returns None
-            raise ConfigError(
-                "with Paddle 2, the CPU operators cannot serve paddle.grad by some tensors: set PPCLS_CPU_OPS=plain"
-            )
-        return found
+            return tuple(edge is not None for edge in self._edges)
+        return tuple(edge is not None and search.leads(_address(edge)) for edge in self._edges)
 
     def select(self, *gradients: paddle.Tensor) -> Tuple[Optional[paddle.Tensor], ...]:
         """Return those gradients that are wanted, and None for the others, as a ``PyLayer`` returns them."""
@@ -132,39 +173,62 @@ def _references_leak() -> bool:
 
 
 @functools.cache
+def _operator_names() -> FrozenSet[str]:
+    """Return what Paddle calls the nodes of the CPU operators."""
+    ours = [one.__name__ for one in PyLayer.__subclasses__() if one.__module__.startswith(f"{__package__}.")]
+    suffix = "_backward" if _PADDLE_2 else ""
+    return frozenset(f"GradNodePyLayer_{name}{suffix}" for name in ours)
+
+
+@functools.cache
 def observe() -> None:
-    """Observe calls of ``paddle.grad`` from now on."""
+    """Observe backward passes from now on."""
     eager = paddle.base.core.eager
-    run = eager.run_partial_grad
+    differentiate, run_all = eager.run_partial_grad, eager.run_backward
 
-    @functools.wraps(run)
+    @functools.wraps(differentiate)
     def run_partial_grad(outputs: Any, inputs: Any, *rest: Any) -> Any:
-        with _searching(_Search(outputs, inputs, rest[-1] or ())):  # the last: tensors at which gradients end
-            return run(outputs, inputs, *rest)
+        search = _Search(outputs, inputs, rest[-1] or ())  # the last: tensors at which gradients end
+        if rest[2] and paddle.is_grad_enabled():
+            _refuse_second_order(search)
+        if _PADDLE_2 and search.is_partial:  # it crashes where a PyLayer returns None
+            raise ConfigError(
+                "with Paddle 2, the CPU operators cannot serve paddle.grad by some tensors: set PPCLS_CPU_OPS=plain"
+            )
+        with _running(search):
+            return differentiate(outputs, inputs, *rest)
 
-    eager.run_partial_grad = run_partial_grad
+    @functools.wraps(run_all)
+    def run_backward(tensors: Any, gradients: Any, retain_graph: bool = False, *rest: Any) -> Any:
+        if retain_graph and _Search(tensors, (), ()).finds_operators:
+            raise ConfigError(
+                "the CPU operators cannot run backward(retain_graph=True): Paddle crashes in the second pass. Leave it "
+                "out and add up the losses, call paddle.grad(..., retain_graph=True), or set PPCLS_CPU_OPS=plain"
+            )
+        with _running(None):  # all gradients, also inside of a call of paddle.grad: recomputation does that
+            return run_all(tensors, gradients, retain_graph, *rest)
+
+    eager.run_partial_grad, eager.run_backward = run_partial_grad, run_backward
 
 
-@contextlib.contextmanager
-def _searching(search: _Search) -> Iterator[None]:
-    before = getattr(_here, "search", None)
-    _here.search = search
-    try:
-        yield
-    finally:
-        _here.search = before
-
-
-def first_order_only() -> None:
-    """Refuse to differentiate gradients of the CPU kernels again, as ``paddle.grad(..., create_graph=True)`` asks for.
-
-    A backward pass cannot leave that to Paddle's operators: Paddle crashes on a ``paddle.grad`` within another.
-
-    Raises:
-        ConfigError: this is the backward pass of such a gradient.
-    """
-    if paddle.is_grad_enabled():
+def _refuse_second_order(search: _Search) -> None:
+    if search.runs_operators:
         raise ConfigError(
             "the CPU operators have no gradients of gradients (create_graph=True): set PPCLS_CPU_OPS=plain, which "
             "computes by Paddle's own operators; of these, too, not all have them"
         )
+
+
+@contextlib.contextmanager
+def _running(search: Optional[_Search]) -> Iterator[None]:
+    """Run a backward pass, which may be inside of another."""
+    before = getattr(_here, "search", None)
+    _here.search, _here.was_changed = search, False
+    try:
+        yield
+    except Exception:
+        if not _here.was_changed:
+            raise
+        raise TrainingError(_CHANGED) from None  # Paddle makes an OSError of it, with a C++ trace
+    finally:
+        _here.search = before

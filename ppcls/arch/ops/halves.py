@@ -9,7 +9,7 @@ import paddle.nn.functional as F
 from paddle.autograd import PyLayer
 
 from ppcls.arch.ops.dispatch import contiguous, in_bfloat16, uses_onednn
-from ppcls.arch.ops.gradients import Edges, first_order_only
+from ppcls.arch.ops.gradients import Edges, Kept
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.onednn import BFLOAT16_BYTES, FLOAT_BYTES
 from ppcls.arch.ops.products import Matmul, operand, write_column_sums
@@ -41,14 +41,13 @@ class _LinearHalves(PyLayer):
         for part, biases, result in zip(weights, _halves(bias, channels), _halves(y, rows * channels)):
             product(x_read.data_ptr(), part, result, biases)
         ctx.edges = Edges(x, weight, bias)
-        ctx.read, ctx.sizes = (x_read, weight_read), (rows, inner, channels, half)
+        ctx.kept, ctx.sizes = Kept(x_read, weight_read), (rows, inner, channels, half)
         ctx.shapes = x.shape, weight.shape, bias.shape
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        first_order_only()
-        x_read, weight_read = ctx.read
+        x_read, weight_read = ctx.kept.get()
         x_wanted, weight_wanted, bias_wanted = ctx.edges.wanted()
         rows, inner, channels, half = ctx.sizes
         dy = contiguous(dy)

@@ -11,7 +11,7 @@ from paddle.autograd import PyLayer
 
 from ppcls.arch.ops import onednn
 from ppcls.arch.ops.dispatch import contiguous, uses_onednn
-from ppcls.arch.ops.gradients import Edges, first_order_only
+from ppcls.arch.ops.gradients import Edges, Kept
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.onednn import (
     DIFF_DST,
@@ -49,15 +49,14 @@ class _LayerNorm(PyLayer):
         mean, variance = empty([rows]), empty([rows])
         forward = primitives(rows, x.shape[-1], epsilon)[0]
         forward(*(t.data_ptr() for t in (x, y, mean, variance, weight, bias)))
-        ctx.save_for_backward(x, weight, bias, mean, variance)
+        ctx.kept = Kept(x, weight, bias, mean, variance)
         ctx.edges = Edges(x, weight, bias)
         ctx.epsilon = epsilon
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        x, weight, bias, mean, variance = ctx.saved_tensor()
-        first_order_only()
+        x, weight, bias, mean, variance = ctx.kept.get()
         dy, dx = contiguous(dy), empty(x.shape)
         dweight, dbias = empty(weight.shape), empty(bias.shape)
         backward = primitives(mean.size, x.shape[-1], ctx.epsilon)[1]

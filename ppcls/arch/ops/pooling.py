@@ -11,7 +11,6 @@ from paddle.autograd import PyLayer
 
 from ppcls.arch.ops import onednn
 from ppcls.arch.ops.dispatch import contiguous, uses_onednn
-from ppcls.arch.ops.gradients import first_order_only
 from ppcls.arch.ops.memory import empty, empty_array
 from ppcls.arch.ops.onednn import DIFF_DST, DIFF_SRC, DST, SRC, WORKSPACE, channels_last, dims
 from ppcls.arch.ops.products import Matmul
@@ -40,7 +39,6 @@ class _SpatialMean(PyLayer):
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        first_order_only()
         batch, height, width, channels = ctx.shape
         positions = height * width
         dy, dx = contiguous(dy), empty(ctx.shape)
@@ -76,7 +74,6 @@ class _MaxPool(PyLayer):
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        first_order_only()
         dy, dx = contiguous(dy), empty(ctx.settings[0])
         backward = _max_pool(*ctx.settings)[1]
         backward(dy.data_ptr(), dx.data_ptr(), ctx.positions.ctypes.data)

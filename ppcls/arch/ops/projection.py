@@ -9,7 +9,7 @@ import paddle.nn.functional as F
 from paddle.autograd import PyLayer
 
 from ppcls.arch.ops.dispatch import contiguous, in_bfloat16, uses_onednn
-from ppcls.arch.ops.gradients import Edges, first_order_only
+from ppcls.arch.ops.gradients import Edges, Kept
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.products import Matmul, column_sums, operand
 
@@ -58,14 +58,13 @@ class _Linear(PyLayer):
         addresses = [t.data_ptr() for t in (x_read, weight_read, y)]
         product(sizes, bias is not None)(*addresses, *([] if bias is None else [bias.data_ptr()]))
         ctx.edges, ctx.has_bias = Edges(x, weight, bias), bias is not None
-        ctx.read, ctx.sizes = (x_read, weight_read), sizes
+        ctx.kept, ctx.sizes = Kept(x_read, weight_read), sizes
         ctx.shapes = x.shape, weight.shape
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        first_order_only()
-        (x_read, weight_read), sizes = ctx.read, ctx.sizes
+        (x_read, weight_read), sizes = ctx.kept.get(), ctx.sizes
         x_wanted, weight_wanted, bias_wanted = ctx.edges.wanted()
         dy = contiguous(dy)
         dy_read = operand(dy, sizes.half)

@@ -9,7 +9,7 @@ from paddle.autograd import PyLayer
 
 from ppcls.arch.ops.dispatch import contiguous, uses_onednn
 from ppcls.arch.ops.elementwise import add_to, binary, copy
-from ppcls.arch.ops.gradients import Edges, first_order_only
+from ppcls.arch.ops.gradients import Edges, Kept
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.onednn import BINARY_ADD, BINARY_MUL
 
@@ -40,17 +40,16 @@ class _ResidualSum(PyLayer):
         else:
             y = _scaled(branch, scale)
             add_to(y, x)
-        ctx.edges, ctx.scale = Edges(x, branch), scale
+        ctx.edges, ctx.kept = Edges(x, branch), Kept(scale)
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        first_order_only()
-        dy = contiguous(dy)
+        (scale,), dy = ctx.kept.get(), contiguous(dy)
         # Copies, because Paddle adds other gradients to them in place, while that of the sum may still be needed.
-        if ctx.scale is None:
+        if scale is None:
             return ctx.edges.select(copy(dy), copy(dy))
-        return (*ctx.edges.select(copy(dy), _scaled(dy, ctx.scale)), None)
+        return (*ctx.edges.select(copy(dy), _scaled(dy, scale)), None)
 
 
 def _scaled(x: paddle.Tensor, scale: paddle.Tensor) -> paddle.Tensor:

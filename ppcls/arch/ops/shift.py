@@ -10,7 +10,6 @@ from paddle.autograd import PyLayer
 
 from ppcls.arch.ops import onednn
 from ppcls.arch.ops.dispatch import contiguous, uses_onednn
-from ppcls.arch.ops.gradients import first_order_only
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.onednn import FLOAT_BYTES, Layout
 
@@ -50,7 +49,6 @@ class _CycleShift(PyLayer):
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        first_order_only()
         axis, kernel_size = ctx.arguments
         return shifted(contiguous(dy), axis, kernel_size, sign=-1)
 

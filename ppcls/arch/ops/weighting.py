@@ -11,7 +11,7 @@ from paddle.autograd import PyLayer
 
 from ppcls.arch.ops.dispatch import contiguous, uses_onednn
 from ppcls.arch.ops.elementwise import binary
-from ppcls.arch.ops.gradients import Edges, first_order_only
+from ppcls.arch.ops.gradients import Edges, Kept
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.onednn import BINARY_MUL
 from ppcls.arch.ops.products import Matmul, ones
@@ -44,14 +44,13 @@ class _WeightedSum(PyLayer):
         y = empty(maps[0].shape)
         for index, (x, a) in enumerate(zip(maps, weights)):
             _multiply(x.shape, index > 0)(x.data_ptr(), a.data_ptr(), y.data_ptr())
-        ctx.save_for_backward(*maps_and_weights)
+        ctx.kept = Kept(*maps_and_weights)
         ctx.edges = Edges(*maps_and_weights)
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        first_order_only()
-        inputs: List[Any] = list(ctx.saved_tensor())
+        inputs: List[Any] = list(ctx.kept.get())
         count, dy = len(inputs) // 2, contiguous(dy)
         dmaps = [empty(x.shape) for x in inputs[:count]]
         for a, dx in zip(inputs[count:], dmaps):

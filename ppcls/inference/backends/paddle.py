@@ -16,7 +16,7 @@ from ppcls.errors import DataError, MachineError
 from ppcls.inference.backends.checks import check_files, checked_batch, checked_output
 from ppcls.inference.backends.devices import Device, load_on_device
 from ppcls.inference.description import Description
-from ppcls.utils import environment
+from ppcls.utils import environment, openmp
 from ppcls.utils.encoding import as_text
 
 # What Paddle's C++ errors become in Python.
@@ -80,7 +80,8 @@ class PaddleBackend:
         if self._description.precision == "bfloat16":
             config.enable_mkldnn()
             config.enable_mkldnn_bfloat16()
-        with _stdout_to_stderr(), self._translate_errors():
+        # A predictor sets the number of threads of the thread that builds or runs it, and leaves it so.
+        with _stdout_to_stderr(), self._translate_errors(), openmp.keep_threads():
             return inference.create_predictor(config)
 
     @contextlib.contextmanager
@@ -97,7 +98,8 @@ class PaddleBackend:
     def run(self, batch: np.ndarray) -> np.ndarray:
         """Return probabilities [B, K] for a batch [B, C, H, W] float32."""
         batch = checked_batch(self._description, batch)
-        with self._translate_errors(), contextlib.nullcontext() if self._has_run else _stdout_to_stderr():
+        quiet = contextlib.nullcontext() if self._has_run else _stdout_to_stderr()
+        with self._translate_errors(), quiet, openmp.keep_threads():
             self._input.reshape(list(batch.shape))
             self._input.copy_from_cpu(batch)
             self._predictor.run()
