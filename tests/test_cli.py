@@ -62,7 +62,7 @@ def test_the_tools_run_from_any_folder_without_installation(recipe, tmp_path):
         (["train", "-c", "x.yaml", "Global.epochs=3"], "(changes of the recipe follow -o: -o Global.epochs=3)"),
         (["config"], "give -c RECIPE"),
         (["train", "-c", "nothing.yaml"], "no such recipe"),
-        (["train", "-c", "."], "no such recipe"),
+        (["train", "-c", "."], ".: a folder, not a recipe"),
         (["eval", "-c", "quick_start/digits_ConvMixer", "-o", "weights=x"], "weights: unknown key"),
     ],
 )

@@ -168,6 +168,8 @@ def _finish_epoch(run: Run) -> None:
     require_finite_weights(run)
     if not state.epoch_ended:  # else the run was stopped during this evaluation before
         state.epoch_ended = True
+        # A run that was stopped after the epoch's last batch has not set it yet.
+        state.optimizer.set_lr(state.schedule.lr_at(max(0, state.step - 1)))
         run.callbacks.on_epoch(run)
     due = run.epoch_number % settings.eval_interval == 0 and run.epoch_number >= settings.start_eval_epoch
     if run.eval_loader is not None and (due or run.epoch_number == run.num_epochs):

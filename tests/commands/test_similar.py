@@ -92,7 +92,7 @@ def test_what_cannot_be_searched(models, photos, run, tmp_path):
     assert "an exported model gives probabilities only" in done.stderr
     (tmp_path / "bad.npz").write_bytes(b"no")
     done = run("similar", models / "out", photos / "00.png", photos, "--cache", "bad.npz", code=2)
-    assert "bad.npz: no file of features" in done.stderr
+    assert "bad.npz: not a file of features" in done.stderr
     done = run("similar", models / "out", photos / "00.png", photos, "--out", "page.txt", code=2)
     assert "must end with .html or .json" in done.stderr
     done = run("similar", models / "out", photos / "none.png", photos, code=2)

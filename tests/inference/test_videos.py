@@ -140,6 +140,6 @@ def test_a_broken_video_among_others(trained, clip, run, tmp_path):
 
 def test_options(trained, digits, clip, run):
     done = run("infer", trained / "out", digits / "val", "--every", "1", code=2)
-    assert "--every: is about videos" in done.stderr
-    assert "takes images" in run("infer", trained / "out", clip, "--features", "x.npy", code=2).stderr
+    assert "--every: applies to videos" in done.stderr
+    assert "works for images" in run("infer", trained / "out", clip, "--features", "x.npy", code=2).stderr
     assert "every" in run("infer", trained / "out", clip, "--every", "-1", code=2).stderr

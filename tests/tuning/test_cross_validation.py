@@ -146,7 +146,7 @@ def test_mistakes(recipe, run, tmp_path):
     assert "24 images that are no near copies of each other do not suffice for 30 folds" in done.stderr
     assert "at least two folds" in run("cross-validate", "-c", recipe, "-k", "1", code=2).stderr
     done = run("cross-validate", "-c", recipe, "-o", "Global.eval_during_train=false", code=2)
-    assert "cross-validation is about evaluations" in done.stderr
+    assert "cross-validation needs evaluations" in done.stderr
 
 
 def test_the_page_of_many_classes_shows_pairs(tmp_path):

@@ -84,7 +84,7 @@ def test_a_run_of_a_version_that_did_not_know_a_setting_continues_where_nobody_s
         path.unlink()  # it shares its content with others
         path.write_text(json.dumps(states))
     done = run("train", "-c", recipe, "-o", *changes, "Global.freeze=[stem]", code=2)
-    assert "another recipe:\n  Global.freeze was None and is ['stem'] (-o Global.freeze=[stem])\nTake" in done.stderr
+    assert "another recipe:\n  Global.freeze was None and is ['stem'] (-o Global.freeze=[stem])\nUndo" in done.stderr
     done = run("train", "-c", recipe, "-o", *changes)
     assert "resuming from" in done.stderr or "training is done" in done.stderr
     assert "when this run was saved" not in done.stderr
