@@ -17,8 +17,8 @@ from tests.docs.runner import Runner
 EXECUTED = [page for page in PAGES if page != "README_ch.md" and any(block.is_executed for block in blocks(page))]
 
 
-# Launchers with two processes each, and nine trainings: tests/distributed and tests/tuning have the same.
-LONG = ("docs/distributed.md", "docs/tuning.md")
+# The pages that take longest: launchers with two processes, many trainings and exports. Other tests do the same.
+LONG = ("docs/distributed.md", "docs/export.md", "docs/own_photos.md", "docs/python.md", "docs/tuning.md")
 
 
 @pytest.mark.parametrize(
