@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any, List, Tuple
+from typing import Any, List, NamedTuple, Tuple
 
 import paddle
 from paddle.autograd import PyLayer
@@ -12,6 +12,13 @@ from ppcls.arch.ops import onednn
 from ppcls.arch.ops.dispatch import contiguous, uses_onednn
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.onednn import FLOAT_BYTES, Layout
+
+
+class Cycle(NamedTuple):
+    """How channels are shifted: along which axis of a map (1: height, 2: width), cycling through how many positions."""
+
+    axis: int
+    kernel_size: int
 
 
 def cycle_shift(x: paddle.Tensor, axis: int, kernel_size: int) -> paddle.Tensor:
