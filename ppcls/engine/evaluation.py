@@ -15,6 +15,7 @@ from ppcls.data.loader import DataLoader
 from ppcls.engine import amp, criteria, device, preprocessing
 from ppcls.engine.answers import build_postprocess
 from ppcls.engine.checks import require_split
+from ppcls.engine.checkpointing import checkpoint
 from ppcls.engine.class_count import for_weights
 from ppcls.engine.data import build_loader, open_dataset
 from ppcls.engine.label_names import match_classes, model_classes
@@ -24,9 +25,11 @@ from ppcls.engine.predictions import PredictionRecorder
 from ppcls.engine.progress import format_values, progress_bar
 from ppcls.engine.reduction import SampleLosses
 from ppcls.engine.tta import AveragedViews
-from ppcls.errors import WeightsError
+from ppcls.errors import CheckpointError, WeightsError
 from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger, repeats_dropped
+
+_TAG = "[Eval]"
 
 
 @repeats_dropped()
@@ -61,10 +64,24 @@ def evaluate(config: Config) -> Dict[str, Any]:
         with explain_evaluation_memory(config), amp.evaluation_context(config, model):
             criterion = criteria.build_loss(config, "Eval", loader.dataset)
             result = evaluate_model(model, loader, criterion, metrics)
-            get_logger().info("[Eval][Epoch 0][Avg]%s", format_values(result))
+            get_logger().info("%s[Avg]%s", log_tag(weights), format_values(result))
             names = loader.dataset.class_names or (classes.names if classes is not None else None)
             result = with_details(result, metrics.details(complete_names(config, names)))
-            return {**result, **evaluate_views(config, model, views, criterion, metrics)}
+            return {**result, **evaluate_views(config, model, views, criterion, metrics, log_tag(weights))}
+
+
+def log_tag(weights: str) -> str:
+    """Return how the log lines of an evaluation begin: "[Eval][Epoch 7]", or "[Eval]" where no epoch is known.
+
+    Args:
+        weights: their path; only a checkpoint that was saved at the end of an epoch is of that epoch.
+    """
+    try:
+        states = checkpoint.read_states(checkpoint.strip_suffix(weights))
+    except CheckpointError:  # a file of weights alone
+        return _TAG
+    is_of_epoch = states["epoch"] and not states["batch"] and "averaged" not in states
+    return f"{_TAG}[Epoch {states['epoch']}]" if is_of_epoch else _TAG
 
 
 def open_views(config: Config, dataset: Dataset, stack: contextlib.ExitStack) -> Optional[DataLoader]:
@@ -81,7 +98,12 @@ def open_views(config: Config, dataset: Dataset, stack: contextlib.ExitStack) ->
 
 
 def evaluate_views(
-    config: Config, model: paddle.nn.Layer, loader: Optional[DataLoader], criterion: Any, metrics: Any
+    config: Config,
+    model: paddle.nn.Layer,
+    loader: Optional[DataLoader],
+    criterion: Any,
+    metrics: Any,
+    tag: str = _TAG,
 ) -> Dict[str, Any]:
     """Return {"tta": {"views", and the metrics of averaged probabilities}}; nothing without a loader; a collective.
 
@@ -90,6 +112,7 @@ def evaluate_views(
     Args:
         model: gives logits.
         loader: from ``open_views``.
+        tag: from ``log_tag``.
 
     Raises:
         WeightsError: outputs or losses are not finite.
@@ -99,7 +122,7 @@ def evaluate_views(
     averaged = AveragedViews(model, loader.views, config.Global.use_multilabel)
     values = evaluate_model(averaged, loader, criterion, metrics)
     values = {name: values[name] for name in metrics.names}
-    get_logger().info("[Eval][Epoch 0][tta: %s]%s", config.Infer.tta, format_values(values))
+    get_logger().info("%s[tta: %s]%s", tag, config.Infer.tta, format_values(values))
     return {"tta": {"views": config.Infer.tta, **values}}
 
 

@@ -110,7 +110,7 @@ def evaluate_export(
         views = open_views(config, loader.dataset, stack)
         criterion = build_loss(config, "Eval", loader.dataset)
         result = evaluate_model(model, loader, criterion, metrics)
-        get_logger().info("[Eval][Epoch 0][Avg]%s", format_values(result))
+        get_logger().info("[Eval][Avg]%s", format_values(result))
         names = complete_names(config, loader.dataset.class_names or described.class_names)
         result = with_details(result, metrics.details(names))
         return {**result, **evaluate_views(config, model, views, criterion, metrics)}

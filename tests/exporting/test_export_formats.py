@@ -310,6 +310,7 @@ def test_evaluation_of_an_export_by_another_recipe(convmlp, digits, tmp_path, ru
     change = f"{key}={json.dumps([ops[0], {'CropImage': {'size': 16}}, *ops[1:]])}"
     done = run("eval", "-c", recipe, "--model", folder / "inference.onnx", "-o", change)
     assert "the transforms of the recipe are others than those of the export" in done.stderr
+    assert "[Eval][Avg]CELoss: " in done.stderr
     assert json.loads(done.stdout) == ppcls.evaluate_export(config, folder, "onnx")
     assert "no such folder" in run("eval", "-c", recipe, "--model", tmp_path / "nowhere", code=2).stderr
     assert "--backend is for exported models" in run("eval", "-c", recipe, "--backend", "onnx", code=2).stderr
