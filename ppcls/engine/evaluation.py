@@ -14,8 +14,8 @@ from ppcls.data.datasets import Dataset
 from ppcls.data.loader import DataLoader
 from ppcls.engine import amp, criteria, device, preprocessing
 from ppcls.engine.answers import build_postprocess
-from ppcls.engine.checks import require_split
 from ppcls.engine.checkpointing import checkpoint
+from ppcls.engine.checks import require_split
 from ppcls.engine.class_count import for_weights
 from ppcls.engine.data import build_loader, open_dataset
 from ppcls.engine.label_names import match_classes, model_classes
