@@ -14,6 +14,7 @@ import paddle
 
 from ppcls.config.schema import Config
 from ppcls.engine import evaluation, freezing, saving
+from ppcls.engine.checkpointing import finished
 from ppcls.engine.finiteness import require_finite_losses, require_finite_weights
 from ppcls.engine.memory import explain_evaluation_memory, explain_training_memory
 from ppcls.engine.prefetch import DeviceBatch, Prefetcher
@@ -48,6 +49,8 @@ def train(config: Config, signals: Optional[SignalHandler] = None, supplied: Opt
             level = logging.WARNING if done > run.num_epochs else logging.INFO
             message = "nothing to train: the checkpoint is at epoch %d, Global.epochs is %d"
             get_logger().log(level, message, done, run.num_epochs)
+        if run.is_finished:
+            return _result(run, done)
         try:
             run.callbacks.on_train_begin(run)
             while run.state.epoch < run.num_epochs and not _should_stop(run):
@@ -221,12 +224,20 @@ def _evaluate_weights(run: Run, kind: str) -> Dict[str, float]:
 
 
 def _finish(run: Run, done: int) -> TrainResult:
-    """Wait until everything is on the disk, and say what was reached.
+    """Wait until everything is on the disk, say what was reached, and note that the run is finished; a collective."""
+    run.saver.wait()
+    result = _result(run, done)
+    run.callbacks.on_train_end(run)
+    distributed.run_on_main(lambda: finished.write(run.run_dir, result.best))
+    return result
+
+
+def _result(run: Run, done: int) -> TrainResult:
+    """Return what was reached, and say it.
 
     Args:
         done: how many epochs the run had when it was begun or resumed.
     """
-    run.saver.wait()
     result = TrainResult.of(run, trained=run.state.epoch > done)
     what = "training is done" if done <= run.num_epochs else "nothing was trained"
     if run.state.best.value is None:
@@ -236,5 +247,4 @@ def _finish(run: Run, done: int) -> TrainResult:
         best = run.state.best
         where = result.weights or "in the folder of the run that was resumed"
         get_logger().info("%s; best %s %.5f at epoch %d: %s", what, best.metric, best.value, best.epoch, where)
-    run.callbacks.on_train_end(run)
     return result

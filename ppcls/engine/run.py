@@ -46,6 +46,7 @@ class Run:
         recorder: keeps the answers of evaluations; None unless a callback, in every process, has set one.
         predictions: the answers of the newest evaluation by the same keys, where there is a recorder.
         asked: whether a process asked for the others in the newest step, see ``GradientReducer.exchange``.
+        is_finished: whether the same recipe has finished this run before: its folder then stays as it is.
         stop_reason: why training ends before its last epoch; None while it goes on.
     """
 
@@ -70,6 +71,7 @@ class Run:
     evaluation_details: Dict[str, Dict[str, Any]] = field(default_factory=dict)
     recorder: Optional[PredictionRecorder] = None
     predictions: Dict[str, Predictions] = field(default_factory=dict)
+    is_finished: bool = False
     stop_reason: Optional[str] = None
     asked: bool = False
     _batch_sizes: Tuple[int, Sequence[int]] = field(default=(-1, ()), init=False)  # an epoch, and those of its batches

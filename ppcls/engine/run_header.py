@@ -16,7 +16,7 @@ from ppcls.optimizer.decay import decay_settings
 from ppcls.utils import atomic, distributed, environment, logging
 
 
-def log_run_header(config: Config, state: TrainState, folder: Path, threads: Threads) -> None:
+def log_run_header(config: Config, state: TrainState, folder: Path, threads: Threads, keep_recipe: bool = True) -> None:
     """Start the log in a run's folder with what is trained, by which recipe and where; keep the recipe there."""
     logging.setup(folder / "train.log" if distributed.is_main() else None, console=device.logs_to_console(config))
     log = logging.get_logger()
@@ -30,7 +30,7 @@ def log_run_header(config: Config, state: TrainState, folder: Path, threads: Thr
         log.info("%d processes, batches of %d images together", distributed.world_size(), batch)
     # Without the position: trained again, the recipe starts from the beginning.
     start = config.with_global(checkpoints=None)
-    if distributed.is_main():
+    if keep_recipe and distributed.is_main():
         atomic.write_text(folder / "config.yaml", to_yaml(start))
     if config.Distillation is not None:
         _log_distillation(config, config.Distillation, state)

@@ -28,7 +28,7 @@ from ppcls.engine.callbacks.early_stopping import EarlyStopping
 from ppcls.engine.callbacks.metrics_file import MetricsFile
 from ppcls.engine.callbacks.runner import CallbackRunner
 from ppcls.engine.callbacks.trackers import Tracker, VisualDL
-from ppcls.engine.checkpointing import checkpoint, file_set, resume, run_dir
+from ppcls.engine.checkpointing import checkpoint, file_set, finished, resume, run_dir
 from ppcls.engine.checkpointing.saver import Saver
 from ppcls.engine.criteria import build_loss, build_metrics, log_reduced_topk
 from ppcls.engine.data import build_loader, open_dataset
@@ -101,8 +101,11 @@ def open_run(
         stack.callback(ops.release_memory)
         threads = cpu_threads.choose(config, state, train_loader, prefix, ours=supplied.model is None)
         state.cpu_threads = threads.count
+        is_finished = prefix is not None and distributed.run_on_main(
+            lambda: finished.is_finished(config, folder, prefix)
+        )
         if prefix is not None:
-            _resume(config, state, saver, callbacks, prefix, threads)
+            _resume(config, state, saver, callbacks, prefix, threads, is_finished)
         else:
             _init_new_run(config, state, folder, threads)
         for note in supplied.notes:
@@ -122,6 +125,7 @@ def open_run(
             callbacks=callbacks,
             saver=saver,
             signals=signals or stack.enter_context(SignalHandler()),
+            is_finished=is_finished,
         )
 
 
@@ -282,6 +286,7 @@ def _resume(
     callbacks: CallbackRunner,
     prefix: Path,
     threads: cpu_threads.Threads,
+    is_finished: bool,
 ) -> None:
     """Bring the state and the callbacks to where a checkpoint left off."""
     with distributed.errors_on_all_ranks():
@@ -292,7 +297,7 @@ def _resume(
     same_folder = prefix.parent.resolve() == saver.folder.resolve()
     if not same_folder:
         distributed.run_on_main(lambda: run_dir.archive_previous_run(saver.folder))
-    log_run_header(config, state, saver.folder, threads)
+    log_run_header(config, state, saver.folder, threads, keep_recipe=not is_finished)
     log = get_logger()
     cpu_threads.warn_if_changed(saved, threads)
     for change in resume.changes_since(saved, config):
@@ -303,7 +308,7 @@ def _resume(
     log_changed_epochs(config, saved["config"]["Global"].get("epochs"), state.schedule, state.step)
     with distributed.errors_on_all_ranks():
         callbacks.load_state_dict(checkpoint.callback_states(saved))
-    if same_folder:
+    if same_folder and not is_finished:
         _rewind_run_dir(state, saver, prefix)
 
 

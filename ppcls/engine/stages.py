@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional
 
 from ppcls.config.schema import AUTO, Config
 from ppcls.config.stages import WEIGHTS
 from ppcls.engine import checks, device, loop, setup
-from ppcls.engine.checkpointing import checkpoint, file_set, resume
+from ppcls.engine.checkpointing import checkpoint, file_set, finished
 from ppcls.engine.result import TrainResult
 from ppcls.engine.signals import InterruptedRunError, SignalHandler
 from ppcls.engine.supplied import Supplied, copy_weights
 from ppcls.errors import ConfigError, DataError, MachineError, WeightsError
-from ppcls.utils import atomic, distributed, json_text
+from ppcls.utils import distributed
 from ppcls.utils.logging import get_logger, repeats_dropped
 from ppcls.utils.paths import user_path
 from ppcls.weights import load_weights
 from ppcls.weights.download import is_url
 from ppcls.weights.reader import find_file
-
-FINISHED = "finished.json"
-# Of the keys that do not make another run, the ones that can make a finished one unfinished.
-LENGTH_KEYS = ("Global.epochs", "Global.early_stopping")
 
 
 @repeats_dropped()
@@ -49,7 +44,7 @@ def train(config: Config, stage: Optional[str] = None, supplied: Optional[Suppli
         return loop.train(config, supplied=supplied)
     recipes = {stage: config.stage(stage)} if stage is not None else dict(config.stages)
     _check_weight_options(config, stage)
-    pending = [name for name, recipe in recipes.items() if finished_result(recipe) is None]
+    pending = [name for name, recipe in recipes.items() if finished.finished_result(recipe) is None]
     for name in pending:
         with _prefix_errors(name):
             checks.require_trainable(recipes[name])
@@ -99,7 +94,8 @@ def _stop_if_asked(signals: SignalHandler, done: str) -> None:
 def _train_stage(recipe: Config, title: str, signals: SignalHandler, supplied: Optional[Supplied]) -> TrainResult:
     """Train one stage, or find that it is finished."""
     folder = user_path(recipe.run_dir)
-    best = finished_result(recipe)  # asked again: an earlier stage that went on may have other best weights now
+    # Asked again: an earlier stage that went on may have other best weights now.
+    best = finished.finished_result(recipe)
     if best is not None:
         get_logger().info("%s was finished before: %s", title, _result_text(best))
         if supplied is not None and supplied.model is not None and checkpoint.exists(folder / "latest"):
@@ -114,30 +110,7 @@ def _train_stage(recipe: Config, title: str, signals: SignalHandler, supplied: O
     result = loop.train(recipe, signals, copied)
     if supplied is not None and supplied.model is not None and copied.model is not None:
         copy_weights(copied.model, supplied.model)
-    if distributed.is_main():
-        states = checkpoint.read_states(folder / "latest")
-        record = {"result": result.best, "states": {key: states.get(key) for key in ("config", "processes", "start")}}
-        atomic.write_text(folder / FINISHED, json_text.dumps(record, indent=1) + "\n")
     return result
-
-
-def finished_result(recipe: Config) -> Optional[Dict[str, float]]:
-    """Return what the training by a stage's recipe led to, None if it has not ended yet.
-
-    Raises:
-        ConfigError: the training that ended was by another recipe.
-    """
-    folder = user_path(recipe.run_dir)
-    try:
-        record = json.loads((folder / FINISHED).read_text(encoding="utf-8"))
-        states, result = record["states"], dict(record["result"])
-    except (OSError, ValueError, KeyError, TypeError):  # absent or damaged: the checkpoints tell how far it is
-        return None
-    if recipe.Global.checkpoints != AUTO:
-        return None
-    resume.require_same_run(recipe, states, folder)
-    changes = resume.changes_since(states, recipe)
-    return None if any(key.startswith(LENGTH_KEYS) for key, _, _ in changes) else result
 
 
 def evaluation_recipe(config: Config, name: Optional[str]) -> Config:
@@ -206,7 +179,7 @@ def _check_start(config: Config, name: str, pending: List[str]) -> None:
             if init in WEIGHTS
             else f"{missing}{weights}, which is not there (init is one of {', '.join(WEIGHTS)}, a file or a URL)"
         ) from None
-    if init in WEIGHTS and finished_result(recipes[previous]) is None:
+    if init in WEIGHTS and finished.finished_result(recipes[previous]) is None:
         get_logger().warning("stage %s is not finished: stage %s starts from what there is", previous, name)
 
 

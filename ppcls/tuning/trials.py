@@ -13,8 +13,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 from tqdm import tqdm
 
 from ppcls.config.schema import Config
-from ppcls.engine.checkpointing import checkpoint, resume, run_dir
-from ppcls.engine.stages import LENGTH_KEYS
+from ppcls.engine.checkpointing import checkpoint, finished, resume, run_dir
 from ppcls.errors import PpclsError
 from ppcls.tuning.devices import Slot
 from ppcls.tuning.runner import Ended, Job, run_all
@@ -188,7 +187,8 @@ def _is_pending(plan: Plan) -> bool:
             return True
         states = checkpoint.read_states(folder / "latest")
         resume.require_same_run(recipe, states, folder)
-        longer = longer or any(key.startswith(LENGTH_KEYS) for key, _, _ in resume.changes_since(states, recipe))
+        changed = (key for key, _, _ in resume.changes_since(states, recipe))
+        longer = longer or any(key.startswith(finished.LENGTH_KEYS) for key in changed)
     return longer or plan.trial.state != DONE
 
 
