@@ -31,8 +31,12 @@ def is_unchanged(layer: nn.Layer, *kinds: Type[nn.Layer]) -> bool:
 
 
 def may_fuse(layer: nn.Layer, *kinds: Type[nn.Layer]) -> bool:
-    """Return whether an operator may compute what ``layer`` does: it is one of these classes, and has no hooks."""
-    return is_unchanged(layer, *kinds) and not layer._forward_pre_hooks and not layer._forward_post_hooks
+    """Return whether an operator may compute what ``layer`` does.
+
+    It is one of these classes, is set to nothing that the CPU kernels do not know (``has_kernels``), and has no hooks.
+    """
+    unwatched = not layer._forward_pre_hooks and not layer._forward_post_hooks
+    return is_unchanged(layer, *kinds) and unwatched and getattr(layer, "has_kernels", True)
 
 
 def call_on_map(layer: nn.Layer, x: paddle.Tensor, *kinds: Type[nn.Layer]) -> paddle.Tensor:
@@ -97,20 +101,32 @@ class ReLU(nn.ReLU):
 
 
 class GELU(nn.GELU):
-    """GELU, not its approximation by tanh."""
+    """GELU, or its approximation by tanh."""
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return GELU(x)."""
-        return ops.gelu(x)
+        return ops.gelu(x) if self.has_kernels else nn.GELU.forward(self, x)
+
+    @property
+    def has_kernels(self) -> bool:
+        """Return whether the CPU kernels compute it, which do not approximate it."""
+        return self._approximate in (False, "none")
 
 
 class LayerNorm(nn.LayerNorm):
-    """Layer normalization of the last axis."""
+    """Layer normalization, of the last axis unless the layer is told otherwise."""
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return the normalized x, [..., C]."""
+        if not self.has_kernels:
+            return nn.LayerNorm.forward(self, x)
         assert self.weight is not None and self.bias is not None
         return ops.layer_norm(x, self.weight, self.bias, self._epsilon)
+
+    @property
+    def has_kernels(self) -> bool:
+        """Return whether the CPU kernels can compute it: of one axis, with scale and shift."""
+        return len(self._normalized_shape) == 1 and self.weight is not None and self.bias is not None
 
 
 class BatchNorm2D(nn.BatchNorm2D):
@@ -118,7 +134,14 @@ class BatchNorm2D(nn.BatchNorm2D):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Return the normalized map."""
-        return ops.batch_norm(x, self) if is_channels_last(x) else nn.BatchNorm2D.forward(self, x)
+        if not is_channels_last(x):
+            return nn.BatchNorm2D.forward(self, x)
+        return ops.batch_norm(x, self) if self.has_kernels else to_nhwc(nn.BatchNorm2D.forward(self, to_nchw(x)))
+
+    @property
+    def has_kernels(self) -> bool:
+        """Return whether the CPU kernels can compute it: of a map's channels, with scale and shift."""
+        return self._data_format == "NCHW" and self.weight is not None and self.bias is not None
 
 
 class MaxPool2D(nn.Layer):
@@ -152,7 +175,8 @@ class Conv2D(nn.Conv2D):
         """Return whether the CPU kernels can compute it: kernel, stride and padding are square, and no more is set."""
         padding = self._updated_padding  # one for each axis, or two where both ends differ
         return (
-            self._dilation == [1, 1]
+            self._data_format == "NCHW"
+            and self._dilation == [1, 1]
             and self._padding_mode == "zeros"
             and self._padding_algorithm != "SAME"
             and len(padding) == 2

@@ -63,13 +63,15 @@ def batch_norm(x: paddle.Tensor, norm: nn.BatchNorm2D) -> paddle.Tensor:
 
 def fits(shape: Sequence[int], norm: nn.BatchNorm2D) -> bool:
     """Return whether the CPU kernels normalize a map: by the batch's statistics, with scale and shift by channel."""
+    if norm.weight is None or norm.bias is None:
+        return False
     weight, bias = scale_and_shift(norm)
     fits = len(shape) == 4 and [shape[-1]] == weight.shape == bias.shape
     return fits and norm.training and not norm._use_global_stats and uses_onednn(weight, bias)
 
 
 def scale_and_shift(norm: nn.BatchNorm2D) -> Tuple[paddle.Tensor, paddle.Tensor]:
-    """Return weight and bias, which the project's norms always have."""
+    """Return weight and bias, which a norm that ``fits`` has."""
     assert norm.weight is not None and norm.bias is not None
     return norm.weight, norm.bias
 

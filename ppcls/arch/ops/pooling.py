@@ -54,7 +54,9 @@ def _weights(positions: int) -> paddle.Tensor:
 
 def max_pool_nhwc(x: paddle.Tensor, kernel_size: int, stride: int, padding: int) -> paddle.Tensor:
     """Return the maximum over windows of a map, [B, H, W, C] -> [B, H', W', C]; padding counts as minus infinity."""
-    fits = x.ndim == 4 and kernel_size <= min(x.shape[1:3]) + 2 * padding and 0 <= padding <= kernel_size // 2
+    numbers = all(isinstance(size, int) for size in (kernel_size, stride, padding))  # the plain path takes pairs, too
+    fits = numbers and x.ndim == 4 and kernel_size <= min(x.shape[1:3]) + 2 * padding
+    fits = fits and 0 <= padding <= kernel_size // 2
     if not uses_onednn(x) or not fits:
         return F.max_pool2d(x, kernel_size, stride, padding, data_format="NHWC")
     return _MaxPool.apply(contiguous(x), kernel_size, stride, padding)

@@ -98,6 +98,10 @@ def fixed_statistics(model):
     model.stem.norm._use_global_stats = True
 
 
+def norm_without_scale(model):
+    model.blocks[0].depthwise.norm = layers.BatchNorm2D(64, weight_attr=False, use_global_stats=True)
+
+
 def norm_of_a_convolution_stage(model):
     model.conv_blocks[0][0].norm = nn.InstanceNorm2D(32)
 
@@ -122,6 +126,15 @@ def tokens_adapter(model):
 
 def no_gating_norm(model):
     model.blocks[0].sgu.norm = nn.Identity()
+
+
+def gating_norm_without_shift(model):
+    norm = model.blocks[0].sgu.norm = layers.LayerNorm(48, bias_attr=False)
+    norm.weight.set_value(paddle.linspace(0, 2, 48))
+
+
+def norm_over_tokens(model):
+    model.norm = layers.LayerNorm([16, 16])
 
 
 def normalized_weight(model):
@@ -157,12 +170,15 @@ def watched_gating(model):
         ("ConvMixer_256_8", convolution_adapter),
         ("ConvMixer_256_8", dilated),
         ("ConvMixer_256_8", fixed_statistics),
+        ("ConvMixer_256_8", norm_without_scale),
         ("ConvMLP_S", norm_of_a_convolution_stage),
         ("ConvMLP_S", wrapped_downsampling),
         ("CycleMLP_B1", cycle_stem),
         ("gMLP_Ti16", patches_of_paddle),
         ("gMLP_Ti16", tokens_adapter),
         ("gMLP_Ti16", no_gating_norm),
+        ("gMLP_Ti16", gating_norm_without_shift),
+        ("gMLP_Ti16", norm_over_tokens),
         ("gMLP_Ti16", normalized_weight),
         ("gMLP_Ti16", projection_adapter),
         ("gMLP_Ti16", other_dropout),
@@ -225,6 +241,56 @@ def test_settings_of_convolutions(settings):
     with ops.plain_operators():
         right = convolution(x).numpy()
     np.testing.assert_allclose(layers.from_map(convolution(layers.to_map(x))).numpy(), right, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "size"),
+    [
+        (layers.GELU(approximate=True), 4),
+        (layers.LayerNorm([4, 4], epsilon=1e-3), 4),
+        (layers.LayerNorm(4, weight_attr=False), 4),
+        (layers.LayerNorm(4, bias_attr=False), 4),
+        (layers.BatchNorm2D(4, weight_attr=False, bias_attr=False), 5),
+        (layers.BatchNorm2D(4, bias_attr=False, use_global_stats=True), 5),
+        (layers.BatchNorm2D(4, data_format="NHWC", momentum=0.5), 4),
+        (layers.Conv2D(4, 6, 3, padding=1, data_format="NHWC"), 4),
+        (layers.MaxPool2D((3, 2), (2, 1), (1, 0)), 5),
+    ],
+    ids=str,
+)
+def test_settings_of_layers(layer, size):
+    """What Paddle's layers are told, ours compute as theirs do."""
+    x = 2 * paddle.randn([2, 4, 4, size])
+    on_map = isinstance(layer, (layers.BatchNorm2D, layers.Conv2D, layers.MaxPool2D))
+    for name in ("_mean", "_variance"):
+        if hasattr(layer, name):
+            getattr(layer, name).set_value(paddle.full([4], 0.7))
+    state = {key: value.clone() for key, value in layer.state_dict().items()}
+    with ops.plain_operators():
+        base = type(layer).__mro__[1]
+        right = layer(x) if base is nn.Layer else base.forward(layer, x)
+        statistics = [value.numpy() for value in layer.state_dict().values()]
+    layer.set_state_dict(state)
+    mine = layers.from_map(layer(layers.to_map(x))) if on_map else layer(x)
+    np.testing.assert_allclose(mine.numpy(), right.numpy(), rtol=1e-5, atol=1e-5)
+    for one, other in zip(layer.state_dict().values(), statistics):
+        np.testing.assert_allclose(one.numpy(), other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("change", ["approximate", "attribute"])
+def test_approximate_gelu_in_a_backbone(change):
+    model, images = small("ConvMixer_256_8")
+    model.train()
+    exact = results(model, images)["logits"]
+    for part in (model.stem, model.blocks[0].depthwise, model.blocks[0].pointwise):
+        if change == "approximate":
+            part.act = layers.GELU(approximate=True)
+        else:
+            part.act._approximate = "tanh"
+    mine = results(model, images)["logits"]
+    with ops.plain_operators():
+        right = results(model, images)["logits"]
+    assert np.abs(mine - right).max() < 0.1 * np.abs(exact - right).max()
 
 
 @pytest.mark.parametrize("name", MODELS)
