@@ -32,7 +32,7 @@ def check_data(config: Config, target: Path, workers: Optional[int] = None) -> D
 
     Returns:
         The report: "ok" (nothing is broken, mislabelled or shared), "images", "counts" of problems by kind, "problems",
-        "classes", "sizes".
+        "classes", "sizes", "modes".
 
     Raises:
         ConfigError: the recipe has no data.

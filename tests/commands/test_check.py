@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 
+import cv2
 import pytest
 
 from tests.helpers.class_folders import fill
@@ -51,6 +52,32 @@ def test_a_clean_folder_leads_to_training(photos, run):
     assert json.loads(done.stdout) == {"ok": True, "images": {"All": 40}, "counts": {}}
     assert done.stderr.endswith("next: ppcls train photos\n")
     assert "ppcls train photos" in (photos.parent / "pages" / "photos_check.html").read_text()
+
+
+def to_grey(paths):
+    for path in paths:
+        cv2.imwrite(str(path), cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))
+
+
+def test_a_grey_set_is_not_unusual_and_a_colour_image_in_it_is(photos, run, tmp_path):
+    paths = sorted(photos.rglob("*.jpg"))
+    to_grey(paths)
+    done = run("check", photos, "--workers", "1")
+    assert json.loads(done.stdout)["counts"] == {}
+    assert "nothing wrong was found" in done.stderr
+    assert json.loads((tmp_path / "photos_check.json").read_text())["modes"] == {"All": {"grey": 40}}
+    assert "; all grey" in (tmp_path / "photos_check.html").read_text()
+    cv2.imwrite(str(paths[7]), cv2.applyColorMap(cv2.imread(str(paths[7])), cv2.COLORMAP_JET))
+    done = run("check", photos, "--workers", "1")
+    assert "no errors; worth a look: 1 in another colour mode than most" in done.stderr
+    report = json.loads((tmp_path / "photos_check.json").read_text())
+    assert report["problems"]["unusual"] == [f"{paths[7]}: colour"]
+    assert "39 grey, 1 colour" in (tmp_path / "photos_check.html").read_text()
+
+
+def test_half_a_set_in_grey_is_unusual(photos, run, tmp_path):
+    to_grey(sorted((photos / "cat").iterdir()))
+    assert json.loads(run("check", photos, "--workers", "1").stdout)["counts"] == {"unusual": 20}
 
 
 def test_what_training_leaves_out_is_no_reason_not_to_train(photos, run):

@@ -26,7 +26,7 @@ def check_layout(layout: Layout, page: Path, next_command: str = "", workers: Op
 
     Returns:
         The report: "ok" (nothing is broken, mislabelled or shared), "images", "counts" of problems by kind, "problems",
-        "classes", "sizes".
+        "classes", "sizes", "modes".
 
     Raises:
         DataError: the data cannot be opened.

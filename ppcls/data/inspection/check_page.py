@@ -6,6 +6,7 @@ from html import escape
 from typing import List, Mapping, Optional, Sequence
 
 from ppcls.data.inspection.checking import ERRORS, Check, Group, numbered
+from ppcls.data.inspection.scanning import COLOUR
 from ppcls.data.inspection.thumbnails import Thumbnails, choose_samples, members
 
 _SPLITS = {"Train": "training", "Eval": "validation"}  # as they are shown
@@ -92,6 +93,10 @@ def _facts(check: Check) -> List[str]:
         sizes = check.report["sizes"][item.split]
         if sizes:
             facts.append(", ".join(f"{name} {width} × {height}" for name, (width, height) in sizes.items()) + " pixels")
+        modes = check.report["modes"][item.split]
+        if set(modes) - {COLOUR}:
+            numbers = [f"{count:,} {mode}" for mode, count in modes.items()]
+            facts.append(", ".join(numbers) if len(modes) > 1 else f"all {next(iter(modes))}")
         name = f"{_SPLITS[item.split].capitalize()}: " if item.split in _SPLITS else ""
         lines.append(f"<p>{name}{'; '.join(facts)}</p>")
     return lines

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from ppcls.data.datasets import Dataset
-from ppcls.data.inspection.scanning import Finding, scan_images
+from ppcls.data.inspection.scanning import COLOUR, Finding, scan_images
 from ppcls.data.inspection.similarity import near_duplicate_groups
 
 # The problems that count as errors. The others are only reported.
@@ -26,7 +26,7 @@ TITLES = {
     "near_copies": "groups of near copies",
     "few_images": "classes with few images",
     "too_small": "smaller than the training crop",
-    "unusual": "not plain 8-bit colour",
+    "unusual": "in another colour mode than most",
     "no_images": "not used: no images that can be decoded here",
     "outside_folders": "not used: images in no class folder",
     "hidden": "not used: hidden",
@@ -106,8 +106,11 @@ def check_datasets(
     ]
     problems: Dict[str, List[str]] = {name: [] for name in TITLES}
     problems.update({name: list(lines) for name, lines in class_problems.items()})
+    modes = {
+        item.split: Counter(finding.mode for finding in item.findings if finding.error is None) for item in checked
+    }
     for item in checked:
-        _check_images(item, class_num, smallest, problems)
+        _check_images(item, class_num, smallest, _usual_mode(modes), problems)
     groups = _find_copies(checked)
     for kind, members in groups.items():
         problems[kind] += [_describe_group(group, with_labels="conflict" in kind) for group in members]
@@ -118,6 +121,7 @@ def check_datasets(
         "ok": not any(problems[name] for name in ERRORS),
         "images": {item.split: len(item.findings) for item in checked},
         "sizes": {item.split: _sizes(item) for item in checked},
+        "modes": {split: dict(counts.most_common()) for split, counts in modes.items()},
         "problems": {name: lines for name, lines in problems.items() if lines},
         "classes": counts,
     }
@@ -151,7 +155,17 @@ def _shorten(text: str) -> str:
     return _SEPARATOR.join([*members[:_MAX_COPIES], *more])
 
 
-def _check_images(item: CheckedDataset, class_num: int, smallest: int, problems: Dict[str, List[str]]) -> None:
+def _usual_mode(modes: Mapping[str, Mapping[str, int]]) -> str:
+    """Return the colour mode that most images of all splits have; of equals, plain colour first."""
+    total: Counter[str] = Counter({COLOUR: 0})
+    for counts in modes.values():
+        total.update(counts)
+    return max(total, key=lambda mode: total[mode])  # the first of equals
+
+
+def _check_images(
+    item: CheckedDataset, class_num: int, smallest: int, usual_mode: str, problems: Dict[str, List[str]]
+) -> None:
     labels = item.dataset.labels
     if item.dataset.is_multilabel and labels.shape[1] != class_num:
         problems["outside_labels"].append(f"{item.dataset.where(0)}: {labels.shape[1]} labels for {class_num} classes")
@@ -165,7 +179,7 @@ def _check_images(item: CheckedDataset, class_num: int, smallest: int, problems:
             continue
         if min(finding.size) < smallest:
             problems["too_small"].append(f"{name}: {finding.size[0]} x {finding.size[1]}, the crop is {smallest}")
-        if finding.mode is not None:
+        if finding.mode != usual_mode:
             problems["unusual"].append(f"{name}: {finding.mode}")
 
 

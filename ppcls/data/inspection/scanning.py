@@ -20,6 +20,7 @@ from ppcls.utils.opencv import cv2
 
 _THUMBNAIL_SIDE = 96  # pixels
 _QUALITY = 80  # of thumbnails, as JPEG
+COLOUR = "colour"  # plain, of 8 bits
 _CHUNK = 16  # images that a process takes at a time
 T = TypeVar("T")
 
@@ -31,14 +32,14 @@ class Finding:
     Attributes:
         error: why it cannot be used; None if it can.
         size: (width, height) in pixels.
-        mode: "grey", "alpha", "16 bit" or "CMYK"; None for plain 8-bit colour.
+        mode: ``COLOUR``, "grey", "alpha", "16 bit" or "CMYK".
         digest: SHA-256 of the file, or of the pixels if there is no file.
         fingerprint: to find near-duplicates.
     """
 
     error: Optional[str] = None
     size: Tuple[int, int] = (0, 0)
-    mode: Optional[str] = None
+    mode: str = COLOUR
     digest: str = ""
     fingerprint: Optional[Fingerprint] = None
 
@@ -98,7 +99,7 @@ def _scan_image(index: int) -> Finding:
         return Finding(error=str(error))
     return Finding(
         size=(image.shape[1], image.shape[0]),
-        mode=None if isinstance(content, np.ndarray) else _unusual_mode(content),
+        mode=_mode_of_pixels(content) if isinstance(content, np.ndarray) else _mode_of_file(content),
         digest=hashlib.sha256(data).hexdigest(),
         fingerprint=fingerprint(image),
     )
@@ -132,17 +133,20 @@ def _decode(content: Union[bytes, np.ndarray]) -> np.ndarray:
     return decode_image(content)
 
 
-def _unusual_mode(data: Union[bytes, bytearray, memoryview]) -> Optional[str]:
-    """Return the mode of an encoded image if it is not plain 8-bit colour."""
+def _mode_of_file(data: Union[bytes, bytearray, memoryview]) -> str:
+    """Return the mode of an encoded image."""
     data = bytes(data)
     if data.startswith(b"\xff\xd8") and _jpeg_components(data) == 4:
         return "CMYK"
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if image is None:
-        return None
+    return COLOUR if image is None else _mode_of_pixels(image)
+
+
+def _mode_of_pixels(image: np.ndarray) -> str:
     if image.dtype != np.uint8:
         return "16 bit" if image.dtype == np.uint16 else str(image.dtype)
-    return "grey" if image.ndim == 2 else "alpha" if image.shape[2] == 4 else None
+    channels = image.shape[2] if image.ndim == 3 else 1
+    return {1: "grey", 4: "alpha"}.get(channels, COLOUR)
 
 
 def _jpeg_components(data: bytes) -> int:
