@@ -40,7 +40,7 @@ class Settings:
     decode_threads: int = _option(2, "threads that decode images", 1, 64)
     topk: Optional[int] = _option(None, "classes in an answer, at most all; default: as exported", 1, 1_000_000)
     unsure_margin: float = _option(
-        0.2, "the page marks an answer as unsure if its probability is less than this above the second one's", 0, 1
+        0.4, "the page marks an answer as unsure if its probability is less than this above the second one's", 0, 1
     )
     max_batch: int = _option(32, "images that go through the model together", 1, 4096)
     max_wait: float = _option(0.005, "seconds that a batch waits for images that are being decoded", 0, 10)

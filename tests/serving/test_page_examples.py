@@ -160,7 +160,7 @@ def test_an_answer_that_the_second_class_is_near_to_is_marked(opened, start, exp
 
 def test_the_margin_has_a_default_and_can_be_switched_off(opened, start, server, digits, run, exported):
     driver = opened[0]
-    assert httpx.get(f"{server.url}/model").json()["unsure_margin"] == 0.2
+    assert httpx.get(f"{server.url}/model").json()["unsure_margin"] == 0.4
     assert "--unsure-margin 1.5: must be from 0 to 1" in run("serve", exported, "--unsure-margin", "1.5", code=2).stderr
     with start("--unsure-margin", "0") as running:
         show(driver, running.url)
