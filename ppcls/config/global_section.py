@@ -87,7 +87,9 @@ class GlobalSection(Section):
         Field(description="Also save `latest` inside an epoch, after this many updates; null: never."),
     ] = None
     eval_during_train: Annotated[bool, Field(description="Evaluate during training.")] = True
-    eval_interval: Annotated[Positive, Field(description="Epochs between evaluations.")] = 1
+    eval_interval: Annotated[
+        Positive, Field(description="Epochs between evaluations; the last epoch is always evaluated.")
+    ] = 1
     start_eval_epoch: Annotated[NotNegative, Field(description="No evaluation before this epoch.")] = 0
     best_metric: Annotated[
         Optional[Text],

@@ -82,3 +82,23 @@ def test_a_report_of_a_model_with_one_feature(recipe, run, tmp_path):
     run("train", "-c", recipe, "--import", "narrow.py", "-o", *arch)
     text = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "There is no map: the classifier gets one number per image" in text
+
+
+def test_the_maps_are_computed_in_one_thread(section, features, monkeypatch):
+    """With several, the map by t-SNE takes minutes on a busy machine."""
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    def counts():
+        return {pool["num_threads"] for pool in threadpool_info()}
+
+    def fit(self, scaled):
+        seen.append(counts())
+        return scaled[:, :2]
+
+    seen = []
+    monkeypatch.setattr(TSNE, "fit_transform", fit)
+    with threadpool_limits(2):
+        section(features)
+        assert counts() == {2}
+    assert seen == [{1}]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence, Tuple
+import contextlib
+from typing import Any, ContextManager, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -42,11 +43,12 @@ def embeddings(data: RunData, charts: Charts) -> Optional[Section]:
         text += "Each color is a class"
         text += f" ({COLORS - 1} classes with most of these images; the others are one color). " if shown.rest else ". "
     right = exact_matches(answers)[rows]
-    points, explained = principal_components(features)
+    with _one_thread():
+        points, explained = principal_components(features)
+        neighbours = _neighbour_map(features)
     maps = [
         ("embeddings_pca", _chart(f"Principal components ({percent(explained, 0)} of the variance)", points, shown))
     ]
-    neighbours = _neighbour_map(features)
     if neighbours is not None:
         maps.insert(0, ("embeddings_tsne", _chart("t-SNE: neighbours stay neighbours", neighbours, shown)))
         text += "Distances between far groups mean little in t-SNE (scikit-learn); PCA keeps them. "
@@ -94,6 +96,19 @@ def _chart(title: str, points: np.ndarray, shown: _Coloring) -> LineChart:
 
 def _pairs(points: np.ndarray) -> Sequence[Tuple[float, float]]:
     return [(float(x), float(y)) for x, y in points]
+
+
+def _one_thread() -> ContextManager[Any]:
+    """Let numerical libraries use one thread, where scikit-learn brings what it takes.
+
+    Threads wait for each other after each of thousands of short steps. On a busy machine, that takes minutes.
+    """
+    try:
+        import sklearn.manifold  # noqa: F401  libraries that are loaded later are not limited
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        return contextlib.nullcontext()
+    return threadpool_limits(1)
 
 
 def _neighbour_map(features: np.ndarray) -> Optional[np.ndarray]:
