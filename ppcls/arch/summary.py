@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any, List, Tuple
+from typing import Any, Dict, List, Tuple
 
-import paddle
 from paddle import nn
 
-from ppcls.arch import ops
 from ppcls.arch.macs import count_macs
 
 
@@ -30,24 +28,22 @@ class LayerRow:
     macs: int
 
 
-def layer_rows(model: nn.Layer, image_shape: Tuple[int, int, int]) -> List[LayerRow]:
-    """Return the layers that have parameters, in the order in which an image [C, H, W] passes them."""
+def layers_and_macs(model: nn.Layer, image_shape: Tuple[int, int, int]) -> Tuple[List[LayerRow], Dict[str, int]]:
+    """Return the layers that have parameters, in the order in which an image [C, H, W] passes them, and ``count_macs``.
+
+    Nothing is computed: the layers are recorded while the model is traced.
+    """
     rows: List[LayerRow] = []
     hooks = []
     for name, layer in model.named_sublayers():
         if layer.parameters(include_sublayers=False):
             hooks.append(layer.register_forward_post_hook(_recorder(rows, name)))
-    training = model.training
-    model.eval()
     try:
-        with paddle.no_grad(), ops.plain_operators():
-            model(paddle.zeros([1, *image_shape]))
+        macs = count_macs(model, image_shape)
     finally:
         for hook in hooks:
             hook.remove()
-        if training:
-            model.train()
-    return rows
+    return rows, macs
 
 
 def _recorder(rows: List[LayerRow], name: str) -> Any:
@@ -66,8 +62,7 @@ def _recorder(rows: List[LayerRow], name: str) -> Any:
 
 def summary(model: nn.Layer, image_shape: Tuple[int, int, int]) -> str:
     """Return a table of the layers and the totals, as text."""
-    rows = layer_rows(model, image_shape)
-    total = count_macs(model, image_shape)
+    rows, total = layers_and_macs(model, image_shape)
     width = max(len(row.name) for row in rows)
     lines = [f"{'layer':<{width}}  {'kind':<14}  {'output':<20}  {'parameters':>12}  {'MACs':>16}"]
     for row in rows:

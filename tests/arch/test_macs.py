@@ -6,7 +6,7 @@ from paddle import nn
 
 from ppcls.arch import spec
 from ppcls.arch.macs import count_macs
-from ppcls.arch.summary import layer_rows, summary
+from ppcls.arch.summary import layers_and_macs, summary
 from ppcls.weights import create_model
 
 
@@ -48,7 +48,7 @@ def test_convmixer_as_quoted_leaves_the_depthwise_convolutions_out():
 
 def test_the_summary_lists_layers_in_order_with_their_shapes():
     model = create_model("ConvMixer_256_8", class_num=10)
-    rows = layer_rows(model, (3, 32, 32))
+    rows, _ = layers_and_macs(model, (3, 32, 32))
     assert rows[0].name == "stem.conv"
     assert rows[0].shape == (1, 256, 16, 16)
     assert rows[-1].name == "head"

@@ -1,24 +1,32 @@
-"""A shell for the bash blocks of a page: commands of ``ppcls`` run in this process, everything else in bash."""
+"""A shell for the bash blocks of a page: commands of ``ppcls`` run in this process, everything else in bash.
+
+So does ``tools/make_digits.py``: a process of its own takes two seconds to import what this one has imported already.
+"""
 
 import os
 import re
+import runpy
 import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
-from tests.docs import shims
+import pytest
+
+from tests.docs import shims, world
 from tests.docs.shorten import shorten
-from tests.helpers.command_line import process_environment, run_ppcls
+from tests.helpers.command_line import isolated, process_environment, run_ppcls
 from tests.helpers.forks import Fork
 
 TIMEOUT = 120  # seconds for a statement
 PORT = 8000  # of `ppcls serve`
 _READ_AT_START = "OMP_NUM_THREADS"  # a variable that changes nothing once Paddle is loaded
+_DIGITS = ["tools/make_digits.py", "dataset/digits"]
 _OWN = ("PATH", "PWD", "OLDPWD", "SHLVL", "_", "PYTHONPATH")  # variables that a page does not set
 
 
@@ -69,9 +77,12 @@ class Shell:
     def run(self, statement):
         """Run a statement; return its exit code and what it printed."""
         statement = self.with_addresses(statement)
-        words = self._words(statement)
+        command, output = _split_output(statement)
+        words = self._words(command)
+        if words is not None and words[1:] == _DIGITS and output is None:
+            return self._make_digits(words)
         given = None if words is None else shims.command_of(words)
-        if not given or _READ_AT_START in self._variables:
+        if not given or _READ_AT_START in self._variables or (given[0] == "serve" and output is not None):
             return self._bash(statement)
         if given[0] == "serve":
             return self._serve(given)
@@ -83,7 +94,10 @@ class Shell:
             environment=self._variables,
             timeout=TIMEOUT,
         )
-        return done.returncode, done.stdout + done.stderr
+        if output is None:
+            return done.returncode, done.stdout + done.stderr
+        (self.folder / output).write_text(done.stdout)
+        return done.returncode, done.stderr
 
     def with_addresses(self, text):
         """Return a text with the addresses where the page's servers are instead of those that it names."""
@@ -114,6 +128,19 @@ class Shell:
             ["bash", "-c", script], cwd=self.folder, env=environment, stdout=subprocess.PIPE, text=True, check=True
         )
         return done.stdout.split("\0")[:-1]
+
+    def _make_digits(self, words):
+        """Run the script that writes the digits, in this process; leave as many of them as the world has."""
+        texts, code = [], 0
+        with pytest.MonkeyPatch.context() as patch, isolated(texts, self.folder, TIMEOUT):
+            patch.setattr(sys, "argv", words[1:])
+            try:
+                runpy.run_path(words[1], run_name="__main__")
+            except SystemExit as ended:
+                code = ended.code or 0
+        if not code:
+            world.thin_digits(self.folder)
+        return code, "".join(texts)
 
     def _bash(self, statement):
         """Run a statement by bash; keep the folder and the variables that it leaves."""
@@ -172,6 +199,12 @@ class Shell:
         if name in self._finished_runs:
             self._finished_runs.remove(name)
             shutil.rmtree(self.folder / "output" / name)
+
+
+def _split_output(statement):
+    """Return a statement that writes its standard output to a file without that, and the file, else None."""
+    match = re.fullmatch(r"([^<>|&;]*[^<>|&;\d\s])\s*>\s*([\w./-]+)\s*(?:#.*)?", statement.strip())
+    return (statement, None) if match is None else (match[1], match[2])
 
 
 def _variables(text):

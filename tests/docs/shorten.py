@@ -1,8 +1,8 @@
 """How trainings on pages are shortened, and nothing else of a command is changed.
 
-A training has one epoch, and one that continues a run three, unless the command names fewer than four itself. Stages
-have one epoch each. No report is written where the page does not speak of it. `ppcls train FOLDER` gets a learning
-rate, too, which saves the range test, and `ppcls benchmark` measures for a quarter of a second.
+A training has one epoch, one that continues a run three, and one that is profiled five, unless the command names fewer
+than four itself. Stages have one epoch each. No report is written where the page does not speak of it. `ppcls train
+FOLDER` gets a learning rate, too, which saves the range test, and `ppcls benchmark` measures for a quarter of a second.
 """
 
 import re
@@ -12,6 +12,7 @@ import yaml
 
 TRAININGS = ("train", "sweep", "cross-validate")
 _FEW = 3  # epochs
+_PROFILED = 5  # of five steps: by default, steps up to the twentieth are profiled
 _SECONDS = "0.25"
 _RATE = "Optimizer.lr.learning_rate=0.005"
 
@@ -40,6 +41,8 @@ def _epochs(words):
     named = [int(number) for word in words for number in re.findall(r"^Global\.epochs=(\d+)$", word)]
     if named and named[-1] <= _FEW:
         return named[-1]
+    if any(word.startswith("--profile") for word in words):
+        return _PROFILED
     return _FEW if any(word.startswith("Global.checkpoints=") for word in words) else 1
 
 

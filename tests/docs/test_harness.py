@@ -98,6 +98,7 @@ def test_blocks_share_folder_variables_names_and_files(check):
         + fence("bash", "ppcls config -c $NAME", mark="exit code: 2")
         + fence("yaml", "_base_: quick_start/digits_ConvMixer.yaml", "Global: {epochs: 7}", mark="file: mine.yaml")
         + fence("bash", "ppcls config -c mine.yaml -o Global.seed=3 | grep 'epochs: 7' > seen.txt")
+        + fence("bash", "ppcls config -c mine.yaml > runs/all.yaml  # a comment", "grep 'epochs: 7' runs/all.yaml")
         + fence("python", "from pathlib import Path", "", "text = Path('seen.txt').read_text()")
         + fence("python", "assert 'epochs: 7' in text", "print('epoch 3 of 7')")
         + fence("text", "epoch 12 of ...", mark="output")
@@ -129,6 +130,7 @@ def test_what_would_change_the_machine_is_checked_and_not_done(check):
         ("train -c RECIPE -o Global.epochs=2", "-o Global.epochs=2"),
         ("train -c RECIPE -o Global.checkpoints=auto", "-o Global.epochs=3"),
         ("train -c staged", "-o Global.epochs=1 Stages.1.override.Global.epochs=1"),
+        ("train -c RECIPE --profile 5:8", "-o Global.epochs=5"),
         ("train photos", "--epochs 1 -o Optimizer.lr.learning_rate=0.005"),
         ("train photos --pretrained weights.pth", "--epochs 1"),
         ("train photos -o Global.epochs=90", "-o Global.epochs=1 Optimizer.lr.learning_rate=0.005"),
