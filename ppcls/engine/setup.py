@@ -101,9 +101,7 @@ def open_run(
         stack.callback(ops.release_memory)
         threads = cpu_threads.choose(config, state, train_loader, prefix, ours=supplied.model is None)
         state.cpu_threads = threads.count
-        is_finished = prefix is not None and distributed.run_on_main(
-            lambda: finished.is_finished(config, folder, prefix)
-        )
+        is_finished = distributed.run_on_main(lambda: finished.is_finished(config, folder, prefix))
         if prefix is not None:
             _resume(config, state, saver, callbacks, prefix, threads, is_finished)
         else:

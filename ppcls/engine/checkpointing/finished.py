@@ -37,14 +37,16 @@ def write(folder: Path, result: Dict[str, Any]) -> None:
         get_logger().warning("%s cannot be written: %s", folder / FINISHED, error.strerror or error)
 
 
-def is_finished(config: Config, folder: Path, prefix: Path) -> bool:
+def is_finished(config: Config, folder: Path, prefix: Optional[Path]) -> bool:
     """Return whether the training in a folder came to its end by this very recipe, and nothing is missing since.
 
     Args:
-        prefix: the checkpoint that is resumed.
+        prefix: the checkpoint that is resumed, None for a new run.
     """
     record, latest = _read(folder), folder / "latest"
-    if record is None or prefix.resolve() != latest.resolve() or record.get("latest") != _digest(latest):
+    if record is None or prefix is None or prefix.resolve() != latest.resolve():
+        return False
+    if record.get("latest") != _digest(latest):
         return False
     states = checkpoint.read_states(latest)
     has_best = not states["best"]["epoch"] or checkpoint.exists(folder / "best_model")
