@@ -1,6 +1,6 @@
 """How trainings on pages are shortened, and nothing else of a command is changed.
 
-A training has one epoch, one that continues a run three, and one that is profiled five, unless the command names fewer
+A training has one epoch, one that continues a run four, and one that is profiled five, unless the command names fewer
 than four itself. Stages have one epoch each. No report is written where the page does not speak of it. `ppcls train
 FOLDER` gets a learning rate, too, which saves the range test, and `ppcls benchmark` measures for a quarter of a second.
 """
@@ -12,6 +12,7 @@ import yaml
 
 TRAININGS = ("train", "sweep", "cross-validate")
 _FEW = 3  # epochs
+_CONTINUED = 4  # one more than the run in the world has
 _PROFILED = 5  # of five steps: by default, steps up to the twentieth are profiled
 _SECONDS = "0.25"
 _RATE = "Optimizer.lr.learning_rate=0.005"
@@ -43,7 +44,7 @@ def _epochs(words):
         return named[-1]
     if any(word.startswith("--profile") for word in words):
         return _PROFILED
-    return _FEW if any(word.startswith("Global.checkpoints=") for word in words) else 1
+    return _CONTINUED if any(word.startswith("Global.checkpoints=") for word in words) else 1
 
 
 def _of_folder(words):

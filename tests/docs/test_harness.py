@@ -128,7 +128,7 @@ def test_what_would_change_the_machine_is_checked_and_not_done(check):
         ("train -c RECIPE", "-o Global.epochs=1"),
         ("train -c RECIPE -o Global.epochs=300", "-o Global.epochs=1"),
         ("train -c RECIPE -o Global.epochs=2", "-o Global.epochs=2"),
-        ("train -c RECIPE -o Global.checkpoints=auto", "-o Global.epochs=3"),
+        ("train -c RECIPE -o Global.checkpoints=auto", "-o Global.epochs=4"),
         ("train -c staged", "-o Global.epochs=1 Stages.1.override.Global.epochs=1"),
         ("train -c RECIPE --profile 5:8", "-o Global.epochs=5"),
         ("train photos", "--epochs 1 -o Optimizer.lr.learning_rate=0.005"),

@@ -29,7 +29,7 @@ def build(folder):
     subprocess.run(script, cwd=folder, env=process_environment(), check=True)
     thin_digits(folder)
     more = ["--onnx", "--self-contained"] if _has("paddle2onnx") and _has("onnxruntime") else []
-    run_ppcls("train", "-c", _RECIPE, "-o", "Global.epochs=6", "Global.save_interval=1", cwd=folder)
+    run_ppcls("train", "-c", _RECIPE, "-o", "Global.epochs=3", "Global.save_interval=1", cwd=folder)
     for words in (
         ["train", "photos"],
         ["export", "output/digits", *more],
