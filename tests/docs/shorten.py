@@ -1,7 +1,7 @@
 """How trainings on pages are shortened, and nothing else of a command is changed.
 
-A training has one epoch, one that continues a run four, and one that is profiled five, unless the command names fewer
-than four itself. Stages have one epoch each. No report is written where the page does not speak of it. `ppcls train
+A training has one epoch, and one that continues a run four, unless the command names fewer than four itself. One that
+is profiled has smaller batches, for enough steps. Stages have one epoch each. No report is written where the page does not speak of it. `ppcls train
 FOLDER` gets a learning rate, too, which saves the range test, and `ppcls benchmark` measures for a quarter of a second.
 """
 
@@ -13,7 +13,7 @@ import yaml
 TRAININGS = ("train", "sweep", "cross-validate")
 _FEW = 3  # epochs
 _CONTINUED = 4  # one more than the run in the world has
-_PROFILED = 5  # of five steps: by default, steps up to the twentieth are profiled
+_PROFILED = "DataLoader.Train.sampler.batch_size=16"  # by default, steps up to the twentieth are profiled
 _SECONDS = "0.25"
 _RATE = "Optimizer.lr.learning_rate=0.005"
 
@@ -34,7 +34,8 @@ def shorten(words, folder, has_report=True):
     report = [] if has_report else ["-o", "Global.report=false"]
     if "-c" not in words and "--config" not in words:
         return [*words, *_of_folder(words), *report]
-    return [*words, "-o", f"Global.epochs={_epochs(words)}", *_of_stages(words, Path(folder)), *report]
+    profiled = [_PROFILED] if any(word.startswith("--profile") for word in words) else []
+    return [*words, "-o", f"Global.epochs={_epochs(words)}", *profiled, *_of_stages(words, Path(folder)), *report]
 
 
 def _epochs(words):
@@ -42,8 +43,6 @@ def _epochs(words):
     named = [int(number) for word in words for number in re.findall(r"^Global\.epochs=(\d+)$", word)]
     if named and named[-1] <= _FEW:
         return named[-1]
-    if any(word.startswith("--profile") for word in words):
-        return _PROFILED
     return _CONTINUED if any(word.startswith("Global.checkpoints=") for word in words) else 1
 
 

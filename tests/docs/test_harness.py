@@ -130,7 +130,7 @@ def test_what_would_change_the_machine_is_checked_and_not_done(check):
         ("train -c RECIPE -o Global.epochs=2", "-o Global.epochs=2"),
         ("train -c RECIPE -o Global.checkpoints=auto", "-o Global.epochs=4"),
         ("train -c staged", "-o Global.epochs=1 Stages.1.override.Global.epochs=1"),
-        ("train -c RECIPE --profile 5:8", "-o Global.epochs=5"),
+        ("train -c RECIPE --profile 5:8", "-o Global.epochs=1 DataLoader.Train.sampler.batch_size=16"),
         ("train photos", "--epochs 1 -o Optimizer.lr.learning_rate=0.005"),
         ("train photos --pretrained weights.pth", "--epochs 1"),
         ("train photos -o Global.epochs=90", "-o Global.epochs=1 Optimizer.lr.learning_rate=0.005"),
