@@ -7,7 +7,7 @@ import numpy as np
 
 def cifar_records(count, seed):
     rng = np.random.default_rng(seed)
-    return rng.integers(0, 256, (count, 3072), dtype=np.uint8), rng.integers(0, 10, count)
+    return rng.integers(0, 256, (count, 3072), dtype=np.uint8), rng.integers(0, 2, count)
 
 
 def write_cifar10(folder, binary):

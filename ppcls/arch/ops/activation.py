@@ -12,7 +12,7 @@ from ppcls.arch.ops import onednn
 from ppcls.arch.ops.dispatch import contiguous, uses_onednn
 from ppcls.arch.ops.elementwise import activation
 from ppcls.arch.ops.gradients import Kept
-from ppcls.arch.ops.memory import empty
+from ppcls.arch.ops.memory import elements, empty
 
 KINDS = {"gelu": onednn.GELU_ERF, "relu": onednn.RELU}
 _PLAIN: Dict[str, Callable[[paddle.Tensor], paddle.Tensor]] = {"gelu": F.gelu, "relu": F.relu}
@@ -39,7 +39,7 @@ class _Activation(PyLayer):
     @staticmethod
     def forward(ctx: Any, x: Any, kind: int) -> Any:
         y = empty(x.shape)
-        activation(x.size, kind)[0](x.data_ptr(), y.data_ptr())
+        activation(elements(x), kind)[0](x.data_ptr(), y.data_ptr())
         ctx.kept, ctx.kind = Kept(x), kind
         return y
 
@@ -47,5 +47,5 @@ class _Activation(PyLayer):
     def backward(ctx: Any, dy: Any) -> Any:
         (x,) = ctx.kept.get()
         dy, dx = contiguous(dy), empty(x.shape)
-        activation(x.size, ctx.kind)[1](x.data_ptr(), dy.data_ptr(), dx.data_ptr())
+        activation(elements(x), ctx.kind)[1](x.data_ptr(), dy.data_ptr(), dx.data_ptr())
         return dx

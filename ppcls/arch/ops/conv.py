@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
+import numpy as np
 import paddle
 import paddle.nn.functional as F
 from paddle.autograd import PyLayer
 
 from ppcls.arch.ops import onednn
-from ppcls.arch.ops.depthwise_gradient import depthwise_weight_gradient, is_fast_directly
+from ppcls.arch.ops.depthwise_gradient import depthwise_weight_gradient
 from ppcls.arch.ops.dispatch import contiguous, in_bfloat16, uses_onednn
 from ppcls.arch.ops.gradients import Edges, Kept
 from ppcls.arch.ops.memory import empty
@@ -30,7 +31,7 @@ from ppcls.arch.ops.onednn import (
     channels_last,
     dims,
 )
-from ppcls.arch.ops.products import Matmul, Operand, column_sums, operand
+from ppcls.arch.ops.products import TERMS, Matmul, Operand, column_sums, operand
 
 
 class ConvShape(NamedTuple):
@@ -68,6 +69,11 @@ class ConvShape(NamedTuple):
     def is_pointwise(self) -> bool:
         """Return whether it is a product of matrices."""
         return self.weight[2:] == (1, 1) and (self.stride, self.padding, self.groups) == (1, 0, 1)
+
+    @property
+    def is_depthwise(self) -> bool:
+        """Return whether each channel has its own filter, and the filters move by one pixel."""
+        return 1 < self.groups == self.x[-1] == self.weight[0] and self.stride == 1  # one channel is dense, too
 
     @property
     def is_valid(self) -> bool:
@@ -146,24 +152,31 @@ def backward(
     dy_read = operand(dy, shape.half)
     dx = dweight = None
     if x_wanted:
-        dx = empty(shape.x)
-        _by_input(shape)(weight.data_ptr(), dy_read.data_ptr(), dx.data_ptr())
+        dx = _input_gradient(shape, weight, dy_read)
     if weight_wanted:
         dweight = _weight_gradient(shape, x, dy_read)
     return dx, dweight, column_sums(dy, shape.weight[0]) if bias_wanted else None
 
 
-# Positions over which a weight's gradient is summed one after another, or one image's if it has more. Parts of a batch
-# are summed on their own: rounding errors grow with the length of a part, and its maps stay in the cache.
-_POSITIONS = 256
+def _input_gradient(shape: ConvShape, weight: paddle.Tensor, dy: Operand) -> paddle.Tensor:
+    dx, back = empty(shape.x), shape.weight[-1] - 1 - shape.padding
+    if shape.is_depthwise and back >= 0:  # as a convolution of dy: up to 1.6 times as fast
+        flipped = np.ascontiguousarray(weight.numpy()[..., ::-1, ::-1])
+        convolution = shape._replace(x=shape.y, padding=back, bias=False)
+        _forward(convolution)(flipped.ctypes.data, dy.data_ptr(), dx.data_ptr())
+    else:
+        _by_input(shape)(weight.data_ptr(), dy.data_ptr(), dx.data_ptr())
+    return dx
 
 
 def _weight_gradient(shape: ConvShape, x: Operand, dy: Operand) -> paddle.Tensor:
     if shape.is_pointwise:
         return _pointwise_weight_gradient(shape, x, dy)
+    if shape.is_depthwise:
+        return depthwise_weight_gradient(x.data_ptr(), dy.data_ptr(), shape.x, shape.weight[-1], shape.padding)
     part = _part_of_batch(shape)
     parts = shape.x[0] // part.x[0]
-    compute = _gradient_of_part(part)
+    compute = _by_weight(part)
     dweights = empty([parts, *shape.weight])
     element = BFLOAT16_BYTES if shape.half else FLOAT_BYTES
     x_bytes, dy_bytes = math.prod(part.x) * element, math.prod(part.y) * element
@@ -184,18 +197,11 @@ def _pointwise_weight_gradient(shape: ConvShape, x: Operand, dy: Operand) -> pad
 
 @onednn.cached
 def _part_of_batch(shape: ConvShape) -> ConvShape:
+    """Return the convolution of the images that are summed over one after another: few, or one with many positions."""
     batch = shape.x[0]
-    images = max(1, min(batch, _POSITIONS // math.prod(shape.y[1:3])))
+    images = max(1, min(batch, TERMS // math.prod(shape.y[1:3])))
     images = next(n for n in range(images, 0, -1) if batch % n == 0)
     return shape._replace(x=(images, *shape.x[1:]))
-
-
-def _gradient_of_part(shape: ConvShape) -> Callable[[int, int, int], None]:
-    """Return what writes the gradient by the weight, called with the addresses of x, dy and dweight."""
-    depthwise = shape.groups == shape.x[-1] == shape.weight[0] and not shape.half  # one channel is dense, too
-    if depthwise and shape.stride == 1 and not is_fast_directly(shape.weight[-1], shape.padding):
-        return depthwise_weight_gradient(shape.x, shape.weight[-1])
-    return _by_weight(shape)
 
 
 class _WithWeight:
@@ -281,6 +287,8 @@ def _forward_descriptor(shape: ConvShape) -> onednn.Descriptor:
         Layout(shape.weight[:1]) if shape.bias else None,
         channels_last(shape.y),
         *_geometry(shape),
+        # oneDNN's first choice, brdgmm_dw, takes up to three times as long where pixels are a page of memory apart.
+        preferred="jit_dw" if shape.groups > 1 else "",
     )
 
 

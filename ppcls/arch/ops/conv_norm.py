@@ -18,7 +18,7 @@ from ppcls.arch.ops.conv import ConvShape
 from ppcls.arch.ops.dispatch import contiguous
 from ppcls.arch.ops.elementwise import activation, add_to
 from ppcls.arch.ops.gradients import Edges, Kept
-from ppcls.arch.ops.memory import empty
+from ppcls.arch.ops.memory import elements, empty
 from ppcls.arch.ops.residual import residual_sum
 
 
@@ -64,7 +64,7 @@ class _ConvActNorm(PyLayer):
         weight, bias, scale, shift, settings, statistics = rest
         result, x_read = conv.forward(x, weight, bias, settings.shape)
         activated = empty(result.shape)
-        activation(result.size, settings.activation)[0](result.data_ptr(), activated.data_ptr())
+        activation(elements(result), settings.activation)[0](result.data_ptr(), activated.data_ptr())
         y, *batch = batch_normalization.forward(activated, scale, shift, settings.epsilon)
         statistics += batch
         if settings.residual:
@@ -79,7 +79,7 @@ class _ConvActNorm(PyLayer):
         x_read, result, activated, weight, *statistics = ctx.kept.get()
         wanted = ctx.edges.wanted()
         gradient, dscale, dshift = batch_normalization.backward(activated, dy, statistics, settings.epsilon)
-        backward = activation(result.size, settings.activation)[1]
+        backward = activation(elements(result), settings.activation)[1]
         backward(result.data_ptr(), gradient.data_ptr(), gradient.data_ptr())
         dx, dweight, dbias = conv.backward(settings.shape, x_read, weight, gradient, wanted[:3])
         if dx is not None and settings.residual:

@@ -1,90 +1,158 @@
-"""The gradient of depthwise convolutions by their weights, for kernels wider than three.
+"""The gradient of depthwise convolutions by their weights.
 
-oneDNN is fast where the kernel is at most three columns wide; with a wider one it takes 3 to 10 times as long for each
-column. So a wide kernel's gradient is computed three columns at a time. Each time the same two padded copies are read,
-the map's from as many pixels further to the right as there are columns before these three.
+One entry of it, of one image and channel, is the sum of the result's gradient times the map, moved by a few pixels:
+the map's convolution with that gradient as a kernel. So oneDNN's forward kernel for depthwise convolutions computes
+it. Its backward kernel is 2 to 6 times slower, since it reads the maps once for each column of the weight.
 """
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
+import numpy as np
 import paddle
 
 from ppcls.arch.ops import onednn
-from ppcls.arch.ops.onednn import DIFF_DST, DIFF_WEIGHTS, FLOAT_BYTES, SRC, Layout, channels_last, dims
+from ppcls.arch.ops.memory import empty
+from ppcls.arch.ops.onednn import DST, FLOAT_BYTES, SRC, WEIGHTS, Layout, channels_last, dims
+from ppcls.arch.ops.products import TERMS, column_sums
 
-Shape = Tuple[int, ...]
-_COLUMNS = 3
+_PAGE = 4096  # bytes; pixels that far apart in memory share few lines of the cache, so such maps are copied first
 
 
-def is_fast_directly(kernel_size: int, padding: int) -> bool:
-    """Return whether oneDNN's own kernel is fast, or the only one for this padding."""
-    return kernel_size <= _COLUMNS or padding != kernel_size // 2 or kernel_size % 2 == 0
+def depthwise_weight_gradient(x: int, dy: int, shape: Sequence[int], kernel: int, padding: int) -> paddle.Tensor:
+    """Return the gradient by the weight of a depthwise convolution of stride 1, [C, 1, k, k].
+
+    Args:
+        x: address of the map, contiguous and in float32.
+        dy: address of the gradient of the convolution, [B, H + 2 padding - k + 1, W + 2 padding - k + 1, C], likewise.
+        shape: of the map, [B, H, W, C].
+        kernel: k.
+        padding: rows and columns of zeros on each side of the map.
+    """
+    batch, height, width, channels = shape
+    x_image, dy_image = (
+        (height + more) * (width + more) * channels * FLOAT_BYTES for more in (0, 2 * padding - kernel + 1)
+    )
+    bands = _bands(height, width, channels, kernel, padding)
+    size = kernel**2 * channels
+    parts = empty([batch * len(bands), size])
+    part = parts.data_ptr()
+    for image in range(batch):
+        for band in bands:
+            band.gradient(x + image * x_image + band.x_offset, dy + image * dy_image + band.dy_offset, part)
+            part += size * FLOAT_BYTES
+    total, dweight = column_sums(parts, size), empty([channels, 1, kernel, kernel])
+    _channels_first(channels, kernel)(total.data_ptr(), dweight.data_ptr())
+    return dweight
+
+
+class _Band(NamedTuple):
+    """Some rows of the result's gradient, and the map's rows that they meet; the offsets are in bytes.
+
+    Each band is summed on its own: rounding errors grow with the length of a sum, and a band stays in the cache.
+    """
+
+    gradient: _BandGradient
+    x_offset: int
+    dy_offset: int
 
 
 @onednn.cached
-def depthwise_weight_gradient(shape: Shape, kernel_size: int) -> Callable[[int, int, int], None]:
-    """Return what writes the gradient by the weight of a depthwise convolution that keeps the map's size.
+def _bands(height: int, width: int, channels: int, kernel: int, padding: int) -> List[_Band]:
+    rows, columns = (n + 2 * padding - kernel + 1 for n in (height, width))
+    count = -(-rows // max(1, TERMS // columns))
+    bands = []
+    for i in range(count):
+        first, end = i * rows // count, (i + 1) * rows // count
+        top, bottom = first - padding, end + kernel - 1 - padding  # of the map's rows, some of them outside
+        x_first, x_end = max(0, top), min(height, bottom)
+        shape = _BandShape((x_end - x_first, width), (end - first, columns), channels, padding)
+        gradient = _band_gradient(shape._replace(above=x_first - top, below=bottom - x_end))
+        pixel = channels * FLOAT_BYTES
+        bands.append(_Band(gradient, x_first * width * pixel, first * columns * pixel))
+    return bands
 
-    It is called with the addresses of contiguous float32 memory: of the map, of the result's gradient, and of the
-    weight's gradient [C, 1, k, k].
 
-    Args:
-        shape: of the map and its gradient, [B, H, W, C].
-        kernel_size: k, odd and above three.
-    """
-    return _ColumnGroups(shape, kernel_size)
+class _BandShape(NamedTuple):
+    """Rows and columns of the map and of the gradient, and the zeros around the map."""
+
+    x: Tuple[int, int]
+    dy: Tuple[int, int]
+    channels: int
+    beside: int
+    above: int = 0
+    below: int = 0
+
+    @property
+    def result(self) -> Tuple[int, int]:
+        """Return rows and columns of the weight."""
+        return (self.x[0] + self.above + self.below - self.dy[0] + 1, self.x[1] + 2 * self.beside - self.dy[1] + 1)
 
 
-class _ColumnGroups:
-    """Gradients of three columns at a time.
+class _BandGradient:
+    """What a band adds to the gradient, written as [k, k, C]."""
 
-    Both maps are copied into rows of W + 2r pixels, r = k // 2: the map behind r zeros, the gradient behind one. With
-    the map read from pixel j on, a convolution of three columns finds for each of the gradient's pixels the map's
-    pixels under the columns j, j + 1 and j + 2. It also reads across the ends of rows, where the gradient is zero.
-    """
-
-    def __init__(self, shape: Shape, kernel_size: int) -> None:
-        batch, height, width, channels = shape
-        reach = kernel_size // 2
-        padded = (batch, height, width + 2 * reach, channels)
-        self._pixel = channels * FLOAT_BYTES
-        self._x_offset, self._dy_offset = reach * self._pixel, self._pixel
-        size = batch * height * padded[2] * channels
-        # The copies never write to the zeros between the rows, so they stay.
-        self._x = paddle.zeros([size + 2 * reach * channels])
-        self._dy = paddle.zeros([size])
-        row = (height * padded[2] * channels, 1, padded[2] * channels, channels)
-        self._copy = onednn.reorder(channels_last(shape), Layout((batch, channels, height, width), row))
-        self._first_columns = [*range(0, kernel_size - _COLUMNS, _COLUMNS), kernel_size - _COLUMNS]
-        descriptor, layouts = _gradient_of_columns(padded, kernel_size)
-        self._gradient = onednn.Primitive(descriptor, layouts)
-        chosen = descriptor.chosen_layout(DIFF_WEIGHTS)
-        self._result = onednn.buffer(chosen.size)
+    def __init__(self, shape: _BandShape) -> None:
+        channels = shape.channels
+        maps = [channels_last((1, *size, channels)) for size in (shape.x, shape.result)]
+        if channels * FLOAT_BYTES >= _PAGE:
+            wanted = [Layout((1, channels, *size), any_layout=True) for size in (shape.x, shape.result)]
+        else:
+            wanted = maps
+        kernel = Layout((channels, 1, 1, *shape.dy), any_layout=True)
+        zeros = dims(shape.above, shape.beside), dims(shape.below, shape.beside)
+        geometry = (dims(1, 1), dims(0, 0), *zeros)
+        arguments = (onednn.FORWARD_TRAINING, onednn.CONVOLUTION_DIRECT, wanted[0], kernel, None, wanted[1])
+        descriptor = onednn.Descriptor("convolution_forward", *arguments, *geometry)
+        chosen = {index: descriptor.chosen_layout(index) for index in (SRC, WEIGHTS, DST)}
+        self._primitive = onednn.Primitive(descriptor, chosen)
+        dy = Layout((channels, 1, 1, *shape.dy), (1, 1, 1, shape.dy[1] * channels, channels))
+        self._x = _copy_unless_same(maps[0], chosen[SRC])
+        self._dy = _copy_unless_same(dy, chosen[WEIGHTS])
+        self._result = onednn.buffer(chosen[DST].size)
         self._result_address = self._result.ctypes.data
-        area = kernel_size**2
-        columns = Layout((channels, 1, 1, kernel_size, _COLUMNS), (area, area, area, kernel_size, 1))
-        self._write = onednn.reorder(chosen, columns)
+        self._write = None if wanted is maps else onednn.reorder(chosen[DST], maps[1])
 
     def __call__(self, x: int, dy: int, dweight: int) -> None:
-        """Write the gradient; the arguments are addresses."""
-        x_copy, dy_copy = self._x.data_ptr(), self._dy.data_ptr()
-        self._copy(x, x_copy + self._x_offset)
-        self._copy(dy, dy_copy + self._dy_offset)
-        for column in self._first_columns:
-            self._gradient(x_copy + column * self._pixel, dy_copy, self._result_address)
-            self._write(self._result_address, dweight + column * FLOAT_BYTES)
+        """Compute; the arguments are addresses."""
+        x, dy = self._x(x) if self._x else x, self._dy(dy) if self._dy else dy
+        result = self._result_address if self._write else dweight
+        self._primitive(x, dy, result)
+        if self._write:
+            self._write(result, dweight)
 
 
-def _gradient_of_columns(padded: Shape, kernel_size: int) -> Tuple[onednn.Descriptor, Dict[int, Optional[Layout]]]:
-    """Return what finds the gradient by a weight of k rows and three columns, and the layouts of x, dy and dweight."""
-    layout = channels_last(padded)
-    weight = Layout((padded[-1], 1, 1, kernel_size, _COLUMNS), any_layout=True)
-    padding = dims(kernel_size // 2, _COLUMNS // 2)
-    geometry: List[Any] = [dims(1, 1), dims(0, 0), padding, padding]
-    direct = onednn.CONVOLUTION_DIRECT
-    maps = (layout, weight, None, layout)
-    forward = onednn.Descriptor("convolution_forward", onednn.FORWARD_TRAINING, direct, *maps, *geometry)
-    descriptor = onednn.Descriptor("convolution_backward_weights", direct, *maps, *geometry, forward)
-    return descriptor, {SRC: layout, DIFF_DST: layout, DIFF_WEIGHTS: None}
+_band_gradient = onednn.cached(_BandGradient)
+
+
+class _Copy:
+    """A copy in another layout, in memory of its own that the next copy overwrites."""
+
+    def __init__(self, source: Layout, wanted: Layout) -> None:
+        self._reorder = onednn.reorder(source, wanted)
+        self.memory = onednn.buffer(wanted.size)
+        self._address = self.memory.ctypes.data
+
+    def __call__(self, address: int) -> int:
+        """Copy, and return the copy's address."""
+        self._reorder(address, self._address)
+        return self._address
+
+
+def _copy_unless_same(source: Layout, wanted: Layout) -> Optional[_Copy]:
+    """Return what copies dense memory into another layout, or None if both layouts order the elements alike.
+
+    The library's layouts in blocks do not tell; a copy does.
+    """
+    copy = _Copy(source, wanted)
+    numbers = np.random.default_rng(0).random(source.size // FLOAT_BYTES, np.float32)
+    copy(numbers.ctypes.data)
+    return None if np.array_equal(copy.memory, numbers.view(np.uint8)) else copy
+
+
+@onednn.cached
+def _channels_first(channels: int, kernel: int) -> onednn.Primitive:
+    """Return what puts [k, k, C] into the order [C, k, k]."""
+    shape = (channels, kernel, kernel)
+    return onednn.reorder(Layout(shape, (1, kernel * channels, channels)), Layout(shape))

@@ -28,9 +28,13 @@ def uses_onednn(*tensors: Optional[paddle.Tensor]) -> bool:
     return (
         paddle.in_dynamic_mode()
         and not getattr(_here, "plain", False)
-        and all(x is None or (x.dtype == paddle.float32 and x.place.is_cpu_place() and x.size > 0) for x in tensors)
+        and all(x is None or _is_suitable(x) for x in tensors)
         and available()
     )
+
+
+def _is_suitable(x: paddle.Tensor) -> bool:
+    return x.dtype == paddle.float32 and x.place.is_cpu_place() and 0 not in x.shape
 
 
 @functools.cache

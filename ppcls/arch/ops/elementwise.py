@@ -8,7 +8,7 @@ from typing import Tuple
 import paddle
 
 from ppcls.arch.ops import onednn
-from ppcls.arch.ops.memory import empty
+from ppcls.arch.ops.memory import elements, empty
 from ppcls.arch.ops.onednn import (
     BINARY_ADD,
     DIFF_DST,
@@ -41,13 +41,13 @@ def binary(kind: int, shape: Shape, second: Shape, accumulates: bool = False) ->
 
 def add_to(total: paddle.Tensor, x: paddle.Tensor) -> None:
     """Add ``x`` to ``total`` in place; both are contiguous and of one shape."""
-    binary(BINARY_ADD, (x.size,), (x.size,))(total.data_ptr(), x.data_ptr(), total.data_ptr())
+    binary(BINARY_ADD, (elements(x),), (elements(x),))(total.data_ptr(), x.data_ptr(), total.data_ptr())
 
 
 def copy(x: paddle.Tensor) -> paddle.Tensor:
     """Return a copy of a contiguous tensor, in memory of the pool."""
     y = empty(x.shape)
-    _copy(x.size)(x.data_ptr(), y.data_ptr())
+    _copy(elements(x))(x.data_ptr(), y.data_ptr())
     return y
 
 

@@ -12,7 +12,7 @@ from ppcls.arch.ops import layer_normalization
 from ppcls.arch.ops.dispatch import contiguous, in_bfloat16, uses_onednn
 from ppcls.arch.ops.elementwise import binary
 from ppcls.arch.ops.gradients import Edges, Kept
-from ppcls.arch.ops.memory import empty
+from ppcls.arch.ops.memory import elements, empty
 from ppcls.arch.ops.onednn import BINARY_ADD, BINARY_MUL, FLOAT_BYTES, row_major
 from ppcls.arch.ops.products import Matmul, column_sums, ones, operand
 
@@ -89,7 +89,7 @@ class _SpatialGating(PyLayer):
 
 def _halves(z: paddle.Tensor) -> Tuple[int, int]:
     """Return the addresses of u and v of a contiguous z = [u, v], [2, B, n, C]."""
-    return z.data_ptr(), z.data_ptr() + z.size // 2 * FLOAT_BYTES
+    return z.data_ptr(), z.data_ptr() + elements(z) // 2 * FLOAT_BYTES
 
 
 def _projection_gradients(shape: Any, normed: Any, kept_dgate: Any, dgate: Any, half: bool) -> Tuple[Any, Any]:

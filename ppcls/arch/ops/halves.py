@@ -10,7 +10,7 @@ from paddle.autograd import PyLayer
 
 from ppcls.arch.ops.dispatch import contiguous, in_bfloat16, uses_onednn
 from ppcls.arch.ops.gradients import Edges, Kept
-from ppcls.arch.ops.memory import empty
+from ppcls.arch.ops.memory import elements, empty
 from ppcls.arch.ops.onednn import BFLOAT16_BYTES, FLOAT_BYTES
 from ppcls.arch.ops.products import Matmul, operand, write_column_sums
 
@@ -34,7 +34,7 @@ class _LinearHalves(PyLayer):
     @staticmethod
     def forward(ctx: Any, x: Any, weight: Any, bias: Any, half: bool) -> Any:
         inner, channels = weight.shape[0], weight.shape[1] // 2
-        rows = x.size // inner
+        rows = elements(x) // inner
         x_read, weight_read, y = operand(x, half), operand(weight, half), empty([2, *x.shape[:-1], channels])
         product = Matmul(rows, inner, channels, (inner, 1), (2 * channels, 1), half, (1, channels))
         weights = _halves(weight_read, channels, half)

@@ -12,7 +12,7 @@ from paddle.autograd import PyLayer
 from ppcls.arch.ops import onednn
 from ppcls.arch.ops.dispatch import contiguous, uses_onednn
 from ppcls.arch.ops.gradients import Edges, Kept
-from ppcls.arch.ops.memory import empty
+from ppcls.arch.ops.memory import elements, empty
 from ppcls.arch.ops.onednn import (
     DIFF_DST,
     DIFF_SCALE,
@@ -45,7 +45,7 @@ def layer_norm(x: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor, eps
 class _LayerNorm(PyLayer):
     @staticmethod
     def forward(ctx: Any, x: Any, weight: Any, bias: Any, epsilon: float) -> Any:
-        rows, y = x.size // x.shape[-1], empty(x.shape)
+        rows, y = elements(x) // x.shape[-1], empty(x.shape)
         mean, variance = empty([rows]), empty([rows])
         forward = primitives(rows, x.shape[-1], epsilon)[0]
         forward(*(t.data_ptr() for t in (x, y, mean, variance, weight, bias)))
@@ -59,7 +59,7 @@ class _LayerNorm(PyLayer):
         x, weight, bias, mean, variance = ctx.kept.get()
         dy, dx = contiguous(dy), empty(x.shape)
         dweight, dbias = empty(weight.shape), empty(bias.shape)
-        backward = primitives(mean.size, x.shape[-1], ctx.epsilon)[1]
+        backward = primitives(elements(mean), x.shape[-1], ctx.epsilon)[1]
         backward(*(t.data_ptr() for t in (x, dy, dx, mean, variance, weight, bias, dweight, dbias)))
         return ctx.edges.select(dx, dweight, dbias)
 

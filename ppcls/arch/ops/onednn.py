@@ -25,9 +25,10 @@ USE_SCALE_AND_SHIFT = 2 | 4
 SRC, SRC_1, DST, WEIGHTS, BIAS, MEAN, VARIANCE, SCALE, SHIFT, WORKSPACE = 1, 2, 17, 33, 41, 49, 50, 51, 52, 64
 DIFF_SRC, DIFF_DST, DIFF_WEIGHTS, DIFF_SCALE, DIFF_SHIFT = 129, 145, 161, 255, 256
 _DESCRIPTOR_OF = {SRC: 129, DIFF_SRC: 130, WEIGHTS: 131, DIFF_WEIGHTS: 132, DST: 133, DIFF_DST: 134, WORKSPACE: 135}
-_CPU, _IN_ORDER, _ANY_LAYOUT = 1, 1, 1
+_CPU, _IN_ORDER, _ANY_LAYOUT, _IMPLEMENTATION = 1, 1, 1, 8
 _MAJOR = 3  # the version whose functions are called here
 _MAX_DIMS = 12
+_CACHE_LINE = 64  # bytes
 _CACHED_PRIMITIVES = 512  # of a thread; several image sizes need as many times the primitives of one
 _generation = [0]  # of what ``cached`` keeps
 
@@ -174,6 +175,8 @@ class Descriptor:
         kind: of primitive and direction, as in the name of the function that creates it: "eltwise_forward".
         arguments: of this function, between the engine and the attributes.
         accumulates: add the result to what is in its memory.
+        preferred: how the name of the implementation begins that is taken if there is one ("jit_dw"), instead of the
+            library's first choice.
 
     Raises:
         OneDNNError: the library refuses the arguments.
@@ -181,13 +184,31 @@ class Descriptor:
 
     handle: Handle
 
-    def __init__(self, kind: str, *arguments: object, accumulates: bool = False) -> None:
+    def __init__(self, kind: str, *arguments: object, accumulates: bool = False, preferred: str = "") -> None:
         handles = [a.handle if isinstance(a, (Layout, Descriptor)) else a for a in arguments]
         engine = load().engine
         if kind == "reorder":
             self.handle = create("reorder_primitive_desc_create", handles[0], engine, handles[1], engine, None)
-        else:
-            self.handle = create(f"{kind}_primitive_desc_create", engine, *handles, _summing() if accumulates else None)
+            return
+        create_descriptor = functools.partial(create, f"{kind}_primitive_desc_create", engine, *handles)
+        self.handle = create_descriptor(_summing() if accumulates else None)
+        if preferred and not self._advance_to(preferred):
+            load().functions.dnnl_primitive_desc_destroy(self.handle)
+            self.handle = create_descriptor(_summing() if accumulates else None)
+
+    @property
+    def implementation(self) -> str:
+        """Return the name of the library's implementation, such as "jit_dw:avx512_core"."""
+        name = ctypes.c_char_p()
+        query = load().functions.dnnl_primitive_desc_query
+        _check("primitive_desc_query", query(self.handle, _IMPLEMENTATION, 0, ctypes.byref(name)))
+        return (name.value or b"").decode()
+
+    def _advance_to(self, preferred: str) -> bool:
+        while not self.implementation.startswith(preferred):
+            if load().functions.dnnl_primitive_desc_next_impl(self.handle):
+                return False
+        return True
 
     def chosen_layout(self, index: int) -> Layout:
         """Return the layout that the library chose for an argument."""
@@ -280,5 +301,7 @@ def clear_cached() -> None:
 
 
 def buffer(size: int) -> np.ndarray:
-    """Return uninitialised memory of ``size`` bytes."""
-    return np.empty(size, np.uint8)
+    """Return uninitialised memory of ``size`` bytes that begins with a line of the cache."""
+    memory = np.empty(size + _CACHE_LINE, np.uint8)
+    start = -memory.ctypes.data % _CACHE_LINE
+    return memory[start : start + size]

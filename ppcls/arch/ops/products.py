@@ -8,14 +8,14 @@ import numpy as np
 import paddle
 
 from ppcls.arch.ops import onednn
-from ppcls.arch.ops.memory import empty, empty_array
+from ppcls.arch.ops.memory import elements, empty, empty_array
 from ppcls.arch.ops.onednn import BFLOAT16, BIAS, DST, FLOAT32, FLOAT_BYTES, SRC, WEIGHTS, Layout
 
 Strides = Tuple[int, ...]
 
 # Terms of a sum that are added up one after another. Longer sums are made of parts: rounding errors then grow with the
 # length of a part, not with that of the sum. Measured: no slower, and errors like those of Paddle's own products.
-_TERMS = 256
+TERMS = 256
 
 
 class Rounded:
@@ -23,7 +23,7 @@ class Rounded:
 
     def __init__(self, x: paddle.Tensor) -> None:
         self._array = empty_array(x.shape, np.uint16)
-        _rounding(x.size)(x.data_ptr(), self.data_ptr())
+        _rounding(elements(x))(x.data_ptr(), self.data_ptr())
 
     def data_ptr(self) -> int:
         """Return the address of the memory, as a tensor does."""
@@ -82,7 +82,7 @@ class _Part(NamedTuple):
 def _parts(product: Matmul) -> List[_Part]:
     # A vector times a matrix is already summed in several accumulators.
     whole = product.half or 1 in (product.m, product.n)
-    size = product.k if whole else -(-product.k // -(-product.k // _TERMS))
+    size = product.k if whole else -(-product.k // -(-product.k // TERMS))
     parts = []
     for start in range(0, product.k, size):
         part = product._replace(k=min(size, product.k - start))
@@ -121,7 +121,7 @@ def _matrices(shape: Tuple[int, int], strides: Strides, dtype: int, batch: Tuple
 def column_sums(x: paddle.Tensor, columns: int) -> paddle.Tensor:
     """Return the sums [columns] over the rows of x [..., columns]: as a product, ten times as fast as Paddle's sum."""
     total = empty([columns])
-    write_column_sums(x.data_ptr(), x.size // columns, columns, total.data_ptr())
+    write_column_sums(x.data_ptr(), elements(x) // columns, columns, total.data_ptr())
     return total
 
 

@@ -10,7 +10,7 @@ from paddle.autograd import PyLayer
 
 from ppcls.arch.ops.dispatch import contiguous, in_bfloat16, uses_onednn
 from ppcls.arch.ops.gradients import Edges, Kept
-from ppcls.arch.ops.memory import empty
+from ppcls.arch.ops.memory import elements, empty
 from ppcls.arch.ops.products import Matmul, column_sums, operand
 from ppcls.arch.ops.shift import Cycle, cycle_shift, shifted
 
@@ -72,7 +72,7 @@ class _Linear(PyLayer):
     def forward(ctx: Any, x: Any, weight: Any, bias: Any, *settings: Any) -> Any:
         transposed, half, cycle = settings
         inner, outer = weight.shape[::-1] if transposed else weight.shape
-        sizes = _Sizes(x.size // inner, inner, outer, transposed, half)
+        sizes = _Sizes(elements(x) // inner, inner, outer, transposed, half)
         y = empty([*x.shape[:-1], outer])
         x_read, weight_read = operand(x if cycle is None else shifted(x, *cycle), half), operand(weight, half)
         addresses = [t.data_ptr() for t in (x_read, weight_read, y)]

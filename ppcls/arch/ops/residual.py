@@ -10,7 +10,7 @@ from paddle.autograd import PyLayer
 from ppcls.arch.ops.dispatch import contiguous, uses_onednn
 from ppcls.arch.ops.elementwise import add_to, binary, copy
 from ppcls.arch.ops.gradients import Edges, Kept
-from ppcls.arch.ops.memory import empty
+from ppcls.arch.ops.memory import elements, empty
 from ppcls.arch.ops.onednn import BINARY_ADD, BINARY_MUL
 
 
@@ -36,7 +36,7 @@ class _ResidualSum(PyLayer):
     def forward(ctx: Any, x: Any, branch: Any, scale: Any) -> Any:
         if scale is None:
             y = empty(x.shape)
-            binary(BINARY_ADD, (x.size,), (x.size,))(x.data_ptr(), branch.data_ptr(), y.data_ptr())
+            binary(BINARY_ADD, (elements(x),), (elements(x),))(x.data_ptr(), branch.data_ptr(), y.data_ptr())
         else:
             y = _scaled(branch, scale)
             add_to(y, x)
@@ -54,6 +54,6 @@ class _ResidualSum(PyLayer):
 
 def _scaled(x: paddle.Tensor, scale: paddle.Tensor) -> paddle.Tensor:
     batch, y = len(x), empty(x.shape)
-    multiply = binary(BINARY_MUL, (batch, x.size // batch), (batch, 1))
+    multiply = binary(BINARY_MUL, (batch, elements(x) // batch), (batch, 1))
     multiply(x.data_ptr(), scale.data_ptr(), y.data_ptr())
     return y

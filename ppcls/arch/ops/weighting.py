@@ -12,7 +12,7 @@ from paddle.autograd import PyLayer
 from ppcls.arch.ops.dispatch import contiguous, uses_onednn
 from ppcls.arch.ops.elementwise import binary
 from ppcls.arch.ops.gradients import Edges, Kept
-from ppcls.arch.ops.memory import empty
+from ppcls.arch.ops.memory import elements, empty
 from ppcls.arch.ops.onednn import BINARY_MUL
 from ppcls.arch.ops.products import Matmul, ones
 
@@ -63,7 +63,7 @@ def _weight_gradients(maps: Sequence[Any], dy: Any) -> List[Any]:
     batch, height, width, channels = dy.shape
     positions = height * width
     product, totals = empty(dy.shape), [empty([batch, 1, 1, channels]) for _ in maps]
-    multiply = binary(BINARY_MUL, (dy.size,), (dy.size,))
+    multiply = binary(BINARY_MUL, (elements(dy),), (elements(dy),))
     add_up = Matmul(1, positions, channels, (0, positions, 1), (positions * channels, channels, 1), batch=(batch,))
     for x, total in zip(maps, totals):
         multiply(dy.data_ptr(), x.data_ptr(), product.data_ptr())

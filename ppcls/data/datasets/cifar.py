@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Dict, List, Optional, Tuple
 import numpy as np
 
 from ppcls.data.datasets.base import DATASETS, Dataset, require_folder
+from ppcls.data.datasets.folder import check_val_fraction
 from ppcls.data.datasets.pickles import read_dict
 from ppcls.errors import ConfigError, DataError
 from ppcls.utils.files import read_regular_file
@@ -49,9 +50,13 @@ class _Cifar(Dataset):
         mode: Optional[str] = None,
         download: bool = False,
         on_error: str = "error",
+        val_fraction: Optional[float] = None,
         train: bool = True,
     ) -> None:
-        mode = mode or ("train" if train else "test")
+        check_val_fraction(val_fraction)
+        if val_fraction is not None and mode not in (None, "train"):
+            raise ConfigError(f"val_fraction: divides the training images, but mode is {mode!r}; leave mode out")
+        mode = mode or ("train" if train or val_fraction is not None else "test")
         if mode not in self.layout.files:
             raise ConfigError(f"mode: must be 'train' or 'test', not {mode!r}")
         if download:
@@ -64,8 +69,9 @@ class _Cifar(Dataset):
         parts = [(self._read_binary if binary else self._read_python)(path) for path in self._files]
         self._ends = np.cumsum([len(labels) for _, labels in parts])
         self._pixels = np.concatenate([pixels for pixels, _ in parts])
-        class_names = self._read_class_names(folder, binary)
-        super().__init__(np.concatenate([labels for _, labels in parts]), class_names, on_error)
+        labels = np.concatenate([labels for _, labels in parts])
+        self._rows = np.arange(len(labels)) if val_fraction is None else _part(labels, val_fraction, train)
+        super().__init__(labels[self._rows], self._read_class_names(folder, binary), on_error)
 
     def _find_folder(self, root: Path, first: str) -> Tuple[Path, bool]:
         """Return the folder that contains the file ``first``, and whether it has the binary layout."""
@@ -115,17 +121,34 @@ class _Cifar(Dataset):
 
     def read(self, index: int) -> np.ndarray:
         """Return an image, [32, 32, 3] uint8 RGB."""
-        return np.ascontiguousarray(self._pixels[index].reshape(3, 32, 32).transpose(1, 2, 0))
+        return np.ascontiguousarray(self._pixels[self._rows[index]].reshape(3, 32, 32).transpose(1, 2, 0))
 
     def read_many(self, indices: np.ndarray) -> np.ndarray:
         """Return images, [N, 32, 32, 3] uint8 RGB."""
-        return np.ascontiguousarray(self._pixels[indices].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
+        return np.ascontiguousarray(self._pixels[self._rows[indices]].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
 
     def describe(self, index: int) -> str:
         """Return the sample's file and its position in it, such as "data_batch_1.bin[17]"."""
-        file = int(np.searchsorted(self._ends, index, side="right"))
+        row = int(self._rows[index])
+        file = int(np.searchsorted(self._ends, row, side="right"))
         start = int(self._ends[file - 1]) if file else 0
-        return f"{self._files[file]}[{index - start}]"
+        return f"{self._files[file]}[{row - start}]"
+
+
+def _part(labels: np.ndarray, val_fraction: float, train: bool) -> np.ndarray:
+    """Return the positions of the images for training or for evaluation: the latter are the last ones of each class.
+
+    Raises:
+        DataError: a class has one image.
+    """
+    order = np.argsort(labels, kind="stable")
+    classes, counts = np.unique(labels, return_counts=True)
+    if counts.min() < 2:
+        raise DataError(f"val_fraction: needs two images per class, and class {classes[counts.argmin()]} has one")
+    held_out = np.clip(np.round(counts * val_fraction).astype(np.int64), 1, counts - 1)
+    rank = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
+    is_held_out = rank >= np.repeat(counts - held_out, counts)
+    return np.sort(order[is_held_out != train])
 
 
 @DATASETS.register(injected=["train"])
@@ -137,6 +160,8 @@ class Cifar10(_Cifar):
         mode: "train" or "test"; by default as the recipe's section.
         download: must be false; the files have to be downloaded by hand.
         on_error: accepted as for other data sets; images in memory are always readable.
+        val_fraction: fraction of each class's training images that is held out for evaluation, the last ones of their
+            files; the rest is for training, and the test images are not used. For choosing a recipe's settings.
         train: whether the section is for training.
 
     Raises:
@@ -162,6 +187,8 @@ class Cifar100(_Cifar):
         mode: "train" or "test"; by default as the recipe's section.
         download: must be false; the files have to be downloaded by hand.
         on_error: accepted as for other data sets; images in memory are always readable.
+        val_fraction: fraction of each class's training images that is held out for evaluation, the last ones of their
+            files; the rest is for training, and the test images are not used. For choosing a recipe's settings.
         train: whether the section is for training.
 
     Raises:

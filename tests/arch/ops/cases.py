@@ -208,6 +208,10 @@ ODD = [
     _depthwise((2, 9, 8, 5), 5, stride=2),
     _depthwise((2, 9, 8, 5), 5, padding=0),
     _depthwise((2, 9, 8, 5), 4, padding=2),
+    _depthwise((2, 6, 7, 1024), 3),  # each pixel on a page of memory of its own
+    _depthwise((1, 9, 40, 1030), 4, padding=3),
+    _depthwise((1, 5, 300, 20), 5),  # a sum over each row
+    _depthwise((2, 23, 21, 16), 3, padding=3),  # more zeros than the filter reaches
     *(_halves(*sizes) for sizes in [((1, 1, 3), 1), ((3, 5, 7), 17)]),
     *(_gating(*sizes) for sizes in [(1, 1, 1), (1, 9, 5), (3, 7, 17), (3, 4, 1)]),
     *(

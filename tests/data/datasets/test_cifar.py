@@ -136,3 +136,29 @@ def test_cifar_takes_the_part_that_the_section_is_for(tmp_path):
     assert "data_batch_1" in build_dataset(section, train=True).describe(0)
     assert "test_batch" in build_dataset(section, train=False).describe(0)
     assert "data_batch_1" in build_dataset({**section, "mode": "train"}, train=False).describe(0)
+
+
+def test_held_out_images(tmp_path):
+    _, pixels, labels = write_cifar10(tmp_path, binary=True)
+    parts = [
+        build_dataset({"name": "Cifar10", "image_root": str(tmp_path), "val_fraction": 0.3}, train=train)
+        for train in (True, False)
+    ]
+    training, held_out = ([dataset.describe(i) for i in range(len(dataset))] for dataset in parts)
+    assert len(set(training) | set(held_out)) == len(training) + len(held_out) == len(labels)
+    for label in np.unique(labels):
+        assert (parts[1].labels == label).sum() == max(1, round(0.3 * (labels == label).sum()))
+    whole = DATASETS.build("Cifar10", {"image_root": str(tmp_path)})
+    places = [whole.describe(i) for i in range(len(whole))]
+    for dataset in parts:
+        rows = [places.index(dataset.describe(i)) for i in range(len(dataset))]
+        np.testing.assert_array_equal(dataset.read_many(np.arange(len(dataset))), pixels[rows])
+        np.testing.assert_array_equal(dataset.read(1), pixels[rows[1]])
+        np.testing.assert_array_equal(dataset.labels, labels[rows])
+
+
+@pytest.mark.parametrize("change", [{"val_fraction": 1}, {"val_fraction": 0.1, "mode": "test"}])
+def test_held_out_images_that_cannot_be(tmp_path, change):
+    write_cifar10(tmp_path, binary=True)
+    with pytest.raises(ConfigError, match="val_fraction"):
+        DATASETS.build("Cifar10", {"image_root": str(tmp_path), **change})
