@@ -1,8 +1,9 @@
 """How trainings on pages are shortened, and nothing else of a command is changed.
 
 A training has one epoch, and one that continues a run four, unless the command names fewer than four itself. One that
-is profiled has smaller batches, for enough steps. Stages have one epoch each. No report is written where the page does not speak of it. `ppcls train
-FOLDER` gets a learning rate, too, which saves the range test, and `ppcls benchmark` measures for a quarter of a second.
+is profiled has smaller batches, for enough steps. Stages have one epoch each. No report is written where the page does
+not speak of it. `ppcls train FOLDER` gets a learning rate, too, which saves the range test, and `ppcls benchmark`
+measures for a quarter of a second.
 """
 
 import re
