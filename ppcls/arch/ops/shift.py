@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from typing import Any, List, NamedTuple, Tuple
 
 import paddle
@@ -63,10 +62,30 @@ class _CycleShift(PyLayer):
 def shifted(x: paddle.Tensor, axis: int, kernel_size: int, sign: int = 1) -> paddle.Tensor:
     """Return the channels of a contiguous map read at ``sign`` times their offset."""
     y = empty(x.shape)
-    ctypes.memset(y.data_ptr(), 0, x.size * FLOAT_BYTES)
+    for clear, destination in _clearings(tuple(x.shape), axis, kernel_size // 2):
+        clear.primitive(clear.zeros.data_ptr(), y.data_ptr() + destination)
     for copy, source, destination in _copies(tuple(x.shape), axis, kernel_size, sign):
         copy(x.data_ptr() + source, y.data_ptr() + destination)
     return y
+
+
+class _Clearing(NamedTuple):
+    """A copy of zeros to a place that no channel, or not each, has a neighbour for."""
+
+    primitive: onednn.Primitive
+    zeros: paddle.Tensor
+
+
+@onednn.cached
+def _clearings(shape: Tuple[int, ...], axis: int, reach: int) -> List[Tuple[_Clearing, int]]:
+    """Return what clears both ends of a map along an axis, each with the offset in bytes of what it writes."""
+    if not reach:
+        return []
+    sizes, strides = list(shape), onednn.row_major(shape)
+    sizes[axis] = min(reach, shape[axis])
+    zeros = paddle.zeros(sizes)
+    clearing = _Clearing(onednn.reorder(Layout(sizes), Layout(sizes, strides)), zeros)
+    return [(clearing, 0), (clearing, (shape[axis] - sizes[axis]) * strides[axis] * FLOAT_BYTES)]
 
 
 @onednn.cached
