@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import paddle
@@ -31,6 +31,7 @@ from ppcls.arch.ops.onednn import (
     channels_last,
     dims,
 )
+from ppcls.arch.ops.parts import Maps, Part, row_bands, sum_of_parts
 from ppcls.arch.ops.products import TERMS, Matmul, Operand, column_sums, operand
 
 
@@ -44,6 +45,7 @@ class ConvShape(NamedTuple):
     groups: int
     bias: bool
     half: bool
+    zero_rows: Optional[Tuple[int, int]] = None  # of a band: above and below, where they are not ``padding``
 
     @classmethod
     def of(
@@ -60,10 +62,22 @@ class ConvShape(NamedTuple):
         return cls(tuple(x.shape), tuple(weight.shape), stride, padding, groups, bias is not None, half)
 
     @property
+    def paddings(self) -> Tuple[Tuple[int, int], Tuple[int, int]]:
+        """Return the zeros above and left of a map, and those below and right of it."""
+        above, below = self.zero_rows or (self.padding, self.padding)
+        return (above, self.padding), (below, self.padding)
+
+    @property
     def y(self) -> Tuple[int, ...]:
         """Return the shape of the result, [B, H', W', C']."""
-        height, width = ((n + 2 * self.padding - self.weight[-1]) // self.stride + 1 for n in self.x[1:3])
+        sizes = (sum(of_axis) for of_axis in zip(self.x[1:3], *self.paddings))
+        height, width = ((size - self.weight[-1]) // self.stride + 1 for size in sizes)
         return (self.x[0], height, width, self.weight[0])
+
+    @property
+    def element(self) -> int:
+        """Return the bytes of one element of the maps that are read."""
+        return BFLOAT16_BYTES if self.half else FLOAT_BYTES
 
     @property
     def is_pointwise(self) -> bool:
@@ -174,17 +188,37 @@ def _weight_gradient(shape: ConvShape, x: Operand, dy: Operand) -> paddle.Tensor
         return _pointwise_weight_gradient(shape, x, dy)
     if shape.is_depthwise:
         return depthwise_weight_gradient(x.data_ptr(), dy.data_ptr(), shape.x, shape.weight[-1], shape.padding)
-    part = _part_of_batch(shape)
-    parts = shape.x[0] // part.x[0]
-    compute = _by_weight(part)
-    dweights = empty([parts, *shape.weight])
-    element = BFLOAT16_BYTES if shape.half else FLOAT_BYTES
-    x_bytes, dy_bytes = math.prod(part.x) * element, math.prod(part.y) * element
-    size = math.prod(shape.weight)
-    for i in range(parts):
-        dweight = dweights.data_ptr() + i * size * FLOAT_BYTES
-        compute(x.data_ptr() + i * x_bytes, dy.data_ptr() + i * dy_bytes, dweight)
-    return (column_sums(dweights, size) if parts > 1 else dweights).reshape(shape.weight)
+    images, parts = _parts(shape)
+    steps = (images * math.prod(sizes[1:]) * shape.element for sizes in (shape.x, shape.y))
+    maps = Maps(x.data_ptr(), dy.data_ptr(), *steps)
+    return sum_of_parts(parts, shape.x[0] // images, maps, math.prod(shape.weight)).reshape(shape.weight)
+
+
+_LEAST_ROWS = 4  # a call for fewer costs more than it computes
+
+
+@onednn.cached
+def _parts(shape: ConvShape) -> Tuple[int, List[Part]]:
+    """Return how many images are summed over at a time, and the parts of these images."""
+    batch, positions = shape.x[0], math.prod(shape.y[1:3])
+    # Not with stride 1, where oneDNN's own sums are as good and faster, nor of rounded maps, whose sums matter less.
+    if positions > TERMS and shape.stride > 1 and not shape.half:
+        return 1, _bands(shape)
+    images = max(1, min(batch, TERMS // positions))
+    images = next(n for n in range(images, 0, -1) if batch % n == 0)
+    return images, [Part(_by_weight(shape._replace(x=(images, *shape.x[1:]))))]
+
+
+def _bands(shape: ConvShape) -> List[Part]:
+    """Return the parts of an image."""
+    _, height, width, channels = shape.x
+    x_row, dy_row = (math.prod(sizes[2:]) * shape.element for sizes in (shape.x, shape.y))
+    parts = []
+    for band in row_bands(height, width, shape.weight[-1], shape.stride, shape.padding, _LEAST_ROWS):
+        rows = (1, band.x_end - band.x_first, width, channels)
+        gradient = _by_weight(shape._replace(x=rows, zero_rows=(band.above, band.below)))
+        parts.append(Part(gradient, band.x_first * x_row, band.first * dy_row))
+    return parts
 
 
 def _pointwise_weight_gradient(shape: ConvShape, x: Operand, dy: Operand) -> paddle.Tensor:
@@ -193,15 +227,6 @@ def _pointwise_weight_gradient(shape: ConvShape, x: Operand, dy: Operand) -> pad
     product = Matmul(outer, math.prod(shape.x[:3]), inner, (1, outer), (inner, 1), shape.half)
     product(dy.data_ptr(), x.data_ptr(), dweight.data_ptr())
     return dweight
-
-
-@onednn.cached
-def _part_of_batch(shape: ConvShape) -> ConvShape:
-    """Return the convolution of the images that are summed over one after another: few, or one with many positions."""
-    batch = shape.x[0]
-    images = max(1, min(batch, TERMS // math.prod(shape.y[1:3])))
-    images = next(n for n in range(images, 0, -1) if batch % n == 0)
-    return shape._replace(x=(images, *shape.x[1:]))
 
 
 class _WithWeight:
@@ -313,5 +338,4 @@ def _grouped(shape: ConvShape) -> Tuple[int, ...]:
 
 def _geometry(shape: ConvShape) -> Tuple[Any, ...]:
     """Return strides, dilations (0 means none) and paddings before and after."""
-    padding = dims(shape.padding, shape.padding)
-    return dims(shape.stride, shape.stride), dims(0, 0), padding, padding
+    return dims(shape.stride, shape.stride), dims(0, 0), *(dims(*zeros) for zeros in shape.paddings)

@@ -15,7 +15,7 @@ import paddle
 from ppcls.arch.ops import onednn
 from ppcls.arch.ops.memory import empty
 from ppcls.arch.ops.onednn import DST, FLOAT_BYTES, SRC, WEIGHTS, Layout, channels_last, dims
-from ppcls.arch.ops.products import TERMS, column_sums
+from ppcls.arch.ops.parts import Maps, Part, row_bands, sum_of_parts
 
 _PAGE = 4096  # bytes; pixels that far apart in memory share few lines of the cache, so such maps are copied first
 
@@ -31,47 +31,25 @@ def depthwise_weight_gradient(x: int, dy: int, shape: Sequence[int], kernel: int
         padding: rows and columns of zeros on each side of the map.
     """
     batch, height, width, channels = shape
-    x_image, dy_image = (
-        (height + more) * (width + more) * channels * FLOAT_BYTES for more in (0, 2 * padding - kernel + 1)
-    )
-    bands = _bands(height, width, channels, kernel, padding)
-    size = kernel**2 * channels
-    parts = empty([batch * len(bands), size])
-    part = parts.data_ptr()
-    for image in range(batch):
-        for band in bands:
-            band.gradient(x + image * x_image + band.x_offset, dy + image * dy_image + band.dy_offset, part)
-            part += size * FLOAT_BYTES
-    total, dweight = column_sums(parts, size), empty([channels, 1, kernel, kernel])
+    grown = 2 * padding - kernel + 1  # how many more rows and columns the gradient has
+    steps = ((height + n) * (width + n) * channels * FLOAT_BYTES for n in (0, grown))
+    parts = _parts(height, width, channels, kernel, padding)
+    total = sum_of_parts(parts, batch, Maps(x, dy, *steps), kernel**2 * channels)
+    dweight = empty([channels, 1, kernel, kernel])
     _channels_first(channels, kernel)(total.data_ptr(), dweight.data_ptr())
     return dweight
 
 
-class _Band(NamedTuple):
-    """Some rows of the result's gradient, and the map's rows that they meet; the offsets are in bytes.
-
-    Each band is summed on its own: rounding errors grow with the length of a sum, and a band stays in the cache.
-    """
-
-    gradient: _BandGradient
-    x_offset: int
-    dy_offset: int
-
-
 @onednn.cached
-def _bands(height: int, width: int, channels: int, kernel: int, padding: int) -> List[_Band]:
-    rows, columns = (n + 2 * padding - kernel + 1 for n in (height, width))
-    count = -(-rows // max(1, TERMS // columns))
-    bands = []
-    for i in range(count):
-        first, end = i * rows // count, (i + 1) * rows // count
-        top, bottom = first - padding, end + kernel - 1 - padding  # of the map's rows, some of them outside
-        x_first, x_end = max(0, top), min(height, bottom)
-        shape = _BandShape((x_end - x_first, width), (end - first, columns), channels, padding)
-        gradient = _band_gradient(shape._replace(above=x_first - top, below=bottom - x_end))
-        pixel = channels * FLOAT_BYTES
-        bands.append(_Band(gradient, x_first * width * pixel, first * columns * pixel))
-    return bands
+def _parts(height: int, width: int, channels: int, kernel: int, padding: int) -> List[Part]:
+    """Return the parts of an image."""
+    columns, pixel = width + 2 * padding - kernel + 1, channels * FLOAT_BYTES
+    parts = []
+    for band in row_bands(height, width, kernel, 1, padding):
+        sizes = (band.x_end - band.x_first, width), (band.end - band.first, columns)
+        gradient = _band_gradient(_BandShape(*sizes, channels, padding, band.above, band.below))
+        parts.append(Part(gradient, band.x_first * width * pixel, band.first * columns * pixel))
+    return parts
 
 
 class _BandShape(NamedTuple):
@@ -81,8 +59,8 @@ class _BandShape(NamedTuple):
     dy: Tuple[int, int]
     channels: int
     beside: int
-    above: int = 0
-    below: int = 0
+    above: int
+    below: int
 
     @property
     def result(self) -> Tuple[int, int]:

@@ -211,7 +211,11 @@ ODD = [
     _depthwise((2, 6, 7, 1024), 3),  # each pixel on a page of memory of its own
     _depthwise((1, 9, 40, 1030), 4, padding=3),
     _depthwise((1, 5, 300, 20), 5),  # a sum over each row
-    _depthwise((2, 23, 21, 16), 3, padding=3),  # more zeros than the filter reaches
+    _depthwise((2, 23, 21, 16), 3, padding=3),
+    _depthwise((1, 5, 300, 20), 3, padding=4),  # rows of the result that only zeros reach
+    _conv((2, 41, 43, 3), 8, 3, stride=2),  # in bands of rows
+    _conv((1, 7, 520, 4), 6, 5, stride=2, padding=6),
+    _conv((1, 70, 68, 3), 5, 4, stride=4, padding=0),
     *(_halves(*sizes) for sizes in [((1, 1, 3), 1), ((3, 5, 7), 17)]),
     *(_gating(*sizes) for sizes in [(1, 1, 1), (1, 9, 5), (3, 7, 17), (3, 4, 1)]),
     *(
