@@ -52,6 +52,7 @@ def evaluate(config: Config) -> Dict[str, Any]:
             criteria.log_reduced_topk(config)
             model = build_model(config)
             weights = load_required_weights(config, model, "evaluate")
+            tag = log_tag(weights)
             ops = require_split(config, "Eval").dataset.transform_ops
             preprocessing.require_as_trained(config, ops, preprocessing.EVAL, weights)
             classes = model_classes(config, weights)
@@ -64,10 +65,10 @@ def evaluate(config: Config) -> Dict[str, Any]:
         with explain_evaluation_memory(config), amp.evaluation_context(config, model):
             criterion = criteria.build_loss(config, "Eval", loader.dataset)
             result = evaluate_model(model, loader, criterion, metrics)
-            get_logger().info("%s[Avg]%s", log_tag(weights), format_values(result))
+            get_logger().info("%s[Avg]%s", tag, format_values(result))
             names = loader.dataset.class_names or (classes.names if classes is not None else None)
             result = with_details(result, metrics.details(complete_names(config, names)))
-            return {**result, **evaluate_views(config, model, views, criterion, metrics, log_tag(weights))}
+            return {**result, **evaluate_views(config, model, views, criterion, metrics, tag)}
 
 
 def log_tag(weights: str) -> str:

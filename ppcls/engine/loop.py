@@ -50,6 +50,9 @@ def train(config: Config, signals: Optional[SignalHandler] = None, supplied: Opt
             message = "nothing to train: the checkpoint is at epoch %d, Global.epochs is %d"
             get_logger().log(level, message, done, run.num_epochs)
         if run.is_finished:
+            reason = finished.stop_reason(run.run_dir)
+            if reason is not None:
+                get_logger().info(reason)
             return _result(run, done)
         try:
             run.callbacks.on_train_begin(run)
@@ -228,7 +231,7 @@ def _finish(run: Run, done: int) -> TrainResult:
     run.saver.wait()
     result = _result(run, done)
     run.callbacks.on_train_end(run)
-    distributed.run_on_main(lambda: finished.write(run.run_dir, result.best))
+    distributed.run_on_main(lambda: finished.write(run.config, run.run_dir, result.best, run.stop_reason))
     return result
 
 

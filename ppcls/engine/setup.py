@@ -307,6 +307,7 @@ def _resume(
     with distributed.errors_on_all_ranks():
         callbacks.load_state_dict(checkpoint.callback_states(saved))
     if same_folder and not is_finished:
+        distributed.run_on_main(lambda: finished.forget(saver.folder))
         _rewind_run_dir(state, saver, prefix)
 
 

@@ -192,7 +192,10 @@ def test_stages_are_one_report(digits, run, tmp_path):
 def test_a_finished_run_that_is_started_again_keeps_its_page(recipe, run):
     run("train", "-c", recipe, "-o", ON)
     path = recipe.parent / "out" / "report.html"
-    page = Page(path)
+    page, content = Page(path), path.read_bytes()
+    run("train", "-c", recipe, "-o", ON, "Global.checkpoints=auto")
+    assert path.read_bytes() == content
+    (recipe.parent / "out" / "finished.json").unlink()  # as of a run that was killed before its report
     path.unlink()
     run("train", "-c", recipe, "-o", ON, "Global.checkpoints=auto")
     again = Page(path).check()

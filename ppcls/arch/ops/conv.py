@@ -14,7 +14,7 @@ from ppcls.arch.ops import onednn
 from ppcls.arch.ops.depthwise_gradient import depthwise_weight_gradient
 from ppcls.arch.ops.dispatch import contiguous, in_bfloat16, uses_onednn
 from ppcls.arch.ops.gradients import Edges, Kept
-from ppcls.arch.ops.memory import empty
+from ppcls.arch.ops.memory import as_array, empty
 from ppcls.arch.ops.onednn import (
     BFLOAT16,
     BFLOAT16_BYTES,
@@ -175,7 +175,7 @@ def backward(
 def _input_gradient(shape: ConvShape, weight: paddle.Tensor, dy: Operand) -> paddle.Tensor:
     dx, back = empty(shape.x), shape.weight[-1] - 1 - shape.padding
     if shape.is_depthwise and back >= 0:  # as a convolution of dy: up to 1.6 times as fast
-        flipped = np.ascontiguousarray(weight.numpy()[..., ::-1, ::-1])
+        flipped = np.ascontiguousarray(as_array(weight)[..., ::-1, ::-1])
         convolution = shape._replace(x=shape.y, padding=back, bias=False)
         _forward(convolution)(flipped.ctypes.data, dy.data_ptr(), dx.data_ptr())
     else:
@@ -203,7 +203,9 @@ def _parts(shape: ConvShape) -> Tuple[int, List[Part]]:
     batch, positions = shape.x[0], math.prod(shape.y[1:3])
     # Not with stride 1, where oneDNN's own sums are as good and faster, nor of rounded maps, whose sums matter less.
     if positions > TERMS and shape.stride > 1 and not shape.half:
-        return 1, _bands(shape)
+        bands = _bands(shape)
+        if bands:  # none, if the filter meets but zeros
+            return 1, bands
     images = max(1, min(batch, TERMS // positions))
     images = next(n for n in range(images, 0, -1) if batch % n == 0)
     return images, [Part(_by_weight(shape._replace(x=(images, *shape.x[1:]))))]

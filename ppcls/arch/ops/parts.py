@@ -16,7 +16,7 @@ from ppcls.arch.ops.products import TERMS, column_sums
 
 
 class Part(NamedTuple):
-    """What adds to a gradient, called with the addresses of x, dy and the result; the offsets are in bytes."""
+    """What writes a part's gradient, called with the addresses of x, dy and the result; the offsets are in bytes."""
 
     gradient: Callable[[int, int, int], None]
     x_offset: int = 0
@@ -41,7 +41,7 @@ def sum_of_parts(parts: Sequence[Part], count: int, maps: Maps, size: int) -> pa
         for part in parts:
             part.gradient(x + part.x_offset, dy + part.dy_offset, address)
             address += size * FLOAT_BYTES
-    return column_sums(sums, size) if len(sums) > 1 else sums
+    return column_sums(sums, size) if len(sums) > 1 else sums.reshape([size])
 
 
 class Band(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, List, NamedTuple, Tuple
 
+import numpy as np
 import paddle
 from paddle.autograd import PyLayer
 
@@ -63,17 +64,17 @@ def shifted(x: paddle.Tensor, axis: int, kernel_size: int, sign: int = 1) -> pad
     """Return the channels of a contiguous map read at ``sign`` times their offset."""
     y = empty(x.shape)
     for clear, destination in _clearings(tuple(x.shape), axis, kernel_size // 2):
-        clear.primitive(clear.zeros.data_ptr(), y.data_ptr() + destination)
+        clear.primitive(clear.zeros.ctypes.data, y.data_ptr() + destination)
     for copy, source, destination in _copies(tuple(x.shape), axis, kernel_size, sign):
         copy(x.data_ptr() + source, y.data_ptr() + destination)
     return y
 
 
 class _Clearing(NamedTuple):
-    """A copy of zeros to a place that no channel, or not each, has a neighbour for."""
+    """A copy of zeros to one end of a map, where some channels have no neighbour."""
 
     primitive: onednn.Primitive
-    zeros: paddle.Tensor
+    zeros: np.ndarray
 
 
 @onednn.cached
@@ -83,7 +84,7 @@ def _clearings(shape: Tuple[int, ...], axis: int, reach: int) -> List[Tuple[_Cle
         return []
     sizes, strides = list(shape), onednn.row_major(shape)
     sizes[axis] = min(reach, shape[axis])
-    zeros = paddle.zeros(sizes)
+    zeros = np.zeros(sizes, np.float32)
     clearing = _Clearing(onednn.reorder(Layout(sizes), Layout(sizes, strides)), zeros)
     return [(clearing, 0), (clearing, (shape[axis] - sizes[axis]) * strides[axis] * FLOAT_BYTES)]
 

@@ -8,7 +8,8 @@ from typing import Any, Dict, Optional
 
 from ppcls.config.schema import AUTO, Config
 from ppcls.engine.checkpointing import checkpoint, resume
-from ppcls.utils import atomic, json_text
+from ppcls.errors import MachineError
+from ppcls.utils import atomic, distributed, json_text
 from ppcls.utils.digests import sha256
 from ppcls.utils.logging import get_logger
 from ppcls.utils.paths import add_suffix, user_path
@@ -18,27 +19,37 @@ FINISHED = "finished.json"
 LENGTH_KEYS = ("Global.epochs", "Global.early_stopping")
 
 
-def write(folder: Path, result: Dict[str, Any]) -> None:
-    """Note in a run's folder that everything is done, callbacks included.
+def write(config: Config, folder: Path, result: Dict[str, Any], stop_reason: Optional[str]) -> None:
+    """Note in a run's folder that everything is done, callbacks included; nothing if it has no newest checkpoint.
 
     Args:
+        config: by which it was done.
         result: the best evaluation.
+        stop_reason: why training ended before its last epoch; None if it did not.
     """
     latest = folder / "latest"
-    states = checkpoint.read_states(latest)
+    if not checkpoint.exists(latest):  # nothing was trained from the checkpoint of another folder
+        return
+    states = {**checkpoint.read_states(latest), "config": config.plain(), "processes": distributed.world_size()}
     record = {
         "result": result,
+        "stop_reason": stop_reason,
         "states": {key: states.get(key) for key in ("config", "processes", "start")},
         "latest": _digest(latest),
     }
     try:
         atomic.write_text(folder / FINISHED, json_text.dumps(record, indent=1) + "\n")
-    except OSError as error:  # everything else is there
-        get_logger().warning("%s cannot be written: %s", folder / FINISHED, error.strerror or error)
+    except MachineError as error:  # everything else is there
+        get_logger().warning("%s", error)
+
+
+def forget(folder: Path) -> None:
+    """Note that a run goes on."""
+    (folder / FINISHED).unlink(missing_ok=True)
 
 
 def is_finished(config: Config, folder: Path, prefix: Optional[Path]) -> bool:
-    """Return whether the training in a folder came to its end by this very recipe, and nothing is missing since.
+    """Return whether the training in a folder came to its end by this very recipe, and its checkpoints are there.
 
     Args:
         prefix: the checkpoint that is resumed, None for a new run.
@@ -49,8 +60,18 @@ def is_finished(config: Config, folder: Path, prefix: Optional[Path]) -> bool:
     if record.get("latest") != _digest(latest):
         return False
     states = checkpoint.read_states(latest)
+    # What ended it early must be in the recipe: a callback that was given in Python may not be there this time.
+    ends_early = config.Global.early_stopping is not None or bool(config.Callbacks)
+    if states["epoch"] < config.Global.epochs and not ends_early:
+        return False
     has_best = not states["best"]["epoch"] or checkpoint.exists(folder / "best_model")
-    return has_best and not any(resume.changes_since(states, config))
+    return has_best and not any(resume.changes_since(record["states"], config))
+
+
+def stop_reason(folder: Path) -> Optional[str]:
+    """Return why a finished training ended before its last epoch, None if it did not."""
+    record = _read(folder)
+    return None if record is None else record.get("stop_reason")
 
 
 def finished_result(recipe: Config) -> Optional[Dict[str, float]]:

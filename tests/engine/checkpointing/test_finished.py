@@ -33,6 +33,8 @@ def test_a_run_that_ended_early_stays_as_it_is(recipe, run):
     again = run("train", "-c", recipe, *changes)
     assert contents(recipe.parent / "out") == before
     assert json.loads(again.stdout) == json.loads(first.stdout)
+    assert "early stopping after epoch 2" in first.stderr
+    assert "early stopping after epoch 2" in again.stderr
 
 
 def test_what_is_not_finished_is_finished(recipe, run):
@@ -50,3 +52,23 @@ def test_what_is_not_finished_is_finished(recipe, run):
     assert json.loads((out / "finished.json").read_text())["result"]["epoch"] in (1, 2)
     assert after["finished.json"] != before["finished.json"]
     assert json.loads((out / "latest.pdstates").read_text())["epoch"] == 2
+
+
+def test_a_changed_recipe_is_noted_once(recipe, run):
+    changes = ("-o", "Global.epochs=1", "Global.checkpoints=auto")
+    run("train", "-c", recipe, *changes)
+    run("train", "-c", recipe, *changes, "Global.report=True")
+    before = contents(recipe.parent / "out")
+    run("train", "-c", recipe, *changes, "Global.report=True")
+    assert contents(recipe.parent / "out") == before
+
+
+@pytest.mark.parametrize("checkpoint", ["latest", "epoch_1"])
+def test_nothing_to_train_from_a_checkpoint_elsewhere_or_earlier(recipe, run, checkpoint):
+    changes = ("-o", "Global.save_interval=1", f"Global.checkpoints=out/{checkpoint}")
+    run("train", "-c", recipe, "-o", "Global.epochs=2", "Global.save_interval=1")
+    if checkpoint == "latest":
+        run("train", "-c", recipe, *changes, "Global.epochs=2", "Global.output_dir=other")
+    else:
+        run("train", "-c", recipe, *changes, "Global.epochs=1")
+    assert not (recipe.parent / "other" / "finished.json").exists()
