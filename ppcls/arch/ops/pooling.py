@@ -49,7 +49,7 @@ class _SpatialMean(PyLayer):
 
 @onednn.cached
 def _weights(positions: int) -> paddle.Tensor:
-    return paddle.full([positions], 1 / positions)
+    return paddle.full([positions], 1 / positions, "float32")
 
 
 def max_pool_nhwc(x: paddle.Tensor, kernel_size: int, stride: int, padding: int) -> paddle.Tensor:

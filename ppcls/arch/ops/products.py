@@ -133,7 +133,7 @@ def write_column_sums(x: int, rows: int, columns: int, total: int) -> None:
 @onednn.cached
 def ones(size: int) -> paddle.Tensor:
     """Return a vector of ones."""
-    return paddle.ones([size])
+    return paddle.ones([size], "float32")
 
 
 @onednn.cached
